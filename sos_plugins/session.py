@@ -1,0 +1,57 @@
+"""What a station may use: the backend, the base folder, the seed and the progress display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+
+
+class Progress(Protocol):
+    """Shows how far a long step has come."""
+
+    def step(self, label: str, total: int | None = None) -> Any:
+        """Open a context manager that yields a function ``advance(n=1)``."""
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    @contextmanager
+    def step(self, label: str, total: int | None = None) -> Iterator[Any]:  # noqa: ARG002
+        """Yield a function that does nothing."""
+        yield lambda n=1: None
+
+
+@dataclass(frozen=True)
+class Session:
+    """The surroundings of one run.
+
+    Attributes:
+        backend: Ibis connection on which all record tables live; DuckDB in memory by default.
+        base: Folder against which relative paths in settings are resolved.
+        seed: Seed for everything random.
+        progress: Where progress is shown.
+    """
+
+    backend: Any = field(default_factory=lambda: ibis.duckdb.connect())
+    base: Path = field(default_factory=Path.cwd)
+    seed: int = 0
+    progress: Progress = field(default_factory=NoProgress)
+    _names: Iterator[int] = field(default_factory=count, repr=False, compare=False)
+
+    def path(self, text: str | Path) -> Path:
+        """Resolve a path of a settings file: ``~`` and relative paths work."""
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else (self.base / path)
+
+    def table(self, data: pa.Table | pd.DataFrame, name: str = "table") -> ibis.Table:
+        """Put data on the backend under a fresh name and return it as an Ibis table."""
+        return self.backend.create_table(f"{name}_{next(self._names)}", data, temp=True)

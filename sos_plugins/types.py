@@ -1,0 +1,523 @@
+"""What travels down the line: source -> records -> cases -> sample -> estimates -> rating.
+
+All are frozen dataclasses. Frames inside them are treated as immutable: a station returns a new
+object, it never writes into the one it was given.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from sos_plugins.errors import DataError, DesignError, listing
+from sos_plugins.schema import CASE_COLUMNS, TABLES, TIDY_COLUMNS
+
+Expected = Literal["increase", "decrease", "unclear"]
+
+QUALITY_COLUMNS = ("source", "table", "column", "check", "unit", "period", "n", "n_flagged", "action")
+
+
+@dataclass(frozen=True)
+class QualityProfile:
+    """What is wrong with a source, counted.
+
+    ``checks`` has one row a check with the columns of :data:`QUALITY_COLUMNS`: ``check`` is one of
+    ``missing``, ``duplicate``, ``impossible-date``, ``out-of-order``, ``unknown-code``,
+    ``unreadable``, ``conflict``, ``unknown-element``; ``unit`` and ``period`` may be null (all);
+    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was done:
+    ``kept``, ``set to missing``, ``merged`` or ``dropped``. A row that is dropped is always here.
+    """
+
+    checks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(QUALITY_COLUMNS)))
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> QualityProfile:
+        """Build a profile from rows; columns that a row lacks are null."""
+        return cls(pd.DataFrame(list(rows), columns=list(QUALITY_COLUMNS)))
+
+    def __add__(self, other: QualityProfile) -> QualityProfile:
+        frames = [f for f in (self.checks, other.checks) if len(f)]
+        return QualityProfile(pd.concat(frames, ignore_index=True)) if frames else self
+
+
+@dataclass(frozen=True)
+class Records:
+    """Relational tables of records, their quality, and where they came from.
+
+    Attributes:
+        tables: Ibis tables by name; columns as in :data:`sos_plugins.schema.TABLES`.
+        quality: Faults found and what was done about them.
+        start: First day that the records cover, or None (published panels, tidy tables).
+        end: Last day that the records cover: follow-up beyond it cannot be observed.
+        files: The files read, in order.
+        data_hash: SHA-256 over the content of the files.
+        unit_names: Authority code to name, as far as the source knows.
+        simulated: True when the records are made up; every page then says so.
+        truth: What a simulator knows (true effects by outcome), or None.
+    """
+
+    tables: Mapping[str, ibis.Table]
+    quality: QualityProfile = field(default_factory=QualityProfile)
+    start: dt.date | None = None
+    end: dt.date | None = None
+    files: tuple[str, ...] = ()
+    data_hash: str = ""
+    unit_names: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False
+    truth: Mapping[str, Any] | None = None
+
+    def table(self, name: str) -> ibis.Table:
+        """Return one table.
+
+        Raises:
+            DataError: If the source has no such table; the message lists those it has.
+        """
+        if name not in self.tables:
+            raise DataError(
+                f"The records have no table '{name}'. Tables: {listing(self.tables)}. "
+                "Add a source that gives it."
+            )
+        return self.tables[name]
+
+    def merge(self, other: Records) -> Records:
+        """Join the records of two sources: tables of the same name are stacked.
+
+        ``children`` of both are kept once per unit and child: the first source with a value wins.
+        Coverage is what both sources cover.
+        """
+        tables = dict(self.tables)
+        for name, table in other.tables.items():
+            if name not in tables:
+                tables[name] = table
+            elif name == "children":
+                tables[name] = _merge_children(tables[name], table)
+            else:
+                tables[name] = ibis.union(tables[name], table.select(tables[name].columns))
+        starts = [d for d in (self.start, other.start) if d]
+        ends = [d for d in (self.end, other.end) if d]
+        digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
+        return Records(
+            tables=tables,
+            quality=self.quality + other.quality,
+            start=max(starts) if starts else None,
+            end=min(ends) if ends else None,
+            files=self.files + other.files,
+            data_hash=digest,
+            unit_names={**other.unit_names, **self.unit_names},
+            simulated=self.simulated or other.simulated,
+            truth=self.truth if self.truth is not None else other.truth,
+        )
+
+
+def _merge_children(first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    columns = TABLES["children"].names
+    both = ibis.union(
+        first.select(columns).mutate(_order=ibis.literal(0)),
+        second.select(columns).mutate(_order=ibis.literal(1)),
+    )
+    values = {
+        column: both[column].first(where=both[column].notnull(), order_by=both["_order"])
+        for column in columns[2:]
+    }
+    return both.group_by(["unit", "child"]).aggregate(**values)
+
+
+@dataclass(frozen=True)
+class OutcomeInfo:
+    """How an outcome is named and read.
+
+    Attributes:
+        name: The plugin's name, such as ``"kinship-care"``.
+        label: As in a table, such as ``"Kinship rather than other care"``.
+        phrase: As in a sentence after an adjective: ``"kinship care"`` gives
+            "Moderate strength evidence of decreased kinship care".
+        question: The research question.
+        binary: True when the value is 0 or 1; effects are then shown in percentage points.
+        measure: Unit of the value: ``"proportion"``, ``"working days"``, ...
+        expected: Direction expected by the theory of change.
+        expected_note: Words beside the direction, such as "shorter is better if quality holds".
+    """
+
+    name: str
+    label: str
+    phrase: str
+    question: str
+    binary: bool
+    measure: str
+    expected: Expected = "unclear"
+    expected_note: str = ""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """One row a case.
+
+    Attributes:
+        table: Ibis table with :data:`sos_plugins.schema.CASE_COLUMNS` and the covariates.
+        info: The outcome.
+        covariates: Names of the covariate columns, numeric or text.
+        attrition: Frame ``step, reason, n_before, n_dropped, n_after``, from the first candidate
+            record to the cases.
+        completeness: Frame ``unit, period, n_candidates, n_usable``: how many records of the
+            population could be judged at all.
+        settings: The settings the cases were derived with.
+    """
+
+    table: ibis.Table
+    info: OutcomeInfo
+    covariates: tuple[str, ...] = ()
+    attrition: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(
+            columns=["step", "reason", "n_before", "n_dropped", "n_after"]
+        )
+    )
+    completeness: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["unit", "period", "n_candidates", "n_usable"])
+    )
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        absent = [c for c in (*CASE_COLUMNS, *self.covariates) if c not in self.table.columns]
+        if absent:
+            raise DataError(
+                f"The cases of outcome '{self.info.name}' lack the columns {listing(absent)}; "
+                f"an outcome must give {', '.join(CASE_COLUMNS)} and its covariates."
+            )
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The cases in memory, in a fixed order whatever the backend."""
+        columns = [*CASE_COLUMNS, *self.covariates]
+        frame = self.table.select(columns).to_pandas()
+        for column in ("date", "follow_up_end"):
+            frame[column] = pd.to_datetime(frame[column])
+        order = [c for c in ("unit", "period", "date", "child", "value") if c in frame]
+        return frame.sort_values(order, kind="stable", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A treated authority.
+
+    Attributes:
+        unit: Authority code.
+        start: First day of the embedding window: cases followed up before it are "pre".
+        end: Last day of the embedding window: cases that enter after it are "post".
+        cohort: First treated period, the period in which the window starts unless given.
+        name: The authority's name.
+        attributes: Further columns of the design, such as ``external_support``.
+    """
+
+    unit: str
+    start: dt.date | None
+    end: dt.date | None
+    cohort: int
+    name: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MatchedGroup:
+    """A pilot and its comparators; comparators share the pilot's embedding window."""
+
+    pilot: str
+    comparators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Who is treated, when, and who may be compared with them.
+
+    Attributes:
+        pilots: The treated authorities.
+        pool: Codes of authorities that may serve as comparators.
+        groups: Matched groups, once matching has been done or given; empty before.
+    """
+
+    pilots: tuple[Pilot, ...]
+    pool: tuple[str, ...]
+    groups: tuple[MatchedGroup, ...] = ()
+
+    def __post_init__(self) -> None:
+        codes = [pilot.unit for pilot in self.pilots]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            raise DesignError(f"The design names the pilots {listing(twice)} more than once.")
+        both = sorted(set(codes) & set(self.pool))
+        if both:
+            raise DesignError(f"The authorities {listing(both)} are both pilots and comparators.")
+        for pilot in self.pilots:
+            if pilot.start and pilot.end and pilot.end < pilot.start:
+                raise DesignError(
+                    f"Pilot {pilot.unit}: the embedding window ends ({pilot.end}) before it "
+                    f"starts ({pilot.start})."
+                )
+
+    def pilot(self, unit: str) -> Pilot:
+        """Return the pilot with this code."""
+        for pilot in self.pilots:
+            if pilot.unit == unit:
+                return pilot
+        raise DesignError(f"'{unit}' is no pilot. Pilots: {listing(p.unit for p in self.pilots)}.")
+
+    def keep(self, units: Sequence[str]) -> Design:
+        """Return the design with these pilots only; groups of the others go, the pool stays."""
+        wanted = set(units)
+        return replace(
+            self,
+            pilots=tuple(p for p in self.pilots if p.unit in wanted),
+            groups=tuple(g for g in self.groups if g.pilot in wanted),
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What estimators take: labelled, matched, weighted cases.
+
+    Attributes:
+        frame: Columns of :data:`sos_plugins.schema.SAMPLE_COLUMNS` and the covariates. ``id`` is
+            absent in a repeated cross-section, ``group`` without matched groups. With matched
+            groups a comparator that serves several of them has its cases once per group, and its
+            ``cluster`` stays the one authority. No column has missing values.
+        covariates: Covariate columns: numbers enter linearly, text and booleans as dummies with
+            the first level (in sorted order) left out.
+        binary: True when the value is 0 or 1.
+        window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
+            simply ``period >= cohort``.
+    """
+
+    frame: pd.DataFrame
+    covariates: tuple[str, ...] = ()
+    binary: bool = False
+    window_gap: bool = False
+
+    def __post_init__(self) -> None:
+        needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]
+        absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
+        if absent:
+            raise DataError(f"The sample lacks the columns {listing(absent)}.")
+
+    @property
+    def is_panel(self) -> bool:
+        """Whether cases are repeated observations of the same ``id``."""
+        return "id" in self.frame
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether cases belong to matched groups."""
+        return "group" in self.frame
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over the values, in row order."""
+        hashed = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
+        return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
+
+    def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
+        """Return the sample of the rows for which ``mask`` is true."""
+        return replace(self, frame=self.frame[np.asarray(mask)].reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The result of one engine: one row a term, one row a fit, and where it came from.
+
+    Attributes:
+        tidy: Frame with the columns of :data:`sos_plugins.schema.TIDY_COLUMNS`.
+        glance: The keys of :data:`sos_plugins.schema.GLANCE_COLUMNS`, and an estimator's own.
+        provenance: The keys of :data:`sos_plugins.schema.PROVENANCE_COLUMNS`; an engine may leave
+            it empty, the host fills it.
+        warnings: Sentences that a reader must see beside the figures.
+    """
+
+    tidy: pd.DataFrame
+    glance: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        absent = [c for c in TIDY_COLUMNS if c not in self.tidy]
+        if absent:
+            raise DataError(f"An estimate lacks the columns {listing(absent)}.")
+
+    def term(self, name: str) -> Mapping[str, Any]:
+        """Return the row of one term."""
+        rows = self.tidy[self.tidy["term"] == name]
+        if rows.empty:
+            raise DataError(f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}.")
+        return dict(rows.iloc[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: missing and infinite numbers become null and ``"inf"``."""
+        return {
+            "tidy": [plain(row) for row in self.tidy.to_dict("records")],
+            "glance": plain(dict(self.glance)),
+            "provenance": plain(dict(self.provenance)),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two engines may differ, and why.
+
+    Two numbers agree when ``|a - b| <= absolute + relative * max(|a|, |b|)``.
+    """
+
+    relative: float
+    absolute: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One cross-check: an estimator, its reference engine and another engine, on the same cases.
+
+    ``verdict`` is ``agree``, ``disagree`` or ``not run``; ``reason`` says why when not run, or
+    which term differs most.
+    """
+
+    outcome: str
+    estimator: str
+    engine: str
+    reference: str
+    verdict: Literal["agree", "disagree", "not run"]
+    max_difference_estimate: float | None
+    max_difference_std_error: float | None
+    worst_term: str
+    tolerance_estimate: Tolerance
+    tolerance_std_error: Tolerance
+    reason: str = ""
+    terms: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One specification of the sensitivity analysis.
+
+    Attributes:
+        family: ``main``, ``drop-one-pilot``, ``single-pilot``, ``no-external-support``,
+            ``no-covariates``, ``logit``, ``other-engine``, ``other-definition``, ``staggered`` ...
+        label: In words, such as "without Bristol".
+        estimate: In the units of the value; None when the run failed or does not apply.
+        status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
+    """
+
+    family: str
+    label: str
+    estimator: str = ""
+    engine: str = ""
+    estimate: float | None = None
+    std_error: float | None = None
+    p_value: float | None = None
+    conf_low: float | None = None
+    conf_high: float | None = None
+    n_cases: int | None = None
+    n_units: int | None = None
+    n_treated_units: int | None = None
+    status: Literal["ok", "failed", "not applicable"] = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LeadTest:
+    """Joint test that all leads are zero: for all pilots together (``pilot`` = "") or for one."""
+
+    pilot: str
+    statistic: float | None
+    df_num: int | None
+    df_den: float | None
+    p_value: float | None
+    status: Literal["ok", "failed", "not applicable"] = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a rating rule may look at for one outcome.
+
+    Attributes:
+        info: The outcome.
+        main: The main run, the headline of the outcome.
+        runs: The sensitivity runs.
+        leads: Lead tests, overall first and then per pilot.
+        quality: Data-quality figures by name, as shares 0 to 1 unless the name says otherwise; see
+            :func:`sos_plugins.quality.figures`.
+        agreements: The cross-checks.
+        warnings: What went wrong on the way.
+    """
+
+    info: OutcomeInfo
+    main: Run
+    runs: tuple[Run, ...] = ()
+    leads: tuple[LeadTest, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    agreements: tuple[Agreement, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a rating is what it is: a sentence, and the figure and threshold it rests on.
+
+    ``metric`` is ``data quality``, ``robustness``, ``assumptions``, ``precision`` or a rule's own.
+    """
+
+    metric: str
+    sentence: str
+    figure: float | None = None
+    threshold: float | None = None
+    met: bool = True
+
+
+@dataclass(frozen=True)
+class Rating:
+    """The verdict on one outcome.
+
+    Attributes:
+        rule: The plugin that gave it.
+        level: ``"low"``, ``"moderate"``, ``"high"``, or the levels of another scheme.
+        direction: ``"increase"``, ``"decrease"`` or ``"no clear impact"``.
+        sentence: In the seed's manner: "Moderate strength evidence of decreased kinship care".
+        reasons: Each with its figure.
+        thresholds: The thresholds used, by name.
+    """
+
+    rule: str
+    level: str
+    direction: str
+    sentence: str
+    reasons: tuple[Reason, ...] = ()
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain(value: Any) -> Any:
+    """Make a value fit for JSON, losing nothing: dates as ISO text, missing as null, inf as text."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in value.to_dict("records")]
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray, pd.Series)):
+        return [plain(v) for v in value]
+    if isinstance(value, (np.bool_, bool)):
+        return bool(value)
+    if isinstance(value, (dt.date, pd.Timestamp)):
+        return None if pd.isna(value) else (value.isoformat()[:10])
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if np.isnan(number):
+            return None
+        return number if np.isfinite(number) else ("inf" if number > 0 else "-inf")
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    return value

@@ -1,4 +1,4 @@
-"""Did a programme change children's lives, and how far can the answer be trusted?"""
+"""Whether a programme changed children's lives, and how far to trust the answer."""
 
 from sos_plugins.hookspecs import hookimpl, hookspec
 from sos_plugins.kinds import (

@@ -21,7 +21,6 @@ from sos_plugins.session import Session
 from sos_plugins.settings import Settings
 from sos_plugins.types import (
     Cases,
-    Estimate,
     Evidence,
     MatchedGroup,
     OutcomeInfo,
@@ -32,7 +31,9 @@ from sos_plugins.types import (
     Tolerance,
 )
 
-EXACT = Tolerance(1e-8, 1e-10, "the same least squares in double precision, other order of summation")
+EXACT = Tolerance(
+    1e-8, 1e-10, "the same least squares in double precision, other order of summation"
+)
 
 
 class Plugin(ABC):
@@ -120,7 +121,9 @@ class Requirement:
         return r.missing(self.name, self.mend)
 
 
-R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core; pip install 'sos-plugins[r]'")
+R_BASE = Requirement(
+    "r", "base", "Debian: sudo apt-get install r-base-core; pip install 'sos-plugins[r]'"
+)
 R_SANDWICH = Requirement("r", "sandwich", "Debian: sudo apt-get install r-cran-sandwich")
 R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
 R_DID = Requirement("r", "did", 'in R: install.packages("did")')

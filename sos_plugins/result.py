@@ -202,7 +202,13 @@ def _decode(hint: Any, value: Any) -> Any:
         return _frame(value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(hint) if f.name in value})
+        return hint(
+            **{
+                f.name: _decode(hints[f.name], value[f.name])
+                for f in dataclasses.fields(hint)
+                if f.name in value
+            }
+        )
     if origin is tuple:
         return tuple(_decode(args[0], v) for v in value)
     if hint is float and value in ("inf", "-inf"):

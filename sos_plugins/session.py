@@ -27,7 +27,7 @@ class NoProgress:
     @contextmanager
     def step(self, label: str, total: int | None = None) -> Iterator[Any]:  # noqa: ARG002
         """Yield a function that does nothing."""
-        yield lambda n=1: None
+        yield lambda n=1: None  # noqa: ARG005
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,11 @@ def describe(model: type[BaseModel]) -> list[dict[str, str]]:
     """Return one row a setting: its name, the values that fit, its default and description."""
     rows = []
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        default = (
+            "required"
+            if field.is_required()
+            else repr(field.get_default(call_default_factory=True))
+        )
         rows.append(
             {
                 "setting": field.alias or name,
@@ -83,7 +87,13 @@ def type_name(annotation: Any) -> str:
     >>> type_name(tuple[str, ...])
     'list of text'
     """
-    plain = {str: "text", int: "whole number", float: "number", bool: "true | false", type(None): "none"}
+    plain = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true | false",
+        type(None): "none",
+    }
     if annotation in plain:
         return plain[annotation]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)

@@ -22,7 +22,17 @@ from sos_plugins.schema import CASE_COLUMNS, TABLES, TIDY_COLUMNS
 
 Expected = Literal["increase", "decrease", "unclear"]
 
-QUALITY_COLUMNS = ("source", "table", "column", "check", "unit", "period", "n", "n_flagged", "action")
+QUALITY_COLUMNS = (
+    "source",
+    "table",
+    "column",
+    "check",
+    "unit",
+    "period",
+    "n",
+    "n_flagged",
+    "action",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,9 @@ class QualityProfile:
     ``kept``, ``set to missing``, ``merged`` or ``dropped``. A row that is dropped is always here.
     """
 
-    checks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(QUALITY_COLUMNS)))
+    checks: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(QUALITY_COLUMNS))
+    )
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> QualityProfile:
@@ -196,7 +208,7 @@ class Cases:
     def frame(self) -> pd.DataFrame:
         """The cases in memory, in a fixed order whatever the backend."""
         columns = [*CASE_COLUMNS, *self.covariates]
-        frame = self.table.select(columns).to_pandas()
+        frame: pd.DataFrame = self.table.select(columns).to_pandas()
         for column in ("date", "follow_up_end"):
             frame[column] = pd.to_datetime(frame[column])
         order = [c for c in ("unit", "period", "date", "child", "value") if c in frame]
@@ -352,7 +364,9 @@ class Estimate:
         """Return the row of one term."""
         rows = self.tidy[self.tidy["term"] == name]
         if rows.empty:
-            raise DataError(f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}.")
+            raise DataError(
+                f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}."
+            )
         return dict(rows.iloc[0])
 
     def to_dict(self) -> dict[str, Any]:
@@ -500,7 +514,7 @@ class Rating:
 
 
 def plain(value: Any) -> Any:
-    """Make a value fit for JSON, losing nothing: dates as ISO text, missing as null, inf as text."""
+    """Make a value fit for JSON: dates as ISO text, missing as null, infinity as text."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, pd.DataFrame):

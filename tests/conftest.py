@@ -1,0 +1,62 @@
+"""What all tests share: where the reference data lie, a session, and what R and a browser cost.
+
+A test marked ``r`` or ``browser`` is skipped where R or Chromium is missing, and says why. With
+``SOS_REQUIRE_R=1`` or ``SOS_REQUIRE_BROWSER=1`` (as ``./dev test`` sets them) it fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pytest
+
+from sos_plugins import Session, r
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def _reason_without_browser() -> str | None:
+    if not any(shutil.which(name) for name in BROWSERS):
+        return "Chromium is not installed (Debian: sudo apt-get install chromium chromium-driver)"
+    if not shutil.which("chromedriver"):
+        return "chromedriver is not installed (Debian: sudo apt-get install chromium-driver)"
+    return None
+
+
+def _demand(reason: str | None, variable: str) -> None:
+    """Skip with the reason; fail with it where the environment says the thing must be there."""
+    if reason is None:
+        return
+    if os.environ.get(variable, "") == "1":
+        pytest.fail(f"{variable}=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for R and Chromium only when a test that needs them is about to run."""
+    if item.get_closest_marker("r"):
+        _demand(r.missing("base", r.MEND_R), "SOS_REQUIRE_R")
+    if item.get_closest_marker("browser"):
+        _demand(_reason_without_browser(), "SOS_REQUIRE_BROWSER")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data: ``$SOS_SHARED``, else ``shared`` beside the repository."""
+    folder = Path(os.environ.get("SOS_SHARED") or REPOSITORY.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"the reference data are not here: no folder {folder} (set SOS_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session with an empty DuckDB of its own."""
+    return Session()

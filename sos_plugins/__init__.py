@@ -13,6 +13,7 @@ from sos_plugins.kinds import (
     Source,
     UnitMatch,
     UnitTask,
+    Variant,
     distribution_version,
 )
 from sos_plugins.session import Session
@@ -68,6 +69,7 @@ __all__ = [
     "Tolerance",
     "UnitMatch",
     "UnitTask",
+    "Variant",
     "hookimpl",
     "hookspec",
 ]

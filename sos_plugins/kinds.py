@@ -168,6 +168,23 @@ class Engine:
         return "R" if any(need.language == "r" for need in self.requires) else "Python"
 
 
+@dataclass(frozen=True)
+class Variant:
+    """Another way to run the same estimator, offered to every sensitivity analysis.
+
+    Attributes:
+        family: Name of the family of runs, such as ``"logit"``.
+        label: In words, such as "logit instead of a linear model".
+        changes: Settings that differ from those of the main run.
+        binary_only: True when it makes sense for binary outcomes only.
+    """
+
+    family: str
+    label: str
+    changes: Mapping[str, Any]
+    binary_only: bool = False
+
+
 class Estimator(Plugin):
     """A method with harmonised, keyword-only arguments (its Settings) and one or more engines.
 
@@ -176,6 +193,21 @@ class Estimator(Plugin):
     """
 
     engines: ClassVar[tuple[Engine, ...]]
+
+    sample: ClassVar[Literal["stacked", "calendar"]] = "stacked"
+    """Which sample a study gives it: ``stacked`` has a comparator's cases once per matched group
+    and periods counted from the group's embedding window; ``calendar`` has every case once, in
+    calendar periods, with the cohort of its authority."""
+
+    family: ClassVar[str] = "classic"
+    """Family of its run when another estimator is the main one, such as ``"staggered"``."""
+
+    tests_leads: ClassVar[bool] = False
+    """True when ``glance`` has ``leads_statistic``, ``leads_df_num``, ``leads_df_den`` and
+    ``leads_p_value``: the joint test that all leads are zero."""
+
+    variants: ClassVar[tuple[Variant, ...]] = ()
+    """Specifications that a sensitivity analysis should also show."""
 
     @abstractmethod
     def headline(self, options: Any) -> str:

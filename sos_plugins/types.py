@@ -223,7 +223,7 @@ class Pilot:
         unit: Authority code.
         start: First day of the embedding window: cases followed up before it are "pre".
         end: Last day of the embedding window: cases that enter after it are "post".
-        cohort: First treated period, the period in which the window starts unless given.
+        cohort: First treated period: unless given, the April-year of the day after the window.
         name: The authority's name.
         attributes: Further columns of the design, such as ``external_support``.
     """

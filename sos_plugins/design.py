@@ -1,0 +1,437 @@
+"""Who is treated and when: pilots, the pool, matched groups, and the samples made from them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
+from sos_plugins.kinds import UnitTask
+from sos_plugins.settings import validate
+from sos_plugins.study_file import DesignTable, PilotRow
+from sos_plugins.types import Cases, Design, MatchedGroup, Pilot, Sample
+
+YEAR_DAYS = 365.25
+"""Length of an event year: event times count years from the embedding window."""
+
+
+def april_year(date: dt.date) -> int:
+    """Return the year whose April began the financial year of ``date``.
+
+    >>> april_year(dt.date(2009, 3, 31)), april_year(dt.date(2009, 4, 1))
+    (2008, 2009)
+    """
+    return date.year if date.month >= 4 else date.year - 1
+
+
+def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
+    """Read the pilots of a study file, from its CSV file or its list.
+
+    Raises:
+        DesignError: If the file is missing or a row has neither a window nor a cohort; with file
+            and line.
+        SettingsError: If a value does not fit.
+    """
+    if not isinstance(table.pilots, str):
+        rows = [(f"[design] pilots {n}", row) for n, row in enumerate(table.pilots, 1)]
+    else:
+        rows = _pilot_rows(base / Path(table.pilots).expanduser())
+    if not rows:
+        raise DesignError("The design names no pilots. Give [design] pilots at least one row.")
+    return tuple(_pilot(row, where) for where, row in rows)
+
+
+def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DesignError(f"The file of pilots {path} cannot be read: {error}") from None
+    if "unit" not in frame:
+        raise DesignError(
+            f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}. Expected: unit, "
+            "start, end, and optionally name, cohort and columns of your own."
+        )
+    rows = []
+    for n, record in enumerate(frame.to_dict("records"), 2):
+        values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
+        where = f"{path}, line {n}"
+        rows.append((where, validate(PilotRow, values, where=where)))
+    return rows
+
+
+def _pilot(row: PilotRow, where: str) -> Pilot:
+    if (row.start is None) != (row.end is None):
+        raise DesignError(f"{where}: pilot {row.unit} has only one of start and end; give both.")
+    if row.end is None and row.cohort is None:
+        raise DesignError(
+            f"{where}: pilot {row.unit} has neither an embedding window (start, end) nor a cohort."
+        )
+    cohort = row.cohort
+    if cohort is None:
+        assert row.end is not None
+        cohort = april_year(row.end + dt.timedelta(days=1))
+    attributes = {k: _boolean(v) for k, v in (row.model_extra or {}).items()}
+    return Pilot(row.unit, row.start, row.end, cohort, row.name, attributes)
+
+
+def _boolean(value: Any) -> Any:
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+        str(value).strip().lower(), value
+    )
+
+
+def make_design(
+    table: DesignTable, base: Path, units: Sequence[str], names: Mapping[str, str]
+) -> tuple[Design, tuple[str, ...]]:
+    """Make the design of a study from its table and the authorities that the records know.
+
+    Returns:
+        The design, and a warning for each pilot that the records do not have.
+
+    Raises:
+        DesignError: If a named authority is unknown, or no pilot or no comparator is left.
+    """
+    pilots = read_pilots(table, base)
+    codes = {p.unit for p in pilots}
+    known = set(units)
+    absent = [p.unit for p in pilots if p.unit not in known]
+    if len(absent) == len(pilots):
+        raise DesignError(
+            f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
+            f"{_some(sorted(known))}. Check [design] pilots and the codes."
+        )
+    named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
+    for code in named:
+        if code not in known:
+            raise DesignError(
+                f"[design] names the authority '{code}', which the records do not have."
+                f"{did_you_mean(code, known)} Authorities: {_some(sorted(known))}."
+            )
+    wanted = known if table.pool == "all" else set(table.pool)
+    pool = tuple(sorted(wanted - codes - set(table.exclude)))
+    if not pool:
+        raise DesignError("No authority is left that could be a comparator: see [design] pool.")
+    design = Design(
+        pilots=tuple(
+            replace(p, name=p.name or names.get(p.unit, "")) for p in pilots if p.unit in known
+        ),
+        pool=pool,
+    )
+    warnings = tuple(
+        f"Pilot {code} is not in the records and is left out of every outcome." for code in absent
+    )
+    return design, warnings
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+
+
+def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
+    """Keep the cases between the first and last period of the design."""
+    keep = pd.Series(True, index=frame.index)
+    if table.first_period is not None:
+        keep &= frame["period"] >= table.first_period
+    if table.last_period is not None:
+        keep &= frame["period"] <= table.last_period
+    return frame[keep]
+
+
+def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
+    """Label cases by one pilot's embedding window; cases within the window are left out.
+
+    A case is *pre* when its follow-up ended before the window starts, *post* when it entered after
+    the window ended. Event time counts years away from the window: -1 is the last year before it,
+    0 the first after it. Without a window (panels), event time is ``period - cohort``.
+
+    Returns:
+        The labelled cases with columns ``post`` (0/1) and ``event`` added.
+    """
+    if pilot.start is None or pilot.end is None or frame["date"].isna().all():
+        event = (frame["period"] - pilot.cohort).astype("int64")
+        return frame.assign(event=event, post=(event >= 0).astype("int64"))
+    before = (pd.Timestamp(pilot.start) - frame["follow_up_end"]).dt.days
+    after = (frame["date"] - pd.Timestamp(pilot.end)).dt.days
+    pre, post = before > 0, after > 0
+    event = np.where(
+        post, np.floor((after - 1) / YEAR_DAYS), -1 - np.floor((before - 1) / YEAR_DAYS)
+    )
+    kept = pre | post
+    labelled = frame.assign(event=event, post=post.astype("int64"))[kept]
+    return labelled.assign(event=labelled["event"].astype("int64"))
+
+
+def stacked_sample(
+    frame: pd.DataFrame, design: Design, covariates: Sequence[str], *, binary: bool
+) -> Sample:
+    """Stack the matched groups: each has its pilot and comparators in the pilot's window.
+
+    ``period`` is ``cohort + event``, so years are counted from the window; a comparator's cases
+    appear once in every group it serves and stay one cluster.
+
+    Raises:
+        DesignError: If there are no matched groups, or no case falls before or after a window.
+    """
+    if not design.groups:
+        raise DesignError("There are no matched groups: every pilot is without a comparator.")
+    parts = []
+    by_unit = dict(tuple(frame.groupby("unit", sort=False)))
+    empty = frame.iloc[:0]
+    for group in design.groups:
+        pilot = design.pilot(group.pilot)
+        for unit in (group.pilot, *group.comparators):
+            part = label(by_unit.get(unit, empty), pilot)
+            parts.append(
+                part.assign(
+                    group=group.pilot,
+                    treated=int(unit == group.pilot),
+                    cohort=pilot.cohort if unit == group.pilot else 0,
+                    period=part["event"] + pilot.cohort,
+                )
+            )
+    stacked = pd.concat(parts, ignore_index=True)
+    return _sample(stacked, covariates, binary, window_gap=True, keep=("group", "event"))
+
+
+def calendar_sample(
+    frame: pd.DataFrame,
+    design: Design,
+    covariates: Sequence[str],
+    *,
+    binary: bool,
+    units: Sequence[str] | None = None,
+) -> Sample:
+    """Put every case once, in calendar periods: pilots outside their window, comparators whole.
+
+    Args:
+        frame: Cases.
+        design: Pilots and groups.
+        covariates: Covariate columns.
+        binary: Whether the value is 0/1.
+        units: Comparators; by default those of the matched groups.
+    """
+    chosen = {c for g in design.groups for c in g.comparators} if units is None else set(units)
+    controls = frame[frame["unit"].isin(chosen)]
+    parts = [controls.assign(treated=0, cohort=0, post=0)]
+    for pilot in design.pilots:
+        part = label(frame[frame["unit"] == pilot.unit], pilot)
+        part = part[(part["period"] >= pilot.cohort) == (part["post"] == 1)]
+        parts.append(part.assign(treated=1, cohort=pilot.cohort).drop(columns="event"))
+    return _sample(pd.concat(parts, ignore_index=True), covariates, binary, window_gap=True)
+
+
+def empty_periods(sample: Sample) -> int:
+    """Return the most periods that lie empty between a cohort's last "pre" case and its start.
+
+    Embedding windows and follow-up buffers leave a gap there; a staggered estimator bridges it by
+    taking that many periods as anticipation.
+    """
+    frame = sample.frame
+    treated = frame[frame["treated"] == 1]
+    gaps = [0]
+    for _, cases in treated.groupby("unit"):
+        before = cases.loc[cases["post"] == 0, "period"]
+        if len(before):
+            gaps.append(int(cases["cohort"].iloc[0] - before.max() - 1))
+    return max(gaps)
+
+
+def _sample(
+    frame: pd.DataFrame,
+    covariates: Sequence[str],
+    binary: bool,
+    *,
+    window_gap: bool,
+    keep: Sequence[str] = (),
+) -> Sample:
+    if frame.empty:
+        raise DesignError(
+            "No case lies before or after an embedding window. Check the windows of the pilots "
+            "against the dates of the data."
+        )
+    frame = frame.assign(weight=1.0, cluster=frame["unit"])
+    columns = [
+        *("unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"),
+        *keep,
+        *(c for c in ("id", "child") if c in frame and frame[c].notna().all()),
+        *covariates,
+    ]
+    columns = list(dict.fromkeys(columns))
+    return Sample(frame[columns].reset_index(drop=True), tuple(covariates), binary, window_gap)
+
+
+def unit_task(
+    frame: pd.DataFrame,
+    design: Design,
+    covariates: Sequence[str],
+    characteristics: pd.DataFrame | None,
+    neighbours: Mapping[str, tuple[str, ...]],
+    seed: int,
+) -> tuple[UnitTask, tuple[str, ...]]:
+    """Describe authorities before any pilot began: outcome by period, case mix, size.
+
+    Authorities without cases in one of the periods cannot be comparators; how many is said in the
+    returned warnings. A feature that a pilot lacks is left out for all.
+    """
+    first = min(design.pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
+    cohort = min(p.cohort for p in design.pilots)
+    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
+    before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
+    wanted = [*(p.unit for p in design.pilots), *design.pool]
+    before = before[before["unit"].isin(wanted)]
+    if before.empty:
+        raise DesignError("No case lies before the first embedding window: nothing to match on.")
+    features = _features(before, covariates)
+    if characteristics is not None:
+        features = features.join(characteristics.add_prefix("x_"))
+    return _complete_task(features, design, neighbours, seed)
+
+
+def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+    by_period = before.pivot_table(index="unit", columns="period", values="value", aggfunc="mean")
+    features = by_period.add_prefix("outcome_pre_")
+    features["outcome_pre_mean"] = before.groupby("unit")["value"].mean()
+    features["n_cases"] = before.groupby("unit").size() / before["period"].nunique()
+    for name in covariates:
+        column = before[name]
+        if pd.api.types.is_numeric_dtype(column):
+            features[name] = column.groupby(before["unit"]).mean()
+        else:
+            shares = pd.crosstab(before["unit"], column.astype(str), normalize="index")
+            features = features.join(shares.add_prefix(f"{name}="))
+    features.columns = [str(c) for c in features.columns]
+    return features
+
+
+def _complete_task(
+    features: pd.DataFrame, design: Design, neighbours: Mapping[str, tuple[str, ...]], seed: int
+) -> tuple[UnitTask, tuple[str, ...]]:
+    warnings = []
+    pilots = [p for p in design.pilots if p.unit in features.index]
+    for pilot in design.pilots:
+        if pilot.unit not in features.index:
+            warnings.append(
+                f"Pilot {pilot.unit} {pilot.name} has no case before the first embedding window "
+                "and cannot be matched."
+            )
+    if not pilots:
+        raise DesignError("No pilot has a case before the first embedding window.")
+    known = features.loc[[p.unit for p in pilots]].notna().all()
+    if not known.all():
+        lost = listing(known.index[~known])
+        warnings.append(f"Features that a pilot lacks are not matched on: {lost}.")
+    features = features.loc[:, known]
+    complete = features.notna().all(axis=1)
+    if not complete.all():
+        warnings.append(
+            f"{int((~complete).sum())} of {len(features)} authorities have no case in some period "
+            "before the first embedding window and cannot be comparators."
+        )
+    order = [*sorted(p.unit for p in pilots)]
+    order += [u for u in sorted(design.pool) if u in features.index and complete[u]]
+    if len(order) == len(pilots):
+        raise DesignError("No authority of the pool has cases before the first embedding window.")
+    task = UnitTask(tuple(pilots), features.loc[order], neighbours, seed)
+    return task, tuple(warnings)
+
+
+def read_characteristics(path: Path) -> pd.DataFrame:
+    """Read characteristics of authorities: a CSV with column ``unit``; numeric columns are used.
+
+    Raises:
+        DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={"unit": str})
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no file of authorities at {path} ([design] authorities)."
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"The file of authorities {path} cannot be read: {error}") from None
+    if "unit" not in frame:
+        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}.")
+    if frame["unit"].duplicated().any():
+        twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
+        raise DataError(f"{path} has more than one row for the authorities {twice}.")
+    return frame.set_index("unit").select_dtypes("number")
+
+
+def with_groups(design: Design, groups: Sequence[MatchedGroup]) -> Design:
+    """Return the design with matched groups, and only the pilots that have one."""
+    matched = {g.pilot for g in groups}
+    kept = tuple(p for p in design.pilots if p.unit in matched)
+    return replace(design, pilots=kept, groups=tuple(sorted(groups, key=lambda g: g.pilot)))
+
+
+def trends(sample: Sample, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean outcome of pilots and comparators by calendar period.
+
+    Each authority's cases count once. Columns ``series, period, mean, n_cases``.
+    """
+    roles = {
+        "pilots": sample.frame.loc[sample.frame["treated"] == 1, "unit"].unique(),
+        "comparators": sample.frame.loc[sample.frame["treated"] == 0, "unit"].unique(),
+    }
+    parts = []
+    for series, units in roles.items():
+        grouped = frame[frame["unit"].isin(units)].groupby("period")["value"]
+        part = grouped.agg(mean="mean", n_cases="size").reset_index()
+        parts.append(part.assign(series=series))
+    return pd.concat(parts, ignore_index=True)[["series", "period", "mean", "n_cases"]]
+
+
+def group_table(sample: Sample) -> pd.DataFrame:
+    """Return cases and means before and after, by matched group and authority.
+
+    Columns ``group, role, unit, n_pre, n_post, mean_pre, mean_post``; means are weighted.
+    """
+    frame = sample.frame
+    rows = []
+    for (group, treated, unit), cases in frame.groupby(["group", "treated", "unit"]):
+        halves = {half: cases[cases["post"] == n] for half, n in (("pre", 0), ("post", 1))}
+        rows.append(
+            {
+                "group": group,
+                "role": "pilot" if treated else "comparator",
+                "unit": unit,
+                **{f"n_{half}": len(part) for half, part in halves.items()},
+                **{f"mean_{half}": _weighted_mean(part) for half, part in halves.items()},
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values(["group", "role", "unit"], ascending=[True, False, True])
+
+
+def _weighted_mean(cases: pd.DataFrame) -> float:
+    total = cases["weight"].sum()
+    return float((cases["value"] * cases["weight"]).sum() / total) if total else float("nan")
+
+
+def chosen_covariates(
+    cases: Cases, choice: str | tuple[str, ...], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Return the covariates to adjust for: those chosen that vary.
+
+    Raises:
+        DataError: If one is chosen that the cases do not have.
+    """
+    if choice == "none":
+        return ()
+    names = cases.covariates if choice == "all" else tuple(choice)
+    for name in names:
+        if name not in cases.covariates:
+            raise DataError(
+                f"Outcome '{cases.info.name}' has no covariate '{name}'."
+                f"{did_you_mean(name, cases.covariates)} Covariates: {listing(cases.covariates)}."
+            )
+    return tuple(n for n in names if frame[n].nunique(dropna=False) > 1)

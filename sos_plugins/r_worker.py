@@ -91,6 +91,8 @@ local({
 })
 """
 
+FACTOR = "function(codes, levels) structure(codes, levels = levels, class = 'factor')"
+
 DESCRIBE = r"""
 function(packages) {
   found <- vapply(packages, function(p) nzchar(system.file(package = p)), logical(1))
@@ -129,6 +131,7 @@ class Translator:
 
     def __init__(self, rinterface: Any) -> None:
         self.r = rinterface
+        self._as_factor = rinterface.evalr(FACTOR)
 
     def to_r(self, value: Any) -> Any:
         """Make an R vector, factor or list: see :func:`sos_plugins.r.call` for what may come."""
@@ -152,10 +155,8 @@ class Translator:
 
     def _factor(self, codes: np.ndarray, levels: Sequence[str]) -> Any:
         whole = np.where(codes < 0, -INT_MAX - 1, codes.astype(np.int64) + 1)
-        factor = self.r.IntSexpVector.from_memoryview(whole.astype(np.int32).data)
-        factor.do_slot_assign("levels", self.r.StrSexpVector(list(levels)))
-        factor.do_slot_assign("class", self.r.StrSexpVector(["factor"]))
-        return factor
+        vector = self.r.IntSexpVector.from_memoryview(whole.astype(np.int32).data)
+        return self._as_factor(vector, self.r.StrSexpVector(list(levels)))
 
     def _array(self, array: np.ndarray) -> Any:
         if array.size == 0:

@@ -102,6 +102,15 @@ TABLES: dict[str, pa.Schema] = {
             ("symbol", _T),  # z, x, c, low, k, u, ":" where the figure is a symbol; else null
         ]
     ),
+    # Statistical neighbours of an authority: rank 1 is the nearest.
+    "neighbours": pa.schema(
+        [
+            ("unit", _T),
+            ("neighbour", _T),
+            ("rank", _I),
+            ("closeness", _T),  # "very close", "close", "somewhat close", "not close"
+        ]
+    ),
     # A user's own table of cases; any further column is kept as a covariate.
     "cases": pa.schema([("unit", _T), ("period", _I), ("value", _F)]),
 }

@@ -33,6 +33,7 @@ QUALITY_COLUMNS = (
     "n_flagged",
     "action",
 )
+EXAMPLE_COLUMNS = ("source", "table", "column", "check", "unit", "file", "line", "text")
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,24 @@ class QualityProfile:
 
     ``checks`` has one row a check with the columns of :data:`QUALITY_COLUMNS`: ``check`` is one of
     ``missing``, ``duplicate``, ``impossible-date``, ``out-of-order``, ``unknown-code``,
-    ``unreadable``, ``conflict``, ``unknown-element``; ``unit`` and ``period`` may be null (all);
-    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was done:
-    ``kept``, ``set to missing``, ``merged`` or ``dropped``. A row that is dropped is always here.
+    ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
+    return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
+    faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
+    ``out-of-scope`` (totals of regions, reorganised authorities); ``unit`` and ``period`` may be
+    null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
+    done: ``kept``, ``set to missing``, ``merged`` or ``dropped``. A row that is dropped is always
+    here. A check that found nothing may stand as one row for all units and periods.
+
+    ``examples`` says where some of the faults are, a few a check, with the columns of
+    :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of
+    an element, or the form of a value with every digit shown as 9.
     """
 
     checks: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=list(QUALITY_COLUMNS))
+    )
+    examples: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
     )
 
     @classmethod
@@ -56,8 +68,15 @@ class QualityProfile:
         return cls(pd.DataFrame(list(rows), columns=list(QUALITY_COLUMNS)))
 
     def __add__(self, other: QualityProfile) -> QualityProfile:
-        frames = [f for f in (self.checks, other.checks) if len(f)]
-        return QualityProfile(pd.concat(frames, ignore_index=True)) if frames else self
+        return QualityProfile(
+            checks=_stack(self.checks, other.checks),
+            examples=_stack(self.examples, other.examples),
+        )
+
+
+def _stack(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    frames = [frame for frame in (first, second) if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else first
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
         keep &= frame["period"] >= table.first_period
     if table.last_period is not None:
         keep &= frame["period"] <= table.last_period
-    return frame[keep]
+    return frame.loc[keep]
 
 
 def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
@@ -157,8 +157,8 @@ def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
         The labelled cases with columns ``post`` (0/1) and ``event`` added.
     """
     if pilot.start is None or pilot.end is None or frame["date"].isna().all():
-        event = (frame["period"] - pilot.cohort).astype("int64")
-        return frame.assign(event=event, post=(event >= 0).astype("int64"))
+        years = (frame["period"] - pilot.cohort).astype("int64")
+        return frame.assign(event=years, post=(years >= 0).astype("int64"))
     before = (pd.Timestamp(pilot.start) - frame["follow_up_end"]).dt.days
     after = (frame["date"] - pd.Timestamp(pilot.end)).dt.days
     pre, post = before > 0, after > 0
@@ -193,13 +193,14 @@ def stacked_sample(
             parts.append(
                 part.assign(
                     group=group.pilot,
+                    case=part.index,
                     treated=int(unit == group.pilot),
                     cohort=pilot.cohort if unit == group.pilot else 0,
                     period=part["event"] + pilot.cohort,
                 )
             )
     stacked = pd.concat(parts, ignore_index=True)
-    return _sample(stacked, covariates, binary, window_gap=True, keep=("group", "event"))
+    return _sample(stacked, covariates, binary, window_gap=True, keep=("group", "case", "event"))
 
 
 def calendar_sample(

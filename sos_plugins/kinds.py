@@ -227,12 +227,14 @@ class UnitTask:
             earliest embedding start of any pilot, so it is the same for all.
         neighbours: For a source that knows statistical neighbours: unit to codes, nearest first.
         seed: For random tie-breaks (none of ours uses one).
+        outcome: Name of the outcome, for groups that are given by outcome; empty if none.
     """
 
     pilots: tuple[Pilot, ...]
     features: pd.DataFrame
     neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seed: int = 0
+    outcome: str = ""
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -275,11 +277,12 @@ class CaseMatch:
 
 BALANCE_COLUMNS: dict[str, str] = {
     "covariate": "covariate, or covariate=level for a category",
-    "mean_treated": "weighted mean among the treated",
+    "mean_treated": "weighted mean among the treated before matching",
+    "mean_treated_after": "the same among the treated that were matched",
     "mean_control_before": "mean among all controls before matching",
     "mean_control_after": "weighted mean among matched controls",
     "smd_before": "standardised mean difference before, by the SD of the treated before matching",
-    "smd_after": "standardised mean difference after, by the same SD",
+    "smd_after": "standardised mean difference of the matched, by the same SD",
     "variance_ratio_before": "variance of the treated / variance of controls; missing if binary",
     "variance_ratio_after": "the same after matching, weighted",
 }

@@ -1,0 +1,104 @@
+"""Data quality of one outcome in figures that a rating rule can weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sos_plugins.design import restrict_periods
+from sos_plugins.study_file import DesignTable
+from sos_plugins.types import Cases, Design, Sample
+
+FIGURES: dict[str, str] = {
+    "usable_share": "share of the records of the population that could be judged, in the "
+    "authorities of the analysis",
+    "usable_share_pilots": "the same, in the pilots",
+    "usable_share_comparators": "the same, in the comparators",
+    "usable_share_worst": "the same, in the authority where it is lowest",
+    "usable_shift": "change of that share in the pilots from before to after their window, less "
+    "the change in the comparators: a shift can look like an effect",
+    "sparse_share": "share of authority-years in which fewer than the given share of records "
+    "could be judged",
+    "pilots_covered": "share of the pilots of the design that have cases before and after",
+    "covariates_missing": "share of covariate values that are 'Missing'",
+    "n_pilots": "number of pilots analysed",
+    "n_cases": "number of cases analysed, each once",
+}
+"""What each figure means; shares run from 0 to 1."""
+
+SPARSE_BELOW = 0.8
+"""An authority-year counts as sparse when a smaller share of its records could be judged."""
+
+
+def figures(
+    cases: Cases,
+    sample: Sample,
+    design: Design,
+    n_pilots_planned: int,
+    table: DesignTable,
+    covariates: Sequence[str],
+) -> dict[str, float]:
+    """Return the figures of :data:`FIGURES` that can be computed for this outcome."""
+    frame = sample.frame
+    pilots = set(frame.loc[frame["treated"] == 1, "unit"])
+    comparators = set(frame.loc[frame["treated"] == 0, "unit"])
+    once = frame.drop_duplicates(
+        [c for c in frame if c not in ("group", "period", "event", "post")]
+    )
+    found: dict[str, float] = {
+        "n_pilots": float(len(pilots)),
+        "n_cases": float(len(once)),
+        "pilots_covered": _covered(frame) / n_pilots_planned,
+    }
+    complete = restrict_periods(cases.completeness, table)
+    complete = complete[complete["unit"].isin(pilots | comparators)]
+    if len(complete) and complete["n_candidates"].sum() > 0:
+        found |= _usable(complete, pilots, comparators)
+        found["usable_shift"] = _shift(complete, design)
+    texts = [c for c in covariates if not pd.api.types.is_numeric_dtype(frame[c])]
+    if texts:
+        found["covariates_missing"] = float(
+            np.mean([(frame[c] == "Missing").mean() for c in texts])
+        )
+    return found
+
+
+def _covered(frame: pd.DataFrame) -> int:
+    treated = frame[frame["treated"] == 1]
+    return int((treated.groupby("unit")["post"].nunique() == 2).sum())
+
+
+def _share(complete: pd.DataFrame) -> float:
+    candidates = complete["n_candidates"].sum()
+    return float(complete["n_usable"].sum() / candidates) if candidates else float("nan")
+
+
+def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> dict[str, float]:
+    by_unit = complete.groupby("unit")[["n_usable", "n_candidates"]].sum()
+    by_unit = by_unit[by_unit["n_candidates"] > 0]
+    filled = complete[complete["n_candidates"] > 0]
+    return {
+        "usable_share": _share(complete),
+        "usable_share_pilots": _share(complete[complete["unit"].isin(pilots)]),
+        "usable_share_comparators": _share(complete[complete["unit"].isin(comparators)]),
+        "usable_share_worst": float((by_unit["n_usable"] / by_unit["n_candidates"]).min()),
+        "sparse_share": float((filled["n_usable"] / filled["n_candidates"] < SPARSE_BELOW).mean()),
+    }
+
+
+def _shift(complete: pd.DataFrame, design: Design) -> float:
+    """Return the mean over matched groups of the difference-in-differences of the usable share."""
+    shifts = []
+    for group in design.groups:
+        cohort = design.pilot(group.pilot).cohort
+        after = complete["period"] >= cohort
+        own = complete["unit"] == group.pilot
+        others = complete["unit"].isin(group.comparators)
+        change = [
+            _share(complete[who & after]) - _share(complete[who & ~after]) for who in (own, others)
+        ]
+        shifts.append(change[0] - change[1])
+    known = [s for s in shifts if np.isfinite(s)]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,210 @@
+"""The sensitivity analysis: the same question asked in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from sos_plugins.errors import SosError, StudyError, did_you_mean, listing
+from sos_plugins.estimate import run_engine
+from sos_plugins.plugins import Registry
+from sos_plugins.result import NamedEstimate
+from sos_plugins.types import Design, LeadTest, Run, Sample, plain
+
+FAMILIES: dict[str, str] = {
+    "other-engine": "the same estimator by its other engines",
+    "drop-one-pilot": "without each pilot in turn",
+    "single-pilot": "each pilot alone with its comparators",
+    "no-external-support": "without the pilots that had support from outside",
+    "no-covariates": "without covariates",
+    "unweighted": "without the matching of cases",
+    "other-definition": "another definition of the outcome",
+    "other-matching": "comparators chosen in another way",
+}
+"""Families that the core offers; estimators add theirs (their variants and their own family)."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything one specification needs.
+
+    Attributes:
+        sample: The cases of the estimator.
+        estimator: Name of the estimator.
+        engine: Engine, or None for the first that can run.
+        options: Settings of the estimator.
+        seed: Seed of the study.
+    """
+
+    sample: Sample
+    estimator: str
+    engine: str | None
+    options: BaseModel
+    seed: int = 0
+
+
+def headline(registry: Registry, named: NamedEstimate, options: BaseModel) -> Mapping[str, Any]:
+    """Return the row of the estimate's headline term."""
+    return named.estimate.term(registry.estimator(named.estimator).headline(options))
+
+
+def as_run(
+    registry: Registry, named: NamedEstimate, options: BaseModel, family: str, label: str
+) -> Run:
+    """Make a run of an estimate: its headline term and its counts."""
+    row = {k: plain(v) for k, v in headline(registry, named, options).items()}
+    glance = named.estimate.glance
+    if row["estimate"] is None:
+        return Run(
+            family,
+            label,
+            named.estimator,
+            named.engine,
+            status="failed",
+            reason=" ".join(named.estimate.warnings) or "The estimate is missing.",
+        )
+    return Run(
+        family=family,
+        label=label,
+        estimator=named.estimator,
+        engine=named.engine,
+        estimate=row["estimate"],
+        std_error=row["std_error"],
+        p_value=row["p_value"],
+        conf_low=row["conf_low"],
+        conf_high=row["conf_high"],
+        n_cases=int(glance["n_cases"]),
+        n_units=int(glance["n_units"]),
+        n_treated_units=int(glance["n_treated_units"]),
+    )
+
+
+def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) -> Run:
+    """Run one specification; a failure is a run with its reason, not an exception."""
+    setup = None
+    try:
+        setup = make()
+        named = run_engine(
+            registry, setup.estimator, setup.engine, setup.sample, setup.options, seed=setup.seed
+        )
+        return as_run(registry, named, setup.options, family, label)
+    except SosError as error:
+        return Run(
+            family,
+            label,
+            setup.estimator if setup else "",
+            (setup.engine or "") if setup else "",
+            status="failed",
+            reason=str(error),
+        )
+
+
+def not_applicable(family: str, reason: str) -> Run:
+    """Say why a family has no run here."""
+    return Run(family, FAMILIES.get(family, family), status="not applicable", reason=reason)
+
+
+def pilots_out(
+    setup: Setup, design: Design, support: str
+) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    """Yield the runs that leave pilots out: family, label, and the set-up or why there is none.
+
+    A pilot leaves with its whole matched group.
+    """
+    names = {p.unit: p.name or p.unit for p in design.pilots}
+    if len(names) > 1:
+        for unit, name in names.items():
+            others = [u for u in names if u != unit]
+            yield "drop-one-pilot", f"without {name}", _only(setup, others)
+        for unit, name in names.items():
+            yield "single-pilot", f"{name} alone", _only(setup, [unit])
+    else:
+        yield "drop-one-pilot", FAMILIES["drop-one-pilot"], "There is only one pilot."
+    marked = [p for p in design.pilots if support in p.attributes]
+    helped = [p.unit for p in marked if p.attributes[support] is True]
+    without = [u for u in names if u not in helped]
+    label = FAMILIES["no-external-support"]
+    if not marked:
+        yield "no-external-support", label, f"The pilots have no column '{support}'."
+    elif not helped or not without:
+        which = "No" if not helped else "Every"
+        yield "no-external-support", label, f"{which} pilot had support from outside."
+    else:
+        yield "no-external-support", label, _only(setup, without)
+
+
+def _only(setup: Setup, pilots: list[str]) -> Callable[[], Setup]:
+    def make() -> Setup:
+        kept = setup.sample.frame["group"].isin(pilots)
+        return replace(setup, sample=setup.sample.where(kept))
+
+    return make
+
+
+def variants(
+    registry: Registry, setup: Setup
+) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    """Yield the variants that the main estimator offers."""
+    estimator = registry.estimator(setup.estimator)
+    chosen = setup.options.model_dump(exclude_unset=True)
+    for variant in estimator.variants:
+        if variant.binary_only and not setup.sample.binary:
+            yield variant.family, variant.label, "The outcome is not binary."
+            continue
+        values = {**chosen, **variant.changes}
+        where = f"variant '{variant.family}' of {setup.estimator}"
+        options = registry.settings("estimator", setup.estimator, values, where)
+        if options == setup.options:
+            yield variant.family, variant.label, "It is the main specification."
+        else:
+            yield variant.family, variant.label, _with_options(setup, options)
+
+
+def _with_options(setup: Setup, options: BaseModel) -> Callable[[], Setup]:
+    return lambda: replace(setup, options=options)
+
+
+def check_families(registry: Registry, chosen: tuple[str, ...]) -> None:
+    """Refuse a family that nothing offers.
+
+    Raises:
+        StudyError: With the known families.
+    """
+    known = set(FAMILIES)
+    for offer in registry.offers("estimator"):
+        known |= {v.family for v in offer.obj.variants} | {offer.obj.family}
+    for name in chosen:
+        if name not in known:
+            raise StudyError(
+                f"[sensitivity] families: '{name}' is no family of runs."
+                f"{did_you_mean(name, known)} Families: {listing(known)}."
+            )
+
+
+def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
+    """Test jointly that all leads are zero.
+
+    For a single pilot the standard errors are clustered by case, since three authorities are too
+    few clusters: shocks that hit a whole authority then count as evidence against parallel trends.
+    """
+    try:
+        sample = setup.sample
+        if pilot:
+            part = sample.where(sample.frame["group"] == pilot)
+            frame = part.frame.assign(cluster=range(len(part.frame)))
+            sample = replace(part, frame=frame)
+        named = run_engine(
+            registry, setup.estimator, setup.engine, sample, setup.options, seed=setup.seed
+        )
+    except SosError as error:
+        return LeadTest(pilot, None, None, None, None, "failed", str(error))
+    glance = named.estimate.glance
+    statistic, p_value = plain(glance["leads_statistic"]), plain(glance["leads_p_value"])
+    if p_value is None:
+        reason = " ".join(named.estimate.warnings) or "There are no leads to test."
+        return LeadTest(pilot, None, None, None, None, "not applicable", reason)
+    df_den = float(glance["leads_df_den"])
+    return LeadTest(pilot, statistic, int(glance["leads_df_num"]), df_den, p_value)

@@ -1,0 +1,391 @@
+"""Tidy tables of a user's own: typed columns from CSV or Parquet, and a sample for an estimator.
+
+Every error names the file, the line (the row in a Parquet file), the column and what was expected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sos_plugins.csv_text import TextTable, read_text
+from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.types import Sample
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".")
+"""Texts that stand for a missing value in a CSV file, besides the empty cell."""
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+INFINITE = r"^[+-]?(inf|Inf|INF|infinity|Infinity)$"
+LARGEST_WHOLE = 2.0**53
+"""Beyond it doubles skip whole numbers."""
+SHOWN = 3
+"""How many faulty rows a message names."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a file, given out by name and type.
+
+    Attributes:
+        path: The file.
+        table: The columns as read: text from CSV, typed from Parquet. Names may repeat.
+        text: The CSV file the table came from, None for Parquet.
+        sha256: Digest of the file's bytes.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: tuple[pa.ChunkedArray, ...]
+    sha256: str
+    text: TextTable | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[0]) if self.columns else 0
+
+    def raw(self, name: str) -> pa.ChunkedArray:
+        """Return a column as read.
+
+        Raises:
+            DataError: If no column, or more than one, has the name.
+        """
+        hits = [i for i, known in enumerate(self.names) if known == name]
+        if len(hits) == 1:
+            return self.columns[hits[0]]
+        if hits:
+            raise DataError(
+                f"{self.path} has {len(hits)} columns named '{name}'; rename all but one."
+            )
+        raise DataError(
+            f"{self.path} has no column '{name}'.{did_you_mean(name, self.names)} "
+            f"Columns: {', '.join(self.names)}."
+        )
+
+    def texts(self, name: str) -> pa.Array:
+        """Return a column as text: leading zeros stay, whole numbers of Parquet lose no digit."""
+        column = self.raw(name)
+        kind = column.type
+        if pa.types.is_floating(kind):
+            values = column.to_numpy()
+            whole = np.isnan(values) | (values == np.floor(values))
+            if not whole.all():
+                self.refuse(
+                    name, ~whole, "a code or a name was expected, not a number with decimals"
+                )
+            column = column.cast(pa.int64(), safe=False)
+        try:
+            text = column.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise DataError(
+                f"{self.path}, column '{name}': a code or a name was expected, not {kind}."
+            ) from None
+        return _blank(text.combine_chunks())
+
+    def numbers(self, name: str, *, infinite: bool = False) -> Floats:
+        """Return a column as numbers, NaN where missing.
+
+        Raises:
+            DataError: If a cell is text, or infinite where that has no meaning.
+        """
+        column = self.raw(name)
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        elif _is_text(kind):
+            column = self._parsed(name)
+        elif not (
+            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        ):
+            raise DataError(f"{self.path}, column '{name}': a number was expected, not {kind}.")
+        cast = column.cast(pa.float64(), safe=False)
+        values: Floats = np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.float64)
+        if not infinite and np.isinf(values).any():
+            self.refuse(name, np.isinf(values), "a finite number was expected")
+        return values
+
+    def whole_numbers(self, name: str, *, infinite: bool = False) -> Floats:
+        """Return a column of whole numbers as floats, NaN where missing."""
+        values = self.numbers(name, infinite=infinite)
+        exact = (values == np.floor(values)) & (np.abs(values) <= LARGEST_WHOLE)
+        broken = np.isfinite(values) & ~exact
+        if broken.any():
+            self.refuse(name, broken, "a whole number was expected")
+        return values
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether every cell of a column is a number or missing."""
+        column = self.raw(name)
+        if not _is_text(column.type):
+            return not pa.types.is_dictionary(column.type)
+        return not bool(pc.any(self._strange(_blank(column.combine_chunks()))).as_py())
+
+    def covariate(self, name: str) -> pd.Series:
+        """Return a column as numbers when all of it is numeric, else as text."""
+        if self.is_numeric(name):
+            return pd.Series(self.numbers(name), name=name)
+        return pd.Series(self.texts(name).to_pandas(), name=name, dtype=object)
+
+    def refuse(self, name: str, faulty: npt.NDArray[np.bool_], expected: str) -> None:
+        """Raise a DataError that names the first faulty rows of a column."""
+        rows = np.flatnonzero(faulty)
+        cells = [str(self.raw(name)[int(row)].as_py()) for row in rows[:SHOWN]]
+        places = self.places([int(row) for row in rows[:SHOWN]])
+        shown = ", ".join(f"'{cell}' ({place})" for cell, place in zip(cells, places, strict=True))
+        more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        raise DataError(f"{self.path}, column '{name}': {expected}; found {shown}{more}.")
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """Return "line 7" (CSV) or "row 6" (Parquet) for each row."""
+        if self.text is None:
+            return [f"row {row + 1}" for row in rows]
+        return [f"line {line}" for line in self.text.lines(rows)]
+
+    def _strange(self, text: pa.Array) -> pa.Array:
+        fine = pc.or_(
+            pc.match_substring_regex(text, NUMBER), pc.match_substring_regex(text, INFINITE)
+        )
+        return pc.fill_null(pc.invert(fine), False)
+
+    def _parsed(self, name: str) -> pa.Array:
+        text = _blank(self.raw(name).combine_chunks())
+        strange = self._strange(text).to_numpy(zero_copy_only=False)
+        if strange.any():
+            self.refuse(name, strange, "a number was expected")
+        return pc.utf8_ltrim(text, characters="+").cast(pa.float64())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _blank(text: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
+    absent = pc.is_in(trimmed, value_set=pa.array(["", *MISSING]))
+    return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
+
+
+def read_columns(path: Path) -> Columns:
+    """Read a CSV or Parquet file, chosen by its suffix.
+
+    Raises:
+        DataError: If the file is missing, of another kind, unreadable, has no rows, or a row has
+            too few or too many fields.
+    """
+    suffix = path.suffix.lower()
+    if suffix in PARQUET_SUFFIXES:
+        found = _read_parquet(path)
+    elif suffix in CSV_SUFFIXES:
+        found = _read_csv(path)
+    else:
+        raise DataError(
+            f"{path}: a tidy table is a CSV file ({', '.join(CSV_SUFFIXES)}) or a Parquet file "
+            f"({', '.join(PARQUET_SUFFIXES)}), by its suffix."
+        )
+    if found.n_rows == 0:
+        raise DataError(f"{path} has a header but no rows.")
+    return found
+
+
+def _read_csv(path: Path) -> Columns:
+    text = read_text(path)
+    if text.misfits:
+        first = text.misfits[0]
+        raise DataError(
+            f"{path}, line {first.line}: {first.n_fields} fields, but the header names "
+            f"{len(text.names)} columns ({len(text.misfits)} such rows). Mend the rows, or quote "
+            "cells that hold a separator."
+        )
+    return Columns(path, text.names, text.columns, text.sha256, text)
+
+
+def _read_parquet(path: Path) -> Columns:
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}.") from None
+    columns = tuple(
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    )
+    return Columns(path, tuple(table.column_names), columns, digest)
+
+
+@dataclass(frozen=True)
+class TidySample:
+    """A sample read from a tidy table, and what a reader should know about the reading.
+
+    ``notes`` are sentences: rows left out and why.
+    """
+
+    sample: Sample
+    notes: tuple[str, ...] = ()
+
+
+def read_sample(
+    path: Path,
+    *,
+    unit: str,
+    period: str,
+    cohort: str,
+    value: str,
+    id: str | None = None,
+    covariates: Sequence[str] = (),
+    weights: str | None = None,
+    cluster: str | None = None,
+) -> TidySample:
+    """Read a tidy table as a sample: one row a case, or a unit and period of a panel.
+
+    Args:
+        path: CSV or Parquet file.
+        unit: Column of the unit that is treated.
+        period: Column of the period, a whole number.
+        cohort: Column of the first treated period of the row's unit; 0, empty, NaN and infinite
+            mean never.
+        value: Column of the outcome.
+        id: Column that identifies the observed unit of a panel; None for repeated cross-sections.
+        covariates: Columns of covariates, numbers or text.
+        weights: Column of weights, not negative; None for weights of 1.
+        cluster: Column that standard errors are clustered by; None for the unit.
+
+    Returns:
+        The sample. ``post`` is 1 from the cohort's first period on. Never-treated units are
+        "post" from the one adoption period on if there is exactly one, otherwise nowhere.
+
+    Raises:
+        DataError: For every fault that would change a result: a column that is not there, text
+            where numbers are expected, a cohort that changes within a unit, two rows of an ``id``
+            in one period, a negative weight.
+    """
+    columns = read_columns(path)
+    frame = pd.DataFrame(
+        {
+            "unit": _required_text(columns, unit),
+            "period": _required_whole(columns, period),
+            "cohort": _cohorts(columns, cohort),
+            "value": columns.numbers(value),
+            "weight": _weights(columns, weights),
+            "cluster": _required_text(columns, cluster or unit),
+        }
+    )
+    if id is not None:
+        frame["id"] = _required_text(columns, id)
+        _refuse_repeats(columns, frame, id=id, period=period)
+    names = _covariate_names(covariates, frame)
+    for name in names:
+        frame[name] = columns.covariate(name)
+    _refuse_changing_cohorts(columns, frame, unit=unit, cohort=cohort)
+    return _labelled(columns, frame, names, value)
+
+
+def _covariate_names(covariates: Sequence[str], frame: pd.DataFrame) -> tuple[str, ...]:
+    taken = [name for name in covariates if name in {*frame.columns, "treated", "post", "group"}]
+    if taken:
+        raise DataError(
+            f"The covariate '{taken[0]}' has the name of a column that every sample has; rename it "
+            "in the file."
+        )
+    return tuple(dict.fromkeys(covariates))
+
+
+def _required_text(columns: Columns, name: str) -> pd.Series:
+    text = columns.texts(name)
+    if text.null_count:
+        columns.refuse(name, text.is_null().to_numpy(zero_copy_only=False), "no cell may be empty")
+    return pd.Series(text.to_pandas(), dtype=object)
+
+
+def _required_whole(columns: Columns, name: str) -> npt.NDArray[np.int64]:
+    values = columns.whole_numbers(name)
+    if np.isnan(values).any():
+        columns.refuse(name, np.isnan(values), "no cell may be empty")
+    return values.astype(np.int64)
+
+
+def _cohorts(columns: Columns, name: str) -> npt.NDArray[np.int64]:
+    values = columns.whole_numbers(name, infinite=True)
+    below = np.isfinite(values) & (values < 0)
+    if below.any():
+        columns.refuse(name, below, "a first treated period was expected, or 0 for never")
+    return np.where(np.isfinite(values), values, 0.0).astype(np.int64)
+
+
+def _weights(columns: Columns, name: str | None) -> Floats:
+    if name is None:
+        return np.ones(columns.n_rows)
+    values = columns.numbers(name)
+    faulty = ~(values >= 0)
+    if faulty.any():
+        columns.refuse(name, faulty, "a weight of 0 or more was expected")
+    if not values.any():
+        raise DataError(f"{columns.path}, column '{name}': every weight is 0.")
+    return values
+
+
+def _refuse_repeats(columns: Columns, frame: pd.DataFrame, *, id: str, period: str) -> None:
+    repeated = frame.duplicated(["id", "period"], keep=False)
+    if not repeated.any():
+        return
+    key = frame.loc[repeated, ["id", "period"]].iloc[0]
+    same = (frame["id"] == key["id"]) & (frame["period"] == key["period"])
+    rows = [int(row) for row in np.flatnonzero(same)]
+    raise DataError(
+        f"{columns.path}: {id} '{key['id']}' stands {len(rows)} times in {period} {key['period']} "
+        f"({', '.join(columns.places(rows[:SHOWN]))}). A panel has one row an id and period; leave "
+        "the id out for repeated cross-sections."
+    )
+
+
+def _refuse_changing_cohorts(
+    columns: Columns, frame: pd.DataFrame, *, unit: str, cohort: str
+) -> None:
+    kinds = frame.groupby("unit")["cohort"].nunique()
+    changing = kinds[kinds > 1]
+    if changing.empty:
+        return
+    first = str(sorted(changing.index)[0])
+    values = sorted(frame.loc[frame["unit"] == first, "cohort"].unique())
+    raise DataError(
+        f"{columns.path}, column '{cohort}': {unit} '{first}' has the first treated periods "
+        f"{', '.join(map(str, values))} ({len(changing)} such units). A unit has one, or 0 for "
+        "never."
+    )
+
+
+def _labelled(
+    columns: Columns, frame: pd.DataFrame, covariates: tuple[str, ...], value: str
+) -> TidySample:
+    notes = []
+    for name, label in (("value", value), *((c, c) for c in covariates)):
+        n = int(frame[name].isna().sum())
+        if n:
+            notes.append(f"{n} {'row' if n == 1 else 'rows'} without '{label}' left out.")
+            frame = frame.dropna(subset=[name])
+    frame = frame.reset_index(drop=True)
+    if frame.empty:
+        raise DataError(f"{columns.path}: no row has a value and every covariate.")
+    adoption = sorted(set(frame["cohort"]) - {0})
+    start = frame["cohort"].where(
+        frame["cohort"] > 0, adoption[0] if len(adoption) == 1 else np.inf
+    )
+    frame["treated"] = (frame["cohort"] > 0).astype(np.int64)
+    frame["post"] = (frame["period"] >= start).astype(np.int64)
+    binary = bool(frame["value"].isin([0.0, 1.0]).all())
+    return TidySample(Sample(frame, covariates=covariates, binary=binary), tuple(notes))

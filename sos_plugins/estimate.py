@@ -120,8 +120,7 @@ def run_engines(
 ) -> tuple[list[NamedEstimate], dict[str, str]]:
     """Run several engines on the same sample.
 
-    Args:
-        engines: ``"all"`` or names; the others as in :func:`run_engine`.
+    ``engines`` is ``"all"`` or names; the other arguments are those of :func:`run_engine`.
 
     Returns:
         The estimates in the order of the engines, and a reason for every engine that did not run.

@@ -273,7 +273,7 @@ def _kind(name: str) -> str:
 
 
 def find_config(*folders: Path) -> Path | None:
-    """Find ``plugins.toml``: as ``$SOS_PLUGINS_TOML`` says, else in the first folder that has it."""
+    """Find ``plugins.toml``: where ``$SOS_PLUGINS_TOML`` says, else in the first folder with one."""
     if named := os.environ.get(CONFIG_VARIABLE):
         return Path(named)
     return next((f / CONFIG_NAME for f in folders if (f / CONFIG_NAME).is_file()), None)

@@ -44,12 +44,9 @@ def figures(
     frame = sample.frame
     pilots = set(frame.loc[frame["treated"] == 1, "unit"])
     comparators = set(frame.loc[frame["treated"] == 0, "unit"])
-    once = frame.drop_duplicates(
-        [c for c in frame if c not in ("group", "period", "event", "post")]
-    )
     found: dict[str, float] = {
         "n_pilots": float(len(pilots)),
-        "n_cases": float(len(once)),
+        "n_cases": float(frame["case"].nunique()),
         "pilots_covered": _covered(frame) / n_pilots_planned,
     }
     complete = restrict_periods(cases.completeness, table)
@@ -96,9 +93,9 @@ def _shift(complete: pd.DataFrame, design: Design) -> float:
         after = complete["period"] >= cohort
         own = complete["unit"] == group.pilot
         others = complete["unit"].isin(group.comparators)
-        change = [
+        change, other = (
             _share(complete[who & after]) - _share(complete[who & ~after]) for who in (own, others)
-        ]
-        shifts.append(change[0] - change[1])
+        )
+        shifts.append(change - other)
     known = [s for s in shifts if np.isfinite(s)]
     return float(np.mean(known)) if known else float("nan")

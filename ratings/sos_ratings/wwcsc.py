@@ -231,7 +231,7 @@ def _robustness(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
 
 
 def _change(main: Run, runs: Sequence[Run], s: WwcscSettings) -> Judged:
-    """Judge the largest change of the estimate, in units of the main estimate or its SE if larger."""
+    """Judge the largest change, in units of the main estimate (or of its SE, if larger)."""
     assert main.estimate is not None
     unit = max(abs(main.estimate), main.std_error or 0.0) or 1.0
     worst = max(runs, key=lambda r: abs((r.estimate or 0.0) - (main.estimate or 0.0)))
@@ -297,7 +297,10 @@ def _precision(evidence: Evidence, s: WwcscSettings) -> Judged:
     assert main.p_value is not None
     clear = main.p_value < s.significance
     verb = "differs" if clear else "does not differ"
-    text = f"The main estimate {verb} from zero (p = {main.p_value:.3f}, threshold {s.significance:g})."
+    text = (
+        f"The main estimate {verb} from zero (p = {main.p_value:.3f}, "
+        f"threshold {s.significance:g})."
+    )
     return (0, Reason("precision", text, main.p_value, s.significance, clear))
 
 

@@ -52,6 +52,6 @@ class Session:
         path = Path(text).expanduser()
         return path if path.is_absolute() else (self.base / path)
 
-    def table(self, data: pa.Table | pd.DataFrame, name: str = "table") -> ibis.Table:
-        """Put data on the backend under a fresh name and return it as an Ibis table."""
+    def table(self, data: pa.Table | pd.DataFrame | ibis.Table, name: str = "table") -> ibis.Table:
+        """Put data, or what an expression gives, on the backend under a fresh name."""
         return self.backend.create_table(f"{name}_{next(self._names)}", data, temp=True)

@@ -1,0 +1,1 @@
+"""The outcomes that come with sos-plugins: one module an outcome."""

@@ -1,0 +1,145 @@
+"""A user's own table of cases: the value is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ibis
+from ibis import _
+from pydantic import Field
+
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, derive, hookimpl
+from sos_plugins.errors import DataError, listing
+from sos_plugins.schema import CASE_COLUMNS
+from sos_plugins.types import Expected
+
+ROLES = ("id", "weight", "cohort", "cluster", "group", "treated", "post")
+"""Columns that have a role in the analysis and are no covariates."""
+
+
+class TidyValueSettings(Settings):
+    """Settings of the outcome."""
+
+    label: str = Field("Value", description="Name of the outcome in tables.")
+    phrase: str = Field("the outcome", description="Name of the outcome in a sentence.")
+    question: str = Field("", description="The research question.")
+    binary: bool = Field(False, description="Whether the value is 0 or 1.")
+    measure: str = Field("units", description="Unit of the value.")
+    expected: Expected = Field("unclear", description="Direction that the theory expects.")
+    expected_note: str = Field("", description="Words beside the expected direction.")
+    covariates: tuple[str, ...] | None = Field(
+        None, description="Covariate columns; none given means every further column."
+    )
+
+
+class TidyValue(Outcome):
+    """The value, period and covariates of a table with one row a case.
+
+    Text and true/false covariates get the level "Missing"; a case without a value, or without a
+    number in a numeric covariate, is dropped and counted.
+    """
+
+    name = "tidy-value"
+    label = "A value from the user's own table of cases"
+    needs = ("cases",)
+    Settings = TidyValueSettings
+
+    def info(self, settings: TidyValueSettings) -> OutcomeInfo:
+        """Describe the outcome as the user does."""
+        return OutcomeInfo(
+            name=self.name,
+            label=settings.label,
+            phrase=settings.phrase,
+            question=settings.question,
+            binary=settings.binary,
+            measure=settings.measure,
+            expected=settings.expected,
+            expected_note=settings.expected_note,
+        )
+
+    def derive(self, records: Records, settings: TidyValueSettings, session: Session) -> Cases:
+        """Take the cases as they are.
+
+        Raises:
+            DataError: If a column is missing or no covariate type, or a binary value is not 0/1.
+        """
+        table = records.table("cases")
+        absent = [c for c in ("unit", "period", "value") if c not in table.columns]
+        if absent:
+            raise DataError(
+                f"The table of cases lacks the columns {listing(absent)}. "
+                f"Columns: {listing(table.columns)}."
+            )
+        covariates = chosen_covariates(table, settings)
+        texts = [c for c in covariates if not table[c].type().is_numeric()]
+        table = table.mutate(
+            unit=table.unit.cast("string"),
+            period=table.period.cast("int64"),
+            value=table.value.cast("float64"),
+            **{name: _typed(table, name) for name in ("child", "date", "follow_up_end")},
+            **{name: _category(table[name]) for name in texts},
+        )
+        steps = derive.Attrition(session.table(table), "rows", "all in the table of cases")
+        steps.keep("unit and period known", _.unit.notnull() & _.period.notnull(), "neither known")
+        complete = derive.completeness(steps.table, _.value.notnull())
+        steps.keep("value known", _.value.notnull(), "no value")
+        for name in covariates:
+            if name not in texts:
+                steps.keep(f"{name} known", _[name].notnull(), f"covariate {name} missing")
+        if settings.binary:
+            _demand_binary(steps.table)
+        return derive.to_cases(
+            steps,
+            info=self.info(settings),
+            settings=settings,
+            covariates=covariates,
+            completeness=complete,
+            extra=ROLES,
+        )
+
+
+def chosen_covariates(table: ibis.Table, settings: TidyValueSettings) -> tuple[str, ...]:
+    """Return the covariate columns: those named, or every further number, text or true/false."""
+    roles = {*CASE_COLUMNS, *ROLES}
+    fit = [
+        name
+        for name, kind in table.schema().items()
+        if name not in roles and (kind.is_numeric() or kind.is_string() or kind.is_boolean())
+    ]
+    if settings.covariates is None:
+        return tuple(fit)
+    wrong = [name for name in settings.covariates if name not in fit]
+    if wrong:
+        raise DataError(
+            f"The table of cases has no covariate {listing(wrong)}: a covariate is a further "
+            f"column of numbers, text or true/false. Such columns: {listing(fit)}."
+        )
+    return settings.covariates
+
+
+def _typed(table: ibis.Table, name: str) -> Any:
+    kind = "string" if name == "child" else "date"
+    return table[name].cast(kind) if name in table.columns else ibis.null(kind)
+
+
+def _category(column: Any) -> Any:
+    if column.type().is_boolean():
+        return derive.yes_no(column)
+    return column.fill_null(derive.MISSING)
+
+
+def _demand_binary(table: ibis.Table) -> None:
+    other = table.filter(~_.value.isin([0.0, 1.0])).limit(1).to_pandas()
+    if len(other):
+        row = other.iloc[0]
+        raise DataError(
+            f"The outcome is set as binary, but unit {row['unit']}, period {row['period']} has the "
+            f"value {row['value']:g}. Give 0 or 1, or set binary = false."
+        )
+
+
+@hookimpl
+def register_outcomes(register: Callable[[Outcome], None]) -> None:
+    """Register the outcome."""
+    register(TidyValue())

@@ -228,6 +228,7 @@ class UnitTask:
         neighbours: For a source that knows statistical neighbours: unit to codes, nearest first.
         seed: For random tie-breaks (none of ours uses one).
         outcome: Name of the outcome, for groups that are given by outcome; empty if none.
+        left_out: Authorities of the design that have no features, with the reason.
     """
 
     pilots: tuple[Pilot, ...]
@@ -235,6 +236,7 @@ class UnitTask:
     neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seed: int = 0
     outcome: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pool(self) -> tuple[str, ...]:

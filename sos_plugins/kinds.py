@@ -75,6 +75,13 @@ class Simulator(Source):
     def write(self, settings: Any, folder: Path, session: Session) -> Mapping[str, Any]:
         """Write the simulated records into ``folder`` and return the truth, written there too."""
 
+    @abstractmethod
+    def study(self, settings: Any) -> str:
+        """Return the text of a study file that fits what ``write`` writes under these settings.
+
+        Its paths are relative to the folder.
+        """
+
 
 class Outcome(Plugin):
     """Derives cases from records."""

@@ -273,7 +273,7 @@ def _kind(name: str) -> str:
 
 
 def find_config(*folders: Path) -> Path | None:
-    """Find ``plugins.toml``: where ``$SOS_PLUGINS_TOML`` says, else in the first folder with one."""
+    """Find ``plugins.toml``: where ``$SOS_PLUGINS_TOML`` says, else the first in ``folders``."""
     if named := os.environ.get(CONFIG_VARIABLE):
         return Path(named)
     return next((f / CONFIG_NAME for f in folders if (f / CONFIG_NAME).is_file()), None)
@@ -311,15 +311,37 @@ def load_plugins(config: Path | None = None) -> Registry:
     """
     path = config or find_config(Path.cwd())
     registry = Registry(config=read_config(path), config_path=path)
+    _load(registry, {**_load_entry_points(registry), **_load_paths(registry)})
+    _check_config(registry)
+    return registry
+
+
+def load_file(registry: Registry, file: Path) -> list[Offer]:
+    """Load one Python file as a plugin into a registry, and return what it offers.
+
+    Raises:
+        PluginError: As :func:`load_plugins`.
+    """
+    if not file.is_file():
+        raise PluginError(f"There is no plugin file {file}.")
+    name = next((p.name for p in registry.plugins.values() if _same_file(p.file, file)), None)
+    if name is None:
+        name = _add_path(registry, file)
+        _load(registry, {name: import_file(file)})
+    return [o for kind in KINDS for o in registry.offers(kind) if o.plugin == name]
+
+
+def _same_file(text: str, file: Path) -> bool:
+    return bool(text) and Path(text).exists() and Path(text).samefile(file)
+
+
+def _load(registry: Registry, loaded: Mapping[str, Any]) -> None:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    loaded = {**_load_entry_points(registry), **_load_paths(registry)}
     for name in sorted(loaded):
         _register(manager, name, loaded[name], registry.plugins[name])
     _check_pending(manager, registry)
     _call_hooks(manager, registry, loaded)
-    _check_config(registry)
-    return registry
 
 
 def _load_entry_points(registry: Registry) -> dict[str, Any]:
@@ -367,15 +389,19 @@ def _load_paths(registry: Registry) -> dict[str, ModuleType]:
                 f"{registry.config_path}: [plugins] paths names {text}, but there is no file "
                 f"{file}. Paths are relative to the folder of plugins.toml."
             )
-        name = file.stem.replace("_", "-")
-        if name in registry.plugins:
-            raise PluginError(
-                f"{file}: a plugin named '{name}' is loaded already, from "
-                f"{registry.plugins[name].file}. Rename the file."
-            )
-        loaded[name] = import_file(file)
-        registry.plugins[name] = PluginInfo(name, "local file", "", str(file))
+        loaded[_add_path(registry, file)] = import_file(file)
     return loaded
+
+
+def _add_path(registry: Registry, file: Path) -> str:
+    name = file.stem.replace("_", "-")
+    if name in registry.plugins:
+        raise PluginError(
+            f"{file}: a plugin named '{name}' is loaded already, from "
+            f"{registry.plugins[name].file}. Rename the file."
+        )
+    registry.plugins[name] = PluginInfo(name, "local file", "", str(file))
+    return name
 
 
 def import_file(file: Path) -> ModuleType:

@@ -1,0 +1,183 @@
+"""What commands share: output, progress bars, errors as sentences, settings from the line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.plugins import Registry, load_plugins
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FAILED = 1
+WRONG_CALL = 2
+
+
+@dataclass
+class Terminal:
+    """How a command speaks.
+
+    Attributes:
+        quiet: Print nothing but the answer and errors.
+        json: Print the answer as JSON.
+        plugins: The ``plugins.toml`` to use, or None.
+    """
+
+    quiet: bool = False
+    json: bool = False
+    plugins: Path | None = None
+
+    def registry(self) -> Registry:
+        """Load the plugins."""
+        return load_plugins(self.plugins)
+
+    def say(self, text: str) -> None:
+        """Print a line of news to standard error, unless quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def answer(self, data: Any, text: str) -> None:
+        """Print the answer to standard output: ``data`` as JSON with --json, else ``text``."""
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False) if self.json else text)
+
+    @contextmanager
+    def progress(self) -> Iterator[Bars]:
+        """Show progress bars on standard error while the block runs."""
+        console = Console(stderr=True)
+        show = not self.quiet and not self.json
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(
+            *columns, console=console, disable=not (show and console.is_terminal), transient=True
+        ) as bars:
+            yield Bars(bars, self if show and not console.is_terminal else None)
+
+
+@dataclass
+class Bars:
+    """Progress of a study as bars; as plain lines where there is no terminal."""
+
+    bars: Progress
+    lines: Terminal | None
+
+    @contextmanager
+    def step(self, label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+        """Show a bar while the block runs; yield ``advance(n=1)``."""
+        if self.lines is not None:
+            self.lines.say(f"{label} ...")
+        task = self.bars.add_task(label, total=total)
+        try:
+            yield lambda n=1: self.bars.advance(task, n)
+        finally:
+            self.bars.remove_task(task)
+
+
+terminal = click.make_pass_decorator(Terminal, ensure=True)
+
+
+def common(command: Callable[P, T]) -> Callable[P, T]:
+    """Add the options that every command has, and turn errors into sentences."""
+
+    @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the answer and errors.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+    @click.option("--no-r", is_flag=True, help="Do without R, even where it is installed.")
+    @click.option(
+        "--plugins",
+        type=click.Path(path_type=Path),
+        help="The plugins.toml to use; by default the one beside the study or in this folder.",
+    )
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(
+        context: click.Context,
+        /,
+        *args: Any,
+        quiet: bool,
+        as_json: bool,
+        no_r: bool,
+        plugins: Path | None,
+        **options: Any,
+    ) -> Any:
+        if no_r:
+            os.environ["SOS_NO_R"] = "1"
+        context.obj = Terminal(quiet, as_json, plugins)
+        try:
+            return context.invoke(command, context.obj, *args, **options)
+        except SosError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(FAILED)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(130)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Make ``KEY=VALUE`` pairs into settings; a value is read as TOML where it is TOML.
+
+    >>> parse_settings(["control=notyettreated", "anticipation=1", "lags_only=true"])
+    {'control': 'notyettreated', 'anticipation': 1, 'lags_only': True}
+
+    Raises:
+        SettingsError: If a pair has no ``=``, or a key stands twice.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        key = key.strip()
+        if not sign or not key:
+            raise SettingsError(
+                f"--set {pair!r}: expected KEY=VALUE, such as control=notyettreated."
+            )
+        if key in settings:
+            raise SettingsError(f"--set gives '{key}' more than once.")
+        try:
+            settings[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key] = value.strip()
+    return settings
+
+
+def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
+    """Lay out a table as text, as wide as the terminal (120 columns where there is none)."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(text_of(value) for value in row))
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()
+
+
+def text_of(value: Any) -> str:
+    """Write a value for a table: numbers to six significant digits, missing as a dash."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.6g}"
+    return str(value).replace("[", r"\[")

@@ -1,0 +1,180 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sos_plugins import __version__
+from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings, render
+from sos_plugins.errors import SosError, StudyError
+
+OUT = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sos-plugins")
+def main() -> None:
+    """Whether a programme changed children's lives, and how far to trust the answer."""
+
+
+@main.command()
+@click.argument("study", type=FILE)
+@click.option("--out", type=OUT, help="Folder for the report; results/<name> by default.")
+@click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
+@common
+def run(terminal: Terminal, study: Path, out: Path | None, data: Path | None) -> None:
+    """Run STUDY and write its report."""
+    from sos_plugins.cli.studies import run_and_report
+
+    run_and_report(terminal, study, out, data)
+
+
+@main.command()
+@click.argument("study", type=FILE)
+@click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
+@common
+def crosscheck(terminal: Terminal, study: Path, data: Path | None) -> None:
+    """Compare the engines of every estimator of STUDY.
+
+    Exit status: 0 when all engines that ran agree, 1 on an error, 3 when engines disagree, 4 when
+    nothing could be compared.
+    """
+    from sos_plugins.cli.studies import crosscheck as compare
+
+    sys.exit(compare(terminal, study, data))
+
+
+@main.command()
+@click.option("--out", type=OUT, default=Path("demo-output"), show_default=True)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Setting of the simulator."
+)
+@common
+def demo(terminal: Terminal, out: Path, pairs: tuple[str, ...]) -> None:
+    """Simulate records in their real formats and run the demonstration study on them."""
+    from sos_plugins.cli.studies import demo as run_demo
+
+    run_demo(terminal, out, parse_settings(pairs))
+
+
+@main.command()
+@click.argument("folder", type=OUT)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Setting of the simulator."
+)
+@click.option("--source", default=None, help="The simulator, where there are several.")
+@common
+def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: str | None) -> None:
+    """Write simulated records into FOLDER, in the formats that the sources read."""
+    from sos_plugins.cli.studies import simulate as write
+
+    truth = write(terminal, folder, parse_settings(pairs), source)
+    terminal.answer(truth, f"Simulated records are in {folder}; the truth is in truth.json there.")
+
+
+@main.command()
+@click.argument("result", type=FILE)
+@click.option("--out", type=OUT, help="Folder for the report; beside RESULT by default.")
+@common
+def report(terminal: Terminal, result: Path, out: Path | None) -> None:
+    """Write the report of RESULT (a result.json, or the folder that holds it) again."""
+    from sos_plugins.report import write_report
+    from sos_plugins.result import StudyResult
+
+    found = StudyResult.read(result)
+    folder = out or (result if result.is_dir() else result.parent)
+    page = write_report(found, folder)
+    terminal.answer({"report": str(page)}, f"Report: {page}")
+
+
+@main.command()
+@click.argument("estimator")
+@click.option("--data", type=FILE, required=True, help="Table, CSV or Parquet.")
+@click.option("--unit", required=True, help="Column of the authority.")
+@click.option("--period", required=True, help="Column of the period, whole numbers.")
+@click.option("--cohort", required=True, help="Column of the first treated period; 0 = never.")
+@click.option("--value", required=True, help="Column of the outcome.")
+@click.option("--id", "identifier", help="Column of a panel's unit of observation.")
+@click.option("--covariates", default="", help="Columns, separated by commas.")
+@click.option("--weights", help="Column of weights.")
+@click.option("--cluster", help="Column to cluster by; the unit by default.")
+@click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Argument of the method.")
+@common
+def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table: Any) -> None:
+    """Run one ESTIMATOR on one tidy table, without a study."""
+    from sos_plugins.cli.single import estimate as run_estimate
+
+    run_estimate(terminal, estimator, parse_settings(pairs), **table)
+
+
+@main.command(name="list")
+@click.argument("kind", required=False)
+@common
+def list_(terminal: Terminal, kind: str | None) -> None:
+    """List plugins of a KIND: sources, outcomes, matchers, estimators, engines, rating-rules."""
+    from sos_plugins.cli.catalogue import catalogue
+
+    rows = catalogue(terminal.registry(), kind)
+    columns = list(rows[0]) if rows else []
+    terminal.answer(rows, render(columns, [list(row.values()) for row in rows]))
+
+
+@main.command()
+@click.argument("plugin")
+@common
+def show(terminal: Terminal, plugin: str) -> None:
+    """Show what PLUGIN does, its settings and its engines."""
+    from sos_plugins.cli.catalogue import describe_offer, render_offer
+
+    found = [describe_offer(terminal.registry(), o) for o in terminal.registry().find(plugin)]
+    terminal.answer(found, "\n\n".join(render_offer(data) for data in found))
+
+
+@main.command()
+@click.argument("kind")
+@click.argument("name")
+@click.option("--out", type=OUT, default=Path(), help="Folder to write into; this one by default.")
+@click.option("--package", is_flag=True, help="Write an installable package.")
+@common
+def new(terminal: Terminal, kind: str, name: str, out: Path, package: bool) -> None:
+    """Write a working plugin (or study) of KIND with the NAME, its test and its docs."""
+    from sos_plugins.scaffold import scaffold
+
+    files = scaffold(kind, name, out, package=package)
+    names = [str(file) for file in files]
+    terminal.answer({"files": names}, "Written:\n" + "\n".join(f"  {n}" for n in names))
+
+
+@main.command()
+@click.argument("plugin")
+@common
+def check(terminal: Terminal, plugin: str) -> None:
+    """Check that PLUGIN (a name, or a .py file) keeps the contract of its kind."""
+    from sos_plugins.cli.catalogue import check_plugin
+
+    rows = check_plugin(terminal, plugin)
+    failed = [row for row in rows if row["result"] == "failed"]
+    text = render(["kind", "plugin", "check", "result", "why"], [list(r.values()) for r in rows])
+    summary = f"{len(rows) - len(failed)} of {len(rows)} checks hold."
+    terminal.answer(rows, f"{text}\n{summary}")
+    if failed:
+        sys.exit(FAILED)
+
+
+@main.command()
+@common
+def doctor(terminal: Terminal) -> None:
+    """Tell what is installed, which engines can run, and the line that mends each gap."""
+    from sos_plugins import doctor as doctors
+
+    diagnosis = doctors.examine(terminal.registry())
+    terminal.answer(doctors.as_dict(diagnosis), doctors.render(diagnosis))
+
+
+__all__ = ["SosError", "StudyError", "main"]

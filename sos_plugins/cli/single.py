@@ -1,0 +1,80 @@
+"""One estimator on one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sos_plugins.cli.console import Terminal, render
+from sos_plugins.errors import EngineUnavailableError
+from sos_plugins.estimate import run_engine, run_engines
+from sos_plugins.result import NamedEstimate
+from sos_plugins.tidy_table import read_sample
+
+
+def estimate(
+    terminal: Terminal,
+    estimator: str,
+    values: Mapping[str, Any],
+    *,
+    data: Path,
+    unit: str,
+    period: str,
+    cohort: str,
+    value: str,
+    identifier: str | None,
+    covariates: str,
+    weights: str | None,
+    cluster: str | None,
+    engine: str | None,
+) -> None:
+    """Read the table, run one engine or all, and print the estimates.
+
+    Raises:
+        EngineUnavailableError: If none of the engines can run.
+    """
+    registry = terminal.registry()
+    options = registry.settings("estimator", estimator, values, f"--set ({estimator})")
+    table = read_sample(
+        data,
+        unit=unit,
+        period=period,
+        cohort=cohort,
+        value=value,
+        id=identifier,
+        covariates=tuple(c.strip() for c in covariates.split(",") if c.strip()),
+        weights=weights,
+        cluster=cluster,
+    )
+    for note in table.notes:
+        terminal.say(f"Note: {note}")
+    if engine != "all":
+        named = run_engine(registry, estimator, engine, table.sample, options)
+        terminal.answer(_data(named), _text(named))
+        return
+    done, reasons = run_engines(registry, estimator, "all", table.sample, options)
+    for reason in reasons.values():
+        terminal.say(f"Not run: {reason}")
+    if not done:
+        raise EngineUnavailableError(
+            f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
+        )
+    terminal.answer([_data(n) for n in done], "\n\n".join(_text(n) for n in done))
+
+
+def _data(named: NamedEstimate) -> dict[str, Any]:
+    return named.estimate.to_dict()
+
+
+def _text(named: NamedEstimate) -> str:
+    found = named.estimate
+    table = render(
+        list(found.tidy.columns),
+        found.tidy.to_numpy(dtype=object).tolist(),
+        f"{named.estimator}, engine {named.engine}",
+    )
+    glance = ", ".join(f"{key} {value}" for key, value in found.glance.items())
+    return "\n".join([table, click.wrap_text(glance, 118), *found.warnings])

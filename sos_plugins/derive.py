@@ -21,6 +21,7 @@ import holidays
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from ibis import _
 from pydantic import Field, field_validator
 
@@ -129,24 +130,20 @@ def add_working_days(
     This is ``numpy.busday_count(start + 1, end + 1)``. Null where a date is missing or lies
     outside 1900-2199; negative or 0 where ``end`` is before ``start``.
     """
-    counted = _calendar(_years(table, start, end), nation)
-    calendar = session.table(counted, "working_days")
+    calendar = session.table(_calendar(_years(table, start, end), nation), "working_days")
     for side in (start, end):
-        table = table.left_join(
-            calendar.select(_day=calendar.day, **{f"_{side}": calendar.worked}),
-            [table[side].cast("date") == _._day],
-        ).drop("_day")
-    return table.mutate(**{name: table[f"_{end}"] - table[f"_{start}"]}).drop(
-        f"_{start}", f"_{end}"
-    )
+        until = calendar.select(_day="day", **{f"_{side}": "worked"})
+        table = table.left_join(until, [table[side].cast("date") == until["_day"]]).drop("_day")
+    passed = table[f"_{end}"] - table[f"_{start}"]
+    return table.mutate(**{name: passed}).drop(f"_{start}", f"_{end}")
 
 
-def _calendar(years: range, nation: str) -> pd.DataFrame:
+def _calendar(years: range, nation: str) -> pa.Table:
     """Return ``day, worked``: how many working days there are up to and including each day."""
     days = np.arange(f"{years.start}-01-01", f"{years.stop}-01-01", dtype="datetime64[D]")
     free = np.array(list(bank_holidays(years, nation=nation)), dtype="datetime64[D]")
     worked = np.cumsum(np.is_busday(days, holidays=free))
-    return pd.DataFrame({"day": days.astype("datetime64[s]"), "worked": worked.astype("int64")})
+    return pa.table({"day": days, "worked": worked})
 
 
 def _years(table: ibis.Table, *columns: str) -> range:
@@ -202,9 +199,9 @@ def add_near_holiday(
     }
     if not near:
         return table.mutate(**{name: ibis.literal("no")})
-    dates = session.table(pd.DataFrame({"_near": pd.to_datetime(sorted(near))}), "holidays")
-    joined = table.left_join(dates, [table[date].cast("date") == dates["_near"].cast("date")])
-    return joined.mutate(**{name: yes_no(_._near.notnull())}).drop("_near")
+    dates = session.table(pa.table({"_near": sorted(near)}), "holidays")
+    joined = table.left_join(dates, [table[date].cast("date") == dates["_near"]])
+    return joined.mutate(**{name: yes_no(joined["_near"].notnull())}).drop("_near")
 
 
 # Events -----------------------------------------------------------------------------------------
@@ -359,7 +356,7 @@ class Attrition:
     def __init__(self, table: ibis.Table, step: str, reason: str) -> None:
         self._all = table
         self._names = [(step, reason)]
-        self._conditions: list[Any] = [ibis.literal(True)]
+        self._conditions: list[Any] = []
 
     def keep(self, step: str, condition: Any, reason: str) -> None:
         """Add a step.
@@ -375,12 +372,12 @@ class Attrition:
     @property
     def table(self) -> ibis.Table:
         """The records that all steps so far keep."""
-        return self._all.filter(self._conditions)
+        return self._all.filter(self._conditions) if self._conditions else self._all
 
     def frame(self) -> pd.DataFrame:
         """Return ``step, reason, n_before, n_dropped, n_after``, one row a step."""
-        kept, sums = ibis.literal(True), {}
-        for number, condition in enumerate(self._conditions):
+        kept, sums = ibis.literal(True), {"0": self._all.count()}
+        for number, condition in enumerate(self._conditions, start=1):
             kept = kept & condition
             sums[str(number)] = kept.cast("int64").sum().fill_null(0)
         after = [int(n) for n in self._all.aggregate(**sums).to_pandas().iloc[0]]

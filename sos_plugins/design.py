@@ -227,7 +227,9 @@ def calendar_sample(
         part = label(frame[frame["unit"] == pilot.unit], pilot)
         part = part[(part["period"] >= pilot.cohort) == (part["post"] == 1)]
         parts.append(part.assign(treated=1, cohort=pilot.cohort).drop(columns="event"))
-    return _sample(pd.concat(parts, ignore_index=True), covariates, binary, window_gap=True)
+    keep = ("id",) if "id" in frame else ()
+    whole = pd.concat(parts, ignore_index=True)
+    return _sample(whole, covariates, binary, window_gap=True, keep=keep)
 
 
 def empty_periods(sample: Sample) -> int:
@@ -259,11 +261,12 @@ def _sample(
             "No case lies before or after an embedding window. Check the windows of the pilots "
             "against the dates of the data."
         )
-    frame = frame.assign(weight=1.0, cluster=frame["unit"])
+    defaults = {"weight": 1.0, "cluster": frame["unit"]}
+    frame = frame.assign(**{k: v for k, v in defaults.items() if k not in frame})
     columns = [
         *("unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"),
         *keep,
-        *(c for c in ("id", "child") if c in frame and frame[c].notna().all()),
+        *(c for c in ("child",) if frame[c].notna().all()),
         *covariates,
     ]
     columns = list(dict.fromkeys(columns))

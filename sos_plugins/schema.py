@@ -125,6 +125,13 @@ CASE_COLUMNS: dict[str, str] = {
 }
 """Columns that every table of cases has, before its covariates."""
 
+ROLE_COLUMNS: dict[str, str] = {
+    "id": "identifier of a panel's unit of observation",
+    "weight": "sampling weight of the case",
+    "cluster": "what standard errors are clustered by, where it is not the unit",
+}
+"""Columns that cases may have beside their covariates."""
+
 SAMPLE_COLUMNS: dict[str, str] = {
     "unit": "authority, as text",
     "period": "period of the case, a whole number",

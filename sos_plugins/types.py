@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.errors import DataError, DesignError, listing
-from sos_plugins.schema import CASE_COLUMNS, TABLES, TIDY_COLUMNS
+from sos_plugins.schema import CASE_COLUMNS, ROLE_COLUMNS, TABLES, TIDY_COLUMNS
 
 Expected = Literal["increase", "decrease", "unclear"]
 
@@ -192,7 +192,8 @@ class Cases:
     """One row a case.
 
     Attributes:
-        table: Ibis table with :data:`sos_plugins.schema.CASE_COLUMNS` and the covariates.
+        table: Ibis table with :data:`sos_plugins.schema.CASE_COLUMNS` and the covariates, and any
+            of :data:`sos_plugins.schema.ROLE_COLUMNS`.
         info: The outcome.
         covariates: Names of the covariate columns, numeric or text.
         attrition: Frame ``step, reason, n_before, n_dropped, n_after``, from the first candidate
@@ -226,11 +227,12 @@ class Cases:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The cases in memory, in a fixed order whatever the backend."""
-        columns = [*CASE_COLUMNS, *self.covariates]
+        roles = [c for c in ROLE_COLUMNS if c in self.table.columns]
+        columns = [*CASE_COLUMNS, *self.covariates, *roles]
         frame: pd.DataFrame = self.table.select(columns).to_pandas()
         for column in ("date", "follow_up_end"):
             frame[column] = pd.to_datetime(frame[column])
-        order = [c for c in ("unit", "period", "date", "child", "value") if c in frame]
+        order = ["unit", "period", "date", "child", "value", *self.covariates, *roles]
         return frame.sort_values(order, kind="stable", ignore_index=True)
 
 

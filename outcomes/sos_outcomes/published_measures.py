@@ -83,7 +83,10 @@ class PublishedMeasure(Outcome):
         complete = n_years.group_by("unit").aggregate(_years=_.period.nunique())
         table = rows.left_join(complete, "unit").drop("unit_right")
         table = table.mutate(
-            child=ibis.null("string"), date=ibis.null("date"), follow_up_end=ibis.null("date")
+            id=_.unit,
+            child=ibis.null("string"),
+            date=ibis.null("date"),
+            follow_up_end=ibis.null("date"),
         )
         steps = derive.Attrition(session.table(table), f"figures of {self.measure.name}", "all")
         steps.keep("in the range", _.period.between(first, last), f"not from {first} to {last}")
@@ -102,7 +105,7 @@ class PublishedMeasure(Outcome):
             settings=settings,
             covariates=(),
             completeness=completeness,
-            extra=("unit_name", "denominator"),
+            extra=("unit_name", "denominator", "id"),
         )
 
 

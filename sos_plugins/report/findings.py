@@ -1,0 +1,83 @@
+"""What was found, in sentences written from the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sos_plugins.report.words import clean, confidence, count, plural, scale_of, stop, to_float
+from sos_plugins.result import OutcomeResult
+from sos_plugins.types import Run
+
+
+def excludes_zero(low: Any, high: Any) -> bool | None:
+    """Return whether an interval lies on one side of zero; None when there is no interval."""
+    below, above = to_float(low), to_float(high)
+    return None if below is None or above is None else below > 0 or above < 0
+
+
+def effect_sentence(result: OutcomeResult, run: Run) -> str:
+    """Write what was found: the change in pilots beyond that in comparators, and its interval."""
+    scale = scale_of(result)
+    phrase = clean(result.info.phrase or result.info.label)
+    estimate = to_float(run.estimate)
+    if estimate is None:
+        return stop(
+            f"No estimate could be made for {phrase}: {run.reason or 'no reason was given'}"
+        )
+    change = scale.change(estimate)
+    start = f"Compared with the comparator authorities, the pilots show {change} in {phrase}"
+    certain = excludes_zero(run.conf_low, run.conf_high)
+    if certain is None:
+        return f"{start}; no confidence interval could be computed for it."
+    low, high = to_float(run.conf_low) or 0.0, to_float(run.conf_high) or 0.0
+    span = f"from {scale.change(low)} to {scale.change(high)}"
+    if certain:
+        return f"{start}. The data fit anything {span} ({confidence(result)})."
+    level = confidence(result)
+    return f"{start}, but no effect fits the data too: they allow anything {span} ({level})."
+
+
+def expectation_sentence(result: OutcomeResult) -> str:
+    """Write how the direction found compares with the theory of change."""
+    expected, rating = result.info.expected, result.rating
+    if rating is None:
+        return ""
+    if expected == "unclear":
+        return "The theory of change does not say clearly which direction to expect."
+    name = "an increase" if expected == "increase" else "a decrease"
+    if rating.direction == expected:
+        return f"The theory of change expected {name}, and the direction found is the same."
+    if rating.direction in ("increase", "decrease"):
+        return f"The theory of change expected {name}: the direction found is the opposite."
+    return f"The theory of change expected {name}; no clear impact in either direction was shown."
+
+
+def certainty_sentence(result: OutcomeResult) -> str:
+    """Write how strong the evidence is and why."""
+    rating = result.rating
+    if rating is None:
+        return "The strength of the evidence was not rated."
+    start = f"The strength of the evidence is rated {clean(rating.level)}"
+    unmet = [stop(reason.sentence) for reason in rating.reasons if not reason.met]
+    if not rating.reasons:
+        return f"{start}."
+    met = sum(reason.met for reason in rating.reasons)
+    if not unmet:
+        return f"{start}: every one of the {plural(met, 'check')} behind the rating was met."
+    return (
+        f"{start}: {count(met)} of {plural(len(rating.reasons), 'check')} behind it "
+        f"{'was' if met == 1 else 'were'} met. What was not met: {' '.join(unmet)}"
+    )
+
+
+def in_words(result: OutcomeResult) -> str:
+    """Write one plain paragraph: what was found, how sure, and why."""
+    if result.error:
+        return f"This outcome could not be analysed. {stop(result.error)}"
+    if result.main is None:
+        return "No estimate was made for this outcome."
+    parts = [effect_sentence(result, result.main)]
+    if result.main.estimate is not None:
+        parts.append(expectation_sentence(result))
+    parts.append(certainty_sentence(result))
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,138 @@
+"""The rating rule: each criterion can lower the level, and the sentence follows the evidence."""
+
+from dataclasses import replace
+
+import pytest
+from sos_ratings.wwcsc import Wwcsc, WwcscSettings
+
+from sos_plugins import Agreement, Evidence, LeadTest, OutcomeInfo, Run, Tolerance
+from sos_plugins.errors import SettingsError
+from sos_plugins.settings import validate
+
+INFO = OutcomeInfo(
+    "kinship-care", "Kinship care", "kinship care", "?", True, "proportion", "increase"
+)
+TOLERANCE = Tolerance(1e-8, 1e-10, "test")
+SETTINGS = WwcscSettings()
+
+
+def a_run(estimate=-0.13, p=0.001, family="drop-one-pilot", label="x", n=9):
+    return Run(
+        family, label, "did", "python", estimate, abs(estimate) / 3 or 0.01, p, n_treated_units=n
+    )
+
+
+def agreement(verdict="agree"):
+    return Agreement("o", "did", "r", "python", verdict, 0.0, 0.0, "ATT", TOLERANCE, TOLERANCE)
+
+
+def evidence(**changes):
+    strong = Evidence(
+        INFO,
+        a_run(family="main"),
+        tuple(a_run() for _ in range(10)),
+        (LeadTest("", 1.0, 3, 20.0, 0.5), *(LeadTest(str(i), 1.0, 3, 99.0, 0.4) for i in range(9))),
+        {"usable_share": 0.99, "usable_share_worst": 0.95, "usable_shift": 0.01},
+        (agreement(),),
+    )
+    return replace(strong, **changes)
+
+
+def rate(**changes):
+    return Wwcsc().rate(evidence(**changes), SETTINGS)
+
+
+def test_robust_evidence_from_nine_pilots_is_moderate_and_has_a_direction():
+    rating = rate()
+    assert rating.level == "moderate"
+    assert rating.direction == "decrease"
+    assert rating.sentence == "Moderate strength evidence of decreased kinship care"
+
+
+def test_the_same_from_many_pilots_is_high():
+    assert rate(main=a_run(family="main", n=25)).level == "high"
+
+
+def test_an_increase_is_called_an_increase():
+    rating = rate(main=a_run(0.1, family="main"), runs=tuple(a_run(0.1) for _ in range(10)))
+    assert rating.sentence == "Moderate strength evidence of increased kinship care"
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric"),
+    [
+        ({"quality": {"usable_share": 0.6, "usable_share_worst": 0.55}}, "data quality"),
+        ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.2}}, "data quality"),
+        ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.8, "usable_shift": -0.3}}, "data quality"),
+        ({"runs": tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))}, "robustness"),
+        ({"runs": tuple(a_run(p=0.3 if i < 4 else 0.01) for i in range(10))}, "robustness"),
+        ({"runs": (*(a_run() for _ in range(9)), a_run(-0.01, label="odd"))}, "robustness"),
+        ({"runs": ()}, "robustness"),
+        ({"leads": tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))}, "assumptions"),
+        ({"agreements": (agreement("disagree"),)}, "assumptions"),
+        ({"main": a_run(family="main", n=2)}, "precision"),
+    ],
+)  # fmt: skip
+def test_each_criterion_alone_can_make_evidence_low(changes, metric):
+    rating = rate(**changes)
+    assert rating.level == "low"
+    assert rating.direction == "no clear impact"
+    assert metric in {reason.metric for reason in rating.reasons if not reason.met}
+
+
+def test_missing_checks_leave_moderate_at_most():
+    many = a_run(family="main", n=25)
+    assert rate(main=many, agreements=()).level == "moderate"
+    assert rate(main=many, leads=()).level == "moderate"
+    assert rate(main=many, quality={}).level == "moderate"
+
+
+def test_no_significant_effect_is_no_clear_impact():
+    rating = rate(
+        main=a_run(-0.001, 0.8, "main"), runs=tuple(a_run(-0.001, 0.8) for _ in range(10))
+    )
+    assert rating.direction == "no clear impact"
+    assert "no clear impact" in rating.sentence
+
+
+def test_poor_data_and_broken_trends_read_as_in_the_seed():
+    broken = tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))
+    poor = {"usable_share": 0.6, "usable_share_worst": 0.3}
+    assert rate(quality=poor).sentence == (
+        "No moderate or high strength evidence, with no clear impact on kinship care"
+    )
+    assert rate(quality=poor, leads=broken).sentence == (
+        "No moderate or high strength evidence of clear impact on kinship care"
+    )
+    fragile = tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))
+    assert rate(runs=fragile).sentence == "No clear evidence on the impact on kinship care"
+
+
+def test_an_outcome_without_an_estimate_is_low_and_says_why():
+    rating = rate(main=Run("main", "main", status="failed", reason="One cluster."))
+    assert rating.level == "low"
+    assert "One cluster." in rating.reasons[0].sentence
+
+
+def test_single_pilots_count_for_the_direction_only_when_significant():
+    noise = tuple(a_run(0.2, 0.5, "single-pilot") for _ in range(9))
+    assert rate(runs=(*evidence().runs, *noise)).level == "moderate"
+    against = tuple(a_run(0.2, 0.01, "single-pilot") for _ in range(9))
+    assert rate(runs=(*evidence().runs, *against)).level == "low"
+
+
+def test_every_reason_has_its_figure_and_threshold_in_the_sentence():
+    for reason in rate().reasons:
+        assert reason.sentence.endswith(".")
+        assert reason.figure is not None
+
+
+def test_high_may_not_ask_for_less_than_moderate():
+    with pytest.raises(SettingsError, match="usable_high must be at least usable_moderate"):
+        validate(WwcscSettings, {"usable_high": 0.5}, where="[rating]")
+
+
+def test_thresholds_are_settings():
+    lenient = WwcscSettings(pilots_high=5)
+    assert Wwcsc().rate(evidence(), lenient).level == "high"
+    assert Wwcsc().rate(evidence(), lenient).thresholds["pilots_high"] == 5

@@ -1,0 +1,1 @@
+"""Difference-in-differences: the classic design, the event study, group-time effects."""

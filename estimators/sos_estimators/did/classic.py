@@ -1,0 +1,184 @@
+"""The classic difference-in-differences on cases: estimator ``did``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from sos_estimators.did import r_engine
+from sos_estimators.did.inference import glance, tidy_rows
+from sos_estimators.did.least_squares import (
+    Convention,
+    Floats,
+    Regression,
+    correction,
+    covariance,
+    least_squares,
+)
+from sos_estimators.did.logit import logit
+from sos_estimators.did.regression import (
+    STRUCTURE,
+    Form,
+    Prepared,
+    cannot_be_told,
+    check_logit_contrast,
+    collinear_covariates,
+    covariate_columns,
+    drop_perfectly_predicted,
+    few_clusters,
+    one_sided_pilots,
+    prepare,
+    regression,
+)
+from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins.kinds import R_BASE, R_SANDWICH
+
+
+class DidSettings(Settings):
+    """Arguments of ``did``."""
+
+    form: Form = Field(
+        "twfe",
+        description="twfe: unit and period effects; stacked: both within each matched group; "
+        "pilot-post: period effects, pilot and post terms, no unit effects (as in the 2021 report)",
+    )
+    model: Literal["linear", "logit"] = Field(
+        "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
+    )
+    vcov: Convention = Field(
+        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    )
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
+    few_clusters: int = Field(
+        10, ge=0, description="warn when fewer clusters than this are treated"
+    )
+
+
+Fitted = tuple[pd.DataFrame, tuple[str, ...]]
+"""Tidy rows, and warnings."""
+
+
+def fit_python(sample: Sample, options: DidSettings) -> Estimate:
+    """Fit with numpy."""
+    return _fit(sample, options, _logit if options.model == "logit" else _linear)
+
+
+def fit_r(sample: Sample, options: DidSettings) -> Estimate:
+    """Fit with ``lm`` or ``glm`` of base R and ``sandwich::vcovCL``."""
+    return _fit(sample, options, _in_r)
+
+
+def _fit(
+    sample: Sample, options: DidSettings, how: Callable[[Prepared, DidSettings], Fitted]
+) -> Estimate:
+    prepared = prepare(sample, options.form)
+    if options.model == "logit":
+        prepared = drop_perfectly_predicted(prepared, options.form)
+        check_logit_contrast(prepared)
+    tidy, warnings = how(prepared, options)
+    told = (
+        *prepared.warnings,
+        *one_sided_pilots(prepared, options.form),
+        *few_clusters(prepared, options.few_clusters),
+        *warnings,
+    )
+    facts = glance(
+        prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
+    )
+    return Estimate(tidy, {**facts, "form": options.form, "model": options.model}, warnings=told)
+
+
+def _estimand(options: DidSettings) -> str:
+    if options.model == "logit":
+        return "average marginal effect on the treated cases after adoption"
+    return "average treatment effect on the treated, if effects are alike over units and time"
+
+
+def _regression(prepared: Prepared, options: DidSettings) -> Regression:
+    def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+        return cells[["D"]].to_numpy(float), ("ATT",)
+
+    return regression(prepared, options.form, ["D"], term)
+
+
+def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
+    problem = _regression(prepared, options)
+    fit = least_squares(problem)
+    if not fit.kept[-1]:
+        raise cannot_be_told(prepared, options.form, "The effect")
+    errors = np.sqrt(np.diag(covariance(fit, options.vcov)))
+    tidy = _tidy(["ATT"], fit.coefficients, errors, problem.n_clusters, options)
+    return tidy, collinear_covariates(problem.covariate_names, fit.kept, options.form)
+
+
+def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
+    problem = _regression(prepared, options)
+    fit = logit(problem)
+    if not fit.kept[-1]:
+        raise cannot_be_told(prepared, options.form, "The effect")
+    widening = correction(options.vcov, fit.counts)
+    errors = np.sqrt(widening * np.square(fit.influence).sum(axis=0))
+    estimates = np.array([fit.effect, fit.log_odds])
+    tidy = _tidy(["ATT", "log_odds"], estimates, errors, problem.n_clusters, options)
+    return tidy, collinear_covariates(problem.covariate_names, fit.kept, options.form)
+
+
+def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
+    answer = r_engine.fit(
+        "did.R", "did_fit", prepared, form=options.form, model=options.model, vcov=options.vcov
+    )
+    if answer["aliased"][0]:
+        raise cannot_be_told(prepared, options.form, "The effect")
+    names = (*STRUCTURE[options.form], *covariate_columns(prepared.frame, prepared.covariates)[1])
+    tidy = _tidy(
+        answer["term"],
+        answer["estimate"],
+        answer["std_error"],
+        int(answer["df"][0]) + 1,
+        options,
+    )
+    told = tuple(f"R warns: {w}." for w in answer["warnings"])
+    return tidy, (*collinear_covariates(names, answer["kept"], options.form), *told)
+
+
+def _tidy(
+    terms: list[str], estimates: Floats, errors: Floats, n_clusters: int, options: DidSettings
+) -> pd.DataFrame:
+    return tidy_rows(terms, estimates, errors, df=n_clusters - 1, conf_level=options.conf_level)
+
+
+class Did(Estimator):
+    """The classic design: treated against comparators, before against after."""
+
+    name = "did"
+    label = "Classic difference-in-differences on cases"
+    Settings = DidSettings
+    citation = (
+        "Angrist and Pischke (2009), Mostly Harmless Econometrics, ch. 5; stacked: Cengiz, Dube, "
+        "Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3); variance: Liang and "
+        "Zeger (1986), Biometrika 73(1)"
+    )
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE, R_SANDWICH),
+            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            packages=("sandwich",),
+        ),
+    )
+
+    def headline(self, options: DidSettings) -> str:  # noqa: ARG002
+        """Return ``ATT``."""
+        return "ATT"
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``did``."""
+    register(Did())

@@ -1,0 +1,337 @@
+"""Leads and lags relative to adoption, on cases: estimator ``event-study``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from sos_estimators.did import r_engine
+from sos_estimators.did.inference import JointTest, glance, joint_test, tidy_rows
+from sos_estimators.did.least_squares import Convention, Floats, covariance, least_squares
+from sos_estimators.did.regression import (
+    FORMS,
+    Prepared,
+    collinear_covariates,
+    covariate_columns,
+    few_clusters,
+    prepare,
+    regression,
+)
+from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins.errors import EstimationError
+from sos_plugins.kinds import R_BASE, R_SANDWICH
+
+
+class EventStudySettings(Settings):
+    """Arguments of ``event-study``."""
+
+    form: Literal["twfe", "stacked"] = Field(
+        "twfe",
+        description="twfe: unit and period effects; stacked: both within each matched group",
+    )
+    reference: int = Field(-1, lt=0, description="event time that the others are compared with")
+    min_event: int | None = Field(
+        None, description="earlier event times are counted as this one; none: all are kept"
+    )
+    max_event: int | None = Field(
+        None, ge=0, description="later event times are counted as this one; none: all are kept"
+    )
+    min_lead_clusters: int = Field(
+        5,
+        ge=1,
+        description="the joint test leaves out leads that fewer treated clusters have (or fewer "
+        "than all, if less are treated): their cluster-robust standard errors are far too small",
+    )
+    lags_only: bool = Field(
+        False, description="no leads: every period before adoption is the reference"
+    )
+    vcov: Convention = Field(
+        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    )
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
+    few_clusters: int = Field(
+        10, ge=0, description="warn when fewer clusters than this are treated"
+    )
+
+    @model_validator(mode="after")
+    def _ends_hold_the_reference(self) -> EventStudySettings:
+        if self.min_event is not None and self.min_event > self.reference:
+            raise ValueError(
+                f"min_event = {self.min_event} comes after reference = {self.reference}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is estimated and tested.
+
+    Attributes:
+        events: Event times that get a coefficient, in order.
+        thin: Those that too few treated clusters have.
+    """
+
+    events: tuple[int, ...]
+    thin: tuple[int, ...]
+
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The leads that are tested jointly: those that are not thin."""
+        return tuple(e for e in self.events if e < 0 and e not in self.thin)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What an engine found.
+
+    Attributes:
+        estimates: By event time, (p,).
+        std_errors: Likewise.
+        overall: Mean of the lags and its standard error.
+        leads: Joint test of the leads that enough clusters have.
+        warnings: From this engine.
+    """
+
+    estimates: Floats
+    std_errors: Floats
+    overall: tuple[float, float]
+    leads: JointTest
+    warnings: tuple[str, ...]
+
+
+def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
+    """Fit with numpy."""
+    return _fit(sample, options, _linear)
+
+
+def fit_r(sample: Sample, options: EventStudySettings) -> Estimate:
+    """Fit with ``lm`` of base R and ``sandwich::vcovCL``."""
+    return _fit(sample, options, _in_r)
+
+
+def _fit(
+    sample: Sample,
+    options: EventStudySettings,
+    how: Callable[[Prepared, Plan, EventStudySettings], Fitted],
+) -> Estimate:
+    prepared = with_events(prepare(sample, options.form), options)
+    chosen = plan(prepared, options)
+    fitted = how(prepared, chosen, options)
+    facts = glance(
+        prepared,
+        estimand="effect on the treated by period since adoption, if alike over units",
+        vcov=options.vcov,
+        conf_level=options.conf_level,
+    )
+    told = (
+        *prepared.warnings,
+        *few_clusters(prepared, options.few_clusters),
+        *fitted.warnings,
+        *_about_thin_events(chosen, options),
+        *([f"No joint test of the leads: {fitted.leads.reason}."] if fitted.leads.reason else []),
+    )
+    return Estimate(
+        _tidy(chosen.events, fitted, facts["n_clusters"], options),
+        {
+            **facts,
+            "form": options.form,
+            "reference": options.reference,
+            **_leads(chosen, fitted.leads),
+        },
+        warnings=told,
+    )
+
+
+def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
+    """Add the column ``event``: period minus cohort, for treated cases; else the reference.
+
+    With embedding windows the first treated period may hold cases that ended before the window:
+    they are not treated, so they count as the last lead (-1), and cases after it as lag 0 at least.
+
+    Raises:
+        EstimationError: If a treated case has no cohort.
+    """
+    frame = prepared.frame
+    treated = (frame["treated"] == 1).to_numpy()
+    orphans = frame[treated & (frame["cohort"] <= 0).to_numpy()]
+    if len(orphans):
+        raise EstimationError(
+            f"{len(orphans)} cases of treated units have no first treated period (cohort 0): units "
+            f"{', '.join(sorted({str(u) for u in orphans['unit']}))}."
+        )
+    event = (frame["period"] - frame["cohort"]).to_numpy(np.int64)
+    after = (frame["post"] == 1).to_numpy()
+    early, late = treated & ~after & (event >= 0), treated & after & (event < 0)
+    warnings = [*prepared.warnings]
+    for rows, count_as, why in ((early, -1, "before the window"), (late, 0, "after the window")):
+        if rows.any():
+            event = np.where(rows, count_as, event)
+            warnings.append(
+                f"{int(rows.sum())} treated cases that fall {why} by date but not by period count "
+                f"as event time {count_as}."
+            )
+    event = np.clip(
+        event,
+        options.min_event if options.min_event is not None else event.min(),
+        options.max_event if options.max_event is not None else event.max(),
+    )
+    frame = frame.assign(event=np.where(treated, event, options.reference))
+    return replace(prepared, frame=frame, warnings=tuple(warnings))
+
+
+def plan(prepared: Prepared, options: EventStudySettings) -> Plan:
+    """Choose the event times that get a coefficient, and the leads for the joint test.
+
+    Raises:
+        EstimationError: If no treated case is observed at the reference.
+    """
+    treated = prepared.frame[prepared.frame["treated"] == 1]
+    clusters = treated.groupby("event")["cluster"].nunique()
+    seen = [int(e) for e in clusters.index]
+    if not options.lags_only and options.reference not in seen:
+        raise EstimationError(
+            f"No treated case is observed at the reference event time {options.reference}. "
+            f"Observed: {', '.join(map(str, seen))}; choose one of those below 0 as reference."
+        )
+    left_out = {e for e in seen if e < 0} if options.lags_only else {options.reference}
+    events = tuple(e for e in seen if e not in left_out)
+    enough = min(options.min_lead_clusters, treated["cluster"].nunique())
+    return Plan(events, tuple(e for e in events if clusters[e] < enough))
+
+
+def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+    def dummies(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+        treated = (cells["treated"] == 1).to_numpy()
+        event = cells["event"].to_numpy()
+        columns = [treated & (event == e) for e in chosen.events]
+        return np.column_stack(columns).astype(float), tuple(_name(e) for e in chosen.events)
+
+    problem = regression(prepared, options.form, ["treated", "event"], dummies)
+    fit = least_squares(problem)
+    aliased = [e for e, b in zip(chosen.events, fit.coefficients, strict=True) if np.isnan(b)]
+    if aliased:
+        raise _cannot_be_told(aliased, options)
+    variance = covariance(fit, options.vcov)
+    leads = np.isin(chosen.events, chosen.tested)
+    lags = np.array(chosen.events) >= 0
+    mean = lags / lags.sum()
+    return Fitted(
+        estimates=fit.coefficients,
+        std_errors=np.sqrt(np.diag(variance)),
+        overall=(float(mean @ fit.coefficients), float(np.sqrt(mean @ variance @ mean))),
+        leads=joint_test(
+            fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters
+        ),
+        warnings=collinear_covariates(problem.covariate_names, fit.kept, options.form),
+    )
+
+
+def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+    answer = r_engine.fit(
+        "event_study.R",
+        "event_study_fit",
+        prepared,
+        ["event"],
+        form=options.form,
+        reference=options.reference,
+        lags_only=options.lags_only,
+        min_lead_clusters=options.min_lead_clusters,
+        vcov=options.vcov,
+    )
+    if answer["aliased"][0]:
+        raise _cannot_be_told([int(e) for e in answer["collinear"]], options)
+    names = covariate_columns(prepared.frame, prepared.covariates)[1]
+    told = tuple(f"R warns: {w}." for w in answer["warnings"])
+    return Fitted(
+        estimates=answer["estimate"],
+        std_errors=answer["std_error"],
+        overall=(float(answer["overall"][0]), float(answer["overall"][1])),
+        leads=JointTest.of(
+            float(answer["leads_statistic"][0]), len(chosen.tested), int(answer["df"][0])
+        ),
+        warnings=(*collinear_covariates(names, answer["kept"], options.form), *told),
+    )
+
+
+def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:
+    return EstimationError(
+        f"The event times {', '.join(map(str, events))} cannot be told from {FORMS[options.form]}, "
+        "the covariates and the other event times. Bin the ends with min_event and max_event, or "
+        "see that comparators have cases in the same periods."
+    )
+
+
+def _name(event: int) -> str:
+    return f"event={event}"
+
+
+def _tidy(
+    events: tuple[int, ...], fitted: Fitted, n_clusters: int, options: EventStudySettings
+) -> pd.DataFrame:
+    reference = [] if options.lags_only else [options.reference]
+    rows = tidy_rows(
+        [*(_name(e) for e in events), *(_name(e) for e in reference), "overall"],
+        np.concatenate([fitted.estimates, np.zeros(len(reference)), fitted.overall[:1]]),
+        np.concatenate([fitted.std_errors, np.full(len(reference), np.nan), fitted.overall[1:]]),
+        df=n_clusters - 1,
+        conf_level=options.conf_level,
+    )
+    order = np.argsort([*events, *reference, np.inf], kind="stable")
+    return rows.iloc[order].reset_index(drop=True)
+
+
+def _about_thin_events(chosen: Plan, options: EventStudySettings) -> tuple[str, ...]:
+    if not chosen.thin:
+        return ()
+    return (
+        f"Fewer than {options.min_lead_clusters} treated clusters have the event times "
+        f"{', '.join(map(str, chosen.thin))}: their standard errors are too small, and the joint "
+        "test leaves leads among them out.",
+    )
+
+
+def _leads(chosen: Plan, test: JointTest) -> dict[str, Any]:
+    return {
+        "leads_tested": list(chosen.tested),
+        "leads_statistic": test.statistic,
+        "leads_df_num": test.df_num or None,
+        "leads_df_den": test.df_den if test.df_num else None,
+        "leads_p_value": test.p_value,
+    }
+
+
+class EventStudy(Estimator):
+    """Effects by period since adoption; the leads show whether trends were parallel."""
+
+    name = "event-study"
+    label = "Event study on cases: leads and lags"
+    Settings = EventStudySettings
+    citation = (
+        "Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); stacked: Cengiz, "
+        "Dube, Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3)"
+    )
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE, R_SANDWICH),
+            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            packages=("sandwich",),
+        ),
+    )
+
+    def headline(self, options: EventStudySettings) -> str:  # noqa: ARG002
+        """Return ``overall``, the mean of the lags."""
+        return "overall"
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``event-study``."""
+    register(EventStudy())

@@ -1,0 +1,110 @@
+"""Rows of results: t statistics, intervals, joint tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.regression import Prepared
+
+
+def tidy_rows(
+    terms: Sequence[str],
+    estimates: Floats,
+    std_errors: Floats,
+    *,
+    df: float,
+    conf_level: float,
+) -> pd.DataFrame:
+    """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom.
+
+    A standard error that is missing or zero gives no statistic, p value or interval.
+    """
+    estimates = np.asarray(estimates, dtype=float)
+    errors = np.asarray(std_errors, dtype=float)
+    usable = np.where(errors > 0, errors, np.nan)
+    statistic = estimates / usable
+    half = stats.t.ppf((1 + conf_level) / 2, df) * usable
+    return pd.DataFrame(
+        {
+            "term": list(terms),
+            "estimate": estimates,
+            "std_error": errors,
+            "statistic": statistic,
+            "p_value": 2 * stats.t.sf(np.abs(statistic), df),
+            "conf_low": estimates - half,
+            "conf_high": estimates + half,
+            "df": np.where(np.isnan(usable), np.nan, df),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """F test that all leads are zero; without a result, ``reason`` says why.
+
+    Attributes:
+        statistic: Wald's statistic over the number of leads.
+        df_num: Number of leads.
+        df_den: Clusters - 1.
+        p_value: From F(df_num, df_den).
+        reason: Why there is no result; empty with a result, and where there are no leads.
+    """
+
+    statistic: float | None
+    df_num: int
+    df_den: int
+    p_value: float | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, statistic: float, n_leads: int, df: int) -> JointTest:
+        """Make a test of its statistic, which is nan when it could not be computed."""
+        if not np.isnan(statistic):
+            return cls(statistic, n_leads, df, float(stats.f.sf(statistic, n_leads, df)))
+        if n_leads > df:
+            reason = f"{n_leads} leads are too many for {df + 1} clusters"
+        elif n_leads:
+            reason = f"the covariance of the {n_leads} leads is singular"
+        else:
+            reason = ""
+        return cls(None, n_leads, df, None, reason)
+
+
+def joint_test(estimates: Floats, covariance: Floats, n_clusters: int) -> JointTest:
+    """Test that all estimates (q,) are zero.
+
+    With more restrictions than clusters - 1 the cluster-robust covariance has no inverse, and there
+    is no test.
+    """
+    q, df = len(estimates), n_clusters - 1
+    scale = np.sqrt(np.diag(covariance))
+    if q == 0 or q > df or not (scale > 0).all():
+        return JointTest.of(np.nan, q, df)
+    correlation = covariance / np.outer(scale, scale)
+    if np.linalg.matrix_rank(correlation) < q:
+        return JointTest.of(np.nan, q, df)
+    standardised = estimates / scale
+    return JointTest.of(float(standardised @ np.linalg.solve(correlation, standardised)) / q, q, df)
+
+
+def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:
+    """Return the keys that every estimator gives, and the number of treated clusters."""
+    frame = prepared.frame
+    return {
+        "n_cases": len(frame),
+        "n_units": prepared.count("unit"),
+        "n_treated_units": int(frame.loc[frame["D"] == 1, "unit"].nunique()),
+        "n_clusters": prepared.count("cluster"),
+        "n_periods": prepared.count("period"),
+        "estimand": estimand,
+        "vcov": vcov,
+        "conf_level": conf_level,
+        "n_treated_clusters": len(prepared.treated_clusters),
+    }

@@ -1,0 +1,272 @@
+"""Weighted least squares with absorbed effects and cluster-robust variances.
+
+Everything works on cells: rows that are alike in effects, cluster, covariates and treatment are one
+row with their summed weight and mean value. Coefficients and cluster-robust variances of the cells
+are exactly those of the cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
+
+RANK_TOLERANCE = 1e-7
+"""A column is collinear when less than this share of its length is left once the columns before it
+are taken out: the rule of R's ``lm``, so that both engines leave out the same columns."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A regression on m cells.
+
+    Attributes:
+        value: Mean value of each cell, (m,).
+        weight: Summed weight of each cell, (m,), positive.
+        n_cases: Cases behind the cells.
+        effects: One or two sets of absorbed effects, each (m,) codes 0, 1, ... without gaps.
+        cluster: Cluster of each cell, (m,) codes without gaps.
+        covariates: (m, k), in pivot order.
+        covariate_names: k names.
+        terms: What is estimated, (m, p), after the covariates in pivot order.
+        term_names: p names.
+    """
+
+    value: Floats
+    weight: Floats
+    n_cases: int
+    effects: tuple[Codes, ...]
+    cluster: Codes
+    covariates: Floats
+    covariate_names: tuple[str, ...]
+    terms: Floats
+    term_names: tuple[str, ...]
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return int(self.cluster.max()) + 1
+
+
+class Absorber:
+    """Takes one or two sets of effects out of columns, exactly.
+
+    With two sets the larger one is eliminated and the normal equations of the smaller one are
+    solved (a Schur complement); one level of the smaller set in each connected component is the
+    base level. No dummy column is ever made.
+    """
+
+    def __init__(self, effects: tuple[Codes, ...], weight: Floats) -> None:
+        ordered = sorted(effects, key=lambda codes: -int(codes.max()))
+        self._weight = weight
+        self._first = ordered[0]
+        self._second = ordered[1] if len(ordered) > 1 else None
+        self._total = np.bincount(self._first, weight)
+        self.rank = len(self._total)
+        if self._second is not None:
+            self._prepare_second(self._second)
+
+    def _prepare_second(self, second: Codes) -> None:
+        n_first, n_second = len(self._total), int(second.max()) + 1
+        pairs = np.bincount(
+            self._first * n_second + second, self._weight, minlength=n_first * n_second
+        )
+        self._cross = pairs.reshape(n_first, n_second)
+        links = sparse.coo_array(
+            (np.ones(len(second)), (self._first, n_first + second)),
+            shape=(n_first + n_second, n_first + n_second),
+        )
+        n_components, component = sparse.csgraph.connected_components(links, directed=False)
+        _, base = np.unique(component[n_first:], return_index=True)
+        self._free = np.setdiff1d(np.arange(n_second), base)
+        schur = np.diag(self._cross.sum(axis=0)) - self._cross.T @ (
+            self._cross / self._total[:, None]
+        )
+        self._schur = linalg.cho_factor(schur[np.ix_(self._free, self._free)])
+        self.rank = n_first + n_second - n_components
+
+    def residuals(self, columns: Floats) -> Floats:
+        """Return what the effects leave of the columns, (m, p).
+
+        The second pass removes the rounding errors of the first.
+        """
+        for _ in range(2):
+            columns = self._once(columns)
+        return columns
+
+    def _once(self, columns: Floats) -> Floats:
+        first = group_sums(columns * self._weight[:, None], self._first)
+        if self._second is None:
+            return columns - (first / self._total[:, None])[self._first]
+        second = group_sums(columns * self._weight[:, None], self._second)
+        right = second - self._cross.T @ (first / self._total[:, None])
+        effect = np.zeros_like(second)
+        effect[self._free] = linalg.cho_solve(self._schur, right[self._free])
+        other = (first - self._cross @ effect) / self._total[:, None]
+        return columns - other[self._first] - effect[self._second]
+
+
+def group_sums(columns: Floats, codes: Codes) -> Floats:
+    """Sum the columns (m, p) by code: (number of codes, p)."""
+    n = int(codes.max()) + 1
+    sums = [np.bincount(codes, column, minlength=n) for column in columns.T]
+    return np.column_stack(sums) if sums else np.empty((n, 0))
+
+
+def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
+    """Find the columns that the columns before them leave something of.
+
+    Args:
+        columns: Columns (m, p) with the effects taken out, times the root of the weights.
+        lengths: Lengths (p,) of the raw columns, times the root of the weights.
+    """
+    kept = np.zeros(columns.shape[1], dtype=bool)
+    basis = np.empty((columns.shape[0], 0))
+    for j, column in enumerate(columns.T):
+        for _ in range(2):
+            column = column - basis @ (basis.T @ column)
+        length = np.linalg.norm(column)
+        if length > RANK_TOLERANCE * lengths[j]:
+            kept[j] = True
+            basis = np.column_stack([basis, column / length])
+    return kept
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What small-sample corrections count.
+
+    Attributes:
+        n_cases: Cases.
+        n_clusters: Clusters.
+        n_parameters: Rank of the regression with all effects as dummies.
+        n_parameters_outside: Parameters when effects nested in clusters count as one intercept.
+    """
+
+    n_cases: int
+    n_clusters: int
+    n_parameters: int
+    n_parameters_outside: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted regression.
+
+    Attributes:
+        coefficients: Of the terms, (p,).
+        influence: What each cluster adds to the coefficients, (G, p): the inverse information
+            matrix times the cluster's summed scores.
+        counts: For small-sample corrections.
+        kept: Which columns, covariates first and then terms, are not collinear, (k + p,).
+        columns: The kept columns with the effects taken out, (m, number kept).
+        residuals: Of the values, (m,).
+        bread: Inverse of the weighted cross products of ``columns``.
+    """
+
+    coefficients: Floats
+    influence: Floats
+    counts: Counts
+    kept: NDArray[np.bool_]
+    columns: Floats
+    residuals: Floats
+    bread: Floats
+
+
+def absorbed_columns(
+    regression: Regression, absorber: Absorber
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Take the effects out of covariates and terms and find which of them are not collinear.
+
+    Returns:
+        All columns with the effects taken out, (m, k + p), and which to keep, (k + p,).
+    """
+    raw = np.column_stack([regression.covariates, regression.terms])
+    root = np.sqrt(regression.weight)[:, None]
+    columns = absorber.residuals(raw)
+    return columns, independent(columns * root, np.linalg.norm(raw * root, axis=0))
+
+
+def least_squares(regression: Regression) -> Fit:
+    """Fit by weighted least squares.
+
+    A collinear column is left out and has a False in ``kept``; if that is a term, its coefficient
+    and influence are missing.
+    """
+    absorber = Absorber(regression.effects, regression.weight)
+    columns, kept = absorbed_columns(regression, absorber)
+    columns = columns[:, kept]
+    value = absorber.residuals(regression.value[:, None])[:, 0]
+    root = np.sqrt(regression.weight)
+    q, r = np.linalg.qr(columns * root[:, None])
+    beta = linalg.solve_triangular(r, q.T @ (value * root))
+    inverse = linalg.solve_triangular(r, np.eye(len(beta)))
+    residuals = value - columns @ beta
+    bread = inverse @ inverse.T
+    scores = group_sums(columns * (regression.weight * residuals)[:, None], regression.cluster)
+    coefficients, influence = only_terms(regression, kept, beta, scores @ bread)
+    counts = count(regression, absorber.rank, kept)
+    return Fit(coefficients, influence, counts, kept, columns, residuals, bread)
+
+
+def only_terms(
+    regression: Regression, kept: NDArray[np.bool_], beta: Floats, influence: Floats
+) -> tuple[Floats, Floats]:
+    """Pick the terms out of coefficients (kept,) and influence (G, kept); aliased ones are nan."""
+    places = np.where(kept, np.cumsum(kept) - 1, -1)[len(regression.covariate_names) :]
+    aliased = places < 0
+    return (
+        np.where(aliased, np.nan, beta[places]),
+        np.where(aliased[None, :], np.nan, influence[:, places]),
+    )
+
+
+def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_]) -> Counts:
+    """Count what the small-sample corrections need."""
+    outside = [
+        int(codes.max()) for codes in regression.effects if not nested(codes, regression.cluster)
+    ]
+    return Counts(
+        n_cases=regression.n_cases,
+        n_clusters=regression.n_clusters,
+        n_parameters=rank_of_effects + int(kept.sum()),
+        n_parameters_outside=int(kept.sum()) + sum(outside) + 1,
+    )
+
+
+def nested(effect: Codes, cluster: Codes) -> bool:
+    """Whether every level of an effect lies within one cluster."""
+    pairs = np.unique(effect * (int(cluster.max()) + 1) + cluster)
+    return len(pairs) == int(effect.max()) + 1
+
+
+def correction(convention: Convention, counts: Counts) -> float:
+    """Return the factor by which a convention widens the plain (CR0) variance.
+
+    - ``CR0``: none (Liang and Zeger 1986).
+    - ``CR1``: G / (G - 1); ``vcovCR(type = "CR1")`` of R's clubSandwich, ``vcovCL(type = "HC0")``
+      of sandwich.
+    - ``CR1S``: G / (G - 1) x (n - 1) / (n - k), k all parameters, effects as dummies; Stata,
+      ``vcovCR(type = "CR1S")``, ``vcovCL(type = "HC1")`` on a regression with dummies.
+    - ``fixest``: the same where effects nested in the clusters count as one intercept; the default
+      of R's fixest.
+    """
+    g, n = counts.n_clusters, counts.n_cases
+    if convention == "CR0":
+        return 1.0
+    if convention == "CR1":
+        return g / (g - 1)
+    k = counts.n_parameters if convention == "CR1S" else counts.n_parameters_outside
+    return g / (g - 1) * (n - 1) / (n - k) if n > k else float("nan")
+
+
+def covariance(fit: Fit, convention: Convention) -> Floats:
+    """Return the cluster-robust covariance of the terms, (p, p)."""
+    return np.asarray(fit.influence.T @ fit.influence * correction(convention, fit.counts))

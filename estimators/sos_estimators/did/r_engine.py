@@ -1,0 +1,72 @@
+"""What the R engines of this folder share: scripts, columns, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sos_estimators.did.regression import EFFECT_COLUMNS, Form, Prepared, is_category
+from sos_plugins import r
+from sos_plugins.types import Sample
+
+FOLDER = Path(__file__).resolve().parent.parent / "r"
+MAX_DUMMIES = 2000
+"""R's ``lm`` gets a dummy for every effect; beyond this it takes minutes and gigabytes."""
+TIMEOUT = 600.0
+"""Seconds after which a fit in R is given up."""
+
+
+def too_many_effects(sample: Sample, form: Form) -> str | None:
+    """Say so when R would need too many dummy columns."""
+    n = sum(len(sample.frame[list(columns)].drop_duplicates()) for columns in _known(sample, form))
+    if n <= MAX_DUMMIES:
+        return None
+    return (
+        f"the R engine gives every authority and period a dummy column, and these are {n}, more "
+        f"than {MAX_DUMMIES}"
+    )
+
+
+def _known(sample: Sample, form: Form) -> list[tuple[str, ...]]:
+    """Return the effects whose columns the sample has."""
+    return [c for c in EFFECT_COLUMNS[form] if set(c) <= set(sample.frame.columns)]
+
+
+def fit(
+    script: str,
+    function: str,
+    prepared: Prepared,
+    further: Sequence[str] = (),
+    **arguments: object,
+) -> dict[str, Any]:
+    """Call a fitting function of an R script on a prepared sample.
+
+    Args:
+        script: Name of a file in the folder of R scripts.
+        function: Name of the function.
+        prepared: The sample.
+        further: Columns to send besides those every fit needs.
+        arguments: Arguments of the function.
+    """
+    frame = prepared.frame
+    columns: dict[str, Any] = {
+        name: frame[name].to_numpy(float) for name in ("value", "weight", "treated", "post")
+    }
+    for name in ("unit", "period", "cluster", "group"):
+        if name in frame:
+            columns[name] = _factor(frame[name])
+    for name in prepared.covariates:
+        category = is_category(frame[name])
+        columns[name] = _factor(frame[name]) if category else frame[name].to_numpy(float)
+    columns |= {name: frame[name].to_numpy() for name in further}
+    given = {**arguments, "covariates": list(prepared.covariates)}
+    return r.call(FOLDER / script, function, columns, given, timeout=TIMEOUT)
+
+
+def _factor(values: pd.Series) -> pd.Categorical:
+    """Number the levels as the Python engine does: sorted, the first one left out."""
+    codes, levels = pd.factorize(values.astype(str), sort=True)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(levels))

@@ -1,0 +1,49 @@
+# The classic difference-in-differences on cases: lm or glm, standard errors by sandwich.
+#
+#   source("did.R", chdir = TRUE)
+#   did_fit(cases, form = "twfe", model = "linear", vcov = "CR1", covariates = c("age", "sex"))
+#
+# The columns of `cases` are described in common.R.
+
+source("common.R", local = TRUE)
+
+# form    "twfe"        unit and period effects
+#         "stacked"     unit and period effects of each matched group (Cengiz et al. 2019)
+#         "pilot-post"  value ~ period + treated + post + covariates + treated:post, no unit effects
+# model   "linear", or "logit" for a value of 0 or 1
+# vcov    "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R
+#
+# Returns terms, estimates, standard errors, degrees of freedom (clusters - 1), and for each column
+# of the structure and the covariates whether it was kept (TRUE) or collinear (FALSE).
+did_fit <- function(data, form = "twfe", model = "linear", vcov = "CR1", covariates = NULL) {
+  data$D <- data$treated * data$post
+  cells <- collapse_for(data, form, covariates, "D")
+  fitted <- fit_cells(cells, form, covariates, "D", model)
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased,
+                 df = length(unique(cells$cluster)) - 1)
+  if (fitted$aliased) return(answer)
+  V <- cluster_vcov(fitted, vcov)
+  slope <- c(fitted$estimate, sqrt(V[fitted$names, fitted$names]))
+  rows <- if (model == "logit") rbind(average_effect(fitted, V), slope) else rbind(slope)
+  c(answer, list(
+    term = c("ATT", "log_odds")[seq_len(nrow(rows))],
+    estimate = rows[, 1],
+    std_error = rows[, 2]
+  ))
+}
+
+# Logit: average effect on the treated cases after adoption, in probabilities, with the standard
+# error of the delta method.
+average_effect <- function(fitted, V) {
+  use <- !is.na(coef(fitted$fit))
+  beta <- coef(fitted$fit)[use]
+  treated <- fitted$cells$D == 1
+  with <- without <- model.matrix(fitted$fit)[treated, use, drop = FALSE]
+  without[, fitted$names] <- 0
+  share <- fitted$cells$weight[treated] / sum(fitted$cells$weight[treated])
+  eta_with <- drop(with %*% beta)
+  eta_without <- drop(without %*% beta)
+  effect <- sum(share * (plogis(eta_with) - plogis(eta_without)))
+  gradient <- colSums(share * (dlogis(eta_with) * with - dlogis(eta_without) * without))
+  c(effect, sqrt(drop(gradient %*% V %*% gradient)))
+}

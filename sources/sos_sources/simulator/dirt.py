@@ -1,0 +1,144 @@
+"""Faults of recording, planted in the returns of children in need and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_sources.simulator.cin_model import NFA, Referrals
+from sos_sources.simulator.days import (
+    NEVER,
+    NOTHING,
+    Flags,
+    Floats,
+    Ints,
+    Objects,
+    april_year,
+    between,
+    generator,
+    year_end,
+)
+from sos_sources.simulator.population import Population
+from sos_sources.simulator.settings import SimulatedSettings
+
+KINDS = {
+    "missing-reason": "closure reason left out, and the NFA flag false whatever is true",
+    "missing-closure-date": "closure date left out of a case that is closed",
+    "impossible-date": "closure date before the referral, or a hundred years late",
+    "duplicate": "the same referral twice in one return",
+}
+"""What is planted. All of it passes the schemas; a referral has one of the first three at most."""
+
+NOT_STATED = "N0"
+_CENTURY = 36_525
+_RATE_SPREAD = 0.15
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the returns say of each referral, where that may differ from the truth.
+
+    Attributes:
+        closure: Closure day as written; NEVER if left out.
+        reason: Closure reason as written, or None.
+        nfa: The flag ReferralNFA as written.
+        need: Primary need code as written, or None.
+        fault: Name of the fault, or empty.
+        duplicate: Whether the referral stands twice in the last return that holds it.
+    """
+
+    closure: Ints
+    reason: Objects
+    nfa: Flags
+    need: Objects
+    fault: Objects
+    duplicate: Flags
+
+
+def plant(settings: SimulatedSettings, population: Population, referrals: Referrals) -> Recorded:
+    """Decide what the returns get wrong.
+
+    Faults strike at random within an authority and a year: they cost cases, they do not move an
+    outcome up or down.
+    """
+    rng = generator(settings.seed, "dirt")
+    n = len(referrals)
+    closed = referrals.closure <= year_end(settings.last_year)
+    rates = _missing_reason_rates(rng, settings, population)
+    column = np.clip(april_year(referrals.closure) - settings.first_year, 0, rates.shape[1] - 1)
+    no_reason = rates[referrals.unit, column]
+    draw = rng.random(n)
+    no_date = no_reason + settings.missing_closure_date
+    impossible = no_date + settings.impossible_dates
+    names = np.array(
+        ["missing-reason", "missing-closure-date", "impossible-date", ""], dtype=object
+    )
+    which = (draw >= no_reason).astype(int) + (draw >= no_date) + (draw >= impossible)
+    fault = np.where(closed, names[which], "")
+    early = referrals.date - between(rng, 30, np.full(n, 900))
+    wrong = np.where(rng.random(n) < 0.5, early, referrals.closure + _CENTURY)
+    hidden = fault == "missing-reason"
+    was_nfa = referrals.kind == NFA
+    closure = np.where(fault == "missing-closure-date", NEVER, referrals.closure)
+    return Recorded(
+        closure=np.where(fault == "impossible-date", wrong, closure),
+        reason=np.where(hidden, NOTHING, referrals.reason),
+        nfa=was_nfa & ~hidden,
+        need=np.where(was_nfa & hidden, NOT_STATED, referrals.need),
+        fault=fault.astype(object),
+        duplicate=rng.random(n) < settings.duplicates,
+    )
+
+
+def _missing_reason_rates(
+    rng: np.random.Generator, settings: SimulatedSettings, population: Population
+) -> Floats:
+    shape = (settings.authorities, len(settings.years))
+    poor = rng.random(shape) < settings.poor_authority_years
+    usual = np.full(shape, settings.missing_reason)
+    n_worst = settings.pilots // 3
+    if n_worst:
+        worst = rng.choice(population.pilots, size=n_worst, replace=False)
+        usual[worst] = settings.missing_reason_worst
+    spread = 1 + _RATE_SPREAD * rng.normal(0, 1, shape)
+    rates = np.where(poor, usual * spread, settings.missing_reason_elsewhere)
+    return np.asarray(np.clip(rates, 0.0, 0.9), dtype=np.float64)
+
+
+def count(
+    settings: SimulatedSettings, population: Population, referrals: Referrals, recorded: Recorded
+) -> pd.DataFrame:
+    """Count what was planted.
+
+    Returns:
+        One row a fault, authority and April-year of the return it stands in: ``fault``, ``unit``,
+        ``year``, ``n``.
+    """
+    last = np.minimum(april_year(referrals.closure), settings.last_year)
+    codes = np.array(population.codes)[referrals.unit]
+    frame = pd.DataFrame({"fault": recorded.fault, "unit": codes, "year": last})
+    copies = frame[recorded.duplicate].assign(fault="duplicate")
+    planted = pd.concat([frame[frame["fault"] != ""], copies])
+    return planted.groupby(["fault", "unit", "year"]).size().rename("n").reset_index()
+
+
+def summary(
+    settings: SimulatedSettings, referrals: Referrals, recorded: Recorded
+) -> dict[str, Any]:
+    """Return, for each of :data:`KINDS`, its meaning, the number planted and their share."""
+    closed = referrals.closure <= year_end(settings.last_year)
+    marks = {kind: recorded.fault == kind for kind in KINDS}
+    marks["duplicate"] = recorded.duplicate
+    of = {kind: len(referrals) if kind == "duplicate" else int(closed.sum()) for kind in KINDS}
+    return {
+        kind: {
+            "meaning": meaning,
+            "planted": int(marks[kind].sum()),
+            "share": round(float(marks[kind].sum() / max(of[kind], 1)), 4),
+            "share_of": "referrals" if kind == "duplicate" else "closed referrals",
+        }
+        for kind, meaning in KINDS.items()
+    }

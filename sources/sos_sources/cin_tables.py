@@ -1,0 +1,395 @@
+"""From the text of census returns to record tables: types, one row a thing, faults counted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from sos_plugins.schema import TABLES
+from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
+from sos_sources import codes
+from sos_sources.checks import Check, profile
+from sos_sources.cin_xml import RAW, RawReturn
+from sos_sources.columns import (
+    Column,
+    coded,
+    date,
+    iso_date,
+    mapped,
+    missing,
+    out_of_order,
+    quoted,
+    whole,
+    yes_no,
+)
+from sos_sources.merging import Merge, merge
+
+SOURCE = "cin-census"
+ROW_BITS = 40
+"""Bits of ``ord`` that number the rows of one file; the bits above number the files."""
+PRESENT = "{0} IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which dates an entry is possible.
+
+    Attributes:
+        earliest_event: First day on which something can have happened.
+        earliest_birth: First day on which a child of these records can be born.
+        days_after_return: How long after the last day of its return's year an event may lie.
+        days_expected: The same for what is yet to come: an expected birth, a conference target.
+    """
+
+    earliest_event: dt.date
+    earliest_birth: dt.date
+    days_after_return: int
+    days_expected: int
+
+
+@dataclass(frozen=True)
+class Return:
+    """One census return: an authority, a year (April-year) and the text of its file."""
+
+    file: str
+    unit: str
+    year: int
+    raw: RawReturn
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A file of which nothing could be read, not even whose it is."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The record tables in Arrow, and what was wrong."""
+
+    tables: dict[str, pa.Table]
+    quality: QualityProfile
+
+
+def build(
+    returns: Sequence[Return], bounds: Bounds, *, examples: int, lost: Sequence[Lost] = ()
+) -> Tables:
+    """Build the record tables of :data:`sos_plugins.schema.TABLES` from returns.
+
+    Args:
+        returns: The returns; where two tell of the same thing the later year wins, and within a
+            year the later place in this sequence.
+        bounds: What dates are possible.
+        examples: How many examples a check gives at most.
+        lost: Files that gave nothing, to be counted.
+    """
+    ordered = sorted(returns, key=lambda r: r.year)
+    with duckdb.connect() as con:
+        con.execute("SET preserve_insertion_order TO false")
+        _load(con, ordered)
+        quality = _coverage(con, ordered, examples) + _oddities(ordered, lost, examples)
+        for table, columns in _columns(bounds).items():
+            con.execute(_typed(table, columns))
+            checks = tuple(check for column in columns for check in column.checks)
+            checks += _ROW_CHECKS[table]
+            quality += profile(con, f"{table}_typed", checks, source=SOURCE, examples=examples)
+        for plan in _MERGES:
+            quality += merge(con, plan, source=SOURCE, examples=examples)
+        return Tables({table: _final(con, table) for table in RAW}, quality)
+
+
+def _load(con: Any, returns: Sequence[Return]) -> None:
+    """Put the text of all returns and a table of the files on the connection."""
+    files = pa.table(
+        {
+            "file_no": pa.array(range(len(returns)), pa.int64()),
+            "file": pa.array([r.file for r in returns], pa.string()),
+            "unit": pa.array([r.unit for r in returns], pa.string()),
+            "period": pa.array([r.year for r in returns], pa.int64()),
+            "last_day": pa.array([dt.date(r.year + 1, 3, 31) for r in returns], pa.date32()),
+        }
+    )
+    con.register("files", files)
+    for name in RAW:
+        numbered = [
+            r.raw.tables[name].append_column(
+                "file_no", pa.array([no] * r.raw.tables[name].num_rows, pa.int64())
+            )
+            for no, r in enumerate(returns)
+        ]
+        con.register(f"{name}_raw", pa.concat_tables(numbered))
+
+
+def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
+    """Return the typed columns of each table; the children and referrals come first."""
+
+    def event(table: str, name: str, raw: str, days: int = bounds.days_after_return) -> Column:
+        low, high = f"DATE '{bounds.earliest_event}'", f"last_day + {days}"
+        return date(table, name, f"r.{raw}", iso_date(f"r.{raw}"), low=low, high=high)
+
+    birth_low = f"DATE '{bounds.earliest_birth}'"
+    birth_high = f"last_day + {bounds.days_after_return}"
+    sexes = {key: value and quoted(value) for key, value in codes.SEX.items()}
+    return {
+        "children": (
+            date(
+                "children",
+                "birth_date",
+                "r.birth",
+                iso_date("r.birth"),
+                low=birth_low,
+                high=birth_high,
+            ),
+            event("children", "expected_birth_date", "expected", bounds.days_expected),
+            mapped("children", "sex", "r.sex", sexes),
+            coded("children", "ethnicity", "r.ethnicity", codes.ETHNICITY),
+            _disability(),
+        ),
+        "referrals": (
+            event("referrals", "referral_date", "referral"),
+            coded("referrals", "referral_source", "r.source", codes.REFERRAL_SOURCE),
+            coded("referrals", "primary_need", "r.need", codes.PRIMARY_NEED),
+            yes_no("referrals", "nfa", "r.nfa"),
+            event("referrals", "closure_date", "closure"),
+            coded("referrals", "closure_reason", "r.reason", codes.CLOSURE_REASON),
+            event("referrals", "icpc_date", "icpc"),
+        ),
+        "assessments": (
+            event("assessments", "start_date", "start"),
+            event("assessments", "review_date", "review", bounds.days_expected),
+            event("assessments", "authorised_date", "authorised"),
+        ),
+        "section47s": (
+            event("section47s", "start_date", "start"),
+            event("section47s", "icpc_target_date", "target", bounds.days_expected),
+            event("section47s", "icpc_date", "icpc"),
+            yes_no("section47s", "icpc_not_required", "r.not_required"),
+        ),
+        "protection_plans": (
+            event("protection_plans", "start_date", "start"),
+            event("protection_plans", "end_date", "end"),
+            coded("protection_plans", "initial_category", "r.initial", codes.ABUSE_CATEGORY),
+            coded("protection_plans", "latest_category", "r.latest", codes.ABUSE_CATEGORY),
+            whole("protection_plans", "n_previous", "r.previous"),
+        ),
+    }
+
+
+def _disability() -> Column:
+    known = ", ".join(quoted(c) for c in sorted(codes.DISABILITY))
+    given = "list_filter(string_split(upper(r.disabilities), ','), c -> c <> '')"
+    return Column(
+        "disabled",
+        (
+            f"{given} AS disabled__codes",
+            f"len(list_filter(disabled__codes, c -> c <> '{codes.NO_DISABILITY}')) > 0 AS disabled",
+        ),
+        (
+            Check(
+                "children",
+                "disabled",
+                "unknown-code",
+                f"NOT list_has_all([{known}], disabled__codes)",
+                "kept",
+                PRESENT.format("disabled"),
+            ),
+        ),
+    )
+
+
+def _typed(table: str, columns: Sequence[Column]) -> str:
+    """Return SQL that makes ``<table>_typed``: keys, typed columns and flags."""
+    head = [
+        "f.unit",
+        "f.period",
+        "f.file",
+        "f.last_day",
+        "r.line",
+        "file_no",
+        f"(file_no << {ROW_BITS}) + r.row_no AS ord",
+    ]
+    source = f"FROM {table}_raw r JOIN files f USING (file_no)"
+    if table == "children":
+        head += [
+            "child_no",
+            "r.id IS NULL AS child__missing",
+            "coalesce(r.id, concat('no-id-', f.period, '-', row_number() OVER "
+            "(PARTITION BY f.unit, f.period, r.id IS NULL ORDER BY file_no, r.row_no))) AS child",
+        ]
+    else:
+        head.append("c.child")
+        source += (
+            " JOIN (SELECT file_no, child_no, child FROM children_typed) c"
+            " USING (file_no, child_no)"
+        )
+    if table == "referrals":
+        head += ["r.row_no AS referral_no"]
+    elif table != "children":
+        head += ["p.referral_date"]
+        source += (
+            " JOIN (SELECT file_no, referral_no, referral_date FROM referrals_typed) p"
+            " USING (file_no, referral_no)"
+        )
+    expressions = [e for column in columns for e in column.expressions]
+    return f"CREATE TABLE {table}_typed AS SELECT {', '.join([*head, *expressions])} {source}"
+
+
+def _final(con: Any, table: str) -> pa.Table:
+    schema = TABLES[table]
+    extra = {"uasc": "CAST(NULL AS BOOLEAN) AS uasc", "return_year": "period AS return_year"}
+    columns = ", ".join(extra.get(name, name) for name in schema.names)
+    rows = con.sql(f"SELECT {columns} FROM {table}_merged ORDER BY ALL").to_arrow_table()
+    return rows.cast(schema)
+
+
+_ROW_CHECKS: dict[str, tuple[Check, ...]] = {
+    "children": (Check("children", "child", "missing", "child__missing", "kept"),),
+    "referrals": (missing("referrals", "referral_date", action="dropped"),),
+    "assessments": (),
+    "section47s": (),
+    "protection_plans": (),
+}
+
+
+def _module_key(undated: str) -> dict[str, str]:
+    """Return the key of what belongs to a referral: its start, or for want of it ``undated``."""
+    return {
+        "unit": "unit",
+        "child": "child",
+        "referral_date": "referral_date",
+        "start_date": "start_date",
+        "undated": f"CASE WHEN start_date IS NULL THEN {undated} END",
+    }
+
+
+_CHILD_KEY = {"unit": "unit", "child": "child"}
+_STATED = ", ".join(quoted(c) for c in sorted(codes.ETHNICITY_NOT_STATED))
+_MERGES = (
+    Merge(
+        "children",
+        _CHILD_KEY,
+        ("birth_date", "expected_birth_date", "sex", "ethnicity", "disabled"),
+        order={"ethnicity": f"((ethnicity NOT IN ({_STATED}))::INT::HUGEINT << 64) + ord"},
+        conflict={
+            "ethnicity": f"CASE WHEN ethnicity NOT IN ({_STATED}) THEN ethnicity END",
+            "expected_birth_date": "NULL::DATE",
+            "disabled": "NULL::BOOLEAN",
+        },
+        checks=(
+            missing("children", "birth_date", looked_at="expected_birth_date IS NULL"),
+            missing("children", "sex", looked_at="birth_date IS NOT NULL"),
+            missing("children", "ethnicity"),
+            missing("children", "disabled"),
+        ),
+    ),
+    Merge(
+        "referrals",
+        {**_CHILD_KEY, "referral_date": "referral_date"},
+        ("referral_source", "primary_need", "nfa", "icpc_date"),
+        together=("closure_date", "closure_reason"),
+        where=PRESENT.format("referral_date"),
+        checks=(
+            missing("referrals", "referral_source"),
+            missing("referrals", "primary_need"),
+            missing("referrals", "nfa"),
+            missing("referrals", "closure_reason", looked_at=PRESENT.format("closure_date")),
+            missing("referrals", "closure_date", looked_at=PRESENT.format("closure_reason")),
+            out_of_order("referrals", "closure_date", "referral_date"),
+            out_of_order("referrals", "icpc_date", "referral_date"),
+        ),
+    ),
+    Merge(
+        "assessments",
+        _module_key("coalesce(authorised_date, review_date)"),
+        ("review_date", "authorised_date"),
+        checks=(
+            missing("assessments", "referral_date"),
+            missing("assessments", "start_date"),
+            missing("assessments", "authorised_date"),
+            out_of_order("assessments", "authorised_date", "start_date"),
+            out_of_order("assessments", "start_date", "referral_date"),
+        ),
+    ),
+    Merge(
+        "section47s",
+        _module_key("coalesce(icpc_date, icpc_target_date)"),
+        ("icpc_target_date", "icpc_date", "icpc_not_required"),
+        checks=(
+            missing("section47s", "referral_date"),
+            missing("section47s", "start_date"),
+            missing("section47s", "icpc_not_required"),
+            out_of_order("section47s", "icpc_date", "start_date"),
+        ),
+    ),
+    Merge(
+        "protection_plans",
+        _module_key("end_date"),
+        ("end_date", "initial_category", "latest_category", "n_previous"),
+        conflict={"latest_category": "NULL::VARCHAR"},
+        checks=(
+            missing("protection_plans", "referral_date"),
+            missing("protection_plans", "start_date"),
+            missing("protection_plans", "initial_category"),
+            missing("protection_plans", "latest_category"),
+            missing("protection_plans", "n_previous"),
+            out_of_order("protection_plans", "end_date", "start_date"),
+        ),
+    ),
+)
+
+
+def _coverage(con: Any, returns: Sequence[Return], examples: int) -> QualityProfile:
+    """Count authorities' years without a return, and with more than one."""
+    years = range(min(r.year for r in returns), max(r.year for r in returns) + 1)
+    con.register("years", pa.table({"period": pa.array(list(years), pa.int64())}))
+    con.execute(
+        "CREATE TABLE coverage AS "
+        "SELECT u.unit, y.period, count(f.file) AS n_files, "
+        "max(f.file) AS file, CAST(NULL AS BIGINT) AS line "
+        "FROM (SELECT DISTINCT unit FROM files) u CROSS JOIN years y "
+        "LEFT JOIN files f ON f.unit = u.unit AND f.period = y.period GROUP BY u.unit, y.period"
+    )
+    checks = (
+        Check("returns", "", "missing-return", "n_files = 0"),
+        Check("returns", "", "duplicate", "n_files > 1", "merged"),
+        Check("returns", "LEA", "unknown-code", "NOT regexp_full_match(unit, '\\d{3}')"),
+    )
+    return profile(con, "coverage", checks, source=SOURCE, examples=examples)
+
+
+def _oddities(returns: Sequence[Return], lost: Sequence[Lost], examples: int) -> QualityProfile:
+    """Return what the reader found besides rows: stray text, unknown elements, breaks."""
+    actions = {"unreadable": "dropped", "unknown-element": "dropped", "conflict": "merged"}
+    rows: list[dict[str, Any]] = []
+    found: list[tuple[Any, ...]] = []
+    for item in returns:
+        base = {"source": SOURCE, "unit": item.unit, "period": item.year}
+        for oddity, n in item.raw.oddities.items():
+            column = (
+                oddity.where if oddity.text == "stray text" else f"{oddity.where}/{oddity.text}"
+            )
+            label = {"table": "returns", "column": column, "check": oddity.check}
+            counts = {"n": n, "n_flagged": n, "action": actions[oddity.check]}
+            rows.append({**base, **label, **counts})
+            lines = item.raw.lines[oddity][:examples]
+            head = (SOURCE, "returns", column, oddity.check, item.unit, item.file)
+            found += [(*head, line, oddity.text) for line in lines]
+    broken = [
+        (r.unit, r.year, r.file, r.raw.broken_line, r.raw.broken) for r in returns if r.raw.broken
+    ] + [(None, None, one.file, one.line, one.reason) for one in lost]
+    label = {"source": SOURCE, "table": "returns", "column": "file", "check": "unreadable"}
+    for unit, year, file, line, reason in broken:
+        where = {"unit": unit, "period": year}
+        rows.append({**label, **where, "n": 1, "n_flagged": 1, "action": "dropped"})
+        found.append((*label.values(), unit, file, line, reason))
+    checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
+    return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))

@@ -1,0 +1,145 @@
+"""Reads returns in processes of their own: ``python -m sos_sources.cin_worker``.
+
+A worker takes one path a line (JSON text) on its standard input and answers on its standard
+output with pickled pairs: ``("bytes", n)`` while it reads, then ``("return", RawReturn)`` or
+``("missing", reason)``. Plain processes, not ``multiprocessing``: a script that starts a study
+needs no main guard, and records never touch the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import sos_sources
+from sos_sources.cin_xml import RawReturn, read_return
+
+
+def read_all(
+    paths: Sequence[Path], *, workers: int, n_lines: int, advance: Callable[[int], None]
+) -> list[RawReturn]:
+    """Read files, in processes when there is more than one worker; results in order of paths.
+
+    Raises:
+        OSError: If a file cannot be opened.
+    """
+    done: dict[int, RawReturn] = {}
+    if workers > 1:
+        done = _read_in_processes(paths, workers, n_lines, advance)
+    for number, path in enumerate(paths):
+        if number not in done:  # alone, or left behind by a worker that could not start
+            done[number] = read_return(path, n_lines=n_lines, advance=advance)
+    return [done[number] for number in range(len(paths))]
+
+
+def _read_in_processes(
+    paths: Sequence[Path], workers: int, n_lines: int, advance: Callable[[int], None]
+) -> dict[int, RawReturn]:
+    largest_first = sorted(range(len(paths)), key=lambda i: -paths[i].stat().st_size)
+    todo = deque(largest_first)
+    messages: queue.Queue[tuple[str, int, Any]] = queue.Queue()
+    processes = [_start(n_lines) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_serve, args=(p, todo, paths, messages), daemon=True)
+        for p in processes
+        if p is not None
+    ]
+    done: dict[int, RawReturn] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        while running:
+            kind, number, content = messages.get()
+            if kind == "bytes":
+                advance(content)
+            elif kind == "return":
+                done[number] = content
+            elif kind == "end":
+                running -= 1
+    finally:
+        for process in processes:
+            _stop(process)
+    return done
+
+
+def _start(n_lines: int) -> subprocess.Popen[bytes] | None:
+    homes = [str(Path(str(sos_sources.__file__)).parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, homes))}
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sos_sources.cin_worker", str(n_lines)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+    except OSError:
+        return None
+
+
+def _stop(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None:
+        return
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
+
+
+def _serve(
+    process: subprocess.Popen[bytes],
+    todo: deque[int],
+    paths: Sequence[Path],
+    messages: queue.Queue[tuple[str, int, Any]],
+) -> None:
+    """Give a worker one file after the other and pass on what it answers."""
+    try:
+        while True:
+            try:
+                number = todo.popleft()
+            except IndexError:
+                return
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(str(paths[number])).encode() + b"\n")
+            process.stdin.flush()
+            kind = "bytes"
+            while kind == "bytes":
+                kind, content = pickle.load(process.stdout)
+                messages.put((kind, number, content))
+    except (OSError, EOFError, pickle.UnpicklingError, ValueError):
+        return
+    finally:
+        messages.put(("end", -1, None))
+
+
+def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
+    def answer(kind: str, content: object) -> None:
+        pickle.dump((kind, content), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+    for line in commands:
+        path = Path(json.loads(line))
+        try:
+            found = read_return(path, n_lines=n_lines, advance=lambda n: answer("bytes", n))
+        except OSError as error:
+            answer("missing", str(error))
+        else:
+            answer("return", found)
+
+
+if __name__ == "__main__":
+    _work(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]))

@@ -1,0 +1,51 @@
+"""Codes of the statutory returns, over all their years; a code outside is counted and kept.
+
+Children in need census: the code sets of its schemas, 2016-17 to 2023-24. Children looked after
+(SSDA903): the code sets of the guides to the return, with those that earlier years used.
+"""
+
+from __future__ import annotations
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ETHNICITY = _set(
+    "WBRI WIRI WIRT WOTH WROM MWBC MWBA MWAS MOTH AIND APKN ABAN AOTH BCRB BAFR BOTH CHNE OOTH "
+    "REFU NOBT"
+)
+ETHNICITY_NOT_STATED = _set("REFU NOBT")
+DISABILITY = _set("NONE MOB HAND PC INC COMM LD HEAR VIS BEH CON AUT DDA")
+NO_DISABILITY = "NONE"
+REFERRAL_SOURCE = _set("1A 1B 1C 1D 2A 2B 3A 3B 3C 3D 3E 3F 4 5A 5B 5C 5D 6 7 8 9 10")
+PRIMARY_NEED = _set("N0 N1 N2 N3 N4 N5 N6 N7 N8 N9")
+CLOSURE_REASON = _set("RC1 RC2 RC3 RC4 RC5 RC6 RC7 RC8 RC9")
+ABUSE_CATEGORY = _set("NEG PHY SAB EMO MUL")
+SEX = {
+    "1": "male",
+    "M": "male",
+    "2": "female",
+    "F": "female",
+    "9": "indeterminate",
+    "I": "indeterminate",
+    "0": None,
+    "U": None,
+}
+"""GenderCurrent (1, 2, 0, 9) and Sex (M, F, U, I); None is unknown or not yet born."""
+
+REASON_NEW_EPISODE = _set("S L P T B U")
+LEGAL_STATUS = _set("C1 C2 D1 E1 V1 V2 V3 V4 L1 L2 L3 J1 J2 J3")
+NEED_LOOKED_AFTER = _set("N1 N2 N3 N4 N5 N6 N7 N8")
+PLACEMENT = _set(
+    "A1 A2 A3 A4 A5 A6 F1 F2 F3 F4 F5 F6 H1 H2 H3 H4 H5 K1 K2 M1 M2 M3 P1 P2 P3 Q1 Q2 R1 R2 R3 R4 "
+    "R5 S1 T0 T1 T2 T3 T4 U1 U2 U3 U4 U5 U6 Z1"
+)
+PLACEMENT_PROVIDER = _set("PR0 PR1 PR2 PR3 PR4 PR5")
+REASON_CEASED = _set(
+    "X1 E1 E2 E3 E4 E4A E4B E5 E6 E7 E8 E9 E11 E12 E13 E14 E15 E16 E17 E41 E43 E44 E45 E46 E47 E48"
+)
+SAME_CARE = "X1"
+"""REC X1: the period of care goes on in a new episode on the same day."""
+STARTS_CARE = "S"
+"""RNE S: the child starts to be looked after."""

@@ -1,0 +1,198 @@
+# Matching with R: MatchIt (Ho, Imai, King and Stuart 2011) and base R.
+#
+# Every function takes a data frame first and returns a named list. Distances are compared in whole
+# steps (1 / `steps` of a unit), so that what is equal up to rounding is a tie. MatchIt breaks ties
+# by the order of rows: the caller sorts them.
+
+# ---- propensity scores -------------------------------------------------------------------------
+
+# Linear predictor of a logistic regression of y on the columns of x (no intercept column).
+# penalty "none" is stats::glm; "ridge" minimises |b|^2 / 2 + C * sum(weight * log loss) by Newton's
+# method, the intercept unpenalised.
+linear_predictor <- function(x, y, penalty, C, weight = rep(1, length(y))) {
+  if (penalty == "none") {
+    fit <- suppressWarnings(stats::glm.fit(
+      cbind(1, x), y,
+      weights = weight, family = stats::quasibinomial(),
+      control = stats::glm.control(epsilon = 1e-14, maxit = 100)
+    ))
+    return(unname(fit$linear.predictors))
+  }
+  design <- cbind(1, x)
+  ridge <- diag(c(0, rep(1 / C, ncol(x))), ncol(design))
+  objective <- function(b) {
+    eta <- drop(design %*% b)
+    sum(weight * (log1p(exp(-abs(eta))) + pmax(eta, 0) - y * eta)) + sum(diag(ridge) * b^2) / 2
+  }
+  b <- numeric(ncol(design))
+  for (iteration in 1:100) {
+    p <- stats::plogis(drop(design %*% b))
+    gradient <- drop(crossprod(design, weight * (p - y))) + diag(ridge) * b
+    step <- solve(crossprod(design, weight * p * (1 - p) * design) + ridge, gradient)
+    size <- 1
+    while (objective(b - size * step) > objective(b) + 1e-9 && size > 1e-6) size <- size / 2
+    b <- b - size * step
+    if (max(abs(step)) < 1e-12) break
+  }
+  unname(drop(design %*% b))
+}
+
+standardise <- function(x) {
+  x <- scale(as.matrix(x))
+  x[, attr(x, "scaled:scale") == 0] <- 0
+  x
+}
+
+# ---- authorities -------------------------------------------------------------------------------
+
+# data: treated, then the features; pilots first, both sides in the order of the codes.
+match_units_on_score <- function(data, penalty, C, scale, ratio, caliper, std_caliper,
+                                 replacement, order_by, steps) {
+  pilot <- data$treated == 1
+  eta <- linear_predictor(standardise(data[-1]), data$treated, penalty, C)
+  score <- if (scale == "logit") eta else stats::plogis(eta)
+  if (!is.null(caliper) && std_caliper) caliper <- caliper * stats::sd(score)
+  distance <- abs(outer(score[pilot], score[!pilot], "-"))
+  found <- match_matrix(distance, score[pilot], ratio, caliper, replacement, order_by, steps)
+  c(found, list(score = stats::plogis(eta)))
+}
+
+match_units_on_outcomes <- function(data, kind, ratio, caliper, replacement, order_by, steps) {
+  distance <- outcome_distances(data, kind)
+  nearest <- apply(distance, 1, min)
+  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, steps)
+}
+
+# Features are scaled by their SD within pilots and pool, the residual SD of a regression on
+# `treated`, before MatchIt measures the distance.
+outcome_distances <- function(data, kind) {
+  for (name in names(data)[-1]) {
+    data[[name]] <- data[[name]] / summary(stats::lm(data[[name]] ~ data$treated))$sigma
+  }
+  measure <- if (kind == "euclidean") MatchIt::euclidean_dist else MatchIt::mahalanobis_dist
+  distance <- measure(stats::reformulate(names(data)[-1], "treated"), data = data)
+  matrix(distance, sum(data$treated == 1), sum(data$treated == 0))
+}
+
+# Nearest neighbours on a matrix of distances (pilots x pool); the pilots stand in the order of their
+# turn.
+match_matrix <- function(distance, key, ratio, caliper, replacement, order_by, steps) {
+  whole <- round(distance * steps)
+  if (!is.null(caliper)) whole[whole > round(caliper * steps)] <- Inf
+  turn <- in_turn(key, order_by)
+  chosen <- matrix(NA_integer_, nrow(distance), ratio)
+  chosen[turn, ] <- nearest_by_matchit(whole[turn, , drop = FALSE], ratio, replacement)
+  pairs <- long_pairs(chosen)
+  c(pairs, list(distance = distance[cbind(pairs$treated, pairs$control)]))
+}
+
+in_turn <- function(key, order_by) {
+  switch(order_by,
+    largest = order(key, decreasing = TRUE, method = "radix"),
+    smallest = order(key, method = "radix"),
+    data = seq_along(key)
+  )
+}
+
+# Columns chosen for every row (rows x ratio) by MatchIt; an infinite distance forbids a pair. Ties go
+# to the first column.
+#
+# One row and one column of infinite distance are added. MatchIt 4.5 cannot take a matrix of a single
+# row or column; and reuse.max = (real rows) is then replacement without a bound in the part of
+# MatchIt that takes the first of tied columns, where replace = TRUE sorts them in no stated order.
+# A matrix also goes round an error of MatchIt 4.5.1, which with ratio > 1 and a vector of scores
+# skips the row after a control already taken.
+nearest_by_matchit <- function(distance, ratio, replacement) {
+  n1 <- nrow(distance)
+  padded <- rbind(cbind(distance, Inf), Inf)
+  people <- data.frame(treated = rep(1:0, dim(padded)))
+  fit <- quietly(MatchIt::matchit(
+    treated ~ 1,
+    data = people, method = "nearest", distance = padded, ratio = ratio, m.order = "data",
+    reuse.max = if (replacement) n1 else 1
+  ))
+  wide <- matrix(NA_integer_, n1, ratio)
+  if (is.null(fit)) return(wide)
+  found <- matrix(as.integer(fit$match.matrix), n1 + 1)[seq_len(n1), , drop = FALSE]
+  wide[, seq_len(ncol(found))] <- found - nrow(padded)
+  wide
+}
+
+# MatchIt's result, or NULL when nobody could be matched. Its warnings say that there are few
+# controls, which the caller counts itself.
+quietly <- function(fit) {
+  tryCatch(suppressWarnings(fit), error = function(e) {
+    if (grepl("were (matched|found)", conditionMessage(e))) NULL else stop(e)
+  })
+}
+
+# A matrix of controls (rows: treated) as treated, control, rank, sorted by treated and rank.
+long_pairs <- function(chosen) {
+  treated <- as.vector(row(chosen))
+  control <- as.vector(chosen)
+  turn <- order(treated, as.vector(col(chosen)), method = "radix")
+  turn <- turn[!is.na(control[turn])]
+  rank <- stats::ave(turn, treated[turn], FUN = seq_along)
+  list(treated = treated[turn], control = control[turn], rank = as.integer(rank))
+}
+
+# ---- cases -------------------------------------------------------------------------------------
+
+# data: treated, weight, stratum, then covariates (numbers or factors); pilots' cases first, both
+# sides in the order in which ties are to be broken.
+match_cases <- function(data, penalty, C, models, scale, ratio, caliper, std_caliper, replacement,
+                        order_by, steps) {
+  eta <- case_scores(data, penalty, C, models)
+  score <- if (scale == "logit") eta else stats::plogis(eta)
+  if (!is.null(caliper)) {
+    centred <- score - stats::ave(score, data$stratum)
+    unit <- sqrt(sum(centred^2) / max(length(score) - nlevels(data$stratum), 1))
+    caliper <- round((if (std_caliper) caliper * unit else caliper) * steps)
+  }
+  within_strata(data, round(score * steps), ratio, caliper, replacement, order_by)
+}
+
+within_strata <- function(data, score, ratio, caliper, replacement, order_by) {
+  chosen <- matrix(NA_integer_, nrow(data), ratio)
+  for (rows in split(seq_len(nrow(data)), data$stratum)) {
+    treated <- rows[data$treated[rows] == 1]
+    control <- rows[data$treated[rows] == 0]
+    treated <- treated[in_turn(score[treated], order_by)]
+    distance <- abs(outer(score[treated], score[control], "-"))
+    if (!is.null(caliper)) distance[distance > caliper] <- Inf
+    found <- nearest_by_matchit(distance, ratio, replacement)
+    chosen[treated, ] <- control[found]
+  }
+  long_pairs(chosen)
+}
+
+# Odds of the score of controls, relative to the mean of their stratum; 1 for the treated.
+relative_odds <- function(data, penalty, C, models, trim) {
+  odds <- exp(case_scores(data, penalty, C, models))
+  control <- data$treated == 0
+  parts <- split(seq_along(odds)[control], data$stratum[control])
+  relative <- rep(1, length(odds))
+  for (rows in parts) relative[rows] <- odds[rows] / stats::weighted.mean(odds[rows], data$weight[rows])
+  if (trim < 1) {
+    relative[control] <- pmin(relative[control], stats::quantile(relative[control], trim))
+  }
+  list(relative = relative)
+}
+
+# Linear predictors: one model with an intercept for every stratum, or one in each stratum.
+case_scores <- function(data, penalty, C, models) {
+  x <- data[-(1:3)]
+  number <- vapply(x, is.numeric, NA)
+  if (any(number)) x[number] <- as.data.frame(standardise(x[number]))
+  pooled <- models == "pooled"
+  if (pooled && nlevels(data$stratum) > 1) x$stratum <- data$stratum
+  design <- stats::model.matrix(~., x)[, -1, drop = FALSE]
+  if (pooled) return(linear_predictor(design, data$treated, penalty, C, data$weight))
+  eta <- numeric(nrow(data))
+  for (rows in split(seq_len(nrow(data)), data$stratum)) {
+    eta[rows] <- linear_predictor(
+      design[rows, , drop = FALSE], data$treated[rows], penalty, C, data$weight[rows]
+    )
+  }
+  eta
+}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sos_plugins.report.words import clean, confidence, count, plural, scale_of, stop, to_float
+from sos_plugins.report.words import (
+    clean,
+    confidence,
+    count,
+    excludes_zero,
+    plural,
+    scale_of,
+    stop,
+    to_float,
+)
 from sos_plugins.result import OutcomeResult
 from sos_plugins.types import Run
-
-
-def excludes_zero(low: Any, high: Any) -> bool | None:
-    """Return whether an interval lies on one side of zero; None when there is no interval."""
-    below, above = to_float(low), to_float(high)
-    return None if below is None or above is None else below > 0 or above < 0
 
 
 def effect_sentence(result: OutcomeResult, run: Run) -> str:
@@ -34,7 +35,10 @@ def effect_sentence(result: OutcomeResult, run: Run) -> str:
     if certain:
         return f"{start}. The data fit anything {span} ({confidence(result)})."
     level = confidence(result)
-    return f"{start}, but no effect fits the data too: they allow anything {span} ({level})."
+    return (
+        f"{start}, but the data are also compatible with no effect: they allow anything {span} "
+        f"({level})."
+    )
 
 
 def expectation_sentence(result: OutcomeResult) -> str:
@@ -49,6 +53,12 @@ def expectation_sentence(result: OutcomeResult) -> str:
         return f"The theory of change expected {name}, and the direction found is the same."
     if rating.direction in ("increase", "decrease"):
         return f"The theory of change expected {name}: the direction found is the opposite."
+    main = result.main
+    if main is not None and excludes_zero(main.conf_low, main.conf_high):
+        return (
+            f"The theory of change expected {name}. Although this interval lies apart from zero, "
+            "the checks behind the rating do not bear out a clear impact in either direction."
+        )
     return f"The theory of change expected {name}; no clear impact in either direction was shown."
 
 

@@ -258,10 +258,11 @@ def slug(name: str) -> str:
 def heading(key: str) -> str:
     """Make a column or setting name into a heading.
 
-    >>> heading("external_support")
-    'External support'
+    >>> heading("external_support"), heading("n_authorities")
+    ('External support', 'Number of authorities')
     """
     words = clean(key).replace("_", " ").replace("-", " ").strip()
+    words = f"number of {words[2:]}" if words.startswith("n ") else words
     return words[:1].upper() + words[1:]
 
 
@@ -360,3 +361,9 @@ def confidence(result: OutcomeResult) -> str:
         if amount is not None:
             return f"{figure(round(100 * amount, 6))}% confidence interval"
     return "confidence interval"
+
+
+def excludes_zero(low: Any, high: Any) -> bool | None:
+    """Return whether an interval lies on one side of zero; None when there is no interval."""
+    below, above = to_float(low), to_float(high)
+    return None if below is None or above is None else below > 0 or above < 0

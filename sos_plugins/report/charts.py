@@ -1,0 +1,382 @@
+"""What every chart has, and the charts over time: trends and event studies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sos_plugins.report import words
+from sos_plugins.report.names import dated, period_name
+from sos_plugins.report.svg import (
+    DASHES,
+    INK,
+    LINE,
+    MARKERS,
+    MUTED,
+    SERIES,
+    SHADE,
+    WIDTH,
+    chart_style,
+    inline,
+)
+from sos_plugins.report.tables import Column, Table, column, counts, frame_of, rows_of
+from sos_plugins.report.words import Scale, missing, to_float
+from sos_plugins.result import OutcomeResult, StudyResult
+
+ZERO_BASE = 0.25
+"""A value axis starts at zero when values vary by more than this share of the largest."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its text alternative and the table of its figures.
+
+    Attributes:
+        ident: Anchor, unique in the report.
+        title: What it shows.
+        finding: What it says, in words.
+        svg: The picture.
+        table: Its figures.
+    """
+
+    ident: str
+    title: str
+    finding: str
+    svg: Markup
+    table: Table
+
+
+def picture(
+    draw: Callable[[Figure], None], *, ident: str, title: str, finding: str, height: float
+) -> Markup:
+    """Draw on a figure of this height (inches) and write it as SVG."""
+    with chart_style(ident):
+        figure = Figure(figsize=(WIDTH, height))
+        draw(figure)
+        return inline(figure, ident=ident, title=title, finding=finding)
+
+
+def shorten(label: str, length: int) -> str:
+    """Cut a label for a chart; the table beneath has it in full."""
+    return label if len(label) <= length else f"{label[: length - 1].rstrip()}…"
+
+
+def frame_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
+    """Add axes with margins in inches."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes(
+        (
+            left / width,
+            bottom / height,
+            (width - left - right) / width,
+            (height - top - bottom) / height,
+        )
+    )
+
+
+def show_on_axis(scale: Scale, *, levels: bool) -> Callable[[float, Any], str]:
+    """Return a tick formatter in the units of the report; whole numbers lose their decimals."""
+
+    def show(value: float, _: Any) -> str:
+        shown = scale.factor * value
+        decimals = 0 if abs(shown - round(shown)) < 1e-9 else 1 if abs(shown) >= 1 else 2
+        return words.number(shown, decimals) + ("%" if levels and scale.level_unit == "%" else "")
+
+    return show
+
+
+def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | None:
+    """Draw the means of pilots and comparators by period, embedding windows shaded."""
+    rows = [
+        row
+        for row in rows_of(result.trends)
+        if to_float(row.get("mean")) is not None and to_float(row.get("period")) is not None
+    ]
+    if not rows:
+        return None
+    april, scale, window = dated(study), words.scale_of(result), embedding_range(study)
+    title = f"Pilots and comparators over time: {words.clean(result.info.label)}"
+    finding = _trend_finding(rows, scale, window, april=april)
+
+    def draw(figure: Figure) -> None:
+        axes = frame_axes(figure, left=0.75, right=0.25, top=0.7, bottom=0.6)
+        if window:
+            _shade(axes, window)
+        for index, series in enumerate(_series(rows)):
+            points = _points(rows, series)
+            axes.plot(
+                [x for x, _ in points],
+                [y for _, y in points],
+                label=words.heading(series),
+                color=SERIES[index % len(SERIES)],
+                marker=MARKERS[index % len(MARKERS)],
+                linestyle=DASHES[index % len(DASHES)],
+                linewidth=2,
+                markersize=5.5,
+            )
+        _period_axis(axes, rows, april=april)
+        _value_axis(axes, [to_float(r["mean"]) or 0.0 for r in rows], scale)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.1), ncols=3, borderaxespad=0)
+        axes.set_title(_level_name(result), color=MUTED, pad=6)
+
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
+    return Chart(ident, title, finding, svg, _trend_table(result, ident, scale, april=april))
+
+
+def embedding_range(study: StudyResult) -> tuple[float, float] | None:
+    """Return the earliest start and the latest end of embedding windows on the axis of periods."""
+    rows = rows_of(study.pilots)
+    starts = [d for d in (words.to_date(r.get("start")) for r in rows) if d]
+    ends = [d for d in (words.to_date(r.get("end")) for r in rows) if d]
+    if not starts or not ends:
+        return None
+    return april_position(min(starts)), april_position(max(ends))
+
+
+def april_position(day: dt.date) -> float:
+    """Return where a day lies when an April-year spans its number minus and plus one half."""
+    year = day.year if (day.month, day.day) >= (4, 1) else day.year - 1
+    length = (dt.date(year + 1, 4, 1) - dt.date(year, 4, 1)).days
+    return year - 0.5 + (day - dt.date(year, 4, 1)).days / length
+
+
+def _series(rows: list[dict[str, Any]]) -> list[str]:
+    order = {"pilots": 0, "comparators": 1}
+    found = dict.fromkeys(str(row["series"]) for row in rows)
+    return sorted(found, key=lambda name: (order.get(name, 2), name))
+
+
+def _points(rows: list[dict[str, Any]], series: str) -> list[tuple[float, float]]:
+    return sorted(
+        (float(row["period"]), float(row["mean"])) for row in rows if str(row["series"]) == series
+    )
+
+
+def _shade(axes: Axes, window: tuple[float, float]) -> None:
+    axes.axvspan(*window, color=SHADE, linewidth=0, zorder=0)
+    axes.annotate(
+        "embedding\nwindows",
+        (sum(window) / 2, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        color=MUTED,
+        fontsize=9,
+    )
+
+
+def _period_axis(axes: Axes, rows: list[dict[str, Any]], *, april: bool) -> None:
+    periods = sorted({float(row["period"]) for row in rows})
+    step = 1 if len(periods) <= (10 if april else 16) else 2 if len(periods) <= 22 else 5
+    shown = periods[::step]
+    axes.set_xticks(shown, [period_name(p, april=april) for p in shown])
+    axes.set_xlim(periods[0] - 0.6, periods[-1] + 0.6)
+    axes.set_xlabel("Year from 1 April to 31 March" if april else "Period", labelpad=6)
+
+
+def _value_axis(axes: Axes, values: list[float], scale: Scale) -> None:
+    low, high = min(values), max(values)
+    margin = 0.18 * (high - low or abs(high) or 1.0)
+    from_zero = low >= 0 and high - low > ZERO_BASE * high
+    axes.set_ylim(0 if from_zero else low - margin, high + 1.6 * margin)
+    axes.yaxis.set_major_formatter(show_on_axis(scale, levels=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(axis="y", color=SHADE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=3)
+
+
+def _level_name(result: OutcomeResult) -> str:
+    measure = words.clean(result.info.measure)
+    if words.scale_of(result).level_unit == "%":
+        return "Share of cases" if result.info.binary else "Per cent"
+    return f"Mean, {measure}" if measure else "Mean"
+
+
+def _trend_finding(
+    rows: list[dict[str, Any]],
+    scale: Scale,
+    window: tuple[float, float] | None,
+    *,
+    april: bool,
+) -> str:
+    parts = []
+    for series in _series(rows):
+        points = _points(rows, series)
+        (first, start), (last, end) = points[0], points[-1]
+        parts.append(
+            f"{words.heading(series)}: {scale.level(start)} in {period_name(first, april=april)}, "
+            f"{scale.level(end)} in {period_name(last, april=april)}."
+        )
+    gaps = _gaps(rows, window)
+    if gaps and window:
+        before, after = gaps
+        parts.append(
+            f"The mean gap of pilots over comparators was {scale.with_unit(before)} in the years "
+            f"wholly before the first embedding window and {scale.with_unit(after)} in those "
+            "wholly after the last one, without weights or adjustment."
+        )
+    return " ".join(parts)
+
+
+def _gaps(
+    rows: list[dict[str, Any]], window: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    pilots, others = dict(_points(rows, "pilots")), dict(_points(rows, "comparators"))
+    both = sorted(set(pilots) & set(others))
+    if window is None:
+        return None
+    before = [pilots[p] - others[p] for p in both if p + 0.5 <= window[0]]
+    after = [pilots[p] - others[p] for p in both if p - 0.5 >= window[1]]
+    if not before or not after:
+        return None
+    return sum(before) / len(before), sum(after) / len(after)
+
+
+def _trend_table(result: OutcomeResult, ident: str, scale: Scale, *, april: bool) -> Table:
+    columns = (
+        column("period", "Year" if april else "Period", lambda v: period_name(v, april=april)),
+        column("series", "Series", lambda v: words.heading(words.text(v))),
+        column("mean", "Mean", scale.level, numeric=True),
+        counts("n_cases", "Cases"),
+    )
+    frame = result.trends.sort_values(["period", "series"], kind="stable", ignore_index=True)
+    caption = f"Means by year: {words.clean(result.info.label)}"
+    return Table(ident, caption, frame, columns)
+
+
+def event_terms(result: OutcomeResult, estimator: str) -> list[dict[str, Any]]:
+    """Return the terms ``event=e`` of an estimator by engine, in order of event time."""
+    found = []
+    for named in result.estimates:
+        if named.estimator != estimator:
+            continue
+        for row in rows_of(named.estimate.tidy):
+            event = to_float(str(row["term"]).removeprefix("event="))
+            if str(row["term"]).startswith("event=") and event is not None:
+                keep = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
+                found.append(
+                    {"engine": named.engine, "event": int(event)} | {k: row[k] for k in keep}
+                )
+    return sorted(found, key=lambda row: row["event"])
+
+
+def event_study(result: OutcomeResult, estimator: str, ident: str) -> Chart | None:
+    """Draw the effect by time since the start, every engine beside the others."""
+    rows = [row for row in event_terms(result, estimator) if not missing(row["estimate"])]
+    if not rows:
+        return None
+    scale = words.scale_of(result)
+    title = f"Before and after the start ({estimator}): {words.clean(result.info.label)}"
+    finding = _event_finding(rows, scale)
+
+    def draw(figure: Figure) -> None:
+        axes = frame_axes(figure, left=0.75, right=0.25, top=0.7, bottom=0.6)
+        axes.axhline(0, color=INK, linewidth=1)
+        axes.axvline(-0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        engines = list(dict.fromkeys(row["engine"] for row in rows))
+        for index, engine in enumerate(engines):
+            offset = (index - (len(engines) - 1) / 2) * min(0.18, 0.7 / len(engines))
+            _event_points(axes, [r for r in rows if r["engine"] == engine], index, offset)
+        _event_axes(axes, rows, scale)
+
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
+    return Chart(ident, title, finding, svg, _event_table(result, estimator, ident))
+
+
+def _event_points(axes: Axes, rows: list[dict[str, Any]], index: int, offset: float) -> None:
+    colour = SERIES[index % len(SERIES)]
+    for row in rows:
+        if words.excludes_zero(row["conf_low"], row["conf_high"]) is not None:
+            x = row["event"] + offset
+            axes.plot([x, x], [row["conf_low"], row["conf_high"]], color=colour, linewidth=1.6)
+    axes.plot(
+        [row["event"] + offset for row in rows],
+        [row["estimate"] for row in rows],
+        label=f"engine: {rows[0]['engine']}",
+        color=colour,
+        marker=MARKERS[index % len(MARKERS)],
+        linestyle="none",
+        markersize=5.5,
+    )
+
+
+def _event_axes(axes: Axes, rows: list[dict[str, Any]], scale: Scale) -> None:
+    events = sorted({row["event"] for row in rows})
+    step = 1 if len(events) <= 20 else 2
+    shown = [e for e in range(events[0], events[-1] + 1) if e % step == 0]
+    axes.set_xticks(shown, [words.number(e) for e in shown])
+    axes.set_xlim(min(events[0], -1) - 0.6, max(events[-1], 0) + 0.6)
+    axes.set_xlabel("Years since the start of embedding (0 = first year)", labelpad=6)
+    axes.yaxis.set_major_formatter(show_on_axis(scale, levels=False))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(axis="y", color=SHADE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.1), ncols=3, borderaxespad=0)
+    axes.set_title(f"Effect, {scale.unit or 'units of the outcome'}", color=MUTED, pad=6)
+    axes.spines["bottom"].set_color(LINE)
+
+
+def _event_finding(rows: list[dict[str, Any]], scale: Scale) -> str:
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    first = [row for row in rows if row["engine"] == engines[0]]
+    parts = []
+    for name, chosen in (
+        ("before the start", [r for r in first if r["event"] < 0]),
+        ("from the start on", [r for r in first if r["event"] >= 0]),
+    ):
+        tested = [
+            r for r in chosen if words.excludes_zero(r["conf_low"], r["conf_high"]) is not None
+        ]
+        if not tested:
+            continue
+        clear = sum(bool(words.excludes_zero(r["conf_low"], r["conf_high"])) for r in tested)
+        low, high = min(r["estimate"] for r in tested), max(r["estimate"] for r in tested)
+        parts.append(
+            f"In the years {name}, estimates run from {scale.effect(low)} to "
+            f"{scale.effect(high)} {scale.unit}, and the intervals of {words.count(clear)} of "
+            f"{words.count(len(tested))} lie apart from zero."
+        )
+    if len(engines) > 1:
+        parts.append(f"Engines shown: {words.joined(engines)}; these figures: {engines[0]}.")
+    return " ".join(parts) or "Estimates without confidence intervals."
+
+
+def effect_columns(scale: Scale) -> tuple[Column, ...]:
+    """Return the columns of an estimate with its error, interval and p value."""
+    unit = f", {scale.unit}" if scale.unit else ""
+    return (
+        column("estimate", f"Effect{unit}", scale.effect, numeric=True),
+        column("std_error", "Standard error", scale.effect, numeric=True),
+        Column(
+            "Confidence interval",
+            lambda row: scale.interval(row.get("conf_low"), row.get("conf_high")),
+            numeric=True,
+        ),
+        column("p_value", "p value", words.p_cell, numeric=True),
+    )
+
+
+def _event_table(result: OutcomeResult, estimator: str, ident: str) -> Table:
+    names = ("event", "engine", "estimate", "std_error", "conf_low", "conf_high", "p_value")
+    columns = (
+        column("event", "Years since the start", words.number, numeric=True),
+        column("engine", "Engine"),
+        *effect_columns(words.scale_of(result)),
+    )
+    return Table(
+        ident,
+        f"Effect by years since the start ({estimator}): {words.clean(result.info.label)}",
+        frame_of(event_terms(result, estimator), names),
+        columns,
+        missing_note="the year is the reference, set to zero, or the engine gave no figure",
+    )

@@ -1,0 +1,112 @@
+"""The folder of a report: HTML, JSON, CSV tables, manifest and the study file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from sos_plugins.errors import SosError
+from sos_plugins.report.html import render_page
+from sos_plugins.report.sections import Page, index_rows, page_of
+from sos_plugins.report.tables import frame_of, to_csv
+from sos_plugins.result import StudyResult
+from sos_plugins.types import plain
+
+OWN_FILE = re.compile(r"tables/[A-Za-z0-9._-]+\.csv")
+"""The files of an earlier report that a new one may take away."""
+
+
+class ReportError(SosError):
+    """A report cannot be written."""
+
+
+def write_report(result: StudyResult, folder: Path) -> Path:
+    """Write the report of a study into a folder and return the path of its HTML file.
+
+    Every file is written beside its place and then renamed, ``report.html`` last, so a reader
+    never sees half of one. CSV tables of an earlier report that this one lacks are removed; other
+    files in the folder stay.
+
+    Raises:
+        ReportError: If the folder cannot be made or written to.
+    """
+    json_text = result.to_json()
+    page = page_of(StudyResult.from_json(json_text))
+    files = _files(page, json_text)
+    try:
+        stale = _earlier_tables(folder) - set(files)
+        for name, text in files.items():
+            _replace(folder / name, text)
+        for name in sorted(stale):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"The report cannot be written to {folder}: {error.strerror or error}. "
+            "Name a folder that can be written to."
+        ) from None
+    return folder / "report.html"
+
+
+def _files(page: Page, json_text: str) -> dict[str, str]:
+    files = {f"tables/{table.name}.csv": to_csv(table) for table in page.tables}
+    index = index_rows(page)
+    columns = ("file", "caption", "rows", "simulated")
+    files["tables/index.csv"] = frame_of(index, columns).to_csv(index=False, lineterminator="\n")
+    files["result.json"] = json_text + "\n"
+    if page.study.study_toml:
+        files["study.toml"] = page.study.study_toml
+    html = render_page(page)
+    files["manifest.json"] = _manifest(page.study, {**files, "report.html": html})
+    files["report.html"] = html
+    return files
+
+
+def _manifest(study: StudyResult, files: dict[str, str]) -> str:
+    manifest = {
+        "study": study.name,
+        "title": study.title,
+        "simulated": study.simulated,
+        **plain(dict(study.manifest)),
+        "missing_checks": list(study.missing_checks),
+        "report": {
+            name: hashlib.sha256(_bytes(text)).hexdigest() for name, text in sorted(files.items())
+        },
+    }
+    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+
+
+def _earlier_tables(folder: Path) -> set[str]:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        names = manifest["report"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {str(name) for name in names if OWN_FILE.fullmatch(str(name))}
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_bytes(text))
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _bytes(text: str) -> bytes:
+    """Encode text; half characters, as in file names that are no UTF-8, are written as escapes."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

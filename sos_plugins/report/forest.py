@@ -1,0 +1,146 @@
+"""The chart of every analysis: the main one, the sensitivity runs and the engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sos_plugins.report import words
+from sos_plugins.report.charts import Chart, frame_axes, picture, shorten, show_on_axis
+from sos_plugins.report.names import all_runs, grouped_runs, run_label
+from sos_plugins.report.outcome_tables import runs_table
+from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
+from sos_plugins.report.words import Scale, to_float
+from sos_plugins.result import OutcomeResult
+from sos_plugins.types import Run
+
+WIDEST_INTERVAL = 4.0
+"""Intervals are cut where they pass this many times the span of the estimates and main interval."""
+
+
+def forest(result: OutcomeResult, ident: str) -> Chart | None:
+    """Draw every run that gave an estimate, in families, the main estimate as a line."""
+    runs = all_runs(result)
+    shown = [run for run in runs if to_float(run.estimate) is not None]
+    if not shown:
+        return None
+    scale = words.scale_of(result)
+    groups = grouped_runs(shown)
+    limits = _limits(shown)
+    title = f"Every analysis side by side: {words.clean(result.info.label)}"
+    finding = _forest_finding(runs, shown, scale)
+    lines = sum(len(found) + _headed(found) for _, found in groups)
+
+    def draw(figure: Figure) -> None:
+        axes = frame_axes(figure, left=2.75, right=1.75, top=0.35, bottom=0.6)
+        axes.set_xlim(*limits)
+        axes.set_ylim(lines - 0.4, -0.6)
+        axes.axvline(0, color=INK, linewidth=1)
+        if shown[0].family == "main":
+            axes.axvline(shown[0].estimate or 0.0, color=SERIES[0], linewidth=1, linestyle=":")
+        _forest_rows(axes, groups, scale, limits)
+        _forest_axes(axes, scale)
+
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=0.95 + 0.235 * lines)
+    return Chart(ident, title, finding, svg, runs_table(result, ident))
+
+
+def _headed(runs: list[Run]) -> bool:
+    return not (len(runs) == 1 and runs[0].family == "main")
+
+
+def _forest_axes(axes: Axes, scale: Scale) -> None:
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_formatter(show_on_axis(scale, levels=False))
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(axis="x", color=SHADE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"Effect, {scale.unit}" if scale.unit else "Effect", labelpad=6)
+    at_right: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "color": MUTED,
+    }
+    axes.annotate("Effect (interval)", (1, 1), xytext=(122, 4), ha="right", va="bottom", **at_right)
+
+
+def _limits(runs: list[Run]) -> tuple[float, float]:
+    estimates = [to_float(run.estimate) or 0.0 for run in runs]
+    ends = [
+        end
+        for run in runs
+        for end in (to_float(run.conf_low), to_float(run.conf_high))
+        if end is not None and np.isfinite(end)
+    ]
+    main = [e for e in (to_float(runs[0].conf_low), to_float(runs[0].conf_high)) if e is not None]
+    core = [0.0, *estimates, *(e for e in main if np.isfinite(e))]
+    low, high = min(core), max(core)
+    span = (high - low) or abs(high) or 1.0
+    room = (WIDEST_INTERVAL - 1) / 2 * span
+    lowest, highest = min([low, *ends]), max([high, *ends])
+    return max(lowest, low - room) - 0.04 * span, min(highest, high + room) + 0.04 * span
+
+
+def _forest_rows(
+    axes: Axes, groups: list[tuple[str, list[Run]]], scale: Scale, limits: tuple[float, float]
+) -> None:
+    line = 0
+    beside: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "va": "center",
+    }
+    for heading, runs in groups:
+        if _headed(runs):
+            axes.annotate(heading, (0, line), xytext=(-190, 0), fontweight="bold", **beside)
+            line += 1
+        for run in runs:
+            _forest_run(axes, run, line, limits)
+            main = run.family == "main"
+            weight = "bold" if main else "normal"
+            label = shorten(run_label(run), 36)
+            left = -182 if _headed(runs) else -190
+            axes.annotate(label, (0, line), xytext=(left, 0), fontweight=weight, **beside)
+            value = scale.effect(run.estimate)
+            if words.excludes_zero(run.conf_low, run.conf_high) is not None:
+                value += f" ({scale.interval(run.conf_low, run.conf_high)})"
+            axes.annotate(
+                value, (1, line), xytext=(122, 0), ha="right", fontweight=weight, **beside
+            )
+            line += 1
+
+
+def _forest_run(axes: Axes, run: Run, line: int, limits: tuple[float, float]) -> None:
+    main = run.family == "main"
+    low, high = to_float(run.conf_low), to_float(run.conf_high)
+    if low is not None and high is not None:
+        shown = (max(low, limits[0]), min(high, limits[1]))
+        axes.plot(shown, (line, line), color=SERIES[0], linewidth=2.4 if main else 1.4)
+        for end, limit, marker in ((low, limits[0], "<"), (high, limits[1], ">")):
+            if (end < limit) if marker == "<" else (end > limit):
+                axes.plot(limit, line, marker, color=SERIES[0], markersize=5, clip_on=False)
+    marker = MARKERS[2] if main else MARKERS[0]
+    axes.plot(
+        to_float(run.estimate) or 0.0, line, marker, color=SERIES[0], markersize=7 if main else 4.5
+    )
+
+
+def _forest_finding(runs: tuple[Run, ...], shown: list[Run], scale: Scale) -> str:
+    estimates = [to_float(run.estimate) or 0.0 for run in shown]
+    below = sum(e < 0 for e in estimates)
+    signs = [words.excludes_zero(run.conf_low, run.conf_high) for run in shown]
+    parts = [
+        f"{words.count(len(shown))} of {words.plural(len(runs), 'analysis', 'analyses')} gave an "
+        f"estimate, from {scale.effect(min(estimates))} to {scale.effect(max(estimates))} "
+        f"{scale.unit}: {words.count(below)} below zero and "
+        f"{words.count(sum(e > 0 for e in estimates))} above. The intervals of "
+        f"{words.count(sum(bool(s) for s in signs))} of "
+        f"{words.count(sum(s is not None for s in signs))} lie apart from zero."
+    ]
+    if shown[0].family == "main":
+        parts.insert(0, f"The main estimate is {scale.with_unit(shown[0].estimate)}.")
+    return " ".join(parts)

@@ -1,0 +1,370 @@
+"""The tables of one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from sos_plugins.report import words
+from sos_plugins.report.charts import effect_columns
+from sos_plugins.report.names import Names, all_runs, grouped_runs, run_label
+from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
+from sos_plugins.result import OutcomeResult
+from sos_plugins.types import Agreement, Run, Tolerance
+
+RUN_COLUMNS = tuple(Run.__dataclass_fields__)
+
+STATUS = {"ok": "done", "failed": "failed", "not applicable": "does not apply"}
+"""How the status of a run or test is shown."""
+
+
+def mark(good: bool | None, label: str) -> Markup:
+    """Return a tick, a cross or a ring before a label that says the same in words."""
+    sign = {True: "✓", False: "✗", None: "○"}[good]
+    kind = {True: "good", False: "bad", None: "open"}[good]
+    return Markup('<span class="mark {}"><span aria-hidden="true">{}</span> {}</span>').format(
+        kind, sign, label
+    )
+
+
+def label_of(result: OutcomeResult) -> str:
+    """Return the outcome's label, clean."""
+    return words.clean(result.info.label)
+
+
+def reasons_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of the reasons of the rating, each with its figure and threshold."""
+    if result.rating is None or not result.rating.reasons:
+        return None
+    columns = (
+        column("sentence", "Finding", lambda v: words.stop(words.text(v))),
+        column("metric", "About", lambda v: words.heading(words.text(v))),
+        column("figure", "Figure", words.figure, numeric=True),
+        column("threshold", "Threshold", words.figure, numeric=True),
+        Column("Met?", lambda row: mark(bool(row["met"]), "met" if row["met"] else "not met")),
+    )
+    rows = [asdict(reason) for reason in result.rating.reasons]
+    frame = frame_of(rows, ("metric", "sentence", "figure", "threshold", "met"))
+    return Table(
+        ident,
+        f"What the rating rests on: {label_of(result)}",
+        frame,
+        columns,
+        note="The thresholds are this project's own, not those of the 2021 evaluation.",
+        missing_note="the check has no figure or threshold of its own",
+    )
+
+
+def runs_table(result: OutcomeResult, ident: str) -> Table:
+    """Make the table of all runs by family, those without an estimate with their reason."""
+    rows: list[dict[str, Any]] = []
+    for heading, runs in grouped_runs(all_runs(result)):
+        rows.extend({"group": heading, **asdict(run)} for run in runs)
+    columns = (
+        Column("Analysis", lambda row: run_label(_run(row))),
+        Column("Estimator and engine", _engine),
+        *effect_columns(words.scale_of(result)),
+        counts("n_cases", "Cases"),
+        counts("n_units", "Authorities"),
+        counts("n_treated_units", "Pilots"),
+        Column("Status", lambda row: _status(row)),
+    )
+    return Table(
+        ident,
+        f"Every analysis: {label_of(result)}",
+        frame_of(rows, ("group", *RUN_COLUMNS)),
+        columns,
+        group="group",
+        missing_note="the analysis gave no such figure; its status says why",
+    )
+
+
+def _run(row: Row) -> Run:
+    return Run(**{name: row[name] for name in RUN_COLUMNS})
+
+
+def _engine(row: Row) -> str:
+    parts = [words.clean(str(row[k])) for k in ("estimator", "engine") if not words.missing(row[k])]
+    return ", ".join(parts) or words.MISSING
+
+
+def _status(row: Row) -> str:
+    status = words.text(row["status"])
+    if status == "ok" and words.missing(row["reason"]):
+        return STATUS["ok"]
+    good = {"ok": True, "failed": False}.get(status)
+    reason = "" if words.missing(row["reason"]) else f": {words.clean(str(row['reason']))}"
+    return mark(good, f"{STATUS.get(status, status)}{reason}")
+
+
+def failed_runs_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of the runs that gave no estimate."""
+    rows = [asdict(run) for run in all_runs(result) if run.status != "ok"]
+    if not rows:
+        return None
+    columns = (
+        Column("Analysis", lambda row: run_label(_run(row))),
+        Column("Estimator and engine", _engine),
+        Column("Why there is no estimate", _status),
+    )
+    return Table(
+        ident,
+        f"Analyses without an estimate: {label_of(result)}",
+        frame_of(rows, RUN_COLUMNS),
+        columns,
+    )
+
+
+def leads_table(result: OutcomeResult, names: Names, ident: str) -> Table | None:
+    """Make the table of the tests of parallel trends: all pilots together, then each."""
+    if not result.leads:
+        return None
+    columns = (
+        column("pilot", "Pilots", lambda v: "All pilots together" if not v else names(v)),
+        column("statistic", "F statistic", lambda v: words.number(v, 2), numeric=True),
+        column("df_num", "Leads tested", words.figure, numeric=True),
+        column("df_den", "Degrees of freedom", words.figure, numeric=True),
+        column("p_value", "p value", words.p_cell, numeric=True),
+        Column("Status", _status),
+    )
+    rows = [asdict(lead) for lead in result.leads]
+    fields = ("pilot", "statistic", "df_num", "df_den", "p_value", "status", "reason")
+    return Table(
+        ident,
+        f"Tests that trends were parallel before the start: {label_of(result)}",
+        frame_of(rows, fields),
+        columns,
+        note="A small p value speaks against parallel trends.",
+        missing_note="the test gave no such figure; its status says why",
+    )
+
+
+def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of cross-checks between engines."""
+    if not result.agreements:
+        return None
+    columns = (
+        Column("Estimator and engines", _compared),
+        Column("Verdict", _verdict),
+        column(
+            "difference_estimate", "Largest difference, estimate", words.scientific, numeric=True
+        ),
+        column(
+            "difference_std_error",
+            "Largest difference, standard error",
+            words.scientific,
+            numeric=True,
+        ),
+        column("worst_term", "Term that differs most"),
+        Column("Tolerance and its reason", _tolerances),
+    )
+    rows = [_agreement_row(agreement) for agreement in result.agreements]
+    return Table(
+        ident,
+        f"The same analysis in other software: {label_of(result)}",
+        frame_of(rows, list(rows[0])),
+        columns,
+        note="Differences are in the units of the value, as the engines give them.",
+        missing_note="nothing was compared",
+    )
+
+
+def _agreement_row(agreement: Agreement) -> dict[str, Any]:
+    estimate, error = agreement.tolerance_estimate, agreement.tolerance_std_error
+    return {
+        "estimator": agreement.estimator,
+        "engine": agreement.engine,
+        "reference": agreement.reference,
+        "verdict": agreement.verdict,
+        "difference_estimate": agreement.max_difference_estimate,
+        "difference_std_error": agreement.max_difference_std_error,
+        "worst_term": agreement.worst_term,
+        "tolerance_estimate_relative": estimate.relative,
+        "tolerance_estimate_absolute": estimate.absolute,
+        "tolerance_estimate_reason": estimate.reason,
+        "tolerance_std_error_relative": error.relative,
+        "tolerance_std_error_absolute": error.absolute,
+        "tolerance_std_error_reason": error.reason,
+        "reason": agreement.reason,
+    }
+
+
+def _compared(row: Row) -> str:
+    return words.clean(f"{row['estimator']}: {row['engine']} against {row['reference']}")
+
+
+def _verdict(row: Row) -> str:
+    good = {"agree": True, "disagree": False}.get(str(row["verdict"]))
+    reason = "" if words.missing(row["reason"]) else f": {words.clean(str(row['reason']))}"
+    return mark(good, f"{words.text(row['verdict'])}{reason}")
+
+
+def _tolerances(row: Row) -> str:
+    pairs = [
+        Tolerance(row[f"{kind}_relative"], row[f"{kind}_absolute"], row[f"{kind}_reason"])
+        for kind in ("tolerance_estimate", "tolerance_std_error")
+    ]
+    shown = [
+        f"{words.scientific(t.relative)} of the larger figure plus {words.scientific(t.absolute)}: "
+        f"{words.clean(t.reason)}"
+        for t in pairs
+    ]
+    if shown[0] == shown[1]:
+        return shown[0]
+    return f"Estimates: {shown[0]}. Standard errors: {shown[1]}"
+
+
+def crosscheck_terms(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the file of the terms compared, estimator and engine first."""
+    frames = [
+        agreement.terms.assign(estimator=agreement.estimator, engine=agreement.engine)
+        for agreement in result.agreements
+        if len(agreement.terms)
+    ]
+    return _file(ident, f"Terms compared between engines: {label_of(result)}", frames)
+
+
+def estimates_file(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the file of all terms of all estimates."""
+    frames = [
+        named.estimate.tidy.assign(estimator=named.estimator, engine=named.engine)
+        for named in result.estimates
+        if len(named.estimate.tidy)
+    ]
+    return _file(ident, f"All terms of all estimates: {label_of(result)}", frames)
+
+
+def _file(ident: str, caption: str, frames: list[pd.DataFrame]) -> Table | None:
+    if not frames:
+        return None
+    rows = [row for frame in frames for row in rows_of(frame)]
+    names = dict.fromkeys(["estimator", "engine", *(str(c) for f in frames for c in f.columns)])
+    return Table(ident, caption, frame_of(rows, names))
+
+
+def groups_table(result: OutcomeResult, names: Names, ident: str) -> Table | None:
+    """Make the table of matched groups with their cases and means before and after."""
+    distances = {
+        (str(row.get("pilot")), str(row.get("comparator"))): row.get("distance")
+        for row in rows_of(result.groups)
+    }
+    labels = _group_names(result, names)
+    rows = [
+        {**row, "distance": distances.get((str(row.get("group")), str(row.get("unit"))))}
+        for row in rows_of(result.sample)
+    ] or _without_sample(result)
+    if not rows:
+        return None
+    for row in rows:
+        group = row.get("group")
+        row["group_name"] = "All authorities" if words.missing(group) else labels(group)
+        row["unit_name"] = labels(row.get("unit"))
+        row["change"] = _difference(row)
+    scale = words.scale_of(result)
+    level, unit = level_column(scale)
+    columns = (
+        column("unit_name", "Authority"),
+        column("role", "Role", lambda v: words.heading(words.text(v))),
+        column("distance", "Distance", lambda v: words.number(v, 3), numeric=True),
+        counts("n_pre", "Cases before"),
+        counts("n_post", "Cases after"),
+        column("mean_pre", f"Mean before{unit}", level, numeric=True),
+        column("mean_post", f"Mean after{unit}", level, numeric=True),
+        column("change", f"Change, {scale.unit}", scale.effect, numeric=True),
+    )
+    fields = ("group", "group_name", "role", "unit", "unit_name", "distance", "n_pre", "n_post")
+    return Table(
+        ident,
+        f"Matched groups, with cases and means before and after: {label_of(result)}",
+        frame_of(rows, (*fields, "mean_pre", "mean_post", "change")),
+        columns,
+        group="group_name",
+        missing_note="a pilot has no distance from itself, or there are no cases",
+    )
+
+
+def level_column(scale: words.Scale) -> tuple[Callable[[Any], str], str]:
+    """Return how a column of means shows them, and what its heading says of the unit."""
+    if scale.level_unit in ("%", ""):
+        return scale.level, ""
+    return scale.effect, f",{scale.level_unit}"
+
+
+def _group_names(result: OutcomeResult, names: Names) -> Names:
+    known = dict(names.by_code)
+    for row in rows_of(result.groups):
+        for side in ("pilot", "comparator"):
+            label = row.get(f"{side}_name")
+            if not words.missing(label):
+                known.setdefault(str(row.get(side)), words.clean(str(label)))
+    return Names(known)
+
+
+def _without_sample(result: OutcomeResult) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for row in rows_of(result.groups):
+        pilot = row.get("pilot")
+        if all(other["group"] != pilot for other in found):
+            found.append({"group": pilot, "unit": pilot, "role": "pilot"})
+        found.append(
+            {
+                "group": pilot,
+                "unit": row.get("comparator"),
+                "role": "comparator",
+                "distance": row.get("distance"),
+            }
+        )
+    return found
+
+
+def _difference(row: Row) -> float | None:
+    before, after = words.to_float(row.get("mean_pre")), words.to_float(row.get("mean_post"))
+    return None if before is None or after is None else after - before
+
+
+def attrition_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of the steps from candidate records to cases."""
+    if result.attrition.empty:
+        return None
+    columns = (
+        column("step", "Step"),
+        column("reason", "Why records leave"),
+        counts("n_before", "Before"),
+        counts("n_dropped", "Dropped"),
+        counts("n_after", "After"),
+    )
+    caption = f"From candidate records to cases: {label_of(result)}"
+    return Table(ident, caption, result.attrition, columns)
+
+
+def quality_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of data-quality figures."""
+    if not result.quality:
+        return None
+    rows = [{"figure": name, "value": value} for name, value in result.quality.items()]
+    columns = (
+        column("figure", "Figure", lambda v: words.heading(words.text(v))),
+        Column("Value", lambda row: quality_figure(str(row["figure"]), row["value"]), numeric=True),
+    )
+    caption = f"Data-quality figures: {label_of(result)}"
+    return Table(ident, caption, frame_of(rows, ("figure", "value")), columns)
+
+
+NOT_SHARES = ("n_", "ratio", "days", "years", "number", "count", "periods")
+"""Parts of the names of quality figures that are no shares."""
+
+
+def quality_figure(name: str, value: Any) -> str:
+    """Write a quality figure: a share as per cent unless its name says otherwise."""
+    amount = words.to_float(value)
+    if amount is None:
+        return words.MISSING
+    if name.startswith("n_"):
+        return words.count(amount)
+    if 0 <= amount <= 1 and not any(part in name for part in NOT_SHARES):
+        return words.share(amount)
+    return words.figure(amount)

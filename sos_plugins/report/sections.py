@@ -1,0 +1,230 @@
+"""The sections of the report: everything the templates show, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from sos_plugins.report import balance, charts, heat, outcome_tables, study_tables, verdict, words
+from sos_plugins.report.charts import Chart
+from sos_plugins.report.findings import in_words
+from sos_plugins.report.forest import forest
+from sos_plugins.report.names import Names, all_runs, dated
+from sos_plugins.report.tables import Table, pairs
+from sos_plugins.result import OutcomeResult, StudyResult
+
+EVENT_STUDIES = ("event-study", "callaway-santanna")
+"""Estimators whose event terms are drawn first, in this order; others follow by name."""
+
+
+@dataclass(frozen=True)
+class OutcomeSection:
+    """What the section of one outcome shows; what is absent is None or empty."""
+
+    anchor: str
+    label: str
+    question: str
+    result: OutcomeResult
+    verdict: str
+    level: Markup | None
+    direction: Markup | None
+    effect: str
+    expected: str
+    words: str
+    reasons: Table | None
+    trends: Chart | None
+    events: tuple[Chart, ...]
+    leads: Table | None
+    forest: Chart | None
+    runs: Table | None
+    failed: Table | None
+    crosscheck: Table | None
+    matching: tuple[str, ...]
+    groups: Table | None
+    balances: tuple[Chart, ...]
+    overlap: Chart | None
+    attrition: Table | None
+    completeness: Chart | None
+    quality: Table | None
+    settings: Table | None
+    warnings: tuple[str, ...]
+    files: tuple[Table, ...]
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """Every chart of the section."""
+        found = (self.trends, *self.events, self.forest, *self.balances, self.overlap)
+        return tuple(chart for chart in (*found, self.completeness) if chart is not None)
+
+    @property
+    def tables(self) -> Iterator[Table]:
+        """Every table of the section: shown, beneath charts, and written to CSV only."""
+        found = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
+        shown = (*found, self.attrition, self.quality, self.settings)
+        yield from (table for table in shown if table is not None)
+        yield from (chart.table for chart in self.charts)
+        yield from self.files
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the report shows."""
+
+    study: StudyResult
+    title: str
+    programme: str
+    created: str
+    april: bool
+    summary: Table
+    outcomes: tuple[OutcomeSection, ...]
+    pilots: Table | None
+    quality: Table | None
+    quality_file: Table | None
+    thresholds: Table | None
+    truth: Table | None
+    truth_facts: Table | None
+    manifest: tuple[Table, ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table, in the order of the report."""
+        found = [self.summary, self.pilots, self.quality, self.quality_file, self.thresholds]
+        found += [self.truth, self.truth_facts, *self.manifest]
+        tables = [table for table in found if table is not None]
+        return tables + [table for section in self.outcomes for table in section.tables]
+
+
+def page_of(study: StudyResult) -> Page:
+    """Gather what the report shows of a study."""
+    anchors = _anchors(study)
+    names = Names.of(study)
+    quality, quality_file = study_tables.quality_tables(study)
+    created = study.manifest.get("created")
+    facts = None
+    if study.truth:
+        caption = "Everything that the simulation records about its truth"
+        facts = pairs("truth-all", caption, study.truth, first="Name", second="Value")
+    return Page(
+        study=study,
+        title=words.clean(study.title) or words.clean(study.name),
+        programme=words.clean(study.programme),
+        created="" if words.missing(created) else words.date(created),
+        april=dated(study),
+        summary=verdict.summary_table(study, anchors),
+        outcomes=tuple(
+            _outcome_section(study, outcome, anchor, names)
+            for outcome, anchor in zip(study.outcomes, anchors, strict=True)
+        ),
+        pilots=study_tables.pilots_table(study),
+        quality=quality,
+        quality_file=quality_file,
+        thresholds=study_tables.thresholds_table(study),
+        truth=study_tables.truth_table(study),
+        truth_facts=facts,
+        manifest=study_tables.manifest_tables(study),
+    )
+
+
+def _anchors(study: StudyResult) -> list[str]:
+    found: list[str] = []
+    for outcome in study.outcomes:
+        stem = words.slug(outcome.info.name)
+        taken = sum(a == stem or a.startswith(f"{stem}.") for a in found)
+        found.append(f"{stem}.{taken + 1}" if stem in found else stem)
+    return found
+
+
+def _outcome_section(
+    study: StudyResult, result: OutcomeResult, anchor: str, names: Names
+) -> OutcomeSection:
+    def ident(name: str) -> str:
+        return f"{anchor}_{name}"
+
+    rating = result.rating
+    runs = bool(all_runs(result))
+    settings = None
+    if result.settings:
+        caption = f"Settings used: {words.clean(result.info.label)}"
+        settings = pairs(
+            ident("settings"), caption, result.settings, first="Setting", second="Value"
+        )
+    tables = outcome_tables
+    forest_chart = forest(result, ident("runs"))
+    files = (
+        tables.crosscheck_terms(result, ident("crosscheck-terms")),
+        tables.estimates_file(result, ident("estimates")),
+    )
+    return OutcomeSection(
+        anchor=anchor,
+        label=words.clean(result.info.label),
+        question=words.clean(result.info.question),
+        result=result,
+        verdict=verdict.result_sentence(result),
+        level=verdict.level_sign(rating.level) if rating else None,
+        direction=verdict.direction_sign(rating.direction) if rating else None,
+        effect=verdict.effect_cell(result),
+        expected=verdict.expected(result),
+        words=in_words(result),
+        reasons=tables.reasons_table(result, ident("reasons")),
+        trends=charts.trends(study, result, ident("trends")),
+        events=_event_charts(result, anchor),
+        leads=tables.leads_table(result, names, ident("lead-tests")),
+        forest=forest_chart,
+        runs=tables.runs_table(result, ident("runs")) if runs and not forest_chart else None,
+        failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
+        crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
+        matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
+        groups=tables.groups_table(result, names, ident("groups")),
+        balances=_balance_charts(result, anchor, april=dated(study)),
+        overlap=balance.overlap(result, names, ident("scores")),
+        attrition=tables.attrition_table(result, ident("attrition")),
+        completeness=heat.heat_map(study, result, names, ident("completeness")),
+        quality=tables.quality_table(result, ident("quality")),
+        settings=settings,
+        warnings=_warnings(result),
+        files=tuple(table for table in files if table is not None),
+    )
+
+
+def _event_charts(result: OutcomeResult, anchor: str) -> tuple[Chart, ...]:
+    found = sorted({named.estimator for named in result.estimates})
+    ordered = [e for e in EVENT_STUDIES if e in found]
+    ordered += [e for e in found if e not in ordered]
+    made = (charts.event_study(result, e, f"{anchor}_{_event_name(e)}") for e in ordered)
+    return tuple(chart for chart in made if chart is not None)
+
+
+def _event_name(estimator: str) -> str:
+    return estimator if estimator == EVENT_STUDIES[0] else f"event-study-{words.slug(estimator)}"
+
+
+def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple[Chart, ...]:
+    levels = balance.balance_levels(result)
+    made = (
+        balance.love_plot(result, level, f"{anchor}_balance-{words.slug(level)}", april=april)
+        for level in levels
+    )
+    return tuple(chart for chart in made if chart is not None)
+
+
+def _warnings(result: OutcomeResult) -> tuple[str, ...]:
+    found: list[str] = list(result.warnings)
+    for named in result.estimates:
+        found += [f"{named.estimator}, engine {named.engine}: {w}" for w in named.estimate.warnings]
+    return tuple(dict.fromkeys(words.stop(sentence) for sentence in found))
+
+
+def index_rows(page: Page) -> list[dict[str, Any]]:
+    """Return one row a CSV file: its name, what it holds, its rows, whether it is simulated."""
+    return [
+        {
+            "file": f"{table.name}.csv",
+            "caption": table.caption,
+            "rows": len(table.frame if table.raw is None else table.raw),
+            "simulated": page.study.simulated,
+        }
+        for table in page.tables
+    ]

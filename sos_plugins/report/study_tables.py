@@ -1,0 +1,228 @@
+"""The tables of the whole study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from sos_plugins.report import words
+from sos_plugins.report.outcome_tables import mark
+from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
+from sos_plugins.result import OutcomeResult, StudyResult
+
+KNOWN_PILOT_COLUMNS = ("unit", "name", "start", "end", "cohort")
+
+
+def pilots_table(study: StudyResult) -> Table | None:
+    """Make the table of pilots with their embedding windows and the design's own columns."""
+    if study.pilots.empty:
+        return None
+    own = [str(c) for c in study.pilots.columns if str(c) not in KNOWN_PILOT_COLUMNS]
+    columns = (
+        Column("Pilot", _pilot_name),
+        column("unit", "Code"),
+        column("start", "Embedding starts", words.date),
+        column("end", "Embedding ends", words.date),
+        column("cohort", "First treated period", lambda v: words.setting(_whole(v))),
+        *(column(name, words.heading(name)) for name in own),
+    )
+    return Table(
+        "pilots",
+        "Pilots and their embedding windows",
+        study.pilots,
+        columns,
+        missing_note="the design does not say",
+    )
+
+
+def _pilot_name(row: Row) -> str:
+    return words.text(row["unit"] if words.missing(row.get("name")) else row["name"])
+
+
+def _whole(value: Any) -> Any:
+    number = words.to_float(value)
+    return int(number) if number is not None and number == int(number) else value
+
+
+QUALITY_KEYS = ("source", "table", "column", "check", "action")
+
+
+def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
+    """Make the summary of the sources' checks (faults only), and the file of all checks."""
+    if study.record_quality.empty:
+        return None, None
+    full = Table("record-quality-all-checks", "Every check of the records", study.record_quality)
+    totals: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows_of(study.record_quality):
+        key = tuple("" if words.missing(row.get(k)) else str(row[k]) for k in QUALITY_KEYS)
+        found = totals.setdefault(
+            key, dict(zip(QUALITY_KEYS, key, strict=True)) | {"n": 0, "n_flagged": 0}
+        )
+        for name in ("n", "n_flagged"):
+            found[name] += int(words.to_float(row.get(name)) or 0)
+    rows = sorted(
+        (row for row in totals.values() if row["n_flagged"]),
+        key=lambda row: (
+            row["action"] != "dropped",
+            -row["n_flagged"],
+            *(row[k] for k in QUALITY_KEYS),
+        ),
+    )
+    columns = (
+        Column("Fault", lambda row: words.heading(row["check"])),
+        column("source", "Source"),
+        column("table", "Table"),
+        column("column", "Column"),
+        counts("n_flagged", "Records at fault"),
+        counts("n", "Records looked at"),
+        Column("Share", _flagged_share, numeric=True),
+        column("action", "What was done", words.heading),
+    )
+    summary = Table(
+        "record-quality",
+        "Faults found in the records and what was done about them",
+        frame_of(rows, (*QUALITY_KEYS, "n", "n_flagged")),
+        columns,
+        missing_note="the check concerns whole rows or whole files",
+    )
+    return summary, full
+
+
+def _flagged_share(row: Row) -> str:
+    if not row["n"]:
+        return words.MISSING
+    share = row["n_flagged"] / row["n"]
+    return "< 0.1%" if 0 < share < 0.0005 else words.share(share)
+
+
+def thresholds_table(study: StudyResult) -> Table | None:
+    """Make the table of thresholds by rating rule; outcomes that differ are named."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    rated = [o for o in study.outcomes if o.rating is not None]
+    for outcome in rated:
+        assert outcome.rating is not None
+        for name, value in outcome.rating.thresholds.items():
+            key = (outcome.rating.rule, str(name), words.setting(value))
+            found.setdefault(key, []).append(words.clean(outcome.info.label))
+    if not found:
+        return None
+    rows = [
+        {
+            "threshold": name,
+            "value": value,
+            "rule": rule,
+            "outcomes": "all outcomes" if len(labels) == len(rated) else words.joined(labels),
+        }
+        for (rule, name, value), labels in found.items()
+    ]
+    columns = (
+        column("threshold", "Threshold", lambda v: words.heading(str(v))),
+        column("value", "Value", numeric=True),
+        column("rule", "Rating rule"),
+        column("outcomes", "Used for"),
+    )
+    frame = frame_of(rows, ("rule", "threshold", "value", "outcomes"))
+    return Table("thresholds", "Thresholds of the strength of evidence", frame, columns)
+
+
+def true_effect(study: StudyResult, outcome: OutcomeResult) -> float | None:
+    """Find the true effect of an outcome in what the simulator knows.
+
+    The effect stands under the outcome's name, in the mapping itself or one level down
+    (``effects``, ``outcomes`` ...), as a number or under ``effect``, ``true_effect`` or ``att``.
+    """
+    truth = study.truth or {}
+    layers = [truth, *(value for value in truth.values() if isinstance(value, Mapping))]
+    for layer in layers:
+        if outcome.info.name not in layer:
+            continue
+        found = layer[outcome.info.name]
+        if isinstance(found, Mapping):
+            known = [found[k] for k in ("effect", "true_effect", "att", "ATT") if k in found]
+            found = known[0] if known else None
+        number = words.to_float(found)
+        if number is not None:
+            return number
+    return None
+
+
+def truth_table(study: StudyResult) -> Table | None:
+    """Make the table of true effects and estimates, for simulated records."""
+    if study.truth is None:
+        return None
+    rows: list[dict[str, Any]] = []
+    for outcome in study.outcomes:
+        main = outcome.main
+        low, high = (main.conf_low, main.conf_high) if main else (None, None)
+        truth = true_effect(study, outcome)
+        inside = None if None in (truth, low, high) else low <= truth <= high  # type: ignore[operator]
+        rows.append(
+            {
+                "outcome": outcome.info.name,
+                "label": outcome.info.label,
+                "true_effect": truth,
+                "estimate": main.estimate if main else None,
+                "conf_low": low,
+                "conf_high": high,
+                "inside": inside,
+            }
+        )
+    scales = {outcome.info.name: words.scale_of(outcome) for outcome in study.outcomes}
+    columns = (
+        column("label", "Outcome"),
+        Column(
+            "True effect", lambda r: scales[r["outcome"]].with_unit(r["true_effect"]), numeric=True
+        ),
+        Column("Estimate", lambda r: scales[r["outcome"]].with_unit(r["estimate"]), numeric=True),
+        Column(
+            "Confidence interval",
+            lambda r: scales[r["outcome"]].interval(r["conf_low"], r["conf_high"]),
+            numeric=True,
+        ),
+        Column("Is the truth in the interval?", _inside),
+    )
+    fields = ("outcome", "label", "true_effect", "estimate", "conf_low", "conf_high", "inside")
+    return Table(
+        "truth",
+        "What the simulation put in, and what the study found",
+        frame_of(rows, fields),
+        columns,
+        missing_note="the simulation names no effect for it, or there is no estimate",
+    )
+
+
+def _inside(row: Row) -> str | Markup:
+    if row["inside"] is None:
+        return words.MISSING
+    return mark(bool(row["inside"]), "yes" if row["inside"] else "no")
+
+
+def manifest_tables(study: StudyResult) -> tuple[Table, ...]:
+    """Make the tables of the manifest: what ran, versions, plugins and files."""
+    manifest = study.manifest
+    listed = ("versions", "plugins", "files")
+    facts = {words.heading(k): v for k, v in manifest.items() if k not in listed}
+    tables = [pairs("manifest-run", "What ran", facts, first="Fact", second="Value")]
+    versions = manifest.get("versions")
+    if isinstance(versions, Mapping) and versions:
+        tables.append(
+            pairs("manifest-versions", "Software", versions, first="Software", second="Version")
+        )
+    for key, caption in (("plugins", "Plugins"), ("files", "Files read")):
+        table = _listed(f"manifest-{key}", caption, manifest.get(key))
+        if table is not None:
+            tables.append(table)
+    return tuple(table for table in tables if not table.frame.empty)
+
+
+def _listed(name: str, caption: str, values: Any) -> Table | None:
+    if isinstance(values, Mapping):
+        return pairs(name, caption, values, first="Name", second="Value") if values else None
+    rows = [value if isinstance(value, Mapping) else {"name": value} for value in values or ()]
+    if not rows:
+        return None
+    fields = list(dict.fromkeys(str(key) for row in rows for key in row))
+    columns = tuple(column(field, words.heading(field)) for field in fields)
+    return Table(name, caption, frame_of(rows, fields), columns)

@@ -153,7 +153,7 @@ def compare(
     found = []
     for named in estimates[1:]:
         assert reference is not None
-        found.append(_agreement(outcome, engines[named.engine], reference, named))
+        found.append(agreement(outcome, engines[named.engine], reference, named))
     for name, reason in reasons.items():
         found.append(
             Agreement(
@@ -173,9 +173,10 @@ def compare(
     return tuple(found)
 
 
-def _agreement(
+def agreement(
     outcome: str, engine: Engine, reference: NamedEstimate, other: NamedEstimate
 ) -> Agreement:
+    """Compare the estimate of one engine with that of the reference, within its tolerances."""
     columns = ["term", "estimate", "std_error"]
     terms = reference.estimate.tidy[columns].merge(
         other.estimate.tidy[columns], on="term", how="outer", suffixes=("_reference", "")

@@ -153,6 +153,7 @@ def write(
         referrals=simulation.referrals,
         recorded=simulation.recorded,
         years=years,
+        factors=simulation.settings.factors,
         advance=advance,
     )
     csv_writer.write_returns(

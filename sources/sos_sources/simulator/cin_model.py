@@ -276,9 +276,9 @@ def _closed_without_action(
     rng: np.random.Generator, rates: Rates, arriving: _Arriving, kind: int
 ) -> Referrals:
     blank = _blank(rng, arriving, kind)
-    if kind == NFA:
-        return blank
     n = len(blank)
+    if kind == NFA:
+        return replace(blank, need=np.full(n, "N0", dtype=object))
     start, end = _assess(rng, rates, blank.unit, blank.date)
     return replace(
         blank,

@@ -32,7 +32,6 @@ KINDS = {
 }
 """What is planted. All of it passes the schemas; a referral has one of the first three at most."""
 
-NOT_STATED = "N0"
 _CENTURY = 36_525
 _RATE_SPREAD = 0.15
 
@@ -45,7 +44,6 @@ class Recorded:
         closure: Closure day as written; NEVER if left out.
         reason: Closure reason as written, or None.
         nfa: The flag ReferralNFA as written.
-        need: Primary need code as written, or None.
         fault: Name of the fault, or empty.
         duplicate: Whether the referral stands twice in the last return that holds it.
     """
@@ -53,7 +51,6 @@ class Recorded:
     closure: Ints
     reason: Objects
     nfa: Flags
-    need: Objects
     fault: Objects
     duplicate: Flags
 
@@ -81,13 +78,11 @@ def plant(settings: SimulatedSettings, population: Population, referrals: Referr
     early = referrals.date - between(rng, 30, np.full(n, 900))
     wrong = np.where(rng.random(n) < 0.5, early, referrals.closure + _CENTURY)
     hidden = fault == "missing-reason"
-    was_nfa = referrals.kind == NFA
     closure = np.where(fault == "missing-closure-date", NEVER, referrals.closure)
     return Recorded(
         closure=np.where(fault == "impossible-date", wrong, closure),
         reason=np.where(hidden, NOTHING, referrals.reason),
-        nfa=was_nfa & ~hidden,
-        need=np.where(was_nfa & hidden, NOT_STATED, referrals.need),
+        nfa=(referrals.kind == NFA) & ~hidden,
         fault=fault.astype(object),
         duplicate=rng.random(n) < settings.duplicates,
     )

@@ -122,6 +122,20 @@ class SimulatedSettings(Settings):
         1.0, ge=0, le=5, description="factor on the random walks of authorities over years"
     )
 
+    factors: bool = Field(
+        False, description="write the factors identified at assessments, which no outcome reads"
+    )
+    folder: str = Field(
+        "",
+        description="a folder that an earlier simulation wrote: it is read instead of simulating, "
+        "and the other settings do not matter",
+    )
+    truth_only: bool = Field(
+        False,
+        description="give the truth and the names of authorities in that folder and no table, for "
+        "studies that read its returns by sources of their own",
+    )
+
     kinship_effect: float = _effect(-0.13, "true effect on the probability of kinship care")
     kinship_level: float = _share(0.40, "mean probability of kinship care")
     kinship_pretrend_pilots: int = _pretrend("kinship care")
@@ -184,6 +198,13 @@ class SimulatedSettings(Settings):
         first = info.data.get("first_year")
         if first is not None and value < first:
             raise ValueError(f"the last year ({value}) comes before first_year = {first}.")
+        return value
+
+    @field_validator("truth_only")
+    @classmethod
+    def _truth_of_a_folder(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("folder"):
+            raise ValueError("the truth of which simulation? Set 'folder' too.")
         return value
 
     @field_validator("pilots")

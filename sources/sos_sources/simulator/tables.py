@@ -34,7 +34,6 @@ def truly_recorded(referrals: Referrals) -> Recorded:
         closure=referrals.closure,
         reason=referrals.reason,
         nfa=referrals.kind == NFA,
-        need=referrals.need,
         fault=np.full(n, "", dtype=object),
         duplicate=np.zeros(n, dtype=bool),
     )
@@ -99,7 +98,7 @@ class TableMaker:
             {
                 **self._keys(referrals),
                 "referral_source": referrals.source,
-                "primary_need": recorded.need,
+                "primary_need": referrals.need,
                 "nfa": recorded.nfa,
                 "closure_date": self._dates(closure),
                 "closure_reason": np.where(open_still, NOTHING, recorded.reason),

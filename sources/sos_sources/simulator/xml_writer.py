@@ -52,6 +52,7 @@ def write_returns(
     referrals: Referrals,
     recorded: Recorded,
     years: range,
+    factors: bool = False,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> list[Path]:
     """Write ``<code>_<year>.xml``, where ``year`` is the one the return ends in.
@@ -63,13 +64,14 @@ def write_returns(
         referrals: Referrals in the order of unit, child and date.
         recorded: What is written of each referral.
         years: April-years.
+        factors: Whether to write the factors identified at assessments.
         advance: Called with 1 after each year.
 
     Returns:
         The files. An authority without a case in a year has none: a return holds a child at least.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    composer = _Composer(children, referrals, recorded)
+    composer = _Composer(children, referrals, recorded, factors=factors)
     files: list[Path] = []
     for year in years:
         for unit, body in composer.bodies(year):
@@ -123,7 +125,10 @@ def _when(shown: Flags, text: Text) -> Text:
 class _Composer:
     """Puts together the returns of one year after the other."""
 
-    def __init__(self, children: Children, referrals: Referrals, recorded: Recorded) -> None:
+    def __init__(
+        self, children: Children, referrals: Referrals, recorded: Recorded, *, factors: bool
+    ) -> None:
+        self.factors = factors
         self.children = children
         self.referrals = referrals
         self.recorded = recorded
@@ -179,7 +184,7 @@ class _Composer:
             "<CINdetails>",
             _element("CINreferralDate", self.dates(some.date)),
             _element("ReferralSource", pa.array(some.source)),
-            _element("PrimaryNeedCode", pa.array(written.need[rows])),
+            _element("PrimaryNeedCode", pa.array(some.need)),
             _element("CINclosureDate", self.dates(written.closure[rows], closed)),
             _when(
                 closed, _element("ReasonForClosure", pa.array(written.reason[rows], pa.string()))
@@ -197,15 +202,18 @@ class _Composer:
     def _assessment(self, began: Ints, done: Ints, some: Referrals, start: int, end: int) -> Text:
         authorised = (done >= start) & (done <= end)
         unfinished = (began >= start) & (began <= end) & (done > end)
-        factor = _FACTORS[(some.child + began) % len(_FACTORS)]
-        factor = np.where(some.kind == NEED, factor, _NO_FACTOR)
-        factors = _element("AssessmentFactors", pa.array(factor.astype(object)))
         inside = _join(
             _element("AssessmentActualStartDate", self.dates(began)),
             _element("AssessmentAuthorisationDate", self.dates(done, done <= end)),
-            _when(authorised, _element("FactorsIdentifiedAtAssessment", factors)),
+            self._factors(some, began, authorised) if self.factors else "",
         )
         return _when(authorised | unfinished, _element("Assessments", inside))
+
+    def _factors(self, some: Referrals, began: Ints, authorised: Flags) -> Text:
+        factor = _FACTORS[(some.child + began) % len(_FACTORS)]
+        factor = np.where(some.kind == NEED, factor, _NO_FACTOR)
+        inside = _element("AssessmentFactors", pa.array(factor.astype(object)))
+        return _when(authorised, _element("FactorsIdentifiedAtAssessment", inside))
 
     def _cin_plan(self, some: Referrals, start: int, end: int) -> Text:
         """Add the plan of a child in need without protection plan, where the schema knows it."""

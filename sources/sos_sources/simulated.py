@@ -1,0 +1,117 @@
+"""The source ``simulated``: made-up records with a known truth, in the formats of real returns."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
+from sos_plugins.errors import DataError
+from sos_sources.cin_census import CinCensus
+from sos_sources.simulator import TRUTH, SimulatedSettings, simulate, write
+from sos_sources.ssda903 import Ssda903
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Simulated(Simulator):
+    """Simulates authorities, children, referrals and care.
+
+    ``read`` writes the returns and reads them back through the sources ``cin-census`` and
+    ``ssda903``, so simulated records go the way of real ones.
+    """
+
+    name: ClassVar[str] = "simulated"
+    label: ClassVar[str] = "Simulated records with a known truth, in the formats of real returns"
+    Settings: ClassVar[type[Settings]] = SimulatedSettings
+    citation: ClassVar[str] = "The model is described in docs/simulator.md"
+    gives: ClassVar[tuple[str, ...]] = (
+        "children",
+        "referrals",
+        "assessments",
+        "section47s",
+        "protection_plans",
+        "episodes",
+    )
+
+    def write(
+        self, settings: SimulatedSettings, folder: Path, session: Session
+    ) -> Mapping[str, Any]:
+        """Write returns, design and truth into ``folder`` and return the truth.
+
+        Raises:
+            DataError: If the folder holds anything but an earlier simulation.
+        """
+        total = 2 * len(settings.years)
+        with session.progress.step("Writing simulated returns", total) as advance:
+            return write(simulate(settings), folder, advance)
+
+    def study(self, settings: SimulatedSettings) -> str:
+        """Return the study of the demonstration, its title fitted to the number of pilots."""
+        text = resources.files("sos_sources.simulator").joinpath("demo.toml").read_text("utf-8")
+        n = settings.pilots
+        number = NUMBERS[n] if n < len(NUMBERS) else str(n)
+        noun = "authority" if n == 1 else "authorities"
+        return text.replace("nine simulated authorities", f"{number} simulated {noun}")
+
+    def read(self, settings: SimulatedSettings, session: Session) -> Records:
+        """Read the returns in ``settings.folder``, or simulate them and read them at once.
+
+        Raises:
+            DataError: If the folder holds no simulation.
+        """
+        if settings.folder:
+            return _read_back(session.path(settings.folder), session, settings)
+        with tempfile.TemporaryDirectory(prefix="sos-simulated-") as made:
+            folder = Path(made) / "records"
+            self.write(settings, folder, session)
+            return _read_back(folder, session, settings)
+
+
+def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> Records:
+    truth = _truth(folder)
+    names = pd.read_csv(folder / "authorities.csv", dtype=str)
+    records = (
+        Records(tables={})
+        if settings.truth_only
+        else _returns(folder, replace(session, base=folder))
+    )
+    return replace(
+        records,
+        simulated=True,
+        truth=truth,
+        unit_names=dict(zip(names["unit"], names["name"], strict=True)),
+    )
+
+
+def _returns(folder: Path, session: Session) -> Records:
+    cin, care = CinCensus(), Ssda903()
+    return cin.read(cin.Settings(paths=("cin",)), session).merge(
+        care.read(care.Settings(paths=("ssda903",), authority="folder"), session)
+    )
+
+
+def _truth(folder: Path) -> dict[str, Any]:
+    try:
+        truth: dict[str, Any] = json.loads((folder / TRUTH).read_text("utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no {TRUTH} in {folder}: no simulation was written there. Write one with "
+            "sos-plugins simulate."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{folder / TRUTH}, line {error.lineno}: no JSON ({error.msg}).") from None
+    return truth
+
+
+@hookimpl
+def register_sources(register: Callable[[Source], None]) -> None:
+    """Offer the source."""
+    register(Simulated())

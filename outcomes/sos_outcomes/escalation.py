@@ -74,7 +74,7 @@ class Escalation(Outcome):
 
     def derive(self, records: Records, settings: EscalationSettings, session: Session) -> Cases:
         """Derive the cases."""
-        table = rereferral.closed_nfa(records, settings, session)
+        table = session.table(rereferral.closed_nfa(records, settings, session))
         starts = plan_and_care_starts(records, settings)
         table = derive.event_in_window(
             table,

@@ -65,7 +65,7 @@ class Icpc(Outcome):
         table = derive.number_repeats(
             records.table("referrals"),
             key=("unit", "child", "referral_date"),
-            latest=("return_year", "closure_date"),
+            latest=("return_year", "closure_date", "closure_reason", "nfa"),
         ).mutate(date=_.referral_date)
         table = derive.event_in_window(
             table,

@@ -136,7 +136,7 @@ def closed_nfa(records: Records, settings: RereferralSettings, session: Session)
     table = derive.number_repeats(
         referrals,
         key=("unit", "child", "referral_date"),
-        latest=("return_year", "closure_date"),
+        latest=("return_year", "closure_date", "closure_reason", "nfa"),
     )
     unknown = ("RC9",) if settings.rc9_unknown else ()
     known = [reason for reason in settings.known_reasons if reason not in unknown]
@@ -149,7 +149,7 @@ def closed_nfa(records: Records, settings: RereferralSettings, session: Session)
         judged=nfa | _.closure_reason.isin(known) | (still_open & _.nfa.notnull()),
     )
     table = derive.event_in_window(
-        table,
+        session.table(table),
         referrals,
         date="nfa_date",
         event="referral_date",
@@ -158,7 +158,7 @@ def closed_nfa(records: Records, settings: RereferralSettings, session: Session)
         to_day=settings.window_days,
         last=settings.last_rereferral,
     )
-    table = derive.add_child(table, records, settings, date="referral_date")
+    table = derive.add_child(session.table(table), records, settings, date="referral_date")
     if settings.holiday_flag:
         table = derive.add_near_holiday(
             table,

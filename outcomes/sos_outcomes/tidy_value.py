@@ -65,12 +65,7 @@ class TidyValue(Outcome):
             DataError: If a column is missing or no covariate type, or a binary value is not 0/1.
         """
         table = records.table("cases")
-        absent = [c for c in ("unit", "period", "value") if c not in table.columns]
-        if absent:
-            raise DataError(
-                f"The table of cases lacks the columns {listing(absent)}. "
-                f"Columns: {listing(table.columns)}."
-            )
+        demand_columns(table)
         covariates = chosen_covariates(table, settings)
         texts = [c for c in covariates if not table[c].type().is_numeric()]
         table = table.mutate(
@@ -97,6 +92,26 @@ class TidyValue(Outcome):
             completeness=complete,
             extra=ROLES,
         )
+
+
+def demand_columns(table: ibis.Table) -> None:
+    """Raise a DataError unless the table has units, whole-numbered periods and numbers."""
+    absent = [c for c in ("unit", "period", "value") if c not in table.columns]
+    if absent:
+        raise DataError(
+            f"The table of cases lacks the columns {listing(absent)}. "
+            f"Columns: {listing(table.columns)}."
+        )
+    period, value = table.period.type(), table.value.type()
+    fits = {
+        "period": (period, period.is_integer(), "whole numbers"),
+        "value": (value, value.is_numeric() or value.is_boolean(), "numbers"),
+    }
+    for name, (kind, fit, wanted) in fits.items():
+        if not fit:
+            raise DataError(
+                f"The column '{name}' of the table of cases holds {kind}, not {wanted}."
+            )
 
 
 def chosen_covariates(table: ibis.Table, settings: TidyValueSettings) -> tuple[str, ...]:

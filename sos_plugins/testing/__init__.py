@@ -1,0 +1,71 @@
+"""The plugin author's kits: what must hold for a plugin, and small data to see whether it does.
+
+Each kind of plugin has a list of named checks. ``check_outcome(MyOutcome())`` runs them all and
+fails with a sentence for each that does not hold; ``outcome_checks(MyOutcome())`` gives them one
+by one for ``pytest.mark.parametrize``. The built-in plugins pass the same checks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sos_plugins.testing.core import Check, CheckFailedError, CheckResult, NotApplicableError
+from sos_plugins.testing.engines import assert_engines_agree
+from sos_plugins.testing.estimators import check_estimator, estimator_checks
+from sos_plugins.testing.examples import (
+    example_evidence,
+    example_panel,
+    example_records,
+    example_run,
+    example_sample,
+    example_unit_task,
+    records_of,
+)
+from sos_plugins.testing.matchers import check_matcher, matcher_checks
+from sos_plugins.testing.outcomes import check_outcome, outcome_checks
+from sos_plugins.testing.ratings import check_rating_rule, rating_rule_checks
+from sos_plugins.testing.sources import check_source, source_checks
+
+CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
+    "source": source_checks,
+    "outcome": outcome_checks,
+    "matcher": matcher_checks,
+    "estimator": estimator_checks,
+    "rating-rule": rating_rule_checks,
+}
+"""The lists of checks by kind of plugin, with nothing but the defaults."""
+
+
+def run_checks(kind: str, plugin: Any) -> list[CheckResult]:
+    """Run every check of a kind on a plugin object with its defaults and example data.
+
+    Nothing is raised: a check that has nothing to look at is ``skipped`` and says why.
+    """
+    return [check.result() for check in CHECKS_OF[kind](plugin)]
+
+
+__all__ = [
+    "CHECKS_OF",
+    "Check",
+    "CheckFailedError",
+    "CheckResult",
+    "NotApplicableError",
+    "assert_engines_agree",
+    "check_estimator",
+    "check_matcher",
+    "check_outcome",
+    "check_rating_rule",
+    "check_source",
+    "estimator_checks",
+    "example_evidence",
+    "example_panel",
+    "example_records",
+    "example_run",
+    "example_sample",
+    "example_unit_task",
+    "matcher_checks",
+    "outcome_checks",
+    "rating_rule_checks",
+    "records_of",
+    "run_checks",
+    "source_checks",
+]

@@ -1,0 +1,211 @@
+"""Engine on the Python package ``differences`` (version 0.3.0).
+
+The package gives its influence functions; standard errors are taken from them here, because its
+own analytical ones leave out the clustering that is asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sos_estimators.did.callaway_santanna.aggregation import Term
+from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
+from sos_estimators.did.callaway_santanna.result import build_estimate
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.callaway_santanna.two_by_two import (
+    Comparison,
+    ComparisonError,
+    require_estimable,
+)
+from sos_plugins.errors import EngineError, EstimationError
+from sos_plugins.types import Estimate, Sample
+
+FloatArray = npt.NDArray[np.float64]
+
+CONTROL = {"nevertreated": "never_treated", "notyettreated": "not_yet_treated"}
+FUNCTION = {"dr": ("dr", "mle"), "ipw": ("std_ipw", "mle"), "reg": ("reg", None)}
+AGGREGATE = {"simple": "simple", "event": "event", "cohort": "cohort", "calendar": "time"}
+FIELD = {"event": "relative_period", "cohort": "cohort", "calendar": "time"}
+
+
+def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
+    """Estimate with ``differences.ATTgt``.
+
+    Raises:
+        EngineError: If the package fails, or is of another version than its results are read by.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    prepared = prepare(sample, options)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found, missing = _terms(prepared, options)
+    except EstimationError:
+        raise
+    except Exception as error:
+        raise EngineError(f"The package 'differences' failed: {error}") from error
+    return build_estimate(
+        [term.name for term in found],
+        [term.estimate for term in found],
+        [term.std_error for term in found],
+        prepared,
+        options,
+        missing,
+    )
+
+
+def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
+    """Say what the package cannot do of what is asked."""
+    if options.min_event is not None or options.max_event is not None:
+        return "differences averages over all event times; it has no min_event and max_event"
+    if options.scores != "published" and options.method == "dr" and not sample.is_panel:
+        return "differences has the published scores only"
+    frame = sample.frame
+    if not (frame["cohort"] == 0).any():
+        return "differences needs a never-treated unit here: it drops the last cohort otherwise"
+    beyond = frame["cohort"] - frame["period"].max()
+    if sample.is_panel and beyond.between(1, options.anticipation).any():
+        return (
+            "differences takes cohorts treated after the last period for never treated, "
+            "even within the anticipation"
+        )
+    return _panel_limit(sample) if sample.is_panel else None
+
+
+def _panel_limit(sample: Sample) -> str | None:
+    keys = ["id", "group"] if sample.has_groups else ["id"]
+    rows_per_key = sample.frame.groupby(keys).size()
+    if (rows_per_key != sample.frame["period"].nunique()).any():
+        return "differences weights the cohorts of unbalanced panels in another way than did"
+    return None
+
+
+def _terms(prepared: Prepared, options: CallawaySantAnnaSettings) -> tuple[list[Term], list[str]]:
+    from differences import ATTgt
+
+    data, formula = _data(prepared)
+    model = ATTgt(
+        data,
+        cohort_column="cohort",
+        base_period=options.base,
+        anticipation=options.anticipation,
+    )
+    model.fit(
+        formula,
+        est_method=_function(prepared, options),
+        control_group=CONTROL[options.control],
+        weights_column="weight",
+        n_jobs=1,
+        progress_bar=False,
+    )
+    cells, missing = _group_time(model, prepared)
+    if not any(cell.is_post and name not in missing for cell, name in _named(prepared)):
+        raise EstimationError(
+            "No effect after treatment could be estimated. " + " ".join(missing.values())
+        )
+    kind = "simple" if options.aggregate == "group-time" else options.aggregate
+    found = _aggregated(model, kind, _clusters(prepared))
+    if options.aggregate == "group-time":
+        found += [_term(name, nt, _clusters(prepared)) for name, nt in cells.items()]
+    return found, list(missing.values())
+
+
+def _data(prepared: Prepared) -> tuple[pd.DataFrame, str]:
+    names = prepared.design.names
+    frame = prepared.frame[["_key", "period", "cohort", "value", "weight"]].copy()
+    frame["cohort"] = frame["cohort"].astype(float).replace(0, np.nan)
+    frame[list(names)] = prepared.design.matrix[:, 1:]
+    formula = f"value ~ {' + '.join(names)}" if names else "value"
+    return frame.set_index(["_key", "period"]), formula
+
+
+def _clusters(prepared: Prepared) -> npt.NDArray[np.int64]:
+    """Cluster of each entity of the package, in the order of its influence functions."""
+    first = prepared.frame.groupby("_key", sort=True)["cluster"].first()
+    return np.asarray(first.to_numpy(), dtype=np.int64)
+
+
+def _function(
+    prepared: Prepared, options: CallawaySantAnnaSettings
+) -> Callable[..., Mapping[str, Any]]:
+    """The package's estimator of one comparison, after the checks that it lacks."""
+    from differences.models.did.did_cal import did_cal_funcs
+
+    layout = "panel" if prepared.balanced else "rc"
+    compute = did_cal_funcs[(*FUNCTION[options.method], layout)]
+
+    def checked(
+        endog: FloatArray,
+        exog: FloatArray,
+        treated: FloatArray,
+        weights: FloatArray,
+        post: FloatArray | None,
+    ) -> Mapping[str, Any]:
+        later = None if post is None else post == 1
+        rows = Comparison(endog, treated == 1, exog.astype(float), weights, later)
+        _require_rows(rows)
+        propensity = require_estimable(rows, options)
+        if propensity is not None and (propensity.fitted[~rows.treated] >= options.trim).any():
+            raise ComparisonError(
+                f"a comparison case has a propensity of {options.trim:g} or more, "
+                "and differences does not trim"
+            )
+        result: Mapping[str, Any] = compute(
+            endog=endog, exog=exog, treated=treated, weights=weights, post=post
+        )
+        return result
+
+    return checked
+
+
+def _require_rows(rows: Comparison) -> None:
+    periods = [slice(None)] if rows.post is None else [rows.post, ~rows.post]
+    if not all(0 < rows.treated[p].sum() < len(rows.treated[p]) for p in periods):
+        raise ComparisonError("there are no treated or no comparison cases")
+
+
+def _named(prepared: Prepared) -> list[tuple[Any, str]]:
+    return [(cell, cell.term) for cell in prepared.cells]
+
+
+def _group_time(model: Any, prepared: Prepared) -> tuple[dict[str, Any], dict[str, str]]:
+    """The package's effects by name, and a sentence for each that is missing."""
+    found = {
+        (int(nt.cohort), int(nt.time)): nt for nt in model._result_dict["full_sample"]["ATTgt_ntl"]
+    }
+    cells = {cell.term: found[cell.cohort, cell.period] for cell in prepared.cells}
+    missing = {
+        name: f"{name} is missing: {nt.exception or 'differences gives no number'}."
+        for name, nt in cells.items()
+        if np.isnan(nt.ATT)
+    }
+    return cells, missing
+
+
+def _aggregated(model: Any, kind: str, clusters: npt.NDArray[np.int64]) -> list[Term]:
+    model.aggregate(AGGREGATE[kind], overall=kind != "simple")
+    instance = model._result_dict["full_sample"]["aggregate_inst"]
+    if kind == "simple":
+        return [_term("overall", instance.simple[0], clusters)]
+    name = AGGREGATE[kind]
+    overall = _term("overall", getattr(instance, f"{name}_overall")[0], clusters)
+    parts = [
+        _term(f"{kind}={getattr(nt, FIELD[kind])}", nt, clusters) for nt in getattr(instance, name)
+    ]
+    return [overall, *parts]
+
+
+def _term(name: str, found: Any, clusters: npt.NDArray[np.int64]) -> Term:
+    """Sum an influence function, scaled as the package does, over clusters."""
+    influence = found.influence_func
+    if influence is None or np.isnan(found.ATT):
+        return Term(name, np.nan, np.zeros(1))
+    dense = influence.toarray() if hasattr(influence, "toarray") else np.asarray(influence)
+    scores = np.bincount(clusters, dense.ravel() / len(clusters)).astype(float)
+    return Term(name, float(found.ATT), scores)

@@ -1,0 +1,118 @@
+"""Engines in R: our own script on base R, and the package ``did`` of CRAN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sos_estimators.did.callaway_santanna.design import levels
+from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
+from sos_estimators.did.callaway_santanna.result import build_estimate
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.prepare import is_category
+from sos_plugins import r
+from sos_plugins.types import Estimate, Sample
+
+FOLDER = Path(__file__).resolve().parents[2] / "r"
+TIMEOUT = 600.0
+"""Seconds after which R is ended."""
+
+DID_OVERLAP, DID_TRIM = 0.999, 0.995
+"""Cut-offs that are fixed inside the R packages did and DRDID."""
+
+
+def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
+    """Estimate with ``callaway_santanna.R``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    prepared = prepare(sample, options)
+    frame = prepared.frame
+    covariates = {name: _covariate(frame[name]) for name in prepared.covariates}
+    found = r.call(
+        FOLDER / "callaway_santanna.R",
+        "callaway_santanna",
+        {**_columns(prepared), **covariates},
+        {
+            **_arguments(options),
+            "covariates": list(prepared.covariates),
+            "overlap": options.overlap,
+            "trim": options.trim,
+            "scores": options.scores,
+        },
+        timeout=TIMEOUT,
+    )
+    return _estimate(found, prepared, options, list(found["missing"] or []))
+
+
+def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
+    """Estimate with ``att_gt`` and ``aggte`` of the R package ``did``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    prepared = prepare(sample, options)
+    names = prepared.design.names
+    design = {name: prepared.design.matrix[:, j] for j, name in enumerate(names, 1)}
+    found = r.call(
+        FOLDER / "callaway_santanna_did.R",
+        "callaway_santanna_did",
+        {**_columns(prepared), **design},
+        {**_arguments(options), "covariates": list(names)},
+        timeout=TIMEOUT,
+    )
+    return _estimate(found, prepared, options, [])
+
+
+def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
+    """Say what the R package ``did`` cannot do of what is asked."""
+    if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
+        return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
+    if options.scores != "published" and options.method == "dr" and not sample.is_panel:
+        return "did has the published scores only"
+    return None
+
+
+def _columns(prepared: Prepared) -> dict[str, Any]:
+    frame = prepared.frame
+    names = ["period", "cohort", "value", "weight", "cluster"]
+    columns = {name: frame[name].to_numpy() for name in names}
+    return {**columns, "id": frame["_key"].to_numpy()} if prepared.panel else columns
+
+
+def _covariate(values: pd.Series) -> Any:
+    if is_category(values):
+        return pd.Categorical(values.astype(str), categories=levels(values))
+    return values.to_numpy(dtype=float)
+
+
+def _arguments(options: CallawaySantAnnaSettings) -> dict[str, Any]:
+    arguments = options.model_dump(
+        include={"control", "method", "base", "anticipation", "aggregate", "min_event", "max_event"}
+    )
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _estimate(
+    found: Mapping[str, Any],
+    prepared: Prepared,
+    options: CallawaySantAnnaSettings,
+    warnings: list[str],
+) -> Estimate:
+    """Keep the effects that can be made of the cases; R names some that cannot, without a value."""
+    planned = {cell.term for cell in prepared.cells}
+    kept = [j for j, term in enumerate(found["term"]) if term in planned or "ATT" not in term]
+    return build_estimate(
+        [found["term"][j] for j in kept],
+        [float(found["estimate"][j]) for j in kept],
+        [float(found["std_error"][j]) for j in kept],
+        prepared,
+        options,
+        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
+    )

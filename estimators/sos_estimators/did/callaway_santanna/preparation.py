@@ -1,0 +1,319 @@
+"""From a sample to the rows that are used and the comparisons that can be made.
+
+All engines start here, so what is dropped, and the sentence that says so, is the same for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, planned_cells, with_rows
+from sos_estimators.did.callaway_santanna.design import Design, build_design
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.prepare import MAX_LEVELS, is_category
+from sos_plugins.errors import DataError, EstimationError
+from sos_plugins.types import Sample
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows and comparisons.
+
+    Attributes:
+        frame: Rows used, with the columns ``period, cohort, value, weight``, the covariates, and
+            whole numbers from 0: ``_key`` (the panel's unit of observation, within its matched
+            group; else the row), ``_owner`` (case or panel id) and ``cluster`` (what the standard
+            errors take as independent). A balanced panel is sorted by period and key.
+        design: Covariates as numbers.
+        balanced: Whether the rows are a balanced panel; else they count as repeated cross-sections.
+        panel: Whether rows carry an id.
+        covariates: Covariate columns of ``frame`` that vary.
+        cells: Comparisons to make, by cohort and period.
+        warnings: What a reader must know.
+        counts: Counts for the one-row summary.
+    """
+
+    frame: pd.DataFrame
+    design: Design
+    balanced: bool
+    panel: bool
+    covariates: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    warnings: tuple[str, ...]
+    counts: dict[str, int]
+
+    @property
+    def periods(self) -> IntArray:
+        """Periods with rows, ascending."""
+        return np.unique(self.frame["period"].to_numpy())
+
+    @property
+    def cohorts(self) -> IntArray:
+        """Cohorts with an effect, ascending."""
+        return np.unique(np.array([cell.cohort for cell in self.cells], dtype=np.int64))
+
+
+def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
+    """Check a sample, drop what the method cannot use, and list the comparisons.
+
+    Raises:
+        DataError: If the sample contradicts itself.
+        EstimationError: If no effect can be estimated; the sentence says why.
+    """
+    warnings: list[str] = []
+    frame = _columns(sample)
+    frame = _drop_weightless(frame, warnings)
+    _check(frame, sample)
+    frame = _late_cohorts(frame, options.anticipation, warnings)
+    frame, latest = _require_controls(frame, options, warnings)
+    frame = _drop_treated_from_start(frame, options.anticipation, warnings)
+    frame, balanced = _balance(frame, sample.is_panel, warnings)
+    frame = _code(frame, options.cluster)
+    cells = _cells(frame, options, latest, balanced, warnings)
+    design = build_design(frame, sample.covariates)
+    warnings.extend(design.warnings)
+    _cluster_warnings(frame, options, cells, warnings)
+    return Prepared(
+        frame=frame,
+        design=design,
+        balanced=balanced,
+        panel=sample.is_panel,
+        covariates=design.covariates,
+        cells=cells,
+        warnings=tuple(warnings),
+        counts=_counts(frame),
+    )
+
+
+def _columns(sample: Sample) -> pd.DataFrame:
+    names = ["unit", "period", "cohort", "value", "weight", "cluster", *sample.covariates]
+    names += [name for name in ("id", "group") if name in sample.frame]
+    frame = sample.frame[list(dict.fromkeys(names))].reset_index(drop=True)
+    for name in names:
+        bad = frame[name].isna()
+        if pd.api.types.is_float_dtype(frame[name]):
+            bad |= ~np.isfinite(frame[name])
+        if bad.any():
+            raise DataError(
+                f"The column '{name}' has {bad.sum()} missing or infinite values in {len(frame)} "
+                "cases; fill or drop them before estimating."
+            )
+    return frame.astype({"period": int, "cohort": int, "value": float, "weight": float})
+
+
+def _drop_weightless(frame: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
+    if (frame["weight"] < 0).any():
+        raise DataError("Weights must not be negative; the column 'weight' has negative values.")
+    kept = frame["weight"] > 0
+    if not kept.all():
+        warnings.append(f"{(~kept).sum()} cases of weight 0 are left out.")
+    return frame[kept]
+
+
+def _check(frame: pd.DataFrame, sample: Sample) -> None:
+    if frame.empty:
+        raise EstimationError("The sample has no case of positive weight.")
+    for name in sample.covariates:
+        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
+        if n_levels > MAX_LEVELS:
+            raise EstimationError(
+                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
+                "group them or leave it out."
+            )
+    if frame["value"].nunique() == 1:
+        raise EstimationError(
+            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
+        )
+    if not (frame["cohort"] > 0).any():
+        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
+    if frame["cluster"].nunique() == 1:
+        raise EstimationError(
+            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
+            "at least two. Choose a finer cluster or cluster=unit-of-observation."
+        )
+    _check_constant(frame, "cohort", "unit")
+    if sample.is_panel:
+        _check_panel(frame)
+
+
+def _check_constant(frame: pd.DataFrame, column: str, within: str) -> None:
+    distinct = frame.groupby(within, sort=False)[column].nunique()
+    if (distinct > 1).any():
+        raise DataError(
+            f"The column '{column}' changes within the {within} {distinct.idxmax()!r}; it must be "
+            f"the same in all its rows."
+        )
+
+
+def _check_panel(frame: pd.DataFrame) -> None:
+    _check_constant(frame, "cohort", "id")
+    _check_constant(frame, "cluster", "id")
+    twice = frame.duplicated([*_keys(frame), "period"])
+    if twice.any():
+        row = frame[twice].iloc[0]
+        raise DataError(
+            f"The id {row['id']!r} occurs more than once in period {row['period']}; "
+            "a panel has one row an id and period. Without the column 'id' the cases count as "
+            "repeated cross-sections."
+        )
+
+
+def _keys(frame: pd.DataFrame) -> list[str]:
+    return ["id", "group"] if "group" in frame else ["id"]
+
+
+def _late_cohorts(frame: pd.DataFrame, anticipation: int, warnings: list[str]) -> pd.DataFrame:
+    """Cohorts treated too late to be affected in the data serve as never treated."""
+    late = frame["cohort"] > frame["period"].max() + anticipation
+    if not late.any():
+        return frame
+    warnings.append(
+        f"The cohorts {_join(frame.loc[late, 'cohort'])} are treated after the last period "
+        f"({frame['period'].max()}) and count as never treated."
+    )
+    return frame.assign(cohort=frame["cohort"].where(~late, 0))
+
+
+def _require_controls(
+    frame: pd.DataFrame, options: CallawaySantAnnaSettings, warnings: list[str]
+) -> tuple[pd.DataFrame, int | None]:
+    """Return the rows with comparison cases, and the cohort that only serves for comparison."""
+    if (frame["cohort"] == 0).any():
+        return frame, None
+    if options.control == "nevertreated":
+        raise EstimationError(
+            "There is no never-treated unit to compare with (cohort 0). "
+            "Set control=notyettreated to compare with units that are not treated yet."
+        )
+    latest = int(frame["cohort"].max())
+    kept = frame["period"] < latest - options.anticipation
+    if not kept.any() or frame["cohort"].nunique() == 1:
+        raise EstimationError(
+            f"There is no never-treated unit, and before cohort {latest}, the last to be treated, "
+            "no period is left in which another cohort could be compared with it."
+        )
+    warnings.append(
+        f"There is no never-treated unit: cohort {latest}, the last to be treated, serves for "
+        f"comparison only, and {(~kept).sum()} cases of the periods "
+        f"{_join(frame.loc[~kept, 'period'])} are left out, for they have no comparison."
+    )
+    return frame[kept], latest
+
+
+def _drop_treated_from_start(
+    frame: pd.DataFrame, anticipation: int, warnings: list[str]
+) -> pd.DataFrame:
+    first = frame["period"].min()
+    early = (frame["cohort"] > 0) & (frame["cohort"] <= first + anticipation)
+    if not early.any():
+        return frame
+    units = frame.loc[early, "unit"].nunique()
+    counting = f", counting anticipation of {anticipation}" if anticipation else ""
+    warnings.append(
+        f"The cohorts {_join(frame.loc[early, 'cohort'])} ({units} units, {early.sum()} cases) are "
+        f"treated in the first period ({first}) or before{counting}: they have no period before "
+        "treatment and are left out."
+    )
+    kept: pd.DataFrame = frame[~early]
+    if not (kept["cohort"] > 0).any():
+        raise EstimationError(
+            f"No treated unit has a period before treatment: the data start in {first}{counting}. "
+            "Add earlier periods."
+        )
+    return kept
+
+
+def _balance(frame: pd.DataFrame, panel: bool, warnings: list[str]) -> tuple[pd.DataFrame, bool]:
+    """Give rows their keys; sort a balanced panel by period and key."""
+    if not panel:
+        return frame.assign(_key=np.arange(len(frame))), False
+    keys = frame.groupby(_keys(frame)).ngroup()
+    frame = frame.assign(_key=keys).sort_values(["period", "_key"], kind="stable")
+    n_periods = frame["period"].nunique()
+    n_seen = frame.groupby("_key").size()
+    if (n_seen == n_periods).all():
+        return frame, True
+    warnings.append(
+        f"The panel is unbalanced: {(n_seen < n_periods).sum()} of {len(n_seen)} ids lack some of "
+        f"the {n_periods} periods. Its rows count as repeated cross-sections, and standard errors "
+        "allow for the rows of an id going together."
+    )
+    return frame, False
+
+
+def _code(frame: pd.DataFrame, cluster: str) -> pd.DataFrame:
+    owner = pd.factorize(frame["id"])[0] if "id" in frame else np.arange(len(frame))
+    coded = owner if cluster == "unit-of-observation" else pd.factorize(frame["cluster"])[0]
+    return frame.assign(_owner=owner, cluster=coded).reset_index(drop=True)
+
+
+def _cells(
+    frame: pd.DataFrame,
+    options: CallawaySantAnnaSettings,
+    latest: int | None,
+    balanced: bool,
+    warnings: list[str],
+) -> tuple[Cell, ...]:
+    periods = [int(p) for p in np.unique(frame["period"])]
+    cohorts = [int(g) for g in np.unique(frame["cohort"]) if g > 0 and g != latest]
+    planned = [
+        cell
+        for g in cohorts
+        for cell in planned_cells(g, periods, options.base, options.anticipation)
+    ]
+    if not balanced:
+        planned = with_rows(frame, planned, options, warnings)
+    if not any(cell.is_post for cell in planned):
+        raise EstimationError(
+            "No effect after treatment can be estimated: no cohort has treated and comparison "
+            "cases both before its treatment and in a period after it began."
+        )
+    return tuple(planned)
+
+
+def _cluster_warnings(
+    frame: pd.DataFrame,
+    options: CallawaySantAnnaSettings,
+    cells: tuple[Cell, ...],
+    warnings: list[str],
+) -> None:
+    if options.cluster == "unit-of-observation":
+        if "group" in frame and "id" not in frame:
+            warnings.append(
+                "Cases of comparators that serve several matched groups count as different cases: "
+                "standard errors by case are then too small. Use cluster=cluster."
+            )
+        return
+    by_cohort = frame.groupby("cohort")["cluster"].nunique()
+    treated = frame.loc[frame["cohort"] > 0, "cluster"].nunique()
+    compared = frame.loc[frame["cohort"] == 0, "cluster"].nunique()
+    for n, who in ((treated, "treated"), (compared, "never-treated")):
+        if 0 < n < options.few_clusters:
+            warnings.append(
+                f"There are few {who} clusters ({n}, fewer than {options.few_clusters}): standard "
+                "errors and p values from the normal distribution are then too small."
+            )
+    single = [g for g in sorted({cell.cohort for cell in cells}) if by_cohort.get(g, 0) == 1]
+    if single:
+        warnings.append(
+            f"The cohorts {_join(single)} are one cluster each: the standard errors of their "
+            "effects hold the variation of the comparison clusters only."
+        )
+
+
+def _counts(frame: pd.DataFrame) -> dict[str, int]:
+    return {
+        "n_cases": len(frame),
+        "n_units": int(frame["unit"].nunique()),
+        "n_treated_units": int(frame.loc[frame["cohort"] > 0, "unit"].nunique()),
+        "n_clusters": int(frame["cluster"].nunique()),
+        "n_periods": int(frame["period"].nunique()),
+    }
+
+
+def _join(values: Iterable[int]) -> str:
+    return ", ".join(str(value) for value in sorted({int(value) for value in values}))

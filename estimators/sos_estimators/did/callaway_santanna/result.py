@@ -1,0 +1,54 @@
+"""From terms to the result that every engine returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from sos_estimators.did.callaway_santanna.preparation import Prepared
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.inference import tidy_rows
+from sos_plugins.types import Estimate
+
+OVERALL = {
+    "group-time": "average effect on the treated over their treated periods",
+    "simple": "average effect on the treated over their treated periods",
+    "event": "average over times since treatment of the effect on the treated",
+    "cohort": "average over cohorts of the effect on the treated",
+    "calendar": "average over periods of the effect on those treated by then",
+}
+VCOV = {
+    "cluster": "influence functions, summed by cluster",
+    "unit-of-observation": "influence functions",
+}
+
+
+def build_estimate(
+    names: Sequence[str],
+    estimates: Iterable[float],
+    std_errors: Iterable[float],
+    prepared: Prepared,
+    options: CallawaySantAnnaSettings,
+    warnings: Iterable[str] = (),
+) -> Estimate:
+    """Complete estimates and standard errors, in the order of ``names``, to an ``Estimate``.
+
+    Tests and intervals are from the normal distribution.
+    """
+    return Estimate(
+        tidy=tidy_rows(
+            names,
+            np.array(list(estimates), dtype=float),
+            np.array(list(std_errors), dtype=float),
+            df=np.inf,
+            conf_level=options.conf_level,
+        ),
+        glance={
+            **prepared.counts,
+            "estimand": OVERALL[options.aggregate],
+            "vcov": VCOV[options.cluster],
+            "conf_level": options.conf_level,
+        },
+        warnings=(*prepared.warnings, *warnings),
+    )

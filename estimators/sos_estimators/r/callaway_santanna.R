@@ -1,0 +1,393 @@
+# Group-time average treatment effects and their averages, in base R.
+#
+# Callaway, B. and Sant'Anna, P. H. C. (2021), Difference-in-differences with multiple time periods,
+# Journal of Econometrics 225(2), 200-230; doubly robust and weighting estimators of each comparison
+# from Sant'Anna, P. H. C. and Zhao, J. (2020), Doubly robust difference-in-differences estimators,
+# Journal of Econometrics 219(1), 101-122.
+#
+# To use it by hand:
+#
+#   source("callaway_santanna.R")
+#   effects <- group_time_effects(data, covariates = "age", control = "notyettreated")
+#   average_effects(effects, "event")
+#
+# or both steps at once with callaway_santanna(data, aggregate = "event").
+#
+# `data` has one row a case (a repeated cross-section) or, with a column `id`, one row an id and
+# period (a panel). Columns: period, cohort (first treated period, 0 = never), value, weight
+# (1 if absent), cluster (the row or the id if absent), group (with ids that serve in several
+# matched groups), and the covariates: numbers enter linearly, text and factors as dummies.
+
+callaway_santanna <- function(data, covariates = character(0), control = "nevertreated",
+                              method = "dr", base = "varying", anticipation = 0,
+                              aggregate = "group-time", min_event = -Inf, max_event = Inf,
+                              overlap = 0.999, trim = 0.995, scores = "published") {
+  effects <- group_time_effects(data, covariates, control, method, base, anticipation,
+                                overlap, trim, scores)
+  c(average_effects(effects, aggregate, min_event, max_event), list(missing = effects$missing))
+}
+
+# ---- group-time effects --------------------------------------------------------------------------
+
+# Returns a list: `cells` (data frame cohort, period, base, att), `scores` (clusters x cells, what
+# each cluster contributes to each estimation error), `size` (clusters x cohorts, weight of each
+# cluster in each cohort), `cohorts`, and `missing` (a sentence for each effect not estimated).
+group_time_effects <- function(data, covariates = character(0), control = "nevertreated",
+                               method = "dr", base = "varying", anticipation = 0,
+                               overlap = 0.999, trim = 0.995, scores = "published") {
+  control <- match.arg(control, c("nevertreated", "notyettreated"))
+  method <- match.arg(method, c("dr", "reg", "ipw"))
+  base <- match.arg(base, c("varying", "universal"))
+  how <- list(control = control, method = method, anticipation = anticipation,
+              overlap = overlap, trim = trim, scores = scores)
+  data <- usable_rows(data, how)
+  X <- design_matrix(data, covariates)
+  cells <- planned_cells(data, base, anticipation)
+  cells$att <- NA_real_
+  clusters <- as.integer(factor(data$cluster))
+  contributions <- matrix(0, max(clusters), nrow(cells))
+  missing <- character(0)
+  for (j in seq_len(nrow(cells))) {
+    cell <- cells[j, ]
+    if (cell$period == cell$base) {
+      cells$att[j] <- 0
+      next
+    }
+    effect <- tryCatch(one_effect(data, X, cell, how), not_estimable = function(why) why)
+    if (inherits(effect, "not_estimable")) {
+      missing <- c(missing, sprintf("ATT(%s,%s) is missing: %s.", cell$cohort, cell$period,
+                                    conditionMessage(effect)))
+      next
+    }
+    cells$att[j] <- effect$att
+    summed <- rowsum(effect$scores, clusters[effect$rows])
+    contributions[as.integer(rownames(summed)), j] <- summed
+  }
+  cohorts <- unique(cells$cohort)
+  list(cells = cells, scores = contributions, size = cohort_sizes(data, cohorts, clusters),
+       cohorts = cohorts, missing = missing)
+}
+
+not_estimable <- function(...) {
+  stop(structure(class = c("not_estimable", "error", "condition"),
+                 list(message = paste0(...), call = NULL)))
+}
+
+# Rows that can be used: cohorts treated after the last period (plus anticipation) count as never
+# treated, those treated in the first period have nothing before and go, and without any
+# never-treated row the periods that have no comparison go. Adds the column
+# `.key` and the attributes `panel`, `balanced` and `last`.
+usable_rows <- function(data, how) {
+  if (is.null(data[["weight"]])) data$weight <- 1
+  data <- data[data$weight > 0, , drop = FALSE]
+  panel <- !is.null(data[["id"]])
+  data$.key <- if (!panel) seq_len(nrow(data)) else {
+    if (is.null(data[["group"]])) as.character(data[["id"]]) else paste(data[["id"]], data[["group"]], sep = "\r")
+  }
+  if (is.null(data[["cluster"]])) data$cluster <- if (panel) data[["id"]] else data$.key
+  data$cohort[data$cohort > max(data$period) + how$anticipation] <- 0
+  last <- Inf
+  if (!any(data$cohort == 0)) {
+    if (how$control == "nevertreated") {
+      stop("There is no never-treated row (cohort 0); use control = \"notyettreated\".")
+    }
+    last <- max(data$cohort)
+    data <- data[data$period < last - how$anticipation, , drop = FALSE]
+  }
+  early <- data$cohort > 0 & data$cohort <= min(data$period) + how$anticipation
+  data <- data[!early, , drop = FALSE]
+  data <- data[order(data$period, data$.key), , drop = FALSE]
+  rownames(data) <- NULL
+  balanced <- panel && length(unique(table(data$.key))) == 1 &&
+    nrow(data) == length(unique(data$.key)) * length(unique(data$period))
+  attr(data, "panel") <- panel
+  attr(data, "balanced") <- balanced
+  attr(data, "last") <- last
+  data
+}
+
+# Ones, then the covariates; columns that are combinations of earlier ones are left out. Numbers are
+# taken in standard deviations from their mean, which changes no effect and keeps sums precise.
+design_matrix <- function(data, covariates) {
+  columns <- lapply(covariates, function(name) {
+    values <- data[[name]]
+    if (is.numeric(values)) return(cbind((values - mean(values)) / max(sd(values), 1e-300)))
+    values <- factor(as.character(values), sort(unique(as.character(values)), method = "radix"))
+    outer(as.integer(values), seq_len(nlevels(values))[-1], "==") * 1
+  })
+  X <- do.call(cbind, c(list(rep(1, nrow(data))), columns))
+  decomposed <- qr(X, tol = 1e-5)
+  X[, sort(decomposed$pivot[seq_len(decomposed$rank)]), drop = FALSE]
+}
+
+# After treatment the base is the last period before it (less anticipation); before treatment it is
+# the same under a universal base, and the preceding period under a varying one.
+planned_cells <- function(data, base, anticipation) {
+  periods <- sort(unique(data$period))
+  cohorts <- sort(unique(data$cohort[data$cohort > 0]))
+  cohorts <- cohorts[cohorts < attr(data, "last")]
+  cells <- lapply(cohorts, function(g) {
+    before <- periods[periods + anticipation < g]
+    if (length(before) == 0) return(NULL)
+    if (base == "universal") return(data.frame(cohort = g, period = periods, base = max(before)))
+    later <- periods[-1]
+    preceding <- periods[-length(periods)]
+    data.frame(cohort = g, period = later, base = ifelse(later >= g, max(before), preceding))
+  })
+  do.call(rbind, cells)
+}
+
+cohort_sizes <- function(data, cohorts, clusters) {
+  weight <- data$weight
+  if (attr(data, "panel")) {
+    # an id counts once: with the weight of its first period if balanced, else with its mean
+    if (!attr(data, "balanced")) weight <- ave(weight, data$.key)
+    weight[duplicated(data$.key)] <- 0
+  }
+  size <- vapply(cohorts, function(g) rowsum(weight * (data$cohort == g), clusters)[, 1],
+                 numeric(max(clusters)))
+  matrix(size, max(clusters))
+}
+
+one_effect <- function(data, X, cell, how) {
+  compared <- data$cohort == 0
+  if (how$control == "notyettreated") {
+    untouched <- data$cohort > max(cell$period, cell$base) + how$anticipation
+    compared <- compared | (untouched & data$cohort != cell$cohort)
+  }
+  used <- compared | data$cohort == cell$cohort
+  now <- which(used & data$period == cell$period)
+  then <- which(used & data$period == cell$base)
+  treated <- data$cohort == cell$cohort
+  for (rows in list(now, then)) {
+    if (!any(treated[rows])) not_estimable("there are no treated cases")
+    if (all(treated[rows])) not_estimable("there are no comparison cases")
+  }
+  if (attr(data, "balanced")) {
+    earlier <- if (cell$period < cell$base) now else then
+    effect <- effect_of_changes(data$value[now] - data$value[then], treated[now],
+                                X[earlier, , drop = FALSE], data$weight[earlier], how)
+    return(c(effect, list(rows = now)))
+  }
+  rows <- c(then, now)
+  effect <- effect_of_cases(data$value[rows], treated[rows], data$period[rows] == cell$period,
+                            X[rows, , drop = FALSE], data$weight[rows], how)
+  c(effect, list(rows = rows))
+}
+
+# ---- one comparison ------------------------------------------------------------------------------
+# Each returns the effect on the treated and its scores: what every row contributes to the
+# estimation error. The sum of squared scores over independent rows is the squared standard error.
+
+effect_of_changes <- function(change, D, X, w, how) {
+  treated <- share(w * D)
+  regression <- if (how$method != "ipw") least_squares(change, X, w, !D)
+  residual <- if (is.null(regression)) change else change - regression$fitted
+  mean_treated <- weighted_mean(residual, treated)
+  if (how$method == "reg") {
+    return(list(att = mean_treated$value,
+                scores = mean_treated$scores - regression$moves(colSums(treated * X))))
+  }
+  propensity <- propensity_of(D, X, w, how)
+  reweighted <- share(w * propensity$odds)
+  mean_compared <- weighted_mean(residual, reweighted)
+  scores <- mean_treated$scores - mean_compared$scores -
+    propensity$moves(colSums(mean_compared$scores * X))
+  if (how$method == "dr") {
+    scores <- scores - regression$moves(colSums((treated - reweighted) * X))
+  }
+  list(att = mean_treated$value - mean_compared$value, scores = scores)
+}
+
+effect_of_cases <- function(y, D, post, X, w, how) {
+  switch(how$method,
+         reg = cases_by_regression(y, D, post, X, w),
+         ipw = cases_by_weighting(y, D, post, X, w, how),
+         dr = cases_doubly_robust(y, D, post, X, w, how))
+}
+
+cases_by_regression <- function(y, D, post, X, w) {
+  after <- least_squares(y, X, w, !D & post)
+  before <- least_squares(y, X, w, !D & !post)
+  treated <- share(w * D)
+  seen_after <- weighted_mean(y, share(w * (D & post)))
+  seen_before <- weighted_mean(y, share(w * (D & !post)))
+  expected <- weighted_mean(after$fitted - before$fitted, treated)
+  centre <- colSums(treated * X)
+  list(att = seen_after$value - seen_before$value - expected$value,
+       scores = seen_after$scores - seen_before$scores - expected$scores -
+         after$moves(centre) + before$moves(centre))
+}
+
+cases_by_weighting <- function(y, D, post, X, w, how) {
+  propensity <- propensity_of(D, X, w, how)
+  level <- function(rows) {
+    treated <- weighted_mean(y, share(w * (D & rows)))
+    compared <- weighted_mean(y, share(w * propensity$odds * rows))
+    list(value = treated$value - compared$value,
+         scores = treated$scores - compared$scores -
+           propensity$moves(colSums(compared$scores * X)))
+  }
+  after <- level(post)
+  before <- level(!post)
+  list(att = after$value - before$value, scores = after$scores - before$scores)
+}
+
+# The locally efficient estimator: regressions of both groups in both periods, averaged over all
+# treated cases, less the reweighted residuals of the comparison cases.
+cases_doubly_robust <- function(y, D, post, X, w, how) {
+  propensity <- propensity_of(D, X, w, how)
+  treated <- share(w * D)
+  centre <- colSums(treated * X)
+  level <- function(rows) {
+    other <- least_squares(y, X, w, !D & rows)
+    own <- least_squares(y, X, w, D & rows, who = "treated")
+    reweighted <- share(w * propensity$odds * rows)
+    rest <- weighted_mean(y - other$fitted, reweighted)
+    list(gap = own$fitted - other$fitted, rest = rest$value, other = other,
+         reweighted = reweighted,
+         scores = own$moves(centre) - other$moves(centre) -
+           rest$scores + other$moves(colSums(reweighted * X)) -
+           propensity$moves(colSums(rest$scores * X)))
+  }
+  after <- level(post)
+  before <- level(!post)
+  gap <- weighted_mean(after$gap - before$gap, treated)
+  scores <- gap$scores + after$scores - before$scores
+  if (how$scores == "published") {
+    # the R package DRDID (drdid_rc, up to 1.2.3) adds here what the derivative subtracts; where
+    # the propensity model holds both means are the same in large samples
+    own <- share(w * (D & !post))
+    scores <- scores - 2 * before$other$moves(colSums((own - before$reweighted) * X))
+  }
+  list(att = gap$value - (after$rest - before$rest), scores = scores)
+}
+
+share <- function(weight) {
+  if (!(sum(weight) > 0)) not_estimable("no comparison case is left after trimming")
+  weight / sum(weight)
+}
+
+weighted_mean <- function(y, share) {
+  value <- sum(share * y)
+  list(value = value, scores = share * (y - value))
+}
+
+# Weighted least squares on `rows`: fitted values for all rows, and `moves`, what each row
+# contributes to the error of a combination of the coefficients.
+least_squares <- function(y, X, w, rows, who = "comparison") {
+  if (rcond(crossprod(X[rows, , drop = FALSE])) < .Machine$double.eps) {
+    not_estimable("the covariates are collinear among its ", who, " cases")
+  }
+  used <- w * rows
+  information <- crossprod(X, used * X)
+  fitted <- drop(X %*% solve(information, crossprod(X, used * y)))
+  pull <- used * (y - fitted)
+  list(fitted = fitted, moves = function(d) pull * drop(X %*% solve(information, d)))
+}
+
+# The propensity by logit: `odds` of comparison rows after trimming, zero for treated ones.
+propensity_of <- function(D, X, w, how) {
+  w <- w / mean(w)
+  fit <- suppressWarnings(glm.fit(X, as.numeric(D), weights = w, family = binomial(),
+                                  control = glm.control(epsilon = 1e-12, maxit = 100)))
+  p <- fit$fitted.values
+  if (max(p) >= how$overlap) {
+    not_estimable("the covariates tell treated from comparison cases apart (a propensity reaches ",
+                  how$overlap, ")")
+  }
+  information <- crossprod(X, w * p * (1 - p) * X)
+  if (anyNA(fit$coefficients) || rcond(information) < .Machine$double.eps) {
+    not_estimable("the covariates are collinear or separate the groups")
+  }
+  pull <- w * (D - p)
+  list(odds = ifelse(D | p >= how$trim, 0, p / (1 - p)),
+       moves = function(d) pull * drop(X %*% solve(information, d)))
+}
+
+# ---- averages ------------------------------------------------------------------------------------
+
+# Returns a list of `term`, `estimate` and `std_error`. `aggregate` is "group-time" (every effect and
+# the overall one), "simple", "event", "cohort" or "calendar".
+average_effects <- function(effects, aggregate = "group-time", min_event = -Inf, max_event = Inf) {
+  aggregate <- match.arg(aggregate, c("group-time", "simple", "event", "cohort", "calendar"))
+  cells <- effects$cells
+  known <- !is.na(cells$att)
+  post <- known & cells$period >= cells$cohort
+  if (!any(post)) {
+    stop("No effect after treatment could be estimated. ", paste(effects$missing, collapse = " "))
+  }
+  terms <- switch(aggregate,
+    "group-time" = c(list(by_size(effects, post, "overall")), single_effects(effects)),
+    simple = list(by_size(effects, post, "overall")),
+    event = event_effects(effects, known, min_event, max_event),
+    cohort = cohort_effects(effects, post),
+    calendar = {
+      parts <- lapply(sort(unique(cells$period[post])), function(t) {
+        by_size(effects, post & cells$period == t, paste0("calendar=", t))
+      })
+      c(list(plain_mean(parts)), parts)
+    })
+  list(term = vapply(terms, function(x) x$term, ""),
+       estimate = vapply(terms, function(x) x$value, 0),
+       std_error = vapply(terms, standard_error, 0))
+}
+
+single_effects <- function(effects) {
+  lapply(seq_len(nrow(effects$cells)), function(j) {
+    cell <- effects$cells[j, ]
+    list(term = sprintf("ATT(%s,%s)", cell$cohort, cell$period), value = cell$att,
+         scores = effects$scores[, j])
+  })
+}
+
+event_effects <- function(effects, known, min_event, max_event) {
+  since <- effects$cells$period - effects$cells$cohort
+  times <- sort(unique(since[known]))
+  times <- times[times >= min_event & times <= max_event]
+  if (!any(times >= 0)) stop("No event time from treatment on is left to average.")
+  parts <- lapply(times, function(e) by_size(effects, known & since == e, paste0("event=", e)))
+  c(list(plain_mean(parts[times >= 0])), parts)
+}
+
+# Mean effect of each cohort over its treated periods; overall by the size of cohorts.
+cohort_effects <- function(effects, post) {
+  cohorts <- effects$cohorts[effects$cohorts %in% effects$cells$cohort[post]]
+  parts <- lapply(cohorts, function(g) {
+    chosen <- which(post & effects$cells$cohort == g)
+    list(term = paste0("cohort=", g), value = mean(effects$cells$att[chosen]),
+         scores = rowMeans(effects$scores[, chosen, drop = FALSE]))
+  })
+  att <- vapply(parts, function(x) x$value, 0)
+  scores <- vapply(parts, function(x) x$scores, numeric(nrow(effects$scores)))
+  c(list(mean_by_size(att, matrix(scores, nrow(effects$scores)), cohorts, effects, "overall")),
+    parts)
+}
+
+by_size <- function(effects, chosen, term) {
+  chosen <- which(chosen)
+  mean_by_size(effects$cells$att[chosen], effects$scores[, chosen, drop = FALSE],
+               effects$cells$cohort[chosen], effects, term)
+}
+
+# Average weighted by the size of cohorts; the sizes are estimated too, which adds to the scores
+# the part of each cohort's size that a cluster makes up, times how far its effects are from the
+# average.
+mean_by_size <- function(att, scores, cohort, effects, term) {
+  own <- effects$size[, match(cohort, effects$cohorts), drop = FALSE]
+  total <- sum(own)
+  value <- sum(colSums(own) * att) / total
+  list(term = term, value = value,
+       scores = drop(scores %*% colSums(own) + own %*% (att - value)) / total)
+}
+
+plain_mean <- function(parts) {
+  scores <- vapply(parts, function(x) x$scores, parts[[1]]$scores)
+  list(term = "overall", value = mean(vapply(parts, function(x) x$value, 0)),
+       scores = rowMeans(matrix(scores, ncol = length(parts))))
+}
+
+standard_error <- function(term) {
+  # rounding beside the effect is no standard error
+  if (sum(abs(term$scores)) > 1e-12 * abs(term$value)) sqrt(sum(term$scores^2)) else NA_real_
+}

@@ -71,7 +71,8 @@ class ChildSettings(Settings):
     )
     covariates: tuple[Covariate, ...] = Field(
         ("age_band", "sex", "ethnic_group", "disabled", "uasc", "previous_plan"),
-        description="Covariates of the child; 'age' leaves out cases of unknown age.",
+        description="Covariates of the child; 'age' leaves out cases of unknown age, and "
+        "'previous_plan' is there only if the records have protection plans.",
     )
     entered_in_data: bool = Field(
         True,
@@ -310,7 +311,7 @@ def add_child(
 
     ``age`` is in completed years (-1: unborn), null if unknown; all others are text with the level
     "Missing". ``previous_plan`` is "yes" when a child protection plan of the child started before
-    the date; it is added only if the records have the table ``protection_plans``.
+    the date. Records without the table ``protection_plans`` give no such column.
     """
     children = records.table("children")
     facts = ["birth_date", "expected_birth_date", "sex", "ethnicity", "disabled", "uasc"]
@@ -328,8 +329,6 @@ def add_child(
         disabled=yes_no(joined.disabled),
         uasc=yes_no(joined.uasc),
     ).drop("_unit", "_child", "birth_date", "expected_birth_date", "ethnicity")
-    if "previous_plan" in settings.covariates and "covariates" in settings.model_fields_set:
-        records.table("protection_plans")
     if "protection_plans" not in records.tables:
         return joined
     plans = records.table("protection_plans")

@@ -257,13 +257,10 @@ def test_a_previous_plan_started_before_the_day(session):
     assert frame.to_dict() == {"before": "yes", "same-day": "no", "none": "no", "elsewhere": "no"}
 
 
-def test_previous_plan_without_plans_is_left_out_unless_asked_for(session):
+def test_previous_plan_without_plans_is_left_out(session):
     given = records(session, referrals=[{"child": "a"}])
     table = given.table("referrals").mutate(date=ibis.date("2015-01-01"))
     assert "previous_plan" not in derive.add_child(table, given, derive.ChildSettings()).columns
-    asked = derive.ChildSettings(covariates=("previous_plan",))
-    with pytest.raises(DataError, match="protection_plans"):
-        derive.add_child(table, given, asked)
 
 
 def test_attrition_counts_every_step_and_null_drops():

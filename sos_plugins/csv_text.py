@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
@@ -74,6 +76,18 @@ class TextTable:
             if row >= last:
                 break
         return [found.get(row, row + 2) for row in rows]
+
+    def line_numbers(self) -> npt.NDArray[np.int64]:
+        """Return the line on which each row starts."""
+        with self.path.open("rb") as file:
+            n_breaks = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+            file.seek(max(0, self.path.stat().st_size - 1))
+            n_lines = n_breaks + (file.read(1) != b"\n")
+        if n_lines == self.n_rows + 1 and self.encoding != "utf-16":  # one line a row
+            return np.arange(2, self.n_rows + 2, dtype=np.int64)
+        lines = np.fromiter(_good_lines(self), dtype=np.int64)
+        whole = np.arange(2, self.n_rows + 2, dtype=np.int64)
+        return lines if len(lines) == self.n_rows else whole
 
 
 def read_text(path: Path) -> TextTable:

@@ -20,7 +20,7 @@ class Merge:
     """How one record table is merged.
 
     Attributes:
-        table: Name of the record table; rows are read from the relation ``<table>_typed``, which
+        table: Name of the table; rows are read from the relation ``<table>_typed``, which
             has ``unit``, ``period`` (year of the return), ``file``, ``line`` and ``ord``, and
             written to ``<table>_merged``.
         key: Expressions in which rows of one thing agree, by name.
@@ -29,6 +29,7 @@ class Merge:
             too: whether a case is open is what its last return says.
         order: For single columns, SQL that replaces ``ord``.
         conflict: For single columns, SQL of the value compared for conflicts.
+        label: Name of the table in the profile, when it is not ``table``.
         where: Which rows are merged; the others are dropped and must be counted by a check.
         checks: Checks on the merged table.
     """
@@ -39,6 +40,7 @@ class Merge:
     together: Sequence[str] = ()
     order: Mapping[str, str] = field(default_factory=dict)
     conflict: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
     where: str = "true"
     checks: Sequence[Check] = ()
 
@@ -47,12 +49,13 @@ def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfil
     """Write ``<table>_merged`` and count duplicates, recurrences and conflicts."""
     con.execute(_ranked(plan))
     con.execute(_merged(plan))
+    label = plan.label or plan.table
     repeats = (
-        Check(plan.table, "", "duplicate", "nth > 1", "merged"),
-        Check(plan.table, "", "recurrence", "nth = 1 AND period < last_period", "merged"),
+        Check(label, "", "duplicate", "nth > 1", "merged"),
+        Check(label, "", "recurrence", "nth = 1 AND period < last_period", "merged"),
     )
     conflicts = tuple(
-        Check(plan.table, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
+        Check(label, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
         for column in (*plan.values, *plan.together)
     )
     return profile(

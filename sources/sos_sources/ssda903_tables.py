@@ -1,0 +1,480 @@
+"""From the text of SSDA903 files to children and episodes, chained into periods of care."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from sos_plugins.csv_text import TextTable
+from sos_plugins.errors import DataError
+from sos_plugins.schema import TABLES
+from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
+from sos_sources import codes
+from sos_sources.checks import Check, profile
+from sos_sources.columns import (
+    Column,
+    coded,
+    date,
+    listed,
+    mapped,
+    missing,
+    out_of_order,
+    quoted,
+    uk_date,
+)
+from sos_sources.merging import Merge, merge
+
+SOURCE = "ssda903"
+ROW_BITS = 40
+"""Bits of ``ord`` that number the rows of one file; the bits above number the files."""
+
+COLUMNS: dict[str, dict[str, bool]] = {
+    "episodes": {
+        "CHILD": True,
+        "DECOM": True,
+        "RNE": True,
+        "LS": True,
+        "CIN": False,
+        "PLACE": True,
+        "PLACE_PROVIDER": False,  # not in returns before 2014-15
+        "DEC": True,
+        "REC": True,
+    },
+    "header": {"CHILD": True, "SEX": True, "DOB": True, "ETHNIC": True},
+    "uasc": {"CHILD": True},
+}
+"""Columns read from each file, and whether a file without them is an error."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is possible, and how episodes chain; see the settings of the source."""
+
+    earliest_event: dt.date
+    earliest_birth: dt.date
+    days_after_return: int
+    max_gap_days: int
+    year_share: float
+
+
+@dataclass(frozen=True)
+class File:
+    """One CSV file: its kind, the name shown, its text, and where its columns stand."""
+
+    kind: str
+    shown: str
+    text: TextTable
+    places: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class Return903:
+    """One return: an authority, its April-year if a name told it, and its files."""
+
+    unit: str
+    year: int | None
+    files: tuple[File, ...]
+
+    def kind(self, kind: str) -> Iterable[File]:
+        """Return the file of a kind, if there is one."""
+        return (file for file in self.files if file.kind == kind)
+
+    @property
+    def name(self) -> str:
+        """Name of the file of episodes."""
+        return next(iter(self.kind("episodes"))).shown
+
+
+@dataclass(frozen=True)
+class Built903:
+    """The tables in Arrow, what was wrong, and the first and last April-year covered."""
+
+    tables: dict[str, pa.Table]
+    quality: QualityProfile
+    first_year: int
+    last_year: int
+
+
+@dataclass(frozen=True)
+class _Span:
+    first: int
+    last: int
+
+
+def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Built903:
+    """Build ``children`` and ``episodes`` from returns.
+
+    Raises:
+        DataError: If the year of a return contradicts its dates, or no episode is usable.
+    """
+    with duckdb.connect() as con:
+        con.execute("SET preserve_insertion_order TO false")
+        spans = _spans(con, returns, limits)
+        _load(con, returns, spans)
+        quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
+        for table, columns in _typed_columns(limits).items():
+            con.execute(_typed(table, columns))
+            checks = tuple(check for column in columns for check in column.checks)
+            quality += profile(
+                con,
+                f"{table}_typed",
+                (*checks, *_DROPS[table]),
+                source=SOURCE,
+                examples=examples,
+            )
+            quality += merge(con, _MERGES[table], source=SOURCE, examples=examples)
+        con.execute(_UASC)
+        con.execute(_chained(limits))
+        con.execute(_CHILDREN)
+        for relation, found in (
+            ("uasc_typed", (missing("uasc", "child", action="dropped"),)),
+            ("chained", _chain_checks(limits)),
+            ("everyone", _CHILD_CHECKS),
+        ):
+            quality += profile(con, relation, found, source=SOURCE, examples=examples)
+        tables = {name: _final(con, name) for name in ("children", "episodes")}
+    _refuse_empty(returns, tables["episodes"].num_rows)
+    first, last = min(s.first for s in spans), max(s.last for s in spans)
+    return Built903(tables, quality, first, last)
+
+
+def _spans(con: Any, returns: Sequence[Return903], limits: Limits) -> list[_Span]:
+    """Return the first and last April-year of each return, by name or from its dates."""
+    spans = []
+    for one in returns:
+        starts = _years(con, one, "DECOM", limits)
+        if one.year is not None:
+            late = sum(n for year, n in starts.items() if year > one.year)
+            if 2 * late > sum(starts.values()):
+                raise DataError(
+                    f"{one.name}: by its name the return is of April {one.year} to March "
+                    f"{one.year + 1}, but {late} of {sum(starts.values())} episodes start later. "
+                    'Rename it, or set years = "data".'
+                )
+            spans.append(_Span(one.year, one.year))
+            continue
+        usual = _usual(starts, limits.year_share)
+        if not usual:
+            raise DataError(
+                f"{one.name}: no start of an episode (DECOM) can be read as dd/mm/yyyy and is "
+                f"after {limits.earliest_event}."
+            )
+        ends = _usual(_years(con, one, "DEC", limits), limits.year_share)
+        last = max(usual)
+        spans.append(_Span(min([*ends, last]), last))
+    return spans
+
+
+def _usual(years: dict[int, int], share: float) -> list[int]:
+    total = sum(years.values())
+    return [year for year, n in years.items() if n >= share * total]
+
+
+def _years(con: Any, one: Return903, column: str, limits: Limits) -> dict[int, int]:
+    """Count the readable dates of a column of the episodes by April-year."""
+    file = next(iter(one.kind("episodes")))
+    place = file.places[column]
+    assert place is not None
+    con.register("dates", pa.table({"day": file.text.columns[place]}))
+    found = con.execute(
+        "SELECT year(day) - (month(day) < 4)::INT AS april, count(*) FROM "
+        f"(SELECT {uk_date('day')} AS day FROM dates) "
+        f"WHERE day >= DATE '{limits.earliest_event}' GROUP BY april ORDER BY april"
+    ).fetchall()
+    con.unregister("dates")
+    return {int(year): int(n) for year, n in found}
+
+
+def _load(con: Any, returns: Sequence[Return903], spans: Sequence[_Span]) -> None:
+    """Put the text of all files on the connection, with a table of the returns."""
+    order = sorted(range(len(returns)), key=lambda i: spans[i].last)
+    parts: dict[str, list[pa.Table]] = {kind: [_nothing(kind)] for kind in COLUMNS}
+    rows = []
+    for number, i in enumerate(order):
+        last_day = dt.date(spans[i].last + 1, 3, 31)
+        rows.append((number, returns[i].unit, spans[i].last, last_day))
+        for file in returns[i].files:
+            parts[file.kind].append(_numbered(file, number))
+    con.register("returns", _returns_table(rows))
+    for kind, tables in parts.items():
+        con.register(f"{kind}_raw", pa.concat_tables(tables))
+
+
+def _returns_table(rows: Sequence[tuple[int, str, int, dt.date]]) -> pa.Table:
+    numbers, units, years, days = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "return_no": pa.array(numbers, pa.int64()),
+            "unit": pa.array(units, pa.string()),
+            "period": pa.array(years, pa.int64()),
+            "last_day": pa.array(days, pa.date32()),
+        }
+    )
+
+
+def _raw_schema(kind: str) -> pa.Schema:
+    head = [
+        ("return_no", pa.int64()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("row_no", pa.int64()),
+    ]
+    return pa.schema([*head, *((name, pa.string()) for name in COLUMNS[kind])])
+
+
+def _nothing(kind: str) -> pa.Table:
+    return _raw_schema(kind).empty_table()
+
+
+def _numbered(file: File, number: int) -> pa.Table:
+    n = file.text.n_rows
+    columns = [
+        pa.nulls(n, pa.string()) if place is None else file.text.columns[place]
+        for place in file.places.values()
+    ]
+    head = [
+        pa.array([number] * n, pa.int64()),
+        pa.array([file.shown] * n, pa.string()),
+        pa.array(file.text.line_numbers(), pa.int64()),
+        pa.array(range(n), pa.int64()),
+    ]
+    return pa.table([*head, *columns], schema=_raw_schema(file.kind))
+
+
+def _typed_columns(limits: Limits) -> dict[str, tuple[Column, ...]]:
+    def day(table: str, name: str, raw: str, low: dt.date) -> Column:
+        high = f"last_day + {limits.days_after_return}"
+        return date(table, name, raw, uk_date(raw), low=f"DATE '{low}'", high=high)
+
+    sexes = {key: value and quoted(value) for key, value in codes.SEX.items()}
+    return {
+        "episodes": (
+            day("episodes", "start_date", "DECOM", limits.earliest_event),
+            coded("episodes", "reason_start", "RNE", codes.REASON_NEW_EPISODE),
+            coded("episodes", "legal_status", "LS", codes.LEGAL_STATUS),
+            coded("episodes", "cin", "r.CIN", codes.NEED_LOOKED_AFTER),
+            coded("episodes", "placement", "PLACE", codes.PLACEMENT),
+            coded("episodes", "placement_provider", "r.PLACE_PROVIDER", codes.PLACEMENT_PROVIDER),
+            day("episodes", "end_date", "DEC", limits.earliest_event),
+            coded("episodes", "reason_end", "REC", codes.REASON_CEASED),
+        ),
+        "header": (
+            day("children", "birth_date", "DOB", limits.earliest_birth),
+            mapped("children", "sex", "r.SEX", sexes),
+            coded("children", "ethnicity", "ETHNIC", codes.ETHNICITY),
+        ),
+    }
+
+
+def _typed(table: str, columns: Sequence[Column]) -> str:
+    expressions = ", ".join(e for column in columns for e in column.expressions)
+    return (
+        f"CREATE TABLE {table}_typed AS SELECT unit, period, last_day, file, line, "
+        f"(return_no << {ROW_BITS}) + row_no AS ord, r.CHILD AS child, {expressions} "
+        f"FROM {table}_raw r JOIN returns USING (return_no)"
+    )
+
+
+_HAS_CHILD = "child IS NOT NULL"
+_DROPS: dict[str, tuple[Check, ...]] = {
+    "episodes": (
+        missing("episodes", "child", action="dropped"),
+        missing("episodes", "start_date", looked_at=_HAS_CHILD, action="dropped"),
+    ),
+    "header": (missing("children", "child", action="dropped"),),
+}
+_STATED = f"ethnicity NOT IN {listed(codes.ETHNICITY_NOT_STATED)}"
+_MERGES = {
+    "episodes": Merge(
+        "episodes",
+        {"unit": "unit", "child": "child", "start_date": "start_date"},
+        ("reason_start", "legal_status", "cin", "placement", "placement_provider"),
+        together=("end_date", "reason_end"),
+        where=f"{_HAS_CHILD} AND start_date IS NOT NULL",
+        checks=(
+            missing("episodes", "reason_start"),
+            missing("episodes", "legal_status"),
+            missing("episodes", "placement"),
+            missing("episodes", "reason_end", looked_at="end_date IS NOT NULL"),
+            missing("episodes", "end_date", looked_at="reason_end IS NOT NULL"),
+            out_of_order("episodes", "end_date", "start_date"),
+        ),
+    ),
+    "header": Merge(
+        "header",
+        {"unit": "unit", "child": "child"},
+        ("birth_date", "sex", "ethnicity"),
+        order={"ethnicity": f"(({_STATED})::INT::HUGEINT << 64) + ord"},
+        conflict={"ethnicity": f"CASE WHEN {_STATED} THEN ethnicity END"},
+        where=_HAS_CHILD,
+        label="children",
+    ),
+}
+
+
+def _chained(limits: Limits) -> str:
+    """Return SQL that numbers the periods of care of each child.
+
+    REC of the episode before decides: X1 joins, if the next episode follows at once; any other
+    ends the period. Where REC is missing, RNE S starts a new period and a gap does.
+    """
+    near = f"(before_end IS NULL OR start_date - before_end <= {limits.max_gap_days})"
+    return (
+        "CREATE TABLE chained AS WITH neighbours AS (SELECT *, "
+        "lag(end_date) OVER w AS before_end, lag(reason_end) OVER w AS before_reason, "
+        "lead(start_date) OVER w AS next_start, row_number() OVER w AS nth "
+        "FROM episodes_merged WINDOW w AS (PARTITION BY unit, child ORDER BY start_date)), "
+        "joined AS (SELECT *, CASE WHEN nth = 1 THEN false "
+        f"WHEN before_reason = '{codes.SAME_CARE}' THEN {near} "
+        "WHEN before_reason IS NOT NULL THEN false "
+        f"WHEN reason_start = '{codes.STARTS_CARE}' THEN false ELSE {near} END AS goes_on "
+        "FROM neighbours) "
+        "SELECT *, sum((NOT goes_on)::BIGINT) OVER "
+        "(PARTITION BY unit, child ORDER BY start_date)::BIGINT AS period_of_care FROM joined"
+    )
+
+
+def _chain_checks(limits: Limits) -> tuple[Check, ...]:
+    starts = f"reason_start = '{codes.STARTS_CARE}'"
+    followed = f"next_start - end_date <= {limits.max_gap_days}"
+    return (
+        Check(
+            "episodes",
+            "reason_start",
+            "conflict",
+            f"goes_on = ({starts})",
+            "kept",
+            "nth > 1 AND reason_start IS NOT NULL",
+        ),
+        Check(
+            "episodes",
+            "reason_end",
+            "conflict",
+            f"next_start IS NULL OR NOT ({followed})",
+            "kept",
+            f"reason_end = '{codes.SAME_CARE}' AND end_date IS NOT NULL",
+        ),
+        Check(
+            "episodes",
+            "start_date",
+            "out-of-order",
+            "start_date < before_end",
+            "kept",
+            "before_end IS NOT NULL",
+        ),
+        Check(
+            "episodes",
+            "end_date",
+            "missing",
+            "end_date IS NULL",
+            "kept",
+            "next_start IS NOT NULL AND reason_end IS NULL",
+        ),
+    )
+
+
+_UASC = (
+    "CREATE VIEW uasc_typed AS SELECT unit, period, file, line, r.CHILD AS child "
+    "FROM uasc_raw r JOIN returns USING (return_no)"
+)
+_CHILDREN = """
+CREATE TABLE everyone AS
+WITH asylum AS (SELECT DISTINCT unit, child FROM uasc_typed WHERE child IS NOT NULL),
+knowing AS (SELECT DISTINCT unit FROM uasc_typed),
+named AS (SELECT unit, child, max(period) AS period, min(file) AS file,
+                 arg_min(line, (file, line)) AS line
+          FROM (SELECT unit, child, period, file, line FROM header_merged
+                UNION ALL SELECT unit, child, period, file, line FROM episodes_merged
+                UNION ALL SELECT unit, child, period, file, line FROM uasc_typed)
+          WHERE child IS NOT NULL GROUP BY unit, child)
+SELECT n.unit, n.child, n.period, n.file, n.line, h.child IS NOT NULL AS has_header,
+       h.birth_date, CAST(NULL AS DATE) AS expected_birth_date, h.sex, h.ethnicity,
+       CAST(NULL AS BOOLEAN) AS disabled,
+       CASE WHEN a.child IS NOT NULL THEN true WHEN k.unit IS NOT NULL THEN false END AS uasc
+FROM named n
+LEFT JOIN header_merged h ON h.unit = n.unit AND h.child = n.child
+LEFT JOIN asylum a ON a.unit = n.unit AND a.child = n.child
+LEFT JOIN knowing k ON k.unit = n.unit
+"""
+_CHILD_CHECKS = (
+    Check("children", "header", "missing", "NOT has_header"),
+    missing("children", "birth_date"),
+    missing("children", "sex"),
+    missing("children", "ethnicity"),
+    missing("children", "uasc"),
+)
+
+
+def _final(con: Any, table: str) -> pa.Table:
+    relation = {"children": "everyone", "episodes": "chained"}[table]
+    columns = ", ".join(TABLES[table].names)
+    rows = con.sql(f"SELECT {columns} FROM {relation} ORDER BY ALL").to_arrow_table()
+    return rows.cast(TABLES[table])
+
+
+def _coverage(
+    con: Any, returns: Sequence[Return903], spans: Sequence[_Span], examples: int
+) -> QualityProfile:
+    """Count authorities' years without a return, and with more than one."""
+    pairs = [
+        (one.unit, year, one.name)
+        for one, span in zip(returns, spans, strict=True)
+        for year in range(span.first, span.last + 1)
+    ]
+    units, years, names = zip(*pairs, strict=True)
+    con.register(
+        "covered",
+        pa.table(
+            {
+                "unit": pa.array(units, pa.string()),
+                "period": pa.array(years, pa.int64()),
+                "file": pa.array(names, pa.string()),
+            }
+        ),
+    )
+    con.execute(
+        "CREATE TABLE coverage AS SELECT u.unit, y.period, count(c.file) AS n_returns, "
+        "max(c.file) AS file, CAST(NULL AS BIGINT) AS line "
+        "FROM (SELECT DISTINCT unit FROM covered) u "
+        f"CROSS JOIN (SELECT unnest(range({min(years)}, {max(years) + 1})) AS period) y "
+        "LEFT JOIN covered c ON c.unit = u.unit AND c.period = y.period GROUP BY u.unit, y.period"
+    )
+    checks = (
+        Check("returns", "", "missing-return", "n_returns = 0"),
+        Check("returns", "", "duplicate", "n_returns > 1", "merged"),
+    )
+    return profile(con, "coverage", checks, source=SOURCE, examples=examples)
+
+
+def _misfits(returns: Sequence[Return903], spans: Sequence[_Span], examples: int) -> QualityProfile:
+    """Count rows with too few or too many fields; they are not in any table."""
+    rows, found = [], []
+    for one, span in zip(returns, spans, strict=True):
+        for file in one.files:
+            bad = file.text.misfits
+            if not bad:
+                continue
+            label = {"source": SOURCE, "table": file.kind, "column": "", "check": "unreadable"}
+            n = file.text.n_rows + len(bad)
+            counts = {"n": n, "n_flagged": len(bad), "action": "dropped"}
+            rows.append({**label, "unit": one.unit, "period": span.last, **counts})
+            head = (*label.values(), one.unit, file.shown)
+            found += [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
+    checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
+    return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
+
+
+def _refuse_empty(returns: Sequence[Return903], n_episodes: int) -> None:
+    if n_episodes:
+        return
+    n = sum(file.text.n_rows for one in returns for file in one.kind("episodes"))
+    raise DataError(
+        f"{len(returns)} returns with {n} episodes give no usable one: a child (CHILD) and a start "
+        "(DECOM) that can be read as dd/mm/yyyy are needed."
+    )

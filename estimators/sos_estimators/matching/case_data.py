@@ -71,7 +71,7 @@ def case_data(
         DesignError: If the sample is a panel, has only one side, or nothing varies.
         SettingsError: If a covariate or column is unknown.
     """
-    frame = sample.frame
+    frame = sample.frame.reset_index(drop=True)
     if sample.is_panel:
         raise DesignError(
             f"Matcher '{matcher}': these cases are a panel, whose units are followed over time; "

@@ -92,6 +92,7 @@ def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> R
 
 
 def _returns(folder: Path, session: Session) -> Records:
+    session = replace(session, base=folder)
     cin, care = CinCensus(), Ssda903()
     return cin.read(cin.Settings(paths=("cin",)), session).merge(
         care.read(care.Settings(paths=("ssda903",), authority="folder"), session)

@@ -45,13 +45,15 @@ class Rates:
     first_year: int
     start: Ints
     end: Ints
-    pretrend_days: float
+    trend_days: float
+    trend_gap: float
 
     def at(self, outcome: str, unit: Ints, days: Ints) -> Floats:
         """Return the mean of an outcome for cases of ``unit`` (index) that enter on ``days``.
 
         The effect is nil before the embedding window, grows through it and is whole from the day
-        after its end. A differential trend runs up to the window and keeps what it has reached.
+        after its end. A differential trend runs up to the window (less a gap) and then keeps what
+        it has reached.
         """
         profile = self.profiles[outcome]
         column = np.clip(april_year(days) - self.first_year, 0, profile.base.shape[1] - 1)
@@ -68,9 +70,9 @@ class Rates:
         return np.asarray(np.clip((days - start) / (end + 1 - start), 0.0, 1.0), dtype=np.float64)
 
     def _trend_years(self, unit: Ints, days: Ints) -> Floats:
-        """Years since the middle of the stretch before the window over which the trend runs."""
-        since = np.clip(days - self.start[unit], -self.pretrend_days, 0.0)
-        return np.asarray((since + self.pretrend_days / 2) / YEAR, dtype=np.float64)
+        """Years since the middle of the stretch over which a differential trend runs."""
+        since = np.clip(days - self.start[unit] + self.trend_gap, -self.trend_days, 0.0)
+        return np.asarray((since + self.trend_days / 2) / YEAR, dtype=np.float64)
 
 
 def make_rates(settings: SimulatedSettings, population: Population) -> Rates:
@@ -82,7 +84,8 @@ def make_rates(settings: SimulatedSettings, population: Population) -> Rates:
         first_year=settings.first_year - BURN_IN,
         start=population.start,
         end=end,
-        pretrend_days=settings.pretrend_years * YEAR,
+        trend_days=settings.pretrend_years * YEAR,
+        trend_gap=settings.pretrend_gap * YEAR,
     )
 
 

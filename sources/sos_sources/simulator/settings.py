@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sos_plugins.settings import Settings
 
@@ -80,6 +80,9 @@ def _slope(outcome: str, default: float) -> Any:
 class SimulatedSettings(Settings):
     """How the simulated authorities, children and records are made."""
 
+    # Defaults are checked too: whether they fit depends on the other settings.
+    model_config = ConfigDict(validate_default=True)
+
     preset: Literal["seed", "clean", "null"] = Field(
         "seed",
         description="seed: the truth resembles the 2021 evaluation; clean: the same effects "
@@ -145,9 +148,9 @@ class SimulatedSettings(Settings):
     rereferral_pretrend_pilots: int = _pretrend("re-referral")
     rereferral_pretrend_slope: float = _slope("re-referral", 0.03)
     escalation_effect: float = _effect(0.0, "true effect on the probability of escalation")
-    escalation_level: float = _share(0.08, "mean probability that an NFA case escalates")
+    escalation_level: float = _share(0.09, "mean probability that an NFA case escalates")
     escalation_pretrend_pilots: int = _pretrend("escalation", 7)
-    escalation_pretrend_slope: float = _slope("escalation", -0.026)
+    escalation_pretrend_slope: float = _slope("escalation", -0.04)
     icpc_effect: float = _effect(0.0, "true effect on the probability of a conference in 90 days")
     icpc_level: float = _share(0.22, "mean probability of a conference within 90 days")
     icpc_pretrend_pilots: int = _pretrend("conferences")
@@ -157,7 +160,13 @@ class SimulatedSettings(Settings):
     duration_pretrend_pilots: int = _pretrend("assessment duration")
     duration_pretrend_slope: float = _slope("assessment duration", 1.0)
     pretrend_years: float = Field(
-        5.0, gt=0, description="years before the window over which a differential trend runs"
+        4.0, gt=0, description="years over which a differential trend runs"
+    )
+    pretrend_gap: float = Field(
+        1.0,
+        ge=0,
+        description="years before the window at which it ends: later cases are still followed up "
+        "when the window starts, and no test of leads sees them",
     )
     effect_spread: float = _share(0.1, "SD of pilots' effects as a share of the effect")
 

@@ -71,7 +71,7 @@ def write_returns(
         The files. An authority without a case in a year has none: a return holds a child at least.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    composer = _Composer(children, referrals, recorded, factors=factors)
+    composer = _Composer(children, referrals, recorded, last_year=years[-1], factors=factors)
     files: list[Path] = []
     for year in years:
         for unit, body in composer.bodies(year):
@@ -126,14 +126,20 @@ class _Composer:
     """Puts together the returns of one year after the other."""
 
     def __init__(
-        self, children: Children, referrals: Referrals, recorded: Recorded, *, factors: bool
+        self,
+        children: Children,
+        referrals: Referrals,
+        recorded: Recorded,
+        *,
+        last_year: int,
+        factors: bool,
     ) -> None:
         self.factors = factors
         self.children = children
         self.referrals = referrals
         self.recorded = recorded
         self.plan_number = plan_numbers(referrals)
-        self.closure_year = april_year(referrals.closure)
+        self.last_return = np.minimum(april_year(referrals.closure), last_year)
         known = [a[a < NEVER] for a in (children.birth, children.expected_birth, recorded.closure)]
         known += [referrals.date, np.array([0, year_end(2045)])]
         self.dates = _Dates(
@@ -147,7 +153,7 @@ class _Composer:
         if not len(rows):
             return
         # A duplicate stands beside the original, in the last return that holds the case.
-        twice = self.recorded.duplicate[rows] & (self.closure_year[rows] == year)
+        twice = self.recorded.duplicate[rows] & (self.last_return[rows] == year)
         rows = np.repeat(rows, 1 + twice)
         some = self.referrals.where(rows)
         new_child = np.append(True, some.child[1:] != some.child[:-1])

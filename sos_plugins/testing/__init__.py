@@ -8,7 +8,13 @@ by one for ``pytest.mark.parametrize``. The built-in plugins pass the same check
 from collections.abc import Callable
 from typing import Any
 
-from sos_plugins.testing.core import Check, CheckFailedError, CheckResult, NotApplicableError
+from sos_plugins.testing.core import (
+    Check,
+    CheckFailedError,
+    CheckResult,
+    NotApplicableError,
+    plugin_beside,
+)
 from sos_plugins.testing.engines import assert_engines_agree
 from sos_plugins.testing.estimators import check_estimator, estimator_checks
 from sos_plugins.testing.examples import (
@@ -64,6 +70,7 @@ __all__ = [
     "example_unit_task",
     "matcher_checks",
     "outcome_checks",
+    "plugin_beside",
     "rating_rule_checks",
     "records_of",
     "run_checks",

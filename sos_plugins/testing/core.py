@@ -6,13 +6,15 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.kinds import Plugin
-from sos_plugins.plugins import problem_with
+from sos_plugins.plugins import import_file, problem_with
 from sos_plugins.settings import validate
 
 Given = Mapping[str, Any] | BaseModel | None
@@ -176,6 +178,18 @@ def settings_of(subject: Subject) -> Any:
         if subject.given is not None:
             raise
         raise NotApplicableError(f"It needs settings to run: {error}") from None
+
+
+def plugin_beside(test_file: str, name: str) -> ModuleType:
+    """Import the plugin file that lies beside a test file.
+
+    >>> from sos_plugins import testing
+    >>> plugin = testing.plugin_beside(__file__, "my_outcome.py")  # doctest: +SKIP
+
+    Raises:
+        PluginError: If it cannot be imported, with the line.
+    """
+    return import_file(Path(test_file).with_name(name))
 
 
 # Checks of every plugin ---------------------------------------------------------------------------

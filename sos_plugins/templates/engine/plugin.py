@@ -1,0 +1,104 @@
+"""Engine new-engine: another way to compute what the estimator ``did`` computes.
+
+A working example to change. It shows that an engine is one function with a declaration of what it
+needs, what it cannot do, and how far it may differ from the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sos_plugins import Engine, Estimate, Sample, Tolerance, hookimpl
+from sos_plugins.errors import EstimationError
+
+HOST = "did"
+TOLERANCE = Tolerance(
+    1e-7, 1e-9, "least squares on explicit dummies by singular values, not on centred columns"
+)
+
+
+def limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
+    """Say what this engine cannot do, or None."""
+    if (options.form, options.model, options.vcov) != ("twfe", "linear", "CR1"):
+        return "it computes form = 'twfe', model = 'linear', vcov = 'CR1' only."
+    return None
+
+
+def design_matrix(sample: Sample) -> np.ndarray:
+    """Return the treatment, an intercept, dummies of units and periods, and covariates."""
+    frame = sample.frame
+    levels = [c for c in sample.covariates if not pd.api.types.is_numeric_dtype(frame[c])]
+    numbers = [c for c in sample.covariates if c not in levels]
+    dummies = pd.get_dummies(frame[["unit", "period", *levels]].astype(str), drop_first=True)
+    treatment = frame["treated"] * frame["post"]
+    ones = np.ones(len(frame))
+    return np.column_stack([treatment, ones, dummies.to_numpy(float), frame[numbers]])
+
+
+def fit(sample: Sample, options: Any) -> Estimate:
+    """Fit by weighted least squares on explicit dummies; variance CR1 by cluster.
+
+    Raises:
+        EstimationError: If the effect cannot be told from the dummies, or there is one cluster.
+    """
+    frame = sample.frame
+    n_clusters = frame["cluster"].nunique()
+    if min(n_clusters, frame["value"].nunique(), frame["treated"].nunique()) < 2:
+        raise EstimationError("It needs pilots, comparators, two clusters, and values that differ.")
+    root = np.sqrt(frame["weight"].to_numpy(float))
+    x = root[:, None] * design_matrix(sample)
+    y = root * frame["value"].to_numpy(float)
+    others = np.linalg.lstsq(x[:, 1:], x[:, 0], rcond=None)[0]
+    treatment = x[:, 0] - x[:, 1:] @ others  # what the other columns leave of the treatment
+    square = treatment @ treatment
+    if square < TOLERANCE.relative * (x[:, 0] @ x[:, 0]) or square == 0:
+        raise EstimationError("The effect cannot be told from units, periods and covariates.")
+    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    scores = pd.Series(treatment * residual).groupby(frame["cluster"].to_numpy()).sum()
+    variance = n_clusters / (n_clusters - 1) * (scores**2).sum() / square**2
+    estimate, std_error, df = treatment @ y / square, float(np.sqrt(variance)), n_clusters - 1
+    half = stats.t.ppf((1 + options.conf_level) / 2, df) * std_error
+    row = {
+        "term": "ATT",
+        "estimate": estimate,
+        "std_error": std_error,
+        "statistic": estimate / std_error,
+        "p_value": 2 * stats.t.sf(abs(estimate / std_error), df),
+        "conf_low": estimate - half,
+        "conf_high": estimate + half,
+        "df": df,
+    }
+    n_treated = frame.loc[frame["treated"] == 1, "unit"].nunique()
+    warnings = ("Only one unit is treated.",) if n_treated == 1 else ()
+    glance = {
+        "n_cases": len(frame),
+        "n_units": frame["unit"].nunique(),
+        "n_treated_units": n_treated,
+        "n_clusters": n_clusters,
+        "n_periods": frame["period"].nunique(),
+        "estimand": "average treatment effect on the treated",
+        "vcov": "CR1",
+        "conf_level": options.conf_level,
+    }
+    return Estimate(pd.DataFrame([row]), glance, warnings=warnings)
+
+
+ENGINE = Engine(
+    name="new-engine",
+    fit=fit,
+    limits=limits,
+    tolerance_estimate=TOLERANCE,
+    tolerance_std_error=TOLERANCE,
+    packages=("numpy", "pandas", "scipy"),
+)
+
+
+@hookimpl
+def register_engines(register: Callable[[str, Engine], None]) -> None:
+    """Offer the engine to the estimator."""
+    register(HOST, ENGINE)

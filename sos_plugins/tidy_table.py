@@ -126,6 +126,24 @@ class Columns:
             self.refuse(name, broken, "a whole number was expected")
         return values
 
+    def cohorts(self, name: str) -> npt.NDArray[np.int64]:
+        """Return a column of first treated periods; 0, empty, NaN and infinite mean never (0)."""
+        values = self.whole_numbers(name, infinite=True)
+        below = np.isfinite(values) & (values < 0)
+        if below.any():
+            self.refuse(name, below, "a first treated period was expected, or 0 for never")
+        return np.where(np.isfinite(values), values, 0.0).astype(np.int64)
+
+    def weights(self, name: str) -> Floats:
+        """Return a column of weights, none of them missing or negative, not all zero."""
+        values = self.numbers(name)
+        faulty = ~(values >= 0)
+        if faulty.any():
+            self.refuse(name, faulty, "a weight of 0 or more was expected")
+        if not values.any():
+            raise DataError(f"{self.path}, column '{name}': every weight is 0.")
+        return values
+
     def is_numeric(self, name: str) -> bool:
         """Whether every cell of a column is a number or missing."""
         column = self.raw(name)
@@ -279,9 +297,9 @@ def read_sample(
         {
             "unit": _required_text(columns, unit),
             "period": _required_whole(columns, period),
-            "cohort": _cohorts(columns, cohort),
+            "cohort": columns.cohorts(cohort),
             "value": columns.numbers(value),
-            "weight": _weights(columns, weights),
+            "weight": np.ones(columns.n_rows) if weights is None else columns.weights(weights),
             "cluster": _required_text(columns, cluster or unit),
         }
     )
@@ -317,26 +335,6 @@ def _required_whole(columns: Columns, name: str) -> npt.NDArray[np.int64]:
     if np.isnan(values).any():
         columns.refuse(name, np.isnan(values), "no cell may be empty")
     return values.astype(np.int64)
-
-
-def _cohorts(columns: Columns, name: str) -> npt.NDArray[np.int64]:
-    values = columns.whole_numbers(name, infinite=True)
-    below = np.isfinite(values) & (values < 0)
-    if below.any():
-        columns.refuse(name, below, "a first treated period was expected, or 0 for never")
-    return np.where(np.isfinite(values), values, 0.0).astype(np.int64)
-
-
-def _weights(columns: Columns, name: str | None) -> Floats:
-    if name is None:
-        return np.ones(columns.n_rows)
-    values = columns.numbers(name)
-    faulty = ~(values >= 0)
-    if faulty.any():
-        columns.refuse(name, faulty, "a weight of 0 or more was expected")
-    if not values.any():
-        raise DataError(f"{columns.path}, column '{name}': every weight is 0.")
-    return values
 
 
 def _refuse_repeats(columns: Columns, frame: pd.DataFrame, *, id: str, period: str) -> None:

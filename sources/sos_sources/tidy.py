@@ -1,0 +1,192 @@
+"""A user's own table of cases, CSV or Parquet, as the record table ``cases``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import ClassVar
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.errors import DataError
+from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
+from sos_plugins.tidy_table import Columns, read_columns
+from sos_sources.checks import Check, profile
+from sos_sources.columns import missing
+from sos_sources.paths import shown
+
+KEYS = ("unit", "period", "value")
+ROLES = ("cohort", "id", "weight", "cluster", "child", "date", "follow_up_end")
+"""Settings that name a column with a role, besides those of :data:`KEYS`."""
+RESERVED = frozenset((*CASE_COLUMNS, *SAMPLE_COLUMNS))
+
+
+class TidySettings(Settings):
+    """Which file, and which column is what."""
+
+    path: str = Field(description="CSV or Parquet file, relative to the study.")
+    unit: str = Field("unit", description="Column of the authority; kept as text, zeros and all.")
+    period: str = Field("period", description="Column of the period, a whole number.")
+    value: str = Field("value", description="Column of the outcome, a number.")
+    cohort: str | None = Field(
+        None, description="Column of the first treated period of the authority, 0 for never."
+    )
+    id: str | None = Field(None, description="Column that identifies the observed unit of a panel.")
+    weight: str | None = Field(None, description="Column of weights.")
+    cluster: str | None = Field(None, description="Column that standard errors are clustered by.")
+    child: str | None = Field(None, description="Column of the child's identifier.")
+    date: str | None = Field(None, description="Column of the date of the case, yyyy-mm-dd.")
+    follow_up_end: str | None = Field(
+        None, description="Column of the date by which the value is known, yyyy-mm-dd."
+    )
+    covariates: tuple[str, ...] | None = Field(
+        None, description="Columns of covariates; none given means every further column."
+    )
+    start: dt.date | None = Field(None, description="First day that the cases cover.")
+    end: dt.date | None = Field(None, description="Last day that the cases cover.")
+    examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
+
+
+class Tidy(Source):
+    """Reads a table with one row a case (or an authority and period)."""
+
+    name: ClassVar[str] = "tidy"
+    label: ClassVar[str] = "A table of the user's own, one row a case (CSV or Parquet)"
+    Settings: ClassVar[type[Settings]] = TidySettings
+    citation: ClassVar[str] = "Wickham (2014), Tidy data, Journal of Statistical Software 59(10)"
+    gives: ClassVar[tuple[str, ...]] = ("cases",)
+
+    def read(self, settings: TidySettings, session: Session) -> Records:
+        """Read the table.
+
+        Rows without an authority or a period are dropped; rows without a value stay, so that an
+        outcome can say which share of the cases could be judged. Both are counted.
+
+        Raises:
+            DataError: If the file or a column is missing, a cell is of the wrong type (the message
+                names its line), or no row is left.
+        """
+        path = session.path(settings.path)
+        columns = read_columns(path)
+        table = _typed(columns, settings)
+        with duckdb.connect() as con:
+            con.register("typed", _located(table, columns, shown(path, session)))
+            quality = profile(
+                con, "typed", _checks(table), source=self.name, examples=settings.examples
+            )
+        cases = table.filter(pc.and_(pc.is_valid(table["unit"]), pc.is_valid(table["period"])))
+        if cases.num_rows == 0:
+            raise DataError(
+                f"{path}: no row has both an authority ('{settings.unit}') and a period "
+                f"('{settings.period}')."
+            )
+        return Records(
+            tables={"cases": session.table(cases, "cases")},
+            quality=quality,
+            start=settings.start,
+            end=settings.end,
+            files=(shown(path, session),),
+            data_hash=columns.sha256,
+        )
+
+
+def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
+    """Return the columns under the names of :data:`sos_plugins.schema.TABLES`, then covariates."""
+    made: dict[str, pa.Array] = {
+        "unit": columns.texts(settings.unit),
+        "period": _whole(columns, settings.period),
+        "value": _number(columns, settings.value),
+    }
+    makers: dict[str, Callable[[Columns, str], pa.Array]] = {
+        "cohort": _cohort,
+        "id": Columns.texts,
+        "weight": _weight,
+        "cluster": Columns.texts,
+        "child": Columns.texts,
+        "date": _date,
+        "follow_up_end": _date,
+    }
+    for role, make in makers.items():
+        name = getattr(settings, role)
+        if name is not None:
+            made[role] = make(columns, name)
+    for name in _covariates(columns, settings):
+        if name in made or name in RESERVED:
+            raise DataError(
+                f"{columns.path}: the further column '{name}' has a name that means something "
+                f"else here. Rename it, name it in the setting '{name}', or list 'covariates'."
+            )
+        made[name] = pa.Array.from_pandas(columns.covariate(name))
+    return pa.table(made)
+
+
+def _covariates(columns: Columns, settings: TidySettings) -> tuple[str, ...]:
+    if settings.covariates is not None:
+        return tuple(dict.fromkeys(settings.covariates))
+    used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
+    return tuple(name for name in columns.names if name and name not in used)
+
+
+def _number(columns: Columns, name: str) -> pa.Array:
+    return pa.array(columns.numbers(name), from_pandas=True)
+
+
+def _whole(columns: Columns, name: str) -> pa.Array:
+    return pa.array(columns.whole_numbers(name), from_pandas=True).cast(pa.int64())
+
+
+def _cohort(columns: Columns, name: str) -> pa.Array:
+    return pa.array(columns.cohorts(name))
+
+
+def _weight(columns: Columns, name: str) -> pa.Array:
+    return pa.array(columns.weights(name))
+
+
+def _date(columns: Columns, name: str) -> pa.Array:
+    raw = columns.raw(name)
+    if pa.types.is_temporal(raw.type):
+        return raw.cast(pa.date32(), safe=False).combine_chunks()
+    text = columns.texts(name)
+    stamps = pc.strptime(text, format="%Y-%m-%d", unit="s", error_is_null=True)
+    strange = pc.and_(pc.is_valid(text), pc.is_null(stamps)).to_numpy(zero_copy_only=False)
+    if strange.any():
+        columns.refuse(name, strange, "a date such as 2015-03-31 was expected")
+    return stamps.cast(pa.date32())
+
+
+def _located(table: pa.Table, columns: Columns, file: str) -> pa.Table:
+    lines = (
+        np.arange(1, table.num_rows + 1) if columns.text is None else columns.text.line_numbers()
+    )
+    places = {"line": pa.array(lines), "file": pa.array([file] * table.num_rows)}
+    names = [f"c{i}" for i in range(len(KEYS), table.num_columns)]
+    plain = table.rename_columns([*KEYS, *names])
+    for name, array in places.items():
+        plain = plain.append_column(name, array)
+    return plain
+
+
+def _checks(table: pa.Table) -> tuple[Check, ...]:
+    further = tuple(
+        Check("cases", name, "missing", f"c{i} IS NULL")
+        for i, name in enumerate(table.column_names)
+        if i >= len(KEYS)
+    )
+    return (
+        missing("cases", "unit", action="dropped"),
+        missing("cases", "period", looked_at="unit IS NOT NULL", action="dropped"),
+        missing("cases", "value"),
+        *further,
+    )
+
+
+@hookimpl
+def register_sources(register: Callable[[Source], None]) -> None:
+    """Offer the source."""
+    register(Tidy())

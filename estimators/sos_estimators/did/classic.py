@@ -20,20 +20,15 @@ from sos_estimators.did.least_squares import (
     least_squares,
 )
 from sos_estimators.did.logit import logit
-from sos_estimators.did.regression import (
-    STRUCTURE,
-    Form,
-    Prepared,
+from sos_estimators.did.messages import (
     cannot_be_told,
-    check_logit_contrast,
     collinear_covariates,
-    covariate_columns,
-    drop_perfectly_predicted,
     few_clusters,
     one_sided_pilots,
-    prepare,
-    regression,
 )
+from sos_estimators.did.prepare import STRUCTURE, Form, Prepared, prepare
+from sos_estimators.did.regression import covariate_columns, regression
+from sos_estimators.did.separation import check_logit_contrast, drop_perfectly_predicted
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 

@@ -12,16 +12,16 @@ from pydantic import Field, model_validator
 
 from sos_estimators.did import r_engine
 from sos_estimators.did.inference import JointTest, glance, joint_test, tidy_rows
-from sos_estimators.did.least_squares import Convention, Floats, covariance, least_squares
-from sos_estimators.did.regression import (
-    FORMS,
-    Prepared,
-    collinear_covariates,
-    covariate_columns,
-    few_clusters,
-    prepare,
-    regression,
+from sos_estimators.did.least_squares import (
+    Convention,
+    Floats,
+    covariance,
+    least_squares,
+    side_by_side,
 )
+from sos_estimators.did.messages import collinear_covariates, few_clusters
+from sos_estimators.did.prepare import FORMS, Prepared, prepare
+from sos_estimators.did.regression import covariate_columns, regression
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.errors import EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
@@ -208,8 +208,8 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
     def dummies(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
         treated = (cells["treated"] == 1).to_numpy()
         event = cells["event"].to_numpy()
-        columns = [treated & (event == e) for e in chosen.events]
-        return np.column_stack(columns).astype(float), tuple(_name(e) for e in chosen.events)
+        columns = [(treated & (event == e)).astype(float) for e in chosen.events]
+        return side_by_side(columns, len(cells)), tuple(_name(e) for e in chosen.events)
 
     problem = regression(prepared, options.form, ["treated", "event"], dummies)
     fit = least_squares(problem)

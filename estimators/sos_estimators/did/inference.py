@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from sos_estimators.did.least_squares import Floats
-from sos_estimators.did.regression import Prepared
+from sos_estimators.did.prepare import Prepared
 
 
 def tidy_rows(

@@ -7,6 +7,7 @@ are exactly those of the cases.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,27 +98,46 @@ class Absorber:
 
         The second pass removes the rounding errors of the first.
         """
+        left = np.array(columns, order="F")
         for _ in range(2):
-            columns = self._once(columns)
-        return columns
+            self._take_out(left)
+        return left
 
-    def _once(self, columns: Floats) -> Floats:
-        first = group_sums(columns * self._weight[:, None], self._first)
+    def _take_out(self, columns: Floats) -> None:
+        weighted = columns * self._weight[:, None]
+        first = group_sums(weighted, self._first)
         if self._second is None:
-            return columns - (first / self._total[:, None])[self._first]
-        second = group_sums(columns * self._weight[:, None], self._second)
+            for column, mean in zip(columns.T, (first / self._total[:, None]).T, strict=True):
+                column -= mean[self._first]
+            return
+        second = group_sums(weighted, self._second)
         right = second - self._cross.T @ (first / self._total[:, None])
         effect = np.zeros_like(second)
         effect[self._free] = linalg.cho_solve(self._schur, right[self._free])
         other = (first - self._cross @ effect) / self._total[:, None]
-        return columns - other[self._first] - effect[self._second]
+        for column, one, two in zip(columns.T, other.T, effect.T, strict=True):
+            column -= one[self._first]
+            column -= two[self._second]
+
+
+def side_by_side(columns: Sequence[Floats], n_rows: int) -> Floats:
+    """Put columns (m,) or (m, p) beside each other, each contiguous in memory."""
+    parts = [c.reshape(n_rows, -1) for c in columns]
+    whole = np.empty((n_rows, sum(p.shape[1] for p in parts)), order="F")
+    return np.concatenate(parts, axis=1, out=whole) if parts else whole
 
 
 def group_sums(columns: Floats, codes: Codes) -> Floats:
     """Sum the columns (m, p) by code: (number of codes, p)."""
     n = int(codes.max()) + 1
-    sums = [np.bincount(codes, column, minlength=n) for column in columns.T]
-    return np.column_stack(sums) if sums else np.empty((n, 0))
+    sums = [np.asarray(np.bincount(codes, column, n), dtype=float) for column in columns.T]
+    return side_by_side(sums, n)
+
+
+def triangle(columns: Floats) -> Floats:
+    """Return R of the QR decomposition of columns (m, p), (p, p)."""
+    r = linalg.qr(columns, mode="r", check_finite=False)[0]
+    return np.asarray(r[: columns.shape[1]])
 
 
 def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
@@ -127,15 +147,15 @@ def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
         columns: Columns (m, p) with the effects taken out, times the root of the weights.
         lengths: Lengths (p,) of the raw columns, times the root of the weights.
     """
-    kept = np.zeros(columns.shape[1], dtype=bool)
-    basis = np.empty((columns.shape[0], 0))
-    for j, column in enumerate(columns.T):
-        for _ in range(2):
-            column = column - basis @ (basis.T @ column)
-        length = np.linalg.norm(column)
-        if length > RANK_TOLERANCE * lengths[j]:
-            kept[j] = True
-            basis = np.column_stack([basis, column / length])
+    kept = np.ones(columns.shape[1], dtype=bool)
+    for _ in range(columns.shape[1]):
+        left = np.zeros(len(kept))
+        r = triangle(columns[:, kept])
+        left[kept] = np.pad(np.abs(np.diag(r)), (0, int(kept.sum()) - len(r)))
+        gone = np.flatnonzero(kept & (left <= RANK_TOLERANCE * lengths))
+        if len(gone) == 0:
+            break
+        kept[gone[0]] = False
     return kept
 
 
@@ -188,7 +208,7 @@ def absorbed_columns(
     Returns:
         All columns with the effects taken out, (m, k + p), and which to keep, (k + p,).
     """
-    raw = np.column_stack([regression.covariates, regression.terms])
+    raw = side_by_side([regression.covariates, regression.terms], len(regression.value))
     root = np.sqrt(regression.weight)[:, None]
     columns = absorber.residuals(raw)
     return columns, independent(columns * root, np.linalg.norm(raw * root, axis=0))
@@ -204,16 +224,29 @@ def least_squares(regression: Regression) -> Fit:
     columns, kept = absorbed_columns(regression, absorber)
     columns = columns[:, kept]
     value = absorber.residuals(regression.value[:, None])[:, 0]
-    root = np.sqrt(regression.weight)
-    q, r = np.linalg.qr(columns * root[:, None])
-    beta = linalg.solve_triangular(r, q.T @ (value * root))
-    inverse = linalg.solve_triangular(r, np.eye(len(beta)))
+    bread, beta = solve(columns, value, regression.weight)
     residuals = value - columns @ beta
-    bread = inverse @ inverse.T
     scores = group_sums(columns * (regression.weight * residuals)[:, None], regression.cluster)
     coefficients, influence = only_terms(regression, kept, beta, scores @ bread)
     counts = count(regression, absorber.rank, kept)
     return Fit(coefficients, influence, counts, kept, columns, residuals, bread)
+
+
+def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return the inverse weighted cross products (k, k) and the coefficients (k,).
+
+    By the corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89),
+    which are as exact as a QR decomposition and need no orthogonal columns.
+    """
+    root = np.sqrt(weight)
+    r = triangle(columns * root[:, None])
+    inverse = linalg.solve_triangular(r, np.eye(len(r)))
+    bread = inverse @ inverse.T
+    beta = np.zeros(columns.shape[1])
+    for _ in range(2):
+        left = weight * (value - columns @ beta)
+        beta = beta + inverse @ (inverse.T @ (columns.T @ left))
+    return bread, beta
 
 
 def only_terms(

@@ -22,6 +22,8 @@ from sos_estimators.did.least_squares import (
     count,
     group_sums,
     only_terms,
+    side_by_side,
+    solve,
 )
 from sos_plugins.errors import EstimationError
 
@@ -60,11 +62,10 @@ def logit(regression: Regression) -> LogitFit:
         EstimationError: If the steps do not converge.
     """
     _, kept = absorbed_columns(regression, Absorber(regression.effects, regression.weight))
-    raw = np.column_stack([regression.covariates, regression.terms])[:, kept]
-    predictor, beta, columns, absorber = _newton(regression, raw)
+    raw = side_by_side([regression.covariates, regression.terms], len(regression.value))[:, kept]
+    predictor, beta, columns, bread, absorber = _newton(regression, raw)
     probability = expit(predictor)
     working = regression.weight * probability * (1 - probability)
-    bread = np.linalg.inv(columns.T @ (columns * working[:, None]))
     residuals = regression.weight * (regression.value - probability)
     scores = group_sums(columns * residuals[:, None], regression.cluster)
     coefficient, influence = only_terms(regression, kept, beta, scores @ bread)
@@ -82,8 +83,8 @@ def logit(regression: Regression) -> LogitFit:
     )
 
 
-def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats, Absorber]:
-    """Return predictor (m,), coefficients, columns with the effects taken out, and the absorber."""
+def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats, Floats, Absorber]:
+    """Return predictor (m,), coefficients, columns with the effects taken out, bread, absorber."""
     value, weight = regression.value, regression.weight
     probability = (weight * value + 0.5) / (weight + 1)
     predictor = np.log(probability / (1 - probability))
@@ -92,15 +93,14 @@ def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats
         spread = probability * (1 - probability)
         absorber = Absorber(regression.effects, weight * spread)
         target = predictor + (value - probability) / spread
-        both = absorber.residuals(np.column_stack([raw, target]))
+        both = absorber.residuals(side_by_side([raw, target], len(value)))
         columns, left = both[:, :-1], both[:, -1]
-        root = np.sqrt(weight * spread)
-        beta = np.linalg.lstsq(columns * root[:, None], left * root, rcond=None)[0]
+        bread, beta = solve(columns, left, weight * spread)
         new = target - (left - columns @ beta)
         change = float(np.abs(new - predictor).max())
         predictor = np.clip(new, -LARGEST_PREDICTOR, LARGEST_PREDICTOR)
         if change < CONVERGED:
-            return predictor, beta, columns, absorber
+            return predictor, beta, columns, bread, absorber
     raise EstimationError(
         f"The logit did not converge in {MAX_STEPS} steps: some combination of covariates and "
         "fixed effects predicts the value perfectly. Use fewer covariates, form = 'pilot-post', "

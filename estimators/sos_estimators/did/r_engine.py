@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sos_estimators.did.regression import EFFECT_COLUMNS, Form, Prepared, is_category
+from sos_estimators.did.prepare import EFFECT_COLUMNS, Form, Prepared, is_category
 from sos_plugins import r
 from sos_plugins.types import Sample
 

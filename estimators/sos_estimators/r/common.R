@@ -60,10 +60,7 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
   right <- lapply(c(names(effects), structure_columns(form), covariates, terms), as.name)
   formula <- as.formula(call("~", quote(value), Reduce(function(a, b) call("+", a, b), right)))
   if (model == "logit") {
-    # quasibinomial: the coefficients of binomial, without the complaint about weights
-    fit <- glm(formula, family = quasibinomial(), data = cells, weights = weight,
-               control = glm.control(epsilon = 1e-13, maxit = 50))
-    if (!fit$converged) stop("the logit did not converge in 50 steps")
+    fit <- logit_cells(formula, cells)
   } else {
     fit <- lm(formula, data = cells, weights = weight)
   }
@@ -80,6 +77,25 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
     kept = unname(!is.na(coefficients[assign > length(effects) & !is_term])),
     n_outside = sum(!is.na(coefficients[assign > length(effects)]))
   )
+}
+
+# glm takes its tolerance for collinear columns from epsilon: 1e-4 gives that of lm, 1e-7. Its
+# convergence is then a matter of starting again from the result until that stays, which also makes
+# the working weights those of the result. quasibinomial has the coefficients of binomial, without
+# the complaint about weights.
+logit_cells <- function(formula, cells) {
+  cells$start <- qlogis((cells$weight * cells$value + 0.5) / (cells$weight + 1))
+  for (round in 1:25) {
+    fit <- glm(formula, family = quasibinomial(), data = cells, weights = weight, etastart = start,
+               control = glm.control(epsilon = 1e-4))
+    change <- max(abs(fit$linear.predictors - cells$start))
+    cells$start <- fit$linear.predictors
+    if (change < 1e-10 || max(abs(cells$start)) > 25) break
+  }
+  if (change >= 1e-10) {
+    stop("the logit did not converge: something predicts the value perfectly", call. = FALSE)
+  }
+  fit
 }
 
 # The factor by which a convention widens the plain cluster-robust variance (CR0).

@@ -1,0 +1,79 @@
+"""What a reader must know beside the figures, and why an effect cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sos_estimators.did.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
+from sos_plugins.errors import EstimationError, listing
+
+
+def few_clusters(prepared: Prepared, threshold: int) -> tuple[str, ...]:
+    """Warn of too few treated clusters for cluster-robust standard errors."""
+    clusters = prepared.treated_clusters
+    if len(clusters) == 1:
+        return (
+            f"Only one cluster is treated ({clusters[0]}): nothing shows how effects differ "
+            "between treated clusters, so the standard error is far too small.",
+        )
+    if len(clusters) < threshold:
+        return (
+            f"Only {len(clusters)} clusters are treated (fewer than {threshold}): cluster-robust "
+            "standard errors tend to be too small.",
+        )
+    return ()
+
+
+def collinear_covariates(
+    names: Sequence[str], kept: NDArray[np.bool_], form: Form
+) -> tuple[str, ...]:
+    """Name the covariates that were left out, as a warning, or nothing."""
+    dropped = [
+        name
+        for name, keep in zip(names, kept, strict=False)
+        if not keep and name not in STRUCTURE[form]
+    ]
+    if not dropped:
+        return ()
+    return (
+        f"Left out because collinear with {FORMS[form]} and the covariates before them: "
+        f"{', '.join(dropped)}.",
+    )
+
+
+def cannot_be_told(prepared: Prepared, form: Form, terms: str) -> EstimationError:
+    """Say why the treatment is collinear with effects and covariates."""
+    frame = prepared.frame
+    treated = frame[frame["treated"] == 1]
+    compared = frame[frame["treated"] == 0]
+    keys = [c for c in EFFECT_COLUMNS[form][-1] if c in frame]
+    times = {tuple(row) for row in compared[keys].drop_duplicates().to_numpy().tolist()}
+    shared = [tuple(row) in times for row in treated[keys].to_numpy().tolist()]
+    both_sides = treated[shared].groupby("unit")["post"].nunique().eq(2).any()
+    if not both_sides:
+        why = "no pilot has cases both before and after in periods in which comparators have any"
+    elif form == "pilot-post" and compared["post"].nunique() < 2:
+        why = "comparators have no cases on both sides of the window"
+    elif prepared.covariates:
+        why = f"it does not vary apart from them and the covariates {listing(prepared.covariates)}"
+    else:
+        why = "it does not vary apart from them"
+    return EstimationError(f"{terms} cannot be told from {FORMS[form]}, because {why}.")
+
+
+def one_sided_pilots(prepared: Prepared, form: Form) -> tuple[str, ...]:
+    """Warn of pilots that have cases on one side only: with authority effects they tell nothing."""
+    if form == "pilot-post":
+        return ()
+    treated = prepared.frame[prepared.frame["treated"] == 1]
+    sides = treated.groupby("unit")["post"].nunique()
+    units = sorted(str(u) for u in sides.index[sides < 2])
+    if not units:
+        return ()
+    return (
+        f"Treated units with cases only before or only after adoption: {listing(units)}; they say "
+        "nothing about the effect.",
+    )

@@ -1,0 +1,157 @@
+"""Samples, checked and made ready, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sos_plugins.errors import EstimationError, listing
+from sos_plugins.schema import SAMPLE_COLUMNS
+from sos_plugins.types import Sample
+
+Form = Literal["twfe", "stacked", "pilot-post"]
+
+FORMS: Mapping[Form, str] = {
+    "twfe": "authority and period effects",
+    "stacked": "authority and period effects of each matched group",
+    "pilot-post": "period effects, a pilot and a post term, no authority effects",
+}
+MAX_LEVELS = 500
+"""A text covariate with more levels than this is an identifier, not a covariate."""
+
+NUMBERS = ("period", "cohort", "value", "weight")
+
+EFFECT_COLUMNS: Mapping[Form, tuple[tuple[str, ...], ...]] = {
+    "twfe": (("unit",), ("period",)),
+    "stacked": (("unit", "group"), ("period", "group")),
+    "pilot-post": (("period",),),
+}
+STRUCTURE: Mapping[Form, tuple[str, ...]] = {
+    "twfe": (),
+    "stacked": (),
+    "pilot-post": ("treated", "post"),
+}
+"""Columns that a form adds to the covariates; a collinear one is no news to the reader."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked sample, the same for every engine.
+
+    Attributes:
+        frame: Cases with positive weight, with the further column ``D`` = treated x post.
+        covariates: Covariates with more than one value.
+        warnings: What a reader must know.
+    """
+
+    frame: pd.DataFrame
+    covariates: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def count(self, column: str) -> int:
+        """Count the distinct values of a column."""
+        return int(self.frame[column].nunique())
+
+    @property
+    def treated_clusters(self) -> list[str]:
+        """Clusters with treated cases after adoption."""
+        return sorted({str(c) for c in self.frame.loc[self.frame["D"] == 1, "cluster"]})
+
+    def without(self, rows: NDArray[np.bool_], warning: str) -> Prepared:
+        """Leave rows out and say so."""
+        frame = self.frame[~rows].reset_index(drop=True)
+        return replace(self, frame=frame, warnings=(*self.warnings, warning))
+
+
+def prepare(sample: Sample, form: Form) -> Prepared:
+    """Check a sample and make it ready.
+
+    Raises:
+        EstimationError: If the sample cannot give an estimate; the sentence says why.
+    """
+    if form == "stacked" and not sample.has_groups:
+        raise EstimationError(
+            "form = 'stacked' needs matched groups, and the sample has none (no column 'group'): "
+            "match authorities first, or use form = 'twfe'."
+        )
+    frame = sample.frame
+    _check_values(frame, sample.covariates)
+    weightless = int((frame["weight"] == 0).sum())
+    frame = frame[frame["weight"] > 0].reset_index(drop=True)
+    warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
+    frame = frame.assign(D=frame["treated"].astype(int) * frame["post"].astype(int))
+    check_contrast(frame)
+    constant = [c for c in sample.covariates if frame[c].nunique() < 2]
+    if constant:
+        warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
+    covariates = tuple(c for c in sample.covariates if c not in constant)
+    return Prepared(frame, covariates, tuple(warnings))
+
+
+def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
+    if frame.empty:
+        raise EstimationError("The sample has no cases.")
+    used = [c for c in SAMPLE_COLUMNS if c in frame and c != "id"]
+    for column in (*used, *covariates):
+        values = frame[column]
+        if column in NUMBERS and not pd.api.types.is_numeric_dtype(values):
+            raise EstimationError(f"Column '{column}' holds {values.dtype}; it must hold numbers.")
+        bad = values.isna()
+        if pd.api.types.is_float_dtype(values):
+            bad |= ~np.isfinite(values)
+        if bad.any():
+            raise EstimationError(
+                f"Column '{column}' has {int(bad.sum())} missing or infinite values in "
+                f"{len(frame)} cases; fill or drop them before estimating."
+            )
+    for column in ("treated", "post"):
+        if not frame[column].isin([0, 1]).all():
+            raise EstimationError(f"Column '{column}' must hold 0 and 1 only.")
+    if (frame["weight"] < 0).any():
+        n = int((frame["weight"] < 0).sum())
+        raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")
+    for column in covariates:
+        levels = frame[column].nunique() if is_category(frame[column]) else 0
+        if levels > MAX_LEVELS:
+            raise EstimationError(
+                f"The text covariate '{column}' has {levels} levels, more than {MAX_LEVELS}; "
+                "group them or leave it out."
+            )
+
+
+def check_contrast(frame: pd.DataFrame) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        EstimationError: For no treated case, no comparator, no case before or after, a value that
+            does not vary, or a single cluster.
+    """
+    treated = frame["treated"] == 1
+    post = frame["post"] == 1
+    if not treated.any():
+        raise EstimationError(
+            "No case belongs to a treated unit (column 'treated' is 0 throughout)."
+        )
+    if treated.all():
+        raise EstimationError(
+            "Every case belongs to a treated unit; a comparison needs cases of comparators."
+        )
+    for rows, word in ((~post, "before"), (post, "after")):
+        if not (treated & rows).any():
+            raise EstimationError(f"No treated unit has a case {word} its adoption.")
+    if frame["value"].nunique() < 2:
+        raise EstimationError(f"The value is {frame['value'].iloc[0]:g} in every case.")
+    if frame["cluster"].nunique() < 2:
+        raise EstimationError(
+            f"All cases lie in one cluster ({frame['cluster'].iloc[0]}); standard errors need two."
+        )
+
+
+def is_category(values: pd.Series) -> bool:
+    """Whether a covariate enters as dummies: text, booleans and categories do."""
+    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)

@@ -94,7 +94,7 @@ class Config(Settings):
 
 @dataclass(frozen=True)
 class Offer:
-    """One object that a plugin registered."""
+    """One object that a plugin registered; ``host`` is what an engine was added to."""
 
     kind: str
     name: str
@@ -103,6 +103,7 @@ class Offer:
     distribution: str
     version: str
     file: str
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,12 @@ class Registry:
             )
         return found
 
+    def offered_by(self, plugin: str) -> list[Offer]:
+        """Return all that one plugin registered, engines for others' estimators included."""
+        offers = [o for kind in KINDS for o in self.offers(kind)]
+        engines = [o for host in sorted(self._engines) for o in self._engines[host].values()]
+        return [o for o in (*offers, *engines) if o.plugin == plugin]
+
     def find(self, name: str) -> list[Offer]:
         """Return every offer with this name, of whatever kind.
 
@@ -195,7 +202,7 @@ class Registry:
 
     def engines(self, name: str) -> list[Engine]:
         """Return the engines of an estimator or matcher: its own in order, then others' by name."""
-        obj = self._engine_host(name)
+        obj = self.engine_host(name)
         extra = self._engines.get(name, {})
         engines = [*obj.engines, *(extra[key].obj for key in sorted(extra))]
         return [self._with_tolerances(name, engine) for engine in engines]
@@ -244,7 +251,8 @@ class Registry:
         merged = {**self.config.settings.get(name, {}), **values}
         return validate(obj.Settings, merged, where=where)
 
-    def _engine_host(self, name: str) -> Estimator | Matcher:
+    def engine_host(self, name: str) -> Estimator | Matcher:
+        """Return the estimator or matcher of this name."""
         if name in self._offers["matcher"]:
             return self.matcher(name)
         return self.estimator(name)
@@ -328,7 +336,7 @@ def load_file(registry: Registry, file: Path) -> list[Offer]:
     if name is None:
         name = _add_path(registry, file)
         _load(registry, {name: import_file(file)})
-    return [o for kind in KINDS for o in registry.offers(kind) if o.plugin == name]
+    return registry.offered_by(name)
 
 
 def _same_file(text: str, file: Path) -> bool:
@@ -567,7 +575,7 @@ def _register_engine_for(
         if engine.name in [e.name for e in registry.engines(host)]:
             raise PluginError(f"{where}: '{host}' has an engine '{engine.name}' already.")
         registry._engines.setdefault(host, {})[engine.name] = Offer(
-            "engine", engine.name, engine, plugin, info.distribution, info.version, info.file
+            "engine", engine.name, engine, plugin, info.distribution, info.version, info.file, host
         )
         offered[plugin] += 1
 

@@ -141,8 +141,9 @@ def _file(names: Names) -> dict[str, str]:
 
 def _package(names: Names) -> dict[str, str]:
     """Return an installable package, by path."""
+    see = "list engines" if names.kind == "engine" else f"show {names.name}"
     switch_on = (
-        f"```\npip install .\nsos-plugins show {names.name}\n```\n\n"
+        f"```\npip install .\nsos-plugins {see}\n```\n\n"
         "Nothing else is needed: an installed plugin is on. To switch it off, in `plugins.toml`: "
         f'`[plugins] disable = ["{names.name}"]`.'
     )
@@ -150,7 +151,8 @@ def _package(names: Names) -> dict[str, str]:
     code = (_template(names) / "plugin.py").read_text("utf-8")
     tests = (_template(names) / "test_plugin.py").read_text("utf-8")
     project = (TEMPLATES / "package" / "pyproject.toml").read_text("utf-8")
-    imported = tests.replace(f"\n{BESIDE}\n", "\n").replace(
+    imported = tests.replace(f"{BESIDE}\n", "").replace("\n\n\n\n", "\n\n\n")
+    imported = imported.replace(
         "from sos_plugins import", f"import {names.package} as plugin\nfrom sos_plugins import", 1
     )
     return {

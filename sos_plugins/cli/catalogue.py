@@ -92,11 +92,13 @@ def check_plugin(terminal: Terminal, plugin: str) -> list[dict[str, Any]]:
     if plugin.endswith(".py"):
         offers = load_file(registry, Path(plugin))
     elif plugin in registry.plugins:
-        offers = [o for kind in KINDS for o in registry.offers(kind) if o.plugin == plugin]
+        offers = registry.offered_by(plugin)
     else:
         offers = registry.find(plugin)
     return [
         {"kind": o.kind, "plugin": o.name, "check": c.name, "result": c.result, "why": c.why}
         for o in offers
-        for c in testing.run_checks(o.kind, o.obj)
+        for c in testing.run_checks(
+            o.kind, o.obj, host=registry.engine_host(o.host) if o.host else None
+        )
     ]

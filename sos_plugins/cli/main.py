@@ -161,7 +161,8 @@ def check(terminal: Terminal, plugin: str) -> None:
     rows = check_plugin(terminal, plugin)
     failed = [row for row in rows if row["result"] == "failed"]
     text = render(["kind", "plugin", "check", "result", "why"], [list(r.values()) for r in rows])
-    summary = f"{len(rows) - len(failed)} of {len(rows)} checks hold."
+    passed = [row for row in rows if row["result"] == "passed"]
+    summary = f"{len(passed)} of {len(rows)} checks hold, {len(failed)} fail."
     terminal.answer(rows, f"{text}\n{summary}")
     if failed:
         sys.exit(FAILED)

@@ -8,6 +8,7 @@ by one for ``pytest.mark.parametrize``. The built-in plugins pass the same check
 from collections.abc import Callable
 from typing import Any
 
+from sos_plugins.kinds import Estimator, Matcher
 from sos_plugins.testing.core import (
     Check,
     CheckFailedError,
@@ -41,12 +42,25 @@ CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
 """The lists of checks by kind of plugin, with nothing but the defaults."""
 
 
-def run_checks(kind: str, plugin: Any) -> list[CheckResult]:
+def run_checks(
+    kind: str, plugin: Any, *, host: Estimator | Matcher | None = None
+) -> list[CheckResult]:
     """Run every check of a kind on a plugin object with its defaults and example data.
 
     Nothing is raised: a check that has nothing to look at is ``skipped`` and says why.
+
+    Args:
+        kind: A kind of plugin, or ``engine``.
+        plugin: The plugin object, or the engine.
+        host: The estimator or matcher that an engine was added to.
     """
-    return [check.result() for check in CHECKS_OF[kind](plugin)]
+    if isinstance(host, Estimator):
+        checks = estimator_checks(host, engine=plugin)
+    elif isinstance(host, Matcher):
+        checks = matcher_checks(host, engine=plugin)
+    else:
+        checks = CHECKS_OF[kind](plugin)
+    return [check.result() for check in checks]
 
 
 __all__ = [

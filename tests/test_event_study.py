@@ -228,6 +228,16 @@ def test_more_leads_than_clusters_give_no_test() -> None:
     assert any("Only one cluster is treated (P2)" in w for w in single.warnings)
 
 
+@pytest.mark.parametrize("fit", ENGINE)
+def test_one_pilot_and_one_comparator_give_no_standard_error(fit: Fit) -> None:
+    sample = matched()
+    pair = sample.where((sample.frame["group"] == "P2") & (sample.frame["unit"] != "C2"))
+    found = fit(replace(pair, covariates=()), EventStudySettings())
+    assert found.tidy["std_error"].isna().all()
+    assert found.glance["leads_p_value"] is None
+    assert any("too few for a standard error" in w for w in found.warnings)
+
+
 def test_a_singular_covariance_gives_no_test() -> None:
     ones = np.ones((2, 2))
     test = joint_test(np.array([1.0, 2.0]), ones, 10)

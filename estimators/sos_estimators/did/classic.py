@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from sos_estimators.did import r_engine
-from sos_estimators.did.inference import glance, tidy_rows
+from sos_estimators.did.inference import glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     Convention,
     Floats,
@@ -53,8 +54,14 @@ class DidSettings(Settings):
     )
 
 
-Fitted = tuple[pd.DataFrame, tuple[str, ...]]
-"""Tidy rows, and warnings."""
+@dataclass(frozen=True)
+class Fitted:
+    """What an engine found: terms, estimates (p,), standard errors (p,), and warnings."""
+
+    terms: tuple[str, ...]
+    estimates: Floats
+    std_errors: Floats
+    warnings: tuple[str, ...]
 
 
 def fit_python(sample: Sample, options: DidSettings) -> Estimate:
@@ -74,15 +81,24 @@ def _fit(
     if options.model == "logit":
         prepared = drop_perfectly_predicted(prepared, options.form)
         check_logit_contrast(prepared)
-    tidy, warnings = how(prepared, options)
+    fitted = how(prepared, options)
+    facts = glance(
+        prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
+    )
+    errors, about_errors = real_errors(fitted.std_errors, prepared)
+    tidy = tidy_rows(
+        fitted.terms,
+        fitted.estimates,
+        errors,
+        df=facts["n_clusters"] - 1,
+        conf_level=options.conf_level,
+    )
     told = (
         *prepared.warnings,
         *one_sided_pilots(prepared, options.form),
         *few_clusters(prepared, options.few_clusters),
-        *warnings,
-    )
-    facts = glance(
-        prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
+        *about_errors,
+        *fitted.warnings,
     )
     return Estimate(tidy, {**facts, "form": options.form, "model": options.model}, warnings=told)
 
@@ -105,9 +121,12 @@ def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
     fit = least_squares(problem)
     if not fit.kept[-1]:
         raise cannot_be_told(prepared, options.form, "The effect")
-    errors = np.sqrt(np.diag(covariance(fit, options.vcov)))
-    tidy = _tidy(["ATT"], fit.coefficients, errors, problem.n_clusters, options)
-    return tidy, collinear_covariates(problem.covariate_names, fit.kept, options.form)
+    return Fitted(
+        ("ATT",),
+        fit.coefficients,
+        np.sqrt(np.diag(covariance(fit, options.vcov))),
+        collinear_covariates(problem.covariate_names, fit.kept, options.form),
+    )
 
 
 def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
@@ -116,10 +135,12 @@ def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
     if not fit.kept[-1]:
         raise cannot_be_told(prepared, options.form, "The effect")
     widening = correction(options.vcov, fit.counts)
-    errors = np.sqrt(widening * np.square(fit.influence).sum(axis=0))
-    estimates = np.array([fit.effect, fit.log_odds])
-    tidy = _tidy(["ATT", "log_odds"], estimates, errors, problem.n_clusters, options)
-    return tidy, collinear_covariates(problem.covariate_names, fit.kept, options.form)
+    return Fitted(
+        ("ATT", "log_odds"),
+        np.array([fit.effect, fit.log_odds]),
+        np.sqrt(widening * np.square(fit.influence).sum(axis=0)),
+        collinear_covariates(problem.covariate_names, fit.kept, options.form),
+    )
 
 
 def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
@@ -129,21 +150,13 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
     if answer["aliased"][0]:
         raise cannot_be_told(prepared, options.form, "The effect")
     names = (*STRUCTURE[options.form], *covariate_columns(prepared.frame, prepared.covariates)[1])
-    tidy = _tidy(
-        answer["term"],
+    told = tuple(f"R warns: {w}." for w in answer["warnings"])
+    return Fitted(
+        tuple(answer["term"]),
         answer["estimate"],
         answer["std_error"],
-        int(answer["df"][0]) + 1,
-        options,
+        (*collinear_covariates(names, answer["kept"], options.form), *told),
     )
-    told = tuple(f"R warns: {w}." for w in answer["warnings"])
-    return tidy, (*collinear_covariates(names, answer["kept"], options.form), *told)
-
-
-def _tidy(
-    terms: list[str], estimates: Floats, errors: Floats, n_clusters: int, options: DidSettings
-) -> pd.DataFrame:
-    return tidy_rows(terms, estimates, errors, df=n_clusters - 1, conf_level=options.conf_level)
 
 
 class Did(Estimator):

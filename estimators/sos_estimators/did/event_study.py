@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import r_engine
-from sos_estimators.did.inference import JointTest, glance, joint_test, tidy_rows
+from sos_estimators.did.inference import JointTest, glance, joint_test, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     Convention,
     Floats,
@@ -121,7 +121,7 @@ def _fit(
 ) -> Estimate:
     prepared = with_events(prepare(sample, options.form), options)
     chosen = plan(prepared, options)
-    fitted = how(prepared, chosen, options)
+    fitted, about_errors = _with_real_errors(how(prepared, chosen, options), prepared, chosen)
     facts = glance(
         prepared,
         estimand="effect on the treated by period since adoption, if alike over units",
@@ -131,6 +131,7 @@ def _fit(
     told = (
         *prepared.warnings,
         *few_clusters(prepared, options.few_clusters),
+        *about_errors,
         *fitted.warnings,
         *_about_thin_events(chosen, options),
         *([f"No joint test of the leads: {fitted.leads.reason}."] if fitted.leads.reason else []),
@@ -256,6 +257,20 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         ),
         warnings=(*collinear_covariates(names, answer["kept"], options.form), *told),
     )
+
+
+def _with_real_errors(
+    fitted: Fitted, prepared: Prepared, chosen: Plan
+) -> tuple[Fitted, tuple[str, ...]]:
+    """Make errors that are zero but for rounding missing, and so a joint test that needs them."""
+    together = np.append(fitted.std_errors, fitted.overall[1])
+    errors, told = real_errors(together, prepared)
+    of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
+    leads = fitted.leads
+    if np.isnan(of_leads).any():
+        leads = JointTest.of(np.nan, leads.df_num, leads.df_den)
+    overall = (fitted.overall[0], float(errors[-1]))
+    return replace(fitted, std_errors=errors[:-1], overall=overall, leads=leads), told
 
 
 def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:

@@ -13,6 +13,23 @@ from scipy import stats
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.prepare import Prepared
 
+NEGLIGIBLE = 1e-10
+"""A clustered standard error below this share of the value's standard deviation is rounding error
+about zero: the scores of every cluster sum to zero, as with one pilot and one comparator."""
+
+
+def real_errors(std_errors: Floats, prepared: Prepared) -> tuple[Floats, tuple[str, ...]]:
+    """Make standard errors that are zero but for rounding missing, and warn of them."""
+    errors = np.asarray(std_errors, dtype=float)
+    none = errors <= NEGLIGIBLE * float(prepared.frame["value"].std())
+    if not none.any():
+        return errors, ()
+    told = (
+        "The clusters are too few for a standard error: their scores sum to zero, which would make "
+        "it zero. It is left missing."
+    )
+    return np.where(none, np.nan, errors), (told,)
+
 
 def tidy_rows(
     terms: Sequence[str],
@@ -24,13 +41,12 @@ def tidy_rows(
 ) -> pd.DataFrame:
     """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom.
 
-    A standard error that is missing or zero gives no statistic, p value or interval.
+    A missing standard error gives no statistic, p value or interval.
     """
     estimates = np.asarray(estimates, dtype=float)
     errors = np.asarray(std_errors, dtype=float)
-    usable = np.where(errors > 0, errors, np.nan)
-    statistic = estimates / usable
-    half = stats.t.ppf((1 + conf_level) / 2, df) * usable
+    statistic = estimates / errors
+    half = stats.t.ppf((1 + conf_level) / 2, df) * errors
     return pd.DataFrame(
         {
             "term": list(terms),
@@ -40,7 +56,7 @@ def tidy_rows(
             "p_value": 2 * stats.t.sf(np.abs(statistic), df),
             "conf_low": estimates - half,
             "conf_high": estimates + half,
-            "df": np.where(np.isnan(usable), np.nan, df),
+            "df": np.where(np.isnan(errors), np.nan, df),
         }
     )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from sos_plugins.errors import DataError
+
+T = TypeVar("T")
 
 DELIMITERS = (",", ";", "\t")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -97,22 +100,36 @@ def read_text(path: Path) -> TextTable:
         DataError: If there is no such file, it is empty, it cannot be decoded, or a quotation mark
             is never closed.
     """
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
+    _refuse_absent(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        encoding = "utf-16" if file.read(2) in UTF16_MARKS else "utf-8-sig"
-    try:
-        return _read(path, encoding, digest)
-    except UnicodeError:
-        pass
-    try:
-        return _read(path, "cp1252", digest)
-    except UnicodeError:
-        raise DataError(
-            f"{path} is neither UTF-8 nor Windows-1252 text; save it as CSV in UTF-8."
-        ) from None
+    return _in_some_encoding(path, lambda encoding: _read(path, encoding, digest))
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """Read only the names of the columns, trimmed.
+
+    Raises:
+        DataError: As :func:`read_text`.
+    """
+    _refuse_absent(path)
+    return _in_some_encoding(path, lambda encoding: _header(path, encoding)[0])
+
+
+def _refuse_absent(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
+
+
+def _in_some_encoding(path: Path, read: Callable[[str], T]) -> T:
+    with path.open("rb") as file:
+        wide = file.read(2) in UTF16_MARKS
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
+        try:
+            return read(encoding)
+        except UnicodeError:
+            continue
+    raise DataError(f"{path} is neither UTF-8 nor Windows-1252 text; save it as CSV in UTF-8.")
 
 
 def _read(path: Path, encoding: str, digest: str) -> TextTable:

@@ -638,7 +638,7 @@ def test_the_hash_is_of_the_content(write: Any, tmp_path: Path) -> None:
         ("<Message><Header>\n</Message>", r"line 2: the XML breaks off here"),
         ("<School/>", r"holds <School>, expected <Message>"),
         (message(child()).replace(">CIN<", ">903<"), r"holds the collection '903'"),
-        (message(), "give no usable one: the files hold no child"),
+        (message(), "none is usable: the files hold no child"),
         (message(child("C1", details("1066-01-01"))), "none has a date that can be read"),
     ],
 )

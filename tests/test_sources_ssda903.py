@@ -502,7 +502,9 @@ def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no start of an episode \(DECOM\) can be read"):
         read(tmp_path)
     put(tmp_path, ",01/05/2015,S,C2,N1,U1,PR0,,")
-    with pytest.raises(DataError, match="1 returns with 1 episodes give no usable one"):
+    with pytest.raises(
+        DataError, match=r"Of 1 looked-after episodes in episodes\.csv none is usable"
+    ):
         read(tmp_path)
     (tmp_path / "episodes.csv").write_text("")
     with pytest.raises(DataError, match="is empty"):

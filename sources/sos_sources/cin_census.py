@@ -24,6 +24,8 @@ from sos_sources.cin_xml import RAW, RawReturn
 from sos_sources.paths import as_tuple, find_files, shown
 
 MEGABYTE = 1_000_000
+SHOWN = 3
+"""How many files a message names."""
 
 
 class CinCensusSettings(Settings):
@@ -196,10 +198,11 @@ def _refuse_empty(returns: Sequence[Return], n_referrals: int) -> None:
     if n_referrals:
         return
     n = sum(r.raw.tables["referrals"].num_rows for r in returns)
-    fault = "none has a date that can be read and is possible" if n else "the files hold no child"
+    reason = "none has a date that can be read and is possible" if n else "the files hold no child"
     raise DataError(
-        f"{len(returns)} census returns with {n} referrals give no usable one: {fault}. "
-        "Dates are written yyyy-mm-dd; see the settings 'earliest_event' and 'days_after_return'."
+        f"Of {n} referrals in {', '.join(r.file for r in returns[:SHOWN])}"
+        f"{' and others' if len(returns) > SHOWN else ''} none is usable: {reason}. Dates are "
+        "written yyyy-mm-dd; see the settings 'earliest_event' and 'days_after_return'."
     )
 
 

@@ -475,6 +475,6 @@ def _refuse_empty(returns: Sequence[Return903], n_episodes: int) -> None:
         return
     n = sum(file.text.n_rows for one in returns for file in one.kind("episodes"))
     raise DataError(
-        f"{len(returns)} returns with {n} episodes give no usable one: a child (CHILD) and a start "
-        "(DECOM) that can be read as dd/mm/yyyy are needed."
+        f"Of {n} looked-after episodes in {', '.join(one.name for one in returns)} none is usable: "
+        "a child (CHILD) and a start (DECOM) that can be read as dd/mm/yyyy are needed."
     )

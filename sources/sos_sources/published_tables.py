@@ -1,0 +1,271 @@
+"""From the text of published files to one row a figure, symbols kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sos_plugins.csv_text import TextTable
+from sos_plugins.errors import DataError
+from sos_plugins.schema import TABLES
+from sos_plugins.types import QualityProfile
+from sos_sources.checks import Check, profile
+from sos_sources.columns import listed, quoted
+from sos_sources.merging import Merge, merge
+from sos_sources.published_measures import POPULATION, REORGANISATIONS, Measure
+
+SOURCE = "published"
+ROW_BITS = 40
+"""Bits of ``ord`` that number the rows of one release; the bits above number the releases."""
+NUMBER = r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"
+LOCAL_AUTHORITY = "local authority"
+YEARS_TO_MARCH = ("reporting year", "financial year")
+PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denominator", "only")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One measure in one file: where each of :data:`PLACES` stands, None where it is absent."""
+
+    measure: Measure
+    file: str
+    text: TextTable
+    places: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which figures are kept; see the settings of the source."""
+
+    measures: tuple[str, ...]
+    first: int | None
+    last: int | None
+    drop_reorganised: bool
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BuiltPublished:
+    """The table ``published`` in Arrow, what was left out, and the authorities' names."""
+
+    table: pa.Table
+    quality: QualityProfile
+    unit_names: dict[str, str]
+
+
+def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltPublished:
+    """Build one row an authority, year and measure.
+
+    Where several files have a figure, that of the release that reaches furthest wins.
+
+    Raises:
+        DataError: If a file has several figures of a measure for one authority and year, or no
+            figure is left.
+    """
+    with duckdb.connect() as con:
+        _load(con, sorted(releases, key=lambda r: (_reach(r), r.file)))
+        con.execute(_typed(scope))
+        _refuse_breakdowns(con)
+        wanted = "published_wanted"
+        con.execute(
+            f"CREATE VIEW {wanted} AS SELECT * FROM published_typed "
+            f"WHERE measure IN {listed(scope.measures)}"
+        )
+        checks = _checks(scope)
+        quality = profile(con, wanted, checks, source=SOURCE, examples=examples)
+        quality += merge(con, _MERGE, source=SOURCE, examples=examples)
+        con.execute(_PER_POPULATION)
+        columns = ", ".join(TABLES["published"].names)
+        table = con.sql(
+            f"SELECT {columns} FROM finished WHERE measure IN {listed(scope.measures)} ORDER BY ALL"
+        ).to_arrow_table()
+        names = con.execute(
+            "SELECT unit, arg_max(unit_name, ord) FROM published_typed "
+            "WHERE dropped IS NULL AND unit_name IS NOT NULL GROUP BY unit ORDER BY unit"
+        ).fetchall()
+    if table.num_rows == 0:
+        raise DataError(
+            f"No published figure of {', '.join(scope.measures)} is left in "
+            f"{', '.join(sorted({r.file for r in releases}))}: see geographic_level, time_period "
+            "and the settings first_period and last_period."
+        )
+    return BuiltPublished(table.cast(TABLES["published"]), quality, dict(names))
+
+
+def _column(release: Release, place: str) -> pa.ChunkedArray:
+    index = release.places[place]
+    if index is None:
+        return pa.chunked_array([pa.nulls(release.text.n_rows, pa.string())])
+    return release.text.columns[index]
+
+
+def _reach(release: Release) -> str:
+    return str(pc.max(_column(release, "time")).as_py() or "")
+
+
+def _load(con: Any, releases: Sequence[Release]) -> None:
+    """Put the text of all releases on the connection, with a table of the releases."""
+    parts = []
+    for number, one in enumerate(releases):
+        n = one.text.n_rows
+        head = {
+            "release_no": pa.array(np.full(n, number)),
+            "row_no": pa.array(np.arange(n)),
+            "line": pa.array(one.text.line_numbers()),
+        }
+        parts.append(pa.table({**head, **{place: _column(one, place) for place in PLACES}}))
+    con.register("figures_raw", pa.concat_tables(parts))
+    con.register(
+        "releases",
+        pa.table(
+            {
+                "release_no": pa.array(np.arange(len(releases))),
+                "measure": [one.measure.name for one in releases],
+                "file": [one.file for one in releases],
+                "shift": pa.array([one.measure.shift for one in releases], pa.int64()),
+                "category": pa.array(
+                    [one.measure.only and one.measure.only[1] for one in releases], pa.string()
+                ),
+                "per_population": [POPULATION in one.measure.denominators for one in releases],
+            }
+        ),
+    )
+
+
+def _number(column: str) -> str:
+    return (
+        f"CASE WHEN regexp_full_match({column}, '{NUMBER}') "
+        f"THEN try_cast(replace({column}, ',', '') AS DOUBLE) END"
+    )
+
+
+def _typed(scope: Scope) -> str:
+    """Return SQL for every figure with what it says and, in ``dropped``, why it is left out."""
+    outside = [
+        f"period < {scope.first}" if scope.first is not None else "false",
+        f"period > {scope.last}" if scope.last is not None else "false",
+    ]
+    drop = "reorganised" if scope.drop_reorganised else "false"
+    return (
+        "CREATE TABLE published_typed AS WITH read AS (SELECT r.line, r.unit, r.unit_name, f.*, "
+        f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
+        "CASE WHEN regexp_full_match(r.time, '\\d{4}') THEN CAST(r.time AS BIGINT) "
+        "WHEN regexp_full_match(r.time, '\\d{6}') AND "
+        "(CAST(left(r.time, 4) AS BIGINT) + 1) % 100 = CAST(right(r.time, 2) AS BIGINT) "
+        "THEN CAST(left(r.time, 4) AS BIGINT) + 1 END + f.shift AS period, "
+        f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
+        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol "
+        "FROM figures_raw r JOIN releases f USING (release_no) "
+        "WHERE f.category IS NULL OR starts_with(lower(r.only), f.category)), "
+        f"span AS (SELECT min(period) AS first, max(period) AS last FROM read "
+        f"WHERE NOT ({' OR '.join(outside)})) "
+        "SELECT read.*, "
+        f"({_reorganised()}) AS reorganised, "
+        f"CASE WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
+        f"WHEN lower(kind_of_year) NOT IN {listed(YEARS_TO_MARCH)} THEN 'kind of year' "
+        "WHEN period IS NULL THEN 'time' WHEN unit IS NULL THEN 'unit' "
+        f"WHEN {' OR '.join(outside)} THEN 'window' "
+        f"WHEN {drop} THEN 'reorganised' END AS dropped FROM read, span"
+    )
+
+
+def _reorganised() -> str:
+    """Return SQL: whether an authority came or went within the years kept."""
+    return " OR ".join(
+        f"(span.first < {one.year} AND span.last >= {one.year} "
+        f"AND unit IN {listed((*one.old, *one.new))})"
+        for one in REORGANISATIONS
+    )
+
+
+def _checks(scope: Scope) -> tuple[Check, ...]:
+    def left_out(column: str, why: str, check: str, text: str) -> Check:
+        flagged = f"dropped IS NOT DISTINCT FROM {quoted(why)}"
+        return Check("published", column, check, flagged, "dropped", "true", f"left({text}, 30)")
+
+    action = "dropped" if scope.drop_reorganised else "kept"
+    common = (
+        left_out("geographic_level", "level", "out-of-scope", "level"),
+        left_out("time_identifier", "kind of year", "out-of-scope", "kind_of_year"),
+        left_out("time_period", "time", "unreadable", "time"),
+        left_out("old_la_code", "unit", "missing", "unit_name"),
+        left_out("period", "window", "out-of-scope", "time"),
+        Check(
+            "published",
+            "old_la_code",
+            "out-of-scope",
+            "reorganised",
+            action,
+            "coalesce(dropped, 'reorganised') = 'reorganised'",
+            "unit",
+        ),
+        Check(
+            "published",
+            "old_la_code",
+            "unknown-code",
+            "NOT regexp_full_match(unit, '\\d{3}')",
+            "kept",
+            "dropped IS NULL",
+            "left(unit, 30)",
+        ),
+    )
+    return (*common, *(c for name in scope.measures for c in _figure_checks(name, scope)))
+
+
+def _figure_checks(measure: str, scope: Scope) -> tuple[Check, ...]:
+    here = f"dropped IS NULL AND measure = {quoted(measure)}"
+    known = f"symbol IN {listed(scope.symbols)}"
+    return (
+        Check("published", measure, "suppressed", known, "set to missing", here, "symbol"),
+        Check(
+            "published",
+            measure,
+            "unknown-code",
+            f"symbol IS NOT NULL AND NOT {known}",
+            "set to missing",
+            here,
+            "left(symbol, 30)",
+        ),
+        Check("published", measure, "missing", "figure IS NULL", "kept", here),
+    )
+
+
+_MERGE = Merge(
+    "published",
+    {"unit": "unit", "period": "period", "measure": "measure"},
+    ("unit_name",),
+    together=("value", "symbol", "denominator"),
+    conflict={"unit_name": "NULL::VARCHAR"},
+    where="dropped IS NULL",
+)
+_PER_POPULATION = f"""
+CREATE VIEW finished AS
+SELECT m.unit, m.unit_name, m.period, m.measure, m.value, m.symbol,
+       CASE WHEN l.per_population THEN p.value ELSE m.denominator END AS denominator
+FROM published_merged m
+JOIN (SELECT DISTINCT measure, per_population FROM releases) l ON l.measure = m.measure
+LEFT JOIN (SELECT unit, period, value FROM published_merged WHERE measure = '{POPULATION}') p
+       ON p.unit = m.unit AND p.period = m.period
+"""
+
+
+def _refuse_breakdowns(con: Any) -> None:
+    """Refuse a file with several figures of one authority and year: none of them is the total."""
+    found = con.execute(
+        "SELECT file, measure, unit, period, count(*) AS n, min(line), max(line) "
+        "FROM published_typed WHERE dropped IS NULL "
+        "GROUP BY release_no, file, measure, unit, period HAVING n > 1 ORDER BY ALL LIMIT 1"
+    ).fetchone()
+    if found:
+        file, measure, unit, period, n, first, last = found
+        raise DataError(
+            f"{file} has {n} figures of {measure} for authority {unit} in April {period} to March "
+            f"{period + 1} (lines {first} to {last}). Keep one row an authority and year, the "
+            "total over all categories."
+        )

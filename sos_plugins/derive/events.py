@@ -1,0 +1,83 @@
+"""Events of a child: the nearest within a window, repeats, periods of care."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+from ibis import _
+
+from sos_plugins.derive.dates import add_days
+
+KEY = ("unit", "child")
+"""What identifies a child: identifiers are unique within one authority only."""
+
+
+def number_repeats(table: ibis.Table, *, key: Sequence[str], latest: Sequence[str]) -> ibis.Table:
+    """Add column ``repeat``: 0 for one row of every key, 1, 2 ... for its repeats.
+
+    The row numbered 0 is the one with the highest ``latest``, column by column; a missing value is
+    the lowest. Follow it with ``steps.keep("recorded once", _["repeat"] == 0, ...)``.
+    """
+    order = [part for c in latest for part in (table[c].isnull().asc(), ibis.desc(table[c]))]
+    rank = ibis.row_number().over(ibis.window(group_by=list(key), order_by=order))
+    return table.mutate(repeat=rank.cast("int64"))
+
+
+def event_in_window(
+    table: ibis.Table,
+    events: ibis.Table,
+    *,
+    event: str,
+    name: str,
+    date: str = "date",
+    from_day: int | None = 0,
+    to_day: int | None = None,
+    last: bool = False,
+) -> ibis.Table:
+    """Add column ``name``: the date of the child's first event within a window of days.
+
+    The table is read twice; put a costly one on the backend first, with ``session.table(table)``.
+
+    Args:
+        table: Table with ``unit``, ``child`` and the column ``date``.
+        events: Table with ``unit``, ``child`` and the column ``event``; the same child in the same
+            authority is meant.
+        event: Column of ``events`` that holds the date of the event.
+        name: Column to add; null where no event falls into the window.
+        date: Column of ``table`` from which days are counted.
+        from_day: First day of the window, counted from ``date``; None for no limit.
+        to_day: Last day of the window, itself included; None for no limit.
+        last: Take the last event in the window and not the first.
+    """
+    dates = table.select(_unit="unit", _child="child", _date=table[date]).distinct()
+    happened = events.select(*KEY, _event=events[event])
+    within = [dates["_unit"] == happened["unit"], dates["_child"] == happened["child"]]
+    if from_day is not None:
+        within.append(happened["_event"] >= add_days(dates["_date"], from_day))
+    if to_day is not None:
+        within.append(happened["_event"] <= add_days(dates["_date"], to_day))
+    pairs = dates.inner_join(happened, within)
+    found = pairs.group_by(["_unit", "_child", "_date"]).aggregate(
+        **{name: pairs["_event"].max() if last else pairs["_event"].min()}
+    )
+    same = [
+        table["unit"] == found["_unit"],
+        table["child"] == found["_child"],
+        table[date] == found["_date"],
+    ]
+    return table.left_join(found, same).drop("_unit", "_child", "_date")
+
+
+def periods_of_care(episodes: ibis.Table) -> ibis.Table:
+    """Return one row a period of care: its first episode.
+
+    ``start_date``, ``reason_start``, ``legal_status`` and ``placement`` are those of the first
+    episode of the period, however many episodes and years it spans.
+    """
+    key = [*KEY, "period_of_care"]
+    ended = episodes["end_date"]
+    order = [episodes["start_date"].asc(), ended.isnull().asc(), ended.asc()]
+    rank = ibis.row_number().over(ibis.window(group_by=key, order_by=order))
+    first = episodes.mutate(_rank=rank).filter(_._rank == 0)
+    return first.select(*key, "start_date", "reason_start", "legal_status", "placement")

@@ -17,11 +17,12 @@ import pytest
 from lxml import html as lxml_html
 
 from sos_plugins.errors import SosError
-from sos_plugins.report import ReportError, names, render_html, words, write_report
+from sos_plugins.report import ReportError, findings, names, render_html, words, write_report
 from sos_plugins.report.charts import april_position
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.heat import heat_colour, heat_ink, luminance
 from sos_plugins.report.html import SIMULATED_SHORT
+from sos_plugins.report.outcome_tables import quality_figure
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import true_effect
 from sos_plugins.result import OutcomeResult, StudyResult
@@ -71,7 +72,7 @@ def table_rows(tree: lxml_html.HtmlElement, name: str) -> list[list[str]]:
 # Figures in words
 
 
-@pytest.mark.parametrize("module", [words, names])
+@pytest.mark.parametrize("module", [words, names, findings])
 def test_examples_in_docstrings_hold(module: object) -> None:
     outcome = doctest.testmod(module)  # type: ignore[arg-type]
     assert outcome.attempted > 0
@@ -303,6 +304,52 @@ def test_truth_beside_estimate_only_when_simulated(
     assert rows["Kinship rather than other care"][3] == "✓ yes"
     real = replace(result, outcomes=(), simulated=False, truth=None)
     assert 'id="truth-table"' not in render_html(real)
+
+
+def test_what_else_the_simulation_put_in_is_told(result: StudyResult) -> None:
+    told = {
+        "effect": -0.03,
+        "parallel_trends_hold": ["801", "926"],
+        "parallel_trends_violated": ["304"],
+        "confounder": {"meaning": "changes at the same time", "by_pilot": {"304": 0.1}},
+    }
+    outcome = OutcomeResult(result.outcome("rereferral").info)
+    study = replace(only(result, outcome), truth={"outcomes": {"rereferral": told}})
+    row = table_rows(lxml_html.document_fromstring(render_html(study)), "truth")[0]
+    assert row[1] == "−3.0 percentage points"
+    assert row[5] == "Trends diverge in 1 of 3 pilots. Changes at the same time."
+
+
+def test_warnings_of_engines_are_said_once(result: StudyResult) -> None:
+    outcome = result.outcome("kinship-care")
+    warned = tuple(
+        replace(n, estimate=replace(n.estimate, tidy=n.estimate.tidy.head(0), warnings=("Odd.",)))
+        for n in outcome.estimates[:2]
+    )
+    bare = replace(OutcomeResult(outcome.info), estimates=warned)
+    shown = text_of(render_html(only(result, bare)))
+    assert shown.count("Odd.") == 1
+    assert "Odd. (Engine: event-study, python; event-study, r.)" in shown
+    told = replace(bare, warnings=("Odd.",))
+    assert "(Engine:" not in text_of(render_html(only(result, told)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("usable_share", 0.7312, "73.1%"),
+        ("usable_shift", -0.0421, "−4.2%"),
+        ("n_cases", 48211.0, "48,211"),
+        ("pilots_covered", 1.0, "100.0%"),
+        ("days_between", 0.5, "0.5"),
+        ("own_figure", 12.5, "12.5"),
+        ("unknown", math.nan, "–"),
+    ],
+)
+def test_quality_figures_are_shares_unless_their_name_says_otherwise(
+    name: str, value: float, shown: str
+) -> None:
+    assert quality_figure(name, value) == shown
 
 
 @pytest.mark.parametrize(
@@ -555,6 +602,21 @@ def test_periods_without_dated_windows_are_no_april_years() -> None:
     shown = text_of(render_html(holes()["windows without dates"]))
     assert "2008/09" not in shown
     assert "Year from 1 April" not in shown
+
+
+def test_periods_of_published_figures_are_april_years_and_starts_are_marked() -> None:
+    study = holes()["windows without dates"]
+    study = replace(study, settings={"sources": [{"plugin": "published"}]})
+    outcome = replace(study.outcomes[0], estimates=(), completeness=pd.DataFrame())
+    tree = lxml_html.document_fromstring(render_html(only(study, outcome)))
+    found = tree.xpath('//*[@id="assessment-duration_trends-desc"]')[0].text_content()
+    means = outcome.trends.set_index(["series", "period"])["mean"]
+    gap = means["pilots"] - means["comparators"]
+    # Cohorts 2014 to 2016: 2008-2013 lie before the first start, 2016-2019 after the last.
+    before, after = gap[gap.index < 2014].mean(), gap[gap.index >= 2016].mean()
+    assert "in 2008/09" in found
+    assert f"{before:.1f} working days in the years wholly before the first start" in found
+    assert f"{after:.1f} working days in those wholly after the last" in found
 
 
 def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:

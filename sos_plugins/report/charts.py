@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sos_plugins.report import words
-from sos_plugins.report.names import dated, period_name
+from sos_plugins.report.names import april_years, period_name
 from sos_plugins.report.svg import (
     DASHES,
     INK,
@@ -101,14 +101,14 @@ def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | Non
     ]
     if not rows:
         return None
-    april, scale, window = dated(study), words.scale_of(result), embedding_range(study)
+    april, scale, when = april_years(study), words.scale_of(result), uptake(study)
     title = f"Pilots and comparators over time: {words.clean(result.info.label)}"
-    finding = _trend_finding(rows, scale, window, april=april)
+    finding = _trend_finding(rows, scale, when, april=april)
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=0.75, right=0.25, top=0.7, bottom=0.6)
-        if window:
-            _shade(axes, window)
+        if when:
+            _shade(axes, when)
         for index, series in enumerate(_series(rows)):
             points = _points(rows, series)
             axes.plot(
@@ -130,14 +130,32 @@ def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | Non
     return Chart(ident, title, finding, svg, _trend_table(result, ident, scale, april=april))
 
 
-def embedding_range(study: StudyResult) -> tuple[float, float] | None:
-    """Return the earliest start and the latest end of embedding windows on the axis of periods."""
+@dataclass(frozen=True)
+class Uptake:
+    """When the pilots took the programme up, on the axis of periods.
+
+    Attributes:
+        first: The earliest start.
+        last: The latest end of an embedding window, or the latest start without windows.
+        windows: Whether it is made of embedding windows with dates.
+    """
+
+    first: float
+    last: float
+    windows: bool
+
+
+def uptake(study: StudyResult) -> Uptake | None:
+    """Return when pilots took up: from their windows, else from their first treated periods."""
     rows = rows_of(study.pilots)
     starts = [d for d in (words.to_date(r.get("start")) for r in rows) if d]
     ends = [d for d in (words.to_date(r.get("end")) for r in rows) if d]
-    if not starts or not ends:
+    if starts and ends:
+        return Uptake(april_position(min(starts)), april_position(max(ends)), windows=True)
+    cohorts = [c for c in (to_float(r.get("cohort")) for r in rows) if c is not None]
+    if not cohorts:
         return None
-    return april_position(min(starts)), april_position(max(ends))
+    return Uptake(min(cohorts) - 0.5, max(cohorts) - 0.5, windows=False)
 
 
 def april_position(day: dt.date) -> float:
@@ -159,15 +177,18 @@ def _points(rows: list[dict[str, Any]], series: str) -> list[tuple[float, float]
     )
 
 
-def _shade(axes: Axes, window: tuple[float, float]) -> None:
-    axes.axvspan(*window, color=SHADE, linewidth=0, zorder=0)
+def _shade(axes: Axes, when: Uptake) -> None:
+    if when.first == when.last:
+        axes.axvline(when.first, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    else:
+        axes.axvspan(when.first, when.last, color=SHADE, linewidth=0, zorder=0)
     axes.annotate(
-        "embedding\nwindows",
-        (sum(window) / 2, 1),
+        "embedding\nwindows" if when.windows else "start",
+        ((when.first + when.last) / 2, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(0, -3),
+        xytext=(0 if when.first < when.last else 4, -3),
         textcoords="offset points",
-        ha="center",
+        ha="center" if when.first < when.last else "left",
         va="top",
         color=MUTED,
         fontsize=9,
@@ -205,7 +226,7 @@ def _level_name(result: OutcomeResult) -> str:
 def _trend_finding(
     rows: list[dict[str, Any]],
     scale: Scale,
-    window: tuple[float, float] | None,
+    when: Uptake | None,
     *,
     april: bool,
 ) -> str:
@@ -217,26 +238,22 @@ def _trend_finding(
             f"{words.heading(series)}: {scale.level(start)} in {period_name(first, april=april)}, "
             f"{scale.level(end)} in {period_name(last, april=april)}."
         )
-    gaps = _gaps(rows, window)
-    if gaps and window:
-        before, after = gaps
+    gaps = _gaps(rows, when) if when else None
+    if gaps and when:
+        sides = ("first embedding window", "last one") if when.windows else ("first start", "last")
         parts.append(
-            f"The mean gap of pilots over comparators was {scale.with_unit(before)} in the years "
-            f"wholly before the first embedding window and {scale.with_unit(after)} in those "
-            "wholly after the last one, without weights or adjustment."
+            f"The mean gap of pilots over comparators was {scale.with_unit(gaps[0])} in the years "
+            f"wholly before the {sides[0]} and {scale.with_unit(gaps[1])} in those wholly after "
+            f"the {sides[1]}, without weights or adjustment."
         )
     return " ".join(parts)
 
 
-def _gaps(
-    rows: list[dict[str, Any]], window: tuple[float, float] | None
-) -> tuple[float, float] | None:
+def _gaps(rows: list[dict[str, Any]], when: Uptake) -> tuple[float, float] | None:
     pilots, others = dict(_points(rows, "pilots")), dict(_points(rows, "comparators"))
     both = sorted(set(pilots) & set(others))
-    if window is None:
-        return None
-    before = [pilots[p] - others[p] for p in both if p + 0.5 <= window[0]]
-    after = [pilots[p] - others[p] for p in both if p - 0.5 >= window[1]]
+    before = [pilots[p] - others[p] for p in both if p + 0.5 <= when.first]
+    after = [pilots[p] - others[p] for p in both if p - 0.5 >= when.last]
     if not before or not after:
         return None
     return sum(before) / len(before), sum(after) / len(after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sos_plugins.report.words import (
     clean,
     confidence,
@@ -68,7 +70,7 @@ def certainty_sentence(result: OutcomeResult) -> str:
     if rating is None:
         return "The strength of the evidence was not rated."
     start = f"The strength of the evidence is rated {clean(rating.level)}"
-    unmet = [stop(reason.sentence) for reason in rating.reasons if not reason.met]
+    unmet = [plain_reason(reason.sentence) for reason in rating.reasons if not reason.met]
     if not rating.reasons:
         return f"{start}."
     met = sum(reason.met for reason in rating.reasons)
@@ -78,6 +80,17 @@ def certainty_sentence(result: OutcomeResult) -> str:
         f"{start}: {count(met)} of {plural(len(rating.reasons), 'check')} behind it "
         f"{'was' if met == 1 else 'were'} met. What was not met: {' '.join(unmet)}"
     )
+
+
+def plain_reason(sentence: str) -> str:
+    """Take the figures in brackets, and what follows them, from the end of a reason.
+
+    The table of reasons has them; a paragraph reads better without.
+
+    >>> plain_reason("71% could be judged (moderate needs at least 0.75, high 0.95): low.")
+    '71% could be judged.'
+    """
+    return stop(re.sub(r"\s*\([^()]*\)(:[^:]*)?\.?\s*$", "", sentence) or sentence)
 
 
 def in_words(result: OutcomeResult) -> str:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from sos_plugins.report import words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
-from sos_plugins.report.names import Names, dated, period_name
+from sos_plugins.report.names import Names, april_years, period_name
 from sos_plugins.report.svg import LINE, MUTED
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
 from sos_plugins.report.words import to_float
@@ -34,7 +34,7 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Names, ident: str
     if not cells:
         return None
     shown = sorted(units[:MOST_ROWS], key=lambda unit: names(unit))
-    april = dated(study)
+    april = april_years(study)
     title = f"Usable records by authority and year: {words.clean(result.info.label)}"
     finding = _heat_finding(cells, units, len(shown), names, april=april)
 
@@ -143,7 +143,7 @@ def completeness_table(
     The CSV file has one row an authority and year instead, with the numbers of records.
     """
     cells = _cells(result)
-    april = dated(study)
+    april = april_years(study)
 
     def year(period: int) -> Column:
         def show(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,11 @@ FAMILIES = {
     "single-pilot": "Each pilot alone",
     "no-external-support": "Without externally supported pilots",
     "no-covariates": "Without covariates",
+    "unweighted": "Without the matching of cases",
     "logit": "Logistic model",
     "other-engine": "The same analysis in other software",
     "other-definition": "Other definitions of the outcome",
+    "other-matching": "Comparators chosen in other ways",
     "staggered": "Estimators for staggered adoption",
 }
 """Headings of the families of runs; any other family is shown by its own name."""
@@ -103,9 +105,20 @@ def covariate_name(covariate: Any, *, april: bool) -> str:
     return f"{name}: {level}" if equals else name
 
 
-def dated(result: StudyResult) -> bool:
-    """Return whether periods are years that start on 1 April: true when windows have dates."""
-    return any(words.to_date(row.get("start")) is not None for row in rows_of(result.pilots))
+OWN_PERIODS = ("tidy",)
+"""Sources whose periods are the user's own; those of all others are years from 1 April."""
+
+
+def april_years(result: StudyResult) -> bool:
+    """Return whether periods are years that start on 1 April.
+
+    They are when embedding windows have dates, or when no source has periods of its own.
+    """
+    if any(words.to_date(row.get("start")) is not None for row in rows_of(result.pilots)):
+        return True
+    sources = result.settings.get("sources") or ()
+    plugins = [source.get("plugin") for source in sources if isinstance(source, Mapping)]
+    return bool(plugins) and not any(plugin in OWN_PERIODS for plugin in plugins)
 
 
 def period_name(period: Any, *, april: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from sos_plugins.quality import FIGURES
 from sos_plugins.report import words
 from sos_plugins.report.charts import effect_columns
 from sos_plugins.report.names import Names, all_runs, grouped_runs, run_label
@@ -345,13 +346,17 @@ def quality_table(result: OutcomeResult, ident: str) -> Table | None:
     """Make the table of data-quality figures."""
     if not result.quality:
         return None
-    rows = [{"figure": name, "value": value} for name, value in result.quality.items()]
+    rows = [
+        {"figure": name, "value": value, "meaning": FIGURES.get(name)}
+        for name, value in result.quality.items()
+    ]
     columns = (
         column("figure", "Figure", lambda v: words.heading(words.text(v))),
         Column("Value", lambda row: quality_figure(str(row["figure"]), row["value"]), numeric=True),
+        column("meaning", "What it means", lambda v: words.stop(words.text(v))),
     )
     caption = f"Data-quality figures: {label_of(result)}"
-    return Table(ident, caption, frame_of(rows, ("figure", "value")), columns)
+    return Table(ident, caption, frame_of(rows, ("figure", "value", "meaning")), columns)
 
 
 NOT_SHARES = ("n_", "ratio", "days", "years", "number", "count", "periods")
@@ -365,6 +370,6 @@ def quality_figure(name: str, value: Any) -> str:
         return words.MISSING
     if name.startswith("n_"):
         return words.count(amount)
-    if 0 <= amount <= 1 and not any(part in name for part in NOT_SHARES):
+    if abs(amount) <= 1 and not any(part in name for part in NOT_SHARES):
         return words.share(amount)
     return words.figure(amount)

@@ -12,7 +12,7 @@ from sos_plugins.report import balance, charts, heat, outcome_tables, study_tabl
 from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.forest import forest
-from sos_plugins.report.names import Names, all_runs, dated
+from sos_plugins.report.names import Names, all_runs, april_years
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.result import OutcomeResult, StudyResult
 
@@ -112,7 +112,7 @@ def page_of(study: StudyResult) -> Page:
         title=words.clean(study.title) or words.clean(study.name),
         programme=words.clean(study.programme),
         created="" if words.missing(created) else words.date(created),
-        april=dated(study),
+        april=april_years(study),
         summary=verdict.summary_table(study, anchors),
         outcomes=tuple(
             _outcome_section(study, outcome, anchor, names)
@@ -178,7 +178,7 @@ def _outcome_section(
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
         matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
         groups=tables.groups_table(result, names, ident("groups")),
-        balances=_balance_charts(result, anchor, april=dated(study)),
+        balances=_balance_charts(result, anchor, april=april_years(study)),
         overlap=balance.overlap(result, names, ident("scores")),
         attrition=tables.attrition_table(result, ident("attrition")),
         completeness=heat.heat_map(study, result, names, ident("completeness")),
@@ -211,10 +211,14 @@ def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple
 
 
 def _warnings(result: OutcomeResult) -> tuple[str, ...]:
-    found: list[str] = list(result.warnings)
+    by_engine: dict[str, list[str]] = {}
     for named in result.estimates:
-        found += [f"{named.estimator}, engine {named.engine}: {w}" for w in named.estimate.warnings]
-    return tuple(dict.fromkeys(words.stop(sentence) for sentence in found))
+        for warning in named.estimate.warnings:
+            if warning not in result.warnings:
+                by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
+    found = [words.stop(warning) for warning in result.warnings]
+    found += [f"{words.stop(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    return tuple(dict.fromkeys(found))
 
 
 def index_rows(page: Page) -> list[dict[str, Any]]:

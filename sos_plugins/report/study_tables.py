@@ -148,6 +148,27 @@ def true_effect(study: StudyResult, outcome: OutcomeResult) -> float | None:
     return None
 
 
+def _truth_of(study: StudyResult, outcome: OutcomeResult) -> Mapping[str, Any]:
+    told = (study.truth or {}).get("outcomes")
+    entry = told.get(outcome.info.name) if isinstance(told, Mapping) else None
+    return entry if isinstance(entry, Mapping) else {}
+
+
+def disturbances(study: StudyResult, outcome: OutcomeResult) -> str:
+    """Write what else the simulation put in: trends that diverge, and changes that confound."""
+    entry = _truth_of(study, outcome)
+    held, violated = entry.get("parallel_trends_hold"), entry.get("parallel_trends_violated")
+    parts = []
+    if violated:
+        n_all = len(violated) + len(held or ())
+        pilots = words.plural(n_all, "pilot")
+        parts.append(f"Trends diverge in {words.count(len(violated))} of {pilots}.")
+    confounder = entry.get("confounder")
+    if isinstance(confounder, Mapping) and confounder.get("meaning"):
+        parts.append(words.stop(str(confounder["meaning"])))
+    return " ".join(parts)
+
+
 def truth_table(study: StudyResult) -> Table | None:
     """Make the table of true effects and estimates, for simulated records."""
     if study.truth is None:
@@ -167,6 +188,7 @@ def truth_table(study: StudyResult) -> Table | None:
                 "conf_low": low,
                 "conf_high": high,
                 "inside": inside,
+                "also": disturbances(study, outcome),
             }
         )
     scales = {outcome.info.name: words.scale_of(outcome) for outcome in study.outcomes}
@@ -182,14 +204,24 @@ def truth_table(study: StudyResult) -> Table | None:
             numeric=True,
         ),
         Column("Is the truth in the interval?", _inside),
+        column("also", "What else was put in"),
     )
-    fields = ("outcome", "label", "true_effect", "estimate", "conf_low", "conf_high", "inside")
+    fields = (
+        "outcome",
+        "label",
+        "true_effect",
+        "estimate",
+        "conf_low",
+        "conf_high",
+        "inside",
+        "also",
+    )
     return Table(
         "truth",
         "What the simulation put in, and what the study found",
         frame_of(rows, fields),
         columns,
-        missing_note="the simulation names no effect for it, or there is no estimate",
+        missing_note="nothing else was put in, no effect is named, or there is no estimate",
     )
 
 

@@ -24,14 +24,16 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
                               overlap = 0.999, trim = 0.995, scores = "published") {
   effects <- group_time_effects(data, covariates, control, method, base, anticipation,
                                 overlap, trim, scores)
-  c(average_effects(effects, aggregate, min_event, max_event), list(missing = effects$missing))
+  c(average_effects(effects, aggregate, min_event, max_event),
+    list(missing = effects$missing$term, reason = effects$missing$reason))
 }
 
 # ---- group-time effects --------------------------------------------------------------------------
 
 # Returns a list: `cells` (data frame cohort, period, base, att), `scores` (clusters x cells, what
 # each cluster contributes to each estimation error), `size` (clusters x cohorts, weight of each
-# cluster in each cohort), `cohorts`, and `missing` (a sentence for each effect not estimated).
+# cluster in each cohort), `cohorts`, and `missing` (data frame term, reason: effects that could not
+# be estimated).
 group_time_effects <- function(data, covariates = character(0), control = "nevertreated",
                                method = "dr", base = "varying", anticipation = 0,
                                overlap = 0.999, trim = 0.995, scores = "published") {
@@ -46,7 +48,7 @@ group_time_effects <- function(data, covariates = character(0), control = "never
   cells$att <- NA_real_
   clusters <- as.integer(factor(data$cluster))
   contributions <- matrix(0, max(clusters), nrow(cells))
-  missing <- character(0)
+  missing <- data.frame(term = character(0), reason = character(0))
   for (j in seq_len(nrow(cells))) {
     cell <- cells[j, ]
     if (cell$period == cell$base) {
@@ -55,8 +57,7 @@ group_time_effects <- function(data, covariates = character(0), control = "never
     }
     effect <- tryCatch(one_effect(data, X, cell, how), not_estimable = function(why) why)
     if (inherits(effect, "not_estimable")) {
-      missing <- c(missing, sprintf("ATT(%s,%s) is missing: %s.", cell$cohort, cell$period,
-                                    conditionMessage(effect)))
+      missing[nrow(missing) + 1, ] <- c(term_of(cell), conditionMessage(effect))
       next
     }
     cells$att[j] <- effect$att
@@ -67,6 +68,8 @@ group_time_effects <- function(data, covariates = character(0), control = "never
   list(cells = cells, scores = contributions, size = cohort_sizes(data, cohorts, clusters),
        cohorts = cohorts, missing = missing)
 }
+
+term_of <- function(cell) sprintf("ATT(%s,%s)", cell$cohort, cell$period)
 
 not_estimable <- function(...) {
   stop(structure(class = c("not_estimable", "error", "condition"),
@@ -82,7 +85,8 @@ usable_rows <- function(data, how) {
   data <- data[data$weight > 0, , drop = FALSE]
   panel <- !is.null(data[["id"]])
   data$.key <- if (!panel) seq_len(nrow(data)) else {
-    if (is.null(data[["group"]])) as.character(data[["id"]]) else paste(data[["id"]], data[["group"]], sep = "\r")
+    id <- as.character(data[["id"]])
+    if (is.null(data[["group"]])) id else paste(id, data[["group"]], sep = "\r")
   }
   if (is.null(data[["cluster"]])) data$cluster <- if (panel) data[["id"]] else data$.key
   data$cohort[data$cohort > max(data$period) + how$anticipation] <- 0
@@ -116,8 +120,12 @@ design_matrix <- function(data, covariates) {
     outer(as.integer(values), seq_len(nlevels(values))[-1], "==") * 1
   })
   X <- do.call(cbind, c(list(rep(1, nrow(data))), columns))
+  X[, independent_columns(X), drop = FALSE]
+}
+
+independent_columns <- function(X) {
   decomposed <- qr(X, tol = 1e-5)
-  X[, sort(decomposed$pivot[seq_len(decomposed$rank)]), drop = FALSE]
+  sort(decomposed$pivot[seq_len(decomposed$rank)])
 }
 
 # After treatment the base is the last period before it (less anticipation); before treatment it is
@@ -166,13 +174,19 @@ one_effect <- function(data, X, cell, how) {
   if (attr(data, "balanced")) {
     earlier <- if (cell$period < cell$base) now else then
     effect <- effect_of_changes(data$value[now] - data$value[then], treated[now],
-                                X[earlier, , drop = FALSE], data$weight[earlier], how)
+                                varying(X, earlier), data$weight[earlier], how)
     return(c(effect, list(rows = now)))
   }
   rows <- c(then, now)
   effect <- effect_of_cases(data$value[rows], treated[rows], data$period[rows] == cell$period,
-                            X[rows, , drop = FALSE], data$weight[rows], how)
+                            varying(X, rows), data$weight[rows], how)
   c(effect, list(rows = rows))
+}
+
+# Some rows of a design without the columns that do not vary on their own among these.
+varying <- function(X, rows) {
+  X <- X[rows, , drop = FALSE]
+  X[, independent_columns(X), drop = FALSE]
 }
 
 # ---- one comparison ------------------------------------------------------------------------------
@@ -181,7 +195,7 @@ one_effect <- function(data, X, cell, how) {
 
 effect_of_changes <- function(change, D, X, w, how) {
   treated <- share(w * D)
-  regression <- if (how$method != "ipw") least_squares(change, X, w, !D)
+  regression <- if (how$method != "ipw") least_squares(change, X, w, !D, needed = D)
   residual <- if (is.null(regression)) change else change - regression$fitted
   mean_treated <- weighted_mean(residual, treated)
   if (how$method == "reg") {
@@ -207,8 +221,8 @@ effect_of_cases <- function(y, D, post, X, w, how) {
 }
 
 cases_by_regression <- function(y, D, post, X, w) {
-  after <- least_squares(y, X, w, !D & post)
-  before <- least_squares(y, X, w, !D & !post)
+  after <- least_squares(y, X, w, !D & post, needed = D)
+  before <- least_squares(y, X, w, !D & !post, needed = D)
   treated <- share(w * D)
   seen_after <- weighted_mean(y, share(w * (D & post)))
   seen_before <- weighted_mean(y, share(w * (D & !post)))
@@ -240,8 +254,8 @@ cases_doubly_robust <- function(y, D, post, X, w, how) {
   treated <- share(w * D)
   centre <- colSums(treated * X)
   level <- function(rows) {
-    other <- least_squares(y, X, w, !D & rows)
-    own <- least_squares(y, X, w, D & rows, who = "treated")
+    other <- least_squares(y, X, w, !D & rows, needed = D)
+    own <- least_squares(y, X, w, D & rows, needed = D)
     reweighted <- share(w * propensity$odds * rows)
     rest <- weighted_mean(y - other$fitted, reweighted)
     list(gap = own$fitted - other$fitted, rest = rest$value, other = other,
@@ -274,16 +288,26 @@ weighted_mean <- function(y, share) {
 }
 
 # Weighted least squares on `rows`: fitted values for all rows, and `moves`, what each row
-# contributes to the error of a combination of the coefficients.
-least_squares <- function(y, X, w, rows, who = "comparison") {
-  if (rcond(crossprod(X[rows, , drop = FALSE])) < .Machine$double.eps) {
-    not_estimable("the covariates are collinear among its ", who, " cases")
+# contributes to the error of a combination of the coefficients. Columns that do not vary on their
+# own among `rows` get no coefficient; where a prediction that is needed rests on them, it fails.
+least_squares <- function(y, X, w, rows, needed) {
+  kept <- independent_columns(X[rows, , drop = FALSE])
+  spare <- setdiff(seq_len(ncol(X)), kept)
+  if (length(spare)) {
+    own <- qr(X[rows, kept, drop = FALSE])
+    combination <- qr.coef(own, X[rows, spare, drop = FALSE])
+    off <- X[needed, kept, drop = FALSE] %*% combination - X[needed, spare]
+    if (max(abs(off)) > 1e-6) {
+      not_estimable("a regression would have to predict for covariates (such as a level) that ",
+                    "none of its own cases has")
+    }
   }
+  X <- X[, kept, drop = FALSE]
   used <- w * rows
   information <- crossprod(X, used * X)
   fitted <- drop(X %*% solve(information, crossprod(X, used * y)))
   pull <- used * (y - fitted)
-  list(fitted = fitted, moves = function(d) pull * drop(X %*% solve(information, d)))
+  list(fitted = fitted, moves = function(d) pull * drop(X %*% solve(information, d[kept])))
 }
 
 # The propensity by logit: `odds` of comparison rows after trimming, zero for treated ones.
@@ -298,7 +322,7 @@ propensity_of <- function(D, X, w, how) {
   }
   information <- crossprod(X, w * p * (1 - p) * X)
   if (anyNA(fit$coefficients) || rcond(information) < .Machine$double.eps) {
-    not_estimable("the covariates are collinear or separate the groups")
+    not_estimable("the covariates tell treated from comparison cases apart")
   }
   pull <- w * (D - p)
   list(odds = ifelse(D | p >= how$trim, 0, p / (1 - p)),
@@ -315,7 +339,7 @@ average_effects <- function(effects, aggregate = "group-time", min_event = -Inf,
   known <- !is.na(cells$att)
   post <- known & cells$period >= cells$cohort
   if (!any(post)) {
-    stop("No effect after treatment could be estimated. ", paste(effects$missing, collapse = " "))
+    stop("No effect after treatment could be estimated. ", paste0(effects$missing$term, ": ", effects$missing$reason, collapse = "; "))
   }
   terms <- switch(aggregate,
     "group-time" = c(list(by_size(effects, post, "overall")), single_effects(effects)),
@@ -336,7 +360,7 @@ average_effects <- function(effects, aggregate = "group-time", min_event = -Inf,
 single_effects <- function(effects) {
   lapply(seq_len(nrow(effects$cells)), function(j) {
     cell <- effects$cells[j, ]
-    list(term = sprintf("ATT(%s,%s)", cell$cohort, cell$period), value = cell$att,
+    list(term = term_of(cell), value = cell$att,
          scores = effects$scores[, j])
   })
 }
@@ -389,5 +413,6 @@ plain_mean <- function(parts) {
 
 standard_error <- function(term) {
   # rounding beside the effect is no standard error
-  if (sum(abs(term$scores)) > 1e-12 * abs(term$value)) sqrt(sum(term$scores^2)) else NA_real_
+  rounding <- is.na(term$value) || sum(abs(term$scores)) <= 1e-12 * abs(term$value)
+  if (rounding) NA_real_ else sqrt(sum(term$scores^2))
 }

@@ -35,6 +35,8 @@ class CallawaySantAnna(Estimator):
         "Sant'Anna, P. H. C. and Zhao, J. (2020), Doubly robust difference-in-differences "
         "estimators, Journal of Econometrics 219(1), 101-122"
     )
+    sample = "calendar"
+    family = "staggered"
     engines = (
         Engine(name="python", fit=engine_python.fit, packages=("numpy", "pandas", "scipy")),
         Engine(

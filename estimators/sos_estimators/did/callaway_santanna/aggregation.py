@@ -6,15 +6,15 @@ cases (of their ids in a panel); that these weights are estimated too enters the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sos_estimators.did.callaway_santanna.cells import IntArray
 from sos_estimators.did.callaway_santanna.group_time import GroupTime
+from sos_estimators.did.callaway_santanna.nuisance import FloatArray
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.callaway_santanna.two_by_two import FloatArray
 from sos_plugins.errors import EstimationError
 
 RELATIVE_ZERO = 1e-12
@@ -37,6 +37,16 @@ class Term:
         return se if se > 0 and largest > RELATIVE_ZERO * abs(self.estimate) else np.nan
 
 
+def missing_sentences(missing: Mapping[str, str]) -> list[str]:
+    """Name the effects that are missing, together where the reason is the same."""
+    reasons = dict.fromkeys(missing.values())
+    together = {why: [name for name in missing if missing[name] == why] for why in reasons}
+    return [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing: {why}."
+        for why, names in together.items()
+    ]
+
+
 def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Return the overall effect and those that ``aggregate`` asks for.
 
@@ -45,7 +55,8 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """
     if not _post(effects).size:
         raise EstimationError(
-            "No effect after treatment could be estimated. " + " ".join(effects.warnings)
+            "No effect after treatment could be estimated. "
+            + " ".join(missing_sentences(effects.missing))
         )
     if options.aggregate == "event":
         return _events(effects, options)

@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.did.callaway_santanna.nuisance import FloatArray, independent_columns
 from sos_estimators.did.prepare import is_category
-
-FloatArray = npt.NDArray[np.float64]
-
-NEGLIGIBLE = 1e-10
-"""A column is a combination of earlier ones when this share of its variance or less is its own."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +71,3 @@ def _columns(name: str, values: pd.Series) -> list[tuple[str, FloatArray]]:
     if np.ptp(numbers) == 0 or spread == 0:
         return []
     return [(name, (numbers - numbers.mean()) / spread)]
-
-
-def independent_columns(matrix: FloatArray) -> list[int]:
-    """Return the columns that are no combination of the columns before them."""
-    moments = matrix.T @ matrix
-    own = np.diag(moments).copy()
-    kept: list[int] = []
-    for j in range(len(own)):
-        with_kept = moments[kept, j]
-        explained = with_kept @ np.linalg.solve(moments[np.ix_(kept, kept)], with_kept)
-        if own[j] - explained > NEGLIGIBLE * own[j]:
-            kept.append(j)
-    return kept

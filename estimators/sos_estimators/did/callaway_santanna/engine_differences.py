@@ -14,19 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.callaway_santanna.aggregation import Term
+from sos_estimators.did.callaway_santanna.aggregation import Term, missing_sentences
+from sos_estimators.did.callaway_santanna.nuisance import ComparisonError, FloatArray
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
+from sos_estimators.did.callaway_santanna.rank import rank_limit
 from sos_estimators.did.callaway_santanna.result import build_estimate
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.callaway_santanna.two_by_two import (
-    Comparison,
-    ComparisonError,
-    require_estimable,
-)
+from sos_estimators.did.callaway_santanna.two_by_two import Comparison, full_rank, propensity_of
 from sos_plugins.errors import EngineError, EstimationError
 from sos_plugins.types import Estimate, Sample
-
-FloatArray = npt.NDArray[np.float64]
 
 CONTROL = {"nevertreated": "never_treated", "notyettreated": "not_yet_treated"}
 FUNCTION = {"dr": ("dr", "mle"), "ipw": ("std_ipw", "mle"), "reg": ("reg", None)}
@@ -75,7 +71,7 @@ def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
             "differences takes cohorts treated after the last period for never treated, "
             "even within the anticipation"
         )
-    return _panel_limit(sample) if sample.is_panel else None
+    return (_panel_limit(sample) if sample.is_panel else None) or rank_limit(sample, options)
 
 
 def _panel_limit(sample: Sample) -> str | None:
@@ -107,13 +103,13 @@ def _terms(prepared: Prepared, options: CallawaySantAnnaSettings) -> tuple[list[
     cells, missing = _group_time(model, prepared)
     if not any(cell.is_post and name not in missing for cell, name in _named(prepared)):
         raise EstimationError(
-            "No effect after treatment could be estimated. " + " ".join(missing.values())
+            "No effect after treatment could be estimated. " + " ".join(missing_sentences(missing))
         )
     kind = "simple" if options.aggregate == "group-time" else options.aggregate
     found = _aggregated(model, kind, _clusters(prepared))
     if options.aggregate == "group-time":
         found += [_term(name, nt, _clusters(prepared)) for name, nt in cells.items()]
-    return found, list(missing.values())
+    return found, missing_sentences(missing)
 
 
 def _data(prepared: Prepared) -> tuple[pd.DataFrame, str]:
@@ -150,12 +146,10 @@ def _function(
         later = None if post is None else post == 1
         rows = Comparison(endog, treated == 1, exog.astype(float), weights, later)
         _require_rows(rows)
-        propensity = require_estimable(rows, options)
-        if propensity is not None and (propensity.fitted[~rows.treated] >= options.trim).any():
-            raise ComparisonError(
-                f"a comparison case has a propensity of {options.trim:g} or more, "
-                "and differences does not trim"
-            )
+        if not full_rank(rows, options):
+            raise ComparisonError("some covariates do not vary on their own in a group and period")
+        if options.method != "reg":
+            _require_overlap(rows, options)
         result: Mapping[str, Any] = compute(
             endog=endog, exog=exog, treated=treated, weights=weights, post=post
         )
@@ -170,18 +164,27 @@ def _require_rows(rows: Comparison) -> None:
         raise ComparisonError("there are no treated or no comparison cases")
 
 
+def _require_overlap(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
+    propensity = propensity_of(rows, options)
+    if (propensity.fitted[~rows.treated] >= options.trim).any():
+        raise ComparisonError(
+            f"a comparison case has a propensity of {options.trim:g} or more, and differences "
+            "does not trim"
+        )
+
+
 def _named(prepared: Prepared) -> list[tuple[Any, str]]:
     return [(cell, cell.term) for cell in prepared.cells]
 
 
 def _group_time(model: Any, prepared: Prepared) -> tuple[dict[str, Any], dict[str, str]]:
-    """The package's effects by name, and a sentence for each that is missing."""
+    """The package's effects by name, and why one is missing."""
     found = {
         (int(nt.cohort), int(nt.time)): nt for nt in model._result_dict["full_sample"]["ATTgt_ntl"]
     }
     cells = {cell.term: found[cell.cohort, cell.period] for cell in prepared.cells}
     missing = {
-        name: f"{name} is missing: {nt.exception or 'differences gives no number'}."
+        name: str(nt.exception or "differences gives no number")
         for name, nt in cells.items()
         if np.isnan(nt.ATT)
     }

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.did.callaway_santanna.aggregation import missing_sentences
 from sos_estimators.did.callaway_santanna.design import levels
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
+from sos_estimators.did.callaway_santanna.rank import rank_limit
 from sos_estimators.did.callaway_santanna.result import build_estimate
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.prepare import is_category
@@ -47,7 +51,10 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         },
         timeout=TIMEOUT,
     )
-    return _estimate(found, prepared, options, list(found["missing"] or []))
+    missing = dict(zip(found["missing"], found["reason"], strict=True))
+    planned = {cell.term for cell in prepared.cells}
+    warnings = missing_sentences({term: why for term, why in missing.items() if term in planned})
+    return _estimate(found, prepared, options, warnings)
 
 
 def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
@@ -76,7 +83,7 @@ def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
     if options.scores != "published" and options.method == "dr" and not sample.is_panel:
         return "did has the published scores only"
-    return None
+    return rank_limit(sample, options)
 
 
 def _columns(prepared: Prepared) -> dict[str, Any]:
@@ -105,14 +112,29 @@ def _estimate(
     options: CallawaySantAnnaSettings,
     warnings: list[str],
 ) -> Estimate:
-    """Keep the effects that can be made of the cases; R names some that cannot, without a value."""
-    planned = {cell.term for cell in prepared.cells}
-    kept = [j for j, term in enumerate(found["term"]) if term in planned or "ATT" not in term]
+    """Order terms; leave out effects that the cases cannot give, which R names without a value."""
+    place = {cell.term: (j,) for j, cell in enumerate(prepared.cells)}
+    names = list(found["term"])
+    kept = [j for j, term in enumerate(names) if term in place or "ATT" not in term]
+    kept.sort(key=lambda j: (names[j] != "overall", place.get(names[j]) or _number(names[j])))
     return build_estimate(
         [found["term"][j] for j in kept],
-        [float(found["estimate"][j]) for j in kept],
-        [float(found["std_error"][j]) for j in kept],
+        _quiet(found["estimate"])[kept],
+        _quiet(found["std_error"])[kept],
         prepared,
         options,
         [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
     )
+
+
+def _quiet(numbers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Replace R's NA, a nan that makes arithmetic warn, by a plain one."""
+    values = np.array(numbers, dtype=float)
+    values[np.isnan(values)] = np.nan
+    return values
+
+
+def _number(term: str) -> tuple[int, ...]:
+    """The number of ``event=-1``; none of ``overall``."""
+    _, _, number = term.partition("=")
+    return (int(number),) if number else ()

@@ -6,22 +6,17 @@ periods, Journal of Econometrics 225(2), 200-230.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, control_cohorts
+from sos_estimators.did.callaway_santanna.nuisance import ComparisonError, FloatArray
 from sos_estimators.did.callaway_santanna.preparation import Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.callaway_santanna.two_by_two import (
-    Comparison,
-    ComparisonError,
-    Effect,
-    FloatArray,
-    effect,
-)
+from sos_estimators.did.callaway_santanna.two_by_two import Comparison, effect, full_rank
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class GroupTime:
             missing.
         cohorts: Cohorts with an effect; (c,).
         cohort_weight: Weight of each cluster in each cohort; (n_clusters, c).
-        warnings: A sentence for each effect that is missing.
+        missing: Why an effect is missing, by its name.
     """
 
     cells: tuple[Cell, ...]
@@ -73,7 +68,7 @@ class GroupTime:
     scores: FloatArray
     cohorts: IntArray
     cohort_weight: FloatArray
-    warnings: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def observations(prepared: Prepared) -> Observations:
@@ -110,43 +105,45 @@ def _cohort_weight(prepared: Prepared, cohorts: IntArray, n_clusters: int) -> Fl
 def group_time(
     rows: Observations, cells: tuple[Cell, ...], options: CallawaySantAnnaSettings
 ) -> GroupTime:
-    """Estimate all effects; one that cannot be estimated is missing, and named in a warning."""
-    at = {int(p): np.flatnonzero(rows.period == p) for p in np.unique(rows.period)}
-    compare = _changes if rows.balanced else _cross_sections
+    """Estimate all effects; one that cannot be estimated is missing, and ``missing`` says why."""
     att = np.full(len(cells), np.nan)
     scores = np.zeros((rows.n_clusters, len(cells)))
-    warnings = []
-    for j, cell in enumerate(cells):
-        if cell.is_reference:
+    missing = {}
+    for j, (comparison, chosen) in enumerate(_comparisons(rows, cells, options)):
+        if cells[j].is_reference:
             att[j] = 0.0
             continue
         try:
-            found, chosen = _one(rows, cell, at, compare, options)
+            found = effect(comparison, options)
         except ComparisonError as error:
-            warnings.append(f"{cell.term} is missing: {error}.")
+            missing[cells[j].term] = str(error)
             continue
         att[j] = found.att
         scores[:, j] = np.bincount(rows.cluster[chosen], found.scores, minlength=rows.n_clusters)
-    return GroupTime(cells, att, scores, rows.cohorts, rows.cohort_weight, tuple(warnings))
+    return GroupTime(cells, att, scores, rows.cohorts, rows.cohort_weight, missing)
 
 
-Compare = Callable[
-    [Observations, Cell, dict[int, IntArray], npt.NDArray[np.bool_]], tuple[Comparison, IntArray]
-]
+def short_of_rank(
+    rows: Observations, cells: tuple[Cell, ...], options: CallawaySantAnnaSettings
+) -> list[str]:
+    """Name the effects for which some covariate does not vary in a group and period."""
+    compared = zip(cells, _comparisons(rows, cells, options), strict=True)
+    return [
+        cell.term
+        for cell, (comparison, _) in compared
+        if not (cell.is_reference or full_rank(comparison, options))
+    ]
 
 
-def _one(
-    rows: Observations,
-    cell: Cell,
-    at: dict[int, IntArray],
-    compare: Compare,
-    options: CallawaySantAnnaSettings,
-) -> tuple[Effect, IntArray]:
-    """Estimate one effect; return it with the rows that its scores belong to."""
-    used = (rows.cohort == cell.cohort) | control_cohorts(rows.cohort, cell, options)
-    comparison, chosen = compare(rows, cell, at, used)
-    found = effect(comparison, options)
-    return found, chosen
+def _comparisons(
+    rows: Observations, cells: tuple[Cell, ...], options: CallawaySantAnnaSettings
+) -> Iterator[tuple[Comparison, IntArray]]:
+    """Yield each cell's comparison, and the rows that its scores belong to."""
+    at = {int(p): np.flatnonzero(rows.period == p) for p in np.unique(rows.period)}
+    compare = _changes if rows.balanced else _cross_sections
+    for cell in cells:
+        used = (rows.cohort == cell.cohort) | control_cohorts(rows.cohort, cell, options)
+        yield compare(rows, cell, at, used)
 
 
 def _changes(

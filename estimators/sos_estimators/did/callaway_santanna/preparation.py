@@ -144,7 +144,7 @@ def _check_constant(frame: pd.DataFrame, column: str, within: str) -> None:
     distinct = frame.groupby(within, sort=False)[column].nunique()
     if (distinct > 1).any():
         raise DataError(
-            f"The column '{column}' changes within the {within} {distinct.idxmax()!r}; it must be "
+            f"The column '{column}' changes within the {within} '{distinct.idxmax()}'; it must be "
             f"the same in all its rows."
         )
 
@@ -156,7 +156,7 @@ def _check_panel(frame: pd.DataFrame) -> None:
     if twice.any():
         row = frame[twice].iloc[0]
         raise DataError(
-            f"The id {row['id']!r} occurs more than once in period {row['period']}; "
+            f"The id '{row['id']}' occurs more than once in period {row['period']}; "
             "a panel has one row an id and period. Without the column 'id' the cases count as "
             "repeated cross-sections."
         )
@@ -291,8 +291,11 @@ def _cluster_warnings(
     by_cohort = frame.groupby("cohort")["cluster"].nunique()
     treated = frame.loc[frame["cohort"] > 0, "cluster"].nunique()
     compared = frame.loc[frame["cohort"] == 0, "cluster"].nunique()
-    for n, who in ((treated, "treated"), (compared, "never-treated")):
-        if 0 < n < options.few_clusters:
+    sides = [(treated, "treated")]
+    if options.control == "nevertreated":
+        sides.append((compared, "never-treated"))
+    for n, who in sides:
+        if n < options.few_clusters:
             warnings.append(
                 f"There are few {who} clusters ({n}, fewer than {options.few_clusters}): standard "
                 "errors and p values from the normal distribution are then too small."

@@ -16,23 +16,20 @@ every set of merged rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from sos_estimators.did.callaway_santanna.nuisance import (
+    BoolArray,
+    ComparisonError,
+    FloatArray,
+    Nuisance,
+    independent_columns,
+    least_squares,
+    logit,
+)
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-
-MAX_ITERATIONS = 100
-DEVIANCE_CHANGE = 1e-12
-"""Newton steps of the logit end when the deviance changes by less than this share."""
-
-
-class ComparisonError(Exception):
-    """A comparison cannot be made; the text says why, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +65,6 @@ class Effect:
     scores: FloatArray
 
 
-@dataclass(frozen=True)
-class Nuisance:
-    """A fitted regression or propensity.
-
-    Attributes:
-        fitted: Prediction for every row; (n,).
-        residual: Weighted residual, zero outside the rows it was fitted on; (n,).
-        design: (n, k).
-        information: Negative second derivative of the criterion; (k, k).
-    """
-
-    fitted: FloatArray
-    residual: FloatArray
-    design: FloatArray
-    information: FloatArray
-
-    def along(self, direction: FloatArray) -> FloatArray:
-        """Return each row's contribution to the error of ``direction @ coefficients``; (n,)."""
-        return self.residual * (self.design @ np.linalg.solve(self.information, direction))
-
-
 def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
     """Estimate the effect on the treated in one comparison.
 
@@ -97,10 +73,12 @@ def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
         options: ``method``, ``overlap``, ``trim`` and ``scores`` are used.
 
     Raises:
-        ComparisonError: If covariates are collinear among the rows that a regression needs, or
-            the treated and the comparison rows do not overlap.
+        ComparisonError: If the treated and the comparison rows do not overlap, or treated rows
+            have covariates from which a regression cannot predict.
     """
-    propensity = require_estimable(rows, options)
+    kept = independent_columns(rows.design)
+    rows = replace(rows, design=rows.design[:, kept])
+    propensity = None if options.method == "reg" else propensity_of(rows, options)
     if rows.post is None:
         return _of_changes(rows, propensity, options)
     if propensity is None:
@@ -110,75 +88,34 @@ def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
     return _robust_cross_sections(rows, rows.post, propensity, options)
 
 
-def require_estimable(rows: Comparison, options: CallawaySantAnnaSettings) -> Nuisance | None:
-    """Return the propensity if the method uses one, and check the covariates.
+def propensity_of(rows: Comparison, options: CallawaySantAnnaSettings) -> Nuisance:
+    """Fit the propensity to be treated.
 
     Raises:
-        ComparisonError: As :func:`effect`.
+        ComparisonError: If treated and comparison rows do not overlap.
     """
-    propensity = None
-    if options.method != "reg":
-        propensity = logit(rows.treated, rows.design, rows.weight)
-        if propensity.fitted.max() >= options.overlap:
-            raise ComparisonError(
-                "the covariates tell treated from comparison cases apart "
-                f"(a propensity reaches {options.overlap:g})"
-            )
-    if options.method != "ipw":
-        _require_variation(rows, with_treated=options.method == "dr" and rows.post is not None)
+    propensity = logit(rows.treated, rows.design, rows.weight)
+    if propensity.fitted.max() >= options.overlap:
+        raise ComparisonError(
+            "the covariates tell treated from comparison cases apart "
+            f"(a propensity reaches {options.overlap:g})"
+        )
     return propensity
 
 
-def _require_variation(rows: Comparison, *, with_treated: bool) -> None:
-    groups = {"comparison": ~rows.treated, **({"treated": rows.treated} if with_treated else {})}
-    post = rows.post
-    periods = [np.ones(len(rows.y), bool)] if post is None else [post, ~post]
-    for who, chosen in groups.items():
-        for period in periods:
-            design = rows.design[chosen & period]
-            if _singular(design.T @ design):
-                raise ComparisonError(f"the covariates are collinear among its {who} cases")
+def full_rank(rows: Comparison, options: CallawaySantAnnaSettings) -> bool:
+    """Whether every fit of a method has as many independent columns as there are covariates.
 
-
-def least_squares(y: FloatArray, design: FloatArray, weight: FloatArray) -> Nuisance:
-    """Fit weighted least squares on the rows of positive weight."""
-    information = design.T @ (weight[:, None] * design)
-    fitted = design @ np.linalg.solve(information, design.T @ (weight * y))
-    return Nuisance(fitted, weight * (y - fitted), design, information)
-
-
-def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisance:
-    """Fit a weighted logit by Newton's method.
-
-    Raises:
-        ComparisonError: If the covariates are collinear, or the classes separate so far that the
-            information matrix is singular.
+    Where not, this module leaves out what does not vary; others cannot go on.
     """
-    scaled = weight / weight.mean()
-    y = outcome.astype(float)
-    share = float(np.average(y, weights=scaled))
-    coefficients = np.zeros(design.shape[1])
-    coefficients[0] = np.log(share / (1 - share))
-    deviance = np.inf
-    for _ in range(MAX_ITERATIONS):
-        index = np.clip(design @ coefficients, -30, 30)
-        fitted = 1 / (1 + np.exp(-index))
-        information = design.T @ ((scaled * fitted * (1 - fitted))[:, None] * design)
-        before, deviance = deviance, 2 * float(scaled @ (np.logaddexp(0, index) - y * index))
-        if _singular(information):
-            raise ComparisonError("the covariates are collinear or separate the groups")
-        if abs(before - deviance) <= DEVIANCE_CHANGE * (abs(deviance) + 0.1):
-            break
-        step = np.linalg.solve(information, design.T @ (scaled * (y - fitted)))
-        coefficients = coefficients + step
-    return Nuisance(fitted, scaled * (y - fitted), design, information)
-
-
-def _singular(information: FloatArray) -> bool:
-    if not np.isfinite(information).all():
-        return True
-    condition = np.linalg.cond(information, 1)
-    return not condition < 1 / np.finfo(float).eps
+    k = rows.design.shape[1]
+    periods = [np.ones(len(rows.y), bool)] if rows.post is None else [rows.post, ~rows.post]
+    groups = [] if options.method == "ipw" else [~rows.treated]
+    if options.method == "dr" and rows.post is not None:
+        groups.append(rows.treated)
+    fits = [group & period for group in groups for period in periods]
+    fits.append(np.ones(len(rows.y), bool))
+    return all(len(independent_columns(rows.design[fit])) == k for fit in fits)
 
 
 def _shares(weight: FloatArray) -> FloatArray:
@@ -202,7 +139,7 @@ def _of_changes(
     y, design = rows.y, rows.design
     scores = np.zeros(len(y))
     if options.method != "ipw":
-        change = least_squares(y, design, rows.weight * ~rows.treated)
+        change = least_squares(y, design, rows.weight * ~rows.treated, rows.treated)
         y = y - change.fitted
         scores = scores - change.along(share @ design)
     att = float(share @ y)
@@ -220,8 +157,8 @@ def _of_changes(
 
 def _regression_of_cross_sections(rows: Comparison, post: BoolArray) -> Effect:
     y, design, weight, treated = rows.y, rows.design, rows.weight, rows.treated
-    after = least_squares(y, design, weight * (~treated & post))
-    before = least_squares(y, design, weight * (~treated & ~post))
+    after = least_squares(y, design, weight * (~treated & post), treated)
+    before = least_squares(y, design, weight * (~treated & ~post), treated)
     share = _shares(weight * treated)
     share_after, share_before = (
         _shares(weight * (treated & post)),
@@ -270,8 +207,8 @@ def _robust_cross_sections(
     att, scores = 0.0, np.zeros(len(y))
     effects, drift = np.zeros(len(y)), np.zeros(design.shape[1])
     for period, sign in ((post, 1.0), (~post, -1.0)):
-        own = least_squares(y, design, weight * (treated & period))
-        other = least_squares(y, design, weight * (~treated & period))
+        own = least_squares(y, design, weight * (treated & period), treated)
+        other = least_squares(y, design, weight * (~treated & period), treated)
         compared = _shares(odds * period)
         residual = y - other.fitted
         level = float(compared @ residual)

@@ -17,6 +17,7 @@ from sos_plugins.scaffold import STANZAS, scaffold
 from sos_plugins.study_file import parse_study
 
 NAME = "fresh-idea"
+OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider")
 RUN_AS_PACKAGES = ("outcome", "source")
 """The tests of a package are those of the file but for one line; two kinds show that it fits."""
 
@@ -38,8 +39,7 @@ def results(generated: Path) -> dict[str, list[ET.Element]]:
     folders = ["files", *(f"packages/{kind}" for kind in RUN_AS_PACKAGES)]
     report = generated / "report.xml"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error::DeprecationWarning:fresh_idea"]
-        + ["--import-mode=importlib", "-p", "no:cacheprovider", f"--junitxml={report}", *folders],
+        [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *OPTIONS, *folders],
         cwd=generated,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sources), "SOS_NO_R": "1"},
         capture_output=True,
@@ -115,7 +115,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     scaffold("outcome", "mine", tmp_path)
     (tmp_path / "mine.py").write_text("# mine\n")
     (tmp_path / "test_mine.py").unlink()
-    with pytest.raises(PluginError, match="mine.py exists already; nothing was written"):
+    with pytest.raises(PluginError, match=r"mine\.py exists already; nothing was written"):
         scaffold("outcome", "mine", tmp_path)
     assert (tmp_path / "mine.py").read_text() == "# mine\n"
     assert not (tmp_path / "test_mine.py").exists()

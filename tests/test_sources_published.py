@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sos_sources.published import Published, PublishedSettings
 from sos_sources.published_measures import REORGANISATIONS
+from source_helpers import Changes, changes, damaged, flagged, rows
 
 from sos_plugins import Records, Session
 from sos_plugins.errors import DataError, SettingsError, SosError
 from sos_plugins.schema import TABLES
 from sos_plugins.settings import validate
 
-PILOTS = ("Bristol", "Leicestershire", "Lincolnshire", "Suffolk", "Tower Hamlets", "Wakefield")
-PILOTS += ("West Sussex", "Wokingham")
+PILOTS = (
+    "Bristol",
+    "Leicestershire",
+    "Lincolnshire",
+    "Suffolk",
+    "Tower Hamlets",
+    "Wakefield",
+    "West Sussex",
+    "Wokingham",
+)
 """Round 1 without Brent and without Norfolk, whose figures are not complete."""
 
 
@@ -33,14 +40,7 @@ def read(folder: Path, **values: Any) -> Records:
 
 
 def figures(records: Records) -> list[dict[str, Any]]:
-    return records.tables["published"].to_pyarrow().to_pylist()
-
-
-def flagged(records: Records, column: str, check: str) -> int:
-    frame = records.quality.checks
-    hit = (frame["column"] == column) & (frame["check"] == check)
-    assert hit.any(), f"no row {column}/{check}"
-    return int(frame.loc[hit, "n_flagged"].sum())
+    return rows(records, "published")
 
 
 HEAD = "time_period,time_identifier,geographic_level,old_la_code,new_la_code,la_name"
@@ -141,9 +141,9 @@ def test_totals_of_regions_are_left_out_and_counted(shared: Path) -> None:
         rows = list(csv.DictReader(file))
     others = [r for r in rows if r["geographic_level"] != "Local authority"]
     symbols = [r for r in rows if r not in others and number(r["Re_referrals_percent"]) is None]
-    assert flagged(records, "geographic_level", "out-of-scope") == len(others)
-    assert flagged(records, "rereferral-rate", "suppressed") == len(symbols)
-    assert flagged(records, "rereferral-rate", "unknown-code") == 0
+    assert flagged(records, "published", "geographic_level", "out-of-scope") == len(others)
+    assert flagged(records, "published", "rereferral-rate", "suppressed") == len(symbols)
+    assert flagged(records, "published", "rereferral-rate", "unknown-code") == 0
     assert len(figures(records)) + len(others) == len(rows)
 
 
@@ -189,11 +189,11 @@ def test_reorganised_authorities_are_dropped_within_the_years_kept(shared: Path)
     early = read(folder, first_period=2012, last_period=2018, **drop)
     assert len({f["unit"] for f in figures(early)}) == 152
     assert {f["period"] for f in figures(early)} == set(range(2012, 2019))
-    assert flagged(early, "old_la_code", "out-of-scope") == 0
+    assert flagged(early, "published", "old_la_code", "out-of-scope") == 0
     later = read(folder, first_period=2018, last_period=2019, **drop)
     gone = {f["unit"] for f in figures(read(folder, first_period=2018, last_period=2019))}
     assert gone - {f["unit"] for f in figures(later)} == {"835", "836", "837", "838", "839"}
-    assert flagged(later, "old_la_code", "out-of-scope") == 5
+    assert flagged(later, "published", "old_la_code", "out-of-scope") == 5
 
 
 def test_neighbours(records: Records, shared: Path) -> None:
@@ -245,11 +245,11 @@ def test_symbols_numbers_and_years(tmp_path: Path) -> None:
         ("330", 2022, None, "c", None),
         ("330", 2023, 20.5, None, 1234.0),
     ]
-    assert flagged(records, "rereferral-rate", "suppressed") == 2
-    assert flagged(records, "rereferral-rate", "unknown-code") == 1
-    assert flagged(records, "rereferral-rate", "missing") == 1
-    assert flagged(records, "time_period", "unreadable") == 1
-    assert flagged(records, "old_la_code", "missing") == 1
+    assert flagged(records, "published", "rereferral-rate", "suppressed") == 2
+    assert flagged(records, "published", "rereferral-rate", "unknown-code") == 1
+    assert flagged(records, "published", "rereferral-rate", "missing") == 1
+    assert flagged(records, "published", "time_period", "unreadable") == 1
+    assert flagged(records, "published", "old_la_code", "missing") == 1
     assert records.unit_names == {"006": "Hill", "330": "Town"}
     assert "neighbours" not in records.tables
 
@@ -267,7 +267,7 @@ def test_other_kinds_of_year_are_no_april_years(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("2024,Reporting year", "2024,Academic year"))
     records = read(tmp_path)
     assert [f["value"] for f in figures(records)] == [22.0]
-    assert flagged(records, "time_identifier", "out-of-scope") == 1
+    assert flagged(records, "published", "time_identifier", "out-of-scope") == 1
 
 
 def test_the_later_release_wins(tmp_path: Path) -> None:
@@ -279,8 +279,8 @@ def test_the_later_release_wins(tmp_path: Path) -> None:
         (2022, 22.0),
         (2023, 23.0),
     ]
-    assert flagged(records, "", "duplicate") == 1
-    assert flagged(records, "value", "conflict") == 1
+    assert flagged(records, "published", "", "duplicate") == 1
+    assert flagged(records, "published", "value", "conflict") == 1
 
 
 def test_a_breakdown_is_refused(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_what_is_not_there(tmp_path: Path, shared: Path) -> None:
     with pytest.raises(DataError, match=r"No CSV file in '\.' has the published figures"):
         read(tmp_path)
     write(tmp_path, "2023,330,E1,Town,10,21")
-    assert flagged(read(tmp_path), "empty.csv", "unreadable") == 1
+    assert flagged(read(tmp_path), "files", "empty.csv", "unreadable") == 1
     with pytest.raises(
         DataError, match=r"figures of icpc-rate .*one like icpcrate, icpcsrate. Files: c1"
     ):
@@ -352,14 +352,11 @@ BASE = "\n".join(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(BASE) - 1), st.binary(max_size=3)), max_size=6))
+@given(changes(BASE))
 def test_mutated_files_are_figures_or_a_sentence(
-    tmp_path_factory: pytest.TempPathFactory, changes: Iterable[tuple[int, bytes]]
+    tmp_path_factory: pytest.TempPathFactory, changed: Changes
 ) -> None:
-    data = bytearray(BASE)
-    for place, replacement in changes:
-        data[place : place + len(replacement)] = replacement
     folder = tmp_path_factory.mktemp("mutated")
-    (folder / "c1.csv").write_bytes(bytes(data))
+    (folder / "c1.csv").write_bytes(damaged(BASE, changed))
     with contextlib.suppress(SosError):
         assert figures(read(folder))

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sos_sources.ssda903 import Ssda903, Ssda903Settings, april_year
+from source_helpers import Changes, changes, damaged, flagged, rows
+from source_helpers import faults as all_faults
 
 from sos_plugins import Records, Session
 from sos_plugins.errors import DataError, SosError
@@ -30,32 +31,22 @@ def read(folder: Path, *, paths: Any = ".", authority: str = "330", **values: An
     return Ssda903().read(settings_, Session(base=folder))
 
 
-def rows(records: Records, table: str = "episodes") -> list[dict[str, Any]]:
-    return records.tables[table].to_pyarrow().to_pylist()
-
-
-def flagged(records: Records, table: str, column: str, check: str) -> int:
-    frame = records.quality.checks
-    hit = (frame["table"] == table) & (frame["column"] == column) & (frame["check"] == check)
-    assert hit.any(), f"no row {table}/{column}/{check}"
-    return int(frame.loc[hit, "n_flagged"].sum())
+def episodes(records: Records) -> list[dict[str, Any]]:
+    return rows(records, "episodes")
 
 
 def faults(records: Records) -> dict[tuple[str, str, str], int]:
-    frame = records.quality.checks
-    found = frame[(frame["n_flagged"] > 0) & (frame["table"] != "children")]
-    sums = found.groupby(["table", "column", "check"])["n_flagged"].sum()
-    return {key: int(n) for key, n in sums.items()}
+    return {key: n for key, n in all_faults(records).items() if key[0] != "children"}
 
 
-def put(folder: Path, *episodes: str, name: str = "episodes.csv", header: str = HEADER) -> Path:
+def put(folder: Path, *lines: str, name: str = "episodes.csv", header: str = HEADER) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text("\n".join([header, *episodes]) + "\n")
+    (folder / name).write_text("\n".join([header, *lines]) + "\n")
     return folder
 
 
 def periods(records: Records) -> list[int]:
-    return [r["period_of_care"] for r in rows(records)]
+    return [r["period_of_care"] for r in episodes(records)]
 
 
 # The sample return, read again with the csv module.
@@ -86,7 +77,7 @@ def test_every_row_of_the_sample_is_accounted_for(shared: Path) -> None:
     folder = shared / "data" / "ssda903"
     records = read(folder)
     with (folder / "episodes.csv").open() as file:
-        episodes = [
+        raw: list[dict[str, Any]] = [
             {
                 "child": r["CHILD"],
                 "start": uk(r["DECOM"]),
@@ -97,12 +88,12 @@ def test_every_row_of_the_sample_is_accounted_for(shared: Path) -> None:
             }
             for r in csv.DictReader(file)
         ]
-    found = rows(records)
-    assert len(found) == len(episodes) == 5050
+    found = episodes(records)
+    assert len(found) == len(raw) == 5050
     assert {
         (r["child"], r["start_date"], r["end_date"], r["reason_end"], r["reason_start"])
         for r in found
-    } == {(e["child"], e["start"], e["end"], e["reason"], e["rne"]) for e in episodes}
+    } == {(e["child"], e["start"], e["end"], e["reason"], e["rne"]) for e in raw}
     assert {
         (
             r["child"],
@@ -113,8 +104,8 @@ def test_every_row_of_the_sample_is_accounted_for(shared: Path) -> None:
             r["placement_provider"],
         )
         for r in found
-    } == {(e["child"], e["start"], *e["codes"]) for e in episodes}
-    assert {(r["child"], r["start_date"]): r["period_of_care"] for r in found} == chain(episodes)
+    } == {(e["child"], e["start"], *e["codes"]) for e in raw}
+    assert {(r["child"], r["start_date"]): r["period_of_care"] for r in found} == chain(raw)
 
     with (folder / "header.csv").open() as file:
         header = {
@@ -205,7 +196,7 @@ def test_children_are_not_chained_to_one_another(tmp_path: Path) -> None:
     )
     put(tmp_path / "331", "A,01/06/2015,L,C2,N1,U1,PR0,,")
     records = read(tmp_path, authority="folder")
-    assert [(r["unit"], r["child"], r["period_of_care"]) for r in rows(records)] == [
+    assert [(r["unit"], r["child"], r["period_of_care"]) for r in episodes(records)] == [
         ("330", "A", 1),
         ("330", "B", 1),
         ("331", "A", 1),
@@ -223,7 +214,7 @@ def test_an_open_episode_is_closed_by_a_later_return(tmp_path: Path) -> None:
         "A,01/06/2016,L,C2,N1,U1,PR0,,",
     )
     records = read(tmp_path)
-    assert [(r["end_date"], r["reason_end"], r["period_of_care"]) for r in rows(records)] == [
+    assert [(r["end_date"], r["reason_end"], r["period_of_care"]) for r in episodes(records)] == [
         (DAY(2016, 6, 1), "X1", 1),
         (None, None, 1),
     ]
@@ -235,7 +226,7 @@ def test_the_latest_return_wins_and_a_disagreement_is_counted(tmp_path: Path) ->
     put(tmp_path / "1617", "A,01/05/2015,S,C2,N1,U3,PR0,,")
     put(tmp_path / "1516", "A,01/05/2015,S,C1,N1,U1,PR0,01/02/2016,E4A")
     records = read(tmp_path)
-    (one,) = rows(records)
+    (one,) = episodes(records)
     assert (one["legal_status"], one["placement"], one["end_date"]) == ("C2", "U3", None)
     assert faults(records) == {
         ("episodes", "", "recurrence"): 1,
@@ -253,7 +244,7 @@ def test_the_same_episode_twice_in_a_return(tmp_path: Path) -> None:
         "A,01/05/2015,S,C1,N1,U1,PR0,,",
     )
     records = read(tmp_path)
-    assert [r["end_date"] for r in rows(records)] == [DAY(2015, 6, 1)]
+    assert [r["end_date"] for r in episodes(records)] == [DAY(2015, 6, 1)]
     assert faults(records) == {("episodes", "", "duplicate"): 1}
 
 
@@ -288,7 +279,7 @@ def test_merging_and_chaining_against_plain_python(tmp_path: Path, seed: int) ->
             }
         )
     records = read(tmp_path)
-    got = rows(records)
+    got = episodes(records)
     assert {(r["child"], r["start_date"], r["end_date"], r["reason_end"]) for r in got} == {
         (e["child"], e["start"], e["end"], e["reason"] or None) for e in expected
     }
@@ -328,7 +319,7 @@ def test_a_tree_of_authorities_and_years(tmp_path: Path) -> None:
     put(tmp_path / "SSDA903_331", "A", name="SSDA903_1617_uasc.csv", header="child")
     (tmp_path / "006 Town" / "2015-16" / "reviews.csv").write_text("CHILD\nZ\n")
     records = read(tmp_path, authority="folder")
-    assert [(r["unit"], r["start_date"].year) for r in rows(records)] == [
+    assert [(r["unit"], r["start_date"].year) for r in episodes(records)] == [
         ("006", 2015),
         ("006", 2017),
         ("331", 2016),
@@ -396,7 +387,7 @@ def test_columns_in_any_order_and_case_and_older_returns_without_provider(tmp_pa
         name="Episodes.csv",
     )
     records = read(tmp_path)
-    assert rows(records) == [
+    assert episodes(records) == [
         {
             "unit": "330",
             "child": "A",
@@ -439,7 +430,7 @@ def test_faulty_cells_are_counted_with_their_lines(tmp_path: Path) -> None:
         "G,01/05/2015,S,C2,N1,U1,PR0,01/05/2025,E4A",
     )
     records = read(tmp_path)
-    assert {r["child"] for r in rows(records)} == {"A", "C", "F\nF", "G"}
+    assert {r["child"] for r in episodes(records)} == {"A", "C", "F\nF", "G"}
     assert faults(records) == {
         ("episodes", "", "unreadable"): 1,
         ("episodes", "child", "missing"): 1,
@@ -494,7 +485,7 @@ def test_children_without_a_header_row_stay_and_are_counted(tmp_path: Path) -> N
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     text = HEADER.replace(",", ";") + "\r\nÇé1;01/05/2015;S;C2;N1;U1;PR0;;\r\n"
     (tmp_path / "episodes.csv").write_bytes(text.encode(encoding))
-    assert rows(read(tmp_path))[0]["child"] == "Çé1"
+    assert episodes(read(tmp_path))[0]["child"] == "Çé1"
 
 
 def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:
@@ -522,14 +513,11 @@ BASE = "\n".join(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(BASE) - 1), st.binary(max_size=3)), max_size=6))
+@given(changes(BASE))
 def test_mutated_files_are_records_or_a_sentence(
-    tmp_path_factory: pytest.TempPathFactory, changes: Iterable[tuple[int, bytes]]
+    tmp_path_factory: pytest.TempPathFactory, changed: Changes
 ) -> None:
-    data = bytearray(BASE)
-    for place, replacement in changes:
-        data[place : place + len(replacement)] = replacement
     folder = tmp_path_factory.mktemp("mutated")
-    (folder / "episodes.csv").write_bytes(bytes(data))
+    (folder / "episodes.csv").write_bytes(damaged(BASE, changed))
     with contextlib.suppress(SosError):
-        assert rows(read(folder))
+        assert episodes(read(folder))

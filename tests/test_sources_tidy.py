@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sos_sources.tidy import Tidy, TidySettings
+from source_helpers import Changes, changes, damaged
 
 from sos_plugins import Records, Session
 from sos_plugins.csv_text import read_text
@@ -313,15 +312,12 @@ BASE = PANEL.encode()
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(BASE) - 1), st.binary(max_size=3)), max_size=6))
+@given(changes(BASE))
 def test_mutated_files_are_cases_or_a_sentence(
-    tmp_path_factory: pytest.TempPathFactory, changes: Iterable[tuple[int, bytes]]
+    tmp_path_factory: pytest.TempPathFactory, changed: Changes
 ) -> None:
-    data = bytearray(BASE)
-    for place, replacement in changes:
-        data[place : place + len(replacement)] = replacement
     folder = tmp_path_factory.mktemp("mutated")
-    (folder / "data.csv").write_bytes(bytes(data))
+    (folder / "data.csv").write_bytes(damaged(BASE, changed))
     with contextlib.suppress(SosError):
         frame = sample(folder / "data.csv", id="la", covariates=["pop", "kind"]).sample.frame
         assert not frame.isna().any().any()

@@ -15,7 +15,7 @@ from did_samples import matched, results, stored, with_columns
 from scipy import stats
 from sos_estimators.did import event_study, r_engine
 from sos_estimators.did.event_study import EventStudy, EventStudySettings, fit_python, fit_r
-from sos_estimators.did.inference import joint_test
+from sos_estimators.did.inference import JointTest, wald
 from sos_estimators.did.prepare import prepare
 
 from sos_plugins import Estimate, Sample
@@ -240,10 +240,27 @@ def test_one_pilot_and_one_comparator_give_no_standard_error(fit: Fit) -> None:
 
 def test_a_singular_covariance_gives_no_test() -> None:
     ones = np.ones((2, 2))
-    test = joint_test(np.array([1.0, 2.0]), ones, 10)
+    statistic = wald(np.array([1.0, 2.0]), ones, 10)
+    assert np.isnan(statistic)
+    test = JointTest.of(statistic, 2, 9, 10)
     assert (test.statistic, test.p_value) == (None, None)
     assert "singular" in test.reason
-    assert joint_test(np.empty(0), np.empty((0, 0)), 10).reason == ""
+    assert JointTest.of(wald(np.empty(0), np.empty((0, 0)), 10), 0, 9, 10).reason == ""
+
+
+def test_the_joint_test_may_count_treated_clusters_only() -> None:
+    sample = many_pilots()
+    usual, strict = (
+        fit_python(sample, EventStudySettings(leads_df=df)).glance
+        for df in ("clusters", "treated-clusters")
+    )
+    assert (usual["leads_df_den"], strict["leads_df_den"]) == (19, 7)
+    assert strict["leads_statistic"] == usual["leads_statistic"]
+    expected = stats.f.sf(usual["leads_statistic"], usual["leads_df_num"], 7)
+    assert strict["leads_p_value"] == pytest.approx(expected)
+    single = sample.where((sample.frame["treated"] == 0) | (sample.frame["unit"] == "U01"))
+    alone = fit_python(single, EventStudySettings(leads_df="treated-clusters"))
+    assert any("single treated cluster leaves it no degrees" in w for w in alone.warnings)
 
 
 def test_cases_before_a_window_are_no_lags() -> None:

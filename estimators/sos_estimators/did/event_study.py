@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import r_engine
-from sos_estimators.did.inference import JointTest, glance, joint_test, real_errors, tidy_rows
+from sos_estimators.did.inference import JointTest, glance, real_errors, tidy_rows, wald
 from sos_estimators.did.least_squares import (
     Convention,
     Floats,
@@ -23,7 +23,7 @@ from sos_estimators.did.messages import collinear_covariates, few_clusters
 from sos_estimators.did.prepare import FORMS, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
-from sos_plugins.errors import EstimationError
+from sos_plugins.errors import EngineError, EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 
@@ -46,6 +46,11 @@ class EventStudySettings(Settings):
         ge=1,
         description="the joint test leaves out leads that fewer treated clusters have (or fewer "
         "than all, if less are treated): their cluster-robust standard errors are far too small",
+    )
+    leads_df: Literal["clusters", "treated-clusters"] = Field(
+        "clusters",
+        description="denominator degrees of freedom of the joint test: all clusters - 1, as is "
+        "usual, or treated clusters - 1, which rejects parallel trends far less often wrongly",
     )
     lags_only: bool = Field(
         False, description="no leads: every period before adoption is the reference"
@@ -93,14 +98,14 @@ class Fitted:
         estimates: By event time, (p,).
         std_errors: Likewise.
         overall: Mean of the lags and its standard error.
-        leads: Joint test of the leads that enough clusters have.
+        leads_statistic: Wald's statistic of the tested leads over their number, or nan.
         warnings: From this engine.
     """
 
     estimates: Floats
     std_errors: Floats
     overall: tuple[float, float]
-    leads: JointTest
+    leads_statistic: float
     warnings: tuple[str, ...]
 
 
@@ -122,6 +127,7 @@ def _fit(
     prepared = with_events(prepare(sample, options.form), options)
     chosen = plan(prepared, options)
     fitted, about_errors = _with_real_errors(how(prepared, chosen, options), prepared, chosen)
+    leads = _joint_test(fitted, prepared, chosen, options)
     facts = glance(
         prepared,
         estimand="effect on the treated by period since adoption, if alike over units",
@@ -134,7 +140,7 @@ def _fit(
         *about_errors,
         *fitted.warnings,
         *_about_thin_events(chosen, options),
-        *([f"No joint test of the leads: {fitted.leads.reason}."] if fitted.leads.reason else []),
+        *([f"No joint test of the leads: {leads.reason}."] if leads.reason else []),
     )
     return Estimate(
         _tidy(chosen.events, fitted, facts["n_clusters"], options),
@@ -142,7 +148,7 @@ def _fit(
             **facts,
             "form": options.form,
             "reference": options.reference,
-            **_leads(chosen, fitted.leads),
+            **_leads(chosen, leads),
         },
         warnings=told,
     )
@@ -225,7 +231,7 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
         estimates=fit.coefficients,
         std_errors=np.sqrt(np.diag(variance)),
         overall=(float(mean @ fit.coefficients), float(np.sqrt(mean @ variance @ mean))),
-        leads=joint_test(
+        leads_statistic=wald(
             fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters
         ),
         warnings=collinear_covariates(problem.covariate_names, fit.kept, options.form),
@@ -246,15 +252,15 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
     )
     if answer["aliased"][0]:
         raise _cannot_be_told([int(e) for e in answer["collinear"]], options)
+    if [int(e) for e in answer["event"]] != list(chosen.events):
+        raise EngineError(f"R estimated other event times than asked for: {answer['event']}.")
     names = covariate_columns(prepared.frame, prepared.covariates)[1]
     told = tuple(f"R warns: {w}." for w in answer["warnings"])
     return Fitted(
         estimates=answer["estimate"],
         std_errors=answer["std_error"],
         overall=(float(answer["overall"][0]), float(answer["overall"][1])),
-        leads=JointTest.of(
-            float(answer["leads_statistic"][0]), len(chosen.tested), int(answer["df"][0])
-        ),
+        leads_statistic=float(answer["leads_statistic"][0]),
         warnings=(*collinear_covariates(names, answer["kept"], options.form), *told),
     )
 
@@ -262,15 +268,23 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
 def _with_real_errors(
     fitted: Fitted, prepared: Prepared, chosen: Plan
 ) -> tuple[Fitted, tuple[str, ...]]:
-    """Make errors that are zero but for rounding missing, and so a joint test that needs them."""
+    """Make errors that are zero but for rounding missing, and a joint test that needs them."""
     together = np.append(fitted.std_errors, fitted.overall[1])
     errors, told = real_errors(together, prepared)
     of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
-    leads = fitted.leads
-    if np.isnan(of_leads).any():
-        leads = JointTest.of(np.nan, leads.df_num, leads.df_den)
+    statistic = float("nan") if np.isnan(of_leads).any() else fitted.leads_statistic
     overall = (fitted.overall[0], float(errors[-1]))
-    return replace(fitted, std_errors=errors[:-1], overall=overall, leads=leads), told
+    real = replace(fitted, std_errors=errors[:-1], overall=overall, leads_statistic=statistic)
+    return real, told
+
+
+def _joint_test(
+    fitted: Fitted, prepared: Prepared, chosen: Plan, options: EventStudySettings
+) -> JointTest:
+    n_clusters = prepared.count("cluster")
+    by_treated = options.leads_df == "treated-clusters"
+    df = (len(prepared.treated_clusters) if by_treated else n_clusters) - 1
+    return JointTest.of(fitted.leads_statistic, len(chosen.tested), df, n_clusters)
 
 
 def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:

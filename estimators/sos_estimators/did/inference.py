@@ -68,7 +68,7 @@ class JointTest:
     Attributes:
         statistic: Wald's statistic over the number of leads.
         df_num: Number of leads.
-        df_den: Clusters - 1.
+        df_den: Clusters - 1, or treated clusters - 1.
         p_value: From F(df_num, df_den).
         reason: Why there is no result; empty with a result, and where there are no leads.
     """
@@ -80,34 +80,34 @@ class JointTest:
     reason: str = ""
 
     @classmethod
-    def of(cls, statistic: float, n_leads: int, df: int) -> JointTest:
+    def of(cls, statistic: float, n_leads: int, df: int, n_clusters: int) -> JointTest:
         """Make a test of its statistic, which is nan when it could not be computed."""
-        if not np.isnan(statistic):
-            return cls(statistic, n_leads, df, float(stats.f.sf(statistic, n_leads, df)))
-        if n_leads > df:
-            reason = f"{n_leads} leads are too many for {df + 1} clusters"
-        elif n_leads:
+        reason = ""
+        if n_leads > n_clusters - 1:
+            reason = f"{n_leads} leads are too many for {n_clusters} clusters"
+        elif n_leads and df < 1:
+            reason = "a single treated cluster leaves it no degrees of freedom"
+        elif n_leads and np.isnan(statistic):
             reason = f"the covariance of the {n_leads} leads is singular"
-        else:
-            reason = ""
-        return cls(None, n_leads, df, None, reason)
+        if reason or not n_leads:
+            return cls(None, n_leads, df, None, reason)
+        return cls(statistic, n_leads, df, float(stats.f.sf(statistic, n_leads, df)))
 
 
-def joint_test(estimates: Floats, covariance: Floats, n_clusters: int) -> JointTest:
-    """Test that all estimates (q,) are zero.
+def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
+    """Return Wald's statistic that all estimates (q,) are zero, over q; nan if there is none.
 
-    With more restrictions than clusters - 1 the cluster-robust covariance has no inverse, and there
-    is no test.
+    With more restrictions than clusters - 1 a cluster-robust covariance has no inverse.
     """
-    q, df = len(estimates), n_clusters - 1
+    q = len(estimates)
     scale = np.sqrt(np.diag(covariance))
-    if q == 0 or q > df or not (scale > 0).all():
-        return JointTest.of(np.nan, q, df)
+    if q == 0 or q > n_clusters - 1 or not (scale > 0).all():
+        return float("nan")
     correlation = covariance / np.outer(scale, scale)
     if np.linalg.matrix_rank(correlation) < q:
-        return JointTest.of(np.nan, q, df)
+        return float("nan")
     standardised = estimates / scale
-    return JointTest.of(float(standardised @ np.linalg.solve(correlation, standardised)) / q, q, df)
+    return float(standardised @ np.linalg.solve(correlation, standardised)) / q
 
 
 def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:

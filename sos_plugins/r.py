@@ -361,4 +361,10 @@ def stop() -> None:
         _state.found.clear()
 
 
-atexit.register(stop)
+def _end_at_exit() -> None:
+    """End R without waiting for a call that another thread may still be in."""
+    if _state.worker is not None:
+        _state.worker.end()
+
+
+atexit.register(_end_at_exit)

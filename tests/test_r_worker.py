@@ -270,10 +270,14 @@ def test_r_can_be_switched_off(
 
 
 LOOP = """
-import pathlib, sys
+import pathlib, sys, threading, time
 from sos_plugins import r
 script = pathlib.Path(sys.argv[1])
 print(int(r.call(script, "pid", {})["pid"][0]), flush=True)
+if sys.argv[2] == "thread":
+    call = lambda: r.call(script, "endless", {})
+    threading.Thread(target=call, daemon=True).start()
+    time.sleep(0.5)
 if sys.argv[2] == "loop":
     r.call(script, "endless", {})
 assert not any(name.startswith("rpy2") for name in sys.modules)
@@ -295,6 +299,12 @@ def test_no_worker_outlives_a_parent_that_ends(script: Path) -> None:
     parent, worker = start_parent(script, "end")
     out, err = parent.communicate(timeout=60)
     assert (parent.returncode, out, err) == (0, "", "")
+    assert gone(worker)
+
+
+def test_no_worker_outlives_a_parent_that_ends_while_a_thread_waits(script: Path) -> None:
+    parent, worker = start_parent(script, "thread")
+    parent.communicate(timeout=30)
     assert gone(worker)
 
 

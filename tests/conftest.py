@@ -15,10 +15,10 @@ import matplotlib
 matplotlib.use("Agg")
 
 import pytest
+from clean_environment import REPOSITORY, build_wheel
 
 from sos_plugins import Session, r
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -60,3 +60,9 @@ def shared() -> Path:
 def session() -> Session:
     """A session with an empty DuckDB of its own."""
     return Session()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the project, built once."""
+    return build_wheel(REPOSITORY, tmp_path_factory.mktemp("wheel"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 ENTRY_POINTS = PROJECT["entry-points"]["sos_plugins"]
 LOCATE = f"""
 import json
+import sys
 from importlib import import_module
 from importlib.metadata import distribution
 files = {{name: import_module(name).__file__ for name in {list(PACKAGES)}}}
@@ -120,3 +122,15 @@ def test_a_new_plugin_can_be_written_from_the_wheel(installed: CleanEnvironment)
     installed.script("sos-plugins", "new", "rating-rule", "mine")
     rows = json.loads(installed.script("sos-plugins", "check", "mine.py", "--json"))
     assert {row["result"] for row in rows} == {"passed"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["installed", "editable"])
+def test_type_checkers_follow_the_installation(kind: str, request: pytest.FixtureRequest) -> None:
+    environment: CleanEnvironment = request.getfixturevalue(kind)
+    program = "import sos_plugins\nreveal_type(sos_plugins.Session().seed)\n"
+    said = environment.run(
+        *(sys.executable, "-m", "mypy", "--python-executable", environment.python),
+        *("--ignore-missing-imports", "--follow-imports=silent", "-c", program),
+    )
+    assert 'Revealed type is "int"' in said or 'Revealed type is "builtins.int"' in said

@@ -278,13 +278,13 @@ def unit_task(
     design: Design,
     covariates: Sequence[str],
     characteristics: pd.DataFrame | None,
-    neighbours: Mapping[str, tuple[str, ...]],
-    seed: int,
+    blank: UnitTask,
 ) -> tuple[UnitTask, tuple[str, ...]]:
     """Describe authorities before any pilot began: outcome by period, case mix, size.
 
-    Authorities without cases in one of the periods cannot be comparators; how many is said in the
-    returned warnings. A feature that a pilot lacks is left out for all.
+    Authorities without cases in one of the periods cannot be comparators; they are named in
+    ``left_out`` and counted in the returned warnings. A feature that a pilot lacks is left out for
+    all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
     """
     first = min(design.pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
     cohort = min(p.cohort for p in design.pilots)
@@ -297,7 +297,7 @@ def unit_task(
     features = _features(before, covariates)
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
-    return _complete_task(features, design, neighbours, seed)
+    return _complete_task(features, design, blank)
 
 
 def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
@@ -317,7 +317,7 @@ def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
 
 
 def _complete_task(
-    features: pd.DataFrame, design: Design, neighbours: Mapping[str, tuple[str, ...]], seed: int
+    features: pd.DataFrame, design: Design, blank: UnitTask
 ) -> tuple[UnitTask, tuple[str, ...]]:
     warnings = []
     pilots = [p for p in design.pilots if p.unit in features.index]
@@ -344,7 +344,9 @@ def _complete_task(
     order += [u for u in sorted(design.pool) if u in features.index and complete[u]]
     if len(order) == len(pilots):
         raise DesignError("No authority of the pool has cases before the first embedding window.")
-    task = UnitTask(tuple(pilots), features.loc[order], neighbours, seed)
+    gap = "no case in some period before the first embedding window"
+    left_out = {u: gap for u in design.pool if u not in order}
+    task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
     return task, tuple(warnings)
 
 

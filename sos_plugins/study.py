@@ -51,6 +51,7 @@ class Planned:
     engines: str | tuple[str, ...]
     options: BaseModel
     given: Mapping[str, Any]
+    covariates: str | tuple[str, ...] = "all"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Study:
                 if name not in known:
                     self.registry.engine(choice.plugin, name)
         given = {**self.registry.config.settings.get(choice.plugin, {}), **choice.settings}
-        return Planned(choice.plugin, choice.engines, options, given)
+        return Planned(choice.plugin, choice.engines, options, given, choice.covariates)
 
     def session(self, progress: Progress | None = None) -> Session:
         """Make the surroundings of a run."""
@@ -327,9 +328,14 @@ class OutcomeStation:
         covariates = designs.chosen_covariates(cases, self.choice.covariates, frame)
         table = file.design.authorities
         characteristics = designs.read_characteristics(self.session.path(table)) if table else None
-        task, warnings = designs.unit_task(
-            frame, self.design, covariates, characteristics, _neighbours(self.records), self.seed
+        blank = UnitTask(
+            pilots=(),
+            features=pd.DataFrame(),
+            neighbours=_neighbours(self.records),
+            seed=self.seed,
+            outcome=cases.info.name,
         )
+        task, warnings = designs.unit_task(frame, self.design, covariates, characteristics, blank)
         match, step = self._match_units(units, task)
         warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
         if not match.groups:
@@ -395,13 +401,14 @@ class OutcomeStation:
     def _sample_for(self, planned: Planned, prepared: Prepared) -> tuple[Sample, BaseModel]:
         """Return the sample an estimator wants, and its options completed for that sample."""
         if self.registry.estimator(planned.name).sample == "stacked":
-            return prepared.stacked, planned.options
+            return _adjusted(prepared.stacked, planned.covariates), planned.options
         sample = designs.calendar_sample(
             prepared.frame,
             prepared.design,
             prepared.covariates,
             binary=prepared.cases.info.binary,
         )
+        sample = _adjusted(sample, planned.covariates)
         gap = designs.empty_periods(sample)
         fields = type(planned.options).model_fields
         if gap and "anticipation" in fields and "anticipation" not in planned.given:
@@ -501,6 +508,24 @@ class OutcomeStation:
                         advance()
                 break
         return tuple(found)
+
+
+def _adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
+    """Return the sample with the covariates that an estimator is to adjust for.
+
+    Raises:
+        DataError: If one is chosen that the sample does not have.
+    """
+    if choice == "all":
+        return sample
+    chosen = () if choice == "none" else tuple(choice)
+    unknown = [name for name in chosen if name not in sample.covariates]
+    if unknown:
+        raise DataError(
+            f"[[estimators]] covariates: the sample has no covariate '{unknown[0]}'. "
+            f"Covariates: {listing(sample.covariates)}."
+        )
+    return replace(sample, covariates=chosen)
 
 
 def _estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:

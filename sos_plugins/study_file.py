@@ -39,6 +39,9 @@ class EstimatorChoice(Choice):
     """An estimator, and which of its engines are run and compared."""
 
     engines: EngineChoice = Field("all", description='"all", or a list of engines')
+    covariates: Literal["all", "none"] | tuple[str, ...] = Field(
+        "all", description='"all" that the outcome is adjusted for, "none", or a list of them'
+    )
 
 
 class OutcomeChoice(Choice):

@@ -5,12 +5,15 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from sos_plugins import Design, MatchedGroup, Pilot
+from sos_plugins import Design, MatchedGroup, Pilot, UnitTask
 from sos_plugins import design as designs
 from sos_plugins.errors import DesignError, SettingsError
 from sos_plugins.study_file import DesignTable
 
 PILOT = Pilot("1", dt.date(2015, 9, 1), dt.date(2016, 2, 29), 2015)
+
+
+BLANK = UnitTask((), pd.DataFrame())
 
 
 def cases(rows, unit="1"):
@@ -98,7 +101,7 @@ def test_a_gap_before_the_cohort_is_counted_in_periods():
 def test_features_are_means_before_the_first_window_of_any_pilot():
     frame = pd.concat([monthly(u) for u in "1289"], ignore_index=True)
     frame.loc[frame["follow_up_end"] >= "2015-09-01", "value"] = 100.0
-    task, warnings = designs.unit_task(frame, two_groups(), (), None, {}, 0)
+    task, warnings = designs.unit_task(frame, two_groups(), (), None, BLANK)
     assert list(task.features.index) == ["1", "2", "8", "9"]
     assert task.features.max().drop("n_cases").max() <= 1.0
     assert not warnings
@@ -107,9 +110,10 @@ def test_features_are_means_before_the_first_window_of_any_pilot():
 def test_an_authority_without_cases_in_a_pre_period_cannot_be_a_comparator():
     frame = pd.concat([monthly(u) for u in "1289"], ignore_index=True)
     frame = frame[~((frame["unit"] == "8") & (frame["period"] == 2013))]
-    task, warnings = designs.unit_task(frame, two_groups(), (), None, {}, 0)
+    task, warnings = designs.unit_task(frame, two_groups(), (), None, BLANK)
     assert task.pool == ("9",)
     assert any("1 of 4 authorities" in w for w in warnings)
+    assert "no case in some period" in task.left_out["8"]
 
 
 @pytest.mark.parametrize(

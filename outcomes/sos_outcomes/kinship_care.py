@@ -45,6 +45,11 @@ class KinshipCareSettings(derive.ChildSettings):
         description="Reasons (RNE) with which a period of care starts; a period whose first "
         "episode has another began outside the data.",
     )
+    covariates: tuple[derive.Covariate, ...] = Field(
+        ("age_band", "sex", "ethnic_group", "disabled", "uasc", "previous_plan"),
+        description="Covariates of the child, as for the other outcomes, and 'uasc', which is "
+        "known of every looked-after child.",
+    )
     window_days: int = Field(
         365, ge=0, description="Placements and exits count up to this day after care starts."
     )

@@ -49,9 +49,10 @@ class ChildSettings(Settings):
         description="Ethnic group by census code or the beginning of one; the longest fit counts.",
     )
     covariates: tuple[Covariate, ...] = Field(
-        ("age_band", "sex", "ethnic_group", "disabled", "uasc", "previous_plan"),
+        ("age_band", "sex", "ethnic_group", "disabled", "previous_plan"),
         description="Covariates of the child; 'age' leaves out cases of unknown age, and "
-        "'previous_plan' is there only if the records have protection plans.",
+        "'previous_plan' is there only if the records have protection plans. 'uasc' is known of "
+        "looked-after children only: among referred children it tells who came into care later.",
     )
     entered_in_data: bool = Field(
         True,

@@ -65,6 +65,23 @@ def match_neighbours(task: UnitTask, settings: NeighbourSettings) -> UnitMatch:
     return assemble(task, frame, unmatched, Sentences(first, settings.ratio))
 
 
+def match_whole_pool(task: UnitTask, settings: Settings) -> UnitMatch:  # noqa: ARG001
+    """Give every pilot the whole pool: no matching, as in an unmatched comparison.
+
+    Raises:
+        DesignError: If there is no pool.
+    """
+    _, pool, _ = sides(task, matcher="whole-pool")
+    rows = [
+        (pilot.unit, code, float("nan"), rank)
+        for pilot in task.pilots
+        for rank, code in enumerate(sorted(pool), 1)
+    ]
+    frame = pd.DataFrame(rows, columns=list(DISTANCE_COLUMNS))
+    words = Sentences(f"Every pilot is compared with all {len(pool)} authorities of the pool.")
+    return assemble(task, frame, {}, words)
+
+
 def match_given(task: UnitTask, settings: GivenSettings) -> UnitMatch:
     """Use matched groups that the user gives.
 
@@ -184,6 +201,15 @@ class StatisticalNeighbours(Matcher):
         "Department for Education, children's services statistical neighbour benchmarking tool"
     )
     engines: ClassVar[tuple[Engine, ...]] = (Engine("python", match_neighbours),)
+
+
+class WholePool(Matcher):
+    """Compares every pilot with all authorities of the pool."""
+
+    name: ClassVar[str] = "whole-pool"
+    label: ClassVar[str] = "Authorities: the whole pool, without matching"
+    level: ClassVar[Literal["units", "cases"]] = "units"
+    engines: ClassVar[tuple[Engine, ...]] = (Engine("python", match_whole_pool),)
 
 
 class GivenGroups(Matcher):

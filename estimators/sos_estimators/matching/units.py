@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sos_estimators.matching import features, r_engines
 from sos_estimators.matching.features import Candidates, candidates
-from sos_estimators.matching.given import GivenGroups, StatisticalNeighbours
+from sos_estimators.matching.given import GivenGroups, StatisticalNeighbours, WholePool
 from sos_estimators.matching.nearest import Order, match_on_distances, turns
 from sos_estimators.matching.propensity import Penalty, fit_scores
 from sos_estimators.matching.report import Found, plural, unit_match
@@ -340,3 +340,4 @@ def register_matchers(register: Any) -> None:
     register(PreOutcomesUnits())
     register(StatisticalNeighbours())
     register(GivenGroups())
+    register(WholePool())

@@ -14,6 +14,10 @@ from typing import Any
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
 
+YEAR_SHIFT = 80
+FILLED_SHIFT = 72
+"""Bits of a 128-bit order: the year of the return, whether the row is filled, ``ord`` (62 bits)."""
+
 
 @dataclass(frozen=True)
 class Merge:
@@ -25,8 +29,9 @@ class Merge:
             written to ``<table>_merged``.
         key: Expressions in which rows of one thing agree, by name.
         values: Columns that take the latest value.
-        together: Columns that are taken from the last return as they stand there, missing values
-            too: whether a case is open is what its last return says.
+        together: Columns that are taken from one row of the last return, missing values too:
+            whether a case is open is what its last return says. Of several rows of that return a
+            filled one is taken, the last of them.
         order: For single columns, SQL that replaces ``ord``.
         conflict: For single columns, SQL of the value compared for conflicts.
         label: Name of the table in the profile, when it is not ``table``.
@@ -47,38 +52,51 @@ class Merge:
 
 def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfile:
     """Write ``<table>_merged`` and count duplicates, recurrences and conflicts."""
-    con.execute(_ranked(plan))
+    con.execute(_repeated(plan))
     con.execute(_merged(plan))
     label = plan.label or plan.table
     repeats = (
-        Check(label, "", "duplicate", "nth > 1", "merged"),
-        Check(label, "", "recurrence", "nth = 1 AND period < last_period", "merged"),
+        Check(label, "", "duplicate", "nth > 0", "merged"),
+        Check(label, "", "recurrence", "nth = 0 AND period < last_period", "merged"),
     )
     conflicts = tuple(
         Check(label, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
         for column in (*plan.values, *plan.together)
     )
     return profile(
-        con, f"{plan.table}_ranked", repeats, source=source, examples=examples
+        con, f"{plan.table}_repeated", repeats, source=source, examples=examples
     ) + profile(
         con, f"{plan.table}_merged", (*conflicts, *plan.checks), source=source, examples=examples
     )
 
 
-def _ranked(plan: Merge) -> str:
-    keys = ", ".join(f"{sql} AS key__{name}" for name, sql in plan.key.items())
-    by = ", ".join(f"key__{name}" for name in plan.key)
+def _keyed(plan: Merge, *columns: str) -> str:
+    """Return SQL of the rows to merge: their key as ``key__<name>``, then the columns."""
+    keys = [f"{sql} AS key__{name}" for name, sql in plan.key.items()]
+    head = ["period", "file", "line", "ord"]
+    chosen = ", ".join([*keys, *head, *columns])
+    return f"(SELECT {chosen} FROM {plan.table}_typed WHERE {plan.where})"
+
+
+def _by(plan: Merge) -> str:
+    return ", ".join(f"key__{name}" for name in plan.key)
+
+
+def _repeated(plan: Merge) -> str:
+    """Return SQL for the rows as read: the how-manieth of their key within their return."""
+    by = _by(plan)
     return (
-        f"CREATE TABLE {plan.table}_ranked AS "
-        f"WITH keyed AS (SELECT *, {keys} FROM {plan.table}_typed WHERE {plan.where}) "
-        f"SELECT *, row_number() OVER (PARTITION BY {by}, period ORDER BY ord DESC) AS nth, "
-        f"max(period) OVER (PARTITION BY {by}) AS last_period FROM keyed"
+        f"CREATE TABLE {plan.table}_repeated AS WITH counted AS (SELECT {by}, period, "
+        "count(*) AS n, arg_max(file, ord) AS file, arg_max(line, ord) AS line "
+        f"FROM {_keyed(plan)} GROUP BY {by}, period), "
+        f"placed AS (SELECT key__unit AS unit, period, file, line, n, "
+        f"max(period) OVER (PARTITION BY {by}) AS last_period FROM counted) "
+        "SELECT * EXCLUDE (n), unnest(range(n)) AS nth FROM placed"
     )
 
 
 def _merged(plan: Merge) -> str:
-    by = [f"key__{name}" for name in plan.key]
-    parts = [f"any_value({key}) AS {key.removeprefix('key__')}" for key in by]
+    parts = [f"key__{name} AS {name}" for name in plan.key]
     for column in plan.values:
         compared = plan.conflict.get(column, column)
         parts += [
@@ -86,12 +104,11 @@ def _merged(plan: Merge) -> str:
             f"coalesce(min({compared}) <> max({compared}), false) AS {column}__conflict",
         ]
     for column in plan.together:
-        filled = " OR ".join(f"{c} IS NOT NULL" for c in plan.together)
-        last = f"arg_max_null({column}, (({filled})::INT::HUGEINT << 64) + ord)"
+        last = f"arg_max_null({column}, last_filled)"
         parts += [
-            f"{last} FILTER (WHERE period = last_period) AS {column}",
+            f"{last} AS {column}",
             f"coalesce(min({column}) <> max({column}), false) OR (count({column}) > 0 AND "
-            f"count({column}) FILTER (WHERE period = last_period) = 0) AS {column}__conflict",
+            f"{last} IS NULL) AS {column}__conflict",
         ]
     parts += [
         "max(period) AS period",
@@ -99,7 +116,13 @@ def _merged(plan: Merge) -> str:
         "arg_max(line, ord) AS line",
         "count(*) AS n_rows",
     ]
+    filled = " OR ".join(f"{c} IS NOT NULL" for c in plan.together) or "false"
+    order = (
+        f"(period::HUGEINT << {YEAR_SHIFT}) + (({filled})::INT::HUGEINT << {FILLED_SHIFT}) + ord "
+        "AS last_filled"
+    )
+    columns = [c for c in (*plan.values, *plan.together) if c not in plan.key]
     return (
         f"CREATE TABLE {plan.table}_merged AS SELECT {', '.join(parts)} "
-        f"FROM {plan.table}_ranked GROUP BY {', '.join(by)}"
+        f"FROM {_keyed(plan, *columns, order)} GROUP BY {_by(plan)}"
     )

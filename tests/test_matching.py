@@ -1250,6 +1250,7 @@ def test_the_matchers_register_with_their_engines():
         "pre-outcomes-units": ("units", ["python", "r-matchit"]),
         "statistical-neighbours": ("units", ["python"]),
         "given-groups": ("units", ["python"]),
+        "whole-pool": ("units", ["python"]),
         "propensity-cases": ("cases", ["python", "r-matchit"]),
         "inverse-weights": ("cases", ["python", "r"]),
     }

@@ -280,6 +280,16 @@ def test_forms_and_models_ask_for_what_they_need() -> None:
 
 
 @pytest.mark.parametrize("fit", ENGINE)
+@pytest.mark.parametrize("model", ["linear", "logit"])
+def test_an_effect_that_cannot_be_told_without_covariates_says_why(model: str, fit: Fit) -> None:
+    sample = replace(matched(binary=True), covariates=())
+    early = (sample.frame["treated"] == 1) | (sample.frame["period"] < 2013)
+    pair = sample.where(early & (sample.frame["group"] == "P1"))
+    with pytest.raises(EstimationError, match="no pilot has cases both before and after in"):
+        fit(pair, DidSettings(model=model))
+
+
+@pytest.mark.parametrize("fit", ENGINE)
 def test_collinear_covariates_are_left_out_and_named(fit: Fit) -> None:
     sample = matched()
     f = sample.frame

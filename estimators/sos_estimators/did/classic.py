@@ -13,6 +13,7 @@ from pydantic import Field
 from sos_estimators.did import r_engine
 from sos_estimators.did.inference import glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
+    CollinearTermsError,
     Convention,
     Floats,
     Regression,
@@ -81,7 +82,10 @@ def _fit(
     if options.model == "logit":
         prepared = drop_perfectly_predicted(prepared, options.form)
         check_logit_contrast(prepared)
-    fitted = how(prepared, options)
+    try:
+        fitted = how(prepared, options)
+    except CollinearTermsError:
+        raise cannot_be_told(prepared, options.form) from None
     facts = glance(
         prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
     )
@@ -119,8 +123,6 @@ def _regression(prepared: Prepared, options: DidSettings) -> Regression:
 def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
     problem = _regression(prepared, options)
     fit = least_squares(problem)
-    if not fit.kept[-1]:
-        raise cannot_be_told(prepared, options.form, "The effect")
     return Fitted(
         ("ATT",),
         fit.coefficients,
@@ -132,8 +134,6 @@ def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
 def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
     problem = _regression(prepared, options)
     fit = logit(problem)
-    if not fit.kept[-1]:
-        raise cannot_be_told(prepared, options.form, "The effect")
     widening = correction(options.vcov, fit.counts)
     return Fitted(
         ("ATT", "log_odds"),
@@ -148,7 +148,7 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
         "did.R", "did_fit", prepared, form=options.form, model=options.model, vcov=options.vcov
     )
     if answer["aliased"][0]:
-        raise cannot_be_told(prepared, options.form, "The effect")
+        raise CollinearTermsError([0])
     names = (*STRUCTURE[options.form], *covariate_columns(prepared.frame, prepared.covariates)[1])
     told = tuple(f"R warns: {w}." for w in answer["warnings"])
     return Fitted(

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from sos_estimators.did import r_engine
 from sos_estimators.did.inference import JointTest, glance, real_errors, tidy_rows, wald
 from sos_estimators.did.least_squares import (
+    CollinearTermsError,
     Convention,
     Floats,
     covariance,
@@ -126,7 +127,11 @@ def _fit(
 ) -> Estimate:
     prepared = with_events(prepare(sample, options.form), options)
     chosen = plan(prepared, options)
-    fitted, about_errors = _with_real_errors(how(prepared, chosen, options), prepared, chosen)
+    try:
+        found = how(prepared, chosen, options)
+    except CollinearTermsError as error:
+        raise _cannot_be_told([chosen.events[i] for i in error.places], options) from None
+    fitted, about_errors = _with_real_errors(found, prepared, chosen)
     leads = _joint_test(fitted, prepared, chosen, options)
     facts = glance(
         prepared,
@@ -220,9 +225,6 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
 
     problem = regression(prepared, options.form, ["treated", "event"], dummies)
     fit = least_squares(problem)
-    aliased = [e for e, b in zip(chosen.events, fit.coefficients, strict=True) if np.isnan(b)]
-    if aliased:
-        raise _cannot_be_told(aliased, options)
     variance = covariance(fit, options.vcov)
     leads = np.isin(chosen.events, chosen.tested)
     lags = np.array(chosen.events) >= 0
@@ -251,7 +253,7 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         vcov=options.vcov,
     )
     if answer["aliased"][0]:
-        raise _cannot_be_told([int(e) for e in answer["collinear"]], options)
+        raise CollinearTermsError([chosen.events.index(int(e)) for e in answer["collinear"]])
     if [int(e) for e in answer["event"]] != list(chosen.events):
         raise EngineError(f"R estimated other event times than asked for: {answer['event']}.")
     names = covariate_columns(prepared.frame, prepared.covariates)[1]

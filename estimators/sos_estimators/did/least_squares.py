@@ -24,6 +24,17 @@ RANK_TOLERANCE = 1e-7
 are taken out: the rule of R's ``lm``, so that both engines leave out the same columns."""
 
 
+class CollinearTermsError(Exception):
+    """What is to be estimated cannot be told from the rest.
+
+    Attributes:
+        places: Which of the terms.
+    """
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self.places = tuple(places)
+
+
 @dataclass(frozen=True)
 class Regression:
     """A regression on m cells.
@@ -207,18 +218,25 @@ def absorbed_columns(
 
     Returns:
         All columns with the effects taken out, (m, k + p), and which to keep, (k + p,).
+
+    Raises:
+        CollinearTermsError: If a term is collinear with effects, covariates and earlier terms.
     """
     raw = side_by_side([regression.covariates, regression.terms], len(regression.value))
     root = np.sqrt(regression.weight)[:, None]
     columns = absorber.residuals(raw)
-    return columns, independent(columns * root, np.linalg.norm(raw * root, axis=0))
+    kept = independent(columns * root, np.linalg.norm(raw * root, axis=0))
+    places = np.flatnonzero(~kept[len(regression.covariate_names) :])
+    if len(places):
+        raise CollinearTermsError([int(i) for i in places])
+    return columns, kept
 
 
 def least_squares(regression: Regression) -> Fit:
-    """Fit by weighted least squares.
+    """Fit by weighted least squares; a collinear covariate is left out.
 
-    A collinear column is left out and has a False in ``kept``; if that is a term, its coefficient
-    and influence are missing.
+    Raises:
+        CollinearTermsError: If a term is collinear.
     """
     absorber = Absorber(regression.effects, regression.weight)
     columns, kept = absorbed_columns(regression, absorber)
@@ -227,9 +245,16 @@ def least_squares(regression: Regression) -> Fit:
     bread, beta = solve(columns, value, regression.weight)
     residuals = value - columns @ beta
     scores = group_sums(columns * (regression.weight * residuals)[:, None], regression.cluster)
-    coefficients, influence = only_terms(regression, kept, beta, scores @ bread)
-    counts = count(regression, absorber.rank, kept)
-    return Fit(coefficients, influence, counts, kept, columns, residuals, bread)
+    p = len(regression.term_names)
+    return Fit(
+        coefficients=beta[-p:],
+        influence=(scores @ bread)[:, -p:],
+        counts=count(regression, absorber.rank, kept),
+        kept=kept,
+        columns=columns,
+        residuals=residuals,
+        bread=bread,
+    )
 
 
 def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Floats]:
@@ -247,18 +272,6 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
         left = weight * (value - columns @ beta)
         beta = beta + inverse @ (inverse.T @ (columns.T @ left))
     return bread, beta
-
-
-def only_terms(
-    regression: Regression, kept: NDArray[np.bool_], beta: Floats, influence: Floats
-) -> tuple[Floats, Floats]:
-    """Pick the terms out of coefficients (kept,) and influence (G, kept); aliased ones are nan."""
-    places = np.where(kept, np.cumsum(kept) - 1, -1)[len(regression.covariate_names) :]
-    aliased = places < 0
-    return (
-        np.where(aliased, np.nan, beta[places]),
-        np.where(aliased[None, :], np.nan, influence[:, places]),
-    )
 
 
 def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_]) -> Counts:

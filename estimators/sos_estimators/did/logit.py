@@ -21,7 +21,6 @@ from sos_estimators.did.least_squares import (
     absorbed_columns,
     count,
     group_sums,
-    only_terms,
     side_by_side,
     solve,
 )
@@ -59,6 +58,7 @@ def logit(regression: Regression) -> LogitFit:
     """Fit by maximum likelihood.
 
     Raises:
+        CollinearTermsError: If the treatment is collinear.
         EstimationError: If the steps do not converge.
     """
     _, kept = absorbed_columns(regression, Absorber(regression.effects, regression.weight))
@@ -68,8 +68,7 @@ def logit(regression: Regression) -> LogitFit:
     working = regression.weight * probability * (1 - probability)
     residuals = regression.weight * (regression.value - probability)
     scores = group_sums(columns * residuals[:, None], regression.cluster)
-    coefficient, influence = only_terms(regression, kept, beta, scores @ bread)
-    log_odds = float(coefficient[0])
+    log_odds = float(beta[-1])
     effect, direction = _marginal(
         regression, predictor, log_odds, working, absorber, columns, bread
     )
@@ -77,7 +76,7 @@ def logit(regression: Regression) -> LogitFit:
     return LogitFit(
         log_odds=log_odds,
         effect=effect,
-        influence=np.column_stack([on_effect, influence[:, :1]]),
+        influence=np.column_stack([on_effect, scores @ bread[:, -1:]]),
         counts=count(regression, absorber.rank, kept),
         kept=kept,
     )

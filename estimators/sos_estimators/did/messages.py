@@ -44,7 +44,7 @@ def collinear_covariates(
     )
 
 
-def cannot_be_told(prepared: Prepared, form: Form, terms: str) -> EstimationError:
+def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
     """Say why the treatment is collinear with effects and covariates."""
     frame = prepared.frame
     treated = frame[frame["treated"] == 1]
@@ -61,7 +61,7 @@ def cannot_be_told(prepared: Prepared, form: Form, terms: str) -> EstimationErro
         why = f"it does not vary apart from them and the covariates {listing(prepared.covariates)}"
     else:
         why = "it does not vary apart from them"
-    return EstimationError(f"{terms} cannot be told from {FORMS[form]}, because {why}.")
+    return EstimationError(f"The effect cannot be told from {FORMS[form]}, because {why}.")
 
 
 def one_sided_pilots(prepared: Prepared, form: Form) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from sos_estimators.did.messages import (
 from sos_estimators.did.prepare import STRUCTURE, Form, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.separation import check_logit_contrast, drop_perfectly_predicted
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 
@@ -179,6 +179,16 @@ class Did(Estimator):
             limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
             packages=("sandwich",),
         ),
+    )
+
+    variants = (
+        Variant("logit", "logit instead of a linear model", {"model": "logit"}, binary_only=True),
+        Variant(
+            "original-form",
+            "the regression of 2021: after, pilot and year, without authority effects",
+            {"form": "pilot-post"},
+        ),
+        Variant("pooled", "authority and year effects, groups pooled", {"form": "twfe"}),
     )
 
     def headline(self, options: DidSettings) -> str:  # noqa: ARG002

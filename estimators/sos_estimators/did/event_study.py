@@ -357,6 +357,9 @@ class EventStudy(Estimator):
         ),
     )
 
+    family = "event-study"
+    tests_leads = True
+
     def headline(self, options: EventStudySettings) -> str:  # noqa: ARG002
         """Return ``overall``, the mean of the lags."""
         return "overall"

@@ -115,8 +115,9 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
     """
     with duckdb.connect() as con:
         con.execute("SET preserve_insertion_order TO false")
+        _load(con, returns)
         spans = _spans(con, returns, limits)
-        _load(con, returns, spans)
+        _number(con, returns, spans)
         quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
         for table, columns in _typed_columns(limits).items():
             con.execute(_typed(table, columns))
@@ -144,31 +145,45 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
     return Built903(tables, quality, first, last)
 
 
+def _load(con: Any, returns: Sequence[Return903]) -> None:
+    """Put the text of all files on the connection."""
+    parts: dict[str, list[pa.Table]] = {kind: [_nothing(kind)] for kind in COLUMNS}
+    for number, one in enumerate(returns):
+        for file in one.files:
+            parts[file.kind].append(_numbered(file, number))
+    for kind, tables in parts.items():
+        con.register(f"{kind}_raw", pa.concat_tables(tables))
+
+
 def _spans(con: Any, returns: Sequence[Return903], limits: Limits) -> list[_Span]:
     """Return the first and last April-year of each return, by name or from its dates."""
+    starts, ends = _years(con, "DECOM", limits), _years(con, "DEC", limits)
     spans = []
-    for one in returns:
-        starts = _years(con, one, "DECOM", limits)
+    for number, one in enumerate(returns):
+        begun = starts.get(number, {})
         if one.year is not None:
-            late = sum(n for year, n in starts.items() if year > one.year)
-            if 2 * late > sum(starts.values()):
-                raise DataError(
-                    f"{one.name}: by its name the return is of April {one.year} to March "
-                    f"{one.year + 1}, but {late} of {sum(starts.values())} episodes start later. "
-                    'Rename it, or set years = "data".'
-                )
+            _refuse_other_year(one, one.year, begun)
             spans.append(_Span(one.year, one.year))
             continue
-        usual = _usual(starts, limits.year_share)
+        usual = _usual(begun, limits.year_share)
         if not usual:
             raise DataError(
                 f"{one.name}: no start of an episode (DECOM) can be read as dd/mm/yyyy and is "
                 f"after {limits.earliest_event}."
             )
-        ends = _usual(_years(con, one, "DEC", limits), limits.year_share)
-        last = max(usual)
-        spans.append(_Span(min([*ends, last]), last))
+        first = min([max(usual), *_usual(ends.get(number, {}), limits.year_share)])
+        spans.append(_Span(first, max(usual)))
     return spans
+
+
+def _refuse_other_year(one: Return903, year: int, begun: dict[int, int]) -> None:
+    late = sum(n for other, n in begun.items() if other > year)
+    if 2 * late > sum(begun.values()):
+        raise DataError(
+            f"{one.name}: by its name the return is of April {year} to March {year + 1}, but "
+            f"{late} of {sum(begun.values())} episodes start later. Rename it, or set "
+            'years = "data".'
+        )
 
 
 def _usual(years: dict[int, int], share: float) -> list[int]:
@@ -176,45 +191,35 @@ def _usual(years: dict[int, int], share: float) -> list[int]:
     return [year for year, n in years.items() if n >= share * total]
 
 
-def _years(con: Any, one: Return903, column: str, limits: Limits) -> dict[int, int]:
-    """Count the readable dates of a column of the episodes by April-year."""
-    file = next(iter(one.kind("episodes")))
-    place = file.places[column]
-    assert place is not None
-    con.register("dates", pa.table({"day": file.text.columns[place]}))
+def _years(con: Any, column: str, limits: Limits) -> dict[int, dict[int, int]]:
+    """Count the readable dates of a column of the episodes by return and April-year."""
     found = con.execute(
-        "SELECT year(day) - (month(day) < 4)::INT AS april, count(*) FROM "
-        f"(SELECT {uk_date('day')} AS day FROM dates) "
-        f"WHERE day >= DATE '{limits.earliest_event}' GROUP BY april ORDER BY april"
+        "SELECT return_no, year(day) - (month(day) < 4)::INT AS april, count(*) "
+        f"FROM (SELECT return_no, {uk_date(column)} AS day FROM episodes_raw) "
+        f"WHERE day >= DATE '{limits.earliest_event}' GROUP BY return_no, april ORDER BY ALL"
     ).fetchall()
-    con.unregister("dates")
-    return {int(year): int(n) for year, n in found}
+    counts: dict[int, dict[int, int]] = {}
+    for number, year, n in found:
+        counts.setdefault(number, {})[int(year)] = int(n)
+    return counts
 
 
-def _load(con: Any, returns: Sequence[Return903], spans: Sequence[_Span]) -> None:
-    """Put the text of all files on the connection, with a table of the returns."""
-    order = sorted(range(len(returns)), key=lambda i: spans[i].last)
-    parts: dict[str, list[pa.Table]] = {kind: [_nothing(kind)] for kind in COLUMNS}
-    rows = []
-    for number, i in enumerate(order):
-        last_day = dt.date(spans[i].last + 1, 3, 31)
-        rows.append((number, returns[i].unit, spans[i].last, last_day))
-        for file in returns[i].files:
-            parts[file.kind].append(_numbered(file, number))
-    con.register("returns", _returns_table(rows))
-    for kind, tables in parts.items():
-        con.register(f"{kind}_raw", pa.concat_tables(tables))
-
-
-def _returns_table(rows: Sequence[tuple[int, str, int, dt.date]]) -> pa.Table:
-    numbers, units, years, days = zip(*rows, strict=True)
-    return pa.table(
-        {
-            "return_no": pa.array(numbers, pa.int64()),
-            "unit": pa.array(units, pa.string()),
-            "period": pa.array(years, pa.int64()),
-            "last_day": pa.array(days, pa.date32()),
-        }
+def _number(con: Any, returns: Sequence[Return903], spans: Sequence[_Span]) -> None:
+    """Put a table of the returns on the connection; ``rank`` orders them by year."""
+    last = [span.last for span in spans]
+    order = sorted(range(len(returns)), key=lambda i: last[i])
+    places = {number: place for place, number in enumerate(order)}
+    con.register(
+        "returns",
+        pa.table(
+            {
+                "return_no": pa.array(range(len(returns)), pa.int64()),
+                "rank": pa.array([places[i] for i in range(len(returns))], pa.int64()),
+                "unit": pa.array([one.unit for one in returns], pa.string()),
+                "period": pa.array(last, pa.int64()),
+                "last_day": pa.array([dt.date(year + 1, 3, 31) for year in last], pa.date32()),
+            }
+        ),
     )
 
 
@@ -276,7 +281,7 @@ def _typed(table: str, columns: Sequence[Column]) -> str:
     expressions = ", ".join(e for column in columns for e in column.expressions)
     return (
         f"CREATE TABLE {table}_typed AS SELECT unit, period, last_day, file, line, "
-        f"(return_no << {ROW_BITS}) + row_no AS ord, r.CHILD AS child, {expressions} "
+        f"(returns.rank << {ROW_BITS}) + row_no AS ord, r.CHILD AS child, {expressions} "
         f"FROM {table}_raw r JOIN returns USING (return_no)"
     )
 

@@ -21,8 +21,8 @@ from sos_plugins.report import ReportError, findings, names, render_html, words,
 from sos_plugins.report.charts import april_position
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.heat import heat_colour, heat_ink, luminance
-from sos_plugins.report.html import SIMULATED_SHORT
 from sos_plugins.report.outcome_tables import quality_figure
+from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import true_effect
 from sos_plugins.result import OutcomeResult, StudyResult
@@ -240,8 +240,8 @@ def test_crosschecks_show_verdict_difference_tolerance_and_reason(
     tree: lxml_html.HtmlElement,
 ) -> None:
     rows = table_rows(tree, "kinship-care_crosscheck")
-    assert rows[0][:3] == ["did: r against python", "✓ agree", "3.1 × 10⁻¹⁵"]
-    assert "10⁻⁸ of the larger figure plus 10⁻¹⁰: the same least squares" in rows[0][5]
+    assert rows[0][:3] == ["did: r against python", "✓ agree", "3.1 × 10⁻¹⁵ (ATT)"]
+    assert "10⁻⁸ of the larger figure plus 10⁻¹⁰: the same least squares" in rows[0][4]
     assert rows[2][1] == "✗ disagree: differs in the smallest cohort"
     assert rows[3][1] == "○ not run: the R package 'did' is not installed"
 

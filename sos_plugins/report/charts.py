@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator
 
 from sos_plugins.report import words
 from sos_plugins.report.names import april_years, period_name
@@ -81,15 +82,29 @@ def frame_axes(figure: Figure, *, left: float, right: float, top: float, bottom:
     )
 
 
-def show_on_axis(scale: Scale, *, levels: bool) -> Callable[[float, Any], str]:
-    """Return a tick formatter in the units of the report; whole numbers lose their decimals."""
+class Ticks(Formatter):
+    """Writes the values of an axis in the units of the report, all with the same decimals."""
 
-    def show(value: float, _: Any) -> str:
-        shown = scale.factor * value
-        decimals = 0 if abs(shown - round(shown)) < 1e-9 else 1 if abs(shown) >= 1 else 2
-        return words.number(shown, decimals) + ("%" if levels and scale.level_unit == "%" else "")
+    def __init__(self, factor: float, suffix: str) -> None:
+        self.factor, self.suffix = factor, suffix
 
-    return show
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write all values with as few decimals as tell them apart."""
+        shown = [self.factor * value for value in values]
+        fits = (d for d in range(7) if all(abs(v - round(v, d)) < 1e-9 for v in shown))
+        decimals = next(fits, 6)
+        return [words.number(value, decimals) + self.suffix for value in shown]
+
+    def __call__(self, value: float, pos: int | None = None) -> str:  # noqa: ARG002
+        """Write one value."""
+        return self.format_ticks([value])[0]
+
+
+def show_on_axis(axis: Axis, scale: Scale, *, levels: bool, ticks: int = 6) -> None:
+    """Show an axis in the units of the report, with at most so many round values."""
+    suffix = "%" if levels and scale.level_unit == "%" else ""
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(Ticks(scale.factor, suffix))
 
 
 def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | None:
@@ -209,8 +224,7 @@ def _value_axis(axes: Axes, values: list[float], scale: Scale) -> None:
     margin = 0.18 * (high - low or abs(high) or 1.0)
     from_zero = low >= 0 and high - low > ZERO_BASE * high
     axes.set_ylim(0 if from_zero else low - margin, high + 1.6 * margin)
-    axes.yaxis.set_major_formatter(show_on_axis(scale, levels=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    show_on_axis(axes.yaxis, scale, levels=True)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=3)
@@ -334,8 +348,7 @@ def _event_axes(axes: Axes, rows: list[dict[str, Any]], scale: Scale) -> None:
     axes.set_xticks(shown, [words.number(e) for e in shown])
     axes.set_xlim(min(events[0], -1) - 0.6, max(events[-1], 0) + 0.6)
     axes.set_xlabel("Years since the start of embedding (0 = first year)", labelpad=6)
-    axes.yaxis.set_major_formatter(show_on_axis(scale, levels=False))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    show_on_axis(axes.yaxis, scale, levels=False)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.1), ncols=3, borderaxespad=0)

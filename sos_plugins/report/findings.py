@@ -76,9 +76,10 @@ def certainty_sentence(result: OutcomeResult) -> str:
     met = sum(reason.met for reason in rating.reasons)
     if not unmet:
         return f"{start}: every one of the {plural(met, 'check')} behind the rating was met."
+    checks = plural(len(rating.reasons), "check")
     return (
-        f"{start}: {count(met)} of {plural(len(rating.reasons), 'check')} behind it "
-        f"{'was' if met == 1 else 'were'} met. What was not met: {' '.join(unmet)}"
+        f"{start}: {count(met)} of {checks} behind it {'was' if met == 1 else 'were'} met. "
+        f"What speaks against a higher rating: {' '.join(unmet)}"
     )
 
 

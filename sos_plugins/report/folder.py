@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from sos_plugins.errors import SosError
-from sos_plugins.report.html import render_page
+from sos_plugins.report.page import render_page
 from sos_plugins.report.sections import Page, index_rows, page_of
 from sos_plugins.report.tables import frame_of, to_csv
 from sos_plugins.result import StudyResult

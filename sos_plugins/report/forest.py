@@ -17,6 +17,12 @@ from sos_plugins.report.words import Scale, to_float
 from sos_plugins.result import OutcomeResult
 from sos_plugins.types import Run
 
+LABEL_WIDTH = 3.25
+"""Inches left of the chart for the names of runs."""
+
+LONG_LABEL, LONGEST_LABEL = 38, 48
+"""Characters: longer names are set smaller, the longest are cut."""
+
 WIDEST_INTERVAL = 4.0
 """Intervals are cut where they pass this many times the span of the estimates and main interval."""
 
@@ -35,7 +41,7 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
     lines = sum(len(found) + _headed(found) for _, found in groups)
 
     def draw(figure: Figure) -> None:
-        axes = frame_axes(figure, left=2.75, right=1.75, top=0.35, bottom=0.6)
+        axes = frame_axes(figure, left=LABEL_WIDTH, right=1.7, top=0.35, bottom=0.6)
         axes.set_xlim(*limits)
         axes.set_ylim(lines - 0.4, -0.6)
         axes.axvline(0, color=INK, linewidth=1)
@@ -55,8 +61,7 @@ def _headed(runs: list[Run]) -> bool:
 def _forest_axes(axes: Axes, scale: Scale) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(show_on_axis(scale, levels=False))
-    axes.locator_params(axis="x", nbins=5)
+    show_on_axis(axes.xaxis, scale, levels=False, ticks=5)
     axes.grid(axis="x", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"Effect, {scale.unit}" if scale.unit else "Effect", labelpad=6)
@@ -89,6 +94,7 @@ def _forest_rows(
     axes: Axes, groups: list[tuple[str, list[Run]]], scale: Scale, limits: tuple[float, float]
 ) -> None:
     line = 0
+    indent = 72 * LABEL_WIDTH - 8
     beside: dict[str, Any] = {
         "xycoords": ("axes fraction", "data"),
         "textcoords": "offset points",
@@ -96,15 +102,18 @@ def _forest_rows(
     }
     for heading, runs in groups:
         if _headed(runs):
-            axes.annotate(heading, (0, line), xytext=(-190, 0), fontweight="bold", **beside)
+            axes.annotate(heading, (0, line), xytext=(-indent, 0), fontweight="bold", **beside)
             line += 1
         for run in runs:
             _forest_run(axes, run, line, limits)
             main = run.family == "main"
             weight = "bold" if main else "normal"
-            label = shorten(run_label(run), 36)
-            left = -182 if _headed(runs) else -190
-            axes.annotate(label, (0, line), xytext=(left, 0), fontweight=weight, **beside)
+            label = shorten(run_label(run), LONGEST_LABEL)
+            size = 9.5 if len(label) <= LONG_LABEL else 8.5
+            left = 8 - indent if _headed(runs) else -indent
+            axes.annotate(
+                label, (0, line), xytext=(left, 0), fontweight=weight, fontsize=size, **beside
+            )
             value = scale.effect(run.estimate)
             if words.excludes_zero(run.conf_low, run.conf_high) is not None:
                 value += f" ({scale.interval(run.conf_low, run.conf_high)})"

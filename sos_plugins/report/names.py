@@ -80,7 +80,7 @@ def grouped_runs(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
 
 def run_label(run: Run) -> str:
     """Return what a run is called: its label, or its family where it has none."""
-    return words.clean(run.label) or family_name(run.family)
+    return words.capital(words.clean(run.label)) or family_name(run.family)
 
 
 COVARIATES = {

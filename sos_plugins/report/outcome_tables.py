@@ -23,10 +23,15 @@ STATUS = {"ok": "done", "failed": "failed", "not applicable": "does not apply"}
 """How the status of a run or test is shown."""
 
 
+SHORT_MARK = 16
+"""Characters of a mark that is kept on one line."""
+
+
 def mark(good: bool | None, label: str) -> Markup:
     """Return a tick, a cross or a ring before a label that says the same in words."""
     sign = {True: "✓", False: "✗", None: "○"}[good]
     kind = {True: "good", False: "bad", None: "open"}[good]
+    kind = f"{kind} short" if len(label) <= SHORT_MARK else kind
     return Markup('<span class="mark {}"><span aria-hidden="true">{}</span> {}</span>').format(
         kind, sign, label
     )
@@ -149,19 +154,16 @@ def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
     if not result.agreements:
         return None
     columns = (
-        Column("Estimator and engines", _compared),
+        Column("Estimator and engines", _compared, wide=True),
         Column("Verdict", _verdict),
-        column(
-            "difference_estimate", "Largest difference, estimate", words.scientific, numeric=True
-        ),
+        Column("Largest difference, estimate", _difference_of_estimates, numeric=True),
         column(
             "difference_std_error",
             "Largest difference, standard error",
             words.scientific,
             numeric=True,
         ),
-        column("worst_term", "Term that differs most"),
-        Column("Tolerance and its reason", _tolerances),
+        Column("Tolerance and its reason", _tolerances, wide=True),
     )
     rows = [_agreement_row(agreement) for agreement in result.agreements]
     return Table(
@@ -169,7 +171,7 @@ def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
         f"The same analysis in other software: {label_of(result)}",
         frame_of(rows, list(rows[0])),
         columns,
-        note="Differences are in the units of the value, as the engines give them.",
+        note="Differences are in the units of the value; in brackets the term that differs most.",
         missing_note="nothing was compared",
     )
 
@@ -204,19 +206,31 @@ def _verdict(row: Row) -> str:
     return mark(good, f"{words.text(row['verdict'])}{reason}")
 
 
+def _difference_of_estimates(row: Row) -> str:
+    size = words.scientific(row["difference_estimate"])
+    term = words.text(row["worst_term"])
+    return size if words.MISSING in (size, term) else f"{size} ({term})"
+
+
 def _tolerances(row: Row) -> str:
-    pairs = [
+    estimate, error = (
         Tolerance(row[f"{kind}_relative"], row[f"{kind}_absolute"], row[f"{kind}_reason"])
         for kind in ("tolerance_estimate", "tolerance_std_error")
-    ]
-    shown = [
-        f"{words.scientific(t.relative)} of the larger figure plus {words.scientific(t.absolute)}: "
-        f"{words.clean(t.reason)}"
-        for t in pairs
-    ]
-    if shown[0] == shown[1]:
-        return shown[0]
-    return f"Estimates: {shown[0]}. Standard errors: {shown[1]}"
+    )
+    if estimate == error:
+        return f"{_bound(estimate)}: {words.clean(estimate.reason)}"
+    if estimate.reason == error.reason:
+        both = f"Estimates {_bound(estimate)}, standard errors {_bound(error)}"
+        return f"{both}: {words.clean(estimate.reason)}"
+    return (
+        f"Estimates {_bound(estimate)}: {words.clean(estimate.reason)}. "
+        f"Standard errors {_bound(error)}: {words.clean(error.reason)}"
+    )
+
+
+def _bound(tolerance: Tolerance) -> str:
+    relative, absolute = (words.scientific(v) for v in (tolerance.relative, tolerance.absolute))
+    return f"{relative} of the larger figure plus {absolute}"
 
 
 def crosscheck_terms(result: OutcomeResult, ident: str) -> Table | None:

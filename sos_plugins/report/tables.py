@@ -24,11 +24,18 @@ class Column:
         heading: Its heading.
         cell: What a row shows in it.
         numeric: Whether it is aligned to the right.
+        wide: Whether it holds sentences and needs room.
     """
 
     heading: str
     cell: Callable[[Row], str]
     numeric: bool = False
+    wide: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Its class in the page, or an empty text."""
+        return "num" if self.numeric else "roomy" if self.wide else ""
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def count(value: Any) -> str:
 def figure(value: Any) -> str:
     """Write a number of unknown scale with about three significant digits.
 
-    >>> [figure(v) for v in (0.12345, 1234.5, 3, -0.5, 0.0000123)]
-    ['0.123', '1,234', '3', '−0.5', '1.23 × 10⁻⁵']
+    >>> [figure(v) for v in (0.12345, 1234.5, 3, -0.5, 0.000823, 0.0000123)]
+    ['0.123', '1,234', '3', '−0.5', '0.000823', '1.23 × 10⁻⁵']
     """
     amount = to_float(value)
     if amount is None or math.isinf(amount):
@@ -114,7 +114,7 @@ def figure(value: Any) -> str:
     if amount == int(amount):
         return number(amount)
     size = math.floor(math.log10(abs(amount)))
-    if size < -3:
+    if size < -4:
         return scientific(amount)
     written = number(amount, max(0, 2 - size))
     return written.rstrip("0").rstrip(".") if "." in written else written
@@ -234,16 +234,25 @@ def joined(items: Iterable[str]) -> str:
 
 
 def stop(sentence: str) -> str:
-    """End a sentence with a full stop, once, and start it with a capital letter.
+    """End a sentence with a full stop, once; start it with a capital letter and mend its signs.
 
-    >>> stop("no data")
-    'No data.'
+    >>> stop("no data at event -6"), stop("event-study, engine r: no R")
+    ('No data at event −6.', 'event-study, engine r: no R.')
     """
-    trimmed = clean(sentence).strip()
+    trimmed = re.sub(r"(?<![\w)/.-])-(?=\d)", MINUS, clean(sentence).strip())
     if not trimmed:
         return ""
-    ended = trimmed if trimmed[-1] in ".!?" else f"{trimmed}."
-    return ended[:1].upper() + ended[1:]
+    return capital(trimmed if trimmed[-1] in ".!?" else f"{trimmed}.")
+
+
+def capital(sentence: str) -> str:
+    """Start with a capital letter, unless the first word is a name such as callaway-santanna.
+
+    >>> capital("without Bristol"), capital("did, engine r")
+    ('Without Bristol', 'did, engine r')
+    """
+    first = sentence.split(" ", 1)[0].rstrip(".")
+    return sentence[:1].upper() + sentence[1:] if first.isalpha() else sentence
 
 
 def slug(name: str) -> str:

@@ -326,8 +326,8 @@ def _demand_same(
         if not same.all():
             row = joined[~same].iloc[0]
             raise CheckFailedError(
-                f"The {column} of '{row['term']}' is {row[column]:.8g}, but "
-                f"{row[f'{column}_other']:.8g} with {situation}."
+                f"The {column} of '{row['term']}' is {row[column]:.12g}, but "
+                f"{row[f'{column}_other']:.12g} with {situation}."
             )
 
 

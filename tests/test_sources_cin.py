@@ -594,6 +594,16 @@ def test_processes_give_what_one_process_gives(write: Any) -> None:
     assert together.quality.checks.equals(alone.quality.checks)
 
 
+def test_files_are_read_outside_this_process(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("read in this process")
+
+    folder = write(message(child()), message(child("C2")))
+    monkeypatch.setattr("sos_sources.cin_worker.read_return", refuse)
+    records = read(folder, workers=2, parallel_from_mb=0.0)
+    assert len(rows(records, "children")) == 2
+
+
 def test_a_worker_that_cannot_start_leaves_the_work_to_this_process(
     write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy import stats
-
 from sos_sources.simulator import Simulation
 from sos_sources.simulator.population import groups_table, pilots_table
 

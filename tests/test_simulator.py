@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 import simulator_helpers as helpers
 from lxml import etree
+from sos_sources.simulated import Simulated
+from sos_sources.simulator import OUTCOMES, SimulatedSettings, Simulation, simulate, write
+from sos_sources.simulator.population import groups_table
 
 from sos_plugins import Session
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.schema import TABLES
 from sos_plugins.settings import validate
-from sos_sources.simulated import Simulated
-from sos_sources.simulator import OUTCOMES, SimulatedSettings, Simulation, simulate, write
-from sos_sources.simulator.population import groups_table
 
 Z_LIMIT = 3.5
 """An average over nine pilots may lie this many standard errors off: once in 2,000 draws."""
@@ -341,13 +341,13 @@ def test_the_demo_kinship_falls_in_every_pilot_under_both_definitions(demo):
 
 def test_the_demo_rereferral_falls_and_much_cannot_be_judged(demo):
     made, true, recorded = demo
-    cases = helpers.derive(made, "rereferral", true)
-    assert (cases.groupby("unit").size() / len(made.settings.years) > 200).all()
+    cases = helpers.nfa_cases(true, pd.Timestamp(made.settings.first_year, 4, 1))
+    a_year = cases.groupby("unit").size() / len(made.settings.years)
+    assert a_year.mean() > 300
+    assert a_year[[made.population.codes[i] for i in made.population.pilots]].min() > 250
     found = helpers.by_pilot(made, helpers.derive(made, "rereferral", recorded))
     assert -0.09 < found["estimate"].mean() < -0.02
-    usable = len(helpers.nfa_cases(recorded, cases["date"].min())) / len(
-        helpers.nfa_cases(true, cases["date"].min())
-    )
+    usable = len(helpers.nfa_cases(recorded, cases["referral_date"].min())) / len(cases)
     assert 0.55 < usable < 0.75
 
 
@@ -375,7 +375,7 @@ def test_the_demo_duration_hangs_on_the_externally_supported_pilots(demo):
     assert found["external"].sum() == made.settings.external_pilots == 4
     assert found["estimate"].mean() < 0 < found.loc[~found["external"], "estimate"].mean()
     for row in found.itertuples():
-        expected = -6.0 if row.external else 2.5
+        expected = -6.0 if row.external else 3.5
         assert told["confounder"]["by_pilot"][row.unit] == expected
     # The spread between pilots, not between children, makes the average uncertain.
     between = found["estimate"].std() / np.sqrt(len(found))
@@ -393,7 +393,7 @@ def test_pilots_find_their_planted_comparators_before_the_window(demo):
     nearest = [
         set((pool - level[pilot]).abs().nsmallest(2).index) for pilot in groups["pilot"].unique()
     ]
-    assert np.mean([len(pair & planted) / 2 for pair in nearest]) > 0.85
+    assert np.mean([len(pair & planted) / 2 for pair in nearest]) > 0.75
     own = groups.groupby("pilot")["comparator"].agg(set)
     gap_own = np.mean([abs(level[list(own[p])] - level[p]).mean() for p in own.index])
     gap_all = np.mean([abs(pool - level[p]).mean() for p in own.index])

@@ -14,9 +14,9 @@ import pandas as pd
 
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
-from sos_sources.cin_census import CinCensus
+from sos_sources.cin_census import CinCensus, CinCensusSettings
 from sos_sources.simulator import TRUTH, SimulatedSettings, simulate, write
-from sos_sources.ssda903 import Ssda903
+from sos_sources.ssda903 import Ssda903, Ssda903Settings
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -93,10 +93,9 @@ def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> R
 
 def _returns(folder: Path, session: Session) -> Records:
     session = replace(session, base=folder)
-    cin, care = CinCensus(), Ssda903()
-    return cin.read(cin.Settings(paths=("cin",)), session).merge(
-        care.read(care.Settings(paths=("ssda903",), authority="folder"), session)
-    )
+    cin = CinCensus().read(CinCensusSettings(paths=("cin",)), session)
+    care = Ssda903Settings(paths=("ssda903",), authority="folder")
+    return cin.merge(Ssda903().read(care, session))
 
 
 def _truth(folder: Path) -> dict[str, Any]:

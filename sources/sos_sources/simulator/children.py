@@ -7,30 +7,16 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from sos_sources.simulator.days import YEAR, Flags, Ints, Objects, between
-from sos_sources.simulator.population import Population
+from sos_sources.simulator.population import OTHER_ETHNICITIES, Population
 
-OTHER_ETHNICITIES = (
-    ("WOTH", 0.16),
-    ("WIRI", 0.02),
-    ("MWBC", 0.12),
-    ("MWAS", 0.06),
-    ("MOTH", 0.09),
-    ("AIND", 0.05),
-    ("APKN", 0.13),
-    ("ABAN", 0.06),
-    ("AOTH", 0.06),
-    ("BAFR", 0.13),
-    ("BCRB", 0.06),
-    ("CHNE", 0.01),
-    ("OOTH", 0.03),
-    ("NOBT", 0.02),
-)
+ETHNICITIES = np.array([code for code, _ in OTHER_ETHNICITIES], dtype=object)
 DISABILITIES = ("LD", "AUT", "BEH", "COMM", "MOB")
 NO_DISABILITY = "NONE"
 FIRST_CHILD = 100_001
 _OLDEST_AT_FIRST_REFERRAL = 16.0
+_AGE_SECOND_SHAPE = 1.15
 _UNBORN = 0.02
-_DISABLED, _DISABILITY_NOT_RECORDED = 0.12, 0.03
+_DISABILITY_NOT_RECORDED = 0.03
 _MALE, _SEX_NOT_RECORDED = 0.51, 0.005
 
 
@@ -85,15 +71,16 @@ def make_children(
         numbered_after: Children that each authority has already.
     """
     n = len(unit)
-    age = np.floor(rng.beta(0.85, 1.15, n) * oldest * YEAR).astype(np.int64)
+    share_of_life = rng.beta(population.age_shape[unit], _AGE_SECOND_SHAPE)
+    age = np.floor(share_of_life * oldest * YEAR).astype(np.int64)
     expected_ahead = between(rng, 10, np.full(n, 130))
     age = np.where(rng.random(n) < unborn, -expected_ahead, age)
     birth = seen - age
-    codes, weights = zip(*OTHER_ETHNICITIES, strict=True)
-    other = rng.choice(np.array(codes, dtype=object), n, p=np.array(weights) / sum(weights))
+    bounds = np.cumsum(population.ethnic_mix, axis=1)[unit, :-1]
+    other = ETHNICITIES[(rng.random(n)[:, None] > bounds).sum(axis=1)]
     disability = rng.choice(np.array(DISABILITIES, dtype=object), n)
     draw = rng.random(n)
-    disability = np.where(draw < _DISABLED, disability, NO_DISABILITY)
+    disability = np.where(draw < population.disabled[unit], disability, NO_DISABILITY)
     disability = np.where(draw > 1 - _DISABILITY_NOT_RECORDED, "", disability)
     sex = np.where(rng.random(n) < _MALE, 1, 2)
     return Children(

@@ -33,7 +33,7 @@ def write_returns(
     years: range,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> list[Path]:
-    """Write ``<code>/<year>/episodes.csv``, ``header.csv`` and, where needed, ``uasc.csv``.
+    """Write ``<code>/<year>/episodes.csv``, ``header.csv`` and ``uasc.csv``.
 
     A return holds every episode open at any time between 1 April and 31 March of the year it is
     named after (the year it ends in). An episode that goes on has neither DEC nor REC.
@@ -68,7 +68,8 @@ def write_returns(
             ),
         }
         for name, (head, units, lines) in tables.items():
-            for index in np.unique(units):
+            # A list of asylum seekers is there even when it is empty: then there are none.
+            for index in np.unique(unit):
                 path = folder / codes[index] / str(year + 1) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rows = lines.filter(pa.array(units == index)).to_pylist()

@@ -14,6 +14,26 @@ from sos_sources.simulator.settings import OUTCOMES, SimulatedSettings
 FIRST_CODE = 501
 """Codes from 501 on belong to no authority of England."""
 
+OTHER_ETHNICITIES = (
+    ("WOTH", 0.16),
+    ("WIRI", 0.02),
+    ("MWBC", 0.12),
+    ("MWAS", 0.06),
+    ("MOTH", 0.09),
+    ("AIND", 0.05),
+    ("APKN", 0.13),
+    ("ABAN", 0.06),
+    ("AOTH", 0.06),
+    ("BAFR", 0.13),
+    ("BCRB", 0.06),
+    ("CHNE", 0.01),
+    ("OOTH", 0.03),
+    ("NOBT", 0.02),
+)
+"""Census codes of children not White British, and their shares among them."""
+_FAR_SIZE = 3.0  # how far in size the other authorities lie, in spreads
+_MIX_ALIKE = 12.0  # the larger, the more alike the mixes
+
 EXPERIENCE = ("new", "two years", "more than two years")
 OFSTED = ("Inadequate", "Requires improvement", "Good", "Outstanding")
 
@@ -32,6 +52,9 @@ class Population:
         size: Size relative to the mean.
         position: Level of each outcome in units of the outcome's spread, by outcome.
         white: Share of White British children.
+        disabled: Share of disabled children.
+        age_shape: First parameter of the beta distribution of age at the first referral.
+        ethnic_mix: Authorities x other ethnic groups: shares among children not White British.
         characteristics: Frame that goes to ``authorities.csv``.
     """
 
@@ -44,6 +67,9 @@ class Population:
     size: Floats
     position: dict[str, Floats]
     white: Floats
+    disabled: Floats
+    age_shape: Floats
+    ethnic_mix: Floats
     characteristics: pd.DataFrame
 
     @property
@@ -76,7 +102,14 @@ def populate(settings: SimulatedSettings) -> Population:
     is_pilot[np.arange(settings.pilots) * (1 + each)] = True
     start, end, external = _windows(settings, rng)
     white = _in_groups(rng, group, settings.pilots, centre=0.74, width=0.12, far=0.3)
-    size = np.exp(_in_groups(rng, group, settings.pilots, 0.0, settings.size_spread, 0.35))
+    size = np.exp(
+        _in_groups(
+            rng, group, settings.pilots, 0.0, settings.size_spread, _FAR_SIZE * settings.size_spread
+        )
+    )
+    disabled = _in_groups(rng, group, settings.pilots, centre=0.13, width=0.035, far=0.09)
+    age_shape = _in_groups(rng, group, settings.pilots, centre=0.9, width=0.13, far=0.4)
+    mix = _mixes(rng, group, settings.pilots)
     position = {name: _positions(rng, group, settings.pilots) for name in OUTCOMES}
     order = rng.permutation(n)  # codes tell nothing about the role
     place = np.full(n, NEVER, dtype=np.int64)
@@ -94,6 +127,9 @@ def populate(settings: SimulatedSettings) -> Population:
         size=size[order],
         position={name: values[order] for name, values in position.items()},
         white=white[order],
+        disabled=np.clip(disabled, 0.02, 0.3)[order],
+        age_shape=np.clip(age_shape, 0.4, 1.6)[order],
+        ethnic_mix=mix[order],
         characteristics=_characteristics(rng, codes, group[order], settings.pilots, white[order]),
     )
 
@@ -132,6 +168,14 @@ def _in_groups(
     near = centres[group] + rng.normal(0, 0.15 * width, len(group))
     outside = centre + rng.choice([-1.0, 1.0], len(group)) * rng.uniform(0.7, 1.2, len(group)) * far
     return np.where(group >= 0, near, outside)
+
+
+def _mixes(rng: np.random.Generator, group: Ints, n_groups: int) -> Floats:
+    """Draw ethnic mixes: one a group, and one for every authority of none."""
+    shares = np.array([share for _, share in OTHER_ETHNICITIES])
+    groups = rng.dirichlet(shares / shares.sum() * _MIX_ALIKE, n_groups)
+    others = rng.dirichlet(shares / shares.sum() * _MIX_ALIKE, len(group))
+    return np.where((group >= 0)[:, None], groups[group], others)
 
 
 def _characteristics(

@@ -16,13 +16,13 @@ BURN_IN = 3
 # SD of authorities' levels, of their yearly random walks and of the national one.
 _SPREAD = {
     "assessment-duration": (3.0, 0.25, 0.7),
-    "rereferral": (0.025, 0.004, 0.008),
+    "rereferral": (0.025, 0.003, 0.008),
     "escalation": (0.005, 0.0015, 0.003),
     "kinship-care": (0.025, 0.005, 0.01),
-    "icpc": (0.025, 0.004, 0.006),
+    "icpc": (0.025, 0.003, 0.006),
 }
 _FLOOR, _CEILING = 0.008, 0.97
-_OTHERS_WALK = 2.5
+_OTHERS_WALK = 2.0
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class SimulatedSettings(Settings):
     seed: int = Field(2021, ge=0, description="seed of every random draw")
     first_year: int = Field(2009, ge=1995, le=2023, description="first April-year of the returns")
     last_year: int = Field(2019, ge=1995, le=2023, description="last April-year of the returns")
-    authorities: int = Field(36, ge=3, le=152, description="number of authorities, pilots included")
+    authorities: int = Field(33, ge=3, le=152, description="number of authorities, pilots included")
     comparators_per_pilot: int = Field(2, ge=1, le=5, description="comparators planted per pilot")
     pilots: int = Field(9, ge=1, description="number of pilots")
     external_pilots: int = Field(
@@ -107,16 +107,16 @@ class SimulatedSettings(Settings):
         (4, 12), description="shortest and longest embedding window, months"
     )
     referrals_per_year: float = Field(
-        620.0, gt=0, le=20_000, description="mean referrals a year of an authority"
+        570.0, gt=0, le=20_000, description="mean referrals a year of an authority"
     )
     care_starts_per_year: float = Field(
-        110.0,
+        150.0,
         gt=0,
         le=5_000,
         description="mean starts of care under C1 or C2 a year of an authority",
     )
     size_spread: float = Field(
-        0.12, ge=0, le=0.5, description="SD of the logarithm of the size of authorities"
+        0.08, ge=0, le=0.5, description="SD of the logarithm of the size of authorities"
     )
     level_spread: float = Field(
         1.0, ge=0, le=2, description="factor on the differences in level between authorities"
@@ -148,9 +148,9 @@ class SimulatedSettings(Settings):
     rereferral_pretrend_pilots: int = _pretrend("re-referral")
     rereferral_pretrend_slope: float = _slope("re-referral", 0.03)
     escalation_effect: float = _effect(0.0, "true effect on the probability of escalation")
-    escalation_level: float = _share(0.09, "mean probability that an NFA case escalates")
+    escalation_level: float = _share(0.095, "mean probability that an NFA case escalates")
     escalation_pretrend_pilots: int = _pretrend("escalation", 7)
-    escalation_pretrend_slope: float = _slope("escalation", -0.04)
+    escalation_pretrend_slope: float = _slope("escalation", -0.055)
     icpc_effect: float = _effect(0.0, "true effect on the probability of a conference in 90 days")
     icpc_level: float = _share(0.22, "mean probability of a conference within 90 days")
     icpc_pretrend_pilots: int = _pretrend("conferences")
@@ -160,10 +160,10 @@ class SimulatedSettings(Settings):
     duration_pretrend_pilots: int = _pretrend("assessment duration")
     duration_pretrend_slope: float = _slope("assessment duration", 1.0)
     pretrend_years: float = Field(
-        4.0, gt=0, description="years over which a differential trend runs"
+        3.0, gt=0, description="years over which a differential trend runs"
     )
     pretrend_gap: float = Field(
-        1.0,
+        1.5,
         ge=0,
         description="years before the window at which it ends: later cases are still followed up "
         "when the window starts, and no test of leads sees them",
@@ -181,14 +181,14 @@ class SimulatedSettings(Settings):
         "pilots and is no effect of the programme, days",
     )
     duration_confounder_others: float = Field(
-        2.5, ge=-20, le=20, description="the same in the other pilots, days"
+        3.5, ge=-20, le=20, description="the same in the other pilots, days"
     )
 
     poor_authority_years: float = _share(0.85, "share of authority-years with poor recording")
     missing_reason: float = _share(
-        0.38, "share of closed cases there whose closure reason and NFA flag are not recorded"
+        0.36, "share of closed cases there whose closure reason and NFA flag are not recorded"
     )
-    missing_reason_worst: float = _share(0.55, "the same in a third of the pilots")
+    missing_reason_worst: float = _share(0.5, "the same in a third of the pilots")
     missing_reason_elsewhere: float = _share(0.03, "the same in the other authority-years")
     missing_closure_date: float = _share(0.04, "share of closed cases without a closure date")
     duplicates: float = _share(0.02, "share of referrals that stand twice in a return")

@@ -186,12 +186,11 @@ def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
 
 def _disability() -> Column:
     known = ", ".join(quoted(c) for c in sorted(codes.DISABILITY))
-    given = "list_filter(string_split(upper(r.disabilities), ','), c -> c <> '')"
     return Column(
         "disabled",
         (
-            f"{given} AS disabled__codes",
-            f"len(list_filter(disabled__codes, c -> c <> '{codes.NO_DISABILITY}')) > 0 AS disabled",
+            "string_split(upper(r.disabilities), ',') AS disabled__codes",
+            f"NOT list_has_all(['{codes.NO_DISABILITY}'], disabled__codes) AS disabled",
         ),
         (
             Check(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from lxml import etree
@@ -235,7 +235,7 @@ class _Reader:
 
     def read(self, source: _Digesting) -> None:
         events = etree.iterparse(
-            source,  # type: ignore[arg-type]
+            cast("Any", source),
             events=("end",),
             tag=("{*}Child", "{*}Header"),
             remove_blank_text=True,
@@ -352,7 +352,7 @@ class _Reader:
         if part.text is not None:
             self._stray(part.text, part, part)
         for element in part:
-            tag = element.tag
+            tag: Any = element.tag
             slot = slots.get(tag)
             if slot is None:
                 slot = slots.get(_local(tag))
@@ -383,8 +383,8 @@ class _Reader:
         for item in element:
             if _local(item.tag) != "Disability":
                 self._odd("unknown-element", element, _local(item.tag), item)
-            elif item.text:
-                codes.append(item.text.strip())
+            elif item.text and (code := item.text.strip()):
+                codes.append(code)
         return ",".join(codes)
 
     def _stray(self, text: str, parent: Any, element: Any) -> None:

@@ -636,7 +636,7 @@ def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:
     assert rows[0] == ["100", "90.0%", "90.0%"]
     found = tree.xpath('//*[@id="kinship-care_completeness-desc"]')[0].text_content()
     assert "The lowest is 74.9%, in 251 in 2012/13" in found
-    assert "Of 152 authorities, the 60 with the least" in found
+    assert "Of 152 authorities, the 60 least complete are drawn" in found
 
 
 # The folder
@@ -651,6 +651,18 @@ def folder(result: StudyResult, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_a_result_read_back_gives_the_same_page(folder: Path, page: str) -> None:
     assert (folder / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_of_many_authorities_only_the_incomplete_are_drawn() -> None:
+    study = make_result()
+    outcome = OutcomeResult(study.outcome("kinship-care").info)
+    frame = pd.DataFrame({"unit": [str(u) for u in range(100, 252)], "period": 2012})
+    frame = frame.assign(n_candidates=10, n_usable=[7, 8, *[10] * 150])
+    page = render_html(only(study, replace(outcome, completeness=frame)))
+    tree = lxml_html.document_fromstring(page)
+    drawn = tree.xpath('//svg[@aria-labelledby="kinship-care_completeness-title"]//text')
+    assert [t.text for t in drawn if t.text and len(t.text) == 3] == ["100", "101"]
+    assert len(table_rows(tree, "kinship-care_completeness")) == 152
 
 
 def test_the_folder_has_page_result_tables_manifest_and_study(

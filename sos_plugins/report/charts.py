@@ -370,15 +370,20 @@ def _event_finding(rows: list[dict[str, Any]], scale: Scale) -> str:
         if not tested:
             continue
         clear = sum(bool(words.excludes_zero(r["conf_low"], r["conf_high"])) for r in tested)
-        low, high = min(r["estimate"] for r in tested), max(r["estimate"] for r in tested)
         parts.append(
-            f"In the years {name}, estimates run from {scale.effect(low)} to "
-            f"{scale.effect(high)} {scale.unit}, and the intervals of {words.count(clear)} of "
-            f"{words.count(len(tested))} lie apart from zero."
+            f"In the years {name}, {_span([r['estimate'] for r in tested], scale)}, and the "
+            f"intervals of {words.count(clear)} of {words.count(len(tested))} lie apart from zero."
         )
     if len(engines) > 1:
         parts.append(f"Engines shown: {words.joined(engines)}; these figures: {engines[0]}.")
     return " ".join(parts) or "Estimates without confidence intervals."
+
+
+def _span(estimates: list[float], scale: Scale) -> str:
+    low, high = min(estimates), max(estimates)
+    if scale.effect(low) == scale.effect(high):
+        return f"estimates are {scale.with_unit(low)}"
+    return f"estimates run from {scale.effect(low)} to {scale.with_unit(high)}"
 
 
 def effect_columns(scale: Scale) -> tuple[Column, ...]:

@@ -23,7 +23,7 @@ LEAST_DEPTH = 0.05
 """The darkest colour stands for at least this share of unusable records."""
 
 MOST_ROWS = 60
-"""Authorities on a heat map; beyond it, those with the least usable records are shown."""
+"""Authorities on a heat map; of more, only those that are not complete, the worst of them."""
 
 
 def heat_map(study: StudyResult, result: OutcomeResult, names: Names, ident: str) -> Chart | None:
@@ -33,7 +33,7 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Names, ident: str
     units = _worst_first({u for u, _ in cells}, cells, names)
     if not cells:
         return None
-    shown = sorted(units[:MOST_ROWS], key=lambda unit: names(unit))
+    shown = sorted(_drawn(units, cells), key=lambda unit: names(unit))
     april = april_years(study)
     title = f"Usable records by authority and year: {words.clean(result.info.label)}"
     finding = _heat_finding(cells, units, len(shown), names, april=april)
@@ -63,6 +63,14 @@ def _cells(result: OutcomeResult) -> dict[tuple[str, int], float]:
             usable = to_float(row.get("n_usable")) or 0.0
             found[words.text(row.get("unit")), int(period)] = usable / total
     return found
+
+
+def _drawn(units: list[str], cells: dict[tuple[str, int], float]) -> list[str]:
+    """Choose the authorities to draw: all, or of too many the least complete."""
+    if len(units) <= MOST_ROWS:
+        return units
+    incomplete = {unit for (unit, _), share in cells.items() if share < 1}
+    return [unit for unit in units if unit in incomplete][:MOST_ROWS] or units[:MOST_ROWS]
 
 
 def _worst_first(units: set[str], cells: dict[tuple[str, int], float], names: Names) -> list[str]:
@@ -129,8 +137,8 @@ def _heat_finding(
     ]
     if n_shown < len(units):
         parts.append(
-            f"Of {words.count(len(units))} authorities, the {words.count(n_shown)} with the least "
-            "usable records are drawn; the table has all."
+            f"Of {words.count(len(units))} authorities, the {words.count(n_shown)} least complete "
+            "are drawn; the table has all."
         )
     return " ".join(parts)
 

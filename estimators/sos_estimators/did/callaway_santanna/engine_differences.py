@@ -41,7 +41,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found, missing = _terms(prepared, options)
+            found, missing = collect(fit_model(prepared, options), prepared, options)
     except EstimationError:
         raise
     except Exception as error:
@@ -82,7 +82,8 @@ def _panel_limit(sample: Sample) -> str | None:
     return None
 
 
-def _terms(prepared: Prepared, options: CallawaySantAnnaSettings) -> tuple[list[Term], list[str]]:
+def fit_model(prepared: Prepared, options: CallawaySantAnnaSettings) -> Any:
+    """Return the fitted ``differences.ATTgt``."""
     from differences import ATTgt
 
     data, formula = _data(prepared)
@@ -100,15 +101,24 @@ def _terms(prepared: Prepared, options: CallawaySantAnnaSettings) -> tuple[list[
         n_jobs=1,
         progress_bar=False,
     )
+    return model
+
+
+def collect(
+    model: Any, prepared: Prepared, options: CallawaySantAnnaSettings
+) -> tuple[list[Term], list[str]]:
+    """Return the terms of a fitted model, and sentences on those that are missing."""
     cells, missing = _group_time(model, prepared)
-    if not any(cell.is_post and name not in missing for cell, name in _named(prepared)):
+    if not any(cell.is_post and cell.term not in missing for cell in prepared.cells):
         raise EstimationError(
             "No effect after treatment could be estimated. " + " ".join(missing_sentences(missing))
         )
-    kind = "simple" if options.aggregate == "group-time" else options.aggregate
-    found = _aggregated(model, kind, _clusters(prepared))
+    clusters = _clusters(prepared)
     if options.aggregate == "group-time":
-        found += [_term(name, nt, _clusters(prepared)) for name, nt in cells.items()]
+        found = _aggregated(model, "simple", clusters)
+        found += [_term(name, nt, clusters) for name, nt in cells.items()]
+    else:
+        found = _aggregated(model, options.aggregate, clusters)
     return found, missing_sentences(missing)
 
 
@@ -171,10 +181,6 @@ def _require_overlap(rows: Comparison, options: CallawaySantAnnaSettings) -> Non
             f"a comparison case has a propensity of {options.trim:g} or more, and differences "
             "does not trim"
         )
-
-
-def _named(prepared: Prepared) -> list[tuple[Any, str]]:
-    return [(cell, cell.term) for cell in prepared.cells]
 
 
 def _group_time(model: Any, prepared: Prepared) -> tuple[dict[str, Any], dict[str, str]]:

@@ -42,7 +42,7 @@ from sos_plugins.kinds import (
     RatingRule,
     Source,
 )
-from sos_plugins.settings import Settings, validate
+from sos_plugins.settings import Settings, validate, validate_some
 from sos_plugins.types import Tolerance
 
 GROUP = "sos_plugins"
@@ -375,7 +375,7 @@ def _load_entry_points(registry: Registry) -> dict[str, Any]:
         entry = known[name]
         try:
             loaded[name] = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _import_failure(name, error, f"the package {_dist(entry)}") from error
         registry.plugins[name] = PluginInfo(
             name, _dist(entry), entry.dist.version if entry.dist else "", _file_of(loaded[name])
@@ -426,13 +426,13 @@ def import_file(file: Path) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise _import_failure(file.stem, error, str(file)) from error
     return module
 
 
-def _import_failure(name: str, error: Exception, origin: str) -> PluginError:
+def _import_failure(name: str, error: BaseException, origin: str) -> PluginError:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
     if isinstance(error, SyntaxError) and error.filename:
@@ -443,6 +443,11 @@ def _import_failure(name: str, error: Exception, origin: str) -> PluginError:
         f"Plugin '{name}' of {origin} cannot be imported: {type(error).__name__}: {error} "
         f'({place}). Mend it, or switch it off in plugins.toml: [plugins] disable = ["{name}"].'
     )
+
+
+def _place_of(function: Any, file: str) -> str:
+    code = getattr(function, "__code__", None)
+    return f"{file}, line {code.co_firstlineno}" if code else file
 
 
 def _file_of(obj: Any) -> str:
@@ -462,9 +467,8 @@ def _register(manager: pluggy.PluginManager, name: str, obj: Any, info: PluginIn
     for hook in hooks:
         function = getattr(obj, hook, None)
         if function is not None and hook not in marked:
-            line = inspect.getsourcelines(function)[1]
             raise PluginError(
-                f"Plugin '{name}': {hook} ({info.file}, line {line}) is not marked. "
+                f"Plugin '{name}': {hook} ({_place_of(function, info.file)}) is not marked. "
                 "Put @sos_plugins.hookimpl above it."
             )
     if not marked:
@@ -475,7 +479,8 @@ def _register(manager: pluggy.PluginManager, name: str, obj: Any, info: PluginIn
     try:
         manager.register(obj, name=name)
     except (pluggy.PluginValidationError, ValueError) as error:
-        raise PluginError(f"Plugin '{name}' ({info.file}) cannot be registered: {error}") from None
+        reason = " ".join(str(error).split())
+        raise PluginError(f"Plugin '{name}' ({info.file}) cannot be registered: {reason}") from None
 
 
 def _check_pending(manager: pluggy.PluginManager, registry: Registry) -> None:
@@ -524,7 +529,7 @@ def _call(
         manager.subset_hook_caller(hook, others)(register=register)
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}, line {frames[-1].lineno}"
         raise PluginError(
@@ -659,15 +664,15 @@ def _check_config(registry: Registry) -> None:
                 f"{did_you_mean(name, known)} Registered: {listing(known)}."
             )
         for offer in offers:
-            fields = offer.obj.Settings.model_fields
-            partial = {k: v for k, v in values.items() if k in fields}
-            unknown = sorted(set(values) - set(partial))
-            if unknown:
-                raise PluginError(
-                    f"{registry.config_path}: [settings.{name}]: unknown setting '{unknown[0]}'."
-                    f"{did_you_mean(unknown[0], fields)} Known settings: {listing(fields)}."
-                )
+            where = f"{registry.config_path}: [settings.{name}]"
+            validate_some(offer.obj.Settings, values, where=where)
+    hosts = [*registry.names("estimator"), *registry.names("matcher")]
     for name, engines in registry.config.tolerances.items():
+        if name not in hosts:
+            raise PluginError(
+                f"{registry.config_path}: [tolerances.{name}] names no estimator or matcher."
+                f"{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
+            )
         known = [e.name for e in registry.engines(name)]
         for engine in engines:
             if engine not in known:

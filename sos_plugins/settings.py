@@ -43,6 +43,21 @@ def validate(model: type[S], values: Mapping[str, Any], *, where: str) -> S:
         raise SettingsError(" ".join(sentences)) from None
 
 
+def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: str) -> None:
+    """Check values that are not all that ``model`` needs: defaults to which others are added.
+
+    Raises:
+        SettingsError: One sentence a mistake; a setting that is missing is none.
+    """
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if item["type"] != "missing"]
+        if wrong:
+            sentences = [_sentence(model, item, where) for item in wrong]
+            raise SettingsError(" ".join(sentences)) from None
+
+
 def _sentence(model: type[BaseModel], item: Any, where: str) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:

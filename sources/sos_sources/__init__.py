@@ -1,0 +1,1 @@
+"""Sources that come with sos-plugins; importing this package loads none of them."""

@@ -15,7 +15,7 @@ from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.kinds import UnitTask
 from sos_plugins.settings import validate
 from sos_plugins.study_file import DesignTable, PilotRow
-from sos_plugins.types import Cases, Design, MatchedGroup, Pilot, Sample
+from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
@@ -424,7 +424,7 @@ def _weighted_mean(cases: pd.DataFrame) -> float:
 
 
 def chosen_covariates(
-    cases: Cases, choice: str | tuple[str, ...], frame: pd.DataFrame
+    cases: CollectedCases, choice: str | tuple[str, ...], frame: pd.DataFrame
 ) -> tuple[str, ...]:
     """Return the covariates to adjust for: those chosen that vary.
 

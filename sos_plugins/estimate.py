@@ -27,6 +27,7 @@ def run_engine(
     options: BaseModel,
     *,
     seed: int | None = None,
+    provenance: bool = True,
 ) -> NamedEstimate:
     """Run one engine of an estimator and fill in the provenance.
 
@@ -37,6 +38,7 @@ def run_engine(
         sample: The cases.
         options: Validated settings of the estimator.
         seed: Seed, where the method draws at random.
+        provenance: False leaves it out, which saves the hash of the sample.
 
     Raises:
         EngineUnavailableError: If the engine lacks something.
@@ -63,11 +65,13 @@ def run_engine(
         raise EngineError(
             f"Engine '{chosen.name}' of '{estimator}' leaves out of glance: {', '.join(absent)}."
         )
-    provenance = _provenance(registry, estimator, chosen, sample, options, seed)
+    filled_in = (
+        _provenance(registry, estimator, chosen, sample, options, seed) if provenance else {}
+    )
     filled = Estimate(
         tidy=estimate.tidy.reset_index(drop=True),
         glance=dict(estimate.glance),
-        provenance={**provenance, **estimate.provenance},
+        provenance={**filled_in, **estimate.provenance},
         warnings=estimate.warnings,
     )
     return NamedEstimate(estimator, chosen.name, filled)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sos_plugins.design import restrict_periods
 from sos_plugins.study_file import DesignTable
-from sos_plugins.types import Cases, Design, Sample
+from sos_plugins.types import CollectedCases, Design, Sample
 
 FIGURES: dict[str, str] = {
     "usable_share": "share of the records of the population that could be judged, in the "
@@ -33,7 +33,7 @@ SPARSE_BELOW = 0.8
 
 
 def figures(
-    cases: Cases,
+    cases: CollectedCases,
     sample: Sample,
     design: Design,
     n_pilots_planned: int,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.errors import SosError, StudyError, did_you_mean, listing
+from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, listing
 from sos_plugins.estimate import run_engine
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
@@ -44,6 +44,24 @@ class Setup:
     engine: str | None
     options: BaseModel
     seed: int = 0
+
+
+def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
+    """Return the sample with the covariates that an estimator is to adjust for.
+
+    Raises:
+        DataError: If one is chosen that the sample does not have.
+    """
+    if choice == "all":
+        return sample
+    chosen = () if choice == "none" else tuple(choice)
+    unknown = [name for name in chosen if name not in sample.covariates]
+    if unknown:
+        raise DataError(
+            f"[[estimators]] covariates: the sample has no covariate '{unknown[0]}'. "
+            f"Covariates: {listing(sample.covariates)}."
+        )
+    return replace(sample, covariates=chosen)
 
 
 def headline(registry: Registry, named: NamedEstimate, options: BaseModel) -> Mapping[str, Any]:
@@ -88,7 +106,13 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
     try:
         setup = make()
         named = run_engine(
-            registry, setup.estimator, setup.engine, setup.sample, setup.options, seed=setup.seed
+            registry,
+            setup.estimator,
+            setup.engine,
+            setup.sample,
+            setup.options,
+            seed=setup.seed,
+            provenance=False,
         )
         return as_run(registry, named, setup.options, family, label)
     except SosError as error:
@@ -197,7 +221,13 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
             frame = part.frame.assign(cluster=range(len(part.frame)))
             sample = replace(part, frame=frame)
         named = run_engine(
-            registry, setup.estimator, setup.engine, sample, setup.options, seed=setup.seed
+            registry,
+            setup.estimator,
+            setup.engine,
+            sample,
+            setup.options,
+            seed=setup.seed,
+            provenance=False,
         )
     except SosError as error:
         return LeadTest(pilot, None, None, None, None, "failed", str(error))

@@ -237,6 +237,33 @@ class Cases:
 
 
 @dataclass(frozen=True)
+class CollectedCases:
+    """Cases in memory, away from the backend: what the analysis of an outcome works on.
+
+    Attributes are those of :class:`Cases`, with ``frame`` in place of ``table``.
+    """
+
+    frame: pd.DataFrame
+    info: OutcomeInfo
+    covariates: tuple[str, ...]
+    attrition: pd.DataFrame
+    completeness: pd.DataFrame
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, cases: Cases, info: OutcomeInfo | None = None) -> CollectedCases:
+        """Collect cases, perhaps under another name of the outcome."""
+        return cls(
+            frame=cases.frame,
+            info=info or cases.info,
+            covariates=cases.covariates,
+            attrition=cases.attrition,
+            completeness=cases.completeness,
+            settings=plain(dict(cases.settings)),
+        )
+
+
+@dataclass(frozen=True)
 class Pilot:
     """A treated authority.
 

@@ -26,12 +26,15 @@ def main() -> None:
 @click.argument("study", type=FILE)
 @click.option("--out", type=OUT, help="Folder for the report; results/<name> by default.")
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
+@click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
 @common
-def run(terminal: Terminal, study: Path, out: Path | None, data: Path | None) -> None:
+def run(
+    terminal: Terminal, study: Path, out: Path | None, data: Path | None, workers: int | None
+) -> None:
     """Run STUDY and write its report."""
     from sos_plugins.cli.studies import run_and_report
 
-    run_and_report(terminal, study, out, data)
+    run_and_report(terminal, study, out, data, workers)
 
 
 @main.command()

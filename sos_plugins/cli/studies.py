@@ -19,7 +19,13 @@ STUDY = "study.toml"
 AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
 
 
-def run_and_report(terminal: Terminal, path: Path, out: Path | None, data: Path | None) -> None:
+def run_and_report(
+    terminal: Terminal,
+    path: Path,
+    out: Path | None = None,
+    data: Path | None = None,
+    workers: int | None = None,
+) -> None:
     """Run a study, write its report and print the verdicts.
 
     Raises:
@@ -27,7 +33,7 @@ def run_and_report(terminal: Terminal, path: Path, out: Path | None, data: Path 
     """
     study = Study.from_toml(path, plugins=terminal.plugins, data=data)
     with terminal.progress() as progress:
-        result = study.run(progress)
+        result = study.run(progress, workers=workers)
     folder = out or Path("results") / result.name
     page = write_report(result, folder)
     _answer(terminal, result, page)
@@ -164,4 +170,4 @@ def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
     """Simulate records and run the demonstration study on them."""
     data = out / "data"
     simulate(terminal, data, values)
-    run_and_report(terminal, data / STUDY, out / "report", None)
+    run_and_report(terminal, data / STUDY, out / "report")

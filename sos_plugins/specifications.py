@@ -1,0 +1,156 @@
+"""Which specifications the sensitivity analysis of one outcome runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sos_plugins import design as designs
+from sos_plugins import sensitivity
+from sos_plugins.errors import DataError
+from sos_plugins.result import NamedEstimate
+from sos_plugins.sensitivity import Setup, adjusted
+from sos_plugins.study_file import MatcherChoice
+from sos_plugins.types import CollectedCases, Run
+
+if TYPE_CHECKING:
+    from sos_plugins.analysis import OutcomeAnalysis, Prepared
+
+
+@dataclass(frozen=True)
+class Specifications:
+    """The runs of the sensitivity analysis of one outcome."""
+
+    analysis: OutcomeAnalysis
+    prepared: Prepared
+    setups: Sequence[Setup]
+    estimates: Sequence[NamedEstimate]
+
+    def runs(self) -> tuple[Run, ...]:
+        """Run every specification that was chosen; the main run comes first."""
+        planned = list(self._planned())
+        name = self.prepared.cases.info.name
+        done = []
+        with self.analysis.progress.step(f"{name}: sensitivity", len(planned)) as advance:
+            for family, label, what in planned:
+                done.append(self._run(family, label, what))
+                advance()
+        return tuple(done)
+
+    def _run(self, family: str, label: str, what: Any) -> Run:
+        if isinstance(what, Run):
+            return what
+        if isinstance(what, str):
+            return replace(sensitivity.not_applicable(family, what), label=label)
+        return sensitivity.run(self.analysis.registry, family, label, what)
+
+    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Run | str]]:
+        chosen = self.analysis.plan.file.sensitivity.families
+        main = self._estimated(self.setups[0], 0, "main", "main specification")
+        everything = [
+            *self._other_engines(),
+            *sensitivity.pilots_out(
+                self.setups[0], self.prepared.design, self.analysis.plan.file.design.support
+            ),
+            *self._without_covariates(),
+            *self._without_weights(),
+            *sensitivity.variants(self.analysis.registry, self.setups[0]),
+            *self._definitions(),
+            *self._other_matching(),
+            *self._other_estimators(),
+        ]
+        kept = [item for item in everything if chosen == "all" or item[0] in chosen]
+        return [("main", main.label, main), *kept]
+
+    def _of(self, estimator: str) -> list[NamedEstimate]:
+        return [e for e in self.estimates if e.estimator == estimator]
+
+    def _estimated(self, setup: Setup, n: int, family: str, label: str) -> Run:
+        named = self._of(setup.estimator)[n]
+        return sensitivity.as_run(self.analysis.registry, named, setup.options, family, label)
+
+    def _other_engines(self) -> list[tuple[str, str, Run | str]]:
+        setup = self.setups[0]
+        done = self._of(setup.estimator)
+        if len(done) < 2:
+            return [("other-engine", "another engine", "No other engine ran.")]
+        return [
+            (
+                "other-engine",
+                f"engine {named.engine}",
+                self._estimated(setup, n, "other-engine", f"engine {named.engine}"),
+            )
+            for n, named in enumerate(done)
+            if n > 0
+        ]
+
+    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        setup = self.setups[0]
+        if not setup.sample.covariates:
+            return [("no-covariates", "without covariates", "The main run has no covariates.")]
+        plain_sample = replace(setup.sample, covariates=())
+        return [
+            ("no-covariates", "without covariates", lambda: replace(setup, sample=plain_sample))
+        ]
+
+    def _without_weights(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        label = "without the matching of cases"
+        if self.prepared.case_match is None:
+            return [("unweighted", label, "Cases are not matched in the main run.")]
+        wanted = self.analysis.plan.estimators[0].covariates
+        setup = replace(self.setups[0], sample=adjusted(self.prepared.unweighted, wanted))
+        return [("unweighted", label, lambda: setup)]
+
+    def _definitions(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        found: list[tuple[str, str, Callable[[], Setup] | str]] = [
+            ("other-definition", f"definition '{name}'", self._defined(cases))
+            for name, cases in sorted(self.analysis.given.definitions.items())
+        ]
+        return found or [
+            ("other-definition", "another definition", "The outcome has one definition.")
+        ]
+
+    def _defined(self, cases: CollectedCases | str) -> Callable[[], Setup]:
+        def make() -> Setup:
+            if isinstance(cases, str):
+                raise DataError(cases)
+            analysis = self.analysis
+            frame = designs.restrict_periods(cases.frame, analysis.plan.file.design)
+            chosen = analysis.given.choice.covariates
+            covariates = designs.chosen_covariates(cases, chosen, frame)
+            sample = designs.stacked_sample(
+                frame, self.prepared.design, covariates, binary=cases.info.binary
+            )
+            match, _ = analysis.match_cases(sample, ())
+            sample = match.sample if match else sample
+            wanted = analysis.plan.estimators[0].covariates
+            return replace(self.setups[0], sample=adjusted(sample, wanted))
+
+        return make
+
+    def _other_matching(self) -> list[tuple[str, str, Callable[[], Setup]]]:
+        return [
+            ("other-matching", f"comparators by {choice.plugin}", self._matched(choice))
+            for choice in self.analysis.plan.file.sensitivity.units
+        ]
+
+    def _matched(self, choice: MatcherChoice) -> Callable[[], Setup]:
+        def make() -> Setup:
+            prepared = self.analysis.prepare(self.prepared.cases, choice)
+            wanted = self.analysis.plan.estimators[0].covariates
+            return replace(self.setups[0], sample=adjusted(prepared.stacked, wanted))
+
+        return make
+
+    def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
+        found: list[tuple[str, str, Run | str]] = []
+        for setup in self.setups[1:]:
+            family = self.analysis.registry.estimator(setup.estimator).family
+            label = self.analysis.registry.estimator(setup.estimator).label
+            done = self._of(setup.estimator)
+            if done:
+                found.append((family, label, self._estimated(setup, 0, family, label)))
+            else:
+                found.append((family, label, "No engine gave an estimate."))
+        return found

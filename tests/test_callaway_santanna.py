@@ -840,3 +840,9 @@ def test_prepared_rows_are_the_same_for_every_engine() -> None:
     assert prepared.counts["n_cases"] == len(frame) - 144
     assert prepared.counts["n_treated_units"] == 2
     assert [cell.cohort for cell in prepared.cells] == [4] * 5
+
+
+def test_the_page_names_every_setting_and_engine() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "callaway-santanna.md").read_text()
+    for name in (*CallawaySantAnnaSettings.model_fields, *ENGINES):
+        assert f"`{name}`" in page

@@ -1,6 +1,7 @@
 # Group-time average treatment effects by the package `did` (att_gt and aggte), with standard errors
 # from its influence functions, summed by cluster.
 #
+# Needs did 2.3 or newer: older versions err in the standard error of the average over cohorts.
 # To use it by hand: source this file and call callaway_santanna_did(data, ...) with a data frame of
 # the columns period, cohort (0 = never treated), value, weight, cluster and, for a panel, id
 # (a number); covariates are numeric columns.
@@ -8,11 +9,16 @@
 callaway_santanna_did <- function(data, covariates = character(0), control = "nevertreated",
                                   method = "dr", base = "varying", anticipation = 0,
                                   aggregate = "group-time", min_event = -Inf, max_event = Inf) {
+  if (utils::packageVersion("did") < "2.3") {
+    stop("did is of version ", utils::packageVersion("did"), "; 2.3 or newer is needed")
+  }
   panel <- "id" %in% names(data)
   data <- data[if (panel) order(data$id, data$period) else seq_len(nrow(data)), , drop = FALSE]
+  # versions before 2.3 take a balanced panel that might be unbalanced for cross-sections
+  unbalanced <- panel && nrow(data) < length(unique(data$id)) * length(unique(data$period))
   arguments <- list(
     yname = "value", tname = "period", gname = "cohort", idname = if (panel) "id",
-    weightsname = "weight", data = data, panel = panel, allow_unbalanced_panel = panel,
+    weightsname = "weight", data = data, panel = panel, allow_unbalanced_panel = unbalanced,
     xformla = if (length(covariates)) stats::reformulate(covariates) else ~1,
     control_group = control, est_method = method, base_period = base,
     anticipation = anticipation, bstrap = FALSE, cband = FALSE, print_details = FALSE)

@@ -21,6 +21,7 @@ from sos_plugins import Session
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.schema import TABLES
 from sos_plugins.settings import validate
+from sos_plugins.study import Study
 
 Z_LIMIT = 3.5
 """An average over nine pilots may lie this many standard errors off: once in 2,000 draws."""
@@ -420,7 +421,7 @@ def test_write_returns_the_truth_and_replaces_an_earlier_simulation(tmp_path):
     truth = Simulated().write(settings, tmp_path, Session())
     assert json.loads((tmp_path / "truth.json").read_text()) == json.loads(json.dumps(truth))
     assert truth["simulated"] is True
-    fewer = SimulatedSettings(**{**SMALL, "last_year": 2020})
+    fewer = SimulatedSettings(**{**SMALL, "last_year": 2020, "referrals_per_year": 60})
     Simulated().write(fewer, tmp_path, Session())
     assert not list((tmp_path / "cin").glob("*_2024.xml"))
 
@@ -476,3 +477,13 @@ def test_settings_that_do_not_fit_are_refused_with_a_sentence(values, sentence):
         validate(SimulatedSettings, values, where="--set (simulated)")
     assert sentence in str(error.value)
     assert str(error.value).startswith("--set (simulated): ")
+
+
+def test_the_study_knows_that_its_records_are_simulated(tmp_path):
+    settings = SimulatedSettings(**SMALL)
+    Simulated().write(settings, tmp_path, Session())
+    (tmp_path / "study.toml").write_text(Simulated().study(settings))
+    records = Study.from_toml(tmp_path / "study.toml").read(Session(base=tmp_path))
+    assert records.simulated
+    assert records.truth["seed"] == settings.seed
+    assert set(Simulated.gives) <= set(records.tables)

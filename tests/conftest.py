@@ -47,6 +47,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _demand(_reason_without_browser(), "SOS_REQUIRE_BROWSER")
 
 
+@pytest.fixture(autouse=True)
+def _r_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put SOS_NO_R back after each test: the command line sets it for --no-r."""
+    before = os.environ.get("SOS_NO_R")
+    monkeypatch.setenv("SOS_NO_R", before or "")
+    if before is None:
+        monkeypatch.delenv("SOS_NO_R")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data: ``$SOS_SHARED``, else ``shared`` beside the repository."""

@@ -9,9 +9,24 @@ from pathlib import Path
 import pytest
 from clean_environment import REPOSITORY
 
-TOOLS = (
-    "awk basename cat chmod cksum cp dirname env mkdir mktemp readlink rm sed sh tail touch".split()
-)
+TOOLS = [
+    "awk",
+    "basename",
+    "cat",
+    "chmod",
+    "cksum",
+    "cp",
+    "dirname",
+    "env",
+    "mkdir",
+    "mktemp",
+    "readlink",
+    "rm",
+    "sed",
+    "sh",
+    "tail",
+    "touch",
+]
 PYTHON = """
 case "$*" in
 *version_info*) echo {version} ;;

@@ -20,11 +20,11 @@ import pyarrow as pa
 from sos_plugins.errors import DataError
 from sos_sources.simulator import care_model, cin_model, csv_writer, dirt, xml_writer
 from sos_sources.simulator.children import Children
-from sos_sources.simulator.cin_model import Referrals
 from sos_sources.simulator.days import generator, year_end, year_start
 from sos_sources.simulator.dirt import Recorded
 from sos_sources.simulator.population import Population, groups_table, pilots_table, populate
 from sos_sources.simulator.rates import Rates, make_rates
+from sos_sources.simulator.referrals import Referrals
 from sos_sources.simulator.settings import OUTCOMES, PRESETS, SimulatedSettings
 from sos_sources.simulator.tables import TableMaker, truly_recorded
 from sos_sources.simulator.truth import NOTICE, tell

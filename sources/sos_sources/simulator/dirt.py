@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_sources.simulator.cin_model import NFA, Referrals
 from sos_sources.simulator.days import (
     NEVER,
     NOTHING,
@@ -22,6 +21,7 @@ from sos_sources.simulator.days import (
     year_end,
 )
 from sos_sources.simulator.population import Population
+from sos_sources.simulator.referrals import NFA, Referrals
 from sos_sources.simulator.settings import SimulatedSettings
 
 KINDS = {

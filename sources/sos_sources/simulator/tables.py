@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from sos_plugins.schema import TABLES
 from sos_sources.simulator.children import NO_DISABILITY, Children
-from sos_sources.simulator.cin_model import NFA, Referrals
 from sos_sources.simulator.days import (
     NEVER,
     NOTHING,
@@ -22,6 +21,7 @@ from sos_sources.simulator.days import (
     year_start,
 )
 from sos_sources.simulator.dirt import Recorded
+from sos_sources.simulator.referrals import NFA, Referrals
 
 SEXES = np.array([None, "male", "female"], dtype=object)
 """Sex by census code; 0 is not recorded."""

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sos_sources.simulator.children import Children
-from sos_sources.simulator.cin_model import NEED, Referrals
 from sos_sources.simulator.days import (
     NEVER,
     Flags,
@@ -31,6 +30,7 @@ from sos_sources.simulator.days import (
     year_start,
 )
 from sos_sources.simulator.dirt import Recorded
+from sos_sources.simulator.referrals import NEED, Referrals
 from sos_sources.simulator.tables import plan_numbers
 
 CIN_PLANS_SINCE = 2022

@@ -94,6 +94,8 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
         PluginError: If the name does not fit, or a file is there already.
     """
     kind = _kind(kind)
+    if kind == "study":
+        name = name.removesuffix(".toml")
     if not NAME.fullmatch(name):
         raise PluginError(
             f"The name '{name}' is not lower-case words joined by hyphens, such as 'second-plan'."

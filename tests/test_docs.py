@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,23 @@ LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     broken = [m[0] for m in LINK.findall(page.read_text()) if not (page.parent / m[0]).exists()]
     assert not broken
+
+
+def requirements() -> set[str]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return {re.match(r"[\w.-]+", text)[0] for part in lists for text in part}  # type: ignore[index]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    listed = re.findall(r"^\| `([\w.-]+)` \| ", (DOCS / "dependencies.md").read_text(), re.M)
+    assert sorted(listed) == sorted(requirements())
+
+
+def test_the_changelog_starts_with_this_version() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    versions = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.M)
+    assert versions[:2] == ["Unreleased", project["version"]]
+    citation = (REPOSITORY / "CITATION.cff").read_text()
+    assert f"version: {project['version']}\n" in citation
+    assert f"license: {project['license']}\n" in citation

@@ -105,8 +105,9 @@ def test_a_package_names_its_entry_point(kind: str, generated: Path) -> None:
     assert (folder / "src" / package / "__init__.py").is_file()
 
 
-def test_a_generated_study_is_read(tmp_path: Path) -> None:
-    (file,) = scaffold("study", "my-first", tmp_path)
+@pytest.mark.parametrize("name", ["my-first", "my-first.toml"])
+def test_a_generated_study_is_read(name: str, tmp_path: Path) -> None:
+    (file,) = scaffold("study", name, tmp_path)
     assert file == tmp_path / "my-first.toml"
     assert parse_study(file.read_text(), where=str(file)).study.name == "my-first"
 

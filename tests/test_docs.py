@@ -120,3 +120,11 @@ def test_the_changelog_starts_with_this_version() -> None:
     citation = (REPOSITORY / "CITATION.cff").read_text()
     assert f"version: {project['version']}\n" in citation
     assert f"license: {project['license']}\n" in citation
+
+
+def test_every_module_of_the_core_stands_in_the_architecture() -> None:
+    core = Path(sos_plugins.__file__).parent
+    parts = {f.name for f in core.glob("*.py")} - {"__init__.py"}
+    parts |= {f"{f.name}/" for f in core.iterdir() if f.is_dir() and f.name != "__pycache__"}
+    listed = re.findall(r"^\| `([\w.]+/?)` \| ", (DOCS / "architecture.md").read_text(), re.M)
+    assert sorted(set(listed) - {"sos_plugins/"}) == sorted(parts)

@@ -191,11 +191,13 @@ class OutcomeAnalysis:
             ) from error
         return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
 
-    def _sample_for(self, planned: Planned, prepared: Prepared) -> tuple[Sample, BaseModel]:
-        """Return the sample an estimator wants, and its options completed for that sample."""
+    def _sample_for(
+        self, planned: Planned, prepared: Prepared
+    ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
+        """Return the sample an estimator wants, its options for that sample, and warnings."""
         if self.registry.estimator(planned.name).sample == "stacked":
-            return adjusted(prepared.stacked, planned.covariates), planned.options
-        sample = designs.calendar_sample(
+            return adjusted(prepared.stacked, planned.covariates), planned.options, ()
+        sample, warnings = designs.calendar_sample(
             prepared.frame,
             prepared.design,
             prepared.covariates,
@@ -206,8 +208,9 @@ class OutcomeAnalysis:
         fields = type(planned.options).model_fields
         if gap and "anticipation" in fields and "anticipation" not in planned.given:
             values = {**planned.given, "anticipation": gap}
-            return sample, self.registry.settings("estimator", planned.name, values, planned.name)
-        return sample, planned.options
+            options = self.registry.settings("estimator", planned.name, values, planned.name)
+            return sample, options, warnings
+        return sample, planned.options, warnings
 
     def _analyse(
         self, result: OutcomeResult, prepared: Prepared, *, only_crosscheck: bool
@@ -218,7 +221,8 @@ class OutcomeAnalysis:
         warnings = list(prepared.warnings)
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
-            sample, options = self._sample_for(planned, prepared)
+            sample, options, notes = self._sample_for(planned, prepared)
+            warnings += notes
             with self.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
                     self.registry, planned.name, planned.engines, sample, options, seed=self.seed

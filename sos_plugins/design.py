@@ -21,6 +21,10 @@ YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
 
 
+COVERED_SHARE = 0.5
+"""Least share of its usual cases that a pilot's period must have in a staggered sample."""
+
+
 def april_year(date: dt.date) -> int:
     """Return the year whose April began the financial year of ``date``.
 
@@ -209,27 +213,49 @@ def calendar_sample(
     covariates: Sequence[str],
     *,
     binary: bool,
-    units: Sequence[str] | None = None,
-) -> Sample:
+) -> tuple[Sample, tuple[str, ...]]:
     """Put every case once, in calendar periods: pilots outside their window, comparators whole.
 
-    Args:
-        frame: Cases.
-        design: Pilots and groups.
-        covariates: Covariate columns.
-        binary: Whether the value is 0/1.
-        units: Comparators; by default those of the matched groups.
+    A pilot's period counts where the window leaves at least half of its usual cases
+    (:data:`COVERED_SHARE`), since group-time effects rest on single periods; the pilot's cohort is
+    the first such period after the window. Cases in the other periods are left out.
+
+    Returns:
+        The sample, and a warning that counts the pilots' cases outside the window left out.
     """
-    chosen = {c for g in design.groups for c in g.comparators} if units is None else set(units)
+    chosen = {c for g in design.groups for c in g.comparators}
     controls = frame[frame["unit"].isin(chosen)]
     parts = [controls.assign(treated=0, cohort=0, post=0)]
+    n_left_out = 0
     for pilot in design.pilots:
-        part = label(frame[frame["unit"] == pilot.unit], pilot)
-        part = part[(part["period"] >= pilot.cohort) == (part["post"] == 1)]
-        parts.append(part.assign(treated=1, cohort=pilot.cohort).drop(columns="event"))
+        labelled = label(frame[frame["unit"] == pilot.unit], pilot)
+        part, cohort = _covered(labelled, pilot)
+        n_left_out += len(labelled) - len(part)
+        parts.append(part.assign(treated=1, cohort=cohort).drop(columns="event"))
     keep = ("id",) if "id" in frame else ()
     whole = pd.concat(parts, ignore_index=True)
-    return _sample(whole, covariates, binary, window_gap=True, keep=keep)
+    warnings = ()
+    if n_left_out:
+        warnings = (
+            f"The staggered sample leaves out {n_left_out:,} cases of pilots in periods that their "
+            "embedding windows cover for the most part.",
+        )
+    return _sample(whole, covariates, binary, window_gap=True, keep=keep), warnings
+
+
+def _covered(labelled: pd.DataFrame, pilot: Pilot) -> tuple[pd.DataFrame, int]:
+    """Return the cases of a pilot in the periods that count, and its cohort."""
+    if pilot.start is None or labelled["date"].isna().all():
+        return labelled, pilot.cohort
+    counts = {post: labelled[labelled["post"] == post].groupby("period").size() for post in (0, 1)}
+    kept = {post: set(n.index[n >= COVERED_SHARE * n.median()]) for post, n in counts.items()}
+    for period in kept[0] & kept[1]:
+        fewer = 0 if counts[0][period] < counts[1][period] else 1
+        kept[fewer].discard(period)
+    cohort = min(kept[1], default=pilot.cohort)
+    before = labelled["period"].isin(kept[0]) & (labelled["period"] < cohort)
+    after = labelled["period"].isin(kept[1])
+    return labelled[np.where(labelled["post"] == 1, after, before)], cohort
 
 
 def empty_periods(sample: Sample) -> int:

@@ -144,8 +144,11 @@ class Specifications:
         return make
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
+        """Return the runs of the other estimators, but for those that are there for the leads."""
         found: list[tuple[str, str, Run | str]] = []
         for setup in self.setups[1:]:
+            if self.analysis.registry.estimator(setup.estimator).tests_leads:
+                continue
             family = self.analysis.registry.estimator(setup.estimator).family
             label = self.analysis.registry.estimator(setup.estimator).label
             done = self._of(setup.estimator)

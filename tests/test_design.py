@@ -79,23 +79,29 @@ def test_a_comparator_of_two_groups_stands_in_both_with_each_pilots_window():
 
 def test_the_calendar_sample_has_every_comparator_case_once_and_pilots_outside_their_window():
     frame = pd.concat([monthly(u) for u in "1289"], ignore_index=True)
-    sample = designs.calendar_sample(frame, two_groups(), (), binary=True).frame
+    sample, warnings = designs.calendar_sample(frame, two_groups(), (), binary=True)
+    sample = sample.frame
     assert len(sample[sample["unit"] == "9"]) == len(monthly("9"))
+    pilot = sample[sample["unit"] == "1"]
+    # Its window leaves March 2016 of April-year 2015 after it, and April to August before: one
+    # month of twelve does not count, and neither do five.
+    assert set(pilot["period"]) == {2012, 2013, 2014, 2016, 2017, 2018}
+    assert (pilot["post"] == (pilot["period"] >= 2016)).all()
+    # The other's window, April to September 2017, leaves six months of 2017: the least that counts.
     assert sample.groupby("unit")["cohort"].first().to_dict() == {
-        "1": 2015,
+        "1": 2016,
         "2": 2017,
         "8": 0,
         "9": 0,
     }
-    pilot = sample[sample["unit"] == "1"]
-    assert ((pilot["period"] >= 2015) == (pilot["post"] == 1)).all()
+    n_out = 1 + 5  # of pilot 1, March 2016 and April to August 2015
+    assert warnings[0].startswith(f"The staggered sample leaves out {n_out} cases of pilots")
 
 
 def test_a_gap_before_the_cohort_is_counted_in_periods():
     frame = pd.concat([monthly(u) for u in "1289"], ignore_index=True)
-    frame = frame[~((frame["unit"] == "1") & (frame["period"].isin([2013, 2014])))]
-    sample = designs.calendar_sample(frame, two_groups(), (), binary=True)
-    assert designs.empty_periods(sample) == 2  # 2013 and 2014
+    sample, _ = designs.calendar_sample(frame, two_groups(), (), binary=True)
+    assert designs.empty_periods(sample) == 1  # 2015, between 2014 and 2016
 
 
 def test_features_are_means_before_the_first_window_of_any_pilot():

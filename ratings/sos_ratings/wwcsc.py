@@ -343,7 +343,10 @@ def _significant(run: Run, s: WwcscSettings) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if math.isfinite(share) else "an unknown share"
+    """Write a share in whole per cent, or to one decimal where that would round to 100."""
+    if not math.isfinite(share):
+        return "an unknown share"
+    return f"{100 * share:.1f}%" if 0.995 <= share < 1 else f"{100 * share:.0f}%"
 
 
 @hookimpl

@@ -184,7 +184,9 @@ class Translator:
 
     def _numbers(self, value: Any) -> np.ndarray:
         if isinstance(value, self.r.FloatSexpVector):
-            return np.array(value.memoryview(), dtype=float) if len(value) else np.empty(0)
+            numbers = np.array(value.memoryview(), dtype=float) if len(value) else np.empty(0)
+            numbers[np.isnan(numbers)] = np.nan  # R's NA is a signalling nan
+            return numbers
         whole = (
             np.array(value.memoryview(), dtype=np.int64) if len(value) else np.empty(0, np.int64)
         )

@@ -248,7 +248,7 @@ def _assumptions(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
         assert test.p_value is not None
         parallel = test.p_value >= s.leads_level
         text = (
-            f"The joint test of all leads has p = {test.p_value:.3f}, "
+            f"The joint test of all leads has {_p(test.p_value)}, "
             + ("not against" if parallel else "against")
             + f" parallel trends at {s.leads_level:g}."
         )
@@ -298,7 +298,7 @@ def _precision(evidence: Evidence, s: WwcscSettings) -> Judged:
     clear = main.p_value < s.significance
     verb = "differs" if clear else "does not differ"
     text = (
-        f"The main estimate {verb} from zero (p = {main.p_value:.3f}, "
+        f"The main estimate {verb} from zero ({_p(main.p_value)}, "
         f"threshold {s.significance:g})."
     )
     return (0, Reason("precision", text, main.p_value, s.significance, clear))
@@ -340,6 +340,10 @@ def _sign(run: Run) -> int:
 
 def _significant(run: Run, s: WwcscSettings) -> bool:
     return run.p_value is not None and run.p_value < s.significance
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _percent(share: float) -> str:

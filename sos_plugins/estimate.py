@@ -73,6 +73,7 @@ def run_engine(
         glance=dict(estimate.glance),
         provenance={**filled_in, **estimate.provenance},
         warnings=estimate.warnings,
+        covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)
 

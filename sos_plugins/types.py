@@ -396,17 +396,33 @@ class Estimate:
         provenance: The keys of :data:`sos_plugins.schema.PROVENANCE_COLUMNS`; an engine may leave
             it empty, the host fills it.
         warnings: Sentences that a reader must see beside the figures.
+        covariance: Covariance matrix of terms, rows and columns named like them, where an engine
+            hands it out; None otherwise.
     """
 
     tidy: pd.DataFrame
     glance: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    covariance: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         absent = [c for c in TIDY_COLUMNS if c not in self.tidy]
         if absent:
             raise DataError(f"An estimate lacks the columns {listing(absent)}.")
+        if self.covariance is not None:
+            object.__setattr__(self, "covariance", self._with_terms(self.covariance))
+
+    def _with_terms(self, covariance: pd.DataFrame) -> pd.DataFrame:
+        """Name the rows like the columns: a stored result keeps the names of columns only."""
+        unknown = set(covariance.columns) - set(self.tidy["term"])
+        named = list(covariance.index) in (list(covariance.columns), list(range(len(covariance))))
+        if unknown or not named or len(covariance) != len(covariance.columns):
+            raise DataError(
+                "The covariance of an estimate must have the same terms as rows and columns, all "
+                f"of them in tidy. Not in tidy: {listing(unknown)}."
+            )
+        return covariance.set_axis(covariance.columns, axis=0)
 
     def term(self, name: str) -> Mapping[str, Any]:
         """Return the row of one term."""
@@ -419,12 +435,18 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: missing and infinite numbers become null and ``"inf"``."""
-        return {
+        values = {
             "tidy": [plain(row) for row in self.tidy.to_dict("records")],
             "glance": plain(dict(self.glance)),
             "provenance": plain(dict(self.provenance)),
             "warnings": list(self.warnings),
         }
+        if self.covariance is not None:
+            values["covariance"] = {
+                "terms": [str(term) for term in self.covariance.index],
+                "values": plain(self.covariance.to_numpy()),
+            }
+        return values
 
 
 @dataclass(frozen=True)

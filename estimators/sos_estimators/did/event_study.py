@@ -101,6 +101,7 @@ class Fitted:
         overall: Mean of the lags and its standard error.
         leads_statistic: Wald's statistic of the tested leads over their number, or nan.
         warnings: From this engine.
+        covariance: Of the estimates, (p, p).
     """
 
     estimates: Floats
@@ -108,6 +109,7 @@ class Fitted:
     overall: tuple[float, float]
     leads_statistic: float
     warnings: tuple[str, ...]
+    covariance: Floats
 
 
 def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
@@ -156,6 +158,7 @@ def _fit(
             **_leads(chosen, leads),
         },
         warnings=told,
+        covariance=_named(fitted.covariance, chosen.events),
     )
 
 
@@ -237,6 +240,7 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
             fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters
         ),
         warnings=collinear_covariates(problem.covariate_names, fit.kept, options.form),
+        covariance=variance,
     )
 
 
@@ -264,6 +268,7 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         overall=(float(answer["overall"][0]), float(answer["overall"][1])),
         leads_statistic=float(answer["leads_statistic"][0]),
         warnings=(*collinear_covariates(names, answer["kept"], options.form), *told),
+        covariance=np.asarray(answer["covariance"], float).reshape(len(chosen.events), -1),
     )
 
 
@@ -299,6 +304,11 @@ def _cannot_be_told(events: list[int], options: EventStudySettings) -> Estimatio
 
 def _name(event: int) -> str:
     return f"event={event}"
+
+
+def _named(covariance: Floats, events: tuple[int, ...]) -> pd.DataFrame:
+    names = [_name(e) for e in events]
+    return pd.DataFrame(covariance, index=names, columns=names)
 
 
 def _tidy(

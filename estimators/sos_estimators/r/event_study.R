@@ -15,7 +15,7 @@ source("common.R", local = TRUE)
 # form        "twfe" or "stacked", as in did.R
 # vcov        as in did.R
 #
-# Returns event times, estimates and standard errors, their mean over lags (`overall`), and the F
+# Returns event times, estimates, standard errors and covariance, their mean over lags (`overall`), and the F
 # test that all leads are zero (missing when the clusters are too few for it).
 event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR1",
                             min_lead_clusters = 5, covariates = NULL) {
@@ -35,6 +35,7 @@ event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FAL
   c(answer, list(
     estimate = fitted$estimate,
     std_error = unname(sqrt(diag(V))),
+    covariance = as.vector(V),
     overall = c(sum(mean_of_lags * fitted$estimate),
                 sqrt(drop(mean_of_lags %*% V %*% mean_of_lags))),
     leads_statistic = leads_statistic(fitted$estimate[tested], V[tested, tested],

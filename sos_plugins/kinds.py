@@ -128,9 +128,7 @@ class Requirement:
         return r.missing(self.name, self.mend)
 
 
-R_BASE = Requirement(
-    "r", "base", "Debian: sudo apt-get install r-base-core; pip install 'sos-plugins[r]'"
-)
+R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")
 R_SANDWICH = Requirement("r", "sandwich", "Debian: sudo apt-get install r-cran-sandwich")
 R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
 R_DID = Requirement("r", "did", 'in R: install.packages("did")')

@@ -28,7 +28,9 @@ import pandas as pd
 
 from sos_plugins.errors import EngineError, EngineUnavailableError
 
-MEND_RPY2 = "pip install 'sos-plugins[r]'"
+MEND_RPY2 = (
+    "pip install 'sos-plugins[r]'; with an R older than 4.5: pip install 'sos-plugins[r-below-4-5]'"
+)
 MEND_R = "Debian: sudo apt-get install r-base-core"
 START_TIMEOUT = 120.0
 """Seconds that R may take to start, a cold disk included."""

@@ -150,7 +150,7 @@ class Specifications:
             if self.analysis.registry.estimator(setup.estimator).tests_leads:
                 continue
             family = self.analysis.registry.estimator(setup.estimator).family
-            label = self.analysis.registry.estimator(setup.estimator).label
+            label = f"by {setup.estimator}"
             done = self._of(setup.estimator)
             if done:
                 found.append((family, label, self._estimated(setup, 0, family, label)))

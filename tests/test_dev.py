@@ -199,6 +199,27 @@ def test_an_r_that_is_too_old_is_left_alone(machine: Machine) -> None:
     assert "R 4.1 is older than 4.2: going on without R." in done.stderr
 
 
+def test_homebrew_brings_python_and_r(machine: Machine) -> None:
+    machine.r("4.5.1")
+    (machine.bin / "R").rename(machine.bin / "R.bottle")
+    machine.python("3.12", name="python.bottle")
+    machine.command(
+        "brew",
+        f"""echo "brew $*" >>calls
+        case "$*" in
+        "install r") cp {machine.bin}/R.bottle {machine.bin}/R ;;
+        *python*) cp {machine.bin}/python.bottle {machine.bin}/python3.12 ;;
+        esac""",
+    )
+    done = machine.dev("setup")
+    assert done.returncode == 0, done.stderr
+    assert [call for call in machine.calls if call.startswith("brew")] == [
+        "brew install python@3.12",
+        "brew install r",
+    ]
+    assert machine.calls[-1].endswith(" .[r]")
+
+
 def test_a_second_run_installs_nothing(machine: Machine) -> None:
     machine.python()
     machine.r("4.2.2")

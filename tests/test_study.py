@@ -110,19 +110,19 @@ def test_row_order_changes_nothing(result, tmp_path):
     [
         ('title = "A small study"', "", "the setting 'study.title' is missing"),
         ("[study]", "[stdy]", "unknown setting 'stdy'. Did you mean 'study'"),
-        ('plugin = "did"', 'plugin = "dif"', "Estimator 'dif' is not registered. Did you mean 'did'"),
+        ('plugin = "did"', 'plugin = "dif"', "'dif' is not registered. Did you mean 'did'"),
         ('form = "stacked"\nengines', 'frm = "stacked"\nengines', "unknown setting 'frm'"),
-        ('form = "stacked"\nengines', 'form = "stackd"\nengines', r"\[\[estimators\]\] 1: setting 'form'"),
-        ('engines = ["python"]', 'engines = ["pyton"]', "has no engine 'pyton'. Did you mean 'python'"),
+        ('form = "stacked"\ne', 'form = "stackd"\ne', r"\[\[estimators\]\] 1: setting 'form'"),
+        ('engines = ["python"]', 'engines = ["pyton"]', "engine 'pyton'. Did you mean 'python'"),
         ('plugin = "tidy"', 'plugin = "tydi"', "Source 'tydi' is not registered"),
         ('plugin = "wwcsc"', 'plugin = "wwcsc"\nusable_high = 3', "setting 'usable_high'"),
-        ('plugin = "pre-outcomes-units"', 'plugin = "inverse-weights"', "expected a matcher of units"),
+        ('plugin = "pre-outcomes-units"', 'plugin = "inverse-weights"', "a matcher of units"),
         ("[rating]", '[sensitivity]\nfamilies = ["drop"]\n[rating]', "no family of runs"),
         ("[study]", "[study", "not valid TOML"),
         ('path = "cases.csv"', 'path = "none.csv"', "none.csv"),
         ('covariates = ["sex"]', 'covariates = ["sx"]', "sx"),
         ('pilots = "pilots.csv"', 'pilots = "none.csv"', "no file of pilots"),
-        ('pilots = "pilots.csv"', 'pilots = [{ unit = "1", cohort = 2014 }]', "none of the pilots 1"),
+        ('"pilots.csv"', '[{ unit = "1", cohort = 2014 }]', "none of the pilots 1"),
         ('pilots = "pilots.csv"', 'pilots = "pilots.csv"\npool = ["999"]', "authority '999'"),
         ('seed = 1', 'seed = -1', "setting 'study.seed'"),
     ],
@@ -148,8 +148,8 @@ def test_an_outcome_without_variation_is_an_error_in_the_result(tmp_path):
 
 
 def test_one_outcome_in_error_leaves_the_others(tmp_path):
-    second = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\ncovariates = ["none"]\n\n[[estimators]]'
-    text = STUDY.replace("[[estimators]]", second, 1)
+    second = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\ncovariates = ["none"]\n\n'
+    text = STUDY.replace("[[estimators]]", second + "[[estimators]]", 1)
     result = Study.from_toml(write(tmp_path, text)).run()
     assert result.outcome("tidy-value").error == ""
     assert "no covariate 'none'" in result.outcome("again").error

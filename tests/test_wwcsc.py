@@ -14,6 +14,8 @@ INFO = OutcomeInfo(
 )
 TOLERANCE = Tolerance(1e-8, 1e-10, "test")
 SETTINGS = WwcscSettings()
+GOOD = {"usable_share": 0.99, "usable_share_worst": 0.95, "usable_shift": 0.01}
+BROKEN = tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))
 
 
 def a_run(estimate=-0.13, p=0.001, family="drop-one-pilot", label="x", n=9):
@@ -32,7 +34,7 @@ def evidence(**changes):
         a_run(family="main"),
         tuple(a_run() for _ in range(10)),
         (LeadTest("", 1.0, 3, 20.0, 0.5), *(LeadTest(str(i), 1.0, 3, 99.0, 0.4) for i in range(9))),
-        {"usable_share": 0.99, "usable_share_worst": 0.95, "usable_shift": 0.01},
+        GOOD,
         (agreement(),),
     )
     return replace(strong, **changes)
@@ -63,12 +65,12 @@ def test_an_increase_is_called_an_increase():
     [
         ({"quality": {"usable_share": 0.6, "usable_share_worst": 0.55}}, "data quality"),
         ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.2}}, "data quality"),
-        ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.8, "usable_shift": -0.3}}, "data quality"),
+        ({"quality": {**GOOD, "usable_shift": -0.3}}, "data quality"),
         ({"runs": tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))}, "robustness"),
         ({"runs": tuple(a_run(p=0.3 if i < 4 else 0.01) for i in range(10))}, "robustness"),
         ({"runs": (*(a_run() for _ in range(9)), a_run(-0.01, label="odd"))}, "robustness"),
         ({"runs": ()}, "robustness"),
-        ({"leads": tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))}, "assumptions"),
+        ({"leads": BROKEN}, "assumptions"),
         ({"agreements": (agreement("disagree"),)}, "assumptions"),
         ({"main": a_run(family="main", n=2)}, "precision"),
     ],
@@ -96,12 +98,11 @@ def test_no_significant_effect_is_no_clear_impact():
 
 
 def test_poor_data_and_broken_trends_read_as_in_the_seed():
-    broken = tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))
     poor = {"usable_share": 0.6, "usable_share_worst": 0.3}
     assert rate(quality=poor).sentence == (
         "No moderate or high strength evidence, with no clear impact on kinship care"
     )
-    assert rate(quality=poor, leads=broken).sentence == (
+    assert rate(quality=poor, leads=BROKEN).sentence == (
         "No moderate or high strength evidence of clear impact on kinship care"
     )
     fragile = tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))

@@ -1,0 +1,1 @@
+"""Estimators and matchers, in Python and R."""

@@ -128,7 +128,8 @@ def test_register_engines(load: Load) -> None:
         "@hookimpl\ndef register_engines(register):\n"
         "    register('did', Engine('mine', lambda sample, options: 'new'))"
     )
-    assert [e.name for e in registry.engines("did")] == ["python", "r", "mine"]
+    own = [e.name for e in registry.estimator("did").engines]
+    assert [e.name for e in registry.engines("did")] == [*own, "mine"]
     assert registry.engine("did", "mine").fit(None, None) == "new"
     assert registry.engine_plugin("did", "mine").name == "mine"
     assert registry.engine_plugin("did", "python").name == "did"
@@ -426,7 +427,7 @@ def test_a_broken_package_can_be_switched_off(distribution: Distribution, load: 
 def test_a_plugin_can_be_switched_off(load: Load) -> None:
     registry = load(toml='[plugins]\ndisable = ["icpc", "wwcsc"]')
     assert "icpc" not in registry.names("outcome")
-    assert registry.names("rating-rule") == []
+    assert "wwcsc" not in registry.names("rating-rule")
     assert "kinship-care" in registry.names("outcome")
 
 
@@ -476,7 +477,7 @@ def test_a_tolerance_replaces_that_of_the_engine(load: Load) -> None:
         (
             '[tolerances.did.rr]\nestimate = { relative = 1, reason = "x" }\n',
             PluginError,
-            "[tolerances.did.rr]: 'did' has no such engine. Engines: python, r.",
+            "[tolerances.did.rr]: 'did' has no such engine. Engines: python, ",
         ),
         (
             '[tolerances.didd.r]\nestimate = { relative = 1, reason = "x" }\n',
@@ -525,11 +526,13 @@ def test_where_plugins_toml_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_name_that_is_not_registered(load: Load) -> None:
+    registry = load()
     with pytest.raises(NotRegisteredError) as caught:
-        load().estimator("didd")
+        registry.estimator("didd")
+    known = ", ".join(sorted(registry.names("estimator")))
     assert str(caught.value) == (
-        "Estimator 'didd' is not registered. Did you mean 'did'? Registered: callaway-santanna, "
-        "did, event-study. See: sos-plugins list estimators"
+        "Estimator 'didd' is not registered. Did you mean 'did'? "
+        f"Registered: {known}. See: sos-plugins list estimators"
     )
 
 
@@ -540,7 +543,7 @@ def test_a_kind_that_does_not_exist(load: Load) -> None:
 
 @pytest.mark.parametrize("word", ["rating-rule", "rating-rules", "rating_rule", "rating_rules"])
 def test_a_kind_in_every_spelling(word: str, load: Load) -> None:
-    assert load().names(word) == ["wwcsc"]
+    assert "wwcsc" in load().names(word)
 
 
 def test_find_looks_in_every_kind(load: Load) -> None:

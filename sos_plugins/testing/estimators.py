@@ -266,10 +266,11 @@ def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
     sample = subject.sample()
     frame = sample.frame
     treated = frame["treated"] == 1
+    one_cohort = frame["cohort"] == frame.loc[treated, "cohort"].min()  # nobody not yet treated
     degenerate = {
         "no cases": frame.iloc[:0],
         "nobody treated": frame[~treated],
-        "no comparators": frame[treated],
+        "no comparators": frame[treated & one_cohort],
         "the same value everywhere": frame.assign(value=1.0),
     }
     for situation, cases in degenerate.items():

@@ -153,6 +153,24 @@ class OutcomeAnalysis:
             warnings=(*warnings, *dropped, *(case_match.warnings if case_match else ())),
         )
 
+    def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:
+        """Put other cases in the place of those of an outcome, with the same matched groups."""
+        frame = designs.restrict_periods(cases.frame, self.plan.file.design)
+        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        stacked = designs.stacked_sample(
+            frame, prepared.design, covariates, binary=cases.info.binary
+        )
+        match, _ = self.match_cases(stacked, ())
+        return replace(
+            prepared,
+            cases=cases,
+            frame=frame,
+            covariates=covariates,
+            stacked=match.sample if match else stacked,
+            unweighted=stacked,
+            case_match=match,
+        )
+
     def _match_units(self, choice: MatcherChoice, task: UnitTask) -> tuple[UnitMatch, MatchingStep]:
         match, step = self._match(choice, task)
         assert isinstance(match, UnitMatch)
@@ -191,11 +209,11 @@ class OutcomeAnalysis:
             ) from error
         return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
 
-    def _sample_for(
+    def sample_for(
         self, planned: Planned, prepared: Prepared
     ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
         """Return the sample an estimator wants, its options for that sample, and warnings."""
-        if self.registry.estimator(planned.name).sample == "stacked":
+        if planned.sample == "stacked":
             return adjusted(prepared.stacked, planned.covariates), planned.options, ()
         sample, warnings = designs.calendar_sample(
             prepared.frame,
@@ -221,7 +239,7 @@ class OutcomeAnalysis:
         warnings = list(prepared.warnings)
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
-            sample, options, notes = self._sample_for(planned, prepared)
+            sample, options, notes = self.sample_for(planned, prepared)
             warnings += notes
             with self.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
@@ -231,7 +249,9 @@ class OutcomeAnalysis:
             estimates += done
             warnings += [w for named in done[:1] for w in named.estimate.warnings]
             engine = done[0].engine if done else None
-            setups.append(Setup(sample, planned.name, engine, options, self.seed))
+            setups.append(
+                Setup(sample, planned.name, engine, options, prepared.design.groups, self.seed)
+            )
             if not done:
                 why = " ".join(dict.fromkeys(reasons.values()))
                 warnings.append(f"No engine of '{planned.name}' gave an estimate: {why}")

@@ -24,7 +24,8 @@ class Planned:
     engines: str | tuple[str, ...]
     options: BaseModel
     given: Mapping[str, Any]
-    covariates: str | tuple[str, ...] = "all"
+    covariates: str | tuple[str, ...]
+    sample: str
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,9 @@ class Plan:
         estimators = tuple(
             self._plan(choice, f"[[estimators]] {n}") for n, choice in enumerate(file.estimators, 1)
         )
-        if self.registry.estimator(estimators[0].name).sample != "stacked":
-            raise DesignError(
-                f"[[estimators]] 1: '{estimators[0].name}' cannot be the main estimator, since "
-                "single matched groups cannot be left out of its sample. Put a classic one first."
-            )
+        twice = [p.name for p in estimators if [q.name for q in estimators].count(p.name) > 1]
+        if twice:
+            raise DesignError(f"[[estimators]]: '{twice[0]}' stands there more than once.")
         for where, choice, level in self._matchers():
             matcher = registry.matcher(choice.plugin)
             if matcher.level != level:
@@ -109,7 +108,8 @@ class Plan:
                 if name not in known:
                     self.registry.engine(choice.plugin, name)
         given = {**self.registry.config.settings.get(choice.plugin, {}), **choice.settings}
-        return Planned(choice.plugin, choice.engines, options, given, choice.covariates)
+        sample = choice.sample or self.registry.estimator(choice.plugin).sample
+        return Planned(choice.plugin, choice.engines, options, given, choice.covariates, sample)
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, li
 from sos_plugins.estimate import run_engine
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
-from sos_plugins.types import Design, LeadTest, Run, Sample, plain
+from sos_plugins.types import Design, LeadTest, MatchedGroup, Run, Sample, plain
 
 FAMILIES: dict[str, str] = {
     "other-engine": "the same estimator by its other engines",
@@ -36,6 +36,7 @@ class Setup:
         estimator: Name of the estimator.
         engine: Engine, or None for the first that can run.
         options: Settings of the estimator.
+        groups: The matched groups of the sample.
         seed: Seed of the study.
     """
 
@@ -43,7 +44,19 @@ class Setup:
     estimator: str
     engine: str | None
     options: BaseModel
+    groups: tuple[MatchedGroup, ...] = ()
     seed: int = 0
+
+    def only(self, pilots: Collection[str]) -> Setup:
+        """Return the set-up of these pilots and their comparators alone."""
+        frame = self.sample.frame
+        if self.sample.has_groups:
+            kept = frame["group"].isin(list(pilots))
+        else:
+            groups = [g for g in self.groups if g.pilot in pilots]
+            units = {*pilots, *(unit for g in groups for unit in g.comparators)}
+            kept = frame["unit"].isin(list(units))
+        return replace(self, sample=self.sample.where(kept))
 
 
 def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
@@ -161,11 +174,7 @@ def pilots_out(
 
 
 def _only(setup: Setup, pilots: list[str]) -> Callable[[], Setup]:
-    def make() -> Setup:
-        kept = setup.sample.frame["group"].isin(pilots)
-        return replace(setup, sample=setup.sample.where(kept))
-
-    return make
+    return lambda: setup.only(pilots)
 
 
 def variants(
@@ -217,7 +226,7 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
     try:
         sample = setup.sample
         if pilot:
-            part = sample.where(sample.frame["group"] == pilot)
+            part = setup.only([pilot]).sample
             frame = part.frame.assign(cluster=range(len(part.frame)))
             sample = replace(part, frame=frame)
         named = run_engine(

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sos_plugins import design as designs
 from sos_plugins import sensitivity
 from sos_plugins.errors import DataError
 from sos_plugins.result import NamedEstimate
-from sos_plugins.sensitivity import Setup, adjusted
+from sos_plugins.sensitivity import Setup
 from sos_plugins.study_file import MatcherChoice
 from sos_plugins.types import CollectedCases, Run
 
@@ -98,9 +97,9 @@ class Specifications:
         label = "without the matching of cases"
         if self.prepared.case_match is None:
             return [("unweighted", label, "Cases are not matched in the main run.")]
-        wanted = self.analysis.plan.estimators[0].covariates
-        setup = replace(self.setups[0], sample=adjusted(self.prepared.unweighted, wanted))
-        return [("unweighted", label, lambda: setup)]
+        if self.analysis.plan.estimators[0].sample == "calendar":
+            return [("unweighted", label, "The main run uses calendar periods, without matching.")]
+        return [("unweighted", label, self._prepared(_without_match))]
 
     def _definitions(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
         found: list[tuple[str, str, Callable[[], Setup] | str]] = [
@@ -115,17 +114,7 @@ class Specifications:
         def make() -> Setup:
             if isinstance(cases, str):
                 raise DataError(cases)
-            analysis = self.analysis
-            frame = designs.restrict_periods(cases.frame, analysis.plan.file.design)
-            chosen = analysis.given.choice.covariates
-            covariates = designs.chosen_covariates(cases, chosen, frame)
-            sample = designs.stacked_sample(
-                frame, self.prepared.design, covariates, binary=cases.info.binary
-            )
-            match, _ = analysis.match_cases(sample, ())
-            sample = match.sample if match else sample
-            wanted = analysis.plan.estimators[0].covariates
-            return replace(self.setups[0], sample=adjusted(sample, wanted))
+            return self._main_on(self.analysis.with_cases(self.prepared, cases))
 
         return make
 
@@ -136,12 +125,16 @@ class Specifications:
         ]
 
     def _matched(self, choice: MatcherChoice) -> Callable[[], Setup]:
-        def make() -> Setup:
-            prepared = self.analysis.prepare(self.prepared.cases, choice)
-            wanted = self.analysis.plan.estimators[0].covariates
-            return replace(self.setups[0], sample=adjusted(prepared.stacked, wanted))
+        return self._prepared(lambda prepared: self.analysis.prepare(prepared.cases, choice))
 
-        return make
+    def _prepared(self, change: Callable[[Prepared], Prepared]) -> Callable[[], Setup]:
+        return lambda: self._main_on(change(self.prepared))
+
+    def _main_on(self, prepared: Prepared) -> Setup:
+        """Return the main set-up on another sample."""
+        sample, options, _ = self.analysis.sample_for(self.analysis.plan.estimators[0], prepared)
+        groups = prepared.design.groups
+        return replace(self.setups[0], sample=sample, options=options, groups=groups)
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
         """Return the runs of the other estimators, but for those that are there for the leads."""
@@ -157,3 +150,7 @@ class Specifications:
             else:
                 found.append((family, label, "No engine gave an estimate."))
         return found
+
+
+def _without_match(prepared: Prepared) -> Prepared:
+    return replace(prepared, stacked=prepared.unweighted)

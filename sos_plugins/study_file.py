@@ -42,6 +42,11 @@ class EstimatorChoice(Choice):
     covariates: Literal["all", "none"] | tuple[str, ...] = Field(
         "all", description='"all" that the outcome is adjusted for, "none", or a list of them'
     )
+    sample: Literal["stacked", "calendar"] | None = Field(
+        None,
+        description="stacked: comparators once per matched group, years from the window; "
+        "calendar: every case once, calendar years; by default what suits the estimator",
+    )
 
 
 class OutcomeChoice(Choice):

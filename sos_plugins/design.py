@@ -170,8 +170,8 @@ def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
         post, np.floor((after - 1) / YEAR_DAYS), -1 - np.floor((before - 1) / YEAR_DAYS)
     )
     kept = pre | post
-    labelled = frame.assign(event=event, post=post.astype("int64"))[kept]
-    return labelled.assign(event=labelled["event"].astype("int64"))
+    labelled: pd.DataFrame = frame.assign(event=event, post=post.astype("int64")).loc[kept]
+    return labelled.astype({"event": "int64"})
 
 
 def stacked_sample(
@@ -234,7 +234,7 @@ def calendar_sample(
         parts.append(part.assign(treated=1, cohort=cohort).drop(columns="event"))
     keep = ("id",) if "id" in frame else ()
     whole = pd.concat(parts, ignore_index=True)
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if n_left_out:
         warnings = (
             f"The staggered sample leaves out {n_left_out:,} cases of pilots in periods that their "
@@ -287,8 +287,10 @@ def _sample(
             "No case lies before or after an embedding window. Check the windows of the pilots "
             "against the dates of the data."
         )
-    defaults = {"weight": 1.0, "cluster": frame["unit"]}
-    frame = frame.assign(**{k: v for k, v in defaults.items() if k not in frame})
+    if "weight" not in frame:
+        frame = frame.assign(weight=1.0)
+    if "cluster" not in frame:
+        frame = frame.assign(cluster=frame["unit"])
     columns = [
         *("unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"),
         *keep,

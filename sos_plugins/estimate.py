@@ -200,7 +200,7 @@ def agreement(
         problems += _problems(terms["term"], a, b, column, tolerance)
         relative = (difference / _allowed(a, b, tolerance)).fillna(-1.0)
         if len(relative) and relative.max() > worst[1]:
-            worst = (str(terms["term"][relative.idxmax()]), float(relative.max()))
+            worst = (str(terms["term"].iloc[int(relative.argmax())]), float(relative.max()))
     return Agreement(
         outcome=outcome,
         estimator=other.estimator,
@@ -218,8 +218,9 @@ def agreement(
 
 
 def _allowed(a: pd.Series[float], b: pd.Series[float], tolerance: Tolerance) -> pd.Series[float]:
-    size = np.maximum(a.abs(), b.abs())
-    return (tolerance.absolute + tolerance.relative * size).clip(lower=np.finfo(float).tiny)
+    size = a.abs().combine(b.abs(), max)
+    allowed = tolerance.absolute + tolerance.relative * size
+    return allowed.where(allowed > 0, float(np.finfo(float).tiny))
 
 
 def _problems(

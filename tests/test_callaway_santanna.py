@@ -449,7 +449,7 @@ ENGINES = {engine.name: engine for engine in ESTIMATOR.engines}
 OTHERS = [
     "differences",
     pytest.param("r", marks=pytest.mark.r),
-    pytest.param("r-did", marks=pytest.mark.r),
+    pytest.param("r-did", marks=(pytest.mark.r, pytest.mark.cran("did"))),
 ]
 SPECIFICATIONS: list[dict[str, Any]] = [
     {},

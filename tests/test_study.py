@@ -214,6 +214,40 @@ def test_python_and_r_agree_and_the_crosscheck_says_so(tmp_path):
     assert result.outcomes[0].rating is None
 
 
+QUITTER = """
+from pathlib import Path
+
+import numpy as np
+from sos_plugins import Engine, hookimpl, r
+from sos_plugins.kinds import R_BASE
+
+SCRIPT = Path(__file__).with_name("quits.R")
+
+
+def fit(sample, options):
+    return r.call(SCRIPT, "leave", {"value": sample.frame["value"].to_numpy(float)})
+
+
+@hookimpl
+def register_engines(register):
+    register("did", Engine("r-quits", fit, requires=(R_BASE,)))
+"""
+
+
+@pytest.mark.r
+def test_r_that_stops_in_the_middle_costs_one_engine_and_not_the_study(tmp_path):
+    (tmp_path / "quitter.py").write_text(QUITTER)
+    (tmp_path / "quits.R").write_text("leave <- function(data) quit(save = 'no', status = 3)\n")
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["quitter.py"]\n')
+    text = STUDY.replace('engines = ["python"]', 'engines = ["python", "r-quits", "r"]', 1)
+    outcome = Study.from_toml(write(tmp_path, text)).run().outcome("tidy-value")
+    found = {a.engine: a for a in outcome.agreements}
+    assert found["r-quits"].verdict == "not run"
+    assert "R stopped" in found["r-quits"].reason
+    assert found["r"].verdict == "agree"
+    assert outcome.rating is not None
+
+
 def test_without_r_the_study_runs_and_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("SOS_NO_R", "1")
     text = STUDY.replace('engines = ["python"]\n', "")

@@ -66,6 +66,7 @@ def test_an_increase_is_called_an_increase():
         ({"quality": {"usable_share": 0.6, "usable_share_worst": 0.55}}, "data quality"),
         ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.2}}, "data quality"),
         ({"quality": {**GOOD, "usable_shift": -0.3}}, "data quality"),
+        ({"quality": {**GOOD, "pilots_covered": 0.5}}, "data quality"),
         ({"runs": tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))}, "robustness"),
         ({"runs": tuple(a_run(p=0.3 if i < 4 else 0.01) for i in range(10))}, "robustness"),
         ({"runs": (*(a_run() for _ in range(9)), a_run(-0.01, label="odd"))}, "robustness"),

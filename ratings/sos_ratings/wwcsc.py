@@ -41,6 +41,12 @@ class WwcscSettings(Settings):
     shift_high: float = Field(
         0.02, ge=0, le=1, description="largest shift of that share in the pilots: high"
     )
+    covered_moderate: float = Field(
+        0.6, ge=0, le=1, description="least share of the planned pilots analysed: moderate"
+    )
+    covered_high: float = Field(
+        0.9, ge=0, le=1, description="least share of the planned pilots analysed: high"
+    )
     same_direction_moderate: float = Field(
         0.9, ge=0, le=1, description="least share of runs with the main direction: moderate"
     )
@@ -77,6 +83,7 @@ class WwcscSettings(Settings):
         for name in (
             "usable",
             "worst",
+            "covered",
             "same_direction",
             "significant",
             "pilots_parallel",
@@ -183,6 +190,10 @@ def _data_quality(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
             s.worst_high,
         ),
     ]
+    covered = quality.get("pilots_covered", math.nan)
+    if math.isfinite(covered):
+        sentence = f"{_percent(covered)} of the pilots of the design could be analysed"
+        found.append(_judge("data quality", sentence, covered, s.covered_moderate, s.covered_high))
     shift = quality.get("usable_shift", math.nan)
     if math.isfinite(shift):
         sentence = (
@@ -297,10 +308,7 @@ def _precision(evidence: Evidence, s: WwcscSettings) -> Judged:
     assert main.p_value is not None
     clear = main.p_value < s.significance
     verb = "differs" if clear else "does not differ"
-    text = (
-        f"The main estimate {verb} from zero ({_p(main.p_value)}, "
-        f"threshold {s.significance:g})."
-    )
+    text = f"The main estimate {verb} from zero ({_p(main.p_value)}, threshold {s.significance:g})."
     return (0, Reason("precision", text, main.p_value, s.significance, clear))
 
 

@@ -1,0 +1,344 @@
+"""Imputation of untreated outcomes: estimator ``imputation``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from sos_estimators.did.inference import JointTest, wald
+from sos_estimators.did.least_squares import (
+    CollinearTermsError,
+    Convention,
+    Floats,
+    Regression,
+    covariance,
+    group_sums,
+    least_squares,
+)
+from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
+from sos_estimators.did.staggered.cells import Cells, make_cells
+from sos_estimators.did.staggered.first_stage import first_stage, imputable
+from sos_estimators.did.staggered.result import build_estimate
+from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
+from sos_plugins.kinds import R_BASE, R_SANDWICH
+
+R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
+VCOV = "conservative, effects centred by cohort and period, summed by cluster"
+
+
+class ImputationSettings(StaggeredSettings):
+    """Arguments of ``imputation``."""
+
+    leads: bool = Field(
+        True,
+        description="with aggregate=event: also test the time before treatment, by a regression "
+        "of the untreated cases on leads",
+    )
+    leads_vcov: Convention = Field(
+        "CR1", description="small-sample convention of the variance of the leads"
+    )
+
+
+@dataclass(frozen=True)
+class Leads:
+    """Coefficients of the time before treatment, among untreated cases.
+
+    Attributes:
+        reference: Event time that the others are compared with; None if there are no leads.
+        events: Event times with a coefficient, (q,).
+        estimates: (q,).
+        covariance: (q, q).
+        warnings: What was left out.
+    """
+
+    reference: int | None
+    events: tuple[int, ...]
+    estimates: Floats
+    covariance: Floats
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(sample: Sample, options: ImputationSettings) -> tuple[Cells, Effects, Averages]:
+    """Check and collapse a sample, leave out what cannot be imputed, list what to estimate."""
+    cells = imputable(make_cells(sample, options, "notyettreated"))
+    effects = list_effects(cells, leads=False, reference=False)
+    return cells, effects, list_averages(effects, options)
+
+
+def fit_python(sample: Sample, options: ImputationSettings) -> Estimate:
+    """Estimate with numpy.
+
+    Raises:
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    cells, effects, averages = prepare(sample, options)
+    estimates, covariance = impute(cells, effects, averages)
+    leads = fit_leads(cells, options) if wants_leads(options) else no_leads()
+    errors = np.sqrt(np.diag(covariance))
+    return assemble(cells, averages, estimates, errors, leads, options, covariance)
+
+
+def impute(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, Floats]:
+    """Average the differences from what is imputed; their conservative covariance.
+
+    Equations 6 to 8 of Borusyak, Jaravel and Spiess (2024): effects are centred at the average of
+    their cohort and period in which each unit and period counts by the square of its weight.
+
+    Returns:
+        Estimates (J,) and their covariance (J, J).
+    """
+    stage = first_stage(cells)
+    weights = averages.cell_weights(effects, cells)
+    estimates = weights.T @ stage.residual
+    departure = stage.residual[:, None] - _centre(cells, effects, weights, stage.residual)
+    factors = weights * departure
+    factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
+    scores = group_sums(factors, cells.codes("cluster"))
+    return estimates, scores.T @ scores
+
+
+def _centre(cells: Cells, effects: Effects, weights: Floats, residual: Floats) -> Floats:
+    """The average effect of each cell's cohort and period, (m, J); zero outside an average."""
+    unit_period = cells.codes("owner", "period")
+    weight = group_sums(weights, unit_period)
+    total = group_sums(weights * residual[:, None], unit_period)
+    of_row = np.full(len(weight), -1, dtype=np.int64)
+    of_row[unit_period] = effects.of_cell
+    groups = of_row + 1
+    numerator = group_sums(weight * total, groups)
+    denominator = group_sums(weight**2, groups)
+    mean = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return np.asarray(mean[effects.of_cell + 1])
+
+
+def wants_leads(options: ImputationSettings) -> bool:
+    """Whether leads are asked for."""
+    return options.leads and options.aggregate == "event"
+
+
+def no_leads(*warnings: str) -> Leads:
+    """Make a result without leads."""
+    return Leads(None, (), np.empty(0), np.empty((0, 0)), warnings)
+
+
+def lead_events(cells: Cells, options: ImputationSettings) -> tuple[tuple[int, ...], int | None]:
+    """List the leads to estimate, and the last one, which they are compared with."""
+    table = cells.table[~cells.treated & (cells.table["cohort"] > 0)]
+    events = sorted({int(e) for e in table["period"] - table["cohort"]})
+    reference = events.pop()
+    first = -np.inf if options.min_event is None else options.min_event
+    return tuple(e for e in events if e >= first), reference
+
+
+def fit_leads(cells: Cells, options: ImputationSettings) -> Leads:
+    """Regress the untreated cases on leads beside unit effects, period effects and covariates.
+
+    With an event window, earlier leads serve as reference too. Leads that are collinear are left
+    out, the earliest last.
+    """
+    events, reference = lead_events(cells, options)
+    untreated = cells.where(~cells.treated)
+    told: list[str] = []
+    while events:
+        try:
+            return _lead_regression(untreated, events, reference, options, tuple(told))
+        except CollinearTermsError as error:
+            gone = {events[i] for i in error.places}
+            told.append(_about_collinear(gone))
+            events = tuple(e for e in events if e not in gone)
+    return no_leads(*told)
+
+
+def _about_collinear(events: Iterable[int]) -> str:
+    return (
+        f"The leads {', '.join(map(str, sorted(events)))} cannot be told from the effects of units "
+        "and periods and the other leads, and are left out."
+    )
+
+
+def _lead_regression(
+    untreated: Cells,
+    events: tuple[int, ...],
+    reference: int | None,
+    options: ImputationSettings,
+    told: tuple[str, ...],
+) -> Leads:
+    table = untreated.table
+    event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
+    columns, names = untreated.covariate_columns()
+    fit = least_squares(
+        Regression(
+            value=untreated.value,
+            weight=untreated.weight,
+            n_cases=int(table["n_cases"].sum()),
+            effects=(untreated.codes("owner"), untreated.codes("period")),
+            cluster=untreated.codes("cluster"),
+            covariates=columns,
+            covariate_names=names,
+            terms=np.asfortranarray((event[:, None] == np.array(events)).astype(float)),
+            term_names=tuple(f"event={e}" for e in events),
+        )
+    )
+    variance = covariance(fit, options.leads_vcov)
+    return Leads(reference, events, fit.coefficients, variance, told)
+
+
+def assemble(
+    cells: Cells,
+    averages: Averages,
+    estimates: Floats,
+    std_errors: Floats,
+    leads: Leads,
+    options: ImputationSettings,
+    covariance: Floats | None = None,
+) -> Estimate:
+    """Put the averages and the leads together, the overall effect first."""
+    reference = () if leads.reference is None else (leads.reference,)
+    before = [f"event={e}" for e in (*leads.events, *reference)]
+    n_before = len(before)
+    lead_errors = np.sqrt(np.clip(np.diag(leads.covariance), 0, None))
+    return build_estimate(
+        [averages.names[0], *before, *averages.names[1:]],
+        np.concatenate(
+            [estimates[:1], leads.estimates, np.zeros(n_before - len(leads.events)), estimates[1:]]
+        ),
+        np.concatenate(
+            [std_errors[:1], lead_errors, np.zeros(n_before - len(lead_errors)), std_errors[1:]]
+        ),
+        cells,
+        options,
+        vcov=VCOV,
+        df=np.inf,
+        warnings=leads.warnings,
+        further=_joint_test(leads, cells) if wants_leads(options) else None,
+        covariance=covariance,
+        of=averages.names,
+    )
+
+
+def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
+    n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
+    statistic = wald(leads.estimates, leads.covariance, n_clusters)
+    test = JointTest.of(statistic, len(leads.events), n_clusters - 1, n_clusters)
+    return {
+        "leads_tested": list(leads.events),
+        "leads_statistic": test.statistic,
+        "leads_df_num": test.df_num or None,
+        "leads_df_den": test.df_den if test.df_num else None,
+        "leads_p_value": test.p_value,
+    }
+
+
+def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
+    """Estimate with ``imputation.R``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    cells, _, averages = prepare(sample, options)
+    found = r_engine.call(
+        "imputation.R",
+        "imputation",
+        cells,
+        options,
+        leads=wants_leads(options),
+        leads_vcov=options.leads_vcov,
+    )
+    leads = _leads_of_r(found) if wants_leads(options) else no_leads()
+    return assemble(cells, averages, *r_engine.in_order(found, averages.names), leads, options)
+
+
+def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
+    """Estimate with ``did_imputation`` of the R package ``didimputation``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    cells, _, averages = prepare(sample, options)
+    found = r_engine.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
+    estimates, std_errors = r_engine.in_order(found, averages.names)
+    leads = no_leads(*r_engine.warnings(found))
+    return assemble(cells, averages, estimates, std_errors, leads, options)
+
+
+def _leads_of_r(found: dict[str, Any]) -> Leads:
+    told = r_engine.warnings(found)
+    gone = [int(e) for e in np.atleast_1d(found.get("collinear", ()))]
+    if gone:
+        told.insert(0, _about_collinear(gone))
+    events = tuple(int(e) for e in found["lead"])
+    reference = found.get("reference")
+    if not events:
+        known = None if reference is None else int(np.atleast_1d(reference)[0])
+        return replace(no_leads(*told), reference=known)
+    return Leads(
+        int(np.atleast_1d(found["reference"])[0]),
+        events,
+        np.asarray(found["lead_estimate"], dtype=float),
+        np.asarray(found["lead_covariance"], dtype=float).reshape(len(events), len(events)),
+        tuple(told),
+    )
+
+
+def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | None:
+    """Say what the package ``didimputation`` cannot do of what is asked."""
+    if sample.frame["weight"].nunique() > 1:
+        return "didimputation 0.5.0 squares weights in its standard errors"
+    if not sample.is_panel:
+        return "didimputation centres effects case by case, which differs on cross-sections"
+    if options.anticipation:
+        return "didimputation knows no anticipation"
+    if wants_leads(options):
+        return "didimputation has another variance of the leads; set leads=false"
+    return None
+
+
+class Imputation(Estimator):
+    """What the treated would have been is imputed from the cases not treated yet."""
+
+    name = "imputation"
+    label = "Imputation of untreated outcomes (Borusyak, Jaravel and Spiess 2024)"
+    Settings = ImputationSettings
+    citation = (
+        "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
+        "and efficient estimation, Review of Economic Studies 91(6), 3253-3285"
+    )
+    sample = "calendar"
+    family = "staggered"
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE, R_SANDWICH),
+            limits=r_engine.too_many_dummies,
+            packages=("sandwich",),
+        ),
+        Engine(
+            name="r-didimputation",
+            fit=fit_didimputation,
+            requires=(R_BASE, R_DIDIMPUTATION),
+            limits=didimputation_limits,
+            tolerance_estimate=r_engine.FIXEST_STOPS,
+            tolerance_std_error=r_engine.FIXEST_STOPS,
+            packages=("didimputation", "fixest"),
+        ),
+    )
+
+    def headline(self, options: ImputationSettings) -> str:  # noqa: ARG002
+        """Return ``overall``, the average over the treated cases."""
+        return "overall"
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``imputation``."""
+    register(Imputation())

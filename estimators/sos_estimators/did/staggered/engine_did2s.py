@@ -1,0 +1,78 @@
+"""The function ``did2s`` of the Python package pyfixest."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.staggered.averages import Averages, Effects
+from sos_estimators.did.staggered.cells import Cells
+
+MAX_ENTRIES = 50_000_000
+"""pyfixest makes a dense matrix of a dummy for every unit and period; beyond this many entries it
+takes gigabytes."""
+
+
+def limits(cells: Cells) -> str | None:
+    """Say what pyfixest cannot do with these cells."""
+    rows, owner, period = len(cells.table), cells.codes("owner"), cells.codes("period")
+    n_dummies = int(owner.max()) + int(period.max()) + 2
+    if rows * n_dummies > MAX_ENTRIES:
+        return f"pyfixest would need a matrix of {rows} rows and {n_dummies} dummies in memory"
+    for codes in (owner, period):
+        if (np.bincount(codes, ~cells.treated) == 1).any():
+            return "pyfixest leaves out units and periods with a single row of untreated cases"
+    return None
+
+
+def two_stage(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, Floats]:
+    """Estimate averages as coefficients of their indicators in a second stage.
+
+    The overall effect has a second stage of its own: its indicator overlaps with the others.
+
+    Returns:
+        Estimates (J,) and standard errors without small-sample correction (J,).
+    """
+    indicators = averages.cell_weights(effects, cells) > 0
+    estimates, errors = [], []
+    for columns in (indicators[:, :1], indicators[:, 1:]):
+        if columns.shape[1]:
+            found = _did2s(cells, columns.astype(float))
+            estimates.append(found.coef().to_numpy())
+            errors.append(np.sqrt(np.diag(found._vcov)))
+    return np.concatenate(estimates), np.concatenate(errors)
+
+
+def _did2s(cells: Cells, indicators: Floats) -> Any:
+    import pyfixest
+
+    names = [f"indicator_{j}" for j in range(indicators.shape[1])]
+    made, _ = cells.covariate_columns()
+    covariates = [f"covariate_{j}" for j in range(made.shape[1])]
+    table = pd.DataFrame(
+        {
+            "value": cells.value,
+            "weight": cells.weight,
+            "owner": cells.codes("owner"),
+            "period": cells.codes("period"),
+            "cluster": cells.codes("cluster"),
+            "affected": cells.treated,
+            **dict(zip(names, indicators.T, strict=True)),
+            **dict(zip(covariates, made.T, strict=True)),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pyfixest.did2s(
+            table,
+            yname="value",
+            first_stage=f"~ {' + '.join(covariates) or '0'} | owner + period",
+            second_stage=f"~ {' + '.join(names)}",
+            treatment="affected",
+            cluster="cluster",
+            weights="weight",
+        )

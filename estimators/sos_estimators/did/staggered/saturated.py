@@ -1,0 +1,103 @@
+"""A regression with one coefficient for every cohort and period, and averages of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sos_estimators.did.least_squares import (
+    CollinearTermsError,
+    Convention,
+    Floats,
+    Regression,
+    covariance,
+    least_squares,
+)
+from sos_estimators.did.staggered.averages import Averages, Effects
+from sos_estimators.did.staggered.cells import Cells
+from sos_plugins.errors import EstimationError
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Averages of effects.
+
+    Attributes:
+        estimates: (J,).
+        std_errors: (J,); zero for a reference.
+        warnings: Covariates that were left out.
+        covariance: (J, J), where the engine gives it.
+    """
+
+    estimates: Floats
+    std_errors: Floats
+    warnings: tuple[str, ...] = ()
+    covariance: Floats | None = None
+
+
+def fit_saturated(
+    cells: Cells,
+    effects: Effects,
+    averages: Averages,
+    *,
+    absorb: tuple[str, str],
+    vcov: Convention,
+) -> Averaged:
+    """Regress on absorbed effects, covariates and one dummy for each effect; then average.
+
+    The averages are linear in the coefficients, so the delta method is exact.
+
+    Args:
+        cells: The cells.
+        effects: The effects; a reference gets no dummy.
+        averages: What to average.
+        absorb: Columns whose effects are taken out: ``owner`` or ``cohort``, and ``period``.
+        vcov: Small-sample convention of the clustered variance.
+
+    Raises:
+        EstimationError: If an effect cannot be told from the rest.
+    """
+    estimated = ~effects.reference
+    columns, names = cells.covariate_columns()
+    problem = Regression(
+        value=cells.value,
+        weight=cells.weight,
+        n_cases=int(cells.table["n_cases"].sum()),
+        effects=tuple(cells.codes(column) for column in absorb),
+        cluster=cells.codes("cluster"),
+        covariates=columns,
+        covariate_names=names,
+        terms=effects.dummies(estimated),
+        term_names=tuple(np.array(effects.names)[estimated]),
+    )
+    try:
+        fit = least_squares(problem)
+    except CollinearTermsError as error:
+        raise cannot_be_told([problem.term_names[i] for i in error.places]) from None
+    shares = averages.shares[:, estimated]
+    variance = shares @ covariance(fit, vcov) @ shares.T
+    return Averaged(
+        shares @ fit.coefficients,
+        np.sqrt(np.clip(np.diag(variance), 0, None)),
+        collinear(name for name, kept in zip(names, fit.kept, strict=False) if not kept),
+        variance,
+    )
+
+
+def cannot_be_told(names: list[str]) -> EstimationError:
+    """Say that effects are collinear."""
+    return EstimationError(
+        f"{', '.join(names)} cannot be told from the effects of units and periods and the "
+        "covariates: no unit of the cohort that has cases in the period has any in a period to "
+        "compare it with. Leave these cases out, or the covariates."
+    )
+
+
+def collinear(names: Iterable[str]) -> tuple[str, ...]:
+    """Name covariates that were left out, as a warning, or nothing."""
+    dropped = ", ".join(str(n) for n in names)
+    if not dropped:
+        return ()
+    return (f"Left out because collinear with effects of units and periods: {dropped}.",)

@@ -1,0 +1,48 @@
+"""Arguments that all estimators of this folder take, named as those of ``callaway-santanna``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sos_plugins.settings import Settings
+
+Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
+
+
+class StaggeredSettings(Settings):
+    """Arguments of every estimator of staggered adoption by regression."""
+
+    aggregate: Aggregate = Field(
+        "event",
+        description="which effects to give beside the overall one: of each cohort and period, "
+        "none, by time since treatment, by cohort, or by period",
+    )
+    anticipation: int = Field(
+        0, ge=0, description="periods before the first treated one that may already be affected"
+    )
+    min_event: int | None = Field(
+        None, description="earliest event time to give (with aggregate=event); none: all"
+    )
+    max_event: int | None = Field(
+        None,
+        ge=0,
+        description="latest event time to give, in the overall effect too (with aggregate=event); "
+        "none: all",
+    )
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
+    few_clusters: int = Field(
+        10, ge=2, description="fewer treated or comparison clusters than this give a warning"
+    )
+
+    @field_validator("min_event", "max_event")
+    @classmethod
+    def _check_event_window(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("aggregate", "event") != "event":
+            raise ValueError("needs aggregate=event")
+        first = info.data.get("min_event")
+        later = value is not None and first is not None and first > value
+        if info.field_name == "max_event" and later:
+            raise ValueError(f"is earlier than min_event={first}")
+        return value

@@ -1,0 +1,168 @@
+"""Interaction-weighted event study: estimator ``sun-abraham``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Field
+
+from sos_estimators.did.least_squares import Convention
+from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered.averages import (
+    Averages,
+    Effects,
+    list_averages,
+    list_effects,
+)
+from sos_estimators.did.staggered.cells import Cells, make_cells
+from sos_estimators.did.staggered.result import build_estimate
+from sos_estimators.did.staggered.saturated import Averaged, fit_saturated
+from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
+from sos_plugins.errors import DataError, EstimationError
+from sos_plugins.kinds import R_BASE, R_SANDWICH
+
+R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')
+
+
+class SunAbrahamSettings(StaggeredSettings):
+    """Arguments of ``sun-abraham``."""
+
+    control: Literal["nevertreated", "lasttreated"] = Field(
+        "nevertreated",
+        description="who is compared with: units never treated, or, where there are none, "
+        "the cohort treated last",
+    )
+    vcov: Convention = Field(
+        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    )
+
+
+def prepare(sample: Sample, options: SunAbrahamSettings) -> tuple[Cells, Effects]:
+    """Check and collapse a sample, and list the effects: of every period but the reference."""
+    cells = make_cells(sample, options, options.control)
+    return cells, list_effects(cells, leads=True, reference=True)
+
+
+def fit_python(sample: Sample, options: SunAbrahamSettings) -> Estimate:
+    """Estimate with numpy.
+
+    Raises:
+        DataError, EstimationError: As :func:`make_cells` and :func:`fit_saturated`.
+    """
+    cells, effects = prepare(sample, options)
+    averages = list_averages(effects, options)
+    found = fit_saturated(cells, effects, averages, absorb=("owner", "period"), vcov=options.vcov)
+    return _estimate(found, averages, cells, options)
+
+
+def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
+    """Estimate with ``sun_abraham.R``: ``lm`` and ``sandwich::vcovCL``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`fit_python`.
+    """
+    cells, effects = prepare(sample, options)
+    averages = list_averages(effects, options)
+    answer = r_engine.call(
+        "sun_abraham.R",
+        "sun_abraham",
+        cells,
+        options,
+        vcov=options.vcov,
+    )
+    return _estimate(r_engine.averaged(answer, averages.names, cells), averages, cells, options)
+
+
+def _estimate(
+    found: Averaged, averages: Averages, cells: Cells, options: SunAbrahamSettings
+) -> Estimate:
+    return build_estimate(
+        averages.names,
+        found.estimates,
+        found.std_errors,
+        cells,
+        options,
+        vcov=options.vcov,
+        df=cells.n_clusters - 1,
+        warnings=found.warnings,
+        covariance=found.covariance,
+    )
+
+
+def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
+    """Estimate with ``feols`` and ``sunab`` of the R package ``fixest``.
+
+    Raises:
+        EngineError: If R fails.
+        DataError, EstimationError: As :func:`fit_python`.
+    """
+    cells, effects = prepare(sample, options)
+    averages = list_averages(effects, options)
+    answer = r_engine.call(
+        "sun_abraham_fixest.R", "sun_abraham_fixest", cells, options, vcov=options.vcov
+    )
+    estimates, std_errors = r_engine.in_order(answer, averages.names)
+    found = Averaged(estimates, std_errors, tuple(r_engine.warnings(answer)))
+    return _estimate(found, averages, cells, options)
+
+
+def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
+    """Say what ``sunab`` cannot do of what is asked."""
+    if options.vcov == "CR1S":
+        return "fixest counts effects nested in clusters as one intercept; use vcov=fixest"
+    try:
+        effects = prepare(sample, options)[1].table
+    except (DataError, EstimationError):
+        return None  # the fit says why
+    if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():
+        return (
+            "sunab compares with one event time, and some cohort has no case in the last period "
+            "before its treatment"
+        )
+    return None
+
+
+class SunAbraham(Estimator):
+    """Leads and lags of each cohort, averaged by the weight of its cases."""
+
+    name = "sun-abraham"
+    label = "Interaction-weighted event study (Sun and Abraham 2021)"
+    Settings = SunAbrahamSettings
+    citation = (
+        "Sun, L. and Abraham, S. (2021), Estimating dynamic treatment effects in event studies "
+        "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
+    )
+    sample = "calendar"
+    family = "staggered"
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE, R_SANDWICH),
+            limits=r_engine.too_many_dummies,
+            packages=("sandwich",),
+        ),
+        Engine(
+            name="r-fixest",
+            fit=fit_fixest,
+            requires=(R_BASE, R_FIXEST),
+            limits=fixest_limits,
+            tolerance_estimate=r_engine.FIXEST_STOPS,
+            tolerance_std_error=r_engine.FIXEST_STOPS,
+            packages=("fixest",),
+        ),
+    )
+
+    def headline(self, options: SunAbrahamSettings) -> str:  # noqa: ARG002
+        """Return ``overall``, the average over the treated cases."""
+        return "overall"
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``sun-abraham``."""
+    register(SunAbraham())

@@ -1,0 +1,121 @@
+# Staggered adoption: what sun_abraham.R, extended_twfe.R, imputation.R and two_stage.R share.
+#
+# Needs base R (and sandwich for the regressions). One row of the data is a case, or a cell of alike
+# cases, with the columns
+#   value    the outcome; of a cell the weighted mean
+#   weight   above 0; of a cell the sum
+#   n_cases  cases in the row; 1 unless given
+#   unit     whose effect is taken out: authority, or id of a panel
+#   period   a whole number
+#   cohort   first treated period, 0 = never treated
+#   cluster  what standard errors are clustered by
+# and covariates: numbers enter linearly, factors as dummies without the first level.
+
+source("common.R", local = TRUE)
+
+# Add what is derived: event time, and whether a row is affected by treatment.
+with_event_time <- function(data, anticipation) {
+  if (is.null(data$n_cases)) data$n_cases <- 1
+  data$event <- ifelse(data$cohort > 0, data$period - data$cohort, NA)
+  data$affected <- !is.na(data$event) & data$event >= -anticipation
+  data
+}
+
+# One row for each effect: cohort, period, event, summed weight, and whether it is the reference of
+# its cohort, the last period before treatment.
+list_effects <- function(data, leads, reference, anticipation) {
+  rows <- if (leads) data$cohort > 0 else data$affected
+  effects <- aggregate(weight ~ period + cohort, data = data[rows, ], FUN = sum)
+  effects$event <- effects$period - effects$cohort
+  effects$name <- sprintf("ATT(%d,%d)", effects$cohort, effects$period)
+  last <- ave(ifelse(effects$event < -anticipation, effects$period, -Inf), effects$cohort,
+              FUN = max)
+  effects$reference <- reference & effects$period == last
+  effects
+}
+
+# Which effects each average is over: a named list of logical vectors, the overall effect first.
+list_averages <- function(effects, how, min_event = -Inf, max_event = Inf) {
+  inside <- effects$event >= min_event & effects$event <= max_event
+  post <- effects$event >= 0 & inside
+  each <- function(word, by, rows) {
+    values <- sort(unique(by[rows]))
+    stats::setNames(lapply(values, function(v) rows & by == v), paste0(word, "=", values))
+  }
+  c(list(overall = post), switch(how,
+    simple = NULL,
+    event = each("event", effects$event, inside),
+    cohort = each("cohort", effects$cohort, post),
+    calendar = each("calendar", effects$period, post),
+    "group-time" = stats::setNames(
+      lapply(seq_along(post), function(k) seq_along(post) == k), effects$name),
+    stop("unknown aggregate '", how, "'")))
+}
+
+# The share of each effect in each average, by the weight of the cases: averages x effects.
+shares_of <- function(effects, averages) {
+  t(vapply(averages, function(chosen) {
+    chosen * effects$weight / sum(effects$weight[chosen])
+  }, numeric(nrow(effects))))
+}
+
+# Regress on unit and period effects, covariates and a dummy for each effect that is no reference,
+# and average the coefficients.
+fit_saturated <- function(data, effects, averages, covariates, vcov) {
+  dummies <- effects[!effects$reference, ]
+  names <- paste0("D", seq_len(nrow(dummies)))
+  for (k in seq_along(names)) {
+    data[[names[k]]] <- +(data$cohort == dummies$cohort[k] & data$period == dummies$period[k])
+  }
+  fitted <- fit_cells(data, "twfe", covariates, names)
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased)
+  if (fitted$aliased) {
+    return(c(answer, list(collinear = dummies$name[is.na(fitted$estimate)])))
+  }
+  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
+  shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
+  c(answer, list(term = names(averages),
+                 estimate = drop(shares %*% fitted$estimate),
+                 std_error = sqrt(pmax(diag(shares %*% V %*% t(shares)), 0))))
+}
+
+# Regress the cases that are not affected on unit and period effects and covariates, impute all, and
+# find how the imputed values hang on those cases.
+#
+# Returns for every row
+#   residual   value less what is imputed: the effect of treated cases
+#   influence  function(W): minus the weights of the unaffected values in sums of imputed effects,
+#              where row i counts W[i, j] in sum j:  -W0 Z0 (Z0' W0 Z0)^-1 Z' W
+first_stage <- function(data, covariates) {
+  right <- lapply(c("factor(unit)", "factor(period)"), str2lang)
+  right <- c(right, lapply(covariates, as.name))
+  Z <- model.matrix(as.formula(call("~", Reduce(function(a, b) call("+", a, b), right))), data)
+  free <- !data$affected
+  root <- sqrt(data$weight[free])
+  decomposed <- qr(Z[free, , drop = FALSE] * root)
+  kept <- sort(decomposed$pivot[seq_len(decomposed$rank)])
+  Z <- Z[, kept, drop = FALSE]
+  decomposed <- qr(Z[free, , drop = FALSE] * root)
+  beta <- qr.coef(decomposed, data$value[free] * root)
+  list(
+    residual = data$value - drop(Z %*% beta),
+    influence = function(W) {
+      factors <- matrix(0, nrow(Z), ncol(W))
+      inverse <- chol2inv(qr.R(decomposed))[order(decomposed$pivot), order(decomposed$pivot)]
+      factors[free, ] <- -data$weight[free] *
+        (Z[free, , drop = FALSE] %*% (inverse %*% crossprod(Z, W)))
+      factors
+    }
+  )
+}
+
+# How much each row counts in each average: rows x averages.
+row_weights <- function(data, effects, averages) {
+  place <- match(paste(data$cohort, data$period), paste(effects$cohort, effects$period))
+  vapply(averages, function(chosen) {
+    ifelse(!is.na(place) & chosen[place], data$weight, 0) / sum(effects$weight[chosen])
+  }, numeric(nrow(data)))
+}
+
+# Standard errors of sums over rows, summed by cluster: factors is rows x sums.
+clustered <- function(factors, cluster) sqrt(colSums(rowsum(factors, cluster)^2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,5 +76,19 @@ def _text(named: NamedEstimate) -> str:
         found.tidy.to_numpy(dtype=object).tolist(),
         f"{named.estimator}, engine {named.engine}",
     )
-    glance = ", ".join(f"{key} {value}" for key, value in found.glance.items())
-    return "\n".join([table, click.wrap_text(glance, 118), *found.warnings])
+    facts = {key: value for key, value in found.glance.items() if not _is_table(value)}
+    glance = ", ".join(f"{key} {value}" for key, value in facts.items())
+    further = [_table(key, value) for key, value in found.glance.items() if _is_table(value)]
+    return "\n".join([table, click.wrap_text(glance, 118), *further, *found.warnings])
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value of ``glance`` is a list of rows, which gets a table of its own."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = [column for column in rows[0] if column != "citation"]
+    table = render(columns, [[row[column] for column in columns] for row in rows], title)
+    sources = [f"{row[columns[0]]}: {row['citation']}" for row in rows if row.get("citation")]
+    return "\n".join([table, *sources])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,8 @@ from sos_estimators.did.least_squares import (
     Convention,
     Floats,
     Regression,
+    Variance,
     correction,
-    covariance,
     least_squares,
 )
 from sos_estimators.did.logit import logit
@@ -31,8 +31,12 @@ from sos_estimators.did.messages import (
 from sos_estimators.did.prepare import STRUCTURE, Form, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.separation import check_logit_contrast, drop_perfectly_predicted
+from sos_estimators.did.several import Method, of_prepared
+from sos_estimators.did.variance import check_model, not_without, spread
+from sos_estimators.did.wild import Weights
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.kinds import R_BASE, R_SANDWICH
+from sos_plugins.types import plain
 
 
 class DidSettings(Settings):
@@ -46,38 +50,87 @@ class DidSettings(Settings):
     model: Literal["linear", "logit"] = Field(
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    vcov: Variance = Field(
+        "CR1",
+        description="variance clustered by 'cluster': a convention of the sandwich, CR2 with "
+        "Satterthwaite degrees of freedom, or a jackknife (CR3, CR3J)",
     )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
     )
+    inference: tuple[Method, ...] = Field(
+        (), description="further methods of inference on ATT, side by side in a table"
+    )
+    draws: int = Field(
+        9999,
+        ge=99,
+        description="bootstrap replications and random assignments in that table, unless fewer "
+        "are all there are",
+    )
+    seed: int = Field(1, ge=0, description="seed of the bootstrap and of random assignments")
+    wild_weights: Weights = Field(
+        "auto",
+        description="auxiliary variable of the wild bootstrap; auto: all sign vectors if they are "
+        "not more than the draws, else Webb's six points for few clusters, else signs",
+    )
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What an engine found: terms, estimates (p,), standard errors (p,), and warnings."""
+    """What an engine found: terms, estimates, errors and degrees of freedom (p,), warnings.
+
+    Degrees of freedom are clusters - 1 if none.
+    """
 
     terms: tuple[str, ...]
     estimates: Floats
     std_errors: Floats
     warnings: tuple[str, ...]
+    df: Floats | None = None
 
 
 def fit_python(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with numpy."""
-    return _fit(sample, options, _logit if options.model == "logit" else _linear)
+    """Fit with numpy; the table of inference, if any, goes to ``glance["inference"]``."""
+    fitted = _fit(sample, options, _logit if options.model == "logit" else _linear)
+    return _with_inference(fitted, sample, options) if options.inference else fitted
 
 
 def fit_r(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with ``lm`` or ``glm`` of base R and ``sandwich::vcovCL``."""
-    return _fit(sample, options, _in_r)
+    """Fit with ``lm`` or ``glm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
+    fitted = _fit(sample, options, _in_r)
+    if not options.inference:
+        return fitted
+    told = "The table of inference is computed by engine python only."
+    return replace(fitted, warnings=(*fitted.warnings, told))
+
+
+def _with_inference(fitted: Estimate, sample: Sample, options: DidSettings) -> Estimate:
+    if options.model == "logit":
+        told = "The table of inference is for model = 'linear' and is left out."
+        return replace(fitted, warnings=(*fitted.warnings, told))
+    found = of_prepared(
+        prepare(sample, options.form),
+        options,
+        options.inference,
+        seed=options.seed,
+        draws=options.draws,
+    )
+    return replace(
+        fitted,
+        glance={
+            **fitted.glance,
+            "effective_clusters": found.effective_clusters,
+            "inference": plain(found.table),
+        },
+        warnings=(*fitted.warnings, *found.warnings),
+    )
 
 
 def _fit(
     sample: Sample, options: DidSettings, how: Callable[[Prepared, DidSettings], Fitted]
 ) -> Estimate:
+    check_model(options.vcov, options.model)
     prepared = prepare(sample, options.form)
     if options.model == "logit":
         prepared = drop_perfectly_predicted(prepared, options.form)
@@ -94,7 +147,7 @@ def _fit(
         fitted.terms,
         fitted.estimates,
         errors,
-        df=facts["n_clusters"] - 1,
+        df=facts["n_clusters"] - 1 if fitted.df is None else fitted.df,
         conf_level=options.conf_level,
     )
     told = (
@@ -123,18 +176,20 @@ def _regression(prepared: Prepared, options: DidSettings) -> Regression:
 def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
     problem = _regression(prepared, options)
     fit = least_squares(problem)
+    found = spread(problem, fit, options.vcov, np.eye(1))
     return Fitted(
         ("ATT",),
         fit.coefficients,
-        np.sqrt(np.diag(covariance(fit, options.vcov))),
-        collinear_covariates(problem.covariate_names, fit.kept, options.form),
+        np.sqrt(np.diag(found.covariance)),
+        (*collinear_covariates(problem.covariate_names, fit.kept, options.form), *found.warnings),
+        found.df,
     )
 
 
 def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
     problem = _regression(prepared, options)
     fit = logit(problem)
-    widening = correction(options.vcov, fit.counts)
+    widening = correction(cast(Convention, options.vcov), fit.counts)
     return Fitted(
         ("ATT", "log_odds"),
         np.array([fit.effect, fit.log_odds]),
@@ -155,7 +210,12 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
         tuple(answer["term"]),
         answer["estimate"],
         answer["std_error"],
-        (*collinear_covariates(names, answer["kept"], options.form), *told),
+        (
+            *collinear_covariates(names, answer["kept"], options.form),
+            *told,
+            *not_without(np.atleast_1d(answer["std_error"]), options.vcov),
+        ),
+        np.atleast_1d(np.asarray(answer["df"], float)),
     )
 
 
@@ -176,7 +236,7 @@ class Did(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             packages=("sandwich",),
         ),
     )

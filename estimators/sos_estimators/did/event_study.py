@@ -14,15 +14,15 @@ from sos_estimators.did import r_engine
 from sos_estimators.did.inference import JointTest, glance, real_errors, tidy_rows, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
-    Convention,
     Floats,
-    covariance,
+    Variance,
     least_squares,
     side_by_side,
 )
 from sos_estimators.did.messages import collinear_covariates, few_clusters
 from sos_estimators.did.prepare import FORMS, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
+from sos_estimators.did.variance import not_without, spread
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.errors import EngineError, EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
@@ -56,8 +56,10 @@ class EventStudySettings(Settings):
     lags_only: bool = Field(
         False, description="no leads: every period before adoption is the reference"
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    vcov: Variance = Field(
+        "CR1",
+        description="variance clustered by 'cluster': a convention of the sandwich, CR2 with "
+        "Satterthwaite degrees of freedom, or a jackknife (CR3, CR3J)",
     )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
@@ -102,6 +104,7 @@ class Fitted:
         leads_statistic: Wald's statistic of the tested leads over their number, or nan.
         warnings: From this engine.
         covariance: Of the estimates, (p, p).
+        df: Degrees of freedom of the estimates and of their mean over the lags, (p + 1,).
     """
 
     estimates: Floats
@@ -110,6 +113,7 @@ class Fitted:
     leads_statistic: float
     warnings: tuple[str, ...]
     covariance: Floats
+    df: Floats
 
 
 def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
@@ -118,7 +122,7 @@ def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
 
 
 def fit_r(sample: Sample, options: EventStudySettings) -> Estimate:
-    """Fit with ``lm`` of base R and ``sandwich::vcovCL``."""
+    """Fit with ``lm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
     return _fit(sample, options, _in_r)
 
 
@@ -150,7 +154,7 @@ def _fit(
         *([f"No joint test of the leads: {leads.reason}."] if leads.reason else []),
     )
     return Estimate(
-        _tidy(chosen.events, fitted, facts["n_clusters"], options),
+        _tidy(chosen.events, fitted, options),
         {
             **facts,
             "form": options.form,
@@ -228,19 +232,24 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
 
     problem = regression(prepared, options.form, ["treated", "event"], dummies)
     fit = least_squares(problem)
-    variance = covariance(fit, options.vcov)
     leads = np.isin(chosen.events, chosen.tested)
     lags = np.array(chosen.events) >= 0
     mean = lags / lags.sum()
+    found = spread(problem, fit, options.vcov, np.column_stack([np.eye(len(mean)), mean]))
+    variance = found.covariance[:-1, :-1]
     return Fitted(
         estimates=fit.coefficients,
         std_errors=np.sqrt(np.diag(variance)),
-        overall=(float(mean @ fit.coefficients), float(np.sqrt(mean @ variance @ mean))),
+        overall=(float(mean @ fit.coefficients), float(np.sqrt(found.covariance[-1, -1]))),
         leads_statistic=wald(
             fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters
         ),
-        warnings=collinear_covariates(problem.covariate_names, fit.kept, options.form),
+        warnings=(
+            *collinear_covariates(problem.covariate_names, fit.kept, options.form),
+            *found.warnings,
+        ),
         covariance=variance,
+        df=found.df,
     )
 
 
@@ -267,7 +276,12 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         std_errors=answer["std_error"],
         overall=(float(answer["overall"][0]), float(answer["overall"][1])),
         leads_statistic=float(answer["leads_statistic"][0]),
-        warnings=(*collinear_covariates(names, answer["kept"], options.form), *told),
+        warnings=(
+            *collinear_covariates(names, answer["kept"], options.form),
+            *told,
+            *not_without(np.append(answer["std_error"], answer["overall"][1]), options.vcov),
+        ),
+        df=np.asarray(answer["df"], float),
         covariance=np.asarray(answer["covariance"], float).reshape(len(chosen.events), -1),
     )
 
@@ -311,15 +325,13 @@ def _named(covariance: Floats, events: tuple[int, ...]) -> pd.DataFrame:
     return pd.DataFrame(covariance, index=names, columns=names)
 
 
-def _tidy(
-    events: tuple[int, ...], fitted: Fitted, n_clusters: int, options: EventStudySettings
-) -> pd.DataFrame:
+def _tidy(events: tuple[int, ...], fitted: Fitted, options: EventStudySettings) -> pd.DataFrame:
     reference = [] if options.lags_only else [options.reference]
     rows = tidy_rows(
         [*(_name(e) for e in events), *(_name(e) for e in reference), "overall"],
         np.concatenate([fitted.estimates, np.zeros(len(reference)), fitted.overall[:1]]),
         np.concatenate([fitted.std_errors, np.full(len(reference), np.nan), fitted.overall[1:]]),
-        df=n_clusters - 1,
+        df=np.concatenate([fitted.df[:-1], np.full(len(reference), 1.0), fitted.df[-1:]]),
         conf_level=options.conf_level,
     )
     order = np.argsort([*events, *reference, np.inf], kind="stable")
@@ -362,7 +374,7 @@ class EventStudy(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             packages=("sandwich",),
         ),
     )

@@ -36,10 +36,10 @@ def tidy_rows(
     estimates: Floats,
     std_errors: Floats,
     *,
-    df: float,
+    df: float | Floats,
     conf_level: float,
 ) -> pd.DataFrame:
-    """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom.
+    """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom (or (p,)).
 
     A missing standard error gives no statistic, p value or interval.
     """
@@ -114,7 +114,7 @@ def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -
     """Return the keys that every estimator gives, and the number of treated clusters."""
     frame = prepared.frame
     return {
-        "n_cases": len(frame),
+        "n_cases": prepared.n_cases,
         "n_units": prepared.count("unit"),
         "n_treated_units": int(frame.loc[frame["D"] == 1, "unit"].nunique()),
         "n_clusters": prepared.count("cluster"),

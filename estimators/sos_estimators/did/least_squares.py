@@ -18,6 +18,9 @@ from scipy import linalg, sparse
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
+"""Sandwich variances that differ by a factor."""
+Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J"]
+"""All variances clustered by ``cluster``."""
 
 RANK_TOLERANCE = 1e-7
 """A column is collinear when less than this share of its length is left once the columns before it
@@ -49,6 +52,9 @@ class Regression:
         covariate_names: k names.
         terms: What is estimated, (m, p), after the covariates in pivot order.
         term_names: p names.
+        cases: Cases in each cell, (m,); one each if none.
+        weight_squares: Sum of the squared weights of each cell's cases, (m,); None: weight squared.
+        value_sums: Sum of the values of each cell's cases without weights, (m,); None: the value.
     """
 
     value: Floats
@@ -60,6 +66,9 @@ class Regression:
     covariate_names: tuple[str, ...]
     terms: Floats
     term_names: tuple[str, ...]
+    cases: Floats | None = None
+    weight_squares: Floats | None = None
+    value_sums: Floats | None = None
 
     @property
     def n_clusters(self) -> int:

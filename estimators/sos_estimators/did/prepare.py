@@ -58,6 +58,11 @@ class Prepared:
         return int(self.frame[column].nunique())
 
     @property
+    def n_cases(self) -> int:
+        """Number of cases, also of a compressed sample."""
+        return count_cases(self.frame)
+
+    @property
     def treated_clusters(self) -> list[str]:
         """Clusters with treated cases after adoption."""
         return sorted({str(c) for c in self.frame.loc[self.frame["D"] == 1, "cluster"]})
@@ -81,7 +86,7 @@ def prepare(sample: Sample, form: Form) -> Prepared:
         )
     frame = sample.frame
     _check_values(frame, sample.covariates)
-    weightless = int((frame["weight"] == 0).sum())
+    weightless = count_cases(frame[frame["weight"] == 0])
     frame = frame[frame["weight"] > 0].reset_index(drop=True)
     warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
     frame = frame.assign(D=frame["treated"].astype(int) * frame["post"].astype(int))
@@ -150,6 +155,11 @@ def check_contrast(frame: pd.DataFrame) -> None:
         raise EstimationError(
             f"All cases lie in one cluster ({frame['cluster'].iloc[0]}); standard errors need two."
         )
+
+
+def count_cases(frame: pd.DataFrame) -> int:
+    """Count cases: rows, or what the rows of a compressed sample stand for."""
+    return round(float(frame["n_cases"].sum())) if "n_cases" in frame else len(frame)
 
 
 def is_category(values: pd.Series) -> bool:

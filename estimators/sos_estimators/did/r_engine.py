@@ -10,13 +10,37 @@ import pandas as pd
 
 from sos_estimators.did.prepare import EFFECT_COLUMNS, Form, Prepared, is_category
 from sos_plugins import r
+from sos_plugins.kinds import Requirement
 from sos_plugins.types import Sample
 
+R_CLUB_SANDWICH = Requirement(
+    "r", "clubSandwich", "Debian: sudo apt-get install r-cran-clubsandwich"
+)
 FOLDER = Path(__file__).resolve().parent.parent / "r"
 MAX_DUMMIES = 2000
 """R's ``lm`` gets a dummy for every effect; beyond this it takes minutes and gigabytes."""
 TIMEOUT = 600.0
 """Seconds after which a fit in R is given up."""
+
+
+MAX_CASES_OF_A_CLUSTER = 2000
+"""clubSandwich makes square matrices of the cases of a cluster; beyond this they take gigabytes."""
+
+
+def limits(sample: Sample, form: Form, vcov: str) -> str | None:
+    """Say so when R cannot do what is asked."""
+    if "n_cases" in sample.frame:
+        return "the R engine needs the cases, and this sample is compressed to cells"
+    if vcov == "CR2":
+        if missing := R_CLUB_SANDWICH.missing():
+            return missing
+        largest = int(sample.frame["cluster"].value_counts().max())
+        if largest > MAX_CASES_OF_A_CLUSTER:
+            return (
+                f"clubSandwich makes a square matrix of the cases of each cluster for CR2, and one "
+                f"has {largest}, more than {MAX_CASES_OF_A_CLUSTER}"
+            )
+    return too_many_effects(sample, form)
 
 
 def too_many_effects(sample: Sample, form: Form) -> str | None:

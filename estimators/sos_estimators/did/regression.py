@@ -9,6 +9,7 @@ import pandas as pd
 
 from sos_estimators.did.least_squares import Codes, Floats, Regression, side_by_side
 from sos_estimators.did.prepare import EFFECT_COLUMNS, STRUCTURE, Form, Prepared, is_category
+from sos_plugins.cells import COMPRESSED
 
 
 def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Codes:
@@ -24,17 +25,29 @@ def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Codes:
 def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Make one row of all cases that are alike in ``by``.
 
+    A compressed sample has the sums of its rows' cases already (:mod:`sos_plugins.cells`).
+
     Returns:
-        ``by``, ``n_cases``, the summed ``weight`` and the weighted mean ``value``.
+        ``by``, ``n_cases``, the summed ``weight``, the weighted mean ``value``, the summed squares
+        of the weights ``weight_squares`` and the sum of the values ``value_sums``.
     """
     key = codes_of(frame, by)
     _, first = np.unique(key, return_index=True)
     weight = frame["weight"].to_numpy(float)
     cells = frame[list(by)].iloc[first].reset_index(drop=True)
-    cells["n_cases"] = np.bincount(key)
+    for column, values in case_sums(frame).items():
+        cells[column] = np.bincount(key, values)
     cells["weight"] = np.bincount(key, weight)
     cells["value"] = np.bincount(key, weight * frame["value"].to_numpy(float)) / cells["weight"]
     return cells
+
+
+def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:
+    """Return for each row its cases, the sum of their squared weights and of their values."""
+    if COMPRESSED[0] in frame:
+        return {column: frame[column].to_numpy(float) for column in COMPRESSED}
+    weight, value = frame["weight"].to_numpy(float), frame["value"].to_numpy(float)
+    return dict(zip(COMPRESSED, (np.ones(len(frame)), weight**2, value), strict=True))
 
 
 def covariate_columns(
@@ -81,11 +94,14 @@ def regression(
     return Regression(
         value=cells["value"].to_numpy(float),
         weight=cells["weight"].to_numpy(float),
-        n_cases=len(prepared.frame),
+        n_cases=prepared.n_cases,
         effects=tuple(codes_of(cells, columns) for columns in effects),
         cluster=codes_of(cells, ["cluster"]),
         covariates=side_by_side([*(cells[c].to_numpy(float) for c in structure), made], len(cells)),
         covariate_names=(*structure, *names),
         terms=columns,
         term_names=term_names,
+        cases=cells["n_cases"].to_numpy(float),
+        weight_squares=cells["weight_squares"].to_numpy(float),
+        value_sums=cells["value_sums"].to_numpy(float),
     )

@@ -72,6 +72,7 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
     cells = cells,
     effects = effects,
     names = names(coefficients)[is_term],
+    terms = terms,
     estimate = unname(coefficients[is_term]),
     aliased = anyNA(coefficients[is_term]),
     kept = unname(!is.na(coefficients[assign > length(effects) & !is_term])),
@@ -125,4 +126,73 @@ cluster_vcov <- function(fitted, vcov) {
   plain <- sandwich::vcovCL(fitted$fit, cluster = fitted$cells$cluster, type = "HC0",
                             cadjust = FALSE)
   plain * small_sample(fitted, vcov)
+}
+
+# Covariance and degrees of freedom of combinations of the terms: CR0, CR1, CR1S, fixest as above, or
+#   CR2     clubSandwich, with Satterthwaite degrees of freedom; fitted on cases, not on cells, since
+#           its working model is one variance a case
+#   CR3     (G - 1) / G times the squares of the coefficients without each cluster, about those of
+#           the full sample
+#   CR3J    the same about their mean
+# combine   one row a term, one column a combination
+combined_vcov <- function(fitted, vcov, combine, form, covariates) {
+  df <- rep(length(unique(fitted$cells$cluster)) - 1, ncol(combine))
+  if (vcov == "CR2") return(bias_reduced(fitted, combine))
+  if (vcov %in% c("CR3", "CR3J")) {
+    without <- without_each(fitted, form, covariates) %*% combine
+    full <- drop(fitted$estimate %*% combine)
+    centre <- if (vcov == "CR3") full else colMeans(without)
+    G <- nrow(without)
+    return(list(V = (G - 1) / G * crossprod(sweep(without, 2, centre)), df = df))
+  }
+  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
+  list(V = t(combine) %*% V %*% combine, df = df)
+}
+
+bias_reduced <- function(fitted, combine) {
+  V <- clubSandwich::vcovCR(fitted$fit, cluster = factor(fitted$cells$cluster), type = "CR2")
+  known <- names(coef(fitted$fit))[!is.na(coef(fitted$fit))]
+  contrasts <- matrix(0, ncol(combine), length(known), dimnames = list(NULL, known))
+  contrasts[, fitted$names] <- t(combine)
+  # Of one contrast, HTZ is Satterthwaite's approximation; linear_contrast() of clubSandwich 0.5.8
+  # stops at weighted fits.
+  df <- vapply(seq_len(ncol(combine)), function(i) {
+    clubSandwich::Wald_test(fitted$fit, constraints = contrasts[i, , drop = FALSE], vcov = V,
+                            test = "HTZ")$df_denom
+  }, 1)
+  V <- as.matrix(V)[fitted$names, fitted$names, drop = FALSE]
+  list(V = t(combine) %*% V %*% combine, df = df)
+}
+
+# Coefficients of the terms without each cluster, a row a cluster; missing when they cannot be told.
+without_each <- function(fitted, form, covariates) {
+  cells <- fitted$cells
+  terms <- length(fitted$names)
+  rows <- lapply(sort(unique(as.character(cells$cluster))), function(g) {
+    rest <- fit_cells(cells[as.character(cells$cluster) != g, ], form, covariates, fitted$terms)
+    ifelse(can_be_told(rest$fit, terms), rest$estimate, NA_real_)
+  })
+  do.call(rbind, rows)
+}
+
+# Whether each of the last columns is independent of those that lm left out as collinear.
+can_be_told <- function(fit, terms) {
+  qr <- fit$qr
+  k <- ncol(qr$qr)
+  told <- rep(TRUE, k)
+  if (qr$rank < k) {
+    kept <- seq_len(qr$rank)
+    R <- qr.R(qr)
+    load <- backsolve(R[kept, kept], R[kept, -kept, drop = FALSE])
+    told[qr$pivot[kept]] <- apply(abs(load) < 1e-6, 1, all)
+    told[qr$pivot[-kept]] <- FALSE
+  }
+  tail(told, terms)
+}
+
+# The rows that a variance is computed on: cases for CR2, else cells.
+rows_for <- function(data, form, covariates, by, vcov) {
+  if (vcov != "CR2") return(collapse_for(data, form, covariates, by))
+  data$n_cases <- 1
+  data
 }

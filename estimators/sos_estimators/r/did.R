@@ -11,22 +11,29 @@ source("common.R", local = TRUE)
 #         "stacked"     unit and period effects of each matched group (Cengiz et al. 2019)
 #         "pilot-post"  value ~ period + treated + post + covariates + treated:post, no unit effects
 # model   "linear", or "logit" for a value of 0 or 1
-# vcov    "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R
+# vcov    "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R, and for a linear model
+#         "CR2", "CR3", "CR3J": see combined_vcov() there
 #
-# Returns terms, estimates, standard errors, degrees of freedom (clusters - 1), and for each column
+# Returns terms, estimates, standard errors, their degrees of freedom, and for each column
 # of the structure and the covariates whether it was kept (TRUE) or collinear (FALSE).
 did_fit <- function(data, form = "twfe", model = "linear", vcov = "CR1", covariates = NULL) {
   data$D <- data$treated * data$post
-  cells <- collapse_for(data, form, covariates, "D")
+  cells <- rows_for(data, form, covariates, "D", vcov)
   fitted <- fit_cells(cells, form, covariates, "D", model)
   answer <- list(kept = fitted$kept, aliased = fitted$aliased,
                  df = length(unique(cells$cluster)) - 1)
   if (fitted$aliased) return(answer)
+  if (model == "linear") {
+    found <- combined_vcov(fitted, vcov, diag(1), form, covariates)
+    answer$df <- found$df
+    return(c(answer, list(term = "ATT", estimate = fitted$estimate,
+                          std_error = sqrt(drop(found$V)))))
+  }
   V <- cluster_vcov(fitted, vcov)
   slope <- c(fitted$estimate, sqrt(V[fitted$names, fitted$names]))
-  rows <- if (model == "logit") rbind(average_effect(fitted, V), slope) else rbind(slope)
+  rows <- rbind(average_effect(fitted, V), slope)
   c(answer, list(
-    term = c("ATT", "log_odds")[seq_len(nrow(rows))],
+    term = c("ATT", "log_odds"),
     estimate = rows[, 1],
     std_error = rows[, 2]
   ))

@@ -15,31 +15,36 @@ source("common.R", local = TRUE)
 # form        "twfe" or "stacked", as in did.R
 # vcov        as in did.R
 #
-# Returns event times, estimates, standard errors and covariance, their mean over lags (`overall`), and the F
-# test that all leads are zero (missing when the clusters are too few for it).
+# Returns event times, estimates, standard errors and covariance, their degrees of freedom (the last
+# one is that of the mean), their mean over lags (`overall`), and the F test that all leads are zero (missing when the clusters are too few for it).
 event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR1",
                             min_lead_clusters = 5, covariates = NULL) {
   data$event <- ifelse(data$treated == 1, data$event, reference)
   events <- sort(setdiff(unique(data$event), reference))
   if (lags_only) events <- events[events >= 0]
-  cells <- collapse_for(data, form, covariates, c("treated", "event"))
+  cells <- rows_for(data, form, covariates, c("treated", "event"), vcov)
   terms <- paste0("event=", events)
   cells[terms] <- lapply(events, function(e) as.numeric(cells$treated == 1 & cells$event == e))
   fitted <- fit_cells(cells, form, covariates, terms)
   answer <- list(kept = fitted$kept, aliased = fitted$aliased,
                  df = length(unique(cells$cluster)) - 1, event = events)
   if (fitted$aliased) return(c(answer, list(collinear = events[is.na(fitted$estimate)])))
-  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
   tested <- events < 0 & enough_clusters(data[data$treated == 1, ], events, min_lead_clusters)
   mean_of_lags <- (events >= 0) / sum(events >= 0)
+  combine <- cbind(diag(length(events)), mean_of_lags)
+  found <- combined_vcov(fitted, vcov, combine, form, covariates)
+  p <- length(events)
+  V <- found$V[seq_len(p), seq_len(p), drop = FALSE]
+  n_clusters <- length(unique(cells$cluster))
+  answer$df <- found$df
   c(answer, list(
     estimate = fitted$estimate,
     std_error = unname(sqrt(diag(V))),
     covariance = as.vector(V),
     overall = c(sum(mean_of_lags * fitted$estimate),
-                sqrt(drop(mean_of_lags %*% V %*% mean_of_lags))),
+                sqrt(found$V[p + 1, p + 1])),
     leads_statistic = leads_statistic(fitted$estimate[tested], V[tested, tested],
-                                      answer$df)
+                                      n_clusters - 1)
   ))
 }
 

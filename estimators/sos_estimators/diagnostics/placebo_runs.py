@@ -1,0 +1,140 @@
+"""Placebo adoption dates and placebo authorities on one sample: estimator ``placebo``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, field_validator
+from scipy import stats
+
+from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
+from sos_estimators.did import classic, r_engine
+from sos_estimators.did.classic import DidSettings
+from sos_estimators.did.least_squares import Convention
+from sos_estimators.did.prepare import Form
+from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins.kinds import R_BASE, R_SANDWICH
+
+TERM = "ATT"
+ACTUAL = "actual"
+
+
+class PlaceboSettings(Settings):
+    """Arguments of ``placebo``: those of the classic design, and which placebos."""
+
+    kind: Literal["dates", "units"] = Field(
+        "dates",
+        description="dates: adoption earlier than it was, on cases before it; units: every "
+        "comparator as the pilot in turn",
+    )
+    shifts: tuple[int, ...] = Field(
+        (1, 2), description="by how many periods adoption is moved back, a run each"
+    )
+    statistic: Literal["estimate", "t"] = Field(
+        "t", description="what ranks the real result among placebo authorities, in absolute value"
+    )
+    form: Form = Field("twfe", description="as in did: twfe, stacked or pilot-post")
+    vcov: Convention = Field("CR1", description="as in did")
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
+    few_clusters: int = Field(
+        10, ge=0, description="warn when fewer clusters than this are treated"
+    )
+
+    @field_validator("shifts")
+    @classmethod
+    def _are_positive(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if any(value < 1 for value in values) or len(set(values)) < len(values):
+            raise ValueError("shifts must be 1 or more, each once")
+        return values
+
+    @property
+    def did(self) -> DidSettings:
+        """The settings of every run."""
+        return DidSettings(
+            form=self.form,
+            vcov=self.vcov,
+            conf_level=self.conf_level,
+            few_clusters=self.few_clusters,
+        )
+
+
+def fit_python(sample: Sample, options: PlaceboSettings) -> Estimate:
+    """Run every placebo with the engine ``python`` of ``did``."""
+    return _fit(sample, options, lambda part: classic.fit_python(part, options.did))
+
+
+def fit_r(sample: Sample, options: PlaceboSettings) -> Estimate:
+    """Run every placebo with the engine ``r`` of ``did``."""
+    return _fit(sample, options, lambda part: classic.fit_r(part, options.did))
+
+
+def _fit(sample: Sample, options: PlaceboSettings, fit: Fit) -> Estimate:
+    real = fit(sample)
+    if options.kind == "dates":
+        runs = placebo_dates(sample, fit, term=TERM, shifts=options.shifts)
+        facts: dict[str, Any] = {}
+    else:
+        found = placebo_units(sample, fit, term=TERM, statistic=options.statistic)
+        runs = found.placebos
+        facts = {"rank_p_value": found.p_value, "n_ranked": found.n_ranked}
+    df = float(real.term(TERM)["df"])
+    rows = [_row(run, df, options) for run in runs if run.estimate is not None]
+    failed = tuple(f"No placebo '{run.label}': {run.reason}" for run in runs if run.reason)
+    return Estimate(
+        pd.DataFrame([{**real.term(TERM), "term": ACTUAL}, *rows]),
+        {**real.glance, "placebo": options.kind, "n_placebos": len(rows), **facts},
+        warnings=(*real.warnings, *failed),
+    )
+
+
+def _row(run: Placebo, df: float, options: PlaceboSettings) -> dict[str, Any]:
+    """Return the row of a placebo; its interval is on the degrees of freedom of the real run."""
+    assert run.estimate is not None
+    error = np.nan if run.std_error is None else run.std_error
+    half = stats.t.ppf((1 + options.conf_level) / 2, df) * error
+    return {
+        "term": f"placebo {run.label}",
+        "estimate": run.estimate,
+        "std_error": error,
+        "statistic": run.estimate / error,
+        "p_value": np.nan if run.p_value is None else run.p_value,
+        "conf_low": run.estimate - half,
+        "conf_high": run.estimate + half,
+        "df": np.nan if run.std_error is None else df,
+    }
+
+
+class PlaceboRuns(Estimator):
+    """Effects where there can be none, by the classic design."""
+
+    name = "placebo"
+    label = "Placebo adoption dates and placebo authorities"
+    Settings = PlaceboSettings
+    family = "placebo"
+    citation = (
+        "Abadie, Diamond and Hainmueller (2010), Journal of the American Statistical Association "
+        "105(490)"
+    )
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE, R_SANDWICH),
+            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            packages=("sandwich",),
+        ),
+    )
+
+    def headline(self, options: PlaceboSettings) -> str:  # noqa: ARG002
+        """Return ``actual``, the real run beside which placebos are read."""
+        return ACTUAL
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``placebo``."""
+    register(PlaceboRuns())

@@ -41,7 +41,7 @@ class EventCoefficients:
     def __post_init__(self) -> None:
         estimates = np.asarray(self.estimates, float)
         covariance = np.asarray(self.covariance, float)
-        p = len(estimates)
+        p = estimates.size
         if estimates.ndim != 1 or covariance.shape != (p, p) or not 0 < self.n_pre < p:
             raise EstimationError(
                 f"{p} coefficients, {self.n_pre} of them leads, and a covariance of shape "
@@ -90,11 +90,11 @@ class EventCoefficients:
                 f"Missing: {', '.join(absent) or 'none'}; given: {', '.join(map(str, times))}. "
                 "Bin the ends with min_event and max_event."
             )
-        return cls(
-            np.asarray(estimates, float)[order],
-            np.asarray(covariance, float)[np.ix_(order, order)],
-            sum(t < 0 for t in times),
-        )
+        values, matrix = np.asarray(estimates, float), np.asarray(covariance, float)
+        n_pre = sum(t < 0 for t in times)
+        if values.shape != (len(times),) or matrix.shape != (len(times), len(times)):
+            return cls(values, matrix, n_pre)
+        return cls(values[order], matrix[np.ix_(order, order)], n_pre)
 
     @classmethod
     def from_estimate(cls, estimate: Estimate) -> EventCoefficients:

@@ -118,13 +118,13 @@ class Smoothness:
         """Return the shortest interval of a confidence level under Delta^SD(m)."""
         pieces = max(len(self.knots) - 1, 1)
         positions = np.linspace(0, len(self.knots) - 1, pieces * PER_PIECE + 1)
-        lengths = np.array([self._half_length(at, m, level) for at in positions])
+        lengths = self._half_lengths(positions, m, level)
         best = int(lengths.argmin())
         around = positions[max(best - 1, 0)], positions[min(best + 1, len(positions) - 1)]
         at = positions[best]
         if around[1] > around[0] and m > 0:
             found = minimize_scalar(
-                lambda x: self._half_length(x, m, level),
+                lambda x: float(self._half_lengths(np.array([x]), m, level)[0]),
                 bounds=around,
                 method="bounded",
                 options={"xatol": PRECISION},
@@ -132,18 +132,25 @@ class Smoothness:
             at = found.x if found.fun < lengths[best] else at
         return self._at(float(at), m, level)
 
-    def _half_length(self, position: float, m: float, level: float) -> float:
-        return self._at(position, m, level).half_length
+    def _on_path(self, positions: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return weights (n, p), standard deviations (n,) and biases for m = 1 on the path."""
+        left = np.minimum(positions.astype(int), len(self.knots) - 1)
+        right = np.minimum(left + 1, len(self.knots) - 1)
+        share = positions - left
+        v = (1 - share)[:, None] * self.knots[left] + share[:, None] * self.knots[right]
+        bias = (1 - share) * self.unit_bias[left] + share * self.unit_bias[right]
+        return v, np.sqrt(np.einsum("ij,jk,ik->i", v, self.covariance, v)), bias
+
+    def _half_lengths(self, positions: Floats, m: float, level: float) -> Floats:
+        _, sd, bias = self._on_path(positions)
+        return folded_normal_quantile(level, m * bias / sd) * sd
 
     def _at(self, position: float, m: float, level: float) -> FixedLength:
-        left = min(int(position), len(self.knots) - 1)
-        right = min(left + 1, len(self.knots) - 1)
-        share = position - left
-        v = (1 - share) * self.knots[left] + share * self.knots[right]
-        bias = m * float((1 - share) * self.unit_bias[left] + share * self.unit_bias[right])
-        sd = float(np.sqrt(v @ self.covariance @ v))
-        half = float(folded_normal_quantile(level, bias / sd)) * sd
-        return FixedLength(float(v @ self.estimates), sd, bias, half, v[: self.n_pre])
+        v, sd, bias = (part[0] for part in self._on_path(np.array([position])))
+        half = float(folded_normal_quantile(level, m * bias / sd) * sd)
+        return FixedLength(
+            float(v @ self.estimates), float(sd), float(m * bias), half, v[: self.n_pre]
+        )
 
 
 def _slope(weights: Floats) -> float:

@@ -12,8 +12,8 @@ imputation_didimputation <- function(data, covariates = NULL, aggregate = "event
   effects <- list_effects(data, leads = FALSE, reference = FALSE, 0)
   averages <- list_averages(effects, aggregate, min_event, max_event)
   W <- row_weights(data, effects, averages)
-  columns <- paste0("average", seq_along(averages))
-  data[columns] <- +(W > 0)
+  columns <- as.character(seq_along(averages))  # it sorts its terms as numbers
+  data[columns] <- as.data.frame(+(W > 0))
   right <- paste(c(covariates, if (!length(covariates)) "0"), collapse = " + ")
   found <- as.data.frame(didimputation::did_imputation(
     data, yname = "value", gname = "cohort", tname = "period", idname = "unit", wtr = columns,

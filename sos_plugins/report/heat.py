@@ -19,8 +19,8 @@ from sos_plugins.result import OutcomeResult, StudyResult
 EVEN_LUMINANCE = 0.1791
 """Where black and white have the same contrast: (x + 0.05)^2 = 1.05 * 0.05."""
 
-LEAST_DEPTH = 0.05
-"""The darkest colour stands for at least this share of unusable records."""
+LEAST_DEPTH = 0.5
+"""The darkest colour stands for at least this share of unusable records, so that charts compare."""
 
 MOST_ROWS = 60
 """Authorities on a heat map; of more, only those that are not complete, the worst of them."""

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import r
+from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError, SosError
 from sos_plugins.kinds import Engine, distribution_version
 from sos_plugins.plugins import Registry
@@ -45,6 +46,11 @@ def run_engine(
         EstimationError: If no estimate exists on these cases, or the engine failed.
     """
     chosen = registry.engine(estimator, engine)
+    if COMPRESSED[0] in sample.frame and not chosen.takes_cells:
+        raise EngineUnavailableError(
+            f"Engine '{chosen.name}' of '{estimator}' needs the cases, and this sample is "
+            "compressed to cells."
+        )
     if reason := chosen.limits(sample, options):
         raise EngineUnavailableError(f"Engine '{chosen.name}' of '{estimator}': {reason}")
     try:

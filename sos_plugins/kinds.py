@@ -153,6 +153,8 @@ class Engine:
         tolerance_estimate: Against the reference engine, for estimates.
         tolerance_std_error: Against the reference engine, for standard errors.
         packages: Names of Python distributions and R packages whose versions go to provenance.
+        takes_cells: Whether an estimator's engine takes compressed samples of
+            :class:`sos_plugins.cells.Cells`, whose rows stand for many cases.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Engine:
     tolerance_estimate: Tolerance = EXACT
     tolerance_std_error: Tolerance = EXACT
     packages: tuple[str, ...] = ()
+    takes_cells: bool = False
 
     def missing(self) -> tuple[str, ...]:
         """Return one sentence for each requirement that is not met."""

@@ -231,7 +231,12 @@ class Did(Estimator):
         "Zeger (1986), Biometrika 73(1)"
     )
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
+        Engine(
+            name="python",
+            fit=fit_python,
+            packages=("numpy", "scipy", "pandas"),
+            takes_cells=True,
+        ),
         Engine(
             name="r",
             fit=fit_r,

@@ -20,7 +20,7 @@ from sos_estimators.did.least_squares import (
     side_by_side,
 )
 from sos_estimators.did.messages import collinear_covariates, few_clusters
-from sos_estimators.did.prepare import FORMS, Prepared, prepare
+from sos_estimators.did.prepare import FORMS, Prepared, count_cases, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.variance import not_without, spread
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
@@ -180,8 +180,8 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
     orphans = frame[treated & (frame["cohort"] <= 0).to_numpy()]
     if len(orphans):
         raise EstimationError(
-            f"{len(orphans)} cases of treated units have no first treated period (cohort 0): units "
-            f"{', '.join(sorted({str(u) for u in orphans['unit']}))}."
+            f"{count_cases(orphans)} cases of treated units have no first treated period "
+            f"(cohort 0): units {', '.join(sorted({str(u) for u in orphans['unit']}))}."
         )
     event = (frame["period"] - frame["cohort"]).to_numpy(np.int64)
     after = (frame["post"] == 1).to_numpy()
@@ -191,8 +191,8 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
         if rows.any():
             event = np.where(rows, count_as, event)
             warnings.append(
-                f"{int(rows.sum())} treated cases that fall {why} by date but not by period count "
-                f"as event time {count_as}."
+                f"{count_cases(frame[rows])} treated cases that fall {why} by date but not by "
+                f"period count as event time {count_as}."
             )
     event = np.clip(
         event,
@@ -369,7 +369,12 @@ class EventStudy(Estimator):
         "Dube, Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3)"
     )
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
+        Engine(
+            name="python",
+            fit=fit_python,
+            packages=("numpy", "scipy", "pandas"),
+            takes_cells=True,
+        ),
         Engine(
             name="r",
             fit=fit_r,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import EstimationError, listing
 from sos_plugins.schema import SAMPLE_COLUMNS
 from sos_plugins.types import Sample
@@ -159,7 +160,8 @@ def check_contrast(frame: pd.DataFrame) -> None:
 
 def count_cases(frame: pd.DataFrame) -> int:
     """Count cases: rows, or what the rows of a compressed sample stand for."""
-    return round(float(frame["n_cases"].sum())) if "n_cases" in frame else len(frame)
+    cases = COMPRESSED[0]
+    return round(float(frame[cases].sum())) if cases in frame else len(frame)
 
 
 def is_category(values: pd.Series) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sos_estimators.did.prepare import EFFECT_COLUMNS, Form, Prepared, is_category
 from sos_plugins import r
+from sos_plugins.cells import COMPRESSED
 from sos_plugins.kinds import Requirement
 from sos_plugins.types import Sample
 
@@ -29,7 +30,7 @@ MAX_CASES_OF_A_CLUSTER = 2000
 
 def limits(sample: Sample, form: Form, vcov: str) -> str | None:
     """Say so when R cannot do what is asked."""
-    if "n_cases" in sample.frame:
+    if COMPRESSED[0] in sample.frame:
         return "the R engine needs the cases, and this sample is compressed to cells"
     if vcov == "CR2":
         if missing := R_CLUB_SANDWICH.missing():

@@ -45,9 +45,11 @@ def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:
     """Return for each row its cases, the sum of their squared weights and of their values."""
     if COMPRESSED[0] in frame:
-        return {column: frame[column].to_numpy(float) for column in COMPRESSED}
-    weight, value = frame["weight"].to_numpy(float), frame["value"].to_numpy(float)
-    return dict(zip(COMPRESSED, (np.ones(len(frame)), weight**2, value), strict=True))
+        columns = [frame[column].to_numpy(float) for column in COMPRESSED]
+    else:
+        weight = frame["weight"].to_numpy(float)
+        columns = [np.ones(len(frame)), weight**2, frame["value"].to_numpy(float)]
+    return dict(zip(("n_cases", "weight_squares", "value_sums"), columns, strict=True))
 
 
 def covariate_columns(

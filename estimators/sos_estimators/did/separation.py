@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sos_estimators.did.prepare import EFFECT_COLUMNS, Form, Prepared, check_contrast, is_category
+from sos_estimators.did.prepare import (
+    EFFECT_COLUMNS,
+    Form,
+    Prepared,
+    check_contrast,
+    count_cases,
+    is_category,
+)
 from sos_estimators.did.regression import codes_of
 from sos_plugins.errors import EstimationError
 
@@ -32,7 +39,7 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     told: dict[str, int] = {}
     while (perfect := _perfect(frame[~gone], groups)) is not None:
         columns, rows = perfect
-        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + len(rows)
+        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + count_cases(frame.loc[rows])
         gone[rows] = True
         if gone.all():
             raise EstimationError("Fixed effects and covariates predict every value perfectly.")
@@ -41,8 +48,8 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     parts = ", ".join(f"{n} by {name}" for name, n in told.items())
     smaller = prepared.without(
         gone,
-        f"{int(gone.sum())} of {len(frame)} cases are left out of the logit because their value is "
-        f"predicted perfectly: {parts}.",
+        f"{count_cases(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
+        f"their value is predicted perfectly: {parts}.",
     )
     check_contrast(smaller.frame)
     covariates = tuple(c for c in prepared.covariates if smaller.frame[c].nunique() > 1)

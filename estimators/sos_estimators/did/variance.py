@@ -43,8 +43,16 @@ def spread(problem: Regression, fit: Fit, vcov: Variance, combinations: Floats) 
         fit: Its least-squares fit.
         vcov: Name of the variance. All but CR2 have G - 1 degrees of freedom.
         combinations: Of the terms, (p, q).
+
+    Raises:
+        EstimationError: For CR2 of cells that do not hold what it needs.
     """
     if vcov == "CR2":
+        if problem.value_sums is not None and np.isnan(problem.value_sums).any():
+            raise EstimationError(
+                "CR2 takes cases of different weights one by one, and cells of weighted cases with "
+                "numeric covariates no longer tell them apart: give the cases, or choose CR3."
+            )
         reduced = bias_reduced(by_cluster(problem), combinations)
         return Spread(reduced.covariance, reduced.df)
     df = np.full(combinations.shape[1], problem.n_clusters - 1.0)

@@ -186,8 +186,8 @@ class _Replications:
         own, own_slope = scores @ direction, slopes @ direction
         through = reach @ clusters.bread
         v = draws.values
-        zero = v * own - v @ (scores @ through.T)
-        first = v * own_slope - v @ (slopes @ through.T)
+        zero = v @ (np.diag(own) - scores @ through.T)
+        first = v @ (np.diag(own_slope) - slopes @ through.T)
         return cls(
             estimate=float(clusters.terms[term]),
             std_error=float(np.sqrt(widen * np.square(own).sum())),

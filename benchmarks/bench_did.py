@@ -1,0 +1,227 @@
+"""Classic difference-in-differences on a repeated cross-section: cells against pyfixest.
+
+    python benchmarks/bench_did.py --cases 1000000 --repeats 3
+
+Each job runs in a process of its own, which reads one Parquet file (150 authorities, 10 years, two
+covariates) and reports its seconds and its peak memory. The median of the repeats is shown.
+
+- group by: DuckDB alone, counts and sums of the same columns by authority and year.
+- cells: compression, then DiD with CR1, CR3, leave-one-out and 9,999 wild-bootstrap draws.
+- pyfixest: event study with two fixed effects and CR1 errors.
+
+What is imported is imported before the clock starts. Our jobs use one BLAS thread: their matrices
+are small, and threads that wait for each other on a busy machine take longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+UNITS, YEARS, TREATED, DRAWS = 150, 10, 9, 9999
+KEYS = ("cohort", "treated", "post")
+COVARIATES = ("age", "sex")
+
+
+def write_cases(path: Path, n: int, seed: int = 1) -> None:
+    """Write n cases: a numeric and a text covariate, authorities of unequal size."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    size = rng.lognormal(0, 0.6, UNITS)
+    unit = rng.choice(UNITS, n, p=size / size.sum())
+    year = rng.integers(2010, 2010 + YEARS, n)
+    adoption = np.zeros(UNITS, dtype=np.int64)
+    adoption[rng.choice(UNITS, TREATED, replace=False)] = 2014 + np.arange(TREATED) % 3
+    cohort = adoption[unit]
+    post = (cohort > 0) & (year >= cohort)
+    age, sex = rng.uniform(0, 18, n), rng.choice(["F", "M"], n)
+    shock = rng.normal(0, 0.3, (UNITS, YEARS))[unit, year - 2010]
+    value = 0.05 * age + 0.2 * (sex == "M") + shock + 0.2 * post + rng.normal(size=n)
+    pd.DataFrame(
+        {
+            "unit": np.char.add("E", (10000 + unit).astype(str)),
+            "period": year,
+            "cohort": cohort,
+            "treated": (cohort > 0).astype(np.int8),
+            "post": post.astype(np.int8),
+            "age": age,
+            "sex": sex,
+            "value": value,
+        }
+    ).to_parquet(path, index=False)
+
+
+def job_group_by(path: Path) -> dict[str, float]:
+    import duckdb
+
+    start = time.perf_counter()
+    duckdb.sql(
+        f"select unit, period, cohort, treated, post, sex, count(*), sum(value), sum(age) "
+        f"from '{path}' group by all"
+    ).fetchall()
+    return {"seconds": time.perf_counter() - start}
+
+
+def job_import_cells(path: Path) -> dict[str, float]:  # noqa: ARG001
+    import sos_estimators.did.several
+
+    import sos_plugins.cells
+
+    assert sos_estimators.did.several
+    assert sos_plugins.cells
+    return {"seconds": 0.0}
+
+
+def job_import_pyfixest(path: Path) -> dict[str, float]:  # noqa: ARG001
+    import pyfixest
+
+    assert pyfixest.feols  # imported when first asked for
+    return {"seconds": 0.0}
+
+
+def job_cells(path: Path) -> dict[str, float]:
+    import ibis.backends.duckdb
+    from sos_estimators.did.classic import DidSettings
+    from sos_estimators.did.several import inference
+
+    from sos_plugins.cells import cells
+
+    assert ibis.backends.duckdb  # imported before the clock starts, as pyfixest is
+    start = time.perf_counter()
+    made = cells(path, covariates=COVARIATES, keys=KEYS)
+    compressed = time.perf_counter()
+    found = inference(made.sample(), DidSettings(), ("CR1", "CR3", "WCR"), draws=DRAWS)
+    end = time.perf_counter()
+    table = found.table.set_index("method")
+    return {
+        "seconds": end - start,
+        "compression": compressed - start,
+        "estimate": float(table.loc["CR1", "estimate"]),
+        "std_error": float(table.loc["CR1", "std_error"]),
+    }
+
+
+def job_cells_event_study(path: Path) -> dict[str, float]:
+    import ibis.backends.duckdb
+    from sos_estimators.did.event_study import EventStudySettings, fit_python
+
+    from sos_plugins.cells import cells
+
+    assert ibis.backends.duckdb  # imported before the clock starts, as pyfixest is
+    start = time.perf_counter()
+    made = cells(path, covariates=COVARIATES, keys=KEYS)
+    fitted = fit_python(made.sample(), EventStudySettings())
+    end = time.perf_counter()
+    row = fitted.term("event=0")
+    return {
+        "seconds": end - start,
+        "estimate": float(row["estimate"]),
+        "std_error": float(row["std_error"]),
+    }
+
+
+def job_pyfixest(path: Path) -> dict[str, float]:
+    import numpy as np
+    import pandas as pd
+    import pyfixest as pf
+
+    assert pf.feols
+    start = time.perf_counter()
+    data = pd.read_parquet(path)
+    data["event"] = np.where(data["treated"] == 1, data["period"] - data["cohort"], -1)
+    fit = pf.feols(
+        "value ~ i(event, ref=-1) + age + sex | unit + period",
+        data,
+        vcov={"CRV1": "unit"},
+        ssc=pf.ssc(k_adj=False, G_adj=True),
+    )
+    end = time.perf_counter()
+    table = fit.tidy()
+    row = table[[("event" in name and name.rstrip("]").endswith("::0")) for name in table.index]]
+    return {
+        "seconds": end - start,
+        "estimate": float(row["Estimate"].iloc[0]),
+        "std_error": float(row["Std. Error"].iloc[0]),
+    }
+
+
+JOBS: dict[str, Callable[[Path], dict[str, float]]] = {
+    "import-cells": job_import_cells,
+    "import-pyfixest": job_import_pyfixest,
+    "group-by": job_group_by,
+    "cells": job_cells,
+    "cells-event-study": job_cells_event_study,
+    "pyfixest": job_pyfixest,
+}
+LABELS = {
+    "import-cells": "importing our modules",
+    "import-pyfixest": "importing pyfixest",
+    "group-by": "DuckDB group by alone",
+    "cells": f"cells, DiD, CR1, CR3, leave-one-out, {DRAWS:,} draws",
+    "cells-event-study": "cells, event study, CR1",
+    "pyfixest": "pyfixest, event study, CR1",
+}
+
+
+def run(job: str, path: Path) -> dict[str, float]:
+    """Run one job in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--job", job, "--path", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | ({"OPENBLAS_NUM_THREADS": "1"} if "cells" in job else {}),
+    )
+    if done.returncode:
+        raise SystemExit(f"{job} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--job", choices=JOBS)
+    parser.add_argument("--path", type=Path)
+    given = parser.parse_args()
+    if given.job:
+        found = JOBS[given.job](given.path)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({**found, "megabytes": peak}))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cases.parquet"
+        writer = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+        writer += "from pathlib import Path; import bench_did; "
+        writer += f"bench_did.write_cases(Path({str(path)!r}), {given.cases})"
+        subprocess.run([sys.executable, "-c", writer], check=True)
+        runs = {job: [] for job in given.only}
+        for _ in range(given.repeats):
+            for job in given.only:
+                runs[job].append(run(job, path))
+    print(f"{given.cases:,} cases, {given.repeats} runs, Python {platform.python_version()}")
+    print(f"{'':58} {'seconds':>9} {'MB':>7}  details")
+    for job, found in runs.items():
+        middle = {key: statistics.median(r[key] for r in found) for key in found[0]}
+        rest = ", ".join(
+            f"{k} {v:.6g}" for k, v in middle.items() if k not in ("seconds", "megabytes")
+        )
+        print(f"{LABELS[job]:58} {middle['seconds']:9.3f} {middle['megabytes']:7.0f}  {rest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from clean_environment import REPOSITORY
 from did_samples import matched, stored, with_columns
 from numpy.typing import NDArray
 from sos_estimators.did.classic import DidSettings, fit_python
@@ -18,7 +19,7 @@ from sos_estimators.did.clusters import Clusters, by_cluster
 from sos_estimators.did.least_squares import covariance, least_squares
 from sos_estimators.did.prepare import prepare
 from sos_estimators.did.regression import regression
-from sos_estimators.did.several import COLUMNS, inference
+from sos_estimators.did.several import CITATIONS, COLUMNS, inference
 from sos_estimators.did.wild import auxiliary, wild_bootstrap
 
 from sos_plugins import Sample
@@ -207,6 +208,12 @@ def test_the_table_goes_to_glance_and_through_json() -> None:
     assert [row["method"] for row in table] == ["CR1", "WCR", "RI-t"]
     assert table[1]["df"] is None
     assert "inference" not in fit_python(matched(), DidSettings(form="stacked")).glance
+
+
+def test_the_page_has_every_method_and_column_in_the_words_of_the_code() -> None:
+    page = (REPOSITORY / "docs" / "inference.md").read_text()
+    assert not [k for k, v in COLUMNS.items() if f"| `{k}` | {v} |" not in page]
+    assert not [method for method in CITATIONS if f"`{method}`" not in page]
 
 
 def test_warnings_are_sentences_that_name_the_methods() -> None:

@@ -111,7 +111,9 @@ class EventCoefficients:
         reference = estimate.glance.get("reference", REFERENCE)
         if reference != REFERENCE:
             raise EstimationError(
-                f"The reference of the event study is {reference}; bounds and power need -1."
+                f"The reference of the event study is {reference}; bounds and power need -1, the "
+                "same for all leads and lags (in callaway-santanna: base = 'universal' and no "
+                "anticipation)."
             )
         terms = [str(t) for t in estimate.covariance.columns if str(t).startswith(PREFIX)]
         values = estimate.tidy.set_index("term")["estimate"]

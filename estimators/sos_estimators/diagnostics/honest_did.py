@@ -29,8 +29,8 @@ SAME_BOUNDS = Tolerance(
 )
 
 
-class HonestDidSettings(Settings):
-    """Arguments of ``honest-did``."""
+class HonestSettings(Settings):
+    """Arguments of every estimator that bounds an event study."""
 
     delta: Delta = Field(
         "relative-magnitudes",
@@ -45,22 +45,15 @@ class HonestDidSettings(Settings):
     target: str = Field(
         "average", description="the effect that is bounded: average of the lags, or event=0 ..."
     )
-    form: Literal["twfe", "stacked"] = Field(
-        "twfe",
-        description="twfe: unit and period effects; stacked: both within each matched group",
-    )
     min_event: int | None = Field(
-        None, lt=-1, description="earlier event times are counted as this one; none: all are kept"
+        None, lt=-1, description="first event time; earlier ones are binned, or left out"
     )
     max_event: int | None = Field(
-        None, ge=0, description="later event times are counted as this one; none: all are kept"
-    )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+        None, ge=0, description="last event time; later ones are binned, or left out"
     )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
-        10, ge=0, description="warn when fewer clusters than this are treated"
+        10, ge=2, description="warn when fewer clusters than this are treated"
     )
     pretest_power: float = Field(
         0.5, gt=0, lt=1, description="power of the test of the leads whose slope is reported"
@@ -81,6 +74,18 @@ class HonestDidSettings(Settings):
     def values(self) -> tuple[float, ...]:
         """The values of m, the default filled in."""
         return self.m or DEFAULT_M[self.delta]
+
+
+class HonestDidSettings(HonestSettings):
+    """Arguments of ``honest-did``."""
+
+    form: Literal["twfe", "stacked"] = Field(
+        "twfe",
+        description="twfe: unit and period effects; stacked: both within each matched group",
+    )
+    vcov: Convention = Field(
+        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
+    )
 
     @property
     def event_study(self) -> EventStudySettings:
@@ -105,7 +110,7 @@ def fit_r(sample: Sample, options: HonestDidSettings) -> Estimate:
     return bounded(event_study.fit_r(sample, options.event_study), options)
 
 
-def bounded(study: Estimate, options: HonestDidSettings) -> Estimate:
+def bounded(study: Estimate, options: HonestSettings) -> Estimate:
     """Bound an event study that carries the covariance of its terms, whoever estimated it.
 
     Raises:
@@ -124,13 +129,14 @@ def bounded(study: Estimate, options: HonestDidSettings) -> Estimate:
     about_power, told = _power(path, options)
     of_study = {k: v for k, v in study.glance.items() if not k.startswith("leads_")}
     return Estimate(
-        pd.DataFrame([_row(_term(i.m), i) for i in bounds.intervals]),
+        pd.DataFrame([_row(term_of(i.m), i) for i in bounds.intervals]),
         {**of_study, **_glance(path, bounds), **about_power},
         warnings=(*study.warnings, *_warnings(path), *told),
     )
 
 
-def _term(m: float) -> str:
+def term_of(m: float) -> str:
+    """Name the term of one m."""
     return f"M={m:g}"
 
 
@@ -163,7 +169,7 @@ def _glance(path: EventCoefficients, bounds: HonestBounds) -> dict[str, Any]:
 
 
 def _power(
-    path: EventCoefficients, options: HonestDidSettings
+    path: EventCoefficients, options: HonestSettings
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what the test of the leads would miss, or a warning that it cannot be told."""
     try:
@@ -215,7 +221,7 @@ class HonestDid(Estimator):
 
     def headline(self, options: HonestDidSettings) -> str:
         """Return the term of the first m."""
-        return _term(options.values[0])
+        return term_of(options.values[0])
 
 
 @hookimpl

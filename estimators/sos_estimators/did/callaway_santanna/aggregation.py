@@ -6,10 +6,11 @@ cases (of their ids in a panel); that these weights are estimated too enters the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from sos_estimators.did.callaway_santanna.cells import IntArray
 from sos_estimators.did.callaway_santanna.group_time import GroupTime
@@ -35,6 +36,14 @@ class Term:
         se = float(np.sqrt(self.scores @ self.scores))
         largest = float(np.abs(self.scores).sum())
         return se if se > 0 and largest > RELATIVE_ZERO * abs(self.estimate) else np.nan
+
+
+def covariance(found: Sequence[Term]) -> pd.DataFrame:
+    """Return the covariance of the terms that have a standard error, named by them."""
+    known = [term for term in found if not np.isnan(term.std_error)]
+    names = [term.name for term in known]
+    scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
+    return pd.DataFrame(scores.T @ scores, index=names, columns=names)
 
 
 def missing_sentences(missing: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sos_estimators.did.callaway_santanna.aggregation import missing_sentences, terms
+from sos_estimators.did.callaway_santanna.aggregation import covariance, missing_sentences, terms
 from sos_estimators.did.callaway_santanna.group_time import group_time, observations
 from sos_estimators.did.callaway_santanna.preparation import prepare
 from sos_estimators.did.callaway_santanna.result import build_estimate
@@ -26,4 +26,5 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         prepared,
         options,
         missing_sentences(effects.missing),
+        covariance=covariance(found),
     )

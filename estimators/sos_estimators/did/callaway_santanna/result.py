@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from sos_estimators.did.callaway_santanna.preparation import Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
@@ -31,10 +32,13 @@ def build_estimate(
     prepared: Prepared,
     options: CallawaySantAnnaSettings,
     warnings: Iterable[str] = (),
+    *,
+    covariance: pd.DataFrame | None = None,
 ) -> Estimate:
     """Complete estimates and standard errors, in the order of ``names``, to an ``Estimate``.
 
-    Tests and intervals are from the normal distribution.
+    Tests and intervals are from the normal distribution. ``reference`` in glance is the event time
+    that all others are compared with, null where leads have bases of their own.
     """
     return Estimate(
         tidy=tidy_rows(
@@ -49,6 +53,8 @@ def build_estimate(
             "estimand": OVERALL[options.aggregate],
             "vcov": VCOV[options.cluster],
             "conf_level": options.conf_level,
+            "reference": -1 - options.anticipation if options.base == "universal" else None,
         },
         warnings=(*prepared.warnings, *warnings),
+        covariance=covariance,
     )

@@ -1,0 +1,70 @@
+"""Group-time effects with honest bounds: estimator ``honest-callaway-santanna``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Field
+
+from sos_estimators.diagnostics.honest_did import HonestDid, HonestSettings, bounded, term_of
+from sos_estimators.did.callaway_santanna import engine_python
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
+
+
+class HonestStaggeredSettings(HonestSettings):
+    """Arguments of ``honest-callaway-santanna``."""
+
+    control: Literal["nevertreated", "notyettreated"] = Field(
+        "nevertreated",
+        description="who is compared with: units never treated, or all not treated yet",
+    )
+    method: Literal["dr", "reg", "ipw"] = Field(
+        "dr",
+        description="doubly robust, outcome regression, or inverse probability weighting",
+    )
+
+    @property
+    def group_time(self) -> CallawaySantAnnaSettings:
+        """The settings of the group-time effects inside: by event time, one base for all."""
+        return CallawaySantAnnaSettings(
+            control=self.control,
+            method=self.method,
+            base="universal",
+            aggregate="event",
+            min_event=self.min_event,
+            max_event=self.max_event,
+            conf_level=self.conf_level,
+            few_clusters=self.few_clusters,
+        )
+
+
+def fit_python(sample: Sample, options: HonestStaggeredSettings) -> Estimate:
+    """Bound the effects by event time of the engine ``python``."""
+    return bounded(engine_python.fit(sample, options.group_time), options)
+
+
+class HonestStaggered(Estimator):
+    """Robust confidence intervals where pilots adopt at several times and effects differ."""
+
+    name = "honest-callaway-santanna"
+    label = "Honest bounds of group-time effects: what if trends were not parallel"
+    Settings = HonestStaggeredSettings
+    sample = "calendar"
+    family = "honest-bounds"
+    citation = (
+        "Callaway and Sant'Anna (2021), Journal of Econometrics 225(2); bounds: "
+        + HonestDid.citation
+    )
+    engines = (Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "scikit-learn")),)
+
+    def headline(self, options: HonestStaggeredSettings) -> str:
+        """Return the term of the first m."""
+        return term_of(options.values[0])
+
+
+@hookimpl
+def register_estimators(register: Callable[[Estimator], None]) -> None:
+    """Offer ``honest-callaway-santanna``."""
+    register(HonestStaggered())

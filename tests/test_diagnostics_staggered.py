@@ -1,0 +1,60 @@
+"""Honest bounds of group-time effects: the covariance they rest on, and the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from did_samples import stored
+from sos_estimators.diagnostics import EventCoefficients, honest_bounds
+from sos_estimators.diagnostics.honest_staggered import (
+    HonestStaggered,
+    HonestStaggeredSettings,
+    fit_python,
+)
+from sos_estimators.did.callaway_santanna import engine_python
+from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+
+from sos_plugins.errors import EstimationError
+from sos_plugins.testing import estimator_checks
+
+EXACT = 1e-10  # sums in another order
+
+
+def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(shared: Path) -> None:
+    options = CallawaySantAnnaSettings(aggregate="event", base="universal")
+    study = engine_python.fit(stored(shared, "mpdta"), options)
+    assert study.covariance is not None
+    assert "event=-1" not in study.covariance
+    errors = study.tidy.set_index("term").loc[study.covariance.columns, "std_error"]
+    assert np.sqrt(np.diag(study.covariance)) == pytest.approx(errors.to_numpy(), rel=EXACT)
+    lags = [f"event={e}" for e in range(4)]
+    overall = study.covariance.loc[lags, lags].to_numpy().sum() / 16
+    assert study.term("overall")["std_error"] == pytest.approx(np.sqrt(overall), rel=EXACT)
+
+
+def test_the_plugin_bounds_the_effects_that_it_estimates(shared: Path) -> None:
+    sample = stored(shared, "mpdta")
+    found = fit_python(sample, HonestStaggeredSettings(m=(0.5,), target="event=0"))
+    study = engine_python.fit(sample, HonestStaggeredSettings().group_time)
+    row, event = found.term("M=0.5"), study.term("event=0")
+    assert row["estimate"] == event["estimate"]
+    assert row["std_error"] == pytest.approx(event["std_error"], rel=EXACT)
+    path = EventCoefficients.from_estimate(study)
+    bounds = honest_bounds(path, m=[0.5], target="event=0")
+    assert row["conf_low"] == bounds.intervals[0].conf_low
+    assert found.glance["breakdown"] == bounds.breakdown
+
+
+def test_leads_with_bases_of_their_own_are_refused(shared: Path) -> None:
+    varying = CallawaySantAnnaSettings(aggregate="event")
+    study = engine_python.fit(stored(shared, "mpdta"), varying)
+    with pytest.raises(EstimationError, match="base = 'universal'"):
+        EventCoefficients.from_estimate(study)
+
+
+@pytest.mark.parametrize("check", estimator_checks(HonestStaggered()), ids=str)
+def test_honest_callaway_santanna_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()

@@ -114,9 +114,12 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
     if options.vcov == "CR1S":
         return "fixest counts effects nested in clusters as one intercept; use vcov=fixest"
     try:
-        effects = prepare(sample, options)[1].table
+        cells, listed = prepare(sample, options)
     except (DataError, EstimationError):
         return None  # the fit says why
+    if (cells.table["n_cases"] % 1 != 0).any():
+        return "fixest counts cases, and the rows of this compressed sample are no whole cases"
+    effects = listed.table
     if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():
         return (
             "sunab compares with one event time, and some cohort has no case in the last period "

@@ -17,7 +17,7 @@ import pandas as pd
 from sos_estimators.did.least_squares import Codes, Floats
 from sos_estimators.did.prepare import MAX_LEVELS, is_category
 from sos_estimators.did.regression import codes_of, collapse, covariate_columns
-from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.types import Sample
@@ -104,7 +104,7 @@ class Cells:
         }
 
 
-def make_cells(sample: Sample, options: StaggeredSettings, control: Control) -> Cells:
+def make_cells(sample: Sample, options: CommonSettings, control: Control) -> Cells:
     """Check a sample, collapse it, and leave out what cannot be compared.
 
     Args:
@@ -151,8 +151,8 @@ def _collapsed(sample: Sample, anticipation: int) -> Cells:
 def _columns(sample: Sample) -> pd.DataFrame:
     names = ["unit", "period", "cohort", "value", "weight", "cluster", *sample.covariates]
     names += [name for name in ("id", "group") if name in sample.frame and sample.is_panel]
-    names += [name for name in COMPRESSED if name in sample.frame]
-    frame = sample.frame[list(dict.fromkeys(names))].reset_index(drop=True)
+    sums = [name for name in COMPRESSED if name in sample.frame]
+    frame = sample.frame[list(dict.fromkeys([*names, *sums]))].reset_index(drop=True)
     for name in names:
         bad = frame[name].isna()
         if pd.api.types.is_float_dtype(frame[name]):

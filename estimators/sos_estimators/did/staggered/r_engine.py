@@ -13,7 +13,7 @@ from sos_estimators.did.prepare import is_category
 from sos_estimators.did.r_engine import FOLDER, MAX_DUMMIES, TIMEOUT
 from sos_estimators.did.staggered.cells import Cells
 from sos_estimators.did.staggered.saturated import Averaged, cannot_be_told, collinear
-from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins import r
 from sos_plugins.errors import EngineError, listing
 from sos_plugins.types import Sample, Tolerance
@@ -24,7 +24,7 @@ FIXEST_STOPS = Tolerance(
 
 
 def call(
-    script: str, function: str, cells: Cells, options: StaggeredSettings, **arguments: object
+    script: str, function: str, cells: Cells, options: CommonSettings, **arguments: object
 ) -> dict[str, Any]:
     """Call a fitting function of an R script on the cells.
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sos_estimators.did.inference import NEGLIGIBLE, tidy_rows
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.cells import Cells
-from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.types import Estimate
 
 OVERALL = "average effect on the treated cases over their treated periods"
@@ -23,7 +23,7 @@ def build_estimate(
     estimates: npt.ArrayLike,
     std_errors: npt.ArrayLike,
     cells: Cells,
-    options: StaggeredSettings,
+    options: CommonSettings,
     *,
     vcov: str,
     df: float,

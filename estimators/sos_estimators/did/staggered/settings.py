@@ -11,16 +11,25 @@ from sos_plugins.settings import Settings
 Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
 
 
-class StaggeredSettings(Settings):
-    """Arguments of every estimator of staggered adoption by regression."""
+class CommonSettings(Settings):
+    """What checking a sample and giving a result need."""
+
+    anticipation: int = Field(
+        0, ge=0, description="periods before the first treated one that may already be affected"
+    )
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
+    few_clusters: int = Field(
+        10, ge=2, description="fewer treated or comparison clusters than this give a warning"
+    )
+
+
+class StaggeredSettings(CommonSettings):
+    """Arguments of the estimators that average effects by cohort and period."""
 
     aggregate: Aggregate = Field(
         "event",
         description="which effects to give beside the overall one: of each cohort and period, "
         "none, by time since treatment, by cohort, or by period",
-    )
-    anticipation: int = Field(
-        0, ge=0, description="periods before the first treated one that may already be affected"
     )
     min_event: int | None = Field(
         None, description="earliest event time to give (with aggregate=event); none: all"
@@ -30,10 +39,6 @@ class StaggeredSettings(Settings):
         ge=0,
         description="latest event time to give, in the overall effect too (with aggregate=event); "
         "none: all",
-    )
-    conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
-    few_clusters: int = Field(
-        10, ge=2, description="fewer treated or comparison clusters than this give a warning"
     )
 
     @field_validator("min_event", "max_event")

@@ -1,0 +1,45 @@
+# Weighted stacked difference-in-differences (Wing, Freedman and Hollingsworth 2024, NBER Working
+# Paper 32054): one sub-experiment for each cohort, put on top of each other, in one regression of the
+# value on event time, cohort membership and their product.
+#
+#   source("stacked.R", chdir = TRUE)
+#   stacked(cases, cohorts = c(2014, 2015), before = 3, after = 2)
+#
+# The columns of `cases` are described in staggered.R.
+
+source("staggered.R", local = TRUE)
+
+# cohorts  cohorts with cases, treated and compared, in all periods of their window
+# before   periods before adoption; after: periods after the first treated one
+# control  "notyettreated": units not treated by the end of the window; "nevertreated"
+# weights  "corrective" or "none"
+# Returns the products' coefficients by event time, less the reference, and their covariance.
+stacked <- function(data, cohorts, before, after, covariates = NULL, anticipation = 0,
+                    control = "notyettreated", weights = "corrective", vcov = "CR1") {
+  data <- with_event_time(data, anticipation)
+  rows <- do.call(rbind, lapply(cohorts, function(g) {
+    data$sub <- g
+    data$event <- data$period - g
+    data$D <- +(data$cohort == g)
+    clean <- data$cohort == 0 |
+      (control == "notyettreated" & data$cohort - anticipation > g + after)
+    data[data$event >= -before & data$event <= after & (data$D == 1 | clean), ]
+  }))
+  if (weights == "corrective") {
+    total <- function(...) ave(rows$weight, ..., FUN = sum)
+    treated <- rows$weight * rows$D
+    share <- total(rows$D, rows$event, rows$sub) / total(rows$D, rows$event)
+    of_treated <- ave(treated, rows$event, rows$sub, FUN = sum) / ave(treated, rows$event, FUN = sum)
+    rows$weight <- rows$weight * ifelse(rows$D == 1, 1, of_treated / share)
+  }
+  events <- setdiff(-before:after, -1 - anticipation)
+  names <- paste0("product_", seq_along(events))
+  for (k in seq_along(events)) rows[[names[k]]] <- +(rows$D == 1 & rows$event == events[k])
+  rows$unit <- rows$D
+  rows$period <- rows$event
+  fitted <- fit_cells(rows, "twfe", covariates, names)
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased, event = events)
+  if (fitted$aliased) return(answer)
+  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
+  c(answer, list(estimate = fitted$estimate, covariance = unname(V)))
+}

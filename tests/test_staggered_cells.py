@@ -55,7 +55,7 @@ def test_a_compressed_sample_gives_the_same(name: str, numbers: bool) -> None:
 
 def test_fixest_declines_rows_that_are_no_cases() -> None:
     rng = np.random.default_rng(3)
-    sample = made.cases(n=30)
+    sample = made.cases(n=31)  # two rows stand for the 31 cases of an authority and period
     frame = sample.frame.assign(height=rng.normal(size=len(sample.frame)))
     fewer = compressed(Sample(frame, ("height",)))
     told = sun_abraham.fixest_limits(fewer, SunAbrahamSettings())

@@ -45,6 +45,7 @@ def test_an_effect_is_the_average_of_clean_comparisons_by_cohort(event: int) -> 
     found = fit(sample)
     expected = np.average(effects, weights=shares)
     assert found.term(f"event={event}")["estimate"] == pytest.approx(expected, rel=made.EXACT)
+    assert "whole window" in found.glance["estimand"]
     assert any("The cohorts 6 have no sub-experiment" in w for w in found.warnings)
 
 

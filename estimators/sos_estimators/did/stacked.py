@@ -29,6 +29,9 @@ from sos_plugins.errors import EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 
+ESTIMAND = "average over event times of the effect on the cohorts with a whole window"
+
+
 class StackedSettings(CommonSettings):
     """Arguments of ``stacked``."""
 
@@ -242,6 +245,7 @@ def _estimate(
         df=cells.n_clusters - 1,
         warnings=warnings,
         covariance=whole,
+        further={"estimand": ESTIMAND},
     )
 
 

@@ -28,7 +28,6 @@ from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 
-
 ESTIMAND = "average over event times of the effect on the cohorts with a whole window"
 
 

@@ -108,8 +108,8 @@ def job_cells(path: Path) -> dict[str, float]:
     return {
         "seconds": end - start,
         "compression": compressed - start,
-        "estimate": float(table.loc["CR1", "estimate"]),
-        "std_error": float(table.loc["CR1", "std_error"]),
+        "estimate": float(table["estimate"]["CR1"]),
+        "std_error": float(table["std_error"]["CR1"]),
     }
 
 
@@ -209,14 +209,14 @@ def main() -> None:
         writer += "from pathlib import Path; import bench_did; "
         writer += f"bench_did.write_cases(Path({str(path)!r}), {given.cases})"
         subprocess.run([sys.executable, "-c", writer], check=True)
-        runs = {job: [] for job in given.only}
+        runs: dict[str, list[dict[str, float]]] = {job: [] for job in given.only}
         for _ in range(given.repeats):
             for job in given.only:
                 runs[job].append(run(job, path))
     print(f"{given.cases:,} cases, {given.repeats} runs, Python {platform.python_version()}")
     print(f"{'':58} {'seconds':>9} {'MB':>7}  details")
-    for job, found in runs.items():
-        middle = {key: statistics.median(r[key] for r in found) for key in found[0]}
+    for job, results in runs.items():
+        middle = {key: statistics.median(r[key] for r in results) for key in results[0]}
         rest = ", ".join(
             f"{k} {v:.6g}" for k, v in middle.items() if k not in ("seconds", "megabytes")
         )

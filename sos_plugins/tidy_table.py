@@ -6,7 +6,8 @@ Every error names the file, the line (the row in a Parquet file), the column and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.schema import RESERVED_COLUMNS
 from sos_plugins.types import Sample
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -29,6 +31,8 @@ NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 INFINITE = r"^[+-]?(inf|Inf|INF|infinity|Infinity)$"
 LARGEST_WHOLE = 2.0**53
 """Beyond it doubles skip whole numbers."""
+FACTOR = re.compile(r"factor\(\s*(.*?)\s*\)")
+"""How a covariate is written whose numbers are categories."""
 SHOWN = 3
 """How many faulty rows a message names."""
 
@@ -145,17 +149,30 @@ class Columns:
         return values
 
     def is_numeric(self, name: str) -> bool:
-        """Whether every cell of a column is a number or missing."""
+        """Whether every cell of a column is a number or missing, and not all text is missing."""
         column = self.raw(name)
+        if pa.types.is_null(column.type):
+            return False
         if not _is_text(column.type):
             return not pa.types.is_dictionary(column.type)
-        return not bool(pc.any(self._strange(_blank(column.combine_chunks()))).as_py())
+        text = _blank(column.combine_chunks())
+        return text.null_count < len(text) and not bool(pc.any(self._strange(text)).as_py())
 
     def covariate(self, name: str) -> pd.Series:
         """Return a column as numbers when all of it is numeric, else as text."""
         if self.is_numeric(name):
             return pd.Series(self.numbers(name), name=name)
         return pd.Series(self.texts(name).to_pandas(), name=name, dtype=object)
+
+    def factor(self, name: str) -> pd.Series:
+        """Return a column as categories: equal numbers are one level, ``1`` and ``1.0`` too."""
+        if not self.is_numeric(name):
+            return self.covariate(name)
+        values = self.numbers(name)
+        if (np.abs(values) > LARGEST_WHOLE).any():
+            return pd.Series(self.texts(name).to_pandas(), name=name, dtype=object)
+        levels = [None if np.isnan(v) else f"{v + 0.0:.17g}" for v in values]
+        return pd.Series(levels, name=name, dtype=object)
 
     def refuse(self, name: str, faulty: npt.NDArray[np.bool_], expected: str) -> None:
         """Raise a DataError that names the first faulty rows of a column."""
@@ -279,7 +296,8 @@ def read_sample(
             mean never.
         value: Column of the outcome.
         id: Column that identifies the observed unit of a panel; None for repeated cross-sections.
-        covariates: Columns of covariates, numbers or text.
+        covariates: Columns of covariates, numbers or text. ``factor(x)`` makes the numbers of
+            the column ``x`` categories.
         weights: Column of weights, not negative; None for weights of 1.
         cluster: Column that standard errors are clustered by; None for the unit.
 
@@ -290,9 +308,13 @@ def read_sample(
     Raises:
         DataError: For every fault that would change a result: a column that is not there, text
             where numbers are expected, a cohort that changes within a unit, two rows of an ``id``
-            in one period, a negative weight.
+            in one period, a negative weight, a covariate that has another role in the analysis or
+            the name of a column that it makes.
     """
     columns = read_columns(path)
+    chosen = _covariates(columns, covariates)
+    roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
+    _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})
     frame = pd.DataFrame(
         {
             "unit": _required_text(columns, unit),
@@ -306,21 +328,41 @@ def read_sample(
     if id is not None:
         frame["id"] = _required_text(columns, id)
         _refuse_repeats(columns, frame, id=id, period=period)
-    names = _covariate_names(covariates, frame)
-    for name in names:
-        frame[name] = columns.covariate(name)
+    for name, is_factor in chosen.items():
+        frame[name] = columns.factor(name) if is_factor else columns.covariate(name)
     _refuse_changing_cohorts(columns, frame, unit=unit, cohort=cohort)
-    return _labelled(columns, frame, names, value)
+    return _labelled(columns, frame, tuple(chosen), value)
 
 
-def _covariate_names(covariates: Sequence[str], frame: pd.DataFrame) -> tuple[str, ...]:
-    taken = [name for name in covariates if name in {*frame.columns, "treated", "post", "group"}]
-    if taken:
-        raise DataError(
-            f"The covariate '{taken[0]}' has the name of a column that every sample has; rename it "
-            "in the file."
-        )
-    return tuple(dict.fromkeys(covariates))
+def _covariates(columns: Columns, covariates: Sequence[str]) -> dict[str, bool]:
+    """Return the columns of the covariates, and whether each is asked for as categories."""
+    chosen: dict[str, bool] = {}
+    for text in covariates:
+        found = None if text in columns.names else FACTOR.fullmatch(text)
+        name = found[1] if found else text
+        if chosen.setdefault(name, bool(found)) != bool(found):
+            raise DataError(
+                f"The covariate '{name}' is asked for as numbers and as factor({name}); give one."
+            )
+    return chosen
+
+
+def _refuse_roles(
+    columns: Columns, covariates: Mapping[str, bool], roles: Mapping[str, str | None]
+) -> None:
+    for name in covariates:
+        taken = [role for role, column in roles.items() if column == name]
+        if taken:
+            raise DataError(
+                f"{columns.path}: column '{name}' is the {' and '.join(taken)} column and cannot "
+                "be a covariate as well; leave it out of the covariates."
+            )
+        if name in RESERVED_COLUMNS:
+            columns.raw(name)
+            raise DataError(
+                f"{columns.path}: a covariate cannot be named '{name}', since the analysis makes "
+                f"a column of that name; rename the column '{name}' in the file."
+            )
 
 
 def _required_text(columns: Columns, name: str) -> pd.Series:

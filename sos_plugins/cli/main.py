@@ -45,7 +45,7 @@ def crosscheck(terminal: Terminal, study: Path, data: Path | None) -> None:
     """Compare the engines of every estimator of STUDY.
 
     Exit status: 0 when all engines that ran agree, 1 on an error, 3 when engines disagree, 4 when
-    nothing could be compared.
+    an estimator could be compared with no second engine.
     """
     from sos_plugins.cli.studies import crosscheck as compare
 
@@ -103,7 +103,11 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
 @click.option("--cohort", required=True, help="Column of the first treated period; 0 = never.")
 @click.option("--value", required=True, help="Column of the outcome.")
 @click.option("--id", "identifier", help="Column of a panel's unit of observation.")
-@click.option("--covariates", default="", help="Columns, separated by commas.")
+@click.option(
+    "--covariates",
+    default="",
+    help="Columns, separated by commas; factor(x) makes the numbers of column x categories.",
+)
 @click.option("--weights", help="Column of weights.")
 @click.option("--cluster", help="Column to cluster by; the unit by default.")
 @click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")

@@ -31,7 +31,8 @@ def tidy(session: Session, **columns: Any) -> Records:
 
 def test_a_table_of_cases_comes_through_as_it_is(session):
     given = tidy(session, size=[1.5, 2.5, 3.5], region=["n", None, "s"], urban=[True, False, None])
-    cases = derive(TidyValue(), given, session, label="Score", phrase="the score", measure="points")
+    words = {"label": "Score", "phrase": "the score", "measure": "points"}
+    cases = derive(TidyValue(), given, session, max_missing_covariate=0.5, **words)
     check_contract(cases)
     assert cases.covariates == ("size", "region", "urban")
     frame = cases.frame
@@ -61,15 +62,50 @@ def test_columns_with_a_role_are_kept_but_are_no_covariates(session):
 
 def test_rows_without_value_or_number_are_dropped_and_counted(session):
     given = tidy(session, value=[None, 1.0, 2.0], size=[1.0, None, 3.0])
-    cases = derive(TidyValue(), given, session)
+    cases = derive(TidyValue(), given, session, covariates=["size"])
     check_contract(cases)
     assert dropped(cases) == {"value known": 1, "size known": 1}
     assert cases.completeness.values.tolist() == [
         ["1", 2010, 1, 0],
-        ["1", 2011, 1, 1],
+        ["1", 2011, 1, 0],
         ["2", 2010, 1, 1],
     ]
     assert len(derive(TidyValue(), given, session, covariates=[]).frame) == 2
+
+
+def test_columns_that_are_mostly_missing_are_left_out_and_named(session):
+    columns = {
+        "unit": ["1"] * 10,
+        "period": [2010] * 10,
+        "value": [1.0] * 10,
+        "half": [1.0] * 5 + [None] * 5,
+        "third": ["a"] * 7 + [None] * 3,
+        "good": [1.0] * 8 + [None] * 2,
+        "empty": pa.nulls(10, pa.float64()),
+        "blank": pa.nulls(10, pa.string()),
+    }
+    given = Records(tables={"cases": session.table(pa.table(columns), "cases")})
+    cases = derive(TidyValue(), given, session)
+    check_contract(cases)
+    assert cases.covariates == ("good",)
+    assert dropped(cases) == {"good known": 2}
+    assert [r for r in cases.attrition["reason"] if "left out" in r] == [
+        "covariate half left out: missing in 50% of rows",
+        "covariate third left out: missing in 30% of rows",
+        "covariate empty left out: missing in 100% of rows",
+        "covariate blank left out: missing in 100% of rows",
+    ]
+    assert cases.completeness[["n_candidates", "n_usable"]].values.tolist() == [[10, 8]]
+    named = derive(TidyValue(), given, session, covariates=["half", "third"])
+    assert named.covariates == ("half", "third")
+    assert len(named.frame) == 5
+    for name in ("empty", "blank"):
+        with pytest.raises(DataError, match=f"The covariate '{name}' has no value in any row"):
+            derive(TidyValue(), given, session, covariates=[name])
+
+
+def test_the_default_phrase_reads_on_in_a_sentence(session):
+    assert derive(TidyValue(), tidy(session), session).info.phrase == "outcome"
 
 
 def test_named_covariates_must_be_there_and_fit(session):

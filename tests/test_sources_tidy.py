@@ -184,7 +184,11 @@ MISTAKES = [
         r"line 3: 7 fields, but the header names 6 columns",
     ),
     (PANEL.replace("pop", "y"), {}, r"has 2 columns named 'y'"),
-    (PANEL, {"covariates": ["weight"]}, r"The covariate 'weight' has the name of a column"),
+    (
+        PANEL.replace("pop", "weight"),
+        {"covariates": ["weight"]},
+        r"rename the column 'weight' in the file",
+    ),
     ("la,year,first,y\n", {}, r"has a header but no rows"),
     ("", {}, r"is empty"),
 ]
@@ -209,6 +213,14 @@ def test_all_weights_zero_and_rows_of_parquet(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "data.parquet")
     with pytest.raises(DataError, match=r"found 'x' \(row 2\)"):
         sample(tmp_path / "data.parquet")
+
+
+def test_an_empty_column_is_text_and_not_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, PANEL.replace(",10,", ",,").replace(",11,", ",,").replace(",20,", ",,"))
+    half_empty = read(tmp_path).tables["cases"].schema()
+    assert half_empty["pop"].is_numeric()
+    write(tmp_path, path.read_text().replace(",21,", ",,"))
+    assert read(tmp_path).tables["cases"].schema()["pop"].is_string()
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ibis
@@ -22,7 +24,7 @@ class TidyValueSettings(Settings):
     """Settings of the outcome."""
 
     label: str = Field("Value", description="Name of the outcome in tables.")
-    phrase: str = Field("the outcome", description="Name of the outcome in a sentence.")
+    phrase: str = Field("outcome", description="Name of the outcome in a sentence.")
     question: str = Field("", description="The research question.")
     binary: bool = Field(False, description="Whether the value is 0 or 1.")
     measure: str = Field("units", description="Unit of the value.")
@@ -31,13 +33,21 @@ class TidyValueSettings(Settings):
     covariates: tuple[str, ...] | None = Field(
         None, description="Covariate columns; none given means every further column."
     )
+    max_missing_covariate: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="A further column that is missing in this share of the rows or more is left "
+        "out, unless covariates names it.",
+    )
 
 
 class TidyValue(Outcome):
     """The value, period and covariates of a table with one row a case.
 
     Text and true/false covariates get the level "Missing"; a case without a value, or without a
-    number in a numeric covariate, is dropped and counted.
+    number in a numeric covariate, is dropped and counted. Columns that are mostly missing are no
+    covariates, and the attrition names them.
     """
 
     name = "tidy-value"
@@ -62,12 +72,16 @@ class TidyValue(Outcome):
         """Take the cases as they are.
 
         Raises:
-            DataError: If a column is missing or no covariate type, or a binary value is not 0/1.
+            DataError: If a column is missing or no covariate type, a covariate that is named has no
+                value, or a binary value is not 0/1.
         """
         table = records.table("cases")
         demand_columns(table)
-        covariates = chosen_covariates(table, settings)
+        candidates = chosen_covariates(table, settings)
+        missing = missing_shares(table, candidates)
+        covariates = tuple(c for c in candidates if not _left_out(c, missing[c], settings))
         texts = [c for c in covariates if not table[c].type().is_numeric()]
+        numbers = [c for c in covariates if c not in texts]
         table = table.mutate(
             unit=table.unit.cast("string"),
             period=table.period.cast("int64"),
@@ -77,11 +91,14 @@ class TidyValue(Outcome):
         )
         steps = derive.Attrition(session.table(table), "rows", "all in the table of cases")
         steps.keep("unit and period known", _.unit.notnull() & _.period.notnull(), "neither known")
-        complete = derive.completeness(steps.table, _.value.notnull())
-        steps.keep("value known", _.value.notnull(), "no value")
-        for name in covariates:
-            if name not in texts:
-                steps.keep(f"{name} known", _[name].notnull(), f"covariate {name} missing")
+        known = {"value": "no value"} | {c: f"covariate {c} missing" for c in numbers}
+        usable = functools.reduce(operator.and_, [_[name].notnull() for name in known])
+        complete = derive.completeness(steps.table, usable)
+        for name in (c for c in candidates if c not in covariates):
+            reason = f"covariate {name} left out: missing in {missing[name]:.0%} of rows"
+            steps.keep(f"without {name}", ibis.literal(True), reason)
+        for name, reason in known.items():
+            steps.keep(f"{name} known", _[name].notnull(), reason)
         if settings.binary:
             _demand_binary(steps.table)
         return derive.to_cases(
@@ -131,6 +148,28 @@ def chosen_covariates(table: ibis.Table, settings: TidyValueSettings) -> tuple[s
             f"column of numbers, text or true/false. Such columns: {listing(fit)}."
         )
     return settings.covariates
+
+
+def missing_shares(table: ibis.Table, names: Sequence[str]) -> dict[str, float]:
+    """Return for each column the share of the rows with a unit, period and value that lack it."""
+    if not names:
+        return {}
+    rows = table.filter(_.unit.notnull() & _.period.notnull() & _.value.notnull())
+    counts = {f"n{i}": rows[name].count() for i, name in enumerate(names)}
+    found = rows.aggregate(n=rows.count(), **counts).to_pandas().iloc[0]
+    n = int(found["n"])
+    return {c: 1 - int(found[f"n{i}"]) / n if n else 0.0 for i, c in enumerate(names)}
+
+
+def _left_out(name: str, share: float, settings: TidyValueSettings) -> bool:
+    if settings.covariates is None:
+        return share >= settings.max_missing_covariate
+    if share == 1:
+        raise DataError(
+            f"The covariate '{name}' has no value in any row of the table of cases. Take it out of "
+            "'covariates', or fill the column."
+        )
+    return False
 
 
 def _typed(table: ibis.Table, name: str) -> Any:

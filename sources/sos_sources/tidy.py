@@ -121,7 +121,7 @@ def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
                 f"{columns.path}: the further column '{name}' has a name that means something "
                 f"else here. Rename it, name it in the setting '{name}', or list 'covariates'."
             )
-        made[name] = pa.Array.from_pandas(columns.covariate(name))
+        made[name] = _covariate(columns, name)
     return pa.table(made)
 
 
@@ -130,6 +130,11 @@ def _covariates(columns: Columns, settings: TidySettings) -> tuple[str, ...]:
         return tuple(dict.fromkeys(settings.covariates))
     used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
     return tuple(name for name in columns.names if name and name not in used)
+
+
+def _covariate(columns: Columns, name: str) -> pa.Array:
+    series = columns.covariate(name)
+    return pa.Array.from_pandas(series, type=pa.string() if series.dtype == object else None)
 
 
 def _number(columns: Columns, name: str) -> pa.Array:

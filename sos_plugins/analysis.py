@@ -39,6 +39,7 @@ class Prepared:
 
     cases: CollectedCases
     frame: pd.DataFrame
+    attrition: pd.DataFrame
     covariates: tuple[str, ...]
     design: Design
     units: UnitMatch
@@ -108,7 +109,8 @@ class OutcomeAnalysis:
     def prepare(self, cases: CollectedCases, units: MatcherChoice) -> Prepared:
         """Match authorities and cases, and label the cases by the embedding windows."""
         file = self.plan.file
-        frame = designs.restrict_periods(cases.frame, file.design)
+        narrowed = designs.narrow(cases.frame, cases.attrition, file.design)
+        frame = narrowed.frame
         if frame.empty:
             raise DataError(f"Outcome '{cases.info.name}' has no cases.")
         if frame["value"].nunique() < 2:
@@ -140,9 +142,23 @@ class OutcomeAnalysis:
         sample = designs.stacked_sample(frame, design, covariates, binary=cases.info.binary)
         stacked, design, dropped = estimable_groups(sample, design)
         case_match, steps = self.match_cases(stacked, (step,))
+        grouped = {g.pilot for g in design.groups} | {
+            unit for g in design.groups for unit in g.comparators
+        }
+        narrowed = narrowed.and_then(
+            "in a matched group",
+            "authorities that are neither pilots nor comparators",
+            frame[frame["unit"].isin(grouped)],
+        )
+        narrowed = narrowed.and_then(
+            "outside the windows",
+            "within the embedding window, or its follow-up buffer, of every group it serves",
+            narrowed.frame.loc[narrowed.frame.index.isin(stacked.frame["case"])],
+        )
         return Prepared(
             cases=cases,
             frame=frame,
+            attrition=narrowed.steps,
             covariates=covariates,
             design=design,
             units=match,
@@ -155,7 +171,7 @@ class OutcomeAnalysis:
 
     def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:
         """Put other cases in the place of those of an outcome, with the same matched groups."""
-        frame = designs.restrict_periods(cases.frame, self.plan.file.design)
+        frame = designs.narrow(cases.frame, cases.attrition, self.plan.file.design).frame
         covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
         stacked = designs.stacked_sample(
             frame, prepared.design, covariates, binary=cases.info.binary
@@ -236,6 +252,7 @@ class OutcomeAnalysis:
         estimates: list[NamedEstimate] = []
         agreements: list[Agreement] = []
         setups: list[Setup] = []
+        failures: dict[str, str] = {}
         warnings = list(prepared.warnings)
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
@@ -254,7 +271,8 @@ class OutcomeAnalysis:
             )
             if not done:
                 why = " ".join(dict.fromkeys(reasons.values()))
-                warnings.append(f"No engine of '{planned.name}' gave an estimate: {why}")
+                failures[planned.name] = f"No engine of '{planned.name}' gave an estimate: {why}"
+                warnings.append(failures[planned.name])
         warnings += [
             f"Engines disagree: {a.estimator}, {a.engine} against {a.reference}. {a.reason}"
             for a in agreements
@@ -262,6 +280,7 @@ class OutcomeAnalysis:
         ]
         result = replace(
             result,
+            attrition=prepared.attrition,
             estimates=tuple(estimates),
             agreements=tuple(agreements),
             warnings=tuple(dict.fromkeys(warnings)),
@@ -274,7 +293,7 @@ class OutcomeAnalysis:
         )
         main = [e for e in estimates if e.estimator == setups[0].estimator]
         if not main:
-            return replace(result, error=warnings[-1])
+            return replace(result, error=failures[setups[0].estimator])
         if only_crosscheck:
             return result
         return self._conclude(result, prepared, setups, estimates)

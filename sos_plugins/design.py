@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sampl
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
 
+
+NUMBERS_SHARE = 0.5
+"""A column of text that holds more numbers than this was meant as numbers."""
 
 COVERED_SHARE = 0.5
 """Least share of its usual cases that a pilot's period must have in a staggered sample."""
@@ -48,7 +51,7 @@ def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
         rows = _pilot_rows(base / Path(table.pilots).expanduser())
     if not rows:
         raise DesignError("The design names no pilots. Give [design] pilots at least one row.")
-    return tuple(_pilot(row, where) for where, row in rows)
+    return tuple(_pilot(row, where, table.support) for where, row in rows)
 
 
 def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
@@ -56,7 +59,7 @@ def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise DesignError(f"There is no file of pilots at {path} ([design] pilots).") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise DesignError(f"The file of pilots {path} cannot be read: {error}") from None
     if "unit" not in frame:
         raise DesignError(
@@ -71,7 +74,7 @@ def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
     return rows
 
 
-def _pilot(row: PilotRow, where: str) -> Pilot:
+def _pilot(row: PilotRow, where: str, support: str) -> Pilot:
     if (row.start is None) != (row.end is None):
         raise DesignError(f"{where}: pilot {row.unit} has only one of start and end; give both.")
     if row.end is None and row.cohort is None:
@@ -82,14 +85,19 @@ def _pilot(row: PilotRow, where: str) -> Pilot:
     if cohort is None:
         assert row.end is not None
         cohort = april_year(row.end + dt.timedelta(days=1))
-    attributes = {k: _boolean(v) for k, v in (row.model_extra or {}).items()}
+    attributes = dict(row.model_extra or {})
+    if support in attributes:
+        attributes[support] = _yes_or_no(attributes[support], support, where)
     return Pilot(row.unit, row.start, row.end, cohort, row.name, attributes)
 
 
-def _boolean(value: Any) -> Any:
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-        str(value).strip().lower(), value
-    )
+def _yes_or_no(value: Any, column: str, where: str) -> bool:
+    words = {"true": True, "yes": True, "y": True, "1": True}
+    words |= {"false": False, "no": False, "n": False, "0": False, "": False}
+    found = words.get(str(value).strip().lower())
+    if found is None:
+        raise DesignError(f"{where}: column '{column}' has {value!r}; expected true or false.")
+    return found
 
 
 def make_design(
@@ -119,6 +127,12 @@ def make_design(
                 f"[design] names the authority '{code}', which the records do not have."
                 f"{did_you_mean(code, known)} Authorities: {_some(sorted(known))}."
             )
+    clash = sorted(codes & set(named))
+    if clash:
+        raise DesignError(
+            f"[design]: {listing(clash)} is a pilot and stands in pool or exclude too. Take it "
+            "out of one of them."
+        )
     wanted = known if table.pool == "all" else set(table.pool)
     pool = tuple(sorted(wanted - codes - set(table.exclude)))
     if not pool:
@@ -130,9 +144,17 @@ def make_design(
         pool=pool,
     )
     warnings = tuple(
-        f"Pilot {code} is not in the records and is left out of every outcome." for code in absent
+        f"Pilot {code} is not in the records and is left out of every outcome."
+        f"{_same_code(code, known)}"
+        for code in absent
     )
     return design, warnings
+
+
+def _same_code(code: str, known: Collection[str]) -> str:
+    """Point to a code that differs in zeros only: spreadsheets eat leading zeros."""
+    near = [k for k in known if k.lstrip("0") == code.lstrip("0")]
+    return f" The records have '{near[0]}': the codes differ in leading zeros." if near else ""
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:
@@ -148,6 +170,42 @@ def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
     if table.last_period is not None:
         keep &= frame["period"] <= table.last_period
     return frame.loc[keep]
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """Cases that a study can place in time, and the steps from the outcome's cases to them.
+
+    ``steps`` has the columns of ``Cases.attrition``.
+    """
+
+    frame: pd.DataFrame
+    steps: pd.DataFrame
+
+    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> Narrowed:
+        """Go one step further, to the cases of ``frame``."""
+        row = {
+            "step": step,
+            "reason": reason,
+            "n_before": len(self.frame),
+            "n_dropped": len(self.frame) - len(frame),
+            "n_after": len(frame),
+        }
+        return Narrowed(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
+
+
+def narrow(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> Narrowed:
+    """Leave out cases without a date, where others have one, and those outside the periods."""
+    found = Narrowed(frame, attrition)
+    if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
+        dated = frame["date"].notna() & frame["follow_up_end"].notna()
+        found = found.and_then(
+            "dated", "no date or no end of follow-up, so neither before nor after", frame[dated]
+        )
+    kept = restrict_periods(found.frame, table)
+    if table.first_period is not None or table.last_period is not None:
+        found = found.and_then("in the periods of the design", "earlier or later", kept)
+    return found
 
 
 def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
@@ -314,18 +372,42 @@ def unit_task(
     ``left_out`` and counted in the returned warnings. A feature that a pilot lacks is left out for
     all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
     """
-    first = min(design.pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
-    cohort = min(p.cohort for p in design.pilots)
-    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
-    before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
-    wanted = [*(p.unit for p in design.pilots), *design.pool]
-    before = before[before["unit"].isin(wanted)]
-    if before.empty:
-        raise DesignError("No case lies before the first embedding window: nothing to match on.")
+    before, pilots, warnings = _before(frame, design)
     features = _features(before, covariates)
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
-    return _complete_task(features, design, blank)
+    task, further = _complete_task(features, pilots, design.pool, blank)
+    return task, (*warnings, *further)
+
+
+def _before(
+    frame: pd.DataFrame, design: Design
+) -> tuple[pd.DataFrame, tuple[Pilot, ...], tuple[str, ...]]:
+    """Return the cases before the first window, and the pilots that have some.
+
+    A pilot without a case before its own window is left out first, with a warning: it would
+    otherwise leave nothing before the first window for the others.
+    """
+    pilots, warnings = [], []
+    for pilot in design.pilots:
+        own = label(frame[frame["unit"] == pilot.unit], pilot)
+        if (own["post"] == 0).any():
+            pilots.append(pilot)
+        else:
+            warnings.append(
+                f"Pilot {pilot.unit} {pilot.name} has no case before its embedding window and is "
+                "left out."
+            )
+    if not pilots:
+        raise DesignError("No pilot has a case before its embedding window. " + " ".join(warnings))
+    cohort = min(p.cohort for p in pilots)
+    first = min(pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
+    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
+    before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
+    before = before[before["unit"].isin([*(p.unit for p in pilots), *design.pool])]
+    if before.empty:
+        raise DesignError("No case lies before the first embedding window: nothing to match on.")
+    return before, tuple(pilots), tuple(warnings)
 
 
 def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
@@ -345,11 +427,11 @@ def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
 
 
 def _complete_task(
-    features: pd.DataFrame, design: Design, blank: UnitTask
+    features: pd.DataFrame, planned: Sequence[Pilot], pool: Sequence[str], blank: UnitTask
 ) -> tuple[UnitTask, tuple[str, ...]]:
     warnings = []
-    pilots = [p for p in design.pilots if p.unit in features.index]
-    for pilot in design.pilots:
+    pilots = [p for p in planned if p.unit in features.index]
+    for pilot in planned:
         if pilot.unit not in features.index:
             warnings.append(
                 f"Pilot {pilot.unit} {pilot.name} has no case before the first embedding window "
@@ -363,19 +445,27 @@ def _complete_task(
         warnings.append(f"Features that a pilot lacks are not matched on: {lost}.")
     features = features.loc[:, known]
     complete = features.notna().all(axis=1)
-    if not complete.all():
+    left_out = {u: _gap(features, u) for u in pool if u not in features.index or not complete[u]}
+    for why in sorted(set(left_out.values())):
+        units = [u for u, reason in left_out.items() if reason == why]
         warnings.append(
-            f"{int((~complete).sum())} of {len(features)} authorities have no case in some period "
-            "before the first embedding window and cannot be comparators."
+            f"{len(units)} of {len(pool)} authorities of the pool cannot be comparators: {why}."
         )
-    order = [*sorted(p.unit for p in pilots)]
-    order += [u for u in sorted(design.pool) if u in features.index and complete[u]]
+    order = sorted(p.unit for p in pilots) + [u for u in sorted(pool) if u not in left_out]
     if len(order) == len(pilots):
-        raise DesignError("No authority of the pool has cases before the first embedding window.")
-    gap = "no case in some period before the first embedding window"
-    left_out = {u: gap for u in design.pool if u not in order}
+        raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
     return task, tuple(warnings)
+
+
+def _gap(features: pd.DataFrame, unit: str) -> str:
+    """Say what keeps an authority from being compared."""
+    if unit not in features.index:
+        return "no case before the first embedding window"
+    lacking = features.columns[features.loc[unit].isna()]
+    if all(name.startswith("x_") for name in lacking):
+        return f"no {listing(name.removeprefix('x_') for name in lacking)} in the authorities' file"
+    return "no case in some period before the first embedding window"
 
 
 def read_characteristics(path: Path) -> pd.DataFrame:
@@ -390,14 +480,25 @@ def read_characteristics(path: Path) -> pd.DataFrame:
         raise DataError(
             f"There is no file of authorities at {path} ([design] authorities)."
         ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise DataError(f"The file of authorities {path} cannot be read: {error}") from None
     if "unit" not in frame:
         raise DataError(f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}.")
     if frame["unit"].duplicated().any():
         twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
         raise DataError(f"{path} has more than one row for the authorities {twice}.")
-    return frame.set_index("unit").select_dtypes("number")
+    table = frame.set_index("unit")
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            texts = table[column].dropna().astype(str)
+            numbers = pd.to_numeric(texts.str.replace(r"[,£%\s]", "", regex=True), errors="coerce")
+            if numbers.notna().mean() > NUMBERS_SHARE:
+                odd = texts[pd.to_numeric(texts, errors="coerce").isna()]
+                raise DataError(
+                    f"{path}, column '{column}': {len(odd)} values are not plain numbers, such as "
+                    f"{odd.iloc[0]!r}. Write numbers without commas or signs."
+                )
+    return table.select_dtypes("number")
 
 
 def with_groups(design: Design, groups: Sequence[MatchedGroup]) -> Design:

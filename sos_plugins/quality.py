@@ -17,8 +17,8 @@ FIGURES: dict[str, str] = {
     "usable_share_pilots": "the same, in the pilots",
     "usable_share_comparators": "the same, in the comparators",
     "usable_share_worst": "the same, in the authority where it is lowest",
-    "usable_shift": "change of that share in the pilots from before to after their window, less "
-    "the change in the comparators: a shift can look like an effect",
+    "usable_shift": "change of that share in the pilots from the years before their cohort to "
+    "those from it on, less the change in the comparators: a shift can look like an effect",
     "sparse_share": "share of authority-years in which fewer than the given share of records "
     "could be judged",
     "pilots_covered": "share of the pilots of the design that have cases before and after",

@@ -146,6 +146,15 @@ SAMPLE_COLUMNS: dict[str, str] = {
 }
 """Columns of the frame that estimators take; covariates follow under their own names."""
 
+RESERVED_COLUMNS = frozenset(
+    {
+        *SAMPLE_COLUMNS,
+        *("case", "event", "child", "date", "follow_up_end"),
+        *("n_cases", "weight_squares", "value_sums", "D"),
+    }
+)
+"""Names that covariates may not have: samples and estimators make columns of these names."""
+
 TIDY_COLUMNS: dict[str, str] = {
     "term": "what is estimated: ATT, event=-2, ATT(2004,2006), cohort=2004, calendar=2006, overall",
     "estimate": "point estimate, in the units of the value",

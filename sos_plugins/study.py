@@ -210,9 +210,9 @@ class OutcomeStation:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         try:
             cases = outcome.derive(self.records, settings, self.session)
+            return CollectedCases.of(cases, self.info(settings))
         except SosError as error:
             return str(error)
-        return CollectedCases.of(cases, self.info(settings))
 
 
 def _units(records: Records) -> list[str]:

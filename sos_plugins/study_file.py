@@ -6,14 +6,14 @@ import datetime as dt
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sos_plugins.errors import StudyError
 from sos_plugins.settings import Settings, validate
 
-EngineChoice = Literal["all"] | tuple[str, ...]
+EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Choice(BaseModel):
@@ -52,7 +52,11 @@ class EstimatorChoice(Choice):
 class OutcomeChoice(Choice):
     """An outcome; ``name`` tells two settings of one plugin apart."""
 
-    name: str | None = Field(None, description="name in the result, the plugin's by default")
+    name: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="name in the result, the plugin's by default",
+    )
     covariates: Literal["all", "none"] | tuple[str, ...] = Field(
         "all", description='"all" of the outcome\'s, "none", or a list'
     )

@@ -18,7 +18,13 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.errors import DataError, DesignError, listing
-from sos_plugins.schema import CASE_COLUMNS, ROLE_COLUMNS, TABLES, TIDY_COLUMNS
+from sos_plugins.schema import (
+    CASE_COLUMNS,
+    RESERVED_COLUMNS,
+    ROLE_COLUMNS,
+    TABLES,
+    TIDY_COLUMNS,
+)
 
 Expected = Literal["increase", "decrease", "unclear"]
 
@@ -252,7 +258,12 @@ class CollectedCases:
 
     @classmethod
     def of(cls, cases: Cases, info: OutcomeInfo | None = None) -> CollectedCases:
-        """Collect cases, perhaps under another name of the outcome."""
+        """Collect cases, perhaps under another name of the outcome.
+
+        Raises:
+            DataError: If a covariate has a reserved name, or dates contradict each other.
+        """
+        _refuse_contradictions(cases)
         return cls(
             frame=cases.frame,
             info=info or cases.info,
@@ -260,6 +271,23 @@ class CollectedCases:
             attrition=cases.attrition,
             completeness=cases.completeness,
             settings=plain(dict(cases.settings)),
+        )
+
+
+def _refuse_contradictions(cases: Cases) -> None:
+    taken = [c for c in cases.covariates if c in RESERVED_COLUMNS]
+    if taken:
+        raise DataError(
+            f"Outcome '{cases.info.name}': a covariate may not be named {listing(taken)}, since "
+            "the analysis makes a column of that name. Rename the column, or leave it out."
+        )
+    frame = cases.frame
+    backwards = frame[frame["follow_up_end"] < frame["date"]]
+    if len(backwards):
+        row = backwards.iloc[0]
+        raise DataError(
+            f"Outcome '{cases.info.name}': {len(backwards)} cases have a follow_up_end before "
+            f"their date, such as one of unit {row['unit']} on {row['date']:%Y-%m-%d}."
         )
 
 
@@ -364,6 +392,12 @@ class Sample:
         absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
         if absent:
             raise DataError(f"The sample lacks the columns {listing(absent)}.")
+        taken = [c for c in self.covariates if c in RESERVED_COLUMNS]
+        if taken:
+            raise DataError(
+                f"A covariate may not be named {listing(taken)}: the analysis makes a column of "
+                "that name. Rename the column, or leave it out of the covariates."
+            )
 
     @property
     def is_panel(self) -> bool:

@@ -124,6 +124,9 @@ def test_row_order_changes_nothing(result, tmp_path):
         ('pilots = "pilots.csv"', 'pilots = "none.csv"', "no file of pilots"),
         ('"pilots.csv"', '[{ unit = "1", cohort = 2014 }]', "none of the pilots 1"),
         ('pilots = "pilots.csv"', 'pilots = "pilots.csv"\npool = ["999"]', "authority '999'"),
+        ('"pilots.csv"', '"pilots.csv"\nexclude = ["901"]', "901 is a pilot and stands in pool"),
+        ('"pilots.csv"', '"."', "file of pilots"),
+        ('engines = ["python"]', "engines = []", "engines"),
         ('seed = 1', 'seed = -1', "setting 'study.seed'"),
     ],
 )  # fmt: skip
@@ -200,9 +203,100 @@ def test_missing_values_are_counted(tmp_path):
     cases = table()
     cases.loc[cases.index[:17], "value"] = np.nan
     outcome = outcome_of(tmp_path, cases)
-    dropped = outcome.attrition["n_dropped"].sum()
-    assert dropped == 17
+    steps = outcome.attrition.set_index("step")
+    assert steps.loc["value known", "n_dropped"] == 17
     assert outcome.quality["usable_share"] < 1
+
+
+def test_every_case_is_counted_from_the_table_to_the_analysis(result):
+    outcome = result.outcome("tidy-value")
+    steps = outcome.attrition
+    assert (steps["n_before"] - steps["n_dropped"] == steps["n_after"]).all()
+    assert (steps["n_before"].iloc[1:].to_numpy() == steps["n_after"].iloc[:-1]).all()
+    assert steps["n_before"].iloc[0] == len(table())
+    assert steps["n_after"].iloc[-1] == outcome.quality["n_cases"]
+    assert "in a matched group" in set(steps["step"])
+
+
+def dated(cases):
+    entry = pd.to_datetime(cases["period"].astype(str) + "-06-01")
+    return cases.assign(date=entry, follow_up_end=entry + pd.Timedelta(days=30))
+
+
+WINDOWS = STUDY.replace('"pilots.csv"', '"windows.csv"').replace(
+    'covariates = ["sex"]', 'covariates = ["sex"]\ndate = "date"\nfollow_up_end = "follow_up_end"'
+)
+
+
+def with_windows(tmp_path, cases):
+    write(tmp_path, cases=cases)
+    rows = [f"{u},{c}-04-01,{c}-05-15" for u, c in PILOTS.items()]
+    (tmp_path / "windows.csv").write_text("\n".join(["unit,start,end", *rows]) + "\n")
+    (tmp_path / "study.toml").write_text(WINDOWS)
+    return tmp_path / "study.toml"
+
+
+def test_cases_without_a_date_leave_on_both_sides_and_are_counted(tmp_path):
+    cases = dated(table())
+    gone = cases.index % 3 == 0
+    cases.loc[gone, "date"] = pd.NaT
+    outcome = Study.from_toml(with_windows(tmp_path / "a", cases)).run().outcome("tidy-value")
+    steps = outcome.attrition.set_index("step")
+    assert steps.loc["dated", "n_dropped"] == gone.sum()
+    whole = Study.from_toml(with_windows(tmp_path / "b", cases[~gone])).run()
+    assert outcome.main.estimate == whole.outcome("tidy-value").main.estimate
+
+
+def test_a_follow_up_that_ends_before_the_case_enters_is_refused(tmp_path):
+    cases = dated(table())
+    cases.loc[5, "follow_up_end"] = pd.Timestamp("2001-01-01")
+    outcome = Study.from_toml(with_windows(tmp_path, cases)).run().outcome("tidy-value")
+    assert "1 cases have a follow_up_end before their date" in outcome.error
+
+
+@pytest.mark.parametrize("name", ["case", "event", "D", "n_cases"])
+def test_a_covariate_with_a_reserved_name_is_refused(tmp_path, name):
+    text = STUDY.replace('covariates = ["sex"]', f'covariates = ["{name}"]')
+    with_error = Study.from_toml(write(tmp_path, text, table().rename(columns={"sex": name})))
+    try:
+        error = with_error.run().outcome("tidy-value").error
+    except SosError as raised:
+        error = str(raised)
+    assert f"{name}" in error
+    assert "name" in error
+
+
+def test_a_flag_of_outside_support_must_be_true_or_false(tmp_path):
+    path = write(tmp_path)
+    pilots = (tmp_path / "pilots.csv").read_text().replace("2014,true", "2014,maybe")
+    (tmp_path / "pilots.csv").write_text(pilots)
+    with pytest.raises(SosError, match="line 2: column 'external_support' has 'maybe'"):
+        Study.from_toml(path).run()
+
+
+def test_a_pilot_that_began_before_the_data_leaves_the_others(tmp_path):
+    path = write(tmp_path)
+    pilots = (
+        (tmp_path / "pilots.csv").read_text().replace("903,Pilot 903,2015", "903,Pilot 903,1999")
+    )
+    (tmp_path / "pilots.csv").write_text(pilots)
+    outcome = Study.from_toml(path).run().outcome("tidy-value")
+    assert outcome.error == ""
+    assert any("903" in w and "no case before" in w for w in outcome.warnings)
+    assert outcome.quality["n_pilots"] == len(PILOTS) - 1
+
+
+def test_the_error_of_an_outcome_is_that_of_its_main_estimator(tmp_path):
+    cases = table().assign(sex=lambda t: "level " + t.index.astype(str))
+    outcome = outcome_of(tmp_path, cases)
+    assert "'did' gave an estimate" in outcome.error
+
+
+def test_the_joint_lead_test_needs_three_pilots_for_each_lead(result):
+    overall = result.outcome("tidy-value").leads[0]
+    assert overall.status == "not applicable"
+    assert "5 pilots are not tested jointly" in overall.reason
+    assert overall.p_value is None
 
 
 @pytest.mark.r

@@ -86,8 +86,36 @@ def test_each_criterion_alone_can_make_evidence_low(changes, metric):
 def test_missing_checks_leave_moderate_at_most():
     many = a_run(family="main", n=25)
     assert rate(main=many, agreements=()).level == "moderate"
+    other = replace(agreement(), estimator="callaway-santanna")
+    assert rate(main=many, agreements=(other,)).level == "moderate"
     assert rate(main=many, leads=()).level == "moderate"
     assert rate(main=many, quality={}).level == "moderate"
+
+
+def test_engines_do_not_count_as_variations_and_failed_runs_count_against():
+    engines = tuple(a_run(family="other-engine") for _ in range(10))
+    assert rate(runs=engines).level == "low"
+    failed = tuple(Run("no-covariates", "x", status="failed", reason="r") for _ in range(3))
+    assert rate(runs=(*evidence().runs, *failed)).level == "low"
+    moot = tuple(Run("logit", "x", status="not applicable", reason="r") for _ in range(3))
+    assert rate(runs=(*evidence().runs, *moot)).level == "moderate"
+
+
+def test_pilots_whose_leads_could_not_be_tested_count_against():
+    untested = LeadTest("9", None, None, None, None, "failed", "r")
+    leads = (*evidence().leads[:5], *(untested for _ in range(5)))
+    rating = rate(leads=leads)
+    assert rating.level == "low"
+    assert any(
+        "4 of 9 pilots" in r.sentence and "5 could not" in r.sentence for r in rating.reasons
+    )
+
+
+def test_a_change_is_in_units_of_what_the_sentence_says():
+    small = replace(a_run(0.01, 0.7, "main"), std_error=0.04)
+    rating = rate(main=small, runs=tuple(replace(small, family="logit") for _ in range(10)))
+    change = next(r for r in rating.reasons if "changes most" in r.sentence)
+    assert "of its standard error" in change.sentence
 
 
 def test_no_significant_effect_is_no_clear_impact():

@@ -47,6 +47,8 @@ class WwcscSettings(Settings):
     covered_high: float = Field(
         0.9, ge=0, le=1, description="least share of the planned pilots analysed: high"
     )
+    runs_moderate: int = Field(3, ge=1, description="least number of sensitivity runs: moderate")
+    runs_high: int = Field(10, ge=1, description="least number of sensitivity runs: high")
     same_direction_moderate: float = Field(
         0.9, ge=0, le=1, description="least share of runs with the main direction: moderate"
     )
@@ -84,6 +86,7 @@ class WwcscSettings(Settings):
             "usable",
             "worst",
             "covered",
+            "runs",
             "same_direction",
             "significant",
             "pilots_parallel",
@@ -210,23 +213,33 @@ def _data_quality(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
 
 def _robustness(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
     main = evidence.main
-    done = [r for r in evidence.runs if r.status == "ok" and r.estimate is not None]
-    wholes = [r for r in done if r.family not in PART_FAMILIES]
-    if not wholes:
+    tried = [r for r in evidence.runs if r.status != "not applicable"]
+    tried = [r for r in tried if r.family != ENGINE_FAMILY]
+    wholes = [r for r in tried if r.family not in PART_FAMILIES]
+    if not any(r.estimate is not None for r in wholes):
         text = "No sensitivity run gave an estimate, so robustness is not known: low."
         return [(0, Reason("robustness", text, met=False))]
-    parts = [r for r in done if r.family in PART_FAMILIES and _significant(r, s)]
+    parts = [r for r in tried if r.family in PART_FAMILIES and _significant(r, s)]
     signed = [*wholes, *parts]
     same = sum(_sign(r) == _sign(main) for r in signed) / len(signed)
     significant = sum(_significant(r, s) and _sign(r) == _sign(main) for r in wholes) / len(wholes)
+    failed = sum(r.estimate is None for r in wholes)
+    lost = f" ({failed} failed and count against it)" if failed else ""
     found = [
         _judge(
             "robustness",
-            f"{_percent(same)} of {len(signed)} runs have the direction of the main run",
+            f"The main specification was varied in {len(wholes)} runs",
+            float(len(wholes)),
+            s.runs_moderate,
+            s.runs_high,
+        ),
+        _judge(
+            "robustness",
+            f"{_percent(same)} of {len(signed)} runs have the direction of the main run{lost}",
             same,
             s.same_direction_moderate,
             s.same_direction_high,
-        )
+        ),
     ]
     if _significant(main, s):
         found.append(
@@ -238,16 +251,18 @@ def _robustness(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
                 s.significant_high,
             )
         )
-    return [*found, _change(main, wholes, s)]
+    return [*found, _change(main, [r for r in wholes if r.estimate is not None], s)]
 
 
 def _change(main: Run, runs: Sequence[Run], s: WwcscSettings) -> Judged:
     """Judge the largest change, in units of the main estimate (or of its SE, if larger)."""
     assert main.estimate is not None
-    unit = max(abs(main.estimate), main.std_error or 0.0) or 1.0
+    error = main.std_error or 0.0
+    unit = max(abs(main.estimate), error) or 1.0
+    of_what = "its size" if abs(main.estimate) >= error else "its standard error"
     worst = max(runs, key=lambda r: abs((r.estimate or 0.0) - (main.estimate or 0.0)))
     change = abs((worst.estimate or 0.0) - main.estimate) / unit
-    sentence = f"The estimate changes most, by {_percent(change)} of its size, in: {worst.label}"
+    sentence = f"The estimate changes most, by {_percent(change)} of {of_what}, in: {worst.label}"
     return _judge("robustness", sentence, change, s.change_moderate, s.change_high, at_least=False)
 
 
@@ -266,22 +281,28 @@ def _assumptions(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
         grade = 2 if parallel else (1 if each else 0)
         found.append((grade, Reason("assumptions", text, test.p_value, s.leads_level, parallel)))
     if each:
-        found.append(_pilots_parallel(each, s))
+        untested = [t for t in evidence.leads if t.pilot and t.p_value is None]
+        found.append(_pilots_parallel(each, len(untested), s))
     if not found:
         text = "Parallel trends before the programme could not be tested: moderate at most."
         found.append((1, Reason("assumptions", text, met=False)))
     disagree = [a for a in evidence.agreements if a.verdict == "disagree"]
-    ran = [a for a in evidence.agreements if a.verdict != "not run"]
+    ran = [
+        a
+        for a in evidence.agreements
+        if a.verdict != "not run" and a.estimator == evidence.main.estimator
+    ]
     if disagree:
-        text = f"{len(disagree)} of {len(ran)} cross-checks between engines disagree: low."
+        n = len([a for a in evidence.agreements if a.verdict != "not run"])
+        text = f"{len(disagree)} of {n} cross-checks between engines disagree: low."
         found.append((0, Reason("assumptions", text, float(len(disagree)), 0.0, met=False)))
     elif not ran:
-        text = "No second engine ran, so the estimate is not cross-checked: moderate at most."
+        text = "No second engine ran the main estimator, so it is not checked: moderate at most."
         found.append((1, Reason("assumptions", text, 0.0, 1.0, met=False)))
     return found
 
 
-def _pilots_parallel(each: Sequence[LeadTest], s: WwcscSettings) -> Judged:
+def _pilots_parallel(each: Sequence[LeadTest], n_untested: int, s: WwcscSettings) -> Judged:
     """Judge the share of pilots with parallel trends; the level is shared among the pilots.
 
     With k pilots tested at level a, chance alone rejects one of them with probability near k * a,
@@ -289,8 +310,11 @@ def _pilots_parallel(each: Sequence[LeadTest], s: WwcscSettings) -> Judged:
     """
     level = s.leads_level / len(each)
     held = [t for t in each if t.p_value is not None and t.p_value >= level]
-    share = len(held) / len(each)
-    sentence = f"Parallel trends hold for {len(held)} of {len(each)} pilots with their comparators"
+    n = len(each) + n_untested
+    share = len(held) / n
+    sentence = f"Parallel trends hold for {len(held)} of {n} pilots with their comparators"
+    if n_untested:
+        sentence += f"; {n_untested} could not be tested and count against it"
     return _judge(
         "assumptions", sentence, share, s.pilots_parallel_moderate, s.pilots_parallel_high
     )

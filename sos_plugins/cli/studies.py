@@ -87,7 +87,9 @@ def crosscheck(terminal: Terminal, path: Path, data: Path | None) -> int:
         return DISAGREE
     if errors and len(errors) == len(result.outcomes):
         return ALL_FAILED
-    return AGREE if "agree" in verdicts else NOTHING_COMPARED
+    compared = {a.estimator for o in result.outcomes for a in o.agreements if a.verdict == "agree"}
+    planned = {e.estimator for o in result.outcomes for e in o.estimates}
+    return AGREE if planned and planned <= compared else NOTHING_COMPARED
 
 
 def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:

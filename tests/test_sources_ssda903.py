@@ -491,7 +491,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
 def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:
     put(tmp_path, "A,2015-05-01,S,C2,N1,U1,PR0,,")
     with pytest.raises(DataError, match=r"no start of an episode \(DECOM\) can be read"):
-        read(tmp_path)
+        read(tmp_path, unreadable_share=1)
     put(tmp_path, ",01/05/2015,S,C2,N1,U1,PR0,,")
     with pytest.raises(
         DataError, match=r"Of 1 looked-after episodes in episodes\.csv none is usable"
@@ -499,6 +499,28 @@ def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:
         read(tmp_path)
     (tmp_path / "episodes.csv").write_text("")
     with pytest.raises(DataError, match="is empty"):
+        read(tmp_path)
+
+
+def test_a_file_with_dates_of_another_format_is_refused(tmp_path: Path) -> None:
+    good = [
+        f"{c},01/05/2015,S,C2,N1,U1,PR0,,".replace("01", f"{i + 1:02}") for i, c in enumerate("AB")
+    ]
+    bad = [f"{c},2015-05-01,S,C2,N1,U1,PR0,," for c in "CDE"]
+    put(tmp_path, *good, *bad[:2], ",,S,C2,N1,U1,PR0,,")
+    assert len(episodes(read(tmp_path))) == 2  # half is not more than half
+    put(tmp_path, *good, *bad)
+    said = r"episodes\.csv, column DECOM: 3 of 5 dates .* form 9999-99-99; expected dd/mm/yyyy"
+    with pytest.raises(DataError, match=said):
+        read(tmp_path)
+    assert len(episodes(read(tmp_path, unreadable_share=0.6))) == 2
+
+
+def test_births_of_another_format_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "A,01/05/2015,S,C2,N1,U1,PR0,,")
+    births = ["A,1,2 May 2001,WBRI", "B,1,,WBRI"]
+    put(tmp_path, *births, name="header.csv", header="CHILD,SEX,DOB,ETHNIC")
+    with pytest.raises(DataError, match=r"header\.csv, column DOB: 1 of 1 dates .* 9 AAA 9999"):
         read(tmp_path)
 
 

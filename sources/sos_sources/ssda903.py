@@ -74,6 +74,13 @@ class Ssda903Settings(Settings):
         description="An episode that starts at most this many days after one that ended with X1 "
         "belongs to the same period of care.",
     )
+    unreadable_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A file is refused when more than this share of its dates in DECOM or DOB, "
+        "which every row must have, cannot be read as dd/mm/yyyy.",
+    )
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
 
     _listed = field_validator("paths", mode="before")(as_tuple)
@@ -99,7 +106,8 @@ class Ssda903(Source):
 
         Raises:
             DataError: If a path names no file, no file holds episodes, a column is missing, an
-                authority cannot be told, a year contradicts the dates, or no episode is usable.
+                authority cannot be told, most dates of a file cannot be read, a year contradicts
+                the dates, or no episode is usable.
         """
         paths = [
             path
@@ -113,6 +121,7 @@ class Ssda903(Source):
             days_after_return=settings.days_after_return,
             max_gap_days=settings.max_gap_days,
             year_share=settings.year_share,
+            unreadable_share=settings.unreadable_share,
         )
         with session.progress.step("Reading looked-after returns"):
             built = build(returns, limits, examples=settings.examples)

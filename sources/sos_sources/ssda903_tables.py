@@ -16,7 +16,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
-from sos_sources.checks import Check, profile
+from sos_sources.checks import Check, form, profile
 from sos_sources.columns import (
     Column,
     coded,
@@ -50,6 +50,8 @@ COLUMNS: dict[str, dict[str, bool]] = {
     "uasc": {"CHILD": True},
 }
 """Columns read from each file, and whether a file without them is an error."""
+DATED = {"episodes": "DECOM", "header": "DOB"}
+"""The column of dates that every row of a file must have."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Limits:
     days_after_return: int
     max_gap_days: int
     year_share: float
+    unreadable_share: float
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,13 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
     """Build ``children`` and ``episodes`` from returns.
 
     Raises:
-        DataError: If the year of a return contradicts its dates, or no episode is usable.
+        DataError: If the dates of a file are in another format, the year of a return contradicts
+            its dates, or no episode is usable.
     """
     with duckdb.connect() as con:
         con.execute("SET preserve_insertion_order TO false")
         _load(con, returns)
+        _refuse_unreadable(con, limits.unreadable_share)
         spans = _spans(con, returns, limits)
         _number(con, returns, spans)
         quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
@@ -153,6 +158,24 @@ def _load(con: Any, returns: Sequence[Return903]) -> None:
             parts[file.kind].append(_numbered(file, number))
     for kind, tables in parts.items():
         con.register(f"{kind}_raw", pa.concat_tables(tables))
+
+
+def _refuse_unreadable(con: Any, share: float) -> None:
+    """Refuse a file whose dates are mostly in another format: it would lose most of its rows."""
+    for kind, column in DATED.items():
+        found = con.execute(
+            f"SELECT file, count({column}) AS n, count(shape) AS bad, mode(shape) FROM "
+            f"(SELECT return_no, file, {column}, "
+            f"CASE WHEN {uk_date(column)} IS NULL THEN {form(column)} END AS shape "
+            f"FROM {kind}_raw) GROUP BY return_no, file HAVING bad > {share} * n ORDER BY file"
+        ).fetchone()
+        if found is not None:
+            file, n, bad, shape = found
+            raise DataError(
+                f"{file}, column {column}: {bad} of {n} dates cannot be read, most of them of the "
+                f"form {shape}; expected dd/mm/yyyy. Write the dates of the file as dd/mm/yyyy. To "
+                "read it without these dates, set 'unreadable_share' to 1."
+            )
 
 
 def _spans(con: Any, returns: Sequence[Return903], limits: Limits) -> list[_Span]:

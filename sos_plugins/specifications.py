@@ -137,12 +137,13 @@ class Specifications:
         return replace(self.setups[0], sample=sample, options=options, groups=groups)
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
-        """Return the runs of the other estimators, but for those that are there for the leads."""
+        """Return the runs of other estimators, but for diagnostics and those for the leads."""
         found: list[tuple[str, str, Run | str]] = []
         for setup in self.setups[1:]:
-            if self.analysis.registry.estimator(setup.estimator).tests_leads:
+            estimator = self.analysis.registry.estimator(setup.estimator)
+            if estimator.tests_leads or getattr(estimator, "diagnostic", False):
                 continue
-            family = self.analysis.registry.estimator(setup.estimator).family
+            family = estimator.family
             label = f"by {setup.estimator}"
             done = self._of(setup.estimator)
             if done:

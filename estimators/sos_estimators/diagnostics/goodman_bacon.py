@@ -185,6 +185,7 @@ class Bacon(Estimator):
     Settings = BaconSettings
     sample = "calendar"
     family = "decomposition"
+    diagnostic = True
     citation = "Goodman-Bacon (2021), Journal of Econometrics 225(2)"
     engines = (
         Engine(name="python", fit=fit_python, packages=("numpy", "pandas")),

@@ -201,6 +201,7 @@ class HonestDid(Estimator):
     label = "Honest bounds: what if trends were not parallel"
     Settings = HonestDidSettings
     family = "honest-bounds"
+    diagnostic = True
     citation = (
         "Rambachan and Roth (2023), Review of Economic Studies 90(5); tests: Andrews, Roth and "
         "Pakes (2023), Review of Economic Studies 90(6); pre-test: Roth (2022), American Economic "

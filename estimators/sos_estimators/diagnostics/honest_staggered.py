@@ -53,6 +53,7 @@ class HonestStaggered(Estimator):
     Settings = HonestStaggeredSettings
     sample = "calendar"
     family = "honest-bounds"
+    diagnostic = True
     citation = (
         "Callaway and Sant'Anna (2021), Journal of Econometrics 225(2); bounds: "
         + HonestDid.citation

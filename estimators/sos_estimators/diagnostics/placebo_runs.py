@@ -114,6 +114,7 @@ class PlaceboRuns(Estimator):
     label = "Placebo adoption dates and placebo authorities"
     Settings = PlaceboSettings
     family = "placebo"
+    diagnostic = True
     citation = (
         "Abadie, Diamond and Hainmueller (2010), Journal of the American Statistical Association "
         "105(490)"

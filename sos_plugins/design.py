@@ -439,11 +439,12 @@ def _complete_task(
             )
     if not pilots:
         raise DesignError("No pilot has a case before the first embedding window.")
-    known = features.loc[[p.unit for p in pilots]].notna().all()
-    if not known.all():
-        lost = listing(known.index[~known])
+    of_pilots = features.loc[[p.unit for p in pilots]]
+    known = [name for name in features.columns if of_pilots[name].notna().all()]
+    if len(known) < features.shape[1]:
+        lost = listing(name for name in features.columns if name not in known)
         warnings.append(f"Features that a pilot lacks are not matched on: {lost}.")
-    features = features.loc[:, known]
+    features = features[known]
     complete = features.notna().all(axis=1)
     left_out = {u: _gap(features, u) for u in pool if u not in features.index or not complete[u]}
     for why in sorted(set(left_out.values())):
@@ -462,9 +463,9 @@ def _gap(features: pd.DataFrame, unit: str) -> str:
     """Say what keeps an authority from being compared."""
     if unit not in features.index:
         return "no case before the first embedding window"
-    lacking = features.columns[features.loc[unit].isna()]
-    if all(name.startswith("x_") for name in lacking):
-        return f"no {listing(name.removeprefix('x_') for name in lacking)} in the authorities' file"
+    lacking = [name for name, value in features.loc[unit].items() if pd.isna(value)]
+    if all(str(name).startswith("x_") for name in lacking):
+        return f"no {listing(str(name).removeprefix('x_') for name in lacking)} in the authorities' file"
     return "no case in some period before the first embedding window"
 
 

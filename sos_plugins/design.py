@@ -463,9 +463,10 @@ def _gap(features: pd.DataFrame, unit: str) -> str:
     """Say what keeps an authority from being compared."""
     if unit not in features.index:
         return "no case before the first embedding window"
-    lacking = [name for name, value in features.loc[unit].items() if pd.isna(value)]
-    if all(str(name).startswith("x_") for name in lacking):
-        return f"no {listing(str(name).removeprefix('x_') for name in lacking)} in the authorities' file"
+    lacking = [str(name) for name, value in features.loc[unit].items() if pd.isna(value)]
+    if all(name.startswith("x_") for name in lacking):
+        absent = listing(name.removeprefix("x_") for name in lacking)
+        return f"no {absent} in the authorities' file"
     return "no case in some period before the first embedding window"
 
 

@@ -136,11 +136,11 @@ class Registry:
 
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind, sorted."""
-        return sorted(self._offers[_kind(kind)])
+        return sorted(self._offers[kind_named(kind)])
 
     def offers(self, kind: str) -> list[Offer]:
         """Return what is registered for a kind, sorted by name."""
-        kind = _kind(kind)
+        kind = kind_named(kind)
         return [self._offers[kind][name] for name in self.names(kind)]
 
     def offer(self, kind: str, name: str) -> Offer:
@@ -149,7 +149,7 @@ class Registry:
         Raises:
             NotRegisteredError: With the registered names and the nearest of them.
         """
-        kind = _kind(kind)
+        kind = kind_named(kind)
         found = self._offers[kind].get(name)
         if found is None:
             noun = kind.replace("-", " ").capitalize()
@@ -269,13 +269,18 @@ class Registry:
         return replace(engine, **changes)  # type: ignore[arg-type]
 
 
-def _kind(name: str) -> str:
-    """Accept ``outcome``, ``outcomes``, ``rating_rule`` ...; raise for anything else."""
+def kind_named(name: str, *further: str) -> str:
+    """Accept ``outcome``, ``outcomes``, ``rating_rule`` ..., and further kinds.
+
+    Raises:
+        NotRegisteredError: For anything else, with the kinds there are.
+    """
+    known = [*KINDS, *further]
     kind = name.replace("_", "-")
-    kind = kind if kind in KINDS else kind.removesuffix("s")
-    if kind not in KINDS:
+    kind = kind if kind in known else kind.removesuffix("s")
+    if kind not in known:
         raise NotRegisteredError(
-            f"'{name}' is no kind of plugin.{did_you_mean(name, KINDS)} Kinds: {listing(KINDS)}."
+            f"'{name}' is no kind of plugin.{did_you_mean(name, known)} Kinds: {listing(known)}."
         )
     return kind
 
@@ -291,7 +296,7 @@ def read_config(path: Path | None) -> Config:
     """Read ``plugins.toml``; without a file, every installed plugin is on with its defaults.
 
     Raises:
-        PluginError: If the file is missing or is not TOML.
+        PluginError: If the file is missing, cannot be read, or is not TOML in UTF-8.
         SettingsError: For an unknown table or key.
     """
     if path is None:
@@ -300,6 +305,16 @@ def read_config(path: Path | None) -> Config:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PluginError(f"There is no plugin configuration at {path}.") from None
+    except OSError as error:
+        raise PluginError(
+            f"The plugin configuration {path} cannot be read: {error.strerror or error}. Name a "
+            "TOML file that can be read."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise PluginError(
+            f"The plugin configuration {path} is not UTF-8: byte {error.start + 1} cannot be "
+            "read. Save it as UTF-8."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise PluginError(f"{path} is not valid TOML: {error}.") from None
     return validate(Config, data, where=str(path))

@@ -11,14 +11,14 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sos_plugins.errors import DataError
+from sos_plugins.errors import DataError, listing
 from sos_plugins.types import (
     Agreement,
     Estimate,
@@ -166,7 +166,7 @@ class StudyResult:
                 "Give the result.json that 'sos-plugins run' wrote."
             )
         try:
-            return typing.cast(StudyResult, _decode(cls, data))
+            return typing.cast(StudyResult, _decode(cls, data, "the result"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"The result file is damaged: {error}. Run the study again.") from None
 
@@ -176,7 +176,11 @@ class StudyResult:
         file = path / "result.json" if path.is_dir() else path
         if not file.is_file():
             raise DataError(f"There is no result at {file}. Run 'sos-plugins run STUDY' first.")
-        return cls.from_json(file.read_text(encoding="utf-8"))
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"The result {file} cannot be read: {error}.") from None
+        return cls.from_json(text)
 
 
 def _encode(value: Any) -> Any:
@@ -192,31 +196,44 @@ def _encode(value: Any) -> Any:
     return plain(value)
 
 
-def _decode(hint: Any, value: Any) -> Any:
+def _decode(hint: Any, value: Any, place: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
-        return _decode(next(a for a in args if a is not type(None)), value)
+        return _decode(next(a for a in args if a is not type(None)), value, place)
     if hint is pd.DataFrame:
-        return _frame(value)
+        return _frame(value, place)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
-        return hint(
-            **{
-                f.name: _decode(hints[f.name], value[f.name])
-                for f in dataclasses.fields(hint)
-                if f.name in value
-            }
-        )
+        return _instance(hint, value, place)
     if origin is tuple:
-        return tuple(_decode(args[0], v) for v in value)
+        if not isinstance(value, list):
+            raise ValueError(f"{place} is no list")
+        return tuple(_decode(args[0], v, f"{place} {i}") for i, v in enumerate(value, start=1))
     if hint is float and value in ("inf", "-inf"):
         return math.inf if value == "inf" else -math.inf
     return value
 
 
-def _frame(value: Mapping[str, Any]) -> pd.DataFrame:
+def _instance(hint: type, value: Any, place: str) -> Any:
+    fields = dataclasses.fields(hint)
+    nothing = dataclasses.MISSING
+    demanded = [f.name for f in fields if f.default is nothing and f.default_factory is nothing]
+    _demand(value, demanded, place)
+    hints = typing.get_type_hints(hint)
+    known = [f.name for f in fields if f.name in value]
+    return hint(**{name: _decode(hints[name], value[name], f"'{name}'") for name in known})
+
+
+def _demand(value: Any, names: Sequence[str], place: str) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place} is no table of names and values")
+    if absent := [name for name in names if name not in value]:
+        raise ValueError(f"{place} lacks {listing(absent)}")
+
+
+def _frame(value: Any, place: str) -> pd.DataFrame:
+    _demand(value, ["columns", "rows"], place)
     frame = pd.DataFrame(value["rows"], columns=value["columns"])
     for column in frame:
         if frame[column].isin(["inf", "-inf"]).any():

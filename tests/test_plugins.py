@@ -19,7 +19,7 @@ from sos_plugins.errors import (
     PluginError,
     SettingsError,
 )
-from sos_plugins.plugins import Registry, find_config, load_file, load_plugins
+from sos_plugins.plugins import Registry, find_config, load_file, load_plugins, read_config
 from sos_plugins.types import Tolerance
 
 HOOKS = sorted(name for name in dir(hookspecs) if name.startswith("register_"))
@@ -604,3 +604,12 @@ def test_no_order_of_registration_matters(order: tuple[str, ...], load: Load) ->
 def test_every_call_makes_a_registry_of_its_own(load: Load) -> None:
     load(REGISTER)
     assert "mine" not in load_plugins().names("outcome")
+
+
+def test_a_configuration_that_cannot_be_read_is_a_sentence(tmp_path):
+    with pytest.raises(PluginError, match=r"cannot be read: Is a directory\. Name a TOML"):
+        read_config(tmp_path)
+    file = tmp_path / "plugins.toml"
+    file.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(PluginError, match=r"plugins\.toml is not UTF-8: byte 6 .* Save it as"):
+        read_config(file)

@@ -9,13 +9,17 @@ from typing import Any
 from sos_plugins import testing
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.kinds import KINDS, Engine
-from sos_plugins.plugins import Offer, Registry, each_engine, load_file
+from sos_plugins.plugins import Offer, Registry, each_engine, kind_named, load_file
 from sos_plugins.settings import describe
 
 
 def catalogue(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
-    """Return one row a registered object (or an engine) of a kind, or of all kinds."""
-    if kind in ("engine", "engines"):
+    """Return one row a registered object (or an engine) of a kind, or of all kinds.
+
+    Raises:
+        NotRegisteredError: If there is no such kind.
+    """
+    if kind is not None and kind_named(kind, "engine") == "engine":
         return [_engine_row(kind_, name, engine) for kind_, name, engine in each_engine(registry)]
     kinds = [kind] if kind else list(KINDS)
     return [

@@ -24,7 +24,7 @@ class ReportError(SosError):
     """A report cannot be written."""
 
 
-def write_report(result: StudyResult, folder: Path) -> Path:
+def write_report(result: StudyResult, folder: Path | str) -> Path:
     """Write the report of a study into a folder and return the path of its HTML file.
 
     Every file is written beside its place and then renamed, ``report.html`` last, so a reader
@@ -34,6 +34,7 @@ def write_report(result: StudyResult, folder: Path) -> Path:
     Raises:
         ReportError: If the folder cannot be made or written to.
     """
+    folder = Path(folder)
     json_text = result.to_json()
     page = page_of(StudyResult.from_json(json_text))
     files = _files(page, json_text)

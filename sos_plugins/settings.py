@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from sos_plugins.errors import SettingsError, did_you_mean, listing
+from sos_plugins.annotations import is_list, members, type_name
+from sos_plugins.errors import SettingsError
+from sos_plugins.mistakes import sentences
 
 
 class Settings(BaseModel):
@@ -20,6 +22,15 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _only_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic would turn into a number: ``true``, text, and 2.0 for 2."""
+        field = cls.model_fields.get(info.field_name or "")
+        if field is not None:
+            _refuse_other_than_number(field.annotation, value)
+        return value
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -39,8 +50,7 @@ def validate(model: type[S], values: Mapping[str, Any], *, where: str) -> S:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        sentences = [_sentence(model, item, where) for item in error.errors()]
-        raise SettingsError(" ".join(sentences)) from None
+        raise SettingsError(" ".join(sentences(model, error.errors(), where))) from None
 
 
 def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: str) -> None:
@@ -54,24 +64,21 @@ def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: s
     except ValidationError as error:
         wrong = [item for item in error.errors() if item["type"] != "missing"]
         if wrong:
-            sentences = [_sentence(model, item, where) for item in wrong]
-            raise SettingsError(" ".join(sentences)) from None
+            raise SettingsError(" ".join(sentences(model, wrong, where))) from None
 
 
-def _sentence(model: type[BaseModel], item: Any, where: str) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return (
-            f"{where}: unknown setting '{path}'.{did_you_mean(path, known)} "
-            f"Known settings: {listing(known)}."
-        )
-    if item["type"] == "missing":
-        return f"{where}: the setting '{path}' is missing."
-    shown = "" if item["type"] == "value_error" else f" {item['input']!r} was given."
-    message = item["msg"].removeprefix("Value error, ").rstrip(".")
-    message = message[:1].lower() + message[1:]
-    return f"{where}: setting '{path}': {message}.{shown}"
+def _refuse_other_than_number(annotation: Any, value: Any) -> None:
+    kinds = members(annotation)
+    if isinstance(value, (list, tuple)):
+        for kind in kinds:
+            if is_list(kind):
+                for item in value:
+                    _refuse_other_than_number(typing.get_args(kind)[0], item)
+        return
+    if not kinds or not {*kinds} <= {int, float, type(None)}:
+        return
+    if isinstance(value, (bool, str)) or (isinstance(value, float) and float not in kinds):
+        raise PydanticCustomError("number", f"expected {type_name(annotation)}")
 
 
 def describe(model: type[BaseModel]) -> list[dict[str, str]]:
@@ -94,32 +101,4 @@ def describe(model: type[BaseModel]) -> list[dict[str, str]]:
     return rows
 
 
-def type_name(annotation: Any) -> str:
-    """Write a type as a reader would: ``Literal["a", "b"]`` becomes ``a | b``.
-
-    >>> type_name(Literal["dr", "reg"])
-    'dr | reg'
-    >>> type_name(tuple[str, ...])
-    'list of text'
-    """
-    plain = {
-        str: "text",
-        int: "whole number",
-        float: "number",
-        bool: "true | false",
-        type(None): "none",
-    }
-    if annotation in plain:
-        return plain[annotation]
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Literal:
-        return " | ".join(str(arg) for arg in args)
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(type_name(arg) for arg in args)
-    if origin is typing.Annotated:
-        return type_name(args[0])
-    if origin in (list, tuple, set, frozenset):
-        return f"list of {type_name(args[0])}" if args else "list"
-    if origin in (dict, Mapping):
-        return "table"
-    return getattr(annotation, "__name__", str(annotation))
+__all__ = ["Settings", "describe", "type_name", "validate", "validate_some"]

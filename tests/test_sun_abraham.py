@@ -47,12 +47,11 @@ def test_r_gives_every_stored_result(shared: Path, data: str) -> None:
 
 
 @pytest.mark.r
+@pytest.mark.cran("fixest")
 @pytest.mark.parametrize("vcov", ["CR0", "CR1", "fixest"])
 def test_fixest_agrees_on_weighted_cases_with_covariates(vcov: str) -> None:
     engine = load_plugins().engine("sun-abraham", "python")
     (other,) = [e for e in SunAbraham.engines if e.name == "r-fixest"]
-    if other.missing():
-        pytest.skip(other.missing()[0])
     options = SunAbrahamSettings(vcov=vcov)
     sample = made.cases()
     assert other.limits(sample, options) is None

@@ -44,16 +44,23 @@ class _Mistake:
         return str(self.item["type"]).endswith(WRONG_KIND)
 
 
-def sentences(model: type[BaseModel], errors: Iterable[Mapping[str, Any]], where: str) -> list[str]:
+def sentences(
+    model: type[BaseModel],
+    errors: Iterable[Mapping[str, Any]],
+    where: str,
+    beside: Iterable[str] = (),
+) -> list[str]:
     """Return one sentence for each value that does not fit.
 
     Args:
         model: The settings that were validated.
         errors: What ``ValidationError.errors()`` gives.
         where: What each sentence starts with.
+        beside: Further keys that may stand in the outermost table.
     """
     found = [_located(model, item) for item in errors]
-    return [_sentence(m, where) for m in _merged(found)]
+    further = tuple(beside)
+    return [_sentence(m, where, further) for m in _merged(found)]
 
 
 def _located(model: type[BaseModel], item: Mapping[str, Any]) -> _Mistake:
@@ -117,11 +124,11 @@ def _follows(mistake: _Mistake, found: Sequence[_Mistake]) -> bool:
     )
 
 
-def _sentence(mistake: _Mistake, where: str) -> str:
+def _sentence(mistake: _Mistake, where: str, beside: tuple[str, ...]) -> str:
     item, kind = mistake.item, mistake.item["type"]
     path = ".".join(str(part) for part in mistake.path)
     if kind == "extra_forbidden":
-        return _unknown(mistake, path, where)
+        return _unknown(mistake, path, where, beside if len(mistake.path) == 1 else ())
     if kind == "missing":
         return f"{where}: the setting '{path}' is missing."
     shown = "" if kind == "value_error" else f" {item['input']!r} was given."
@@ -129,8 +136,9 @@ def _sentence(mistake: _Mistake, where: str) -> str:
     return f"{start}{_expected(mistake)}.{shown}"
 
 
-def _unknown(mistake: _Mistake, path: str, where: str) -> str:
-    known = [field.alias or name for name, field in mistake.table.model_fields.items()]
+def _unknown(mistake: _Mistake, path: str, where: str, beside: tuple[str, ...]) -> str:
+    known = [*beside]
+    known += [field.alias or name for name, field in mistake.table.model_fields.items()]
     parent = ".".join(str(part) for part in mistake.path[:-1])
     of = f" of '{parent}'" if parent else ""
     return (

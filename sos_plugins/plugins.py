@@ -15,7 +15,7 @@ import re
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -241,15 +241,25 @@ class Registry:
         kind = "estimator" if name in self._offers["estimator"] else "matcher"
         return self.plugins[self.offer(kind, name).plugin]
 
-    def settings(self, kind: str, name: str, values: Mapping[str, Any], where: str) -> BaseModel:
+    def settings(
+        self,
+        kind: str,
+        name: str,
+        values: Mapping[str, Any],
+        where: str,
+        *,
+        beside: Iterable[str] = (),
+    ) -> BaseModel:
         """Validate settings of an object: its defaults, then plugins.toml, then ``values``.
+
+        ``beside`` are further keys of the table that ``values`` come from, such as ``engines``.
 
         Raises:
             SettingsError: One sentence a mistake.
         """
         obj = cast(Plugin, self.offer(kind, name).obj)
         merged = {**self.config.settings.get(name, {}), **values}
-        return validate(obj.Settings, merged, where=where)
+        return validate(obj.Settings, merged, where=where, beside=beside)
 
     def engine_host(self, name: str) -> Estimator | Matcher:
         """Return the estimator or matcher of this name."""

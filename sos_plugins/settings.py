@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -36,13 +36,16 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=BaseModel)
 
 
-def validate(model: type[S], values: Mapping[str, Any], *, where: str) -> S:
+def validate(
+    model: type[S], values: Mapping[str, Any], *, where: str, beside: Iterable[str] = ()
+) -> S:
     """Make ``values`` into ``model``.
 
     Args:
         model: The settings class of a plugin.
         values: Names and values as they came from TOML, the command line or Python.
         where: What the sentence starts with, such as ``"[[outcomes]] 2 (kinship-care)"``.
+        beside: Further keys that may stand in the same table, for the sentence on an unknown one.
 
     Raises:
         SettingsError: One sentence a mistake, each naming the setting and what fits.
@@ -50,7 +53,7 @@ def validate(model: type[S], values: Mapping[str, Any], *, where: str) -> S:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingsError(" ".join(sentences(model, error.errors(), where))) from None
+        raise SettingsError(" ".join(sentences(model, error.errors(), where, beside))) from None
 
 
 def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: str) -> None:

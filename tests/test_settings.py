@@ -120,3 +120,8 @@ def test_a_study_file_is_told_in_its_own_words(old, new, text):
 def test_a_pilot_of_a_table_has_dates_in_one_form():
     with pytest.raises(SettingsError, match="setting 'start': expected a date as yyyy-mm-dd"):
         validate(PilotRow, {"unit": "1", "start": "01/04/2015"}, where="pilots.csv, line 2")
+
+
+def test_keys_that_stand_beside_the_settings_are_known_too():
+    with pytest.raises(SettingsError, match=r"Did you mean 'engines'\? Known .*: day, either, eng"):
+        validate(Example, {"engins": "all"}, where="[[estimators]] 1", beside=["engines"])

@@ -114,6 +114,7 @@ def test_row_order_changes_nothing(result, tmp_path):
         ('form = "stacked"\nengines', 'frm = "stacked"\nengines', "unknown setting 'frm'"),
         ('form = "stacked"\ne', 'form = "stackd"\ne', r"\[\[estimators\]\] 1: setting 'form'"),
         ('engines = ["python"]', 'engines = ["pyton"]', "engine 'pyton'. Did you mean 'python'"),
+        ('engines = ["python"]', 'engins = ["python"]', "'engins'. Did you mean 'engines'"),
         ('plugin = "tidy"', 'plugin = "tydi"', "Source 'tydi' is not registered"),
         ('plugin = "wwcsc"', 'plugin = "wwcsc"\nusable_high = 3', "setting 'usable_high'"),
         ('plugin = "pre-outcomes-units"', 'plugin = "inverse-weights"', "a matcher of units"),

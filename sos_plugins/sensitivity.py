@@ -233,6 +233,12 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
         sample = setup.sample
         if pilot:
             part = setup.only([pilot]).sample
+            if part.frame.groupby(["unit", "period"]).size().max() == 1:
+                reason = (
+                    "There is one figure an authority and period, which leaves nothing to judge "
+                    "the leads of a single pilot by."
+                )
+                return LeadTest(pilot, None, None, None, None, "not applicable", reason)
             frame = part.frame.assign(cluster=range(len(part.frame)))
             sample = replace(part, frame=frame)
         named = run_engine(

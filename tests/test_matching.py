@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -981,7 +982,10 @@ def plain_r(tmp_path_factory) -> Path:
 def need_matchit() -> str:
     version = r.versions(["MatchIt"])["MatchIt"]
     if version == "not installed":
-        pytest.skip("the R package MatchIt is not installed (sudo apt-get install r-cran-matchit)")
+        reason = "the R package MatchIt is not installed (sudo apt-get install r-cran-matchit)"
+        if os.environ.get("SOS_REQUIRE_R") == "1":
+            pytest.fail(f"SOS_REQUIRE_R=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
     return version
 
 

@@ -28,9 +28,10 @@ FAMILIES: dict[str, str] = {
 
 
 TREATED_PER_LEAD = 3
-"""Least pilots for each lead of the joint test. On parallel trends with 6 pilots and 12 comparators
-a test of 4 leads at 5% rejects in most draws, whichever its degrees of freedom: the variance of
-so many leads rests on too few treated clusters."""
+"""Least pilots for each lead of the joint test: the variance of many leads rests on few treated
+clusters. On 60 simulated samples with parallel trends, 6 pilots and 12 comparators, the test of 4
+leads at 5% rejects 32% of the time with the degrees of freedom of all clusters, 10% with those of
+the treated."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def check_families(registry: Registry, chosen: tuple[str, ...]) -> None:
 
 
 def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
-    """Test jointly that all leads are zero.
+    """Test jointly that all leads are zero, where there are enough pilots for that.
 
     For a single pilot the standard errors are clustered by case, since three authorities are too
     few clusters: shocks that hit a whole authority then count as evidence against parallel trends.
@@ -262,7 +263,7 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
     if not pilot and n_leads * TREATED_PER_LEAD > n_treated:
         reason = (
             f"{n_leads} leads of {n_treated} pilots are not tested jointly: with fewer than "
-            f"{TREATED_PER_LEAD} pilots for each lead such a test rejects far too often (it would "
+            f"{TREATED_PER_LEAD} pilots for each lead such a test rejects too often (it would "
             f"give p = {p_value:.3f}). The pilots are tested one by one."
         )
         return LeadTest(pilot, statistic, n_leads, df_den, None, "not applicable", reason)

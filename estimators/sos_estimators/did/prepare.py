@@ -167,3 +167,34 @@ def count_cases(frame: pd.DataFrame) -> int:
 def is_category(values: pd.Series) -> bool:
     """Whether a covariate enters as dummies: text, booleans and categories do."""
     return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
+
+
+def refuse_unusable(frame: pd.DataFrame, covariates: Sequence[str], *, finer: str) -> None:
+    """Refuse cases from which no group-time effect can be estimated.
+
+    ``finer`` says in words what to choose where all cases are one cluster.
+
+    Raises:
+        EstimationError: If there is no case, no treated case, no variation or one cluster, or a
+            text covariate has too many levels.
+    """
+    if frame.empty:
+        raise EstimationError("The sample has no case of positive weight.")
+    for name in covariates:
+        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
+        if n_levels > MAX_LEVELS:
+            raise EstimationError(
+                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
+                "group them or leave it out."
+            )
+    if frame["value"].nunique() == 1:
+        raise EstimationError(
+            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
+        )
+    if not (frame["cohort"] > 0).any():
+        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
+    if frame["cluster"].nunique() == 1:
+        raise EstimationError(
+            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
+            f"at least two. Choose {finer}."
+        )

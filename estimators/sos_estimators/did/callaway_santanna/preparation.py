@@ -14,7 +14,7 @@ import pandas as pd
 from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, planned_cells, with_rows
 from sos_estimators.did.callaway_santanna.design import Design, build_design
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.prepare import MAX_LEVELS, is_category
+from sos_estimators.did.prepare import refuse_unusable
 from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.types import Sample
 
@@ -115,26 +115,9 @@ def _drop_weightless(frame: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
 
 
 def _check(frame: pd.DataFrame, sample: Sample) -> None:
-    if frame.empty:
-        raise EstimationError("The sample has no case of positive weight.")
-    for name in sample.covariates:
-        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
-        if n_levels > MAX_LEVELS:
-            raise EstimationError(
-                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
-                "group them or leave it out."
-            )
-    if frame["value"].nunique() == 1:
-        raise EstimationError(
-            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
-        )
-    if not (frame["cohort"] > 0).any():
-        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
-    if frame["cluster"].nunique() == 1:
-        raise EstimationError(
-            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
-            "at least two. Choose a finer cluster or cluster=unit-of-observation."
-        )
+    refuse_unusable(
+        frame, sample.covariates, finer="a finer cluster or cluster=unit-of-observation"
+    )
     _check_constant(frame, "cohort", "unit")
     if sample.is_panel:
         _check_panel(frame)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sos_estimators.did.least_squares import Codes, Floats
-from sos_estimators.did.prepare import MAX_LEVELS, is_category
+from sos_estimators.did.prepare import refuse_unusable
 from sos_estimators.did.regression import codes_of, collapse, covariate_columns
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.cells import COMPRESSED
@@ -168,26 +168,7 @@ def _columns(sample: Sample) -> pd.DataFrame:
 
 
 def _check(frame: pd.DataFrame, covariates: tuple[str, ...]) -> None:
-    if frame.empty:
-        raise EstimationError("The sample has no case of positive weight.")
-    for name in covariates:
-        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
-        if n_levels > MAX_LEVELS:
-            raise EstimationError(
-                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
-                "group them or leave it out."
-            )
-    if frame["value"].nunique() == 1:
-        raise EstimationError(
-            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
-        )
-    if not (frame["cohort"] > 0).any():
-        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
-    if frame["cluster"].nunique() == 1:
-        raise EstimationError(
-            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
-            "at least two. Choose a finer cluster."
-        )
+    refuse_unusable(frame, covariates, finer="a finer cluster")
 
 
 def _check_constant(table: pd.DataFrame, column: str, within: str) -> None:

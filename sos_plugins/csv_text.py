@@ -158,10 +158,17 @@ def _header(path: Path, encoding: str) -> tuple[tuple[str, ...], str]:
     return tuple(name.strip() for name in names), delimiter
 
 
+CHUNK = 1 << 20
+"""Characters decoded at a time when the encoding of a file is checked."""
+
+
 def _parse(
     path: Path, n_columns: int, encoding: str, delimiter: str
 ) -> tuple[pa.Table, dict[int, int]]:
     """Return the rows (the header among them) and, by number of the record, the misfits."""
+    with path.open(encoding=encoding, newline="") as text:
+        while text.read(CHUNK):
+            pass  # a misfit row in another encoding would not reach ``reject``
     rejected: dict[int, int] = {}
 
     def reject(row: pa_csv.InvalidRow) -> str:

@@ -335,3 +335,10 @@ def test_mutated_files_are_cases_or_a_sentence(
         assert not frame.isna().any().any()
     with contextlib.suppress(SosError):
         assert cases(read(folder)).num_rows
+
+
+def test_a_misfit_row_in_another_encoding_is_neither_lost_nor_a_traceback(tmp_path):
+    file = tmp_path / "cases.csv"
+    file.write_bytes(b"unit,period,value\n1,2015,3\n2,2015,4,\xec\n3,2015,5\n")
+    text = read_text(file)
+    assert text is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,9 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 import ibis
 import pandas as pd
 import pyarrow as pa
+
+from sos_plugins.errors import DataError
 
 
 class Progress(Protocol):
@@ -55,3 +61,35 @@ class Session:
     def table(self, data: pa.Table | pd.DataFrame | ibis.Table, name: str = "table") -> ibis.Table:
         """Put data, or what an expression gives, on the backend under a fresh name."""
         return self.backend.create_table(f"{name}_{next(self._names)}", data, temp=True)
+
+
+def duckdb_backend(memory: str) -> Any:
+    """Connect to DuckDB with a limit of memory; what goes beyond is kept on disk.
+
+    The disk is the folder for temporary files of the system (``TMPDIR``); the files there are
+    removed with the connection.
+
+    Args:
+        memory: Such as ``"4GB"`` or ``"500 MiB"``.
+    """
+    spill = tempfile.mkdtemp(prefix="sos-plugins-")
+    backend = ibis.duckdb.connect(memory_limit=memory, temp_directory=spill)
+    weakref.finalize(backend, shutil.rmtree, spill, ignore_errors=True)
+    return backend
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Turn DuckDB's complaint that memory or disk is not enough into a sentence.
+
+    Raises:
+        DataError: In its place.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise DataError(
+            "The records need more memory, or more disk for temporary files, than there is: "
+            f"{str(error).splitlines()[0]}. Give more with 'memory' in [study] or --memory, and "
+            "set TMPDIR to a folder on a larger disk."
+        ) from None

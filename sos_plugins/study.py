@@ -20,8 +20,9 @@ from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
 from sos_plugins.result import OutcomeResult, StudyResult
-from sos_plugins.session import NoProgress, Progress, Session
-from sos_plugins.study_file import OutcomeChoice, parse_study, read_study
+from sos_plugins.session import NoProgress, Progress, Session, duckdb_backend, within_memory
+from sos_plugins.settings import validate
+from sos_plugins.study_file import OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.types import CollectedCases, Design, OutcomeInfo, Records, plain
 
 PARALLEL_FROM = 20_000
@@ -36,7 +37,12 @@ class Study:
 
     @classmethod
     def from_toml(
-        cls, path: str | Path, *, plugins: Path | None = None, data: Path | None = None
+        cls,
+        path: str | Path,
+        *,
+        plugins: Path | None = None,
+        data: Path | None = None,
+        memory: str | None = None,
     ) -> Study:
         """Read a study file.
 
@@ -45,12 +51,16 @@ class Study:
             plugins: A ``plugins.toml``; by default the one beside the study, else the one in the
                 current folder, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
+            memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
 
         Raises:
             StudyError, SettingsError, NotRegisteredError, PluginError: For the first thing wrong.
         """
         path = Path(path)
         file, text = read_study(path)
+        if memory is not None:
+            table = {**file.study.model_dump(), "memory": memory}
+            file = file.model_copy(update={"study": validate(StudyTable, table, where="--memory")})
         beside = path.parent / CONFIG_NAME
         registry = load_plugins(plugins or (beside if beside.is_file() else None))
         return cls(Plan(file, text, (data or path.parent).resolve(), registry))
@@ -62,9 +72,12 @@ class Study:
 
     def session(self, progress: Progress | None = None) -> Session:
         """Make the surroundings of a run."""
+        table = self.plan.file.study
+        backend = {"backend": duckdb_backend(table.memory)} if table.memory else {}
         return Session(
+            **backend,
             base=self.plan.base,
-            seed=self.plan.file.study.seed,
+            seed=table.seed,
             progress=progress or NoProgress(),
         )
 
@@ -76,7 +89,8 @@ class Study:
             settings = self.plan.registry.settings(
                 "source", choice.plugin, choice.settings, f"[[sources]] {n}"
             )
-            records = source.read(settings, session)
+            with within_memory():
+                records = source.read(settings, session)
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
         return merged
@@ -209,8 +223,9 @@ class OutcomeStation:
     def _cases(self, settings: BaseModel) -> CollectedCases | str:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         try:
-            cases = outcome.derive(self.records, settings, self.session)
-            return CollectedCases.of(cases, self.info(settings))
+            with within_memory():
+                cases = outcome.derive(self.records, settings, self.session)
+                return CollectedCases.of(cases, self.info(settings))
         except SosError as error:
             return str(error)
 

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sos_plugins.errors import StudyError
 from sos_plugins.settings import Settings, validate
 
+MEMORY = r"^[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B$"
+"""A size of memory, as DuckDB reads it."""
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -69,6 +71,11 @@ class StudyTable(Settings):
     title: str = Field(description="title of the report")
     programme: str = Field("the programme", description="what is evaluated, as in a sentence")
     seed: int = Field(0, ge=0, description="seed of everything random")
+    memory: str | None = Field(
+        None,
+        pattern=MEMORY,
+        description='most memory for records, such as "4GB"; what goes beyond is kept on disk',
+    )
 
 
 class PilotRow(BaseModel):

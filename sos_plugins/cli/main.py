@@ -27,14 +27,20 @@ def main() -> None:
 @click.option("--out", type=OUT, help="Folder for the report; results/<name> by default.")
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
+@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
 @common
 def run(
-    terminal: Terminal, study: Path, out: Path | None, data: Path | None, workers: int | None
+    terminal: Terminal,
+    study: Path,
+    out: Path | None,
+    data: Path | None,
+    workers: int | None,
+    memory: str | None,
 ) -> None:
     """Run STUDY and write its report."""
     from sos_plugins.cli.studies import run_and_report
 
-    run_and_report(terminal, study, out, data, workers)
+    run_and_report(terminal, study, out, data, workers, memory)
 
 
 @main.command()

@@ -25,13 +25,14 @@ def run_and_report(
     out: Path | None = None,
     data: Path | None = None,
     workers: int | None = None,
+    memory: str | None = None,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
     Raises:
         StudyError: If no outcome could be analysed; the report is written all the same.
     """
-    study = Study.from_toml(path, plugins=terminal.plugins, data=data)
+    study = Study.from_toml(path, plugins=terminal.plugins, data=data, memory=memory)
     with terminal.progress() as progress:
         result = study.run(progress, workers=workers)
     folder = out or Path("results") / result.name

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
 from sos_plugins.settings import Settings, validate
 
-MEMORY = r"^[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B$"
+MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 """A size of memory, as DuckDB reads it."""
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -73,9 +74,15 @@ class StudyTable(Settings):
     seed: int = Field(0, ge=0, description="seed of everything random")
     memory: str | None = Field(
         None,
-        pattern=MEMORY,
         description='most memory for records, such as "4GB"; what goes beyond is kept on disk',
     )
+
+    @field_validator("memory")
+    @classmethod
+    def _size(cls, given: str | None) -> str | None:
+        if given is not None and not MEMORY.fullmatch(given):
+            raise ValueError('must be a size of memory such as "4GB" or "500 MiB"')
+        return given
 
 
 class PilotRow(BaseModel):

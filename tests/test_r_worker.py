@@ -44,6 +44,11 @@ quits <- function(data) q()
 killed <- function(data) tools::pskill(Sys.getpid(), 9)
 endless <- function(data) repeat {}
 bare <- function(data) 3
+greedy <- function(data) list(kept = numeric(1e14))
+hoards <- function(data) {
+  kept <- list()
+  repeat kept[[length(kept) + 1]] <- numeric(1e6)
+}
 closure <- function(data) list(f = function() 1)
 locale <- function(data) list(order = sort(c("b", "A", "a", "B")), decimal = format(0.5))
 """
@@ -207,6 +212,30 @@ def test_r_that_does_not_finish_is_ended(script: Path) -> None:
         r.call(script, "endless", {}, timeout=0.5)
     assert gone(before)
     assert worker_pid(script) != before
+
+
+def test_more_memory_than_any_machine_has_is_an_error_and_the_next_call_works(
+    script: Path,
+) -> None:
+    with pytest.raises(EngineError, match="cannot allocate"):
+        r.call(script, "greedy", {})
+    assert worker_pid(script)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is there on Linux only")
+def test_r_running_out_of_memory_is_an_error_and_the_next_call_works(script: Path) -> None:
+    import resource
+
+    worker = worker_pid(script)
+    used = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
+    most = used + 500_000_000
+    resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
+    try:
+        with pytest.raises(EngineError, match=r"cannot allocate|R stopped"):
+            r.call(script, "hoards", {})
+        assert worker_pid(script)
+    finally:
+        r.stop()
 
 
 def test_a_worker_killed_between_calls_is_replaced(script: Path) -> None:

@@ -12,6 +12,7 @@ from sos_plugins.report import balance, charts, heat, outcome_tables, study_tabl
 from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.forest import forest
+from sos_plugins.report.inference import Methods, methods_of_inference
 from sos_plugins.report.names import Names, all_runs, april_years
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.result import OutcomeResult, StudyResult
@@ -41,6 +42,7 @@ class OutcomeSection:
     forest: Chart | None
     runs: Table | None
     failed: Table | None
+    inference: Methods | None
     crosscheck: Table | None
     matching: tuple[str, ...]
     groups: Table | None
@@ -63,7 +65,8 @@ class OutcomeSection:
     def tables(self) -> Iterator[Table]:
         """Every table of the section: shown, beneath charts, and written to CSV only."""
         found = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
-        shown = (*found, self.attrition, self.quality, self.settings)
+        inference = self.inference.table if self.inference else None
+        shown = (*found, inference, self.attrition, self.quality, self.settings)
         yield from (table for table in shown if table is not None)
         yield from (chart.table for chart in self.charts)
         yield from self.files
@@ -175,6 +178,7 @@ def _outcome_section(
         forest=forest_chart,
         runs=tables.runs_table(result, ident("runs")) if runs and not forest_chart else None,
         failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
+        inference=methods_of_inference(result, ident("inference")),
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
         matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
         groups=tables.groups_table(result, names, ident("groups")),

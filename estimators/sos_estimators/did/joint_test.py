@@ -24,6 +24,9 @@ class JointTest:
 
     Statistic and p value are missing (nan) where eta - q + 1 is not above zero: there are too few
     clusters behind the restrictions for any test of this kind.
+
+    A single treated cluster that the model fits exactly gives no such sign: the test then rejects
+    far too often, so use it with two treated clusters or more.
     """
 
     statistic: float

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel
@@ -21,6 +23,7 @@ from sos_plugins.result import MatchingStep, NamedEstimate, OutcomeResult
 from sos_plugins.sensitivity import Setup, adjusted
 from sos_plugins.session import Progress
 from sos_plugins.specifications import Specifications
+from sos_plugins.stations import KEEP_NOTHING, Stations, hashed, hashed_files
 from sos_plugins.study_file import MatcherChoice, OutcomeChoice
 from sos_plugins.types import (
     Agreement,
@@ -30,7 +33,10 @@ from sos_plugins.types import (
     LeadTest,
     OutcomeInfo,
     Sample,
+    plain,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class OutcomeInput:
         design: Pilots and pool.
         neighbours: Statistical neighbours by authority, nearest first.
         unit_names: Authority code to name.
+        key: Hash of the records and the choice of the outcome.
     """
 
     choice: OutcomeChoice
@@ -73,6 +80,7 @@ class OutcomeInput:
     design: Design
     neighbours: Mapping[str, tuple[str, ...]]
     unit_names: Mapping[str, str]
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class OutcomeAnalysis:
     plan: Plan
     given: OutcomeInput
     progress: Progress
+    stations: Stations = KEEP_NOTHING
 
     @property
     def registry(self) -> Registry:
@@ -93,6 +102,30 @@ class OutcomeAnalysis:
         """Seed of the study."""
         return self.plan.file.study.seed
 
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that the prepared cases rest on."""
+        if self.stations.folder is None:
+            return ""
+        file, base = self.plan.file, self.plan.base
+        choices = plain([file.design.model_dump(mode="json"), file.matching.model_dump()])
+        files = [base / text for text in _texts(choices) if os.path.isfile(base / text)]  # noqa: PTH113 (any text may be asked)
+        return hashed(self.given.key, choices, hashed_files(files), self.seed)
+
+    def keep(
+        self,
+        label: str,
+        key: Sequence[Any],
+        make: Callable[[], T],
+        *,
+        done: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        """Return what ``make`` gives, from disk where it was made before from the same inputs."""
+        if self.stations.folder is None:
+            return make()
+        label = f"{self.given.info.name}: {label}"
+        return self.stations.keep(label, hashed(self.key, *key), make, done=done)
+
     def run(self, *, only_crosscheck: bool) -> OutcomeResult:
         """Run the outcome; what cannot be analysed becomes a result with an error."""
         empty = OutcomeResult(self.given.info, self.given.settings)
@@ -101,7 +134,9 @@ class OutcomeAnalysis:
             return replace(empty, error=cases)
         derived = replace(empty, attrition=cases.attrition, completeness=cases.completeness)
         try:
-            prepared = self.prepare(cases, self.plan.file.matching.units)
+            prepared = self.keep(
+                "matching", (), lambda: self.prepare(cases, self.plan.file.matching.units)
+            )
             return self._analyse(derived, prepared, only_crosscheck=only_crosscheck)
         except SosError as error:
             return replace(derived, error=str(error))
@@ -260,7 +295,13 @@ class OutcomeAnalysis:
             warnings += notes
             with self.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
-                    self.registry, planned.name, planned.engines, sample, options, seed=self.seed
+                    self.registry,
+                    planned.name,
+                    planned.engines,
+                    sample,
+                    options,
+                    seed=self.seed,
+                    keep=self._estimates(planned, options),
                 )
             agreements += compare(self.registry, label, planned.name, done, reasons)
             estimates += done
@@ -297,6 +338,12 @@ class OutcomeAnalysis:
         if only_crosscheck:
             return result
         return self._conclude(result, prepared, setups, estimates)
+
+    def _estimates(
+        self, planned: Planned, options: BaseModel
+    ) -> Callable[[str, Callable[[], NamedEstimate]], NamedEstimate]:
+        key = (options, planned.covariates, planned.sample)
+        return lambda engine, make: self.keep(f"{planned.name} by {engine}", key, make)
 
     def _conclude(
         self,
@@ -340,10 +387,30 @@ class OutcomeAnalysis:
                 label = f"{prepared.cases.info.name}: leads"
                 with self.progress.step(label, len(pilots) + 1) as advance:
                     for pilot in ("", *pilots):
-                        found.append(sensitivity.lead_test(self.registry, setup, pilot))
+                        found.append(self._lead_test(setup, pilot))
                         advance()
                 break
         return tuple(found)
+
+    def _lead_test(self, setup: Setup, pilot: str) -> LeadTest:
+        return self.keep(
+            f"leads of {pilot or 'all pilots'}",
+            (setup.estimator, setup.engine, setup.options, setup.sample.covariates),
+            lambda: sensitivity.lead_test(self.registry, setup, pilot),
+            done=lambda test: test.status != "failed",
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in lists and tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:

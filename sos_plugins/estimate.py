@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,12 @@ def run_engines(
     options: BaseModel,
     *,
     seed: int | None = None,
+    keep: Callable[[str, Callable[[], NamedEstimate]], NamedEstimate] = lambda _, make: make(),
 ) -> tuple[list[NamedEstimate], dict[str, str]]:
     """Run several engines on the same sample.
 
     ``engines`` is ``"all"`` or names; the other arguments are those of :func:`run_engine`.
+    ``keep`` gets the name of an engine and what runs it, and may know the estimate already.
 
     Returns:
         The estimates in the order of the engines, and a reason for every engine that did not run.
@@ -140,7 +143,10 @@ def run_engines(
     done, reasons = [], {}
     for name in names:
         try:
-            done.append(run_engine(registry, estimator, name, sample, options, seed=seed))
+            make = functools.partial(
+                run_engine, registry, estimator, name, sample, options, seed=seed
+            )
+            done.append(keep(name, make))
         except EstimationError as error:
             reasons[name] = str(error)
     return done, reasons

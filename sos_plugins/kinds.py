@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -66,6 +66,17 @@ class Source(Plugin):
             DataError: If a file is missing or nothing in it can be read. Single faults do not
                 raise: they are counted in ``Records.quality``.
         """
+
+    def inputs(self, settings: Any, session: Session) -> Sequence[Path] | None:  # noqa: ARG002
+        """Return the files that reading rests on, or None when that is not a matter of files.
+
+        A study keeps what was read from files and does not read the same files again. None suits
+        sources that are quick to read as well.
+
+        Raises:
+            DataError: If a file is missing.
+        """
+        return None
 
 
 class Simulator(Source):

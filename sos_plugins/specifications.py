@@ -42,7 +42,23 @@ class Specifications:
             return what
         if isinstance(what, str):
             return replace(sensitivity.not_applicable(family, what), label=label)
-        return sensitivity.run(self.analysis.registry, family, label, what)
+        main = self.setups[0]
+        planned = self.analysis.plan.estimators[0]
+        matchers = [choice.model_dump() for choice in self.analysis.plan.file.sensitivity.units]
+        return self.analysis.keep(
+            f"run '{label}'",
+            (
+                family,
+                main.estimator,
+                main.engine,
+                main.options,
+                planned.covariates,
+                planned.sample,
+                matchers,
+            ),
+            lambda: sensitivity.run(self.analysis.registry, family, label, what),
+            done=lambda run: run.status != "failed",
+        )
 
     def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Run | str]]:
         chosen = self.analysis.plan.file.sensitivity.families

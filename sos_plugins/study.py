@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
 from sos_plugins.result import OutcomeResult, StudyResult
 from sos_plugins.session import NoProgress, Progress, Session, duckdb_backend, within_memory
 from sos_plugins.settings import validate
+from sos_plugins.stations import KEEP_NOTHING, Stations, code_hash, hashed, hashed_files
 from sos_plugins.study_file import OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.types import CollectedCases, Design, OutcomeInfo, Records, plain
 
@@ -81,21 +83,43 @@ class Study:
             progress=progress or NoProgress(),
         )
 
-    def read(self, session: Session) -> Records:
+    def read(self, session: Session, stations: Stations = KEEP_NOTHING) -> Records:
         """Read and merge the records of every source."""
+        return self._read(session, stations)[0]
+
+    def _read(self, session: Session, stations: Stations) -> tuple[Records, str]:
+        """Return the records, and the hash of all that they rest on."""
         merged: Records | None = None
+        code = code_hash(self.plan.registry) if stations.folder else ""
+        keys = [code]
         for n, choice in enumerate(self.plan.file.sources, 1):
             source = self.plan.registry.source(choice.plugin)
             settings = self.plan.registry.settings(
                 "source", choice.plugin, choice.settings, f"[[sources]] {n}"
             )
+            make = functools.partial(source.read, settings, session)
             with within_memory():
-                records = source.read(settings, session)
+                inputs = source.inputs(settings, session) if stations.folder else None
+                if inputs is None:
+                    records = make()
+                    key = hashed(choice.plugin, settings, session.seed, records.data_hash)
+                else:
+                    files = hashed_files(inputs)
+                    key = hashed(code, choice.plugin, settings, session.seed, files)
+                    label = f"records of {choice.plugin}"
+                    records = stations.keep_records(label, key, session, make)
+            keys.append(key)
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
-        return merged
+        return merged, hashed(keys)
 
-    def run(self, progress: Progress | None = None, *, workers: int | None = None) -> StudyResult:
+    def run(
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int | None = None,
+        stations: Stations = KEEP_NOTHING,
+    ) -> StudyResult:
         """Run the whole study.
 
         An outcome that cannot be analysed becomes a result with an error; the others go on.
@@ -104,21 +128,29 @@ class Study:
             progress: Where progress is shown.
             workers: Outcomes analysed at once, each in a process of its own; by default one a
                 processor where there are enough cases, else one. The result is the same.
+            stations: Where finished stations are kept: a run that was cut off, or whose settings
+                have changed since, makes only what is missing. The result is the same.
 
         Raises:
             SosError: If no records can be read, or the design fits none of them.
         """
-        return self._run(self.session(progress), workers, only_crosscheck=False)
+        return self._run(self.session(progress), workers, stations, only_crosscheck=False)
 
     def crosscheck(
-        self, progress: Progress | None = None, *, workers: int | None = None
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int | None = None,
+        stations: Stations = KEEP_NOTHING,
     ) -> StudyResult:
         """Run the estimators by all their engines, without sensitivity analysis and rating."""
-        return self._run(self.session(progress), workers, only_crosscheck=True)
+        return self._run(self.session(progress), workers, stations, only_crosscheck=True)
 
-    def _run(self, session: Session, workers: int | None, *, only_crosscheck: bool) -> StudyResult:
+    def _run(
+        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+    ) -> StudyResult:
         plan, file = self.plan, self.plan.file
-        records = self.read(session)
+        records, key = self._read(session, stations)
         design, warnings = designs.make_design(
             file.design, plan.base, _units(records), records.unit_names
         )
@@ -126,12 +158,15 @@ class Study:
         inputs = []
         with session.progress.step("Deriving outcomes", len(file.outcomes)) as advance:
             for choice in file.outcomes:
-                station = OutcomeStation(plan, session, records, choice)
+                station = OutcomeStation(plan, session, records, choice, stations, key)
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         with session.progress.step("Analysing outcomes", len(inputs)) as advance:
             outcomes = []
-            for outcome in _analysed(plan, inputs, session.progress, workers, only_crosscheck):
+            analysed = _analysed(
+                plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
+            )
+            for outcome in analysed:
                 outcomes.append(outcome)
                 advance()
         return StudyResult(
@@ -156,7 +191,9 @@ def _analysed(
     plan: Plan,
     inputs: list[OutcomeInput],
     progress: Progress,
+    stations: Stations,
     workers: int | None,
+    *,
     only_crosscheck: bool,
 ) -> Iterator[OutcomeResult]:
     """Yield the results in order, from this process or from several."""
@@ -166,15 +203,23 @@ def _analysed(
     workers = min(workers, len(inputs))
     if workers <= 1:
         for given in inputs:
-            yield OutcomeAnalysis(plan, given, progress).run(only_crosscheck=only_crosscheck)
+            analysis = OutcomeAnalysis(plan, given, progress, stations)
+            yield analysis.run(only_crosscheck=only_crosscheck)
         return
     pool = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
-    jobs = (joblib.delayed(_analyse)(plan, given, only_crosscheck) for given in inputs)
-    yield from cast(Iterator[OutcomeResult], pool(jobs))
+    jobs = (
+        joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
+    )
+    for result, reused in cast(Iterator[tuple[OutcomeResult, list[str]]], pool(jobs)):
+        stations.reused.extend(reused)
+        yield result
 
 
-def _analyse(plan: Plan, given: OutcomeInput, only_crosscheck: bool) -> OutcomeResult:
-    return OutcomeAnalysis(plan, given, NoProgress()).run(only_crosscheck=only_crosscheck)
+def _analyse(
+    plan: Plan, given: OutcomeInput, stations: Stations, only_crosscheck: bool
+) -> tuple[OutcomeResult, list[str]]:
+    analysis = OutcomeAnalysis(plan, given, NoProgress(), stations)
+    return analysis.run(only_crosscheck=only_crosscheck), stations.reused
 
 
 @dataclass(frozen=True)
@@ -185,6 +230,8 @@ class OutcomeStation:
     session: Session
     records: Records
     choice: OutcomeChoice
+    stations: Stations = KEEP_NOTHING
+    key: str = ""
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
         """Return the validated settings of the outcome."""
@@ -218,16 +265,23 @@ class OutcomeStation:
             design=design,
             neighbours=neighbours,
             unit_names=dict(self.records.unit_names),
+            key=hashed(self.key, self.choice),
         )
 
     def _cases(self, settings: BaseModel) -> CollectedCases | str:
-        outcome = self.plan.registry.outcome(self.choice.plugin)
+        info = self.info(settings)
+        key = hashed(self.key, self.choice.plugin, settings, info.name)
         try:
             with within_memory():
-                cases = outcome.derive(self.records, settings, self.session)
-                return CollectedCases.of(cases, self.info(settings))
+                return self.stations.keep(
+                    f"cases of {info.name}", key, lambda: self._derived(settings, info)
+                )
         except SosError as error:
             return str(error)
+
+    def _derived(self, settings: BaseModel, info: OutcomeInfo) -> CollectedCases:
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return CollectedCases.of(outcome.derive(self.records, settings, self.session), info)
 
 
 def _units(records: Records) -> list[str]:

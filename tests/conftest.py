@@ -18,6 +18,7 @@ import pytest
 from clean_environment import REPOSITORY, build_wheel
 
 from sos_plugins import Session, r
+from sos_plugins.stations import FOLDER_VARIABLE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -59,6 +60,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _demand(r.missing("base", r.MEND_R), "SOS_REQUIRE_R")
     if item.get_closest_marker("browser"):
         _demand(_reason_without_browser(), "SOS_REQUIRE_BROWSER")
+
+
+@pytest.fixture(autouse=True)
+def _own_stations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test go on from what another one finished."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path.with_name(f"{tmp_path.name}-stations")))
 
 
 @pytest.fixture(autouse=True)

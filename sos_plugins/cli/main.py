@@ -28,6 +28,13 @@ def main() -> None:
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
 @click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option(
+    "--stations",
+    type=OUT,
+    help="Folder of finished stations, from which a run that was cut off goes on; one of your "
+    "own cache by default.",
+)
+@click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
 @common
 def run(
     terminal: Terminal,
@@ -36,11 +43,21 @@ def run(
     data: Path | None,
     workers: int | None,
     memory: str | None,
+    stations: Path | None,
+    no_stations: bool,
 ) -> None:
-    """Run STUDY and write its report."""
+    """Run STUDY and write its report.
+
+    What a run has finished (records read, cases derived, estimates) is kept: run again after an
+    interruption, or with other settings, and only what is missing or has changed is made.
+    """
+    from sos_plugins import stations as places
     from sos_plugins.cli.studies import run_and_report
 
-    run_and_report(terminal, study, out, data, workers, memory)
+    kept = places.KEEP_NOTHING
+    if not no_stations:
+        kept = places.Stations.at(stations or places.default_folder(data or study.parent))
+    run_and_report(terminal, study, out, data, workers, memory, kept)
 
 
 @main.command()

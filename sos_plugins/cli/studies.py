@@ -12,6 +12,7 @@ from sos_plugins.kinds import Simulator
 from sos_plugins.report import write_report
 from sos_plugins.result import OutcomeResult, StudyResult
 from sos_plugins.session import Session
+from sos_plugins.stations import KEEP_NOTHING, Stations
 from sos_plugins.study import Study
 from sos_plugins.types import Agreement, plain
 
@@ -26,6 +27,7 @@ def run_and_report(
     data: Path | None = None,
     workers: int | None = None,
     memory: str | None = None,
+    stations: Stations = KEEP_NOTHING,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
@@ -34,24 +36,35 @@ def run_and_report(
     """
     study = Study.from_toml(path, plugins=terminal.plugins, data=data, memory=memory)
     with terminal.progress() as progress:
-        result = study.run(progress, workers=workers)
+        result = study.run(progress, workers=workers, stations=stations)
     folder = out or Path("results") / result.name
     page = write_report(result, folder)
-    _answer(terminal, result, page)
+    _answer(terminal, result, page, stations)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
 
 
-def _answer(terminal: Terminal, result: StudyResult, page: Path) -> None:
+def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
     rows = [_verdict(outcome) for outcome in result.outcomes]
     notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
+    if stations.reused:
+        notes.append(
+            f"{len(stations.reused)} finished stations were taken from {stations.folder}; with "
+            "--no-stations everything is made again."
+        )
     title = f"{result.title}{' (simulated records)' if result.simulated else ''}"
     table = render(
         ["outcome", "result", "strength", "estimate", "95% interval"],
         [list(row.values()) for row in rows],
         title,
     )
-    data = {"report": str(page), "simulated": result.simulated, "outcomes": rows, "notes": notes}
+    data = {
+        "report": str(page),
+        "simulated": result.simulated,
+        "outcomes": rows,
+        "notes": notes,
+        "reused": stations.reused,
+    }
     terminal.answer(data, "\n".join([table, *notes, f"Report: {page}"]))
 
 

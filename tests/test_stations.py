@@ -1,0 +1,253 @@
+"""A run that was cut off goes on from its last finished station, and nothing stale is used."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import study_helpers
+
+from sos_plugins.errors import DataError
+from sos_plugins.session import Session
+from sos_plugins.stations import DAYS_KEPT, Stations, default_folder, hashed, hashed_files
+from sos_plugins.study import Study
+from sos_plugins.types import Records
+
+
+def run(path, folder, **changes):
+    stations = Stations.at(folder)
+    result = Study.from_toml(path).run(workers=1, stations=stations)
+    return result, stations.reused
+
+
+def facts(result):
+    """The result without when it was made."""
+    manifest = {**result.manifest, "created": ""}
+    return type(result).to_json(type(result)(**{**vars(result), "manifest": manifest}))
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def study(tmp_path):
+    return study_helpers.write(tmp_path / "study")
+
+
+def test_a_second_run_reuses_everything_and_finds_the_same(study, tmp_path):
+    first, none = run(study, tmp_path / "kept")
+    second, reused = run(study, tmp_path / "kept")
+    assert none == []
+    assert {"cases of tidy-value", "tidy-value: matching", "tidy-value: did by python"} <= set(
+        reused
+    )
+    assert sum("run '" in label for label in reused) >= 5
+    assert facts(first) == facts(second)
+    assert facts(Study.from_toml(study).run(workers=1)) == facts(first)
+
+
+def test_several_processes_say_what_they_reused(study, tmp_path):
+    run(study, tmp_path / "kept")
+    extra = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\nlabel = "Again"\n\n[rating]'
+    change(study, "[rating]", extra)
+    stations = Stations.at(tmp_path / "kept")
+    result = Study.from_toml(study).run(workers=2, stations=stations)
+    assert not any(outcome.error for outcome in result.outcomes)
+    assert "tidy-value: did by python" in stations.reused
+    assert not any(label.startswith("again") for label in stations.reused)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept", "made"),
+    [
+        ("plugin = \"wwcsc\"", "plugin = \"wwcsc\"\npilots_high = 19", "did by python", None),
+        ("form = \"stacked\"\nengines", "form = \"stacked\"\nvcov = \"CR3\"\nengines", "matching",
+         "did by python"),
+        ("ratio = 2", "ratio = 3", "cases of", "matching"),
+        ("seed = 1", "seed = 2", None, "cases of"),
+    ],
+)  # fmt: skip
+def test_what_rests_on_a_changed_setting_is_made_again(study, tmp_path, old, new, kept, made):
+    run(study, tmp_path / "kept")
+    text = study.read_text()
+    study.write_text(text.replace(old, new, 1))
+    result, reused = run(study, tmp_path / "kept")
+    if kept:
+        assert any(kept in label for label in reused)
+    if made:
+        assert not any(made in label for label in reused)
+    study_again = Study.from_toml(study).run(workers=1)
+    assert facts(result) == facts(study_again)
+
+
+def test_other_data_under_the_same_name_are_seen(study, tmp_path):
+    first, _ = run(study, tmp_path / "kept")
+    study_helpers.write(study.parent, cases=study_helpers.table(effect=3.0))
+    second, reused = run(study, tmp_path / "kept")
+    assert reused == []
+    assert second.outcomes[0].main.estimate > 0 > first.outcomes[0].main.estimate
+
+
+def test_other_pilots_in_the_same_file_are_seen(study, tmp_path):
+    run(study, tmp_path / "kept")
+    pilots = study.parent / "pilots.csv"
+    pilots.write_text("\n".join(pilots.read_text().splitlines()[:-1]) + "\n")
+    _, reused = run(study, tmp_path / "kept")
+    assert reused == ["cases of tidy-value"]
+
+
+def test_a_damaged_station_is_made_again(study, tmp_path):
+    first, _ = run(study, tmp_path / "kept")
+    for file in (tmp_path / "kept").glob("*.station"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    second, reused = run(study, tmp_path / "kept")
+    assert reused == []
+    assert facts(first) == facts(second)
+
+
+def test_failures_are_not_kept(tmp_path):
+    stations = Stations.at(tmp_path)
+    for made, finished in (("no", False), ("yes", True)):
+        assert stations.keep("step", "key", lambda m=made: m, done=lambda _, f=finished: f) == made
+    assert stations.keep("step", "key", lambda: "again") == "yes"
+
+    def fail():
+        raise DataError("It is broken.")
+
+    with pytest.raises(DataError):
+        stations.keep("other", "key", fail)
+    assert stations.keep("other", "key", lambda: 1) == 1
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    session = Session()
+    frame = pd.DataFrame(
+        {"unit": ["1", None, "2"], "date": pd.to_datetime(["2020-01-01", None, "2021-03-31"])}
+    )
+
+    def make():
+        return Records({"referrals": session.table(frame)}, files=("a.xml",), data_hash="h")
+
+    stations = Stations.at(tmp_path)
+    made = stations.keep_records("records", "key", session, make)
+    other = Session()
+    again = stations.keep_records("records", "key", other, lambda: pytest.fail("read again"))
+    assert stations.reused == ["records"]
+    assert again.data_hash == "h"
+    assert again.files == ("a.xml",)
+    pd.testing.assert_frame_equal(
+        again.table("referrals").to_pandas(), made.table("referrals").to_pandas()
+    )
+    assert again.table("referrals").schema() == made.table("referrals").schema()
+
+
+SLOW = '''
+"""An outcome like tidy-value that writes down its derivations, and one that never ends."""
+import os, time
+from pathlib import Path
+from sos_plugins import hookimpl
+from sos_outcomes.tidy_value import TidyValue
+
+class Counted(TidyValue):
+    name = "counted"
+    label = "Counted"
+    def derive(self, records, settings, session):
+        with open(session.base / "derived.txt", "a") as file:
+            file.write(settings.label + "\\n")
+        if settings.label == "Slow" and (session.base / "hang").exists():
+            (session.base / "hanging").touch()
+            time.sleep(600)
+        return super().derive(records, settings, session)
+
+@hookimpl
+def register_outcomes(register):
+    register(Counted())
+'''
+PATIENCE = 120
+"""Seconds until a study of a hundred milliseconds must have come to its second outcome."""
+
+
+def test_a_run_that_is_killed_goes_on_from_the_last_finished_station(tmp_path):
+    text = study_helpers.STUDY.replace(
+        'plugin = "tidy-value"\nlabel = "Score"',
+        'plugin = "counted"\nname = "first"\nlabel = "Quick"\nphrase = "it"\n'
+        'expected = "decrease"\n\n[[outcomes]]\nplugin = "counted"\nlabel = "Slow"',
+    )
+    study = study_helpers.write(tmp_path, text)
+    (tmp_path / "counted.py").write_text(SLOW)
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["counted.py"]\n')
+    (tmp_path / "hang").touch()
+    command = [sys.executable, "-m", "sos_plugins", "run", str(study), "--out", "out"]
+    command += ["--stations", "kept"]
+    killed = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + PATIENCE
+    while not (tmp_path / "hanging").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "hang").unlink()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 finished stations were taken from" in done.stdout
+    assert (tmp_path / "out" / "report.html").is_file()
+    derived = (tmp_path / "derived.txt").read_text().split()
+    assert derived == ["Quick", "Slow", "Slow"]
+
+
+def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
+    folder = tmp_path / "kept"
+    stations = Stations.at(folder)
+    assert folder.stat().st_mode & 0o077 == 0
+    stations.keep("old", "key", lambda: 1)
+    (old,) = folder.glob("*.station")
+    (folder / "letter.txt").write_text("not ours")
+    long_ago = time.time() - (DAYS_KEPT + 1) * 86_400
+    for path in folder.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    stations.keep("new", "key", lambda: 2)
+    Stations.at(folder)
+    assert not old.exists()
+    assert (folder / "letter.txt").exists()
+    assert len(list(folder.glob("*.station"))) == 1
+
+
+def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"Finished stations cannot be kept in .*--no-stations"):
+        Stations.at(tmp_path / "file" / "kept")
+
+
+def test_hashes_tell_inputs_apart(tmp_path):
+    assert hashed("a", ["b"]) != hashed("a", "b") != hashed("ab")
+    assert hashed({"x": 1, "y": 2}) == hashed({"y": 2, "x": 1})
+    one, two = tmp_path / "1.csv", tmp_path / "2.csv"
+    one.write_text("a")
+    two.write_text("b")
+    before = hashed_files([one, two])
+    assert before == hashed_files([two, one])
+    one.write_text("b")
+    two.write_text("a")
+    assert hashed_files([one, two]) != before
+    assert hashed_files([one]) != hashed_files([one, tmp_path / "absent.csv"])
+
+
+def test_studies_in_two_folders_do_not_share_a_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOS_PLUGINS_STATIONS", str(tmp_path))
+    assert default_folder(tmp_path / "a") != default_folder(tmp_path / "b")
+    assert default_folder(tmp_path / "a").parent == tmp_path
+
+
+def test_stations_can_travel_to_another_process(tmp_path):
+    again = pickle.loads(pickle.dumps(Stations.at(tmp_path).fresh()))
+    assert again.folder == Path(tmp_path).resolve()

@@ -29,6 +29,7 @@ from sos_estimators.did.callaway_santanna.group_time import (
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.callaway_santanna.two_by_two import Comparison, effect
+from staggered_samples import NAMES, PANELS
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.errors import DataError, EstimationError, SettingsError
@@ -49,19 +50,6 @@ AGGREGATES = {
     "agg_group": "cohort",
     "agg_calendar": "calendar",
 }
-NAMES = {
-    "mpdta": {
-        "countyreal": "unit",
-        "year": "period",
-        "first.treat": "cohort",
-        "lemp": "value",
-        "lpop": "x",
-    },
-    "panel_shared": {"y": "value"},
-    "cases_cont_shared": {"la": "unit", "y": "value"},
-    "cases_bin_shared": {"la": "unit", "y": "value"},
-}
-PANELS = ("mpdta", "panel_shared")
 NEVER = [
     f"control=nevertreated;est={est};x={x};base={base};anticipation={a}"
     for est, x in (("reg", "none"), ("reg", "x"), ("ipw", "x"), ("dr", "x"))

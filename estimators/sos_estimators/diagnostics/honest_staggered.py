@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
-
-from pydantic import Field
 
 from sos_estimators.diagnostics.honest_did import HonestDid, HonestSettings, bounded, term_of
 from sos_estimators.did.callaway_santanna import engine_python
-from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.callaway_santanna.settings import (
+    CallawaySantAnnaSettings,
+    GroupTimeSettings,
+)
 from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 
 
-class HonestStaggeredSettings(HonestSettings):
+class HonestStaggeredSettings(GroupTimeSettings, HonestSettings):
     """Arguments of ``honest-callaway-santanna``."""
-
-    control: Literal["nevertreated", "notyettreated"] = Field(
-        "nevertreated",
-        description="who is compared with: units never treated, or all not treated yet",
-    )
-    method: Literal["dr", "reg", "ipw"] = Field(
-        "dr",
-        description="doubly robust, outcome regression, or inverse probability weighting",
-    )
 
     @property
     def group_time(self) -> CallawaySantAnnaSettings:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from sos_estimators.did.least_squares import Convention
-from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import (
     Averages,
     Effects,
@@ -16,11 +16,11 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import build_estimate
 from sos_estimators.did.staggered.saturated import Averaged, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
-from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
-from sos_plugins.kinds import R_BASE, R_SANDWICH
+from sos_plugins import Estimate, Estimator, Sample, hookimpl
 
 
 class ExtendedTwfeSettings(StaggeredSettings):
@@ -70,7 +70,7 @@ def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
     """
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
-    answer = r_engine.call(
+    answer = engine_r.call(
         "extended_twfe.R",
         "extended_twfe",
         cells,
@@ -79,7 +79,7 @@ def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
         control=options.control,
         effects=options.effects,
     )
-    return _estimate(r_engine.averaged(answer, averages.names, cells), averages, cells, options)
+    return _estimate(engine_r.averaged(answer, averages.names, cells), averages, cells, options)
 
 
 def _estimate(
@@ -98,7 +98,7 @@ def _estimate(
     )
 
 
-class ExtendedTwfe(Estimator):
+class ExtendedTwfe(StaggeredEstimator):
     """The two-way regression with an effect for every cohort and treated period."""
 
     name = "extended-twfe"
@@ -108,22 +108,10 @@ class ExtendedTwfe(Estimator):
         "Wooldridge, J. M. (2025), Two-way fixed effects, the two-way Mundlak regression, and "
         "difference-in-differences estimators, Empirical Economics 69, 2545-2587"
     )
-    sample = "calendar"
-    family = "staggered"
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            limits=r_engine.too_many_dummies,
-            packages=("sandwich",),
-        ),
+        python_engine(fit_python),
+        r_engine(fit_r),
     )
-
-    def headline(self, options: ExtendedTwfeSettings) -> str:  # noqa: ARG002
-        """Return ``overall``, the average over the treated cases."""
-        return "overall"
 
 
 @hookimpl

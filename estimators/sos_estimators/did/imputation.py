@@ -19,14 +19,15 @@ from sos_estimators.did.least_squares import (
     group_sums,
     least_squares,
 )
-from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.first_stage import first_stage, imputable
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import build_estimate
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
-from sos_plugins.kinds import R_BASE, R_SANDWICH
+from sos_plugins.kinds import R_BASE
 
 R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
 VCOV = "conservative, effects centred by cohort and period, summed by cluster"
@@ -243,7 +244,7 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    found = r_engine.call(
+    found = engine_r.call(
         "imputation.R",
         "imputation",
         cells,
@@ -252,7 +253,7 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         leads_vcov=options.leads_vcov,
     )
     leads = _leads_of_r(found) if wants_leads(options) else no_leads()
-    return assemble(cells, averages, *r_engine.in_order(found, averages.names), leads, options)
+    return assemble(cells, averages, *engine_r.in_order(found, averages.names), leads, options)
 
 
 def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -263,14 +264,14 @@ def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    found = r_engine.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
-    estimates, std_errors = r_engine.in_order(found, averages.names)
-    leads = no_leads(*r_engine.warnings(found))
+    found = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
+    estimates, std_errors = engine_r.in_order(found, averages.names)
+    leads = no_leads(*engine_r.warnings(found))
     return assemble(cells, averages, estimates, std_errors, leads, options)
 
 
 def _leads_of_r(found: dict[str, Any]) -> Leads:
-    told = r_engine.warnings(found)
+    told = engine_r.warnings(found)
     gone = [int(e) for e in np.atleast_1d(found.get("collinear", ()))]
     if gone:
         told.insert(0, _about_collinear(gone))
@@ -301,7 +302,7 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
     return None
 
 
-class Imputation(Estimator):
+class Imputation(StaggeredEstimator):
     """What the treated would have been is imputed from the cases not treated yet."""
 
     name = "imputation"
@@ -311,31 +312,19 @@ class Imputation(Estimator):
         "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
         "and efficient estimation, Review of Economic Studies 91(6), 3253-3285"
     )
-    sample = "calendar"
-    family = "staggered"
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            limits=r_engine.too_many_dummies,
-            packages=("sandwich",),
-        ),
+        python_engine(fit_python),
+        r_engine(fit_r),
         Engine(
             name="r-didimputation",
             fit=fit_didimputation,
             requires=(R_BASE, R_DIDIMPUTATION),
             limits=didimputation_limits,
-            tolerance_estimate=r_engine.FIXEST_STOPS,
-            tolerance_std_error=r_engine.FIXEST_STOPS,
+            tolerance_estimate=engine_r.FIXEST_STOPS,
+            tolerance_std_error=engine_r.FIXEST_STOPS,
             packages=("didimputation", "fixest"),
         ),
     )
-
-    def headline(self, options: ImputationSettings) -> str:  # noqa: ARG002
-        """Return ``overall``, the average over the treated cases."""
-        return "overall"
 
 
 @hookimpl

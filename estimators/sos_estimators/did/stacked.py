@@ -19,14 +19,14 @@ from sos_estimators.did.least_squares import (
     least_squares,
 )
 from sos_estimators.did.regression import codes_of, covariate_columns
-from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.cells import Cells, join, make_cells
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import build_estimate
 from sos_estimators.did.staggered.saturated import collinear
 from sos_estimators.did.staggered.settings import CommonSettings
-from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
+from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
-from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 ESTIMAND = "average over event times of the effect on the cohorts with a whole window"
 
@@ -194,7 +194,7 @@ def fit_r(sample: Sample, options: StackedSettings) -> Estimate:
         DataError, EstimationError: As :func:`fit_python`.
     """
     stacked = stack(sample, options)
-    found = r_engine.call(
+    found = engine_r.call(
         "stacked.R",
         "stacked",
         stacked.cells,
@@ -206,7 +206,7 @@ def fit_r(sample: Sample, options: StackedSettings) -> Estimate:
         raise _cannot_be_told()
     names = covariate_columns(stacked.table, stacked.cells.covariates)[1]
     dropped = collinear(n for n, kept in zip(names, found["kept"], strict=False) if not kept)
-    told = (*dropped, *r_engine.warnings(found))
+    told = (*dropped, *engine_r.warnings(found))
     q = len(found["estimate"])
     variance = np.asarray(found["covariance"], dtype=float).reshape(q, q)
     return _estimate(stacked, np.asarray(found["estimate"], float), variance, told, options)
@@ -248,7 +248,7 @@ def _estimate(
     )
 
 
-class Stacked(Estimator):
+class Stacked(StaggeredEstimator):
     """Sub-experiments of one cohort each, stacked, with corrective weights."""
 
     name = "stacked"
@@ -259,21 +259,10 @@ class Stacked(Estimator):
         "differences, NBER Working Paper 32054; sub-experiments: Cengiz, D., Dube, A., Lindner, A. "
         "and Zipperer, B. (2019), Quarterly Journal of Economics 134(3), 1405-1454"
     )
-    sample = "calendar"
-    family = "staggered"
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            packages=("sandwich",),
-        ),
+        python_engine(fit_python),
+        r_engine(fit_r),
     )
-
-    def headline(self, options: StackedSettings) -> str:  # noqa: ARG002
-        """Return ``overall``, the mean over event times from treatment on."""
-        return "overall"
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from sos_estimators.did.least_squares import Convention
-from sos_estimators.did.staggered import r_engine
+from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import (
     Averages,
     Effects,
@@ -16,12 +16,13 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import build_estimate
 from sos_estimators.did.staggered.saturated import Averaged, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.errors import DataError, EstimationError
-from sos_plugins.kinds import R_BASE, R_SANDWICH
+from sos_plugins.kinds import R_BASE
 
 R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')
 
@@ -66,14 +67,14 @@ def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     """
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
-    answer = r_engine.call(
+    answer = engine_r.call(
         "sun_abraham.R",
         "sun_abraham",
         cells,
         options,
         vcov=options.vcov,
     )
-    return _estimate(r_engine.averaged(answer, averages.names, cells), averages, cells, options)
+    return _estimate(engine_r.averaged(answer, averages.names, cells), averages, cells, options)
 
 
 def _estimate(
@@ -101,11 +102,11 @@ def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     """
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
-    answer = r_engine.call(
+    answer = engine_r.call(
         "sun_abraham_fixest.R", "sun_abraham_fixest", cells, options, vcov=options.vcov
     )
-    estimates, std_errors = r_engine.in_order(answer, averages.names)
-    found = Averaged(estimates, std_errors, tuple(r_engine.warnings(answer)))
+    estimates, std_errors = engine_r.in_order(answer, averages.names)
+    found = Averaged(estimates, std_errors, tuple(engine_r.warnings(answer)))
     return _estimate(found, averages, cells, options)
 
 
@@ -128,7 +129,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
     return None
 
 
-class SunAbraham(Estimator):
+class SunAbraham(StaggeredEstimator):
     """Leads and lags of each cohort, averaged by the weight of its cases."""
 
     name = "sun-abraham"
@@ -138,31 +139,20 @@ class SunAbraham(Estimator):
         "Sun, L. and Abraham, S. (2021), Estimating dynamic treatment effects in event studies "
         "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
     )
-    sample = "calendar"
-    family = "staggered"
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            limits=r_engine.too_many_dummies,
-            packages=("sandwich",),
-        ),
+        python_engine(fit_python),
+        r_engine(fit_r),
         Engine(
             name="r-fixest",
             fit=fit_fixest,
             requires=(R_BASE, R_FIXEST),
             limits=fixest_limits,
-            tolerance_estimate=r_engine.FIXEST_STOPS,
-            tolerance_std_error=r_engine.FIXEST_STOPS,
+            tolerance_estimate=engine_r.FIXEST_STOPS,
+            tolerance_std_error=engine_r.FIXEST_STOPS,
             packages=("fixest",),
+            takes_cells=True,
         ),
     )
-
-    def headline(self, options: SunAbrahamSettings) -> str:  # noqa: ARG002
-        """Return ``overall``, the average over the treated cases."""
-        return "overall"
 
 
 @hookimpl

@@ -9,15 +9,15 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.did.least_squares import Floats, group_sums
-from sos_estimators.did.staggered import engine_did2s, r_engine
+from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.first_stage import first_stage, imputable
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import build_estimate
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.errors import DataError, EstimationError
-from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 ALTERNATING = Tolerance(
     1e-4, 1e-5, "pyfixest finds the unit and period effects by iteration, to six digits"
@@ -122,9 +122,9 @@ def fit_r(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    found = r_engine.call("two_stage.R", "two_stage", cells, options)
-    estimates, std_errors = r_engine.in_order(found, averages.names)
-    told = tuple(r_engine.warnings(found))
+    found = engine_r.call("two_stage.R", "two_stage", cells, options)
+    estimates, std_errors = engine_r.in_order(found, averages.names)
+    told = tuple(engine_r.warnings(found))
     return assemble(cells, averages, estimates, std_errors, options, warnings=told)
 
 
@@ -137,7 +137,7 @@ def pyfixest_limits(sample: Sample, options: TwoStageSettings) -> str | None:
     return engine_did2s.limits(cells)
 
 
-class TwoStage(Estimator):
+class TwoStage(StaggeredEstimator):
     """Effects are what unit and period effects of untreated cases leave of the treated."""
 
     name = "two-stage"
@@ -148,10 +148,8 @@ class TwoStage(Estimator):
         "errors: Butts, K. and Gardner, J. (2022), did2s: Two-stage difference-in-differences, "
         "The R Journal 14(3), 162-173"
     )
-    sample = "calendar"
-    family = "staggered"
     engines = (
-        Engine(name="python", fit=fit_python, packages=("numpy", "pandas", "scipy")),
+        python_engine(fit_python),
         Engine(
             name="pyfixest",
             fit=fit_pyfixest,
@@ -160,18 +158,10 @@ class TwoStage(Estimator):
             tolerance_estimate=ALTERNATING,
             tolerance_std_error=ALTERNATING,
             packages=("pyfixest",),
+            takes_cells=True,
         ),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            limits=r_engine.too_many_dummies,
-        ),
+        r_engine(fit_r),
     )
-
-    def headline(self, options: TwoStageSettings) -> str:  # noqa: ARG002
-        """Return ``overall``, the average over the treated cases."""
-        return "overall"
 
 
 @hookimpl

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
+from sos_estimators.did.staggered.settings import Aggregate, StaggeredSettings
 from sos_plugins.settings import Settings
 
 
-class CallawaySantAnnaSettings(Settings):
-    """Arguments of ``callaway-santanna``, the same for every engine."""
+class GroupTimeSettings(Settings):
+    """How a single effect of a cohort and period is estimated."""
 
     control: Literal["nevertreated", "notyettreated"] = Field(
         "nevertreated",
@@ -20,31 +21,24 @@ class CallawaySantAnnaSettings(Settings):
         "dr",
         description="doubly robust, outcome regression, or inverse probability weighting",
     )
+
+
+class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings):
+    """Arguments of ``callaway-santanna``, the same for every engine."""
+
     base: Literal["varying", "universal"] = Field(
         "varying",
         description="base of effects before treatment: the period before each, "
         "or the last before treatment for all",
     )
-    anticipation: int = Field(
-        0, ge=0, description="periods before the first treated one that may already be affected"
-    )
-    aggregate: Literal["group-time", "simple", "event", "cohort", "calendar"] = Field(
-        "group-time",
-        description="which effects to give beside the overall one: of each cohort and period, "
-        "none, by time since treatment, by cohort, or by period",
-    )
-    min_event: int | None = Field(
-        None, description="earliest event time to give (with aggregate=event); none: all"
-    )
-    max_event: int | None = Field(
-        None, ge=0, description="latest event time to give (with aggregate=event); none: all"
+    aggregate: Aggregate = Field(
+        "group-time", description=StaggeredSettings.model_fields["aggregate"].description
     )
     cluster: Literal["cluster", "unit-of-observation"] = Field(
         "cluster",
         description="what standard errors take as independent: the sample's clusters, "
         "or each case (in a panel each id)",
     )
-    conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
     overlap: float = Field(
         0.999,
         gt=0,
@@ -62,17 +56,3 @@ class CallawaySantAnnaSettings(Settings):
         description="standard errors of dr on repeated cross-sections: as the R package did "
         "computes them, or from the exact derivative of the estimator",
     )
-    few_clusters: int = Field(
-        10, ge=2, description="fewer treated or comparison clusters than this give a warning"
-    )
-
-    @field_validator("min_event", "max_event")
-    @classmethod
-    def _check_event_window(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and info.data.get("aggregate", "event") != "event":
-            raise ValueError("needs aggregate=event")
-        first = info.data.get("min_event")
-        later = value is not None and first is not None and first > value
-        if info.field_name == "max_event" and later:
-            raise ValueError(f"is earlier than min_event={first}")
-        return value

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
-import duckdb
 import ibis
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.errors import DataError
+from sos_plugins import backends
+from sos_plugins.backends import duckdb_backend
+from sos_plugins.backends import in_words as within_memory
+
+__all__ = ["NoProgress", "Progress", "Session", "duckdb_backend", "within_memory"]
 
 
 class Progress(Protocol):
@@ -41,17 +42,20 @@ class Session:
     """The surroundings of one run.
 
     Attributes:
-        backend: Ibis connection on which all record tables live; DuckDB in memory by default.
+        backend: Ibis connection on which all record tables live, DuckDB (in memory by default) or
+            Spark.
         base: Folder against which relative paths in settings are resolved.
         seed: Seed for everything random.
         progress: Where progress is shown.
     """
 
-    backend: Any = field(default_factory=lambda: ibis.duckdb.connect())
+    backend: Any = field(default_factory=backends.duckdb_backend)
     base: Path = field(default_factory=Path.cwd)
     seed: int = 0
     progress: Progress = field(default_factory=NoProgress)
-    _names: Iterator[int] = field(default_factory=count, repr=False, compare=False)
+    _token: str = field(default_factory=lambda: uuid4().hex[:8], repr=False, compare=False)
+    _numbers: Iterator[int] = field(default_factory=count, repr=False, compare=False)
+    _made: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def path(self, text: str | Path) -> Path:
         """Resolve a path of a settings file: ``~`` and relative paths work."""
@@ -59,37 +63,16 @@ class Session:
         return path if path.is_absolute() else (self.base / path)
 
     def table(self, data: pa.Table | pd.DataFrame | ibis.Table, name: str = "table") -> ibis.Table:
-        """Put data, or what an expression gives, on the backend under a fresh name."""
-        return self.backend.create_table(f"{name}_{next(self._names)}", data, temp=True)
+        """Put data, or what an expression gives, on the backend under a fresh name.
 
+        It is there until :meth:`release`, or the connection is closed.
+        """
+        full = f"{name}_{self._token}_{next(self._numbers)}"
+        made = backends.put(self.backend, full, data)
+        self._made.append(full)
+        return made
 
-def duckdb_backend(memory: str) -> Any:
-    """Connect to DuckDB with a limit of memory; what goes beyond is kept on disk.
-
-    The disk is the folder for temporary files of the system (``TMPDIR``); the files there are
-    removed with the connection.
-
-    Args:
-        memory: Such as ``"4GB"`` or ``"500 MiB"``.
-    """
-    spill = tempfile.mkdtemp(prefix="sos-plugins-")
-    backend = ibis.duckdb.connect(memory_limit=memory, temp_directory=spill)
-    weakref.finalize(backend, shutil.rmtree, spill, ignore_errors=True)
-    return backend
-
-
-@contextmanager
-def within_memory() -> Iterator[None]:
-    """Turn DuckDB's complaint that memory or disk is not enough into a sentence.
-
-    Raises:
-        DataError: In its place.
-    """
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise DataError(
-            "The records need more memory, or more disk for temporary files, than there is: "
-            f"{str(error).splitlines()[0]}. Give more with 'memory' in [study] or --memory, and "
-            "set TMPDIR to a folder on a larger disk."
-        ) from None
+    def release(self) -> None:
+        """Remove from the backend all that this session has put there."""
+        backends.drop(self.backend, self._made)
+        self._made.clear()

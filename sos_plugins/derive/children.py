@@ -127,4 +127,6 @@ def add_child(
     joined = event_in_window(
         joined, plans, event="start_date", name="_plan", date=date, from_day=None, to_day=-1
     )
-    return joined.mutate(previous_plan=yes_no(joined["_plan"].notnull())).drop("_plan")
+    return joined.mutate(previous_plan=ibis.ifelse(joined["_plan"].notnull(), "yes", "no")).drop(
+        "_plan"
+    )

@@ -1,0 +1,220 @@
+"""Where record tables live: DuckDB on this machine, or Spark; both through Ibis."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
+
+import duckdb
+import ibis
+import pandas as pd
+import pyarrow as pa
+
+from sos_plugins.errors import DataError
+
+BackendName = Literal["duckdb", "spark"]
+
+MEND_SPARK = "pip install 'sos-plugins[spark]'"
+MEND_JAVA = "Debian: sudo apt-get install default-jre-headless"
+SPARK_SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+"""What a Spark that is started here is given; a session given from outside is left as it is."""
+
+
+def duckdb_backend(memory: str | None = None) -> Any:
+    """Connect to DuckDB, perhaps with a limit of memory; what goes beyond is kept on disk.
+
+    The disk is the folder for temporary files of the system (``TMPDIR``); the files there are
+    removed with the connection.
+
+    Args:
+        memory: Such as ``"4GB"`` or ``"500 MiB"``.
+    """
+    if memory is None:
+        return ibis.duckdb.connect()
+    spill = tempfile.mkdtemp(prefix="sos-plugins-")
+    # Rows have no order of their own here; to keep the order of a file takes memory.
+    backend = ibis.duckdb.connect(
+        memory_limit=memory, temp_directory=spill, preserve_insertion_order=False
+    )
+    weakref.finalize(backend, shutil.rmtree, spill, ignore_errors=True)
+    return backend
+
+
+def missing_spark() -> str | None:
+    """Say what Spark lacks on this machine, or None."""
+    if importlib.util.find_spec("pyspark") is None:
+        return f"PySpark is not installed ({MEND_SPARK})"
+    if os.environ.get("SPARK_REMOTE"):
+        return None
+    home = os.environ.get("JAVA_HOME")
+    if not (home and shutil.which("java", path=os.path.join(home, "bin"))) and not shutil.which(  # noqa: PTH118 (a search path)
+        "java"
+    ):
+        return f"Java is not installed, neither in JAVA_HOME nor in PATH ({MEND_JAVA})"
+    return None
+
+
+def spark_backend(session: Any = None, *, memory: str | None = None) -> Any:
+    """Connect to Spark.
+
+    Args:
+        session: A ``SparkSession``; by default the one that is active, else one is started with
+            the settings of this machine (``spark-defaults.conf``, ``spark-submit``,
+            ``SPARK_REMOTE``), which without any is a Spark on this machine alone.
+        memory: Most memory of a Spark that is started here, such as ``"4GB"``.
+
+    Raises:
+        DataError: If PySpark or Java is missing, or Spark does not start.
+    """
+    if reason := missing_spark():
+        raise DataError(f"The backend 'spark' cannot be used: {reason}.")
+    with spark_in_words():
+        return ibis.pyspark.connect(session if session is not None else _start_spark(memory))
+
+
+def _start_spark(memory: str | None) -> Any:
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    builder = SparkSession.builder.appName("sos-plugins")
+    given = os.environ.get("SPARK_REMOTE") or os.environ.get("SPARK_CONF_DIR")
+    for name, value in () if given else SPARK_SETTINGS.items():
+        builder = builder.config(name, value)
+    if memory is not None:
+        builder = builder.config("spark.driver.memory", _jvm_size(memory))
+    return builder.getOrCreate()
+
+
+def _jvm_size(memory: str) -> str:
+    """Write a size of memory as Java does: "4GB" is "4g", "0.5 TiB" is "524288m"."""
+    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)i?B?\s*", memory, re.I).groups()  # type: ignore[union-attr]
+    powers = {"K": -1, "M": 0, "G": 1, "T": 2}
+    return f"{max(1, round(float(number) * 1024 ** powers.get(unit.upper(), -2)))}m"
+
+
+def as_backend(given: Any, *, memory: str | None = None) -> Any:
+    """Return the Ibis backend for a name, a ``SparkSession`` or an Ibis backend.
+
+    Raises:
+        DataError: If it is none of these, or Spark cannot be used.
+    """
+    if given == "duckdb":
+        return duckdb_backend(memory)
+    if given == "spark":
+        return spark_backend(memory=memory)
+    if isinstance(given, ibis.backends.BaseBackend):
+        return given
+    if type(given).__name__ == "SparkSession":
+        return spark_backend(given)
+    what = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+    raise DataError(
+        f"A backend is 'duckdb', 'spark', a Spark session or an Ibis backend; this is {what}."
+    )
+
+
+def put(backend: Any, name: str, data: pa.Table | pd.DataFrame | ibis.Table) -> ibis.Table:
+    """Put data, or what an expression gives, on a backend under a name, for this run only."""
+    if backend.name != "pyspark":
+        return backend.create_table(name, data, temp=True)
+    if isinstance(data, ibis.Table):
+        backend.create_view(name, data)
+        # What many queries read is computed once; a Spark without a cache computes it again.
+        with suppress(Exception):
+            backend.raw_sql(f"CACHE LAZY TABLE `{name}`")
+    else:
+        _send_to_spark(backend, name, data)
+    return backend.table(name)
+
+
+def _send_to_spark(backend: Any, name: str, data: pa.Table | pd.DataFrame) -> None:
+    table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
+    spark = backend.raw_sql("SELECT 1").sparkSession
+    try:
+        frame = spark.createDataFrame(table)
+    except TypeError:  # before Spark 4
+        from ibis.backends.pyspark.datatypes import PySparkSchema
+
+        schema = PySparkSchema.from_ibis(ibis.Schema.from_pyarrow(table.schema))
+        rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        frame = spark.createDataFrame(rows, schema)
+    frame.createOrReplaceTempView(name)
+
+
+def drop(backend: Any, names: Sequence[str]) -> None:
+    """Forget tables that :func:`put` has put on a backend, the last one first."""
+    for name in reversed(names):
+        with suppress(Exception):
+            if backend.name == "pyspark":
+                backend.raw_sql(f"UNCACHE TABLE IF EXISTS `{name}`")
+                backend.drop_view(name, force=True)
+            else:
+                backend.drop_table(name, force=True)
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn the complaints of DuckDB about memory, and those of Spark, into a sentence.
+
+    Raises:
+        DataError: In their place.
+    """
+    try:
+        with spark_in_words():
+            yield
+    except duckdb.OutOfMemoryException as error:
+        raise DataError(
+            "The records need more memory, or more disk for temporary files, than there is: "
+            f"{_first_line(error)}. Give more with 'memory' in [study] or --memory, and "
+            "set TMPDIR to a folder on a larger disk."
+        ) from None
+
+
+@contextmanager
+def spark_in_words() -> Iterator[None]:
+    """Turn what Spark raises into a sentence with the first line of its message.
+
+    Raises:
+        DataError: In its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _of_spark(error):
+            raise
+        raise DataError(f"Spark failed: {_first_line(error)}") from None
+
+
+def _of_spark(error: Exception) -> bool:
+    """Whether an exception is PySpark's or the Java bridge's."""
+    found = []
+    if "pyspark" in sys.modules:
+        from pyspark.errors import PySparkException
+
+        found.append(PySparkException)
+    if "py4j" in sys.modules:
+        from py4j.protocol import Py4JError
+
+        found.append(Py4JError)
+    return isinstance(error, tuple(found))
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line that says what is wrong, not that a call failed."""
+    java = getattr(error, "java_exception", None)
+    text = str(java.toString() if java is not None else error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

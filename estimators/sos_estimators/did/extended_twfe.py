@@ -10,15 +10,14 @@ from pydantic import Field
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import (
-    Averages,
     Effects,
     list_averages,
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.did.staggered.result import build_estimate
-from sos_estimators.did.staggered.saturated import Averaged, fit_saturated
+from sos_estimators.did.staggered.result import Found, build_estimate
+from sos_estimators.did.staggered.saturated import fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 
@@ -58,7 +57,7 @@ def fit_python(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
     averages = list_averages(effects, options)
     owner = "owner" if options.effects == "unit" else "cohort"
     found = fit_saturated(cells, effects, averages, absorb=(owner, "period"), vcov=options.vcov)
-    return _estimate(found, averages, cells, options)
+    return _estimate(found, cells, options)
 
 
 def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
@@ -79,23 +78,11 @@ def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
         control=options.control,
         effects=options.effects,
     )
-    return _estimate(engine_r.averaged(answer, averages.names, cells), averages, cells, options)
+    return _estimate(engine_r.averaged(answer, averages.names, cells), cells, options)
 
 
-def _estimate(
-    found: Averaged, averages: Averages, cells: Cells, options: ExtendedTwfeSettings
-) -> Estimate:
-    return build_estimate(
-        averages.names,
-        found.estimates,
-        found.std_errors,
-        cells,
-        options,
-        vcov=options.vcov,
-        df=cells.n_clusters - 1,
-        warnings=found.warnings,
-        covariance=found.covariance,
-    )
+def _estimate(found: Found, cells: Cells, options: ExtendedTwfeSettings) -> Estimate:
+    return build_estimate(found, cells, options, vcov=options.vcov, df=cells.n_clusters - 1)
 
 
 class ExtendedTwfe(StaggeredEstimator):

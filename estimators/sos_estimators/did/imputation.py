@@ -13,9 +13,9 @@ from sos_estimators.did.inference import JointTest, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
+    Fit,
     Floats,
     Regression,
-    covariance,
     group_sums,
     least_squares,
 )
@@ -24,7 +24,8 @@ from sos_estimators.did.staggered.averages import Averages, Effects, list_averag
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.first_stage import first_stage, imputable
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.did.staggered.result import build_estimate
+from sos_estimators.did.staggered.result import Found, build_estimate
+from sos_estimators.did.staggered.saturated import scores_of
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.kinds import R_BASE
@@ -54,15 +55,25 @@ class Leads:
         reference: Event time that the others are compared with; None if there are no leads.
         events: Event times with a coefficient, (q,).
         estimates: (q,).
-        covariance: (q, q).
+        scores: What each cluster adds to them; their cross products are the covariance. (G, q).
         warnings: What was left out.
     """
 
     reference: int | None
     events: tuple[int, ...]
     estimates: Floats
-    covariance: Floats
+    scores: Floats
     warnings: tuple[str, ...] = ()
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance of the leads, (q, q)."""
+        return np.asarray(self.scores.T @ self.scores)
+
+    @property
+    def std_errors(self) -> Floats:
+        """(q,)."""
+        return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
 
 def prepare(sample: Sample, options: ImputationSettings) -> tuple[Cells, Effects, Averages]:
@@ -79,20 +90,15 @@ def fit_python(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    estimates, covariance = impute(cells, effects, averages)
-    leads = fit_leads(cells, options) if wants_leads(options) else no_leads()
-    errors = np.sqrt(np.diag(covariance))
-    return assemble(cells, averages, estimates, errors, leads, options, covariance)
+    leads = fit_leads(cells, options) if wants_leads(options) else no_leads(cells.n_clusters)
+    return assemble(impute(cells, effects, averages), leads, cells, options)
 
 
-def impute(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, Floats]:
-    """Average the differences from what is imputed; their conservative covariance.
+def impute(cells: Cells, effects: Effects, averages: Averages) -> Found:
+    """Average the differences from what is imputed; their conservative errors.
 
     Equations 6 to 8 of Borusyak, Jaravel and Spiess (2024): effects are centred at the average of
     their cohort and period in which each unit and period counts by the square of its weight.
-
-    Returns:
-        Estimates (J,) and their covariance (J, J).
     """
     stage = first_stage(cells)
     weights = averages.cell_weights(effects, cells)
@@ -100,8 +106,7 @@ def impute(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, 
     departure = stage.residual[:, None] - _centre(cells, effects, weights, stage.residual)
     factors = weights * departure
     factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
-    scores = group_sums(factors, cells.codes("cluster"))
-    return estimates, scores.T @ scores
+    return Found.of(averages.names, estimates, group_sums(factors, cells.codes("cluster")))
 
 
 def _centre(cells: Cells, effects: Effects, weights: Floats, residual: Floats) -> Floats:
@@ -123,9 +128,9 @@ def wants_leads(options: ImputationSettings) -> bool:
     return options.leads and options.aggregate == "event"
 
 
-def no_leads(*warnings: str) -> Leads:
+def no_leads(n_clusters: int, *warnings: str) -> Leads:
     """Make a result without leads."""
-    return Leads(None, (), np.empty(0), np.empty((0, 0)), warnings)
+    return Leads(None, (), np.empty(0), np.empty((n_clusters, 0)), warnings)
 
 
 def lead_events(cells: Cells, options: ImputationSettings) -> tuple[tuple[int, ...], int | None]:
@@ -148,12 +153,18 @@ def fit_leads(cells: Cells, options: ImputationSettings) -> Leads:
     told: list[str] = []
     while events:
         try:
-            return _lead_regression(untreated, events, reference, options, tuple(told))
+            fit = _lead_regression(untreated, events)
         except CollinearTermsError as error:
             gone = {events[i] for i in error.places}
             told.append(_about_collinear(gone))
             events = tuple(e for e in events if e not in gone)
-    return no_leads(*told)
+        else:
+            scores = np.zeros((cells.n_clusters, len(events)))
+            scores[np.unique(cells.codes("cluster")[~cells.treated])] = scores_of(
+                fit, options.leads_vcov
+            )
+            return Leads(reference, events, fit.coefficients, scores, tuple(told))
+    return no_leads(cells.n_clusters, *told)
 
 
 def _about_collinear(events: Iterable[int]) -> str:
@@ -163,17 +174,11 @@ def _about_collinear(events: Iterable[int]) -> str:
     )
 
 
-def _lead_regression(
-    untreated: Cells,
-    events: tuple[int, ...],
-    reference: int | None,
-    options: ImputationSettings,
-    told: tuple[str, ...],
-) -> Leads:
+def _lead_regression(untreated: Cells, events: tuple[int, ...]) -> Fit:
     table = untreated.table
     event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
     columns, names = untreated.covariate_columns()
-    fit = least_squares(
+    return least_squares(
         Regression(
             value=untreated.value,
             weight=untreated.weight,
@@ -186,41 +191,29 @@ def _lead_regression(
             term_names=tuple(f"event={e}" for e in events),
         )
     )
-    variance = covariance(fit, options.leads_vcov)
-    return Leads(reference, events, fit.coefficients, variance, told)
 
 
-def assemble(
-    cells: Cells,
-    averages: Averages,
-    estimates: Floats,
-    std_errors: Floats,
-    leads: Leads,
-    options: ImputationSettings,
-    covariance: Floats | None = None,
-) -> Estimate:
+def assemble(found: Found, leads: Leads, cells: Cells, options: ImputationSettings) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
     reference = () if leads.reference is None else (leads.reference,)
-    before = [f"event={e}" for e in (*leads.events, *reference)]
-    n_before = len(before)
-    lead_errors = np.sqrt(np.clip(np.diag(leads.covariance), 0, None))
-    return build_estimate(
-        [averages.names[0], *before, *averages.names[1:]],
-        np.concatenate(
-            [estimates[:1], leads.estimates, np.zeros(n_before - len(leads.events)), estimates[1:]]
-        ),
-        np.concatenate(
-            [std_errors[:1], lead_errors, np.zeros(n_before - len(lead_errors)), std_errors[1:]]
-        ),
-        cells,
-        options,
-        vcov=VCOV,
-        df=np.inf,
-        warnings=leads.warnings,
-        further=_joint_test(leads, cells) if wants_leads(options) else None,
-        covariance=covariance,
-        of=averages.names,
+    before = tuple(f"event={e}" for e in (*leads.events, *reference))
+    zeros = np.zeros((cells.n_clusters, len(reference)))
+    together = Found(
+        (*found.names[:1], *before, *found.names[1:]),
+        _second(found.estimates, np.append(leads.estimates, zeros[0])),
+        _second(found.std_errors, np.append(leads.std_errors, zeros[0])),
+        None
+        if found.scores is None
+        else _second(found.scores, np.column_stack([leads.scores, zeros])),
+        (*found.warnings, *leads.warnings),
     )
+    further = _joint_test(leads, cells) if wants_leads(options) else None
+    return build_estimate(together, cells, options, vcov=VCOV, df=np.inf, further=further)
+
+
+def _second(values: Floats, inserted: Floats) -> Floats:
+    """Insert values after the first in the last dimension."""
+    return np.concatenate([values[..., :1], inserted, values[..., 1:]], axis=-1)
 
 
 def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
@@ -252,8 +245,8 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         leads=wants_leads(options),
         leads_vcov=options.leads_vcov,
     )
-    leads = _leads_of_r(found) if wants_leads(options) else no_leads()
-    return assemble(cells, averages, *engine_r.in_order(found, averages.names), leads, options)
+    leads = _leads_of_r(found, cells) if wants_leads(options) else no_leads(cells.n_clusters)
+    return assemble(engine_r.in_order(found, averages.names), leads, cells, options)
 
 
 def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -265,26 +258,29 @@ def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
     """
     cells, _, averages = prepare(sample, options)
     found = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
-    estimates, std_errors = engine_r.in_order(found, averages.names)
-    leads = no_leads(*engine_r.warnings(found))
-    return assemble(cells, averages, estimates, std_errors, leads, options)
+    return assemble(
+        engine_r.in_order(found, averages.names), no_leads(cells.n_clusters), cells, options
+    )
 
 
-def _leads_of_r(found: dict[str, Any]) -> Leads:
-    told = engine_r.warnings(found)
+def _leads_of_r(found: dict[str, Any], cells: Cells) -> Leads:
+    told = []
     gone = [int(e) for e in np.atleast_1d(found.get("collinear", ()))]
     if gone:
-        told.insert(0, _about_collinear(gone))
+        told.append(_about_collinear(gone))
     events = tuple(int(e) for e in found["lead"])
     reference = found.get("reference")
     if not events:
         known = None if reference is None else int(np.atleast_1d(reference)[0])
-        return replace(no_leads(*told), reference=known)
+        return replace(no_leads(cells.n_clusters, *told), reference=known)
+    scores = np.zeros((cells.n_clusters, len(events)))
+    clusters = np.asarray(found["lead_cluster"], dtype=int) - 1
+    scores[clusters] = engine_r.rows(found["lead_scores"], len(events))
     return Leads(
         int(np.atleast_1d(found["reference"])[0]),
         events,
         np.asarray(found["lead_estimate"], dtype=float),
-        np.asarray(found["lead_covariance"], dtype=float).reshape(len(events), len(events)),
+        scores,
         tuple(told),
     )
 

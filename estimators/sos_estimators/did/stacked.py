@@ -11,27 +11,27 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did.least_squares import (
+    Codes,
     CollinearTermsError,
     Convention,
     Floats,
     Regression,
-    covariance,
     least_squares,
 )
 from sos_estimators.did.regression import codes_of, covariate_columns
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.cells import Cells, join, make_cells
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.did.staggered.result import build_estimate
-from sos_estimators.did.staggered.saturated import collinear
-from sos_estimators.did.staggered.settings import CommonSettings
+from sos_estimators.did.staggered.result import Found, build_estimate
+from sos_estimators.did.staggered.saturated import collinear, scores_of
+from sos_estimators.did.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
 
 ESTIMAND = "average over event times of the effect on the cohorts with a whole window"
 
 
-class StackedSettings(CommonSettings):
+class StackedSettings(AggregateSettings):
     """Arguments of ``stacked``."""
 
     before: int = Field(2, ge=1, description="periods before adoption in each sub-experiment")
@@ -155,61 +155,106 @@ def _corrected(table: pd.DataFrame, options: StackedSettings) -> pd.DataFrame:
     return table.assign(stacked=table["weight"] * correction)
 
 
-def fit_python(sample: Sample, options: StackedSettings) -> Estimate:
-    """Estimate with numpy.
+@dataclass(frozen=True)
+class Products:
+    """Coefficients of the products of event time and cohort membership.
+
+    Attributes:
+        pairs: Cohort (0: one coefficient for all) and event time of each, (q, 2).
+        estimates: (q,).
+        scores: What each cluster adds to them, (G, q).
+        warnings: What was left out.
+    """
+
+    pairs: Codes
+    estimates: Floats
+    scores: Floats
+    warnings: tuple[str, ...] = ()
+
+
+def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Codes:
+    """List cohort (0: all) and event time of each product, without the reference, (q, 2)."""
+    cohorts = np.unique(stacked.table["sub"]) if by_cohort else [0]
+    events = [e for e in stacked.events if e != reference]
+    return np.array([(g, e) for g in cohorts for e in events], dtype=np.int64)
+
+
+def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Products:
+    """Regress on event time, membership and their products: of all, or of each sub-experiment.
 
     Raises:
-        DataError, EstimationError: As :func:`stack`; or if an effect cannot be told.
+        EstimationError: If an effect cannot be told from the rest.
     """
-    stacked = stack(sample, options)
     table = stacked.table
     columns, names = covariate_columns(table, stacked.cells.covariates)
-    events = np.array([e for e in stacked.events if e != options.reference])
-    event, treated = table["event"].to_numpy(), table["D"].to_numpy()
-    terms = (event[:, None] == events) & (treated[:, None] == 1)
+    pairs = list_pairs(stacked, options.reference, by_cohort=by_cohort)
+    sub, event, treated = (table[c].to_numpy() for c in ("sub", "event", "D"))
+    chosen = (event[:, None] == pairs[:, 1]) & (treated[:, None] == 1)
+    if by_cohort:
+        chosen &= sub[:, None] == pairs[:, 0]
+    within = ["sub"] if by_cohort else []
     problem = Regression(
         value=table["value"].to_numpy(float),
         weight=table["stacked"].to_numpy(float),
         n_cases=int(table["n_cases"].sum()),
-        effects=(codes_of(table, ["D"]), codes_of(table, ["event"])),
+        effects=(codes_of(table, ["D", *within]), codes_of(table, ["event", *within])),
         cluster=codes_of(table, ["cluster"]),
         covariates=columns,
         covariate_names=names,
-        terms=np.asfortranarray(terms.astype(float)),
-        term_names=tuple(f"event={e}" for e in events),
+        terms=np.asfortranarray(chosen.astype(float)),
+        term_names=tuple(f"{g},{e}" for g, e in pairs),
     )
     try:
         fit = least_squares(problem)
     except CollinearTermsError:
         raise _cannot_be_told() from None
     dropped = collinear(n for n, kept in zip(names, fit.kept, strict=False) if not kept)
-    return _estimate(stacked, fit.coefficients, covariance(fit, options.vcov), dropped, options)
+    return Products(pairs, fit.coefficients, scores_of(fit, options.vcov), dropped)
+
+
+def fit_python(sample: Sample, options: StackedSettings) -> Estimate:
+    """Estimate with numpy.
+
+    Raises:
+        DataError, EstimationError: As :func:`stack` and :func:`regress`.
+    """
+    stacked = stack(sample, options)
+    return _estimate(stacked, lambda by: regress(stacked, options, by_cohort=by), options)
 
 
 def fit_r(sample: Sample, options: StackedSettings) -> Estimate:
-    """Estimate with ``stacked.R``: ``lm`` and ``sandwich::vcovCL``.
+    """Estimate with ``stacked.R``: ``lm`` and ``sandwich``.
 
     Raises:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`fit_python`.
     """
     stacked = stack(sample, options)
+    return _estimate(stacked, lambda by: _regress_in_r(stacked, options, by_cohort=by), options)
+
+
+def _regress_in_r(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Products:
     found = engine_r.call(
         "stacked.R",
         "stacked",
         stacked.cells,
         options,
+        leave_out=("aggregate",),
         cohorts=[int(g) for g in np.unique(stacked.table["sub"])],
+        by_cohort=by_cohort,
         **options.model_dump(include={"before", "after", "control", "weights", "vcov"}),
     )
     if found["aliased"][0]:
         raise _cannot_be_told()
     names = covariate_columns(stacked.table, stacked.cells.covariates)[1]
     dropped = collinear(n for n, kept in zip(names, found["kept"], strict=False) if not kept)
-    told = (*dropped, *engine_r.warnings(found))
-    q = len(found["estimate"])
-    variance = np.asarray(found["covariance"], dtype=float).reshape(q, q)
-    return _estimate(stacked, np.asarray(found["estimate"], float), variance, told, options)
+    pairs = np.column_stack([found["cohort"], found["event"]]).astype(np.int64)
+    return Products(
+        pairs,
+        np.asarray(found["estimate"], dtype=float),
+        engine_r.rows(found["scores"], len(pairs)),
+        (*dropped, *engine_r.warnings(found)),
+    )
 
 
 def _cannot_be_told() -> EstimationError:
@@ -220,32 +265,62 @@ def _cannot_be_told() -> EstimationError:
 
 
 def _estimate(
-    stacked: Stack,
-    coefficients: Floats,
-    variance: Floats,
-    warnings: tuple[str, ...],
-    options: StackedSettings,
+    stacked: Stack, products: Callable[[bool], Products], options: StackedSettings
 ) -> Estimate:
-    """Add the reference and the mean of the effects from treatment on."""
-    events = np.array(stacked.events)
-    estimated = events != options.reference
-    pick = np.eye(len(events))[:, estimated]
-    after = events >= 0
-    shares = np.vstack([(after / after.sum())[estimated], pick])
-    whole = shares @ variance @ shares.T
+    """Put the overall effect before what ``aggregate`` asks for."""
+    together = products(False)
+    parts = [(together, _together(stacked, together, options))]
+    if options.aggregate in ("cohort", "calendar", "group-time"):
+        apart = products(True)
+        parts.append((apart, _apart(stacked, apart, options)))
+    weights = [(found, np.array(list(shares.values()))) for found, shares in parts]
     cells = stacked.cells
     return build_estimate(
-        ["overall", *(f"event={e}" for e in events)],
-        shares @ coefficients,
-        np.sqrt(np.clip(np.diag(whole), 0, None)),
+        Found.of(
+            tuple(name for _, shares in parts for name in shares),
+            np.concatenate([share @ found.estimates for found, share in weights]),
+            np.column_stack([found.scores @ share.T for found, share in weights]),
+            tuple(dict.fromkeys(told for found, _ in parts for told in found.warnings)),
+        ),
         cells,
         options,
         vcov=options.vcov,
         df=cells.n_clusters - 1,
-        warnings=warnings,
-        covariance=whole,
         further={"estimand": ESTIMAND},
     )
+
+
+Shares = dict[str, Floats]
+"""How much each product counts in each average, (q,), by the name of the average."""
+
+
+def _together(stacked: Stack, products: Products, options: StackedSettings) -> Shares:
+    """The mean over event times from treatment on, and the effects by event time."""
+    event = products.pairs[:, 1]
+    shares = {"overall": (event >= 0) / (options.after + 1)}
+    if options.aggregate == "event":
+        shares |= {f"event={e}": (event == e).astype(float) for e in stacked.events}
+    return shares
+
+
+def _apart(stacked: Stack, products: Products, options: StackedSettings) -> Shares:
+    """Effects of each sub-experiment, or their averages by cohort or period.
+
+    In a cohort all event times count alike, in a period cohorts by the weight of their cases.
+    """
+    cohort, event = products.pairs.T
+    after, period = event >= 0, cohort + event
+    if options.aggregate == "group-time":
+        listed = [(g, e) for g in np.unique(cohort) for e in stacked.events]
+        return {f"ATT({g},{g + e})": 1.0 * ((cohort == g) & (event == e)) for g, e in listed}
+    if options.aggregate == "cohort":
+        n_after = options.after + 1
+        return {f"cohort={g}": (after & (cohort == g)) / n_after for g in np.unique(cohort)}
+    treated = stacked.table[stacked.table["D"] == 1]
+    total = treated.groupby(["sub", "event"])["weight"].sum()
+    weight = after * total.reindex(pd.MultiIndex.from_arrays([cohort, event])).to_numpy(float)
+    now = {f"calendar={t}": weight * (period == t) for t in np.unique(period[after])}
+    return {name: share / share.sum() for name, share in now.items()}
 
 
 class Stacked(StaggeredEstimator):

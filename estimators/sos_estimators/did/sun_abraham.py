@@ -10,15 +10,14 @@ from pydantic import Field
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import (
-    Averages,
     Effects,
     list_averages,
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.did.staggered.result import build_estimate
-from sos_estimators.did.staggered.saturated import Averaged, fit_saturated
+from sos_estimators.did.staggered.result import Found, build_estimate
+from sos_estimators.did.staggered.saturated import fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.errors import DataError, EstimationError
@@ -55,7 +54,7 @@ def fit_python(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
     found = fit_saturated(cells, effects, averages, absorb=("owner", "period"), vcov=options.vcov)
-    return _estimate(found, averages, cells, options)
+    return _estimate(found, cells, options)
 
 
 def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
@@ -74,23 +73,11 @@ def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
         options,
         vcov=options.vcov,
     )
-    return _estimate(engine_r.averaged(answer, averages.names, cells), averages, cells, options)
+    return _estimate(engine_r.averaged(answer, averages.names, cells), cells, options)
 
 
-def _estimate(
-    found: Averaged, averages: Averages, cells: Cells, options: SunAbrahamSettings
-) -> Estimate:
-    return build_estimate(
-        averages.names,
-        found.estimates,
-        found.std_errors,
-        cells,
-        options,
-        vcov=options.vcov,
-        df=cells.n_clusters - 1,
-        warnings=found.warnings,
-        covariance=found.covariance,
-    )
+def _estimate(found: Found, cells: Cells, options: SunAbrahamSettings) -> Estimate:
+    return build_estimate(found, cells, options, vcov=options.vcov, df=cells.n_clusters - 1)
 
 
 def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
@@ -105,9 +92,7 @@ def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     answer = engine_r.call(
         "sun_abraham_fixest.R", "sun_abraham_fixest", cells, options, vcov=options.vcov
     )
-    estimates, std_errors = engine_r.in_order(answer, averages.names)
-    found = Averaged(estimates, std_errors, tuple(engine_r.warnings(answer)))
-    return _estimate(found, averages, cells, options)
+    return _estimate(engine_r.in_order(answer, averages.names), cells, options)
 
 
 def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from sos_estimators.did.least_squares import Floats, group_sums
+from sos_estimators.did.least_squares import group_sums
 from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.first_stage import first_stage, imputable
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.did.staggered.result import build_estimate
+from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.errors import DataError, EstimationError
@@ -52,55 +53,35 @@ def fit_python(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    estimates, covariance = two_stage(cells, effects, averages)
-    errors = np.sqrt(np.diag(covariance))
-    return assemble(cells, averages, estimates, errors, options, covariance=covariance)
+    return assemble(two_stage(cells, effects, averages), cells, options)
 
 
-def two_stage(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, Floats]:
+def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
     """Regress what the first stage leaves on indicators; errors that allow for the first stage.
 
     Each average is the coefficient of its own indicator in a second stage without intercept:
     ``overall`` of the treated periods, ``event=e`` of an event time, and so on. The variance is
     that of two-step GMM (Newey and McFadden 1994; Butts and Gardner 2022, R Journal 14(3)):
-    scores of the second stage less what the first stage adds.
-
-    Returns:
-        Estimates (J,) and their covariance without small-sample correction (J, J).
+    scores of the second stage less what the first stage adds, without small-sample correction.
     """
     stage = first_stage(cells)
     weights = averages.cell_weights(effects, cells)
     estimates = weights.T @ stage.residual
     factors = weights * (stage.residual[:, None] - estimates)
     factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
-    scores = group_sums(factors, cells.codes("cluster"))
-    return estimates, scores.T @ scores
+    return Found.of(averages.names, estimates, group_sums(factors, cells.codes("cluster")))
 
 
-def assemble(
-    cells: Cells,
-    averages: Averages,
-    estimates: Floats,
-    std_errors: Floats,
-    options: TwoStageSettings,
-    *,
-    warnings: tuple[str, ...] = (),
-    covariance: Floats | None = None,
-) -> Estimate:
+def assemble(plain: Found, cells: Cells, options: TwoStageSettings) -> Estimate:
     """Apply the convention to plain standard errors and complete the result."""
     n = cells.n_clusters
-    wider = n / (n - 1) if options.vcov == "CR1" else 1.0
-    return build_estimate(
-        averages.names,
-        estimates,
-        std_errors * np.sqrt(wider),
-        cells,
-        options,
-        vcov=f"{options.vcov}, both stages",
-        df=n - 1,
-        warnings=warnings,
-        covariance=None if covariance is None else covariance * wider,
+    wider = np.sqrt(n / (n - 1)) if options.vcov == "CR1" else 1.0
+    found = replace(
+        plain,
+        std_errors=plain.std_errors * wider,
+        scores=None if plain.scores is None else plain.scores * wider,
     )
+    return build_estimate(found, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
 
 
 def fit_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
@@ -110,8 +91,7 @@ def fit_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    estimates, std_errors = engine_did2s.two_stage(cells, effects, averages)
-    return assemble(cells, averages, estimates, std_errors, options)
+    return assemble(engine_did2s.two_stage(cells, effects, averages), cells, options)
 
 
 def fit_r(sample: Sample, options: TwoStageSettings) -> Estimate:
@@ -123,9 +103,7 @@ def fit_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     """
     cells, _, averages = prepare(sample, options)
     found = engine_r.call("two_stage.R", "two_stage", cells, options)
-    estimates, std_errors = engine_r.in_order(found, averages.names)
-    told = tuple(engine_r.warnings(found))
-    return assemble(cells, averages, estimates, std_errors, options, warnings=told)
+    return assemble(engine_r.in_order(found, averages.names), cells, options)
 
 
 def pyfixest_limits(sample: Sample, options: TwoStageSettings) -> str | None:

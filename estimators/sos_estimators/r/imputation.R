@@ -19,8 +19,8 @@ imputation <- function(data, covariates = NULL, aggregate = "event", anticipatio
   W <- row_weights(data, effects, averages)
   departure <- stage$residual - centres(data, W, stage$residual)
   scores <- W * departure + stage$influence(W) * stage$residual
-  c(list(term = names(averages), estimate = unname(drop(crossprod(W, stage$residual))),
-         std_error = unname(clustered(scores, data$cluster))),
+  c(list(term = names(averages), estimate = unname(drop(crossprod(W, stage$residual)))),
+    clustered(scores, data$cluster),
     if (leads) lead_regression(data, covariates, min_event, leads_vcov))
 }
 
@@ -38,7 +38,7 @@ centres <- function(data, W, residual) {
 }
 
 # Coefficients of the time before treatment among the cases not treated yet, against the last period
-# before it, and their covariance. Leads that are collinear are left out.
+# before it, and what each cluster adds to them. Leads that are collinear are left out.
 lead_regression <- function(data, covariates, min_event, vcov) {
   free <- data[!data$affected, ]
   events <- sort(unique(free$event))
@@ -50,8 +50,8 @@ lead_regression <- function(data, covariates, min_event, vcov) {
   fitted <- fit_cells(free, "twfe", covariates, names)
   known <- !is.na(fitted$estimate)
   if (!any(known)) return(list(lead = numeric(0), collinear = events))
-  kept <- fitted$names[known]
+  scores <- cluster_scores(fitted, vcov)
   list(lead = events[known], lead_estimate = fitted$estimate[known], reference = reference,
-       lead_covariance = cluster_vcov(fitted, vcov)[kept, kept, drop = FALSE],
+       lead_scores = by_row(scores), lead_cluster = as.integer(rownames(scores)),
        collinear = events[!known])
 }

@@ -13,9 +13,12 @@ source("staggered.R", local = TRUE)
 # before   periods before adoption; after: periods after the first treated one
 # control  "notyettreated": units not treated by the end of the window; "nevertreated"
 # weights  "corrective" or "none"
-# Returns the products' coefficients by event time, less the reference, and their covariance.
+# by_cohort  FALSE: one product for each event time; TRUE: of each cohort, with event times and
+#          membership of its own
+# Returns the products' coefficients, less the reference, and what each cluster adds to them.
 stacked <- function(data, cohorts, before, after, covariates = NULL, anticipation = 0,
-                    control = "notyettreated", weights = "corrective", vcov = "CR1") {
+                    control = "notyettreated", weights = "corrective", vcov = "CR1",
+                    by_cohort = FALSE) {
   data <- with_event_time(data, anticipation)
   rows <- do.call(rbind, lapply(cohorts, function(g) {
     data$sub <- g
@@ -32,14 +35,19 @@ stacked <- function(data, cohorts, before, after, covariates = NULL, anticipatio
     of_treated <- ave(treated, rows$event, rows$sub, FUN = sum) / ave(treated, rows$event, FUN = sum)
     rows$weight <- rows$weight * ifelse(rows$D == 1, 1, of_treated / share)
   }
-  events <- setdiff(-before:after, -1 - anticipation)
-  names <- paste0("product_", seq_along(events))
-  for (k in seq_along(events)) rows[[names[k]]] <- +(rows$D == 1 & rows$event == events[k])
-  rows$unit <- rows$D
-  rows$period <- rows$event
+  pairs <- expand.grid(event = setdiff(-before:after, -1 - anticipation),
+                       cohort = if (by_cohort) cohorts else 0)
+  names <- paste0("product_", seq_len(nrow(pairs)))
+  for (k in seq_along(names)) {
+    of <- !by_cohort | rows$sub == pairs$cohort[k]
+    rows[[names[k]]] <- +(rows$D == 1 & rows$event == pairs$event[k] & of)
+  }
+  sub <- if (by_cohort) rows$sub else 0
+  rows$unit <- paste(rows$D, sub)
+  rows$period <- paste(rows$event, sub)
   fitted <- fit_cells(rows, "twfe", covariates, names)
-  answer <- list(kept = fitted$kept, aliased = fitted$aliased, event = events)
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased)
   if (fitted$aliased) return(answer)
-  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
-  c(answer, list(estimate = fitted$estimate, covariance = unname(V)))
+  c(answer, list(estimate = fitted$estimate, scores = by_row(cluster_scores(fitted, vcov)),
+                 event = pairs$event, cohort = pairs$cohort))
 }

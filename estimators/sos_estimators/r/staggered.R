@@ -76,8 +76,21 @@ fit_saturated <- function(data, effects, averages, covariates, vcov) {
   shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
   c(answer, list(term = names(averages),
                  estimate = drop(shares %*% fitted$estimate),
+                 scores = by_row(cluster_scores(fitted, vcov) %*% t(shares)),
                  std_error = sqrt(pmax(diag(shares %*% V %*% t(shares)), 0))))
 }
+
+# What each cluster adds to the coefficients of the terms, in the order of the clusters: their cross
+# products are cluster_vcov().
+cluster_scores <- function(fitted, vcov) {
+  kept <- fitted$names[!is.na(fitted$estimate)]
+  by_cluster <- rowsum(sandwich::estfun(fitted$fit), fitted$cells$cluster)
+  added <- by_cluster %*% summary(fitted$fit)$cov.unscaled
+  added[, kept, drop = FALSE] * sqrt(small_sample(fitted, vcov))
+}
+
+# The numbers of a matrix, row by row.
+by_row <- function(matrix) as.vector(t(matrix))
 
 # Regress the cases that are not affected on unit and period effects and covariates, impute all, and
 # find how the imputed values hang on those cases.
@@ -117,5 +130,8 @@ row_weights <- function(data, effects, averages) {
   }, numeric(nrow(data)))
 }
 
-# Standard errors of sums over rows, summed by cluster: factors is rows x sums.
-clustered <- function(factors, cluster) sqrt(colSums(rowsum(factors, cluster)^2))
+# Sums over rows by cluster and their standard errors: factors is rows x sums.
+clustered <- function(factors, cluster) {
+  sums <- unname(rowsum(factors, cluster))
+  list(std_error = sqrt(colSums(sums^2)), scores = by_row(sums))
+}

@@ -19,6 +19,6 @@ two_stage <- function(data, covariates = NULL, aggregate = "event", anticipation
   estimate <- drop(crossprod(W, stage$residual))
   second <- W * outer(stage$residual, estimate, "-")
   first <- stage$influence(W) * stage$residual
-  list(term = names(averages), estimate = unname(estimate),
-       std_error = unname(clustered(second + first, data$cluster)))
+  c(list(term = names(averages), estimate = unname(estimate)),
+    clustered(second + first, data$cluster))
 }

@@ -11,6 +11,7 @@ import pandas as pd
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.result import Found
 
 MAX_ENTRIES = 50_000_000
 """pyfixest makes a dense matrix of a dummy for every unit and period; beyond this many entries it
@@ -29,13 +30,11 @@ def limits(cells: Cells) -> str | None:
     return None
 
 
-def two_stage(cells: Cells, effects: Effects, averages: Averages) -> tuple[Floats, Floats]:
+def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
     """Estimate averages as coefficients of their indicators in a second stage.
 
     The overall effect has a second stage of its own: its indicator overlaps with the others.
-
-    Returns:
-        Estimates (J,) and standard errors without small-sample correction (J,).
+    Standard errors are without small-sample correction.
     """
     indicators = averages.cell_weights(effects, cells) > 0
     estimates, errors = [], []
@@ -44,7 +43,7 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> tuple[Float
             found = _did2s(cells, columns.astype(float))
             estimates.append(found.coef().to_numpy())
             errors.append(np.sqrt(np.diag(found._vcov)))
-    return np.concatenate(estimates), np.concatenate(errors)
+    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors))
 
 
 def _did2s(cells: Cells, indicators: Floats) -> Any:

@@ -12,7 +12,8 @@ from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.prepare import is_category
 from sos_estimators.did.r_engine import FOLDER, MAX_DUMMIES, TIMEOUT
 from sos_estimators.did.staggered.cells import Cells
-from sos_estimators.did.staggered.saturated import Averaged, cannot_be_told, collinear
+from sos_estimators.did.staggered.result import Found
+from sos_estimators.did.staggered.saturated import cannot_be_told, collinear
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins import r
 from sos_plugins.errors import EngineError, listing
@@ -24,12 +25,19 @@ FIXEST_STOPS = Tolerance(
 
 
 def call(
-    script: str, function: str, cells: Cells, options: CommonSettings, **arguments: object
+    script: str,
+    function: str,
+    cells: Cells,
+    options: CommonSettings,
+    *,
+    leave_out: Sequence[str] = (),
+    **arguments: object,
 ) -> dict[str, Any]:
     """Call a fitting function of an R script on the cells.
 
     R gets a row for each cell: ``value, weight, n_cases, unit`` (whose effect is taken out),
-    ``period, cohort, cluster`` and the covariates.
+    ``period, cohort, cluster`` and the covariates. Shared settings are passed on, but for those in
+    ``leave_out``.
 
     Raises:
         EngineError: If R fails.
@@ -47,7 +55,7 @@ def call(
     for name in cells.covariates:
         columns[name] = _covariate(table[name])
     given = options.model_dump(include={"aggregate", "anticipation", "min_event", "max_event"})
-    known = {name: value for name, value in given.items() if value is not None}
+    known = {n: value for n, value in given.items() if value is not None and n not in leave_out}
     return r.call(
         FOLDER / script,
         function,
@@ -82,8 +90,8 @@ def warnings(found: dict[str, Any]) -> list[str]:
     return [f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"]]
 
 
-def in_order(found: dict[str, Any], names: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return R's estimates and standard errors in the order of the names.
+def in_order(found: dict[str, Any], names: Sequence[str], told: Sequence[str] = ()) -> Found:
+    """Return what R found in the order of the names.
 
     Raises:
         EngineError: If R gives other terms.
@@ -95,10 +103,17 @@ def in_order(found: dict[str, Any], names: Sequence[str]) -> tuple[Floats, Float
     estimates, std_errors = (
         np.asarray(found[key], dtype=float)[order] for key in ("estimate", "std_error")
     )
-    return estimates, std_errors
+    scores = rows(found["scores"], len(place))[:, order] if "scores" in found else None
+    told = (*told, *warnings(found))
+    return Found(tuple(names), estimates, std_errors, scores, told)
 
 
-def averaged(found: dict[str, Any], names: Sequence[str], cells: Cells) -> Averaged:
+def rows(values: Any, n_columns: int) -> Floats:
+    """Make a matrix of what R gives row by row."""
+    return np.asarray(values, dtype=float).reshape(-1, n_columns)
+
+
+def averaged(found: dict[str, Any], names: Sequence[str], cells: Cells) -> Found:
     """Return what ``fit_saturated`` of R found.
 
     Raises:
@@ -106,8 +121,6 @@ def averaged(found: dict[str, Any], names: Sequence[str], cells: Cells) -> Avera
     """
     if found["aliased"][0]:
         raise cannot_be_told(list(found["collinear"]))
-    estimates, std_errors = in_order(found, names)
     covariates = cells.covariate_columns()[1]
     dropped = [n for n, kept in zip(covariates, found["kept"], strict=False) if not kept]
-    told = (*collinear(dropped), *warnings(found))
-    return Averaged(estimates, std_errors, told)
+    return in_order(found, names, collinear(dropped))

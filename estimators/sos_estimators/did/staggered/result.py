@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sos_estimators.did.inference import NEGLIGIBLE, tidy_rows
@@ -18,30 +18,61 @@ from sos_plugins.types import Estimate
 OVERALL = "average effect on the treated cases over their treated periods"
 
 
+@dataclass(frozen=True)
+class Found:
+    """What an engine found of J terms.
+
+    Attributes:
+        names: ``overall``, ``event=0``, ...; (J,).
+        estimates: (J,).
+        std_errors: (J,); zero for a reference.
+        scores: What each of G clusters, in sorted order, adds to the estimates, widened as the
+            convention has it: their cross products are the covariance. (G, J); None where an engine
+            does not give them.
+        warnings: What a reader must know.
+    """
+
+    names: tuple[str, ...]
+    estimates: Floats
+    std_errors: Floats
+    scores: Floats | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
+    ) -> Found:
+        """Take standard errors from the scores."""
+        errors = np.sqrt((scores**2).sum(axis=0))
+        return cls(tuple(names), estimates, errors, scores, tuple(warnings))
+
+    @property
+    def covariance(self) -> pd.DataFrame | None:
+        """Covariance of the terms, named by them."""
+        if self.scores is None:
+            return None
+        names = list(self.names)
+        return pd.DataFrame(self.scores.T @ self.scores, index=names, columns=names)
+
+
 def build_estimate(
-    names: Sequence[str],
-    estimates: npt.ArrayLike,
-    std_errors: npt.ArrayLike,
+    found: Found,
     cells: Cells,
     options: CommonSettings,
     *,
     vcov: str,
     df: float,
-    warnings: Sequence[str] = (),
     further: Mapping[str, Any] | None = None,
-    covariance: Floats | None = None,
-    of: Sequence[str] | None = None,
 ) -> Estimate:
-    """Complete estimates and standard errors to an ``Estimate``.
+    """Complete what an engine found to an ``Estimate``.
 
     A standard error that is zero but for rounding is missing; unless the effect is zero by
-    definition, a warning says so. ``covariance`` is that of the terms ``of``, all unless given.
+    definition, a warning says so.
     """
-    values = np.array(estimates, dtype=float)
-    errors = np.array(std_errors, dtype=float)
-    none = ~(errors > NEGLIGIBLE * float(cells.value.std()))
-    told = list(warnings)
-    lost = [name for name, gone, value in zip(names, none, values, strict=True) if gone and value]
+    none = ~(found.std_errors > NEGLIGIBLE * float(cells.value.std()))
+    told = list(found.warnings)
+    terms = zip(found.names, none, found.estimates, strict=True)
+    lost = [name for name, gone, value in terms if gone and value]
     if lost:
         told.append(
             f"{', '.join(lost)}: the clusters are too few for a standard error, which would be "
@@ -49,9 +80,9 @@ def build_estimate(
         )
     return Estimate(
         tidy=tidy_rows(
-            names,
-            values,
-            np.where(none, np.nan, errors),
+            found.names,
+            found.estimates,
+            np.where(none, np.nan, found.std_errors),
             df=df,
             conf_level=options.conf_level,
         ),
@@ -63,7 +94,5 @@ def build_estimate(
             **(further or {}),
         },
         warnings=(*cells.warnings, *told),
-        covariance=None
-        if covariance is None
-        else pd.DataFrame(covariance, index=list(of or names), columns=list(of or names)),
+        covariance=found.covariance,
     )

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
+    Fit,
     Floats,
     Regression,
-    covariance,
+    correction,
     least_squares,
 )
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.result import Found
 from sos_plugins.errors import EstimationError
-
-
-@dataclass(frozen=True)
-class Averaged:
-    """Averages of effects.
-
-    Attributes:
-        estimates: (J,).
-        std_errors: (J,); zero for a reference.
-        warnings: Covariates that were left out.
-        covariance: (J, J), where the engine gives it.
-    """
-
-    estimates: Floats
-    std_errors: Floats
-    warnings: tuple[str, ...] = ()
-    covariance: Floats | None = None
 
 
 def fit_saturated(
@@ -44,7 +28,7 @@ def fit_saturated(
     *,
     absorb: tuple[str, str],
     vcov: Convention,
-) -> Averaged:
+) -> Found:
     """Regress on absorbed effects, covariates and one dummy for each effect; then average.
 
     The averages are linear in the coefficients, so the delta method is exact.
@@ -77,13 +61,17 @@ def fit_saturated(
     except CollinearTermsError as error:
         raise cannot_be_told([problem.term_names[i] for i in error.places]) from None
     shares = averages.shares[:, estimated]
-    variance = shares @ covariance(fit, vcov) @ shares.T
-    return Averaged(
+    return Found.of(
+        averages.names,
         shares @ fit.coefficients,
-        np.sqrt(np.clip(np.diag(variance), 0, None)),
+        scores_of(fit, vcov) @ shares.T,
         collinear(name for name, kept in zip(names, fit.kept, strict=False) if not kept),
-        variance,
     )
+
+
+def scores_of(fit: Fit, vcov: Convention) -> Floats:
+    """Return what each cluster adds to the coefficients, widened by a convention, (G, p)."""
+    return np.asarray(fit.influence * np.sqrt(correction(vcov, fit.counts)))
 
 
 def cannot_be_told(names: list[str]) -> EstimationError:

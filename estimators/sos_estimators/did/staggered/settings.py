@@ -23,14 +23,19 @@ class CommonSettings(Settings):
     )
 
 
-class StaggeredSettings(CommonSettings):
-    """Arguments of the estimators that average effects by cohort and period."""
+class AggregateSettings(CommonSettings):
+    """What to average effects by."""
 
     aggregate: Aggregate = Field(
         "event",
         description="which effects to give beside the overall one: of each cohort and period, "
         "none, by time since treatment, by cohort, or by period",
     )
+
+
+class StaggeredSettings(AggregateSettings):
+    """Arguments of the estimators that average effects by cohort and period."""
+
     min_event: int | None = Field(
         None, description="earliest event time to give (with aggregate=event); none: all"
     )

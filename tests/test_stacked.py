@@ -59,10 +59,8 @@ def test_against_never_treated_units_it_is_callaway_and_santanna_by_event_time()
     np.testing.assert_allclose(ours, other[ours.index], rtol=made.EXACT, atol=made.EXACT)
 
 
-def test_it_equals_a_dense_regression_of_the_stack() -> None:
-    """Built row by row: both windows, the corrections, the regression with an intercept."""
-    sample = made.cases(units=21)
-    frame = sample.frame
+def by_hand(frame: pd.DataFrame) -> pd.DataFrame:
+    """Built row by row: the windows of 2 periods before and 1 after, and the corrections."""
     parts = []
     for g in (3, 4, 5):
         sub = frame[frame["period"].between(g - 2, g + 1)]
@@ -81,6 +79,13 @@ def test_it_equals_a_dense_regression_of_the_stack() -> None:
         share = (total[True, False] / total[True, True], total[False, False] / total[False, True])
         rows.loc[index, "corrected"] = row["weight"] * share[0] / share[1]
     rows["weight"] = rows["corrected"].where(~rows["D"], rows["weight"])
+    return rows
+
+
+def test_it_equals_a_dense_regression_of_the_stack() -> None:
+    sample = made.cases(units=21)
+    frame = sample.frame
+    rows = by_hand(frame)
     made_up = Sample(rows.assign(period=rows["event"], unit=rows["D"].astype(str)), ("age", "flag"))
     events = [-2, 0, 1]
     products = [((rows["event"] == e) & rows["D"]).astype(float) for e in events]
@@ -95,6 +100,53 @@ def test_it_equals_a_dense_regression_of_the_stack() -> None:
     assert overall["estimate"] == pytest.approx(beta[-2:].mean(), rel=made.EXACT)
     error = np.sqrt(of_events[1:, 1:].sum()) / 2
     assert overall["std_error"] == pytest.approx(error, rel=made.EXACT)
+
+
+def test_effects_by_cohort_equal_a_dense_regression_with_everything_by_sub_experiment() -> None:
+    sample = made.cases(units=21)
+    rows = by_hand(sample.frame)
+    sub = rows["sub"].astype(str)
+    effects = [
+        pd.get_dummies(sub + rows["D"].astype(str)),
+        pd.get_dummies(sub + "e" + rows["event"].astype(str)),
+        rows[["age"]],
+    ]
+    pairs = [(g, e) for g in (3, 4, 5) for e in (-2, 0, 1)]
+    products = [((rows["event"] == e) & rows["D"] & (rows["sub"] == g)) for g, e in pairs]
+    columns = np.column_stack([*effects, *products]).astype(float)
+    beta, variance = made.dense_regression(Sample(rows, ("age",)), columns)
+    beta, variance = beta[-9:], variance[-9:, -9:]
+    plain = Sample(sample.frame, ("age",))
+    found = fit(plain, vcov="CR0", aggregate="group-time").tidy.set_index("term")
+    named = found.loc[[f"ATT({g},{g + e})" for g, e in pairs]]
+    np.testing.assert_allclose(named["estimate"], beta, rtol=made.EXACT)
+    np.testing.assert_allclose(named["std_error"], np.sqrt(np.diag(variance)), rtol=made.EXACT)
+    assert found.loc["ATT(4,3)", "estimate"] == 0
+    treated = rows[rows["D"]].groupby(["sub", "period"])["weight"].sum()
+    in_5 = {(4, 1): treated[4, 5], (5, 0): treated[5, 5]}
+    for aggregate, term, share in (
+        ("cohort", "cohort=4", [0.5 * (g == 4 and e >= 0) for g, e in pairs]),
+        ("calendar", "calendar=5", [in_5.get(p, 0) / sum(in_5.values()) for p in pairs]),
+    ):
+        row = fit(plain, vcov="CR0", aggregate=aggregate).term(term)
+        assert row["estimate"] == pytest.approx(share @ beta, rel=made.EXACT)
+        assert row["std_error"] == pytest.approx(np.sqrt(share @ variance @ share), rel=made.EXACT)
+
+
+@pytest.mark.parametrize("aggregate", ["simple", "cohort", "calendar", "group-time"])
+def test_the_overall_effect_is_the_same_whatever_stands_beside_it(aggregate: str) -> None:
+    sample = made.cases(units=21)
+    whole, other = (fit(sample, aggregate=a).term("overall") for a in ("event", aggregate))
+    assert other["estimate"] == pytest.approx(whole["estimate"], rel=made.EXACT)
+    assert other["std_error"] == pytest.approx(whole["std_error"], rel=made.EXACT)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("aggregate", ["simple", "cohort", "calendar", "group-time"])
+def test_r_agrees_on_other_averages(aggregate: str) -> None:
+    options = StackedSettings(aggregate=aggregate, vcov="CR1S", anticipation=1)
+    sample = made.cases(units=21)
+    made.assert_same(stacked.fit_python(sample, options), stacked.fit_r(sample, options))
 
 
 @pytest.mark.r

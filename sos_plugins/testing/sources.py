@@ -30,7 +30,7 @@ from sos_plugins.testing.core import (
 )
 from sos_plugins.types import QUALITY_COLUMNS, Records
 
-ACTIONS = ("kept", "set to missing", "merged", "dropped")
+ACTIONS = ("kept", "set to missing", "merged", "mended", "dropped")
 
 
 def check_source(

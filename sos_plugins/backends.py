@@ -30,6 +30,8 @@ SPARK_SETTINGS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 """What a Spark that is started here is given; a session given from outside is left as it is."""
+SHUFFLE, DEFAULT_SHUFFLE, TASKS_PER_CORE = "spark.sql.shuffle.partitions", "200", 2
+"""On one machine 200 parts of a small table cost more than they gain."""
 
 
 def duckdb_backend(memory: str | None = None) -> Any:
@@ -96,7 +98,11 @@ def _start_spark(memory: str | None) -> Any:
         builder = builder.config(name, value)
     if memory is not None:
         builder = builder.config("spark.driver.memory", _jvm_size(memory))
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    master = spark.conf.get("spark.master", "") or ""
+    if master.startswith("local") and spark.conf.get(SHUFFLE) == DEFAULT_SHUFFLE:
+        spark.conf.set(SHUFFLE, str(TASKS_PER_CORE * (os.cpu_count() or 1)))
+    return spark
 
 
 def _jvm_size(memory: str) -> str:

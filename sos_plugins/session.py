@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -56,6 +56,7 @@ class Session:
     _token: str = field(default_factory=lambda: uuid4().hex[:8], repr=False, compare=False)
     _numbers: Iterator[int] = field(default_factory=count, repr=False, compare=False)
     _made: list[str] = field(default_factory=list, repr=False, compare=False)
+    _shared: dict[Hashable, ibis.Table] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, text: str | Path) -> Path:
         """Resolve a path of a settings file: ``~`` and relative paths work."""
@@ -72,7 +73,22 @@ class Session:
         self._made.append(full)
         return made
 
+    def once(
+        self, name: str, key: Hashable, make: Callable[[], pa.Table | ibis.Table]
+    ) -> ibis.Table:
+        """Put what several outcomes share on the backend when it is first asked for.
+
+        Args:
+            name: What the table begins its name with.
+            key: What tells it from all else; of an expression, its ``op()``.
+            make: Gives the data or the expression.
+        """
+        if key not in self._shared:
+            self._shared[key] = self.table(make(), name)
+        return self._shared[key]
+
     def release(self) -> None:
         """Remove from the backend all that this session has put there."""
         backends.drop(self.backend, self._made)
         self._made.clear()
+        self._shared.clear()

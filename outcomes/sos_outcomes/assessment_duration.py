@@ -60,25 +60,16 @@ class AssessmentDuration(Outcome):
         self, records: Records, settings: AssessmentDurationSettings, session: Session
     ) -> Cases:
         """Derive the cases."""
+        rows = records.table("assessments").select(*derive.KEY, "start_date", "authorised_date")
         table = derive.number_repeats(
-            records.table("assessments"),
-            key=("unit", "child", "start_date"),
-            latest=("authorised_date",),
-        )
-        table = derive.add_working_days(
-            table,
-            session,
-            start="start_date",
-            end="authorised_date",
-            name="value",
-            nation=settings.nation,
+            rows, key=(*derive.KEY, "start_date"), latest=("authorised_date",)
         ).mutate(
             date=_.start_date,
             follow_up_end=_.authorised_date,
             observed_until=derive.add_days(_.start_date, settings.follow_up_days),
             period=derive.april_year(_.start_date),
         )
-        table = derive.add_child(table, records, settings)
+        table = derive.add_child(table, records, settings, session=session)
         steps = derive.Attrition(session.table(table), "assessments", "all in the records")
         derive.keep_observed(steps, records, settings, until="observed_until")
         steps.keep("recorded once", _["repeat"] == 0, "same child and start; the latest end stays")
@@ -93,6 +84,15 @@ class AssessmentDuration(Outcome):
         steps.keep("authorised", _.authorised_date.notnull(), "open: not authorised in the data")
         steps.keep("dates in order", in_order, f"authorised before the start, or after {end}")
         derive.keep_ages(steps, settings)
+        timed = derive.add_working_days(
+            steps.table,
+            session,
+            start="start_date",
+            end="authorised_date",
+            name="value",
+            nation=settings.nation,
+        )
+        steps.go_on(session.table(timed))
         drop_outliers(steps, settings)
         return derive.to_cases(
             steps,

@@ -74,7 +74,10 @@ class Escalation(Outcome):
 
     def derive(self, records: Records, settings: EscalationSettings, session: Session) -> Cases:
         """Derive the cases."""
-        table = session.table(rereferral.closed_nfa(records, settings, session))
+        table = rereferral.dated_referrals(records, settings, session)
+        steps = derive.Attrition(table, "referrals", _scope(records))
+        complete = rereferral.keep_nfa(steps, records, settings)
+        table = rereferral.add_rereferral(steps.table, records, settings, session)
         starts = plan_and_care_starts(records, settings)
         table = derive.event_in_window(
             table,
@@ -83,18 +86,25 @@ class Escalation(Outcome):
             event="start_date",
             name="escalation_date",
             to_day=settings.escalation_days,
-        )
-        table = derive.event_in_window(
-            table, starts, date="nfa_date", event="start_date", name="first_start"
+            session=session,
         ).mutate(value=_.escalation_date.notnull().cast("float64"))
-        steps = derive.Attrition(session.table(table), "referrals", _scope(records))
-        complete = rereferral.keep_nfa(steps, records, settings)
         if settings.drop_plan_before_rereferral:
+            table = derive.event_in_window(
+                table,
+                starts,
+                date="nfa_date",
+                event="start_date",
+                name="first_start",
+                session=session,
+            )
+            steps.go_on(session.table(table))
             steps.keep(
                 "no plan or care before the re-referral",
                 (_.first_start >= _.rereferral_date).fill_null(True),
                 "plan or care between the NFA date and the re-referral",
             )
+        else:
+            steps.go_on(table)
         return derive.to_cases(
             steps,
             info=self.info(settings),

@@ -62,27 +62,15 @@ class Icpc(Outcome):
 
     def derive(self, records: Records, settings: IcpcSettings, session: Session) -> Cases:
         """Derive the cases."""
-        table = derive.number_repeats(
-            records.table("referrals"),
-            key=("unit", "child", "referral_date"),
-            latest=("return_year", "closure_date", "closure_reason", "nfa"),
-        ).mutate(date=_.referral_date)
-        table = derive.event_in_window(
-            table,
-            conferences(records),
-            event="icpc_date",
-            name="conference",
-            to_day=settings.window_days,
-        )
-        table = derive.add_child(table, records, settings).mutate(
-            follow_up_end=derive.add_days(_.date, settings.follow_up_days),
-            period=derive.april_year(_.date),
-            value=_.conference.notnull().cast("float64"),
+        table = derive.referrals_of_children(records, settings, session).mutate(
+            date=_.referral_date,
+            follow_up_end=derive.add_days(_.referral_date, settings.follow_up_days),
+            period=derive.april_year(_.referral_date),
             judged=_.nfa.fill_null(False)
             | _.closure_reason.isin(settings.known_reasons)
             | (_.closure_date.isnull() & _.closure_reason.isnull() & _.nfa.notnull()),
         )
-        steps = derive.Attrition(session.table(table), "referrals", "all in the records")
+        steps = derive.Attrition(table, "referrals", "all in the records")
         derive.keep_observed(steps, records, settings)
         steps.keep("recorded once", _["repeat"] == 0, "the same referral again")
         complete = derive.completeness(steps.table, _.judged)
@@ -94,6 +82,15 @@ class Icpc(Outcome):
             f"closed after assessment as not in need ({', '.join(settings.not_in_need_reasons)})",
         )
         derive.keep_ages(steps, settings)
+        followed = derive.event_in_window(
+            steps.table,
+            conferences(records),
+            event="icpc_date",
+            name="conference",
+            to_day=settings.window_days,
+            session=session,
+        )
+        steps.go_on(followed.mutate(value=_.conference.notnull().cast("float64")))
         return derive.to_cases(
             steps,
             info=self.info(settings),

@@ -102,7 +102,7 @@ class KinshipCare(Outcome):
             follow_up_end=derive.add_days(_.start_date, settings.follow_up_days),
             period=derive.april_year(_.start_date),
         )
-        table = derive.add_child(table, records, settings)
+        table = derive.add_child(table, records, settings, session=session)
         steps = derive.Attrition(session.table(table), "periods of care", "all in the records")
         derive.keep_observed(steps, records, settings)
         steps.keep("numbered", _.period_of_care.notnull(), "episodes of no numbered period")

@@ -109,11 +109,11 @@ class Rereferral(Outcome):
 
     def derive(self, records: Records, settings: RereferralSettings, session: Session) -> Cases:
         """Derive the cases."""
-        table = closed_nfa(records, settings, session).mutate(
-            value=_.rereferral_date.notnull().cast("float64")
-        )
-        steps = derive.Attrition(session.table(table), "referrals", "all in the records")
+        table = dated_referrals(records, settings, session)
+        steps = derive.Attrition(table, "referrals", "all in the records")
         complete = keep_nfa(steps, records, settings)
+        followed = add_rereferral(steps.table, records, settings, session)
+        steps.go_on(followed.mutate(value=_.rereferral_date.notnull().cast("float64")))
         return derive.to_cases(
             steps,
             info=self.info(settings),
@@ -130,49 +130,50 @@ def listed(settings: RereferralSettings) -> tuple[str, ...]:
     return (*settings.covariates, *flag)
 
 
-def closed_nfa(records: Records, settings: RereferralSettings, session: Session) -> ibis.Table:
-    """Return every referral with its NFA status, NFA date, re-referral and covariates."""
-    referrals = records.table("referrals")
-    table = derive.number_repeats(
-        referrals,
-        key=("unit", "child", "referral_date"),
-        latest=("return_year", "closure_date", "closure_reason", "nfa"),
-    )
+def dated_referrals(records: Records, settings: RereferralSettings, session: Session) -> ibis.Table:
+    """Return every referral with its NFA status, NFA date, follow-up and covariates."""
     unknown = ("RC9",) if settings.rc9_unknown else ()
     known = [reason for reason in settings.known_reasons if reason not in unknown]
     nfa = _.nfa.fill_null(False)
     still_open = _.closure_date.isnull() & _.closure_reason.isnull()
     closed = _.closure_date.fill_null(_.referral_date)
-    table = table.mutate(
+    table = derive.referrals_of_children(records, settings, session).mutate(
         nfa_date=_.referral_date if settings.nfa_date == "referral" else closed,
         is_nfa=nfa | _.closure_reason.isin(settings.nfa_reasons).fill_null(False),
         judged=nfa | _.closure_reason.isin(known) | (still_open & _.nfa.notnull()),
+        period=derive.april_year(_.referral_date),
     )
+    earlier = ibis.least(_.referral_date, _.nfa_date)
+    return table.mutate(
+        date=earlier if settings.label_by_nfa_date else _.referral_date,
+        follow_up_end=derive.add_days(_.nfa_date, settings.follow_up_days),
+    )
+
+
+def add_rereferral(
+    table: ibis.Table, records: Records, settings: RereferralSettings, session: Session
+) -> ibis.Table:
+    """Add the date of the re-referral and the flag of referrals around holidays."""
     table = derive.event_in_window(
-        session.table(table),
-        referrals,
+        table,
+        records.table("referrals"),
         date="nfa_date",
         event="referral_date",
         name="rereferral_date",
         from_day=1,
         to_day=settings.window_days,
         last=settings.last_rereferral,
+        session=session,
     )
-    table = derive.add_child(session.table(table), records, settings, date="referral_date")
-    if settings.holiday_flag:
-        table = derive.add_near_holiday(
-            table,
-            session,
-            date="referral_date",
-            name="holiday_referral",
-            named=settings.holiday_names,
-            days=settings.holiday_days,
-        )
-    earlier = ibis.least(_.referral_date, _.nfa_date)
-    return table.mutate(
-        date=earlier if settings.label_by_nfa_date else _.referral_date,
-        follow_up_end=derive.add_days(_.nfa_date, settings.follow_up_days),
-        period=derive.april_year(_.referral_date),
+    if not settings.holiday_flag:
+        return table
+    return derive.add_near_holiday(
+        table,
+        session,
+        date="referral_date",
+        name="holiday_referral",
+        named=settings.holiday_names,
+        days=settings.holiday_days,
     )
 
 

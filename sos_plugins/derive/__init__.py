@@ -33,6 +33,7 @@ from sos_plugins.derive.events import (
     number_repeats,
     periods_of_care,
 )
+from sos_plugins.derive.referrals import referrals_of_children
 from sos_plugins.derive.steps import (
     Attrition,
     completeness,
@@ -65,6 +66,7 @@ __all__ = [
     "keep_observed",
     "number_repeats",
     "periods_of_care",
+    "referrals_of_children",
     "to_cases",
     "yes_no",
 ]

@@ -12,7 +12,7 @@ import ibis
 from pydantic import Field, field_validator
 
 from sos_plugins.derive.dates import completed_years
-from sos_plugins.derive.events import event_in_window
+from sos_plugins.session import Session
 from sos_plugins.settings import Settings
 from sos_plugins.types import Records
 
@@ -97,36 +97,68 @@ def age_band(age: Any, cuts: Sequence[float]) -> Any:
 
 
 def add_child(
-    table: ibis.Table, records: Records, settings: ChildSettings, *, date: str = "date"
+    table: ibis.Table,
+    records: Records,
+    settings: ChildSettings,
+    *,
+    date: str = "date",
+    session: Session | None = None,
 ) -> ibis.Table:
     """Add what is known of the child at ``date``: the covariates of :data:`Covariate`.
 
     ``age`` is in completed years (-1: unborn), null if unknown; all others are text with the level
     "Missing". ``previous_plan`` is "yes" when a child protection plan of the child started before
-    the date. Records without the table ``protection_plans`` give no such column.
+    the date. Records without the table ``protection_plans`` give no such column. With ``session``
+    what is known of the children is computed once for all outcomes.
     """
+    facts = _facts(records, settings)
+    if session is not None:
+        known = facts
+        facts = session.once("children", known.op(), lambda: known)
+    joined = table.left_join(facts, [table.unit == facts["_unit"], table.child == facts["_child"]])
+    age = completed_years(joined["_born"], joined[date])
+    joined = joined.mutate(
+        age=age,
+        age_band=age_band(age, settings.age_cuts),
+        **{name: joined[name].fill_null(MISSING) for name in _OF_THE_CHILD},
+    )
+    if "protection_plans" in records.tables:
+        before = (joined["_first_plan"] < joined[date]).fill_null(False)
+        joined = joined.mutate(previous_plan=ibis.ifelse(before, "yes", "no")).drop("_first_plan")
+    return joined.drop("_unit", "_child", "_born")
+
+
+_OF_THE_CHILD = ("sex", "ethnic_group", "disabled", "uasc")
+
+
+def _facts(records: Records, settings: ChildSettings) -> ibis.Table:
+    """Return one row a child with what does not depend on the date of a case."""
     children = records.table("children")
-    facts = ["birth_date", "expected_birth_date", "sex", "ethnicity", "disabled", "uasc"]
+    columns = ["birth_date", "expected_birth_date", "sex", "ethnicity", "disabled", "uasc"]
     # A child is one row; were there two, a case must still count once.
     once = children.group_by(_unit=children.unit, _child=children.child).aggregate(
-        **{fact: children[fact].max() for fact in facts}
+        **{fact: children[fact].max() for fact in columns}
     )
-    joined = table.left_join(once, [table.unit == once["_unit"], table.child == once["_child"]])
-    born = ibis.coalesce(joined.birth_date, joined.expected_birth_date)
-    joined = joined.mutate(age=completed_years(born, joined[date]))
-    joined = joined.mutate(
-        age_band=age_band(joined.age, settings.age_cuts),
-        sex=joined.sex.fill_null(MISSING),
-        ethnic_group=ethnic_group(joined.ethnicity, settings.ethnic_groups),
-        disabled=yes_no(joined.disabled),
-        uasc=yes_no(joined.uasc),
-    ).drop("_unit", "_child", "birth_date", "expected_birth_date", "ethnicity")
+    facts = once.select(
+        "_unit",
+        "_child",
+        "sex",
+        _born=ibis.coalesce(once.birth_date, once.expected_birth_date),
+        ethnic_group=ethnic_group(once.ethnicity, settings.ethnic_groups),
+        disabled=yes_no(once.disabled),
+        uasc=yes_no(once.uasc),
+    )
     if "protection_plans" not in records.tables:
-        return joined
+        return facts
     plans = records.table("protection_plans")
-    joined = event_in_window(
-        joined, plans, event="start_date", name="_plan", date=date, from_day=None, to_day=-1
+    first = plans.group_by(_of_unit=plans.unit, _of_child=plans.child).aggregate(
+        _first_plan=plans.start_date.min()
     )
-    return joined.mutate(previous_plan=ibis.ifelse(joined["_plan"].notnull(), "yes", "no")).drop(
-        "_plan"
-    )
+    # A child of whom nothing is known but the plan has a row too.
+    same = [facts["_unit"] == first["_of_unit"], facts["_child"] == first["_of_child"]]
+    both = facts.outer_join(first, same)
+    keys = {
+        "_unit": ibis.coalesce(both["_unit"], both["_of_unit"]),
+        "_child": ibis.coalesce(both["_child"], both["_of_child"]),
+    }
+    return both.mutate(**keys).drop("_of_unit", "_of_child")

@@ -16,6 +16,7 @@ from sos_plugins.session import Session
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 """Years that calendars cover; a date beyond them is a slip of the pen."""
+CALENDAR = range(FIRST_YEAR, LAST_YEAR + 1)
 
 
 def add_days(date: Any, days: int) -> Any:
@@ -55,7 +56,9 @@ def add_working_days(
     This is ``numpy.busday_count(start + 1, end + 1)``. Null where a date is missing or lies
     outside 1900-2199; negative or 0 where ``end`` is before ``start``.
     """
-    calendar = session.table(_calendar(_years(table, start, end), nation), "working_days")
+    calendar = session.once(
+        "working_days", ("working days", nation), lambda: _calendar(CALENDAR, nation)
+    )
     for side in (start, end):
         until = calendar.select(_day="day", **{f"_{side}": "worked"})
         table = table.left_join(until, [table[side].cast("date") == until["_day"]]).drop("_day")
@@ -69,17 +72,6 @@ def _calendar(years: range, nation: str) -> pa.Table:
     free = np.array(list(bank_holidays(years, nation=nation)), dtype="datetime64[D]")
     worked = np.cumsum(np.is_busday(days, holidays=free))
     return pa.table({"day": days, "worked": worked})
-
-
-def _years(table: ibis.Table, *columns: str) -> range:
-    """Return the years that the dates in these columns span, within the calendar."""
-    ends = table.aggregate(
-        **{f"first_{c}": table[c].year().min() for c in columns},
-        **{f"last_{c}": table[c].year().max() for c in columns},
-    ).to_pandas()
-    known = ends.iloc[0].dropna()
-    first, last = (known.min(), known.max()) if len(known) else (FIRST_YEAR, FIRST_YEAR)
-    return range(max(int(first), FIRST_YEAR), min(int(last), LAST_YEAR) + 1)
 
 
 def add_near_holiday(
@@ -107,13 +99,11 @@ def add_near_holiday(
     Raises:
         DataError: If a name is no bank holiday.
     """
-    years = _years(table, date)
-    years = range(years.start - 1, years.stop + 1)
-    known = holidays.country_holidays("GB", subdiv=nation, years=list(years), observed=False)
+    known = holidays.country_holidays("GB", subdiv=nation, years=list(CALENDAR), observed=False)
     unknown = sorted(set(named) - set(known.values()))
     if unknown:
         raise DataError(
-            f"'{unknown[0]}' is no bank holiday between {years.start} and {years.stop - 1}. "
+            f"'{unknown[0]}' is no bank holiday between {FIRST_YEAR} and {LAST_YEAR}. "
             f"Bank holidays: {', '.join(sorted(set(known.values())))}."
         )
     near = {
@@ -124,7 +114,8 @@ def add_near_holiday(
     }
     if not near:
         return table.mutate(**{name: ibis.literal("no")})
-    dates = session.table(pa.table({"_near": sorted(near)}), "holidays")
+    key = ("near holidays", nation, tuple(named), days)
+    dates = session.once("holidays", key, lambda: pa.table({"_near": sorted(near)}))
     joined = table.left_join(dates, [table[date].cast("date") == dates["_near"]])
     return joined.mutate(**{name: ibis.ifelse(joined["_near"].notnull(), "yes", "no")}).drop(
         "_near"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import ibis
 from ibis import _
 
 from sos_plugins.derive.dates import add_days
+from sos_plugins.session import Session
 
 KEY = ("unit", "child")
 """What identifies a child: identifiers are unique within one authority only."""
@@ -34,10 +36,9 @@ def event_in_window(
     from_day: int | None = 0,
     to_day: int | None = None,
     last: bool = False,
+    session: Session | None = None,
 ) -> ibis.Table:
     """Add column ``name``: the date of the child's first event within a window of days.
-
-    The table is read twice; put a costly one on the backend first, with ``session.table(table)``.
 
     Args:
         table: Table with ``unit``, ``child`` and the column ``date``.
@@ -49,24 +50,29 @@ def event_in_window(
         from_day: First day of the window, counted from ``date``; None for no limit.
         to_day: Last day of the window, itself included; None for no limit.
         last: Take the last event in the window and not the first.
+        session: Where the events of each child are listed once for all outcomes.
     """
-    dates = table.select(_unit="unit", _child="child", _date=table[date]).distinct()
-    happened = events.select(*KEY, _event=events[event])
-    within = [dates["_unit"] == happened["unit"], dates["_child"] == happened["child"]]
-    if from_day is not None:
-        within.append(happened["_event"] >= add_days(dates["_date"], from_day))
-    if to_day is not None:
-        within.append(happened["_event"] <= add_days(dates["_date"], to_day))
-    pairs = dates.inner_join(happened, within)
-    found = pairs.group_by(["_unit", "_child", "_date"]).aggregate(
-        **{name: pairs["_event"].max() if last else pairs["_event"].min()}
-    )
-    same = [
-        table["unit"] == found["_unit"],
-        table["child"] == found["_child"],
-        table[date] == found["_date"],
-    ]
-    return table.left_join(found, same).drop("_unit", "_child", "_date")
+    happened = events.select(_unit="unit", _child="child", _event=events[event])
+    happened = happened.filter(happened["_event"].notnull()).distinct()
+    # A list a child: one pass over the events and one join, however many rows a child has.
+    lists = happened.group_by(["_unit", "_child"]).aggregate(_events=_["_event"].collect())
+    if session is not None:
+        listed = lists
+        lists = session.once("events", listed.op(), lambda: listed)
+    same = [table["unit"] == lists["_unit"], table["child"] == lists["_child"]]
+    joined = table.left_join(lists, same)
+
+    def within(day: Any) -> Any:
+        inside = joined[date].notnull()
+        if from_day is not None:
+            inside &= day >= add_days(joined[date], from_day)
+        if to_day is not None:
+            inside &= day <= add_days(joined[date], to_day)
+        return inside
+
+    found = joined["_events"].filter(within)
+    dates = found.maxs() if last else found.mins()
+    return joined.mutate(**{name: dates}).drop("_unit", "_child", "_events")
 
 
 def periods_of_care(episodes: ibis.Table) -> ibis.Table:

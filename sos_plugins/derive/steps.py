@@ -20,7 +20,7 @@ from sos_plugins.types import Cases, OutcomeInfo, Records
 class Attrition:
     """Keeps records step by step and counts what each step drops.
 
-    All steps are counted in one pass when :meth:`frame` is called.
+    All steps are counted in one pass when :meth:`frame` is called, or :meth:`go_on`.
 
     >>> steps = Attrition(ibis.memtable({"n": [1, 2, 3]}), "numbers", "all of them")
     >>> steps.keep("odd", _.n % 2 == 1, "even numbers")
@@ -32,6 +32,7 @@ class Attrition:
         self._all = table
         self._names = [(step, reason)]
         self._conditions: list[Any] = []
+        self._earlier: list[tuple[str, str, int]] = []
 
     def keep(self, step: str, condition: Any, reason: str) -> None:
         """Add a step.
@@ -44,6 +45,17 @@ class Attrition:
         self._names.append((step, reason))
         self._conditions.append(self._all.bind(condition)[0].fill_null(False))
 
+    def go_on(self, table: ibis.Table) -> None:
+        """Go on with a table of the records kept so far that has more columns.
+
+        What is costly is then computed for these records alone. The steps so far are counted now.
+
+        Args:
+            table: As many rows as :attr:`table`.
+        """
+        self._earlier = self._counted()
+        self._all, self._names, self._conditions = table, [], []
+
     @property
     def table(self) -> ibis.Table:
         """The records that all steps so far keep."""
@@ -51,21 +63,31 @@ class Attrition:
 
     def frame(self) -> pd.DataFrame:
         """Return ``step, reason, n_before, n_dropped, n_after``, one row a step."""
-        kept, sums = ibis.literal(True), {"0": self._all.count()}
-        for number, condition in enumerate(self._conditions, start=1):
-            kept = kept & condition
-            sums[str(number)] = kept.cast("int64").sum().fill_null(0)
-        after = [int(n) for n in self._all.aggregate(**sums).to_pandas().iloc[0]]
+        counted = self._counted()
+        after = [n for _step, _reason, n in counted]
         before = [after[0], *after[:-1]]
         return pd.DataFrame(
             {
-                "step": [step for step, _reason in self._names],
-                "reason": [reason for _step, reason in self._names],
+                "step": [step for step, _reason, _n in counted],
+                "reason": [reason for _step, reason, _n in counted],
                 "n_before": before,
                 "n_dropped": [b - a for b, a in zip(before, after, strict=True)],
                 "n_after": after,
             }
         )
+
+    def _counted(self) -> list[tuple[str, str, int]]:
+        """Return the name, the reason and what is left after each step."""
+        sums = {} if self._earlier else {"start": self._all.count()}
+        kept = ibis.literal(True)
+        for number, condition in enumerate(self._conditions):
+            kept = kept & condition
+            sums[str(number)] = kept.cast("int64").sum().fill_null(0)
+        if not sums:
+            return self._earlier
+        after = self._all.aggregate(**sums).to_pandas().iloc[0]
+        names = zip(self._names, after, strict=True)
+        return self._earlier + [(step, reason, int(n)) for (step, reason), n in names]
 
 
 def data_end(records: Records, settings: ChildSettings) -> dt.date:

@@ -25,6 +25,9 @@ FORMS = [(c, e) for c in ("notyettreated", "nevertreated") for e in ("unit", "co
 PAIRS = [(g, t) for g in (3, 4, 5) for t in range(g, 7)]
 
 
+DELTA = 1e-8  # relative; slopes of raw covariates lose digits that centred ones keep
+
+
 def fit(sample: Sample, **options: Any) -> Estimate:
     return extended_twfe.fit_python(sample, ExtendedTwfeSettings(**options))
 
@@ -34,18 +37,31 @@ def effects_of(found: Estimate) -> pd.Series:
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("aggregate", AGGREGATES)
 @pytest.mark.parametrize(("control", "effects"), FORMS)
+@pytest.mark.parametrize(
+    ("adjustment", "aggregate"), [("additive", "event"), *(("interacted", a) for a in AGGREGATES)]
+)
 def test_r_agrees_on_weighted_cases_with_covariates(
-    aggregate: str, control: str, effects: str
+    aggregate: str, control: str, effects: str, adjustment: str
 ) -> None:
     options = ExtendedTwfeSettings(
-        aggregate=aggregate, control=control, effects=effects, vcov="fixest"
+        aggregate=aggregate,
+        control=control,
+        effects=effects,
+        adjustment=adjustment,
+        vcov="fixest",
     )
     sample = made.cases()
     made.assert_same(
         extended_twfe.fit_python(sample, options), extended_twfe.fit_r(sample, options)
     )
+
+
+def columns_for_r(sample: Sample) -> dict[str, Any]:
+    frame = sample.frame
+    numbers = ("value", "weight", "period", "age", "cohort", "flag")
+    columns: dict[str, Any] = {c: frame[c].to_numpy() for c in numbers}
+    return columns | {c: pd.Categorical(frame[c]) for c in ("unit", "cluster", "ethnicity")}
 
 
 DIRECT = """
@@ -70,16 +86,117 @@ def test_effects_are_coefficients_of_lm_on_cases(tmp_path: Path) -> None:
     script = tmp_path / "direct.R"
     script.write_text(DIRECT)
     sample = made.cases()
-    frame = sample.frame
-    columns: dict[str, Any] = {c: frame[c].to_numpy() for c in ("value", "weight", "period", "age")}
-    columns |= {c: pd.Categorical(frame[c]) for c in ("unit", "cluster", "ethnicity")}
-    columns |= {"cohort": frame["cohort"].to_numpy(), "flag": frame["flag"].to_numpy()}
-    answer = r.call(script, "direct", columns)
-    found = fit(sample, aggregate="group-time", vcov="CR1S").tidy.set_index("term")
+    answer = r.call(script, "direct", columns_for_r(sample))
+    options = {"aggregate": "group-time", "vcov": "CR1S", "adjustment": "additive"}
+    found = fit(sample, **options).tidy.set_index("term")
     rows = found.loc[[f"ATT({effect.replace(' ', ',')})" for effect in answer["effect"]]]
     assert len(rows) == len(PAIRS)
     np.testing.assert_allclose(rows["estimate"], answer["estimate"], rtol=made.EXACT)
     np.testing.assert_allclose(rows["std_error"], answer["std_error"], rtol=made.EXACT)
+
+
+INTERACTED = """
+interacted <- function(data) {
+  data$effect <- ifelse(data$cohort > 0 & data$period >= data$cohort,
+                        paste(data$cohort, data$period), "none")
+  data$effect <- relevel(factor(data$effect), "none")
+  x <- model.matrix(~ age + ethnicity + flag, data)[, -1]
+  fit <- lm(value ~ factor(unit) + factor(period) + x + x:factor(cohort) + x:factor(period) +
+              effect + effect:x, data = data, weights = weight)
+  b <- coef(fit)
+  V <- sandwich::vcovCL(fit, cluster = data$cluster, type = "HC1")
+  b <- b[!is.na(b)]
+  V <- V[names(b), names(b)]
+  answer <- lapply(c("cohort-period", "cohort"), function(centre) {
+    contrasts <- t(sapply(levels(data$effect)[-1], function(level) {
+      here <- data$effect == level
+      rows <- if (centre == "cohort") data$cohort == data$cohort[here][1] else here
+      at <- apply(x[rows, ], 2, weighted.mean, data$weight[rows])
+      one <- setNames(numeric(length(b)), names(b))
+      one[paste0("effect", level)] <- 1
+      one[paste0("x", colnames(x), ":effect", level)] <- at
+      one
+    }))
+    list(estimate = drop(contrasts %*% b), error = sqrt(diag(contrasts %*% V %*% t(contrasts))))
+  })
+  list(effect = levels(data$effect)[-1],
+       estimate_cell = answer[[1]]$estimate, error_cell = answer[[1]]$error,
+       estimate_cohort = answer[[2]]$estimate, error_cohort = answer[[2]]$error)
+}
+"""
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("centre", ["cohort-period", "cohort"])
+def test_interacted_effects_are_averages_of_an_uncentred_lm_on_cases(
+    tmp_path: Path, centre: str
+) -> None:
+    """Slopes are those of lm with raw interactions; effects are evaluated at means by hand."""
+    from sos_plugins import r
+
+    script = tmp_path / "interacted.R"
+    script.write_text(INTERACTED)
+    sample = made.cases(n=12)
+    answer = r.call(script, "interacted", columns_for_r(sample))
+    found = fit(sample, aggregate="group-time", vcov="CR1S", centre=centre)
+    tidy = found.tidy.set_index("term")
+    rows = tidy.loc[[f"ATT({effect.replace(' ', ',')})" for effect in answer["effect"]]]
+    key = "cohort" if centre == "cohort" else "cell"
+    assert len(rows) == len(PAIRS)
+    np.testing.assert_allclose(rows["estimate"], answer[f"estimate_{key}"], rtol=DELTA)
+    np.testing.assert_allclose(rows["std_error"], answer[f"error_{key}"], rtol=DELTA)
+    assert not any("collinear" in told for told in found.warnings)
+
+
+def assert_imputed(sample: Sample) -> None:
+    """Compare effects with what a dense regression of the untreated leaves of the treated.
+
+    With cohort effects, treated cases have slopes of their own and say nothing of the rest, so both
+    are the same (Wooldridge 2025, section 6). The pseudo-inverse gives slopes that no untreated
+    case tells the value 0.
+    """
+    frame = sample.frame
+    x = made.dense(sample)[:, -4:]
+    effects = [pd.get_dummies(frame[c]).iloc[:, 1:].to_numpy(float) for c in ("cohort", "period")]
+    by = [x * dummy[:, None] for d in effects for dummy in d.T]
+    Z = np.column_stack([np.ones(len(frame)), *effects, x, *by])
+    free = ((frame["cohort"] == 0) | (frame["period"] < frame["cohort"])).to_numpy()
+    weight, value = (frame[c].to_numpy(float) for c in ("weight", "value"))
+    root = np.sqrt(weight[free])
+    left = value - Z @ (np.linalg.pinv(Z[free] * root[:, None]) @ (value[free] * root))
+    found = fit(sample, aggregate="group-time", effects="cohort").tidy.set_index("term")
+    for g, t in PAIRS:
+        here = ((frame["cohort"] == g) & (frame["period"] == t)).to_numpy()
+        expected = np.average(left[here], weights=weight[here])
+        assert found.loc[f"ATT({g},{t})", "estimate"] == pytest.approx(expected, rel=DELTA)
+
+
+def test_interacted_effects_are_what_a_regression_of_untreated_cases_leaves() -> None:
+    assert_imputed(made.cases(n=12))
+
+
+def test_a_level_that_untreated_cases_of_a_cohort_lack_costs_a_slope_and_no_effect() -> None:
+    sample = made.cases(n=12)
+    frame = sample.frame
+    lacks = (frame["cohort"] == 5) & (frame["period"] < 5) & (frame["ethnicity"] == "c")
+    fewer = sample.where(~lacks)
+    assert_imputed(fewer)
+    (told,) = [w for w in fit(fewer, effects="cohort").warnings if "collinear" in w]
+    assert told.endswith(": ethnicity=c of cohort 5.")
+
+
+def test_constant_covariates_of_units_change_effects_when_interacted_only() -> None:
+    sample = made.panel(units=42)
+    unit = sample.frame["unit"].str[1:].astype(int)
+    value = sample.frame["value"] + 0.2 * (unit % 5) * sample.frame["period"]
+    constant = Sample(sample.frame.assign(size=(unit % 5).astype(float), value=value), ("size",))
+    additive = fit(constant, adjustment="additive")
+    assert any("collinear with effects of units and periods: size." in w for w in additive.warnings)
+    interacted = {centre: fit(constant, centre=centre) for centre in ("cohort-period", "cohort")}
+    made.assert_same(interacted["cohort-period"], interacted["cohort"])
+    overall = interacted["cohort"].term("overall")
+    assert overall["estimate"] != pytest.approx(additive.term("overall")["estimate"], rel=1e-3)
+    assert not any("collinear" in w for w in interacted["cohort"].warnings)
 
 
 @pytest.mark.parametrize("unit", ["unit", "cohort"])
@@ -90,7 +207,7 @@ def test_averages_have_the_delta_method_of_a_dense_regression(unit: str) -> None
     )
     beta, variance = made.dense_regression(sample, columns)
     total = sample.frame.groupby(["cohort", "period"])["weight"].sum()
-    found = fit(sample, effects=unit, vcov="CR0")
+    found = fit(sample, effects=unit, vcov="CR0", adjustment="additive")
     for event in range(4):
         share = np.array([total[g, t] if t - g == event else 0.0 for g, t in PAIRS])
         share /= share.sum()
@@ -117,14 +234,15 @@ def test_on_a_balanced_panel_effects_are_those_of_imputation(
 
 def test_with_cohort_effects_effects_on_cases_are_those_of_imputation_by_cohort() -> None:
     sample = made.cases()
-    ours = effects_of(fit(sample, aggregate="group-time", effects="cohort"))
+    common: dict[str, Any] = {"aggregate": "group-time", "effects": "cohort"}
+    ours = effects_of(fit(sample, **common, adjustment="additive"))
     by_cohort = sample.frame.assign(unit=sample.frame["cohort"].astype(str))
     options = ImputationSettings(aggregate="group-time")
     other = effects_of(imputation.fit_python(Sample(by_cohort, sample.covariates), options))
     # Treated cases help to find the coefficients of covariates here, and not in imputation, so
     # the identity holds without covariates only.
     assert not np.allclose(ours, other[ours.index], rtol=made.EXACT)
-    ours = effects_of(fit(Sample(sample.frame), aggregate="group-time", effects="cohort"))
+    ours = effects_of(fit(Sample(sample.frame), **common))
     other = effects_of(imputation.fit_python(Sample(by_cohort), options))
     np.testing.assert_allclose(ours, other[ours.index], rtol=made.EXACT)
 
@@ -132,7 +250,7 @@ def test_with_cohort_effects_effects_on_cases_are_those_of_imputation_by_cohort(
 @pytest.mark.parametrize("make", [made.panel, made.cases])
 def test_against_never_treated_units_it_is_sun_and_abraham(make: Any) -> None:
     sample = make()
-    ours = fit(sample, control="nevertreated")
+    ours = fit(sample, control="nevertreated", adjustment="additive")
     made.assert_same(ours, sun_abraham.fit_python(sample, SunAbrahamSettings()))
 
 

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
+from sos_estimators.did.staggered.adjustment import Adjustment, Centre, additive, interacted
 from sos_estimators.did.staggered.averages import (
+    Averages,
     Effects,
     list_averages,
     list_effects,
@@ -35,16 +37,38 @@ class ExtendedTwfeSettings(StaggeredSettings):
         description="effects beside those of periods: of each unit (in a panel each id) or of "
         "each cohort",
     )
+    adjustment: Literal["interacted", "additive"] = Field(
+        "interacted",
+        description="interacted: the slopes of covariates differ by cohort, by period and with "
+        "each effect, as in the paper; additive: covariates shift levels only",
+    )
+    centre: Centre = Field(
+        "cohort-period",
+        description="where interacted effects are given: at the mean of their own cases, which "
+        "makes them averages over these, or at the mean of all cases of the cohort",
+    )
     vcov: Convention = Field(
         "CR1", description="small-sample convention of the variance clustered by 'cluster'"
     )
 
+    @property
+    def absorb(self) -> tuple[str, str]:
+        """Columns of the cells whose effects are taken out."""
+        return ("owner" if self.effects == "unit" else "cohort", "period")
 
-def prepare(sample: Sample, options: ExtendedTwfeSettings) -> tuple[Cells, Effects]:
-    """Check and collapse a sample, and list the effects to estimate."""
+
+def prepare(
+    sample: Sample, options: ExtendedTwfeSettings
+) -> tuple[Cells, Effects, Averages, Adjustment]:
+    """Check and collapse a sample, list what to estimate, and the columns beside effects."""
     cells = make_cells(sample, options, options.control)
     never = options.control == "nevertreated"
-    return cells, list_effects(cells, leads=never, reference=never)
+    effects = list_effects(cells, leads=never, reference=never)
+    if options.adjustment == "interacted" and cells.covariates:
+        adjustment = interacted(cells, effects, options.centre)
+    else:
+        adjustment = additive(cells)
+    return cells, effects, list_averages(effects, options), adjustment
 
 
 def fit_python(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
@@ -53,10 +77,15 @@ def fit_python(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`make_cells` and :func:`fit_saturated`.
     """
-    cells, effects = prepare(sample, options)
-    averages = list_averages(effects, options)
-    owner = "owner" if options.effects == "unit" else "cohort"
-    found = fit_saturated(cells, effects, averages, absorb=(owner, "period"), vcov=options.vcov)
+    cells, effects, averages, adjustment = prepare(sample, options)
+    found = fit_saturated(
+        cells,
+        effects,
+        averages,
+        absorb=options.absorb,
+        vcov=options.vcov,
+        adjustment=adjustment,
+    )
     return _estimate(found, cells, options)
 
 
@@ -67,8 +96,7 @@ def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`fit_python`.
     """
-    cells, effects = prepare(sample, options)
-    averages = list_averages(effects, options)
+    cells, _, averages, adjustment = prepare(sample, options)
     answer = engine_r.call(
         "extended_twfe.R",
         "extended_twfe",
@@ -77,8 +105,11 @@ def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
         vcov=options.vcov,
         control=options.control,
         effects=options.effects,
+        interact=options.adjustment == "interacted",
+        centre=options.centre,
     )
-    return _estimate(engine_r.averaged(answer, averages.names, cells), cells, options)
+    found = engine_r.averaged(answer, cells, averages, adjustment, options.absorb)
+    return _estimate(found, cells, options)
 
 
 def _estimate(found: Found, cells: Cells, options: ExtendedTwfeSettings) -> Estimate:

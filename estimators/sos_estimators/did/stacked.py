@@ -208,7 +208,7 @@ def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Pro
         fit = least_squares(problem)
     except CollinearTermsError:
         raise _cannot_be_told() from None
-    dropped = collinear(n for n, kept in zip(names, fit.kept, strict=False) if not kept)
+    dropped = collinear(", ".join(n for n, k in zip(names, fit.kept, strict=False) if not k))
     return Products(pairs, fit.coefficients, scores_of(fit, options.vcov), dropped)
 
 
@@ -247,7 +247,7 @@ def _regress_in_r(stacked: Stack, options: StackedSettings, *, by_cohort: bool) 
     if found["aliased"][0]:
         raise _cannot_be_told()
     names = covariate_columns(stacked.table, stacked.cells.covariates)[1]
-    dropped = collinear(n for n, kept in zip(names, found["kept"], strict=False) if not kept)
+    dropped = collinear(", ".join(n for n, k in zip(names, found["kept"], strict=False) if not k))
     pairs = np.column_stack([found["cohort"], found["event"]]).astype(np.int64)
     return Products(
         pairs,

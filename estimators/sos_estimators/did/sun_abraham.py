@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
+from sos_estimators.did.staggered.adjustment import additive
 from sos_estimators.did.staggered.averages import (
     Effects,
     list_averages,
@@ -24,6 +25,9 @@ from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.kinds import R_BASE
 
 R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')
+
+
+ABSORB = ("owner", "period")
 
 
 class SunAbrahamSettings(StaggeredSettings):
@@ -53,7 +57,7 @@ def fit_python(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     """
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
-    found = fit_saturated(cells, effects, averages, absorb=("owner", "period"), vcov=options.vcov)
+    found = fit_saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov)
     return _estimate(found, cells, options)
 
 
@@ -73,7 +77,9 @@ def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
         options,
         vcov=options.vcov,
     )
-    return _estimate(engine_r.averaged(answer, averages.names, cells), cells, options)
+    return _estimate(
+        engine_r.averaged(answer, cells, averages, additive(cells), ABSORB), cells, options
+    )
 
 
 def _estimate(found: Found, cells: Cells, options: SunAbrahamSettings) -> Estimate:

@@ -61,23 +61,68 @@ shares_of <- function(effects, averages) {
 
 # Regress on unit and period effects, covariates and a dummy for each effect that is no reference,
 # and average the coefficients.
-fit_saturated <- function(data, effects, averages, covariates, vcov) {
+#
+# interact  whether the slopes of covariates differ by cohort, by period and with each effect
+# centre    effects at the mean of their own cases ("cohort-period") or of their cohort ("cohort")
+fit_saturated <- function(data, effects, averages, covariates, vcov, interact = FALSE,
+                          centre = "cohort-period") {
   dummies <- effects[!effects$reference, ]
   names <- paste0("D", seq_len(nrow(dummies)))
   for (k in seq_along(names)) {
     data[[names[k]]] <- +(data$cohort == dummies$cohort[k] & data$period == dummies$period[k])
   }
-  fitted <- fit_cells(data, "twfe", covariates, names)
-  answer <- list(kept = fitted$kept, aliased = fitted$aliased)
-  if (fitted$aliased) {
-    return(c(answer, list(collinear = dummies$name[is.na(fitted$estimate)])))
+  made <- list(effect = integer(0), shift = numeric(0))
+  if (interact && length(covariates)) {
+    made <- interact_covariates(data, dummies, covariates)
+    data <- cbind(data, made$products)
   }
-  V <- cluster_vcov(fitted, vcov)[fitted$names, fitted$names, drop = FALSE]
+  slopes <- seq_along(made$shift) + length(names)
+  fitted <- fit_cells(data, "twfe", covariates, c(names, colnames(made$products)))
+  told <- !is.na(fitted$estimate)
+  shift <- made$shift * (centre == "cohort")
+  lost <- sort(unique(c(which(!told[seq_along(names)]), made$effect[!told[slopes] & shift != 0])))
+  answer <- list(kept = c(fitted$kept, told[slopes]), aliased = length(lost) > 0)
+  if (answer$aliased) return(c(answer, list(collinear = dummies$name[lost])))
+  V <- cluster_vcov(fitted, vcov)[fitted$names[told], fitted$names[told], drop = FALSE]
   shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
+  moved <- sweep(shares[, made$effect, drop = FALSE], 2, shift, "*")
+  shares <- cbind(shares, moved)[, told, drop = FALSE]
   c(answer, list(term = names(averages),
-                 estimate = drop(shares %*% fitted$estimate),
+                 estimate = drop(shares %*% fitted$estimate[told]),
                  scores = by_row(cluster_scores(fitted, vcov) %*% t(shares)),
                  std_error = sqrt(pmax(diag(shares %*% V %*% t(shares)), 0))))
+}
+
+# Covariates as numbers times effects, times cohorts and times periods.
+#
+# Returns of each product
+#   products  the column; times an effect, covariates are measured from the mean of its cases
+#   effect    the effect (of a cohort or period the first, without a shift)
+#   shift     mean of the effect's cohort less mean of its cases
+interact_covariates <- function(data, dummies, covariates) {
+  right <- Reduce(function(a, b) call("+", a, b), lapply(covariates, as.name))
+  x <- model.matrix(as.formula(call("~", right)), data)[, -1, drop = FALSE]
+  mean_of <- function(rows) {
+    colSums(x[rows, , drop = FALSE] * data$weight[rows]) / sum(data$weight[rows])
+  }
+  x <- sweep(x, 2, mean_of(rep(TRUE, nrow(data))))
+  largest <- apply(abs(x), 2, max)
+  rounded <- function(m) ifelse(sweep(abs(m), 2, 1e-9 * largest) <= 0, 0, m)
+  products <- shifts <- NULL
+  for (k in seq_len(nrow(dummies))) {
+    cohort <- data$cohort == dummies$cohort[k]
+    here <- cohort & data$period == dummies$period[k]
+    products <- cbind(products, rounded(sweep(x, 2, mean_of(here))) * here)
+    shifts <- c(shifts, rounded(rbind(mean_of(cohort) - mean_of(here))))
+  }
+  for (by in list(data$cohort, data$period)) {
+    for (value in sort(unique(by))[-1]) products <- cbind(products, x * (by == value))
+  }
+  others <- ncol(products) - length(shifts)
+  colnames(products) <- paste0("slope_", seq_len(ncol(products)))
+  list(products = products,
+       effect = c(rep(seq_len(nrow(dummies)), each = ncol(x)), rep(1, others)),
+       shift = c(shifts, rep(0, others)))
 }
 
 # What each cluster adds to the coefficients of the terms, in the order of the clusters: their cross

@@ -11,6 +11,8 @@ import pandas as pd
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.prepare import is_category
 from sos_estimators.did.r_engine import FOLDER, MAX_DUMMIES, TIMEOUT
+from sos_estimators.did.staggered.adjustment import Adjustment
+from sos_estimators.did.staggered.averages import Averages
 from sos_estimators.did.staggered.cells import Cells
 from sos_estimators.did.staggered.result import Found
 from sos_estimators.did.staggered.saturated import cannot_be_told, collinear
@@ -113,7 +115,13 @@ def rows(values: Any, n_columns: int) -> Floats:
     return np.asarray(values, dtype=float).reshape(-1, n_columns)
 
 
-def averaged(found: dict[str, Any], names: Sequence[str], cells: Cells) -> Found:
+def averaged(
+    found: dict[str, Any],
+    cells: Cells,
+    averages: Averages,
+    adjustment: Adjustment,
+    absorb: tuple[str, str],
+) -> Found:
     """Return what ``fit_saturated`` of R found.
 
     Raises:
@@ -121,6 +129,5 @@ def averaged(found: dict[str, Any], names: Sequence[str], cells: Cells) -> Found
     """
     if found["aliased"][0]:
         raise cannot_be_told(list(found["collinear"]))
-    covariates = cells.covariate_columns()[1]
-    dropped = [n for n, kept in zip(covariates, found["kept"], strict=False) if not kept]
-    return in_order(found, names, collinear(dropped))
+    dropped = adjustment.dropped(np.atleast_1d(found["kept"]), cells, absorb)
+    return in_order(found, averages.names, collinear(dropped))

@@ -126,7 +126,7 @@ def imputable(cells: Cells) -> Cells:
     """
     cells = _with_untreated(cells)
     stage = first_stage(cells)
-    told = cells.told(*collinear(stage.dropped))
+    told = cells.told(*collinear(", ".join(stage.dropped)))
     if stage.told_apart.all():
         return told
     effects = list_effects(cells, leads=False, reference=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from sos_estimators.did.least_squares import (
@@ -14,9 +12,11 @@ from sos_estimators.did.least_squares import (
     Regression,
     correction,
     least_squares,
+    side_by_side,
 )
+from sos_estimators.did.staggered.adjustment import Adjustment, additive
 from sos_estimators.did.staggered.averages import Averages, Effects
-from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.cells import Bools, Cells
 from sos_estimators.did.staggered.result import Found
 from sos_plugins.errors import EstimationError
 
@@ -28,6 +28,7 @@ def fit_saturated(
     *,
     absorb: tuple[str, str],
     vcov: Convention,
+    adjustment: Adjustment | None = None,
 ) -> Found:
     """Regress on absorbed effects, covariates and one dummy for each effect; then average.
 
@@ -39,34 +40,72 @@ def fit_saturated(
         averages: What to average.
         absorb: Columns whose effects are taken out: ``owner`` or ``cohort``, and ``period``.
         vcov: Small-sample convention of the clustered variance.
+        adjustment: How covariates enter; additively if none.
 
     Raises:
         EstimationError: If an effect cannot be told from the rest.
     """
-    estimated = ~effects.reference
-    columns, names = cells.covariate_columns()
-    problem = Regression(
-        value=cells.value,
-        weight=cells.weight,
-        n_cases=int(cells.table["n_cases"].sum()),
-        effects=tuple(cells.codes(column) for column in absorb),
-        cluster=cells.codes("cluster"),
-        covariates=columns,
-        covariate_names=names,
-        terms=effects.dummies(estimated),
-        term_names=tuple(np.array(effects.names)[estimated]),
-    )
-    try:
-        fit = least_squares(problem)
-    except CollinearTermsError as error:
-        raise cannot_be_told([problem.term_names[i] for i in error.places]) from None
-    shares = averages.shares[:, estimated]
+    adjustment = adjustment or additive(cells)
+    fit, kept = _fit(cells, effects, absorb, adjustment)
+    weights = in_coefficients(averages.shares, effects, adjustment, kept)
+    flags = [*fit.kept[: len(adjustment.names)], *kept]
     return Found.of(
         averages.names,
-        shares @ fit.coefficients,
-        scores_of(fit, vcov) @ shares.T,
-        collinear(name for name, kept in zip(names, fit.kept, strict=False) if not kept),
+        weights @ fit.coefficients,
+        scores_of(fit, vcov) @ weights.T,
+        collinear(adjustment.dropped(flags, cells, absorb)),
     )
+
+
+def _fit(
+    cells: Cells, effects: Effects, absorb: tuple[str, str], adjustment: Adjustment
+) -> tuple[Fit, Bools]:
+    """Fit, and say which slopes are not collinear."""
+    dummies = effects.dummies(~effects.reference)
+    kept = np.ones(len(adjustment.slopes), dtype=bool)
+    while True:
+        terms = side_by_side([dummies, adjustment.products[:, kept]], len(dummies))
+        problem = Regression(
+            value=cells.value,
+            weight=cells.weight,
+            n_cases=int(cells.table["n_cases"].sum()),
+            effects=tuple(cells.codes(column) for column in absorb),
+            cluster=cells.codes("cluster"),
+            covariates=adjustment.columns,
+            covariate_names=adjustment.names,
+            terms=terms,
+            term_names=tuple(str(place) for place in range(terms.shape[1])),
+        )
+        try:
+            return least_squares(problem), kept
+        except CollinearTermsError as error:
+            places = np.array(error.places) - dummies.shape[1]
+            if (places < 0).any():
+                names = np.array(effects.names)[~effects.reference]
+                raise cannot_be_told(list(names[places[places < 0]])) from None
+            kept[np.flatnonzero(kept)[places]] = False
+
+
+def in_coefficients(
+    shares: Floats, effects: Effects, adjustment: Adjustment, kept: Bools
+) -> Floats:
+    """Write averages as combinations of the effects' dummies and the kept slopes.
+
+    Args:
+        shares: How much each effect counts in each average, (J, K).
+        effects: The effects, of which references have no dummy.
+        adjustment: Which slopes there are.
+        kept: Which of them are not collinear.
+
+    Raises:
+        EstimationError: If an effect away from the mean of its cases rests on another slope.
+    """
+    slopes = list(zip(adjustment.slopes, kept, strict=True))
+    rest = dict.fromkeys(slope.of for slope, here in slopes if slope.shift and not here)
+    if rest:
+        raise cannot_be_told(list(rest))
+    moved = [slope.shift * shares[:, slope.effect] for slope, here in slopes if here]
+    return np.column_stack([shares[:, ~effects.reference], *moved])
 
 
 def scores_of(fit: Fit, vcov: Convention) -> Floats:
@@ -83,9 +122,8 @@ def cannot_be_told(names: list[str]) -> EstimationError:
     )
 
 
-def collinear(names: Iterable[str]) -> tuple[str, ...]:
-    """Name covariates that were left out, as a warning, or nothing."""
-    dropped = ", ".join(str(n) for n in names)
+def collinear(dropped: str) -> tuple[str, ...]:
+    """Name what was left out, as a warning, or nothing."""
     if not dropped:
         return ()
     return (f"Left out because collinear with effects of units and periods: {dropped}.",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,3 +81,27 @@ def read_neighbours(path: Path, *, source: str, file: str) -> NeighbourModel:
     counted = {"source": source, "table": "neighbours", "column": file, "check": "out-of-scope"}
     counts = {"n": text.n_rows, "n_flagged": skipped + len(text.misfits), "action": "dropped"}
     return NeighbourModel(path, text, table, QualityProfile.of([{**counted, **counts}]))
+
+
+def of_areas(table: pa.Table, areas: Mapping[str, str]) -> pa.Table:
+    """Put authorities that were joined to an area in the place of which the area stands.
+
+    An area has the neighbours of the first of its authorities (by code) that has any; as a
+    neighbour it has the best of their ranks.
+    """
+    if not areas:
+        return table
+    whose: dict[str, str] = {}
+    best: dict[tuple[str, str], tuple[int, str | None]] = {}
+    for row in sorted(table.to_pylist(), key=lambda r: (r["unit"], r["rank"])):
+        unit = areas.get(row["unit"], row["unit"])
+        if whose.setdefault(unit, row["unit"]) != row["unit"]:
+            continue
+        near = areas.get(row["neighbour"], row["neighbour"])
+        if near != unit:
+            best.setdefault((unit, near), (row["rank"], row["closeness"]))
+    rows = [(*pair, *found) for pair, found in best.items()]
+    return pa.table(
+        [pa.array(c, t) for c, t in zip(zip(*rows, strict=True), table.schema.types, strict=True)],
+        schema=table.schema,
+    )

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from sos_plugins import QualityProfile, Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean, listing
-from sos_sources.neighbours import NeighbourModel, is_model, read_neighbours
+from sos_sources.neighbours import NeighbourModel, is_model, of_areas, read_neighbours
 from sos_sources.paths import find_files, shown
 from sos_sources.published_measures import (
     AUTHORITY,
@@ -46,10 +46,11 @@ class PublishedSettings(Settings):
         None, description="First April-year kept (2012 = year ending March 2013)."
     )
     last_period: int | None = Field(None, description="Last April-year kept.")
-    reorganised: Literal["keep", "drop"] = Field(
+    reorganised: Literal["keep", "drop", "join"] = Field(
         "keep",
         description="Authorities that were split or merged within the years kept: keep old and new "
-        "codes as authorities of their own (their series are short), or drop both.",
+        "codes as authorities of their own (their series are short), drop both, or join them to "
+        "one area with a series over all years, such as 940+941.",
     )
     symbols: tuple[str, ...] = Field(
         ("z", "x", "c", "low", "k", "u", ":", "..", "-"),
@@ -109,16 +110,17 @@ class Published(Source):
             measures=tuple(m.name for m in MEASURES if _asked(m, settings) and m in _all(chosen)),
             first=settings.first_period,
             last=settings.last_period,
-            drop_reorganised=settings.reorganised == "drop",
+            reorganised=settings.reorganised,
             symbols=settings.symbols,
         )
         built = build(releases, scope, examples=settings.examples)
-        units = set(built.table["unit"].to_pylist())
+        units = {*built.table["unit"].to_pylist(), *built.areas}
         model = _model(headers, units, settings, session)
         tables = {"published": session.table(built.table, "published")}
         quality = built.quality + lost
         if model is not None:
-            tables["neighbours"] = session.table(model.table, "neighbours")
+            neighbours = of_areas(model.table, built.areas)
+            tables["neighbours"] = session.table(neighbours, "neighbours")
             quality += model.quality
             texts[model.path] = model.text
         used = sorted(texts)
@@ -156,14 +158,20 @@ def _chosen(
     """
     wanted = [m for m in MEASURES if _asked(m, settings)]
     needed = [m for m in MEASURES if m in wanted or m.name == POPULATION]
-    chosen = {path: [m for m in needed if _holds(names, m)] for path, names in headers.items()}
+    population = next(m for m in MEASURES if m.name == POPULATION)
+    countable = any(_holds(names, population) for names in headers.values())
+    chosen = {
+        path: [m for m in needed if _holds(names, m) or (countable and _counts(names, m))]
+        for path, names in headers.items()
+    }
     absent = [m for m in wanted if m not in _all(chosen)]
     if (settings.measures is not None and absent) or len(absent) == len(wanted):
         first = absent[0]
         raise DataError(
             f"No CSV file in '{settings.folder}' has the published figures of {first.name} "
             f"({first.label}). Expected the columns time_period, geographic_level and old_la_code "
-            f"and one like {listing(first.columns)}. Files: {listing(p.name for p in headers)}."
+            f"and one like {listing(first.columns)}{_or_counts(first)}. "
+            f"Files: {listing(p.name for p in headers)}."
         )
     return chosen
 
@@ -176,8 +184,22 @@ def _all(chosen: dict[Path, list[Measure]]) -> list[Measure]:
     return [measure for measures in chosen.values() for measure in measures]
 
 
+def _or_counts(measure: Measure) -> str:
+    if not measure.counts:
+        return ""
+    return f", or the count ({listing(measure.counts)}) and a file of the child population"
+
+
 def _holds(names: Sequence[str], measure: Measure) -> bool:
-    needed = [TIME, LEVEL, AUTHORITY, measure.columns]
+    return _has(names, measure, measure.columns)
+
+
+def _counts(names: Sequence[str], measure: Measure) -> bool:
+    return bool(measure.counts) and _has(names, measure, measure.counts)
+
+
+def _has(names: Sequence[str], measure: Measure, figures: Sequence[str]) -> bool:
+    needed = [TIME, LEVEL, AUTHORITY, figures]
     if measure.only is not None:
         needed.append((measure.only[0],))
     return all(any(alias in names for alias in aliases) for aliases in needed)
@@ -187,17 +209,19 @@ def _release(measure: Measure, text: TextTable, names: list[str], file: str) -> 
     def place(aliases: Sequence[str]) -> int | None:
         return next((names.index(alias) for alias in aliases if alias in names), None)
 
+    counted = not _holds(names, measure)
     return Release(
         measure=measure,
         file=file,
         text=text,
+        counted=counted,
         places={
             "time": place(TIME),
             "kind_of_year": place(KIND_OF_YEAR),
             "level": place(LEVEL),
             "unit": place(AUTHORITY),
             "unit_name": place(AUTHORITY_NAME),
-            "figure": place(measure.columns),
+            "figure": place(measure.counts if counted else measure.columns),
             "denominator": place(measure.denominators),
             "only": None if measure.only is None else place((measure.only[0],)),
         },

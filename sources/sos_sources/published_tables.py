@@ -18,9 +18,12 @@ from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
 from sos_sources.columns import listed, quoted
 from sos_sources.merging import Merge, merge
-from sos_sources.published_measures import POPULATION, REORGANISATIONS, Measure
+from sos_sources.published_measures import POPULATION, Measure
+from sos_sources.reorganised import REORGANISATIONS
 
 SOURCE = "published"
+PER = 10_000
+DECIMALS = 1
 ROW_BITS = 40
 """Bits of ``ord`` that number the rows of one release; the bits above number the releases."""
 NUMBER = r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"
@@ -31,12 +34,16 @@ PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denom
 
 @dataclass(frozen=True)
 class Release:
-    """One measure in one file: where each of :data:`PLACES` stands, None where it is absent."""
+    """One measure in one file: where each of :data:`PLACES` stands, None where it is absent.
+
+    ``counted`` says that the figure is a count, to be divided by the child population.
+    """
 
     measure: Measure
     file: str
     text: TextTable
     places: dict[str, int | None]
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,21 @@ class Scope:
     measures: tuple[str, ...]
     first: int | None
     last: int | None
-    drop_reorganised: bool
+    reorganised: str
     symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class BuiltPublished:
-    """The table ``published`` in Arrow, what was left out, and the authorities' names."""
+    """The table ``published`` in Arrow, what was left out, and the authorities' names.
+
+    ``areas`` gives, for authorities that were joined, the code of their area.
+    """
 
     table: pa.Table
     quality: QualityProfile
     unit_names: dict[str, str]
+    areas: dict[str, str]
 
 
 def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltPublished:
@@ -72,6 +83,7 @@ def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltP
         _load(con, sorted(releases, key=lambda r: (_reach(r), r.file)))
         con.execute(_typed(scope))
         _refuse_breakdowns(con)
+        con.execute(_COUNTED)
         wanted = "published_wanted"
         con.execute(
             f"CREATE VIEW {wanted} AS SELECT * FROM published_typed "
@@ -81,21 +93,27 @@ def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltP
         quality = profile(con, wanted, checks, source=SOURCE, examples=examples)
         quality += merge(con, _MERGE, source=SOURCE, examples=examples)
         con.execute(_PER_POPULATION)
+        con.execute(_joined() if scope.reorganised == "join" else _AS_PUBLISHED)
+        quality += profile(con, "whole", _JOINED_CHECKS, source=SOURCE, examples=examples)
         columns = ", ".join(TABLES["published"].names)
         table = con.sql(
-            f"SELECT {columns} FROM finished WHERE measure IN {listed(scope.measures)} ORDER BY ALL"
+            f"SELECT {columns} FROM whole WHERE measure IN {listed(scope.measures)} ORDER BY ALL"
         ).to_arrow_table()
         names = con.execute(
             "SELECT unit, arg_max(unit_name, ord) FROM published_typed "
             "WHERE dropped IS NULL AND unit_name IS NOT NULL GROUP BY unit ORDER BY unit"
         ).fetchall()
+        changed = {u for (u,) in con.execute(_CHANGED).fetchall()}
     if table.num_rows == 0:
         raise DataError(
             f"No published figure of {', '.join(scope.measures)} is left in "
             f"{', '.join(sorted({r.file for r in releases}))}: see geographic_level, time_period "
             "and the settings first_period and last_period."
         )
-    return BuiltPublished(table.cast(TABLES["published"]), quality, dict(names))
+    joined = [one for one in REORGANISATIONS if scope.reorganised == "join"]
+    areas = {u: one.joined for one in joined for u in (*one.old, *one.new) if u in changed}
+    unit_names = dict(names) | {one.joined: one.names for one in joined}
+    return BuiltPublished(table.cast(TABLES["published"]), quality, unit_names, areas)
 
 
 def _column(release: Release, place: str) -> pa.ChunkedArray:
@@ -133,6 +151,9 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
                     [one.measure.only and one.measure.only[1] for one in releases], pa.string()
                 ),
                 "per_population": [POPULATION in one.measure.denominators for one in releases],
+                "joinable": [one.measure.joinable for one in releases],
+                "summed": [one.measure.name == POPULATION for one in releases],
+                "counted": [one.counted for one in releases],
             }
         ),
     )
@@ -151,7 +172,7 @@ def _typed(scope: Scope) -> str:
         f"period < {scope.first}" if scope.first is not None else "false",
         f"period > {scope.last}" if scope.last is not None else "false",
     ]
-    drop = "reorganised" if scope.drop_reorganised else "false"
+    drop = "reorganised" if scope.reorganised == "drop" else "false"
     return (
         "CREATE TABLE published_typed AS WITH read AS (SELECT r.line, r.unit, r.unit_name, f.*, "
         f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
@@ -189,7 +210,7 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
         flagged = f"dropped IS NOT DISTINCT FROM {quoted(why)}"
         return Check("published", column, check, flagged, "dropped", "true", f"left({text}, 30)")
 
-    action = "dropped" if scope.drop_reorganised else "kept"
+    action = {"keep": "kept", "drop": "dropped", "join": "merged"}[scope.reorganised]
     common = (
         left_out("geographic_level", "level", "out-of-scope", "level"),
         left_out("time_identifier", "kind of year", "out-of-scope", "kind_of_year"),
@@ -233,6 +254,15 @@ def _figure_checks(measure: str, scope: Scope) -> tuple[Check, ...]:
             "left(symbol, 30)",
         ),
         Check("published", measure, "missing", "figure IS NULL", "kept", here),
+        Check(
+            "published",
+            measure,
+            "missing-population",
+            "value IS NULL",
+            "set to missing",
+            f"{here} AND counted AND count IS NOT NULL",
+            "period",
+        ),
     )
 
 
@@ -244,6 +274,19 @@ _MERGE = Merge(
     conflict={"unit_name": "NULL::VARCHAR"},
     where="dropped IS NULL",
 )
+_COUNTED = f"""
+CREATE TABLE published_rated AS
+SELECT t.* EXCLUDE (value), t.value AS count,
+       CASE WHEN t.counted THEN round({PER} * t.value / p.value, {DECIMALS})
+            ELSE t.value END AS value
+FROM published_typed t
+LEFT JOIN (SELECT unit, period, arg_max(value, ord) AS value FROM published_typed
+           WHERE measure = '{POPULATION}' AND dropped IS NULL GROUP BY unit, period) p
+       ON p.unit = t.unit AND p.period = t.period;
+DROP TABLE published_typed;
+ALTER TABLE published_rated RENAME TO published_typed;
+"""
+"""Counts become rates with as many decimals as published rates have."""
 _PER_POPULATION = f"""
 CREATE VIEW finished AS
 SELECT m.unit, m.unit_name, m.period, m.measure, m.value, m.symbol,
@@ -253,6 +296,57 @@ JOIN (SELECT DISTINCT measure, per_population FROM releases) l ON l.measure = m.
 LEFT JOIN (SELECT unit, period, value FROM published_merged WHERE measure = '{POPULATION}') p
        ON p.unit = m.unit AND p.period = m.period
 """
+
+
+_CHANGED = "SELECT DISTINCT unit FROM published_typed WHERE reorganised"
+_NOWHERE = "NULL::VARCHAR AS file, NULL::BIGINT AS line"
+_AS_PUBLISHED = (
+    f"CREATE VIEW whole AS SELECT *, false AS joined, 0 AS n_joinable, {_NOWHERE} FROM finished"
+)
+
+
+def _joined() -> str:
+    """Return SQL that puts areas that changed hands into one row each, before and after.
+
+    The figure of an area is the mean of its authorities weighted by the denominator, or the sum of
+    their populations; it is missing where one of them has no figure, and for medians.
+    """
+    parts = [
+        f"({quoted(unit)}, {quoted(one.joined)}, {quoted(one.names)}, {low}, {high}, {len(units)})"
+        for one in REORGANISATIONS
+        for units, low, high in ((one.old, -1, one.year - 1), (one.new, one.year, 9999))
+        for unit in units
+    ]
+    return (
+        "CREATE TABLE whole AS WITH areas(unit, area, area_name, low, high, n_parts) AS (VALUES "
+        f"{', '.join(parts)}), changed AS ({_CHANGED}), "
+        "measures AS (SELECT DISTINCT measure, joinable, summed FROM releases), "
+        "parts AS (SELECT f.*, a.area, a.area_name, a.n_parts, m.joinable, m.summed "
+        "FROM finished f JOIN changed USING (unit) JOIN measures m USING (measure) "
+        "JOIN areas a ON a.unit = f.unit AND f.period BETWEEN a.low AND a.high) "
+        "SELECT unit, unit_name, period, measure, value, symbol, denominator, false AS joined, "
+        f"0::BIGINT AS n_joinable, {_NOWHERE} FROM finished "
+        "WHERE unit NOT IN (SELECT unit FROM changed) "
+        "UNION ALL SELECT area, any_value(area_name), period, measure, "
+        "CASE WHEN count(value) < any_value(n_parts) THEN NULL WHEN any_value(summed) "
+        "THEN sum(value) WHEN any_value(joinable) AND count(denominator) = count(value) "
+        "THEN sum(value * denominator) / sum(denominator) END, max(symbol), "
+        "CASE WHEN count(denominator) = any_value(n_parts) THEN sum(denominator) END, true, "
+        f"count(value), {_NOWHERE} FROM parts GROUP BY area, period, measure"
+    )
+
+
+_JOINED_CHECKS = (
+    Check(
+        "published",
+        "value",
+        "not-joinable",
+        "value IS NULL",
+        "set to missing",
+        "joined AND n_joinable > 0",
+        "measure",
+    ),
+)
 
 
 def _refuse_breakdowns(con: Any) -> None:

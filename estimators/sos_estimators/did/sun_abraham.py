@@ -43,9 +43,11 @@ class SunAbrahamSettings(StaggeredSettings):
     )
 
 
-def prepare(sample: Sample, options: SunAbrahamSettings) -> tuple[Cells, Effects]:
+def prepare(
+    sample: Sample, options: SunAbrahamSettings, *, compress: bool = True
+) -> tuple[Cells, Effects]:
     """Check and collapse a sample, and list the effects: of every period but the reference."""
-    cells = make_cells(sample, options, options.control)
+    cells = make_cells(sample, options, options.control, compress=compress)
     return cells, list_effects(cells, leads=True, reference=True)
 
 
@@ -93,7 +95,7 @@ def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`fit_python`.
     """
-    cells, effects = prepare(sample, options)
+    cells, effects = prepare(sample, options, compress=False)
     averages = list_averages(effects, options)
     answer = engine_r.call(
         "sun_abraham_fixest.R", "sun_abraham_fixest", cells, options, vcov=options.vcov
@@ -106,7 +108,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
     if options.vcov == "CR1S":
         return "fixest counts effects nested in clusters as one intercept; use vcov=fixest"
     try:
-        cells, listed = prepare(sample, options)
+        cells, listed = prepare(sample, options, compress=False)
     except (DataError, EstimationError):
         return None  # the fit says why
     if (cells.table["n_cases"] % 1 != 0).any():

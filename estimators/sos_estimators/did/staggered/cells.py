@@ -17,6 +17,7 @@ import pandas as pd
 from sos_estimators.did.least_squares import Codes, Floats
 from sos_estimators.did.prepare import refuse_unusable
 from sos_estimators.did.regression import codes_of, collapse, covariate_columns
+from sos_estimators.did.staggered.compression import Compressed, compressed, varies
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
@@ -104,19 +105,24 @@ class Cells:
         }
 
 
-def make_cells(sample: Sample, options: CommonSettings, control: Control) -> Cells:
+def make_cells(
+    sample: Sample, options: CommonSettings, control: Control, *, compress: bool = True
+) -> Cells:
     """Check a sample, collapse it, and leave out what cannot be compared.
 
     Args:
         sample: Cases in calendar periods.
         options: Arguments of the estimator.
         control: Which cases must be there in every period that is used.
+        compress: False where an engine counts rows: every case, or all alike in numeric covariates
+            too, then is a cell.
 
     Raises:
         DataError: If the sample contradicts itself.
         EstimationError: If no effect can be estimated; the sentence says why.
     """
-    cells = _collapsed(sample, options.anticipation)
+    fewer = compressed(sample) if compress else Compressed(sample)
+    cells = _collapsed(fewer.sample, options.anticipation, fewer.n_weightless)
     cells = _late_cohorts(cells)
     cells = _require_controls(cells, control)
     cells = _drop_periods_without_controls(cells, control)
@@ -130,11 +136,12 @@ def make_cells(sample: Sample, options: CommonSettings, control: Control) -> Cel
     return cells.told(*_about_clusters(cells, options.few_clusters, control))
 
 
-def _collapsed(sample: Sample, anticipation: int) -> Cells:
+def _collapsed(sample: Sample, anticipation: int, weightless: int) -> Cells:
     frame = _columns(sample)
-    weightless = int((frame["weight"] == 0).sum())
-    if weightless:
-        frame = frame[frame["weight"] > 0]
+    gone = (frame["weight"] == 0).to_numpy()
+    if gone.any():
+        weightless += int(gone.sum())
+        frame = frame[~gone]
     _check(frame, sample.covariates)
     panel = sample.is_panel
     if panel:
@@ -274,7 +281,7 @@ def drop_without_base(cells: Cells) -> Cells:
 
 
 def _drop_constant_covariates(cells: Cells) -> Cells:
-    constant = [n for n in cells.covariates if cells.table[n].nunique() == 1]
+    constant = [n for n in cells.covariates if not varies(cells.table[n])]
     told = cells.told(
         *(f"The covariate '{n}' has one value in all cases and is left out." for n in constant)
     )

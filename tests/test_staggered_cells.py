@@ -172,9 +172,8 @@ def test_in_an_unbalanced_panel_ids_only_seen_treated_are_left_out(name: str) ->
     told = f"1 treated ids of the cohorts 3 have no case before treatment: {n_gone} cases are left"
     assert any(told in w for w in found.warnings)
     used = sample.where(frame["unit"] != "u01")
-    treated = (
-        (used.frame["cohort"] > 0) & (used.frame["period"] >= used.frame["cohort"])
-    ).to_numpy()
+    cohort, period = (used.frame[c].to_numpy() for c in ("cohort", "period"))
+    treated = (cohort > 0) & (period >= cohort)
     Z, weight, value = made.dense(used), *(used.frame[c].to_numpy() for c in ("weight", "value"))
     root = np.sqrt(weight[~treated])
     gamma = np.linalg.pinv(Z[~treated] * root[:, None]) @ (value[~treated] * root)

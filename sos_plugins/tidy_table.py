@@ -29,6 +29,7 @@ MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".")
 """Texts that stand for a missing value in a CSV file, besides the empty cell."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 INFINITE = r"^[+-]?(inf|Inf|INF|infinity|Infinity)$"
+DAY = r"^\d{4}-\d{2}-\d{2}$"
 LARGEST_WHOLE = 2.0**53
 """Beyond it doubles skip whole numbers."""
 FACTOR = re.compile(r"factor\(\s*(.*?)\s*\)")
@@ -147,6 +148,24 @@ class Columns:
         if not values.any():
             raise DataError(f"{self.path}, column '{name}': every weight is 0.")
         return values
+
+    def days(self, name: str) -> pa.Array:
+        """Return a column of dates, from dates, timestamps without a zone or text yyyy-mm-dd."""
+        kind = self.raw(name).type
+        if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
+            return self.raw(name).cast(pa.date32(), safe=False).combine_chunks()
+        if not _is_text(kind):
+            raise DataError(f"{self.path}, column '{name}': a date was expected, not {kind}.")
+        text = self.texts(name)
+        read = pc.strptime(text, format="%Y-%m-%d", unit="s", error_is_null=True)
+        shaped = pc.match_substring_regex(text, DAY)
+        days = pc.if_else(shaped, read, pa.scalar(None, read.type)).cast(pa.date32())
+        there = pc.equal(pc.strftime(days, format="%Y-%m-%d"), text)  # 31 June becomes 1 July
+        lost = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(there, False)))
+        if pc.any(lost).as_py():
+            faulty = lost.to_numpy(zero_copy_only=False)
+            self.refuse(name, faulty, "a date such as 2015-03-31 was expected")
+        return days
 
     def is_numeric(self, name: str) -> bool:
         """Whether every cell of a column is a number or missing, and not all text is missing."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +63,7 @@ def read(folder: Path, url: str, **values: Any) -> Records:
     return Database().read(settings, Session(base=folder))
 
 
+ONE_AT_A_TIME: dict[str, Any] = {"tables": {"protection_plans": "plans"}}
 KINDS = pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
 
 
@@ -205,3 +213,79 @@ def test_an_unset_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("DB_PASSWORD", raising=False)
     with pytest.raises(DataError, match="unset environment variables: DB_PASSWORD"):
         read(tmp_path, "postgres://a:${DB_PASSWORD}@host/x")
+
+
+# A real PostgreSQL, in a folder of its own, where its programs are installed.
+
+
+def postgres_programs() -> Path | None:
+    places = [*Path("/usr/lib/postgresql").glob("*/bin"), Path("/opt/homebrew/bin")]
+    found = shutil.which("initdb")
+    places += [Path(found).parent] if found else []
+    return next((p for p in places if (p / "initdb").exists() and (p / "pg_ctl").exists()), None)
+
+
+def as_nobody(command: list[str]) -> list[str]:
+    """PostgreSQL does not run as root."""
+    if os.geteuid() == 0:
+        return ["runuser", "-u", "nobody", "--", *command]
+    return command
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The address of a running server that trusts its socket."""
+    programs = postgres_programs()
+    if programs is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("PostgreSQL or psycopg is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    folder.chmod(0o777)
+    data = folder / "data"
+    run = partial(subprocess.run, check=True, capture_output=True, cwd=folder)
+    run(as_nobody([str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "analyst"]))
+    start = f"-k {folder} -c listen_addresses=''"
+    run(
+        as_nobody([str(programs / "pg_ctl"), "-D", str(data), "-w", "-o", start, "start"]),
+        capture_output=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"postgres://analyst@/postgres?host={folder}"
+    run(as_nobody([str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_records_from_postgresql(postgres: str, tmp_path: Path) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres) as con:
+        con.execute("CREATE SCHEMA mart")
+        con.execute(
+            PLANS.replace("plans", "mart.plans").replace("start_date TEXT", "start_date DATE")
+        )
+        with con.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO mart.plans VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", ROWS
+            )
+    values = {"tables": {"protection_plans": "mart.plans"}}
+    found = read(tmp_path, postgres, **values)
+    table = found.tables["protection_plans"].to_pyarrow()
+    assert table.schema.equals(TABLES["protection_plans"])
+    given = [tuple(None if v is None else str(v) for v in r.values()) for r in table.to_pylist()]
+    expected = [tuple(None if v is None else str(v) for v in row) for row in ROWS[:2]]
+    assert sorted(given, key=str) == sorted(expected, key=str)
+    files = read(tmp_path, fill(tmp_path, "duckdb"))
+    assert found.data_hash == files.data_hash
+    with pytest.raises(DataError, match=r"has no table 'mart\.plan'"):
+        read(tmp_path, postgres, tables={"protection_plans": "mart.plan"})
+    with pytest.raises(DataError, match="Cannot connect to database"):
+        read(tmp_path, postgres.replace("analyst", "nobody"), **values)
+
+
+def test_many_rows_come_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(tmp_path, fill(tmp_path, "duckdb", ROWS[:2] * 50), **ONE_AT_A_TIME)
+    monkeypatch.setattr("sos_sources.database.ROWS_AT_ONCE", 7)
+    parts = read(tmp_path, "duckdb://records.duckdb", **ONE_AT_A_TIME)
+    assert parts.tables["protection_plans"].count().execute() == 100
+    assert parts.data_hash == whole.data_hash
+    pd.testing.assert_frame_equal(parts.quality.checks, whole.quality.checks)

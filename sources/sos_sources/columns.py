@@ -43,6 +43,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def listed(codes: Iterable[str]) -> str:
     """Return codes as an SQL list in brackets."""
     return "(" + ", ".join(quoted(c) for c in sorted(codes)) + ")"

@@ -6,7 +6,8 @@ import datetime as dt
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
@@ -21,11 +22,13 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
-from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS, TABLES
+from sos_plugins.schema import TABLES
 from sos_plugins.tidy_table import SHOWN, Columns
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
+from sos_sources.columns import identifier, quoted
 from sos_sources.paths import shown
+from sos_sources.tidy import RESERVED
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "children": ("unit", "child"),
@@ -54,11 +57,12 @@ ROLES: Mapping[str, pa.DataType] = {
     "follow_up_end": pa.date32(),
 }
 """Columns that cases may have besides those of the schema."""
-RESERVED = frozenset((*CASE_COLUMNS, *SAMPLE_COLUMNS))
 FILES = ("duckdb", "sqlite")
+ROWS_AT_ONCE = 500_000
+"""Rows of the database that are in memory at a time."""
+STAGED, LOCATED = "database_rows_read", "database_rows_located"
 SECRET_KEYS = ("password", "passwd", "pwd", "token")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -86,7 +90,7 @@ class DatabaseSettings(Settings):
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
 
 
-class Cells(Columns):
+class RecordColumns(Columns):
     """Columns of records of children: a message shows the form of a cell, not what it says."""
 
     def refuse(self, name: str, faulty: npt.NDArray[np.bool_], expected: str) -> None:
@@ -128,11 +132,14 @@ class Database(Source):
         try:
             for name, source in settings.tables.items():
                 place = f"{database.label}: {source}"
-                typed = _typed(name, database.table(source), settings)
-                kept, found = _checked(name, typed, place, settings.examples)
+                with _staging(session) as con:
+                    batches = database.batches(source, whole=name == "cases")
+                    schema = _load(con, name, batches, settings)
+                    found = _profiled(con, name, schema, place, settings.examples)
+                    kept = _kept(con, name, schema, place)
+                    digest.update(name.encode() + _content(con, kept))
+                    tables[name] = _handed_over(con, kept, schema, name, session)
                 quality = quality + found
-                tables[name] = session.table(kept, name)
-                digest.update(name.encode() + _content(kept))
                 files.append(place)
         finally:
             database.close()
@@ -176,11 +183,12 @@ class _Connection:
         except Exception as error:  # Drivers have no error in common.
             raise DataError(f"Cannot connect to {self.label}: {self._plain(error)}.") from None
 
-    def table(self, source: str) -> Cells:
-        """Return a table as read."""
+    def batches(self, source: str, *, whole: bool) -> Iterator[RecordColumns]:
+        """Yield a table some rows at a time, or in one piece; one piece at least."""
         schema, _, name = source.rpartition(".")
+        place = {"database": schema} if schema else {}
         try:
-            names = self._backend.list_tables(**({"database": schema} if schema else {}))
+            names = self._backend.list_tables(**place)
         except Exception as error:
             raise DataError(
                 f"The tables of {self.label} cannot be listed: {self._plain(error)}."
@@ -191,17 +199,24 @@ class _Connection:
                 f"Tables: {', '.join(sorted(names)) or 'none'}."
             )
         try:
-            found = self._backend.table(name, **({"database": schema} if schema else {}))
-            data = found.to_pyarrow()
+            found = self._backend.table(name, **place)
+            if whole:
+                yield _columns(source, found.to_pyarrow())
+                return
+            reader = found.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
+            none = True
+            for batch in reader:
+                none = False
+                yield _columns(source, pa.Table.from_batches([batch]))
+            if none:
+                yield _columns(source, reader.schema.empty_table())
+        except DataError:
+            raise
         except Exception as error:
             raise DataError(
                 f"Table '{source}' of {self.label} cannot be read "
                 f"({type(error).__name__}). Are all cells of the type of their column?"
             ) from None
-        columns = tuple(
-            c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in data.columns
-        )
-        return Cells(Path(f"Table '{source}'"), tuple(data.column_names), columns, "")
 
     def close(self) -> None:
         """Leave the database."""
@@ -212,6 +227,13 @@ class _Connection:
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
+
+
+def _columns(source: str, data: pa.Table) -> RecordColumns:
+    plain = tuple(
+        c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in data.columns
+    )
+    return RecordColumns(Path(f"Table '{source}'"), tuple(data.column_names), plain, "")
 
 
 def _refuse_password(url: str) -> None:
@@ -265,13 +287,13 @@ def _known(setting: str, given: Mapping[str, Any], within: Mapping[str, Any] = T
             )
 
 
-def _typed(name: str, cells: Cells, settings: DatabaseSettings) -> pa.Table:
+def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.Table:
     """Return the columns of the schema, and of cases the further ones."""
     names = settings.columns.get(name, {})
     absent = settings.absent.get(name, ())
     wanted: dict[str, pa.DataType] = dict(zip(TABLES[name].names, TABLES[name].types, strict=True))
     if name == "cases":
-        wanted |= {c: k for c, k in ROLES.items() if c in names or c in cells.names}
+        wanted |= {c: k for c, k in ROLES.items() if c in names or c in columns.names}
     for column in (*names, *absent):
         if column not in wanted and name != "cases":
             raise DataError(
@@ -284,126 +306,143 @@ def _typed(name: str, cells: Cells, settings: DatabaseSettings) -> pa.Table:
     made: dict[str, pa.Array] = {}
     for column, kind in wanted.items():
         if column in absent:
-            made[column] = pa.nulls(cells.n_rows, kind)
+            made[column] = pa.nulls(columns.n_rows, kind)
         else:
-            made[column] = _column(cells, names.get(column, column), column, kind)
+            made[column] = _column(columns, names.get(column, column), column, kind)
     if name == "cases":
-        made |= _covariates(cells, names, wanted)
+        made |= _covariates(columns, names, wanted)
     return pa.table(made)
 
 
 def _covariates(
-    cells: Cells, names: Mapping[str, str], wanted: Mapping[str, pa.DataType]
+    columns: RecordColumns, names: Mapping[str, str], wanted: Mapping[str, pa.DataType]
 ) -> dict[str, pa.Array]:
     used = {names.get(column, column) for column in wanted}
     labels = {source: label for label, source in names.items() if label not in wanted}
     for source in labels:
-        cells.raw(source)
+        columns.raw(source)
     made = {}
-    for source in (n for n in cells.names if n not in used):
+    for source in (n for n in columns.names if n not in used):
         label = labels.get(source, source)
         if label in RESERVED or label in wanted:
-            raise DataError(f"{cells.path}: the column '{label}' has a name that is taken.")
-        series = cells.covariate(source)
+            raise DataError(f"{columns.path}: the column '{label}' has a name that is taken.")
+        series = columns.covariate(source)
         kind = pa.string() if series.dtype == object else None
         made[label] = pa.Array.from_pandas(series, type=kind)
     return made
 
 
-def _column(cells: Cells, source: str, name: str, kind: pa.DataType) -> pa.Array:
+def _column(columns: RecordColumns, source: str, name: str, kind: pa.DataType) -> pa.Array:
     if name == "cohort":
-        return pa.array(cells.cohorts(source))
+        return pa.array(columns.cohorts(source))
     if name == "weight":
-        return pa.array(cells.weights(source))
-    if pa.types.is_null(cells.raw(source).type):
-        return pa.nulls(cells.n_rows, kind)
+        return pa.array(columns.weights(source))
+    if pa.types.is_null(columns.raw(source).type):
+        return pa.nulls(columns.n_rows, kind)
     if pa.types.is_date(kind):
-        return _dates(cells, source)
+        return columns.days(source)
     if pa.types.is_boolean(kind):
-        return _truths(cells, source)
+        return _truths(columns, source)
     if pa.types.is_integer(kind):
-        return pa.array(cells.whole_numbers(source), from_pandas=True).cast(pa.int64())
+        return pa.array(columns.whole_numbers(source), from_pandas=True).cast(pa.int64())
     if pa.types.is_floating(kind):
-        return pa.array(cells.numbers(source), from_pandas=True)
-    return cells.texts(source)
+        return pa.array(columns.numbers(source), from_pandas=True)
+    return columns.texts(source)
 
 
-def _dates(cells: Cells, name: str) -> pa.Array:
-    raw = cells.raw(name)
-    kind = raw.type
-    if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
-        return raw.cast(pa.date32(), safe=False).combine_chunks()
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise DataError(f"{cells.path}, column '{name}': a date was expected, not {kind}.")
-    text = cells.texts(name)
-    read = {t: _date(t) for t in pc.unique(text).to_pylist() if t is not None}
-    days = pa.array([read.get(t) for t in text.to_pylist()], type=pa.date32())
-    _refuse_lost(cells, name, text, days, "a date such as 2015-03-31 was expected")
-    return days
-
-
-def _date(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if ISO_DATE.fullmatch(text) else None
-    except ValueError:
-        return None
-
-
-def _truths(cells: Cells, name: str) -> pa.Array:
-    raw = cells.raw(name)
+def _truths(columns: RecordColumns, name: str) -> pa.Array:
+    raw = columns.raw(name)
     if pa.types.is_boolean(raw.type):
         return raw.combine_chunks()
-    text = cells.texts(name)
+    text = columns.texts(name)
     found = pa.array(
         [None if t is None else TRUTHS.get(t.lower()) for t in text.to_pylist()], type=pa.bool_()
     )
-    _refuse_lost(cells, name, text, found, "true, false, 1 or 0 was expected")
+    lost = pc.and_(pc.is_valid(text), pc.is_null(found)).to_numpy(zero_copy_only=False)
+    if lost.any():
+        columns.refuse(name, lost, "true, false, 1 or 0 was expected")
     return found
 
 
-def _refuse_lost(cells: Cells, name: str, text: pa.Array, read: pa.Array, expected: str) -> None:
-    lost = pc.and_(pc.is_valid(text), pc.is_null(read)).to_numpy(zero_copy_only=False)
-    if lost.any():
-        cells.refuse(name, lost, expected)
+@contextmanager
+def _staging(session: Session) -> Iterator[Any]:
+    """Give the connection on which rows are collected: the session's, where that is DuckDB."""
+    if session.backend.name == "duckdb":
+        con = session.backend.con
+        try:
+            yield con
+        finally:
+            con.execute(f"DROP VIEW IF EXISTS {LOCATED}")
+            con.execute(f"DROP TABLE IF EXISTS {STAGED}")
+    else:
+        with duckdb.connect() as con:
+            yield con
 
 
-def _checked(
-    name: str, typed: pa.Table, place: str, examples: int
-) -> tuple[pa.Table, QualityProfile]:
-    """Return the rows with a key, in order, and the faults of all rows."""
-    keys = KEYS[name]
-    labels = typed.column_names
-    plain = typed.rename_columns([f"c{i}" for i in range(typed.num_columns)])
-    at = {label: f"c{i}" for i, label in enumerate(labels)}
+def _load(
+    con: Any, name: str, batches: Iterator[RecordColumns], settings: DatabaseSettings
+) -> pa.Schema:
+    """Collect the typed rows in one table, whose columns are c0, c1 ..."""
+    schema = None
+    for batch in batches:
+        typed = _typed(name, batch, settings)
+        con.register("piece", typed.rename_columns([f"c{i}" for i in range(typed.num_columns)]))
+        if schema is None:
+            schema = typed.schema
+            con.execute(f"CREATE TABLE {STAGED} AS SELECT * FROM piece")
+        else:
+            con.execute(f"INSERT INTO {STAGED} SELECT * FROM piece")
+        con.unregister("piece")
+    assert schema is not None
+    return schema
+
+
+def _places(schema: pa.Schema) -> dict[str, str]:
+    return {label: f"c{i}" for i, label in enumerate(schema.names)}
+
+
+def _profiled(con: Any, name: str, schema: pa.Schema, place: str, examples: int) -> QualityProfile:
+    """Count the faults of all rows; lines count rows in the order of their values."""
+    at = _places(schema)
     year = next((at[c] for c in YEARS if c in at), None)
     day = next((at[c] for c in DAYS if c in at), None)
     if year is None:
         year = f"year({day}) - (month({day}) < 4)::INT" if day else "NULL::BIGINT"
-    with duckdb.connect() as con:
-        con.register("plain", plain)
-        con.execute(
-            f"CREATE TABLE located AS SELECT *, {at['unit']} AS unit, {year} AS period, "
-            "$place AS file, row_number() OVER () AS line FROM (SELECT * FROM plain ORDER BY ALL)",
-            {"place": place},
-        )
-        quality = profile(
-            con, "located", _checks(name, at), source=Database.name, examples=examples
-        )
-        filled = " AND ".join(f"{at[k]} IS NOT NULL" for k in keys)
-        kept = con.execute(
-            f"SELECT {', '.join(at.values())} FROM located WHERE {filled} ORDER BY line"
-        ).fetch_arrow_table()
-    kept = kept.rename_columns(labels).cast(typed.schema)
-    if kept.num_rows == 0:
+    con.execute(
+        f"CREATE VIEW {LOCATED} AS SELECT *, {at['unit']} AS unit, {year} AS period, "
+        f"{quoted(place)} AS file, NULL::BIGINT AS line FROM {STAGED}"
+    )
+    return profile(con, LOCATED, _checks(name, at), source=Database.name, examples=examples)
+
+
+def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
+    """Return SQL of the rows that have their key, under their names.
+
+    Raises:
+        DataError: If there is none, or a key stands twice where it may not.
+    """
+    at, keys = _places(schema), KEYS[name]
+    named = ", ".join(f"{sql} AS {identifier(label)}" for label, sql in at.items())
+    filled = " AND ".join(f"{at[k]} IS NOT NULL" for k in keys)
+    by = ", ".join(at[k] for k in keys)
+    ((n, different),) = con.execute(
+        f"SELECT count(*), count(DISTINCT ({by})) FROM {STAGED} WHERE {filled}"
+    ).fetchall()
+    if n == 0:
         raise DataError(f"{place}: no row has {', '.join(keys)}.")
-    if name in UNIQUE:
-        n = kept.num_rows - kept.select(list(keys)).group_by(list(keys)).aggregate([]).num_rows
-        if n:
-            raise DataError(
-                f"{place}: {n} rows repeat {', '.join(keys)} of another row; '{name}' has one row "
-                "for each. Name a view of the database that holds one."
-            )
-    return kept, quality
+    if name in UNIQUE and n > different:
+        raise DataError(
+            f"{place}: {n - different} rows repeat {', '.join(keys)} of another row; '{name}' has "
+            "one row for each. Name a view of the database that holds one."
+        )
+    return f"SELECT {named} FROM {STAGED} WHERE {filled}"
+
+
+def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Session) -> Any:
+    """Put the rows where the records of the session lie."""
+    if session.backend.name == "duckdb":
+        return session.table(session.backend.sql(kept), name)
+    return session.table(con.execute(kept).to_arrow_table().cast(schema), name)
 
 
 def _checks(name: str, at: Mapping[str, str]) -> tuple[Check, ...]:
@@ -421,11 +460,13 @@ def _checks(name: str, at: Mapping[str, str]) -> tuple[Check, ...]:
     return tuple(made)
 
 
-def _content(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).digest()
+def _content(con: Any, kept: str) -> bytes:
+    """Return what the rows add up to, whatever their order."""
+    found = con.execute(
+        "SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT % 9007199254740993) "
+        f"FROM ({kept}) t"
+    ).fetchall()
+    return repr(found).encode()
 
 
 def _form(value: object) -> str:

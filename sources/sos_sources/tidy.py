@@ -108,8 +108,8 @@ def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
         "weight": _weight,
         "cluster": Columns.texts,
         "child": Columns.texts,
-        "date": _date,
-        "follow_up_end": _date,
+        "date": Columns.days,
+        "follow_up_end": Columns.days,
     }
     for role, make in makers.items():
         name = getattr(settings, role)
@@ -151,18 +151,6 @@ def _cohort(columns: Columns, name: str) -> pa.Array:
 
 def _weight(columns: Columns, name: str) -> pa.Array:
     return pa.array(columns.weights(name))
-
-
-def _date(columns: Columns, name: str) -> pa.Array:
-    raw = columns.raw(name)
-    if pa.types.is_temporal(raw.type):
-        return raw.cast(pa.date32(), safe=False).combine_chunks()
-    text = columns.texts(name)
-    stamps = pc.strptime(text, format="%Y-%m-%d", unit="s", error_is_null=True)
-    strange = pc.and_(pc.is_valid(text), pc.is_null(stamps)).to_numpy(zero_copy_only=False)
-    if strange.any():
-        columns.refuse(name, strange, "a date such as 2015-03-31 was expected")
-    return stamps.cast(pa.date32())
 
 
 def _located(table: pa.Table, columns: Columns, file: str) -> pa.Table:

@@ -74,9 +74,16 @@ def test_didimputation_says_what_it_cannot_do() -> None:
 
 @pytest.mark.r
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-@pytest.mark.parametrize("never", [True, False])
-def test_r_agrees_on_weighted_cases_with_covariates(aggregate: str, never: bool) -> None:
-    options = ImputationSettings(aggregate=aggregate, anticipation=1, leads_vcov="CR1S")
+@pytest.mark.parametrize(
+    ("never", "control"),
+    [(True, "notyettreated"), (False, "notyettreated"), (True, "nevertreated")],
+)
+def test_r_agrees_on_weighted_cases_with_covariates(
+    aggregate: str, never: bool, control: str
+) -> None:
+    options = ImputationSettings(
+        control=control, aggregate=aggregate, anticipation=1, leads_vcov="CR1S"
+    )
     sample = made.cases(never=never)
     ours, other = imputation.fit_python(sample, options), imputation.fit_r(sample, options)
     made.assert_same(ours, other)
@@ -87,19 +94,36 @@ def test_r_agrees_on_weighted_cases_with_covariates(aggregate: str, never: bool)
     )
 
 
-def dense_imputation(sample: Sample, chosen: np.ndarray) -> tuple[float, float]:
+def linear_map(sample: Sample, free: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    """The matrix that makes imputed values of values: trends of some cases, levels of others."""
+    frame, Z = sample.frame, made.dense(sample)
+    weight = frame["weight"].to_numpy()
+    n_units = frame["unit"].nunique()
+    X, of = Z[:, n_units:], Z[compared] * weight[compared, None]
+    trends = np.zeros((X.shape[1], len(Z)))
+    trends[:, compared] = (np.linalg.pinv(Z[compared].T @ of) @ of.T)[n_units:]
+    units = Z[:, :n_units] * (weight * free)[:, None]
+    own = Z[:, :n_units] @ (units / units.sum(axis=0)).T
+    moved = X @ trends
+    return np.asarray(own @ (np.eye(len(Z)) - moved) + moved)
+
+
+def dense_imputation(
+    sample: Sample, chosen: np.ndarray, control: str = "notyettreated"
+) -> tuple[float, float]:
     """The average effect on chosen treated cases and its standard error, case by case.
 
     Equations 6 to 8 of the paper with full matrices; effects are centred within cohort and period,
     where each authority and period counts by the square of its weight.
     """
-    frame, Z = sample.frame, made.dense(sample)
+    frame = sample.frame
     weight, value = (frame[c].to_numpy(float) for c in ("weight", "value"))
     free = ~((frame["cohort"] > 0) & (frame["period"] >= frame["cohort"])).to_numpy()
-    bread = np.linalg.pinv(Z[free].T @ (Z[free] * weight[free, None]))
-    residual = value - Z @ (bread @ (Z[free].T @ (weight[free] * value[free])))
+    compared = free if control == "notyettreated" else (frame["cohort"] == 0).to_numpy()
+    imputed = linear_map(sample, free, compared)
+    residual = value - imputed @ value
     v = np.where(chosen, weight, 0.0) / weight[chosen].sum()
-    v = v - np.where(free, weight * (Z @ (bread @ (Z.T @ v))), 0.0)
+    v = v - imputed.T @ v
     effect = float(v[chosen] @ residual[chosen])
     table = frame[["unit", "cohort", "period", "cluster"]].assign(v=v, total=v * residual)
     treated = table[chosen].groupby(["cohort", "period", "unit"])[["v", "total"]].sum()
@@ -111,6 +135,7 @@ def dense_imputation(sample: Sample, chosen: np.ndarray) -> tuple[float, float]:
     return effect, float(np.sqrt((scores**2).sum()))
 
 
+@pytest.mark.parametrize("control", ["notyettreated", "nevertreated"])
 @pytest.mark.parametrize(
     ("term", "aggregate", "belongs"),
     [
@@ -121,11 +146,13 @@ def dense_imputation(sample: Sample, chosen: np.ndarray) -> tuple[float, float]:
         ("ATT(3,6)", "group-time", lambda f: (f["cohort"] == 3) & (f["period"] == 6)),
     ],
 )
-def test_it_equals_the_formulas_with_full_matrices(term: str, aggregate: str, belongs: Any) -> None:
+def test_it_equals_the_formulas_with_full_matrices(
+    term: str, aggregate: str, belongs: Any, control: str
+) -> None:
     sample = made.cases()
     chosen = ((sample.frame["cohort"] > 0) & belongs(sample.frame)).to_numpy()
-    effect, std_error = dense_imputation(sample, chosen)
-    row = fit(sample, aggregate=aggregate).term(term)
+    effect, std_error = dense_imputation(sample, chosen, control)
+    row = fit(sample, aggregate=aggregate, control=control).term(term)
     assert row["estimate"] == pytest.approx(effect, rel=made.EXACT)
     assert row["std_error"] == pytest.approx(std_error, rel=made.EXACT)
 
@@ -181,6 +208,31 @@ def test_levels_that_only_the_treated_have_are_left_out() -> None:
     told = " ".join(found.warnings)
     assert "3 treated cases (ATT(4,5)) are left out" in told
     made.assert_same(found, fit(Sample(frame.drop(rows), sample.covariates)))
+
+
+def test_levels_that_no_never_treated_case_has_are_left_out() -> None:
+    sample = made.cases()
+    frame = sample.frame
+    gone = (frame["cohort"] == 0) & (frame["ethnicity"] == "c")
+    fewer = sample.where(~gone)
+    n = int(((fewer.frame["cohort"] > 0) & (fewer.frame["ethnicity"] == "c")).sum())
+    found = fit(fewer, control="nevertreated")
+    assert any(told.startswith(f"{n} treated cases (ATT(3,3), ") for told in found.warnings)
+    made.assert_same(found, fit(sample.where(frame["ethnicity"] != "c"), control="nevertreated"))
+
+
+def test_a_trend_of_units_not_treated_yet_does_not_sway_effects_against_the_never_treated() -> None:
+    """Cohort 5 drifts before its treatment; effects of cohort 3 stay what they were."""
+    sample = made.panel()
+    frame = sample.frame
+    drift = np.where((frame["cohort"] == 5) & (frame["period"] < 5), frame["period"], 0.0)
+    swayed = Sample(frame.assign(value=frame["value"] + drift))
+    for control, same in (("nevertreated", True), ("notyettreated", False)):
+        first, second = (
+            fit(s, aggregate="cohort", control=control).term("cohort=3")["estimate"]
+            for s in (sample, swayed)
+        )
+        assert bool(first == pytest.approx(second, rel=made.EXACT)) == same
 
 
 def test_units_without_a_case_before_treatment_are_left_out() -> None:

@@ -51,13 +51,20 @@ def test_pyfixest_says_what_it_cannot_do(shared: Path) -> None:
     sample = made.stored_sample(shared, "mpdta")
     told = did2s().limits(sample, TwoStageSettings())
     assert "single row of untreated cases" in told
+    told = did2s().limits(sample, TwoStageSettings(control="nevertreated"))
+    assert "not treated yet" in told
 
 
 @pytest.mark.r
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-@pytest.mark.parametrize("never", [True, False])
-def test_r_agrees_on_weighted_cases_with_covariates(aggregate: str, never: bool) -> None:
-    options = TwoStageSettings(aggregate=aggregate, vcov="CR1")
+@pytest.mark.parametrize(
+    ("never", "control"),
+    [(True, "notyettreated"), (False, "notyettreated"), (True, "nevertreated")],
+)
+def test_r_agrees_on_weighted_cases_with_covariates(
+    aggregate: str, never: bool, control: str
+) -> None:
+    options = TwoStageSettings(aggregate=aggregate, control=control, vcov="CR1")
     sample = made.cases(never=never)
     ours, other = two_stage.fit_python(sample, options), two_stage.fit_r(sample, options)
     made.assert_same(ours, other)

@@ -22,11 +22,11 @@ from sos_estimators.did.least_squares import (
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.first_stage import first_stage, imputable
+from sos_estimators.did.staggered.first_stage import Compared, first_stage, imputable
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import scores_of
-from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_estimators.did.staggered.settings import ImputedSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.kinds import R_BASE
 
@@ -34,7 +34,7 @@ R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("did
 VCOV = "conservative, effects centred by cohort and period, summed by cluster"
 
 
-class ImputationSettings(StaggeredSettings):
+class ImputationSettings(ImputedSettings):
     """Arguments of ``imputation``."""
 
     leads: bool = Field(
@@ -78,7 +78,7 @@ class Leads:
 
 def prepare(sample: Sample, options: ImputationSettings) -> tuple[Cells, Effects, Averages]:
     """Check and collapse a sample, leave out what cannot be imputed, list what to estimate."""
-    cells = imputable(make_cells(sample, options, "notyettreated"))
+    cells = imputable(make_cells(sample, options, options.control), options.control)
     effects = list_effects(cells, leads=False, reference=False)
     return cells, effects, list_averages(effects, options)
 
@@ -91,16 +91,16 @@ def fit_python(sample: Sample, options: ImputationSettings) -> Estimate:
     """
     cells, effects, averages = prepare(sample, options)
     leads = fit_leads(cells, options) if wants_leads(options) else no_leads(cells.n_clusters)
-    return assemble(impute(cells, effects, averages), leads, cells, options)
+    return assemble(impute(cells, effects, averages, options.control), leads, cells, options)
 
 
-def impute(cells: Cells, effects: Effects, averages: Averages) -> Found:
+def impute(cells: Cells, effects: Effects, averages: Averages, control: Compared) -> Found:
     """Average the differences from what is imputed; their conservative errors.
 
     Equations 6 to 8 of Borusyak, Jaravel and Spiess (2024): effects are centred at the average of
     their cohort and period in which each unit and period counts by the square of its weight.
     """
-    stage = first_stage(cells)
+    stage = first_stage(cells, control)
     weights = averages.cell_weights(effects, cells)
     estimates = weights.T @ stage.residual
     departure = stage.residual[:, None] - _centre(cells, effects, weights, stage.residual)
@@ -242,6 +242,7 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         "imputation",
         cells,
         options,
+        control=options.control,
         leads=wants_leads(options),
         leads_vcov=options.leads_vcov,
     )
@@ -293,6 +294,8 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
         return "didimputation centres effects case by case, which differs on cross-sections"
     if options.anticipation:
         return "didimputation knows no anticipation"
+    if options.control != "notyettreated":
+        return "didimputation compares with all cases that are not treated yet"
     if wants_leads(options):
         return "didimputation has another variance of the leads; set leads=false"
     return None

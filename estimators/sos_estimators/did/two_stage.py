@@ -13,10 +13,10 @@ from sos_estimators.did.least_squares import group_sums
 from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.first_stage import first_stage, imputable
+from sos_estimators.did.staggered.first_stage import Compared, first_stage, imputable
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
-from sos_estimators.did.staggered.settings import StaggeredSettings
+from sos_estimators.did.staggered.settings import ImputedSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.errors import DataError, EstimationError
 
@@ -26,7 +26,7 @@ ALTERNATING = Tolerance(
 PYFIXEST = Requirement("python", "pyfixest", "pip install pyfixest", "0.60")
 
 
-class TwoStageSettings(StaggeredSettings):
+class TwoStageSettings(ImputedSettings):
     """Arguments of ``two-stage``."""
 
     vcov: Literal["CR0", "CR1"] = Field(
@@ -41,7 +41,7 @@ def prepare(sample: Sample, options: TwoStageSettings) -> tuple[Cells, Effects, 
 
     With aggregate=event the periods before treatment have effects too: mean residuals.
     """
-    cells = imputable(make_cells(sample, options, "notyettreated"))
+    cells = imputable(make_cells(sample, options, options.control), options.control)
     effects = list_effects(cells, leads=options.aggregate == "event", reference=False)
     return cells, effects, list_averages(effects, options)
 
@@ -53,10 +53,10 @@ def fit_python(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    return assemble(two_stage(cells, effects, averages), cells, options)
+    return assemble(two_stage(cells, effects, averages, options.control), cells, options)
 
 
-def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
+def two_stage(cells: Cells, effects: Effects, averages: Averages, control: Compared) -> Found:
     """Regress what the first stage leaves on indicators; errors that allow for the first stage.
 
     Each average is the coefficient of its own indicator in a second stage without intercept:
@@ -64,7 +64,7 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
     that of two-step GMM (Newey and McFadden 1994; Butts and Gardner 2022, R Journal 14(3)):
     scores of the second stage less what the first stage adds, without small-sample correction.
     """
-    stage = first_stage(cells)
+    stage = first_stage(cells, control)
     weights = averages.cell_weights(effects, cells)
     estimates = weights.T @ stage.residual
     factors = weights * (stage.residual[:, None] - estimates)
@@ -102,12 +102,14 @@ def fit_r(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    found = engine_r.call("two_stage.R", "two_stage", cells, options)
+    found = engine_r.call("two_stage.R", "two_stage", cells, options, control=options.control)
     return assemble(engine_r.in_order(found, averages.names), cells, options)
 
 
 def pyfixest_limits(sample: Sample, options: TwoStageSettings) -> str | None:
     """Say what pyfixest cannot do of what is asked."""
+    if options.control != "notyettreated":
+        return "did2s of pyfixest compares with all cases that are not treated yet"
     try:
         cells = prepare(sample, options)[0]
     except (DataError, EstimationError):

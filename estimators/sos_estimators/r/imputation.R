@@ -8,14 +8,16 @@
 
 source("staggered.R", local = TRUE)
 
+# control     "notyettreated" or "nevertreated": see first_stage() in staggered.R
 # leads       whether to regress the cases not treated yet on the time before treatment
 # leads_vcov  "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R
 imputation <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
-                       min_event = -Inf, max_event = Inf, leads = TRUE, leads_vcov = "CR1") {
+                       min_event = -Inf, max_event = Inf, leads = TRUE, leads_vcov = "CR1",
+                       control = "notyettreated") {
   data <- with_event_time(data, anticipation)
   effects <- list_effects(data, leads = FALSE, reference = FALSE, anticipation)
   averages <- list_averages(effects, aggregate, min_event, max_event)
-  stage <- first_stage(data, covariates)
+  stage <- first_stage(data, covariates, control)
   W <- row_weights(data, effects, averages)
   departure <- stage$residual - centres(data, W, stage$residual)
   scores <- W * departure + stage$influence(W) * stage$residual

@@ -137,32 +137,38 @@ cluster_scores <- function(fitted, vcov) {
 # The numbers of a matrix, row by row.
 by_row <- function(matrix) as.vector(t(matrix))
 
-# Regress the cases that are not affected on unit and period effects and covariates, impute all, and
+# Find unit effects, period effects and covariates from cases that are not affected, impute all, and
 # find how the imputed values hang on those cases.
 #
+# control  "notyettreated": one regression of all cases that are not affected; "nevertreated": period
+#          effects and covariates of units never treated, unit effects of all cases not affected
 # Returns for every row
 #   residual   value less what is imputed: the effect of treated cases
 #   influence  function(W): minus the weights of the unaffected values in sums of imputed effects,
 #              where row i counts W[i, j] in sum j:  -W0 Z0 (Z0' W0 Z0)^-1 Z' W
-first_stage <- function(data, covariates) {
-  right <- lapply(c("factor(unit)", "factor(period)"), str2lang)
-  right <- c(right, lapply(covariates, as.name))
+first_stage <- function(data, covariates, control = "notyettreated") {
+  right <- c(quote(factor(period)), lapply(covariates, as.name))
   Z <- model.matrix(as.formula(call("~", Reduce(function(a, b) call("+", a, b), right))), data)
   free <- !data$affected
-  root <- sqrt(data$weight[free])
-  decomposed <- qr(Z[free, , drop = FALSE] * root)
+  compared <- if (control == "nevertreated") data$cohort == 0 else free
+  unit <- as.character(data$unit)
+  own <- rowsum(data$weight * free, unit)
+  from_own_mean <- function(m) m - (rowsum(data$weight * free * m, unit) / own[, 1])[unit, ]
+  Z <- from_own_mean(Z)
+  value <- drop(from_own_mean(cbind(data$value)))
+  root <- sqrt(data$weight[compared])
+  decomposed <- qr(Z[compared, , drop = FALSE] * root)
   kept <- sort(decomposed$pivot[seq_len(decomposed$rank)])
   Z <- Z[, kept, drop = FALSE]
-  decomposed <- qr(Z[free, , drop = FALSE] * root)
-  beta <- qr.coef(decomposed, data$value[free] * root)
+  decomposed <- qr(Z[compared, , drop = FALSE] * root)
+  beta <- qr.coef(decomposed, value[compared] * root)
   list(
-    residual = data$value - drop(Z %*% beta),
+    residual = value - drop(Z %*% beta),
     influence = function(W) {
-      factors <- matrix(0, nrow(Z), ncol(W))
       inverse <- chol2inv(qr.R(decomposed))[order(decomposed$pivot), order(decomposed$pivot)]
-      factors[free, ] <- -data$weight[free] *
-        (Z[free, , drop = FALSE] %*% (inverse %*% crossprod(Z, W)))
-      factors
+      of_units <- (rowsum(W, unit) / own[, 1])[unit, , drop = FALSE]
+      of_others <- Z %*% (inverse %*% crossprod(Z, W))
+      -data$weight * (free * of_units + compared * of_others)
     }
   )
 }

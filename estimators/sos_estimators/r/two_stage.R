@@ -9,12 +9,13 @@
 
 source("staggered.R", local = TRUE)
 
+# control  "notyettreated" or "nevertreated": see first_stage() in staggered.R
 two_stage <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
-                      min_event = -Inf, max_event = Inf) {
+                      min_event = -Inf, max_event = Inf, control = "notyettreated") {
   data <- with_event_time(data, anticipation)
   effects <- list_effects(data, leads = aggregate == "event", reference = FALSE, anticipation)
   averages <- list_averages(effects, aggregate, min_event, max_event)
-  stage <- first_stage(data, covariates)
+  stage <- first_stage(data, covariates, control)
   W <- row_weights(data, effects, averages)
   estimate <- drop(crossprod(W, stage$residual))
   second <- W * outer(stage$residual, estimate, "-")

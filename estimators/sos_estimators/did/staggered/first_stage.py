@@ -9,6 +9,7 @@ differences, arXiv:2207.05943.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,10 +21,13 @@ from sos_estimators.did.least_squares import (
     side_by_side,
     solve,
 )
+from sos_estimators.did.prepare import is_category
 from sos_estimators.did.staggered.averages import list_effects
 from sos_estimators.did.staggered.cells import Bools, Cells, join
 from sos_estimators.did.staggered.saturated import collinear
 from sos_plugins.errors import EstimationError
+
+Compared = Literal["notyettreated", "nevertreated"]
 
 SAME = 1e-6
 """A treated case is beyond what the untreated say when the part of a column that is collinear
@@ -36,18 +40,20 @@ class FirstStage:
 
     Attributes:
         residual: Value less what is imputed: residuals of the untreated, effects of treated, (m,).
-        untreated: (m,).
+        untreated: Cells that unit effects are found of, (m,).
+        compared: Those of them that period effects and covariates are found of, (m,).
         owner: Codes of whose effects are taken out, (m,).
         owner_weight: Summed weight of the untreated cells of each owner.
         columns: Period dummies and covariates, less the owner's mean over untreated cells; the
             independent ones, (m, r).
-        bread: Inverse of their weighted cross products over untreated cells, (r, r).
+        bread: Inverse of their weighted cross products over the compared cells, (r, r).
         told_apart: Whether a cell can be imputed, (m,).
-        dropped: Names of covariates that are collinear among the untreated.
+        dropped: Names of covariates that are collinear among the compared.
     """
 
     residual: Floats
     untreated: Bools
+    compared: Bools
     owner: Codes
     owner_weight: Floats
     columns: Floats
@@ -65,20 +71,26 @@ class FirstStage:
         Returns:
             Factors of the residuals, (m, J): zero for treated cells; for untreated ones
             -W0 Z0 (Z0' W0 Z0)^-1 Z' weights, with Z the dummies and covariates (equation 6 of
-            Borusyak, Jaravel and Spiess).
+            Borusyak, Jaravel and Spiess). Where the never treated alone give period effects and
+            covariates, other untreated cells have the part of their own unit effect.
         """
         by_owner = group_sums(weights, self.owner) / self.owner_weight[:, None]
         by_column = self.columns @ (self.bread @ (self.columns.T @ weights))
-        factor = np.where(self.untreated, weight, 0.0)
-        return np.asarray(-factor[:, None] * (by_owner[self.owner] + by_column))
+        own = by_owner[self.owner] * self.untreated[:, None]
+        return np.asarray(-weight[:, None] * (own + by_column * self.compared[:, None]))
 
 
-def first_stage(cells: Cells) -> FirstStage:
+def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage:
     """Regress the untreated cells, and impute all.
 
-    Every owner must have an untreated cell.
+    Every owner must have an untreated cell. With ``control = "nevertreated"`` period effects and
+    covariates come from units never treated; the effect of a treated unit is the mean of what these
+    leave of its own untreated cells.
     """
     untreated, owner = ~cells.treated, cells.codes("owner")
+    compared = untreated.copy()
+    if control == "nevertreated":
+        compared &= (cells.table["cohort"] == 0).to_numpy()
     weight = np.where(untreated, cells.weight, 0.0)
     owner_weight = np.asarray(np.bincount(owner, weight), dtype=float)
     made, names = cells.covariate_columns()
@@ -90,23 +102,24 @@ def first_stage(cells: Cells) -> FirstStage:
         return np.asarray(columns - means[owner])
 
     left = within(raw)
-    root = np.sqrt(cells.weight[untreated])[:, None]
-    lengths = np.linalg.norm(raw[untreated] * root, axis=0)
-    kept = independent(left[untreated] * root, lengths)
+    root = np.sqrt(cells.weight[compared])[:, None]
+    lengths = np.linalg.norm(raw[compared] * root, axis=0)
+    kept = independent(left[compared] * root, lengths)
     columns = np.asfortranarray(left[:, kept])
     value = within(cells.value[:, None])[:, 0]
-    bread, gamma = solve(columns[untreated], value[untreated], cells.weight[untreated])
-    of_dropped = bread @ (columns[untreated].T @ (left[:, ~kept][untreated] * root**2))
+    bread, gamma = solve(columns[compared], value[compared], cells.weight[compared])
+    of_dropped = bread @ (columns[compared].T @ (left[:, ~kept][compared] * root**2))
     beyond = np.abs(left[:, ~kept] - columns @ of_dropped)
     largest = np.abs(raw[:, ~kept]).max(axis=0, initial=1.0)
     return FirstStage(
         residual=value - columns @ gamma,
         untreated=untreated,
+        compared=compared,
         owner=owner,
         owner_weight=owner_weight,
         columns=columns,
         bread=bread,
-        told_apart=untreated | (beyond <= SAME * largest).all(axis=1),
+        told_apart=compared | (beyond <= SAME * largest).all(axis=1),
         dropped=tuple(np.array(names, dtype=object)[~kept[n_periods:]]),
     )
 
@@ -118,27 +131,43 @@ def _period_dummies(cells: Cells) -> Floats:
     return columns
 
 
-def imputable(cells: Cells) -> Cells:
-    """Leave out treated cells of which the untreated say nothing, and tell of it.
+def imputable(cells: Cells, control: Compared = "notyettreated") -> Cells:
+    """Leave out cells of which the compared say nothing, and tell of it.
 
     Raises:
         EstimationError: If no treated cell can be imputed after treatment.
     """
+    if control == "nevertreated":
+        cells = _with_known_levels(cells)
     cells = _with_untreated(cells)
-    stage = first_stage(cells)
+    stage = first_stage(cells, control)
     told = cells.told(*collinear(", ".join(stage.dropped)))
     if stage.told_apart.all():
         return told
+    fewer = told.where(stage.told_apart, _about_left_out(cells, ~stage.told_apart))
+    return _require_post(_with_untreated(fewer))
+
+
+def _about_left_out(cells: Cells, gone: Bools) -> str:
     effects = list_effects(cells, leads=False, reference=False)
-    partly = {effects.names[k] for k in effects.of_cell[~stage.told_apart]}
-    names = [name for name in effects.names if name in partly]
-    n = int(cells.table.loc[~stage.told_apart, "n_cases"].sum())
-    fewer = told.where(
-        stage.told_apart,
-        f"{n} treated cases ({', '.join(names)}) are left out: the cases that are not treated have "
-        "no such level or period to compare with.",
+    numbers = effects.of_cell[gone & (effects.of_cell >= 0)]
+    names = [effects.names[k] for k in np.unique(numbers)] or ["before treatment"]
+    return (
+        f"{int(cells.table['n_cases'][gone].sum())} treated cases ({', '.join(names)}) are left "
+        "out: the cases that are not treated have no such level or period to compare with."
     )
-    return _require_post(fewer)
+
+
+def _with_known_levels(cells: Cells) -> Cells:
+    """Leave out cases with levels that no never-treated case has."""
+    table, never = cells.table, cells.table["cohort"] == 0
+    known = np.ones(len(table), dtype=bool)
+    for name in cells.covariates:
+        if is_category(table[name]):
+            known &= table[name].isin(table.loc[never, name].unique()).to_numpy()
+    if known.all():
+        return cells
+    return _require_post(cells.where(known, _about_left_out(cells, ~known)))
 
 
 def _with_untreated(cells: Cells) -> Cells:

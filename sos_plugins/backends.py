@@ -97,15 +97,17 @@ def _start_spark(memory: str | None) -> Any:
     for name, value in () if given else SPARK_SETTINGS.items():
         builder = builder.config(name, value)
     if memory is not None:
-        builder = builder.config("spark.driver.memory", _jvm_size(memory))
+        builder = builder.config("spark.driver.memory", jvm_size(memory))
     spark = builder.getOrCreate()
+    with suppress(Exception):  # a remote Spark has no log here
+        spark.sparkContext.setLogLevel("ERROR")
     master = spark.conf.get("spark.master", "") or ""
     if master.startswith("local") and spark.conf.get(SHUFFLE) == DEFAULT_SHUFFLE:
         spark.conf.set(SHUFFLE, str(TASKS_PER_CORE * (os.cpu_count() or 1)))
     return spark
 
 
-def _jvm_size(memory: str) -> str:
+def jvm_size(memory: str) -> str:
     """Write a size of memory as Java does: "4GB" is "4g", "0.5 TiB" is "524288m"."""
     number, unit = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)i?B?\s*", memory, re.I).groups()  # type: ignore[union-attr]
     powers = {"K": -1, "M": 0, "G": 1, "T": 2}

@@ -15,13 +15,14 @@ from pydantic import BaseModel
 
 from sos_plugins import design as designs
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput
+from sos_plugins.backends import as_backend
 from sos_plugins.errors import SosError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
 from sos_plugins.result import OutcomeResult, StudyResult
-from sos_plugins.session import NoProgress, Progress, Session, duckdb_backend, within_memory
+from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
 from sos_plugins.stations import KEEP_NOTHING, Stations, code_hash, hashed, hashed_files
 from sos_plugins.study_file import OutcomeChoice, StudyTable, parse_study, read_study
@@ -45,6 +46,7 @@ class Study:
         plugins: Path | None = None,
         data: Path | None = None,
         memory: str | None = None,
+        backend: str | None = None,
     ) -> Study:
         """Read a study file.
 
@@ -54,15 +56,18 @@ class Study:
                 current folder, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
             memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
+            backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
 
         Raises:
             StudyError, SettingsError, NotRegisteredError, PluginError: For the first thing wrong.
         """
         path = Path(path)
         file, text = read_study(path)
-        if memory is not None:
-            table = {**file.study.model_dump(), "memory": memory}
-            file = file.model_copy(update={"study": validate(StudyTable, table, where="--memory")})
+        for key, given in (("memory", memory), ("backend", backend)):
+            if given is not None:
+                table = {**file.study.model_dump(), key: given}
+                changed = validate(StudyTable, table, where=f"--{key}")
+                file = file.model_copy(update={"study": changed})
         beside = path.parent / CONFIG_NAME
         registry = load_plugins(plugins or (beside if beside.is_file() else None))
         return cls(Plan(file, text, (data or path.parent).resolve(), registry))
@@ -72,12 +77,16 @@ class Study:
         """Make a study from the text of a study file."""
         return cls(Plan(parse_study(text, where="the study"), text, base.resolve(), registry))
 
-    def session(self, progress: Progress | None = None) -> Session:
-        """Make the surroundings of a run."""
+    def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
+        """Make the surroundings of a run, on the backend of the study or on another.
+
+        Raises:
+            DataError: If Spark is asked for and cannot be used.
+        """
         table = self.plan.file.study
-        backend = {"backend": duckdb_backend(table.memory)} if table.memory else {}
+        chosen = table.backend if backend is None else backend
         return Session(
-            **backend,
+            backend=as_backend(chosen, memory=table.memory),
             base=self.plan.base,
             seed=table.seed,
             progress=progress or NoProgress(),
@@ -119,6 +128,7 @@ class Study:
         *,
         workers: int | None = None,
         stations: Stations = KEEP_NOTHING,
+        backend: Any = None,
     ) -> StudyResult:
         """Run the whole study.
 
@@ -130,11 +140,13 @@ class Study:
                 processor where there are enough cases, else one. The result is the same.
             stations: Where finished stations are kept: a run that was cut off, or whose settings
                 have changed since, makes only what is missing. The result is the same.
+            backend: Where cases are derived, in place of the study's own: ``"duckdb"``,
+                ``"spark"``, a ``SparkSession`` or an Ibis backend.
 
         Raises:
             SosError: If no records can be read, or the design fits none of them.
         """
-        return self._run(self.session(progress), workers, stations, only_crosscheck=False)
+        return self._run(self.session(progress, backend), workers, stations, only_crosscheck=False)
 
     def crosscheck(
         self,
@@ -142,11 +154,20 @@ class Study:
         *,
         workers: int | None = None,
         stations: Stations = KEEP_NOTHING,
+        backend: Any = None,
     ) -> StudyResult:
         """Run the estimators by all their engines, without sensitivity analysis and rating."""
-        return self._run(self.session(progress), workers, stations, only_crosscheck=True)
+        return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
 
     def _run(
+        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+    ) -> StudyResult:
+        try:
+            return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+        finally:
+            session.release()
+
+    def _run_on(
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file

@@ -77,6 +77,12 @@ class StudyTable(Settings):
         description='most memory for records, such as "4GB"; what goes beyond is kept on disk',
     )
 
+    backend: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description='where cases are derived: "duckdb" on this machine, or "spark" (a Spark that '
+        "is at hand, else one on this machine)",
+    )
+
     @field_validator("memory")
     @classmethod
     def _size(cls, given: str | None) -> str | None:

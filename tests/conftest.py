@@ -1,7 +1,8 @@
 """What all tests share: where the reference data lie, a session, and what R and a browser cost.
 
-A test marked ``r`` or ``browser`` is skipped where R or Chromium is missing, and says why. With
-``SOS_REQUIRE_R=1`` or ``SOS_REQUIRE_BROWSER=1`` (as ``./dev test`` sets them) it fails instead.
+A test marked ``r``, ``spark`` or ``browser`` is skipped where R, Spark or Chromium is missing, and
+says why. With ``SOS_REQUIRE_R=1``, ``SOS_REQUIRE_SPARK=1`` or ``SOS_REQUIRE_BROWSER=1`` (as
+``./dev test`` and ``.ci/run`` set them) it fails instead.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 from clean_environment import REPOSITORY, build_wheel
 
 from sos_plugins import Session, r
+from sos_plugins.backends import missing_spark
 from sos_plugins.stations import FOLDER_VARIABLE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -55,9 +57,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Look for R and Chromium only when a test that needs them is about to run."""
+    """Look for R, Spark and Chromium only when a test that needs them is about to run."""
     if item.get_closest_marker("r"):
         _demand(r.missing("base", r.MEND_R), "SOS_REQUIRE_R")
+    if item.get_closest_marker("spark"):
+        _demand(missing_spark(), "SOS_REQUIRE_SPARK")
     if item.get_closest_marker("browser"):
         _demand(_reason_without_browser(), "SOS_REQUIRE_BROWSER")
 

@@ -109,7 +109,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_help_lists_the_commands(machine: Machine) -> None:
     done = machine.dev("help")
     assert done.returncode == 0
-    for command in ("setup", "demo", "test", "lint", "bench", "--no-r"):
+    for command in ("setup", "demo", "test", "lint", "bench", "--no-r", "--no-spark"):
         assert command in done.stdout
 
 
@@ -267,3 +267,18 @@ def test_nothing_is_left_in_the_folder_of_temporary_files(machine: Machine) -> N
     machine.python()
     machine.dev("demo", "--no-r")
     assert list(machine.clone.glob("tmp.*")) == []
+
+
+def test_pyspark_and_java_are_installed_for_the_tests_alone(machine: Machine) -> None:
+    machine.python()
+    machine.debian()
+    machine.command("id", "echo 0")
+    machine.dev("setup", "--no-r")
+    assert not [c for c in machine.calls if "spark" in c or "jre" in c]
+    machine.dev("test", "--no-r", "--no-spark")
+    assert not [c for c in machine.calls if "spark" in c or "jre" in c]
+    machine.dev("test", "--no-r")
+    machine.command("java", "true")
+    machine.dev("test", "--no-r")
+    assert len([c for c in machine.calls if c.endswith("-e .[spark]")]) == 1
+    assert len([c for c in machine.calls if c.endswith("default-jre-headless")]) == 1

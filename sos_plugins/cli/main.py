@@ -14,6 +14,7 @@ from sos_plugins.errors import SosError, StudyError
 
 OUT = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
+BACKEND = click.Choice(["duckdb", "spark"])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,6 +29,7 @@ def main() -> None:
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
 @click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option("--backend", type=BACKEND, help="Where cases are derived, in place of [study].")
 @click.option(
     "--stations",
     type=OUT,
@@ -43,6 +45,7 @@ def run(
     data: Path | None,
     workers: int | None,
     memory: str | None,
+    backend: str | None,
     stations: Path | None,
     no_stations: bool,
 ) -> None:
@@ -57,14 +60,15 @@ def run(
     kept = places.KEEP_NOTHING
     if not no_stations:
         kept = places.Stations.at(stations or places.default_folder(data or study.parent))
-    run_and_report(terminal, study, out, data, workers, memory, kept)
+    run_and_report(terminal, study, out, data, workers, memory, kept, backend)
 
 
 @main.command()
 @click.argument("study", type=FILE)
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
+@click.option("--backend", type=BACKEND, help="Where cases are derived, in place of [study].")
 @common
-def crosscheck(terminal: Terminal, study: Path, data: Path | None) -> None:
+def crosscheck(terminal: Terminal, study: Path, data: Path | None, backend: str | None) -> None:
     """Compare the engines of every estimator of STUDY.
 
     Exit status: 0 when all engines that ran agree, 1 on an error, 3 when engines disagree, 4 when
@@ -72,7 +76,7 @@ def crosscheck(terminal: Terminal, study: Path, data: Path | None) -> None:
     """
     from sos_plugins.cli.studies import crosscheck as compare
 
-    sys.exit(compare(terminal, study, data))
+    sys.exit(compare(terminal, study, data, backend))
 
 
 @main.command()

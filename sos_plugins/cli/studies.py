@@ -28,13 +28,16 @@ def run_and_report(
     workers: int | None = None,
     memory: str | None = None,
     stations: Stations = KEEP_NOTHING,
+    backend: str | None = None,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
     Raises:
         StudyError: If no outcome could be analysed; the report is written all the same.
     """
-    study = Study.from_toml(path, plugins=terminal.plugins, data=data, memory=memory)
+    study = Study.from_toml(
+        path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
+    )
     with terminal.progress() as progress:
         result = study.run(progress, workers=workers, stations=stations)
     folder = out or Path("results") / result.name
@@ -82,9 +85,11 @@ def _verdict(outcome: OutcomeResult) -> dict[str, Any]:
     }
 
 
-def crosscheck(terminal: Terminal, path: Path, data: Path | None) -> int:
+def crosscheck(
+    terminal: Terminal, path: Path, data: Path | None, backend: str | None = None
+) -> int:
     """Print the cross-checks of a study; return the exit status."""
-    study = Study.from_toml(path, plugins=terminal.plugins, data=data)
+    study = Study.from_toml(path, plugins=terminal.plugins, data=data, backend=backend)
     with terminal.progress() as progress:
         result = study.crosscheck(progress)
     rows = [row for outcome in result.outcomes for row in _checks(outcome)]

@@ -175,10 +175,10 @@ LABELS = {
 }
 
 
-def run(job: str, path: Path) -> dict[str, float]:
-    """Run one job in a process of its own."""
+def run(job: str, path: Path, script: str) -> dict[str, float]:
+    """Run one job of a script in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--job", job, "--path", str(path)],
+        [sys.executable, script, "--job", job, "--path", str(path)],
         capture_output=True,
         text=True,
         check=False,
@@ -190,16 +190,17 @@ def run(job: str, path: Path) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def main(jobs: dict[str, Callable[[Path], dict[str, float]]], script: str = __file__) -> None:
+    """Time the jobs of a script, which calls this with its own."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=JOBS, default=list(JOBS))
-    parser.add_argument("--job", choices=JOBS)
+    parser.add_argument("--only", nargs="*", choices=jobs, default=list(jobs))
+    parser.add_argument("--job", choices=jobs)
     parser.add_argument("--path", type=Path)
     given = parser.parse_args()
     if given.job:
-        found = JOBS[given.job](given.path)
+        found = jobs[given.job](given.path)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({**found, "megabytes": peak}))
         return
@@ -212,7 +213,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {job: [] for job in given.only}
         for _ in range(given.repeats):
             for job in given.only:
-                runs[job].append(run(job, path))
+                runs[job].append(run(job, path, script))
     print(f"{given.cases:,} cases, {given.repeats} runs, Python {platform.python_version()}")
     print(f"{'':58} {'seconds':>9} {'MB':>7}  details")
     for job, results in runs.items():
@@ -220,8 +221,10 @@ def main() -> None:
         rest = ", ".join(
             f"{k} {v:.6g}" for k, v in middle.items() if k not in ("seconds", "megabytes")
         )
-        print(f"{LABELS[job]:58} {middle['seconds']:9.3f} {middle['megabytes']:7.0f}  {rest}")
+        print(
+            f"{LABELS.get(job, job):58} {middle['seconds']:9.3f} {middle['megabytes']:7.0f}  {rest}"
+        )
 
 
 if __name__ == "__main__":
-    main()
+    main(JOBS)

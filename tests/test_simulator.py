@@ -467,7 +467,7 @@ def test_the_study_fits_the_number_of_pilots():
         ({"kinship_effect": -0.5}, "kinship_effect = -0.5 leaves the range"),
         ({"rereferral_level": 0.1}, "at most half of rereferral_level = 0.1"),
         ({"window_months": (9, 3)}, "the shortest and the longest window"),
-        ({"preset": "sed"}, "'seed', 'clean' or 'null'"),
+        ({"preset": "sed"}, "'seed', 'clean', 'null' or 'national'"),
         ({"kinship_efect": 0}, "Did you mean 'kinship_effect'?"),
         ({"truth_only": True}, "Set 'folder' too"),
     ],

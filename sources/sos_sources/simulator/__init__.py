@@ -96,7 +96,17 @@ class Simulation:
 def simulate(settings: SimulatedSettings) -> Simulation:
     """Simulate authorities, children, referrals and care."""
     population = populate(settings)
-    rates = make_rates(settings, population)
+    return simulate_part(settings, population, make_rates(settings, population))
+
+
+def simulate_part(settings: SimulatedSettings, population: Population, rates: Rates) -> Simulation:
+    """Simulate the children, referrals and care of the authorities that have any.
+
+    Args:
+        settings: The settings.
+        population: All authorities, or :meth:`Population.only` one of them.
+        rates: What drives the events.
+    """
     history = cin_model.play(settings, population, rates)
     history = cin_model.direct_entries(settings, population, rates, history)
     start, end = year_start(settings.first_year), year_end(settings.last_year)
@@ -113,15 +123,20 @@ def simulate(settings: SimulatedSettings) -> Simulation:
         children=history.children,
         referrals=referrals,
         recorded=recorded,
-        episodes=_episodes(settings, history.periods, start, end),
+        episodes=_episodes(settings, population, history.periods, start, end),
         truth=tell(settings, population, rates, faults),
     )
 
 
 def _episodes(
-    settings: SimulatedSettings, periods: care_model.Periods, start: int, end: int
+    settings: SimulatedSettings,
+    population: Population,
+    periods: care_model.Periods,
+    start: int,
+    end: int,
 ) -> pd.DataFrame:
-    frame = care_model.episodes(generator(settings.seed, "episodes"), periods)
+    rng = generator(settings.seed, population.stream("episodes"))
+    frame = care_model.episodes(rng, periods)
     frame = frame[(frame["start"] <= end) & (frame["end"] >= start)]
     frame = frame.sort_values(["unit", "child", "start"], kind="stable", ignore_index=True)
     # Needs of looked-after children are not simulated further: most have N1.

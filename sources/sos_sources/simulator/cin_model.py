@@ -69,8 +69,8 @@ class History:
 
 def play(settings: SimulatedSettings, population: Population, rates: Rates) -> History:
     """Draw all chains of referrals that touch the years of the returns."""
-    rng = generator(settings.seed, "cin")
-    care_rng = generator(settings.seed, "care")
+    rng = generator(settings.seed, population.stream("cin"))
+    care_rng = generator(settings.seed, population.stream("care"))
     last_day = year_end(settings.last_year)
     first = _first_referrals(rng, settings, population, rates)
     children = make_children(rng, population, first[0], first[1])
@@ -213,7 +213,7 @@ def direct_entries(
     The returns of children in need hold a sample of an authority's referrals, those of looked-after
     children all its starts of care: these are the children whose referral is not in the sample.
     """
-    rng = generator(settings.seed, "direct care")
+    rng = generator(settings.seed, population.stream("direct care"))
     wanted = settings.care_starts_per_year / care_model.CARE_ORDER_SHARE
     per_year = max(wanted - care_starts_from_referrals(settings), 0.0)
     first, last = year_start(rates.first_year), year_end(settings.last_year)

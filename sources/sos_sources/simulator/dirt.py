@@ -65,6 +65,8 @@ def plant(settings: SimulatedSettings, population: Population, referrals: Referr
     n = len(referrals)
     closed = referrals.closure <= year_end(settings.last_year)
     rates = _missing_reason_rates(rng, settings, population)
+    if population.part:
+        rng = generator(settings.seed, population.stream("dirt"))
     column = np.clip(april_year(referrals.closure) - settings.first_year, 0, rates.shape[1] - 1)
     no_reason = rates[referrals.unit, column]
     draw = rng.random(n)

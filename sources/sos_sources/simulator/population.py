@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,8 @@ class Population:
         age_shape: First parameter of the beta distribution of age at the first referral.
         ethnic_mix: Authorities x other ethnic groups: shares among children not White British.
         characteristics: Frame that goes to ``authorities.csv``.
+        part: Code of the authority whose events alone are drawn, from random numbers of its own;
+            empty for all authorities at once.
     """
 
     codes: tuple[str, ...]
@@ -71,6 +73,16 @@ class Population:
     age_shape: Floats
     ethnic_mix: Floats
     characteristics: pd.DataFrame
+    part: str = ""
+
+    def only(self, index: int) -> Population:
+        """Return the same authorities, of which one alone has children."""
+        size = np.where(np.arange(len(self.codes)) == index, self.size, 0.0)
+        return replace(self, size=size, part=self.codes[index])
+
+    def stream(self, name: str) -> str:
+        """Return the name of the random numbers of a part of the simulation."""
+        return f"{name} {self.part}".rstrip()
 
     @property
     def pilots(self) -> Ints:

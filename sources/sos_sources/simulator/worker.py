@@ -1,0 +1,12 @@
+"""A process that simulates authorities for another: ``python -m sos_sources.simulator.worker``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from sos_sources.simulator.parts import work
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        work(sys.stdin.buffer, sys.stdout.buffer)

@@ -9,6 +9,7 @@ from sos_plugins.kinds import (
     Outcome,
     RatingRule,
     Requirement,
+    RuleSet,
     Simulator,
     Source,
     UnitMatch,
@@ -16,6 +17,7 @@ from sos_plugins.kinds import (
     Variant,
     distribution_version,
 )
+from sos_plugins.rules import RecordRule
 from sos_plugins.session import Session
 from sos_plugins.settings import Settings
 from sos_plugins.types import (
@@ -58,8 +60,10 @@ __all__ = [
     "Rating",
     "RatingRule",
     "Reason",
+    "RecordRule",
     "Records",
     "Requirement",
+    "RuleSet",
     "Run",
     "Sample",
     "Session",

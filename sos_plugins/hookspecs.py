@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pluggy
 
-from sos_plugins.kinds import Engine, Estimator, Matcher, Outcome, RatingRule, Source
+from sos_plugins.kinds import Engine, Estimator, Matcher, Outcome, RatingRule, RuleSet, Source
 
 PROJECT = "sos_plugins"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -99,4 +99,18 @@ def register_rating_rules(register: Callable[[RatingRule], None]) -> None:
     >>> @sos_plugins.hookimpl
     ... def register_rating_rules(register):
     ...     register(MarylandScale())
+    """
+
+
+@hookspec
+def register_rule_sets(register: Callable[[RuleSet], None]) -> None:
+    """Offer sets of rules that records must keep.
+
+    Called once when plugins are loaded. Call ``register(rules)`` once for each set; return
+    nothing.
+
+    >>> import sos_plugins
+    >>> @sos_plugins.hookimpl
+    ... def register_rule_sets(register):
+    ...     register(LocalRules())
     """

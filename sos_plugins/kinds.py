@@ -1,4 +1,4 @@
-"""The kinds of plugin: source, outcome, matcher, estimator and engine, rating rule.
+"""The kinds of plugin: source, outcome, matcher, estimator and engine, rating rule, rule set.
 
 A plugin object is an instance of one of these classes (or of a class of the same shape) with the
 class attributes filled in. No work happens in ``__init__``; everything a call needs comes in as
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from sos_plugins.rules import RecordRule
 from sos_plugins.session import Session
 from sos_plugins.settings import Settings
 from sos_plugins.types import (
@@ -335,12 +336,24 @@ class RatingRule(Plugin):
         """Rate one outcome."""
 
 
+class RuleSet(Plugin):
+    """Rules that records of some format must keep: what the data-quality profile counts."""
+
+    needs: ClassVar[tuple[str, ...]]
+    """Names of the record tables on which it has rules; a profile asks those it has."""
+
+    @abstractmethod
+    def rules(self, settings: Any) -> Sequence[RecordRule]:
+        """Return the rules under these settings. No two have the same name, table and columns."""
+
+
 KINDS: dict[str, type[Plugin]] = {
     "source": Source,
     "outcome": Outcome,
     "matcher": Matcher,
     "estimator": Estimator,
     "rating-rule": RatingRule,
+    "rule-set": RuleSet,
 }
 """Kinds of plugin by the name used on the command line; engines belong to an estimator."""
 

@@ -40,6 +40,7 @@ from sos_plugins.kinds import (
     Outcome,
     Plugin,
     RatingRule,
+    RuleSet,
     Source,
 )
 from sos_plugins.settings import Settings, validate, validate_some
@@ -55,6 +56,7 @@ _HOOK_OF = {
     "matcher": "register_matchers",
     "estimator": "register_estimators",
     "rating-rule": "register_rating_rules",
+    "rule-set": "register_rule_sets",
 }
 
 
@@ -199,6 +201,10 @@ class Registry:
     def rating_rule(self, name: str) -> RatingRule:
         """Return a rating rule."""
         return cast(RatingRule, self.offer("rating-rule", name).obj)
+
+    def rule_set(self, name: str) -> RuleSet:
+        """Return a set of rules on records."""
+        return cast(RuleSet, self.offer("rule-set", name).obj)
 
     def engines(self, name: str) -> list[Engine]:
         """Return the engines of an estimator or matcher: its own in order, then others' by name."""
@@ -651,7 +657,8 @@ def problem_with(kind: str, obj: Any) -> str | None:
         return f"{kind_name}.Settings lets unknown names pass. Derive it from sos_plugins.Settings."
     if isinstance(obj, (Estimator, Matcher)):
         return _problem_with_engines(getattr(obj, "engines", ())) or _problem_with_level(obj)
-    for attribute, needed in (("gives", Source), ("needs", Outcome), ("levels", RatingRule)):
+    demanded = (("gives", Source), ("needs", Outcome), ("levels", RatingRule), ("needs", RuleSet))
+    for attribute, needed in demanded:
         if isinstance(obj, needed) and not isinstance(getattr(obj, attribute, None), tuple):
             return f'{kind_name} has no {attribute}. Give the class {attribute} = ("...",).'
     return None

@@ -113,7 +113,7 @@ def test_built_in_plugins_come_through_entry_points() -> None:
     registry = load_plugins()
     distributions = {info.distribution for info in registry.plugins.values()}
     assert distributions == {"sos-plugins"}
-    for kind in ("source", "outcome", "matcher", "estimator", "rating-rule"):
+    for kind in ("source", "outcome", "matcher", "estimator", "rating-rule", "rule-set"):
         assert registry.names(kind), kind
 
 

@@ -46,7 +46,14 @@ def test_an_example_of_a_hook_loads(code: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "hook", ["register_sources", "register_outcomes", "register_matchers", "register_rating_rules"]
+    "hook",
+    [
+        "register_sources",
+        "register_outcomes",
+        "register_matchers",
+        "register_rating_rules",
+        "register_rule_sets",
+    ],
 )
 def test_an_example_of_a_hook_passes_its_kit(hook: str, tmp_path: Path) -> None:
     (code,) = [code for code in EXAMPLES if hook in HOOK.findall(code)]

@@ -140,6 +140,16 @@ def test_register_rating_rules(load: Load) -> None:
     assert registry.rating_rule("my-rule").levels == ("low", "high")
 
 
+def test_register_rule_sets(load: Load) -> None:
+    registry = load(
+        "class MyRules(sos_plugins.RuleSet):\n"
+        "    name, label, needs = 'my-rules', 'Mine', ('referrals',)\n"
+        "    def rules(self, settings): return []\n"
+        "@hookimpl\ndef register_rule_sets(register): register(MyRules())"
+    )
+    assert registry.rule_set("my-rules").needs == ("referrals",)
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_has_a_test_here(hook: str) -> None:
     assert f"test_{hook}" in globals()

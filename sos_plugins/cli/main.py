@@ -151,7 +151,8 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
 @click.argument("kind", required=False)
 @common
 def list_(terminal: Terminal, kind: str | None) -> None:
-    """List plugins of a KIND: sources, outcomes, matchers, estimators, engines, rating-rules."""
+    """List plugins of a KIND: sources, outcomes, matchers, estimators, engines, rating-rules,
+    rule-sets."""
     from sos_plugins.cli.catalogue import catalogue
 
     rows = catalogue(terminal.registry(), kind)

@@ -30,6 +30,7 @@ from sos_plugins.testing.examples import (
 from sos_plugins.testing.matchers import check_matcher, matcher_checks
 from sos_plugins.testing.outcomes import check_outcome, outcome_checks
 from sos_plugins.testing.ratings import check_rating_rule, rating_rule_checks
+from sos_plugins.testing.rules import check_rule_set, rule_set_checks
 from sos_plugins.testing.sources import check_source, source_checks
 
 CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
@@ -38,6 +39,7 @@ CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
     "matcher": matcher_checks,
     "estimator": estimator_checks,
     "rating-rule": rating_rule_checks,
+    "rule-set": rule_set_checks,
 }
 """The lists of checks by kind of plugin, with nothing but the defaults."""
 
@@ -74,6 +76,7 @@ __all__ = [
     "check_matcher",
     "check_outcome",
     "check_rating_rule",
+    "check_rule_set",
     "check_source",
     "estimator_checks",
     "example_evidence",
@@ -87,6 +90,7 @@ __all__ = [
     "plugin_beside",
     "rating_rule_checks",
     "records_of",
+    "rule_set_checks",
     "run_checks",
     "source_checks",
 ]

@@ -1,0 +1,140 @@
+"""What a profile is: frames that a report, a table or a file can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sos_plugins.types import plain
+
+if TYPE_CHECKING:
+    from sos_plugins.profile.rows import Counted
+
+RULE_COLUMNS = ("fault", "table", "column", "sentence", "query", "judged", "source", "note")
+
+
+@dataclass(frozen=True)
+class RecordProfile:
+    """What is wrong with records, by authority and April-year.
+
+    Attributes:
+        completeness: Frame ``table, column, unit, period, n, n_filled``.
+        faults: Frame ``fault, table, column, unit, period, n, n_flagged``: what was found. For
+            a missing year ``n`` is the median of the other years, for a break the year's rows.
+        cells: Frame ``unit, period, n, n_faulty, share, missing, breaks``: how far each authority
+            and covered year can be trusted.
+        rows: Frame ``table, unit, period, n, n_faulty``.
+        rules: Frame ``fault, table, column, sentence, query, judged, source, note``.
+        first_year: First April-year that the records cover, None without any.
+        last_year: Last one.
+        settings: The cut-offs.
+    """
+
+    completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
+    faults: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rules: pd.DataFrame = field(default_factory=pd.DataFrame)
+    first_year: int | None = None
+    last_year: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def found(self, fault: str, table: str | None = None) -> int:
+        """Return how many rows have a fault, over all authorities and years."""
+        if self.faults.empty:
+            return 0
+        hit = self.faults["fault"] == fault
+        if table is not None:
+            hit &= self.faults["table"] == table
+        return int(self.faults.loc[hit, "n_flagged"].sum())
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row a fault, table and column: rows at fault, authorities, worst share.
+
+        Frame ``fault, table, column, n_flagged, n, n_units, worst_unit, worst_period, worst_share,
+        sentence``, published rules first, by number.
+        """
+        if self.faults.empty:
+            return pd.DataFrame(columns=list(SUMMARY_COLUMNS))
+        rows = [
+            self._summed(key, part)
+            for key, part in self.faults.groupby(["fault", "table", "column"], sort=False)
+        ]
+        return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+    def _summed(self, key: Any, part: pd.DataFrame) -> dict[str, Any]:
+        fault, table, column = key
+        share = part["n_flagged"] / part["n"].where(part["n"] > 0)
+        worst = part.loc[share.idxmax()] if share.notna().any() else part.iloc[0]
+        total = int(self.rows.loc[self.rows["table"] == table, "n"].sum())
+        return {
+            "fault": fault,
+            "table": table,
+            "column": column,
+            "n_flagged": int(part["n_flagged"].sum()),
+            "n": total,
+            "n_units": int(part["unit"].nunique()),
+            "worst_unit": worst["unit"],
+            "worst_period": worst["period"],
+            "worst_share": float(share.max()) if share.notna().any() else None,
+            "sentence": self._sentence(fault, table, column),
+        }
+
+    def _sentence(self, fault: str, table: str, column: str) -> str:
+        hit = self.rules[
+            (self.rules["fault"] == fault)
+            & (self.rules["table"] == table)
+            & (self.rules["column"] == column)
+        ]
+        return str(hit["sentence"].iloc[0]) if len(hit) else SENTENCES.get(fault, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "first_year": self.first_year,
+            "last_year": self.last_year,
+            "settings": dict(self.settings),
+            "summary": plain(self.summary()),
+            **{name: plain(getattr(self, name)) for name in FRAMES},
+        }
+
+
+SUMMARY_COLUMNS = (
+    *("fault", "table", "column", "n_flagged", "n", "n_units"),
+    *("worst_unit", "worst_period", "worst_share", "sentence"),
+)
+FRAMES = ("completeness", "faults", "cells", "rows", "rules")
+
+SENTENCES = {
+    "duplicate": "The same thing stands in several rows of one return.",
+    "conflicting-birth-date": "Rows of one child give different birth dates.",
+    "conflicting-gender": "Rows of one child give different sexes.",
+    "conflicting-ethnicity": "Rows of one child give different ethnicities.",
+    "conflict-between-years": "Returns of different years contradict each other.",
+    "missing-year": "The authority has no rows in a year that the records cover.",
+    "series-break": "The year jumps out of the authority's series.",
+}
+"""What the faults that no rule describes mean."""
+
+
+def rule_table(counted: Sequence[Counted]) -> pd.DataFrame:
+    """List every rule, and whether the records have what it needs."""
+    rows = [
+        {
+            "fault": rule.name,
+            "table": rule.table,
+            "column": rule.column,
+            "sentence": rule.sentence,
+            "query": rule.query,
+            "judged": judged,
+            "source": rule.source,
+            "note": rule.note,
+        }
+        for c in counted
+        for judged, rules in ((True, c.rules), (False, c.left_out))
+        for rule in rules
+    ]
+    return pd.DataFrame(rows, columns=list(RULE_COLUMNS))

@@ -1,0 +1,69 @@
+"""The same thing in several rows: duplicates, and rows of one thing that contradict each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from sos_plugins.profile.facts import FACTS
+from sos_plugins.profile.judged import PERIOD, with_period
+from sos_plugins.profile.rows import FAULT_COLUMNS, empty_faults
+from sos_plugins.session import Session
+from sos_plugins.types import Records
+
+DUPLICATE = "duplicate"
+
+
+def count_repeats(records: Records, name: str, session: Session) -> pd.DataFrame:
+    """Count rows beyond the first of each key, and keys whose rows contradict each other.
+
+    Rows of one key that come from several returns are no duplicates; where they differ in what is
+    told once, they contradict each other.
+
+    Returns:
+        Frame of :data:`sos_plugins.profile.rows.FAULT_COLUMNS`; ``n`` is left to the caller.
+    """
+    facts = FACTS[name]
+    if not facts.key:
+        return empty_faults()
+    table = records.table(name)
+    rows = table.group_by(list(facts.key)).aggregate(_rows=table.count())
+    repeated = session.table(rows.filter(rows["_rows"] > 1), "repeated")
+    if not repeated.count().to_pyarrow().as_py():
+        return empty_faults()
+    frame: pd.DataFrame = _by_unit(records, name, repeated).to_pandas()
+    frame["period"] = frame["period"].astype("Int64")
+    frame = frame.sort_values(["unit", "period"], ignore_index=True)
+    kinds = [(DUPLICATE, facts.key[-1], "extra")]
+    kinds += [(fault, column, f"differ_{column}") for column, fault in facts.conflicts.items()]
+    parts = [_part(frame, *kind, name) for kind in kinds]
+    found = [part for part in parts if len(part)]
+    return pd.concat(found, ignore_index=True) if found else empty_faults()
+
+
+def _by_unit(records: Records, name: str, repeated: ibis.Table) -> ibis.Table:
+    """Count the rows beyond the first, and the keys whose rows differ, by unit and year."""
+    facts = FACTS[name]
+    table = with_period(records, name)
+    same = [table[column].identical_to(repeated[column]) for column in facts.key]
+    rows = table.semi_join(repeated, same)
+    of_key: dict[str, Any] = {"_rows": rows.count()}
+    of_key["_returns"] = rows[facts.version].nunique() if facts.version else ibis.literal(1)
+    for column in facts.conflicts:
+        value = rows[column].cast("int64") if rows[column].type().is_boolean() else rows[column]
+        of_key[f"_differ_{column}"] = (value.min() != value.max()).fill_null(False)
+    keys = rows.group_by([*facts.key, PERIOD]).aggregate(**of_key)
+    extra = keys["_rows"] - ibis.greatest(keys["_returns"], 1)
+    counts: dict[str, Any] = {"extra": extra.sum()}
+    for column in facts.conflicts:
+        counts[f"differ_{column}"] = keys[f"_differ_{column}"].cast("int64").sum()
+    return keys.group_by(unit=keys["unit"], period=keys[PERIOD]).aggregate(**counts)
+
+
+def _part(frame: pd.DataFrame, fault: str, column: str, counted: str, name: str) -> pd.DataFrame:
+    found = frame[["unit", "period"]].assign(
+        fault=fault, table=name, column=column, n=0, n_flagged=frame[counted].astype("int64")
+    )
+    return found.loc[found["n_flagged"] > 0, list(FAULT_COLUMNS)]

@@ -110,16 +110,24 @@ class Cells:
             by_value: Rows of their own for the values 0 and 1, as a logit needs.
 
         Raises:
-            DataError: If a column is missing that a sample needs, or ``by_value`` is asked for with
-                numeric covariates or values other than 0 and 1.
+            DataError: If a column is missing that a sample needs, or as :meth:`rows`.
+        """
+        rows = self.rows(by_value=by_value)
+        return Sample(rows, (*self.categories, *self.numbers), binary=self.binary)
+
+    def rows(self, *, by_value: bool = False) -> pd.DataFrame:
+        """Return the frame of :meth:`sample`: the keys, covariates and sums that rows stand for.
+
+        Raises:
+            DataError: If ``by_value`` is asked for with numeric covariates or values other than 0
+                and 1.
         """
         if by_value and (self.numbers or not self.binary):
             raise DataError(
                 "Cells can be taken apart by value when all values are 0 or 1 and no covariate is "
                 "numeric; give the cases themselves."
             )
-        rows = self._by_value() if by_value else _spread_out(self)
-        return Sample(rows, (*self.categories, *self.numbers), binary=self.binary)
+        return self._by_value() if by_value else _spread_out(self)
 
     def _by_value(self) -> pd.DataFrame:
         f = self.frame

@@ -1,0 +1,93 @@
+"""Rows that stand for many cases: how to make them from a sample, and how to count them.
+
+A compressed frame has the columns :data:`sos_plugins.cells.COMPRESSED`; a frame without them has
+one row a case.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sos_plugins.cells import COMPRESSED, cells
+from sos_plugins.types import Sample
+
+COUNT, SQUARES, _ = COMPRESSED
+KEYS = ("cohort", "treated", "post", "group")
+"""Columns of a sample that tell cells apart beside unit, period and cluster."""
+
+
+def is_compressed(frame: pd.DataFrame) -> bool:
+    """Whether rows stand for many cases."""
+    return COUNT in frame
+
+
+def counts(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Return how many cases each row stands for, (rows,)."""
+    return frame[COUNT].to_numpy(float) if is_compressed(frame) else np.ones(len(frame))
+
+
+def count(frame: pd.DataFrame) -> int:
+    """Return how many cases the rows of a frame stand for."""
+    return round(float(frame[COUNT].sum())) if is_compressed(frame) else len(frame)
+
+
+def mean(frame: pd.DataFrame) -> float:
+    """Return the mean value of the cases, each counted once; missing without cases."""
+    n = counts(frame)
+    return float((frame["value"].to_numpy(float) * n).sum() / n.sum()) if n.sum() else float("nan")
+
+
+def reweighted(frame: pd.DataFrame, weight: NDArray[np.float64]) -> pd.DataFrame:
+    """Give rows new weights, (rows,): those of all the cases that a row stands for together."""
+    if not is_compressed(frame):
+        return frame.assign(weight=weight)
+    old = frame["weight"].to_numpy(float)
+    squares = frame[SQUARES].to_numpy(float) * (weight / np.where(old > 0, old, 1.0)) ** 2
+    return frame.assign(weight=weight, **{SQUARES: squares})
+
+
+def squares(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the sum of squared weights of the cases of each row, (rows,)."""
+    if is_compressed(frame):
+        return frame[SQUARES].to_numpy(float)
+    return frame["weight"].to_numpy(float) ** 2
+
+
+def compress(sample: Sample) -> Sample | None:
+    """Compress a sample for engines that take cells; their results are those of the cases.
+
+    Returns:
+        The compressed sample, with rows of their own for the values 0 and 1 of a binary outcome
+        without numeric covariates; None where that is no gain or loses something: a panel, a
+        sample that is compressed already, cases of weight 0 (which are counted in words).
+
+    Raises:
+        DataError: If a column has missing or infinite values, or a weight is negative.
+    """
+    frame = sample.frame
+    if sample.is_panel or is_compressed(frame) or (frame["weight"] == 0).any():
+        return None
+    keys = [key for key in KEYS if key in frame]
+    used = list(dict.fromkeys(["unit", "period", *keys, "cluster", "value", "weight"]))
+    used += [c for c in sample.covariates if c not in used]
+    texts = {c: _as_text(frame[c]) for c in sample.covariates}
+    found = cells(
+        frame[used].assign(**texts),
+        weight="weight",
+        covariates=sample.covariates,
+        keys=keys,
+        cluster="cluster",
+    )
+    rows = found.rows(by_value=sample.binary and found.binary and not found.numbers)
+    return Sample(rows, sample.covariates, sample.binary, sample.window_gap)
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Make text of levels that a database would take for numbers."""
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
+        return values
+    if pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values
+    return values.astype(str).where(values.notna())

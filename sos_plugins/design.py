@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_plugins.cells import COMPRESSED
+from sos_plugins.compression import count, counts, mean
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.kinds import UnitTask
 from sos_plugins.settings import validate
@@ -187,9 +189,9 @@ class Narrowed:
         row = {
             "step": step,
             "reason": reason,
-            "n_before": len(self.frame),
-            "n_dropped": len(self.frame) - len(frame),
-            "n_after": len(frame),
+            "n_before": count(self.frame),
+            "n_dropped": count(self.frame) - count(frame),
+            "n_after": count(frame),
         }
         return Narrowed(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
 
@@ -288,7 +290,7 @@ def calendar_sample(
     for pilot in design.pilots:
         labelled = label(frame[frame["unit"] == pilot.unit], pilot)
         part, cohort = _covered(labelled, pilot)
-        n_left_out += len(labelled) - len(part)
+        n_left_out += count(labelled) - count(part)
         parts.append(part.assign(treated=1, cohort=cohort).drop(columns="event"))
     keep = ("id",) if "id" in frame else ()
     whole = pd.concat(parts, ignore_index=True)
@@ -305,10 +307,13 @@ def _covered(labelled: pd.DataFrame, pilot: Pilot) -> tuple[pd.DataFrame, int]:
     """Return the cases of a pilot in the periods that count, and its cohort."""
     if pilot.start is None or labelled["date"].isna().all():
         return labelled, pilot.cohort
-    counts = {post: labelled[labelled["post"] == post].groupby("period").size() for post in (0, 1)}
-    kept = {post: set(n.index[n >= COVERED_SHARE * n.median()]) for post, n in counts.items()}
+    counted = labelled.assign(_n=counts(labelled))
+    sizes = {
+        post: counted[counted["post"] == post].groupby("period")["_n"].sum() for post in (0, 1)
+    }
+    kept = {post: set(n.index[n >= COVERED_SHARE * n.median()]) for post, n in sizes.items()}
     for period in kept[0] & kept[1]:
-        fewer = 0 if counts[0][period] < counts[1][period] else 1
+        fewer = 0 if sizes[0][period] < sizes[1][period] else 1
         kept[fewer].discard(period)
     cohort = min(kept[1], default=pilot.cohort)
     before = labelled["period"].isin(kept[0]) & (labelled["period"] < cohort)
@@ -352,7 +357,8 @@ def _sample(
     columns = [
         *("unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"),
         *keep,
-        *(c for c in ("child",) if frame[c].notna().all()),
+        *(c for c in ("child",) if c in frame and frame[c].notna().all()),
+        *(c for c in COMPRESSED if c in frame),
         *covariates,
     ]
     columns = list(dict.fromkeys(columns))
@@ -411,16 +417,22 @@ def _before(
 
 
 def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
-    by_period = before.pivot_table(index="unit", columns="period", values="value", aggfunc="mean")
+    n = pd.Series(counts(before), index=before.index)
+    value, unit = before["value"] * n, before["unit"]
+    of_unit = n.groupby(unit).sum()
+    by_period = (value.groupby([unit, before["period"]]).sum()).unstack() / (
+        n.groupby([unit, before["period"]]).sum()
+    ).unstack()
     features = by_period.add_prefix("outcome_pre_")
-    features["outcome_pre_mean"] = before.groupby("unit")["value"].mean()
-    features["n_cases"] = before.groupby("unit").size() / before["period"].nunique()
+    features["outcome_pre_mean"] = value.groupby(unit).sum() / of_unit
+    features["n_cases"] = of_unit / before["period"].nunique()
     for name in covariates:
         column = before[name]
         if pd.api.types.is_numeric_dtype(column):
-            features[name] = column.groupby(before["unit"]).mean()
+            features[name] = (column * n).groupby(unit).sum() / of_unit
         else:
-            shares = pd.crosstab(before["unit"], column.astype(str), normalize="index")
+            found = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
+            shares = found.div(of_unit, axis=0)
             features = features.join(shares.add_prefix(f"{name}="))
     features.columns = [str(c) for c in features.columns]
     return features
@@ -521,9 +533,10 @@ def trends(sample: Sample, frame: pd.DataFrame) -> pd.DataFrame:
     }
     parts = []
     for series, units in roles.items():
-        grouped = frame[frame["unit"].isin(units)].groupby("period")["value"]
-        part = grouped.agg(mean="mean", n_cases="size").reset_index()
-        parts.append(part.assign(series=series))
+        cases = frame[frame["unit"].isin(units)]
+        by_period = cases.groupby("period")
+        part = pd.DataFrame({"mean": by_period.apply(mean), "n_cases": by_period.apply(count)})
+        parts.append(part.reset_index().assign(series=series))
     return pd.concat(parts, ignore_index=True)[["series", "period", "mean", "n_cases"]]
 
 
@@ -541,7 +554,7 @@ def group_table(sample: Sample) -> pd.DataFrame:
                 "group": group,
                 "role": "pilot" if treated else "comparator",
                 "unit": unit,
-                **{f"n_{half}": len(part) for half, part in halves.items()},
+                **{f"n_{half}": count(part) for half, part in halves.items()},
                 **{f"mean_{half}": _weighted_mean(part) for half, part in halves.items()},
             }
         )

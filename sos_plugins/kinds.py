@@ -165,8 +165,8 @@ class Engine:
         tolerance_estimate: Against the reference engine, for estimates.
         tolerance_std_error: Against the reference engine, for standard errors.
         packages: Names of Python distributions and R packages whose versions go to provenance.
-        takes_cells: Whether an estimator's engine takes compressed samples of
-            :class:`sos_plugins.cells.Cells`, whose rows stand for many cases.
+        takes_cells: Whether an engine of an estimator or of a matcher of cases takes compressed
+            samples of :class:`sos_plugins.cells.Cells`, whose rows stand for many cases.
     """
 
     name: str

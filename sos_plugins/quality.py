@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sos_plugins.compression import count, counts
 from sos_plugins.design import restrict_periods
 from sos_plugins.study_file import DesignTable
 from sos_plugins.types import CollectedCases, Design, Sample
@@ -46,7 +47,7 @@ def figures(
     comparators = set(frame.loc[frame["treated"] == 0, "unit"])
     found: dict[str, float] = {
         "n_pilots": float(len(pilots)),
-        "n_cases": float(frame["case"].nunique()),
+        "n_cases": float(count(frame.drop_duplicates("case"))),
         "pilots_covered": _covered(frame) / n_pilots_planned,
     }
     complete = restrict_periods(cases.completeness, table)
@@ -56,8 +57,9 @@ def figures(
         found["usable_shift"] = _shift(complete, design)
     texts = [c for c in covariates if not pd.api.types.is_numeric_dtype(frame[c])]
     if texts:
+        n = counts(frame)
         found["covariates_missing"] = float(
-            np.mean([(frame[c] == "Missing").mean() for c in texts])
+            np.mean([n[frame[c] == "Missing"].sum() / n.sum() for c in texts])
         )
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
-from sos_estimators.matching import case_pairs, case_weights, cases, given, propensity, units
+from sos_estimators.matching import case_pairs, cases, given, propensity, units
 from sos_estimators.matching.balance import balance_table, love_plot_data
 from sos_estimators.matching.case_pairs import PropensityCasesSettings, match_cases, match_cases_r
 from sos_estimators.matching.case_weights import (
@@ -25,6 +25,7 @@ from sos_estimators.matching.nearest import STEPS, match_on_distances, match_on_
 from sos_estimators.matching.units import PreOutcomesSettings, PropensitySettings
 
 from sos_plugins import Pilot, Sample, UnitMatch, UnitTask, r
+from sos_plugins.compression import SQUARES, compress
 from sos_plugins.errors import (
     DataError,
     DesignError,
@@ -867,6 +868,32 @@ def test_controls_of_every_stratum_weigh_as_much_as_its_treated():
         assert match.sample.frame.loc[treated, "weight"].equals(sample.frame.loc[treated, "weight"])
 
 
+@pytest.mark.parametrize("values", [{}, {"trim": 0.8}, {"penalty": "none"}], ids=str)
+def test_cells_are_weighted_as_their_cases(values):
+    cases_ = random_cases(9, 2_000)
+    cases_ = Sample(cases_.frame.drop(columns="age"), ("sex", "ethnicity", "disabled"))
+    settings = InverseWeightsSettings(**values)
+    fewer = compress(cases_)
+    assert len(fewer.frame) < 200
+    of_cases, of_cells = weight_cases(cases_, settings), weight_cases(fewer, settings)
+    keys = ["unit", "group", "treated", "post", *cases_.covariates]
+    for column in ("weight", SQUARES):
+        plain = of_cases.sample.frame.assign(**{SQUARES: lambda f: f["weight"] ** 2})
+        sums = (
+            plain.groupby(keys)[column].sum(),
+            of_cells.sample.frame.groupby(keys)[column].sum(),
+        )
+        pd.testing.assert_series_equal(*sums, rtol=GLM)
+    pd.testing.assert_frame_equal(of_cells.balance, of_cases.balance, rtol=GLM)
+    assert of_cells.sentence == of_cases.sentence
+    assert of_cells.n_dropped == of_cases.n_dropped
+
+
+def test_cells_are_not_matched_on_numbers():
+    with pytest.raises(DesignError, match="cannot be matched on the numeric covariates age"):
+        weight_cases(compress(random_cases(9)), InverseWeightsSettings())
+
+
 def test_extreme_weights_and_little_overlap_are_warned_of():
     rng = np.random.default_rng(2)
     x = np.r_[rng.normal(2.5, 1, 200), rng.normal(0, 1, 200)]
@@ -1298,4 +1325,4 @@ def test_a_hundred_thousand_cases_are_matched_in_seconds():
         assert abs(match.balance.set_index("covariate").loc["age", "smd_after"]) < 0.6
     kept = weight_cases(sample, InverseWeightsSettings()).sample.frame
     assert len(kept) == 100_000
-    assert case_weights.effective_size(kept["weight"].to_numpy()) > 10_000
+    assert kept["weight"].sum() ** 2 / (kept["weight"] ** 2).sum() > 10_000

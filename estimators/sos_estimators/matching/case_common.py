@@ -12,6 +12,7 @@ from sos_estimators.matching.case_data import CaseData, ScoreModels, case_data
 from sos_estimators.matching.propensity import Penalty
 from sos_estimators.matching.report import plural
 from sos_plugins import CaseMatch, Sample, Settings
+from sos_plugins.compression import count, reweighted
 
 
 class CaseSettings(Settings):
@@ -79,14 +80,14 @@ def case_match(
     """Give the sample its new weights; rows without weight are dropped."""
     new = np.zeros(len(sample.frame))
     new[data.positions] = weight
-    frame = sample.frame.assign(weight=new)[new > 0].reset_index(drop=True)
+    frame = reweighted(sample.frame, new)[new > 0].reset_index(drop=True)
     balance = balance_table(
         sample.frame[list(data.covariates.columns)],
         sample.frame["treated"].to_numpy(),
         weight_before=sample.frame["weight"].to_numpy(float),
         weight_after=new,
     )
-    dropped = int((new <= 0).sum())
+    dropped = count(sample.frame) - count(frame)
     return CaseMatch(
         sample=replace(sample, frame=frame),
         balance=balance,

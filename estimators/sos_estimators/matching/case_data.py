@@ -11,6 +11,7 @@ import pandas as pd
 from sos_estimators.matching.features import standardised
 from sos_estimators.matching.propensity import Penalty, Scores, fit_scores
 from sos_plugins import Sample
+from sos_plugins.compression import counts, is_compressed, squares
 from sos_plugins.errors import DesignError, SettingsError, did_you_mean, listing
 
 WITHIN = ("group", "post")
@@ -30,6 +31,8 @@ class CaseData:
         positions: Array (rows,), the row numbers in ``sample.frame``.
         treated: Array (rows,) of 1 and 0.
         weight: Array (rows,) of the weights that the sample came with.
+        squares: Array (rows,) of their squares, summed over the cases a row stands for.
+        counts: Array (rows,) of how many cases a row stands for.
         stratum: Array (rows,) of numbers of strata, from 0 without gaps.
         strata: What the strata are, in words.
         covariates: Frame (rows, covariates that vary).
@@ -41,6 +44,8 @@ class CaseData:
     positions: np.ndarray
     treated: np.ndarray
     weight: np.ndarray
+    squares: np.ndarray
+    counts: np.ndarray
     stratum: np.ndarray
     strata: tuple[str, ...]
     covariates: pd.DataFrame
@@ -78,6 +83,14 @@ def case_data(
             "single cases cannot be matched without breaking it. Match authorities instead."
         )
     names = _known(covariates, sample.covariates, "covariate", matcher)
+    if is_compressed(frame):
+        levels = frame[list(names)].select_dtypes(exclude="number").columns
+        numeric = [c for c in names if c not in levels]
+        if numeric:
+            raise DesignError(
+                f"Matcher '{matcher}': cases compressed to cells cannot be matched on the numeric "
+                f"covariates {listing(numeric)}; leave them out, or give the cases."
+            )
     if not names:
         raise DesignError(f"Matcher '{matcher}': the sample has no covariates to match on.")
     columns = _known(within, [str(c) for c in frame.columns], "column of strata", matcher, WITHIN)
@@ -92,6 +105,8 @@ def case_data(
         positions=rows,
         treated=(frame["treated"].to_numpy()[rows] == 1).astype(int),
         weight=frame["weight"].to_numpy(float)[rows],
+        squares=squares(frame)[rows],
+        counts=counts(frame)[rows],
         stratum=numbers,
         strata=tuple(labels[code] for code in codes),
         covariates=kept,
@@ -137,8 +152,9 @@ def _usable(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find the rows of strata with both sides; say which pilots' cases have no comparators."""
     side = frame["treated"].to_numpy() == 1
-    n_treated = np.bincount(stratum[side], minlength=len(labels))
-    n_control = np.bincount(stratum[~side], minlength=len(labels))
+    n = counts(frame)
+    n_treated = np.bincount(stratum[side], n[side], minlength=len(labels))
+    n_control = np.bincount(stratum[~side], n[~side], minlength=len(labels))
     both = (n_treated > 0) & (n_control > 0)
     if not both.any():
         raise DesignError(
@@ -146,7 +162,7 @@ def _usable(
             "is nothing to match. Check the matched groups, or match within fewer columns."
         )
     warnings = tuple(
-        f"{n_treated[s]:,} cases of pilots have no comparators' cases in their stratum "
+        f"{n_treated[s]:,.0f} cases of pilots have no comparators' cases in their stratum "
         f"({labels[s]}) and were left out."
         for s in np.flatnonzero((n_treated > 0) & (n_control == 0))
     )
@@ -188,13 +204,16 @@ def _varying(frame: pd.DataFrame, matcher: str) -> tuple[pd.DataFrame, tuple[str
     return frame.drop(columns=flat), (f"The {what} not vary and {was} left out.",)
 
 
-def design_matrix(covariates: pd.DataFrame) -> np.ndarray:
-    """Return the array (rows, columns): numbers standardised, text as dummies but the first."""
+def design_matrix(covariates: pd.DataFrame, counts: np.ndarray | None = None) -> np.ndarray:
+    """Return the array (rows, columns): numbers standardised, text as dummies but the first.
+
+    ``counts`` (rows,) says how many cases each row stands for.
+    """
     parts = []
     for name in covariates.columns:
         values = covariates[name]
         if pd.api.types.is_numeric_dtype(values):
-            parts.append(standardised(values.to_numpy(float)[:, None]))
+            parts.append(standardised(values.to_numpy(float)[:, None], counts))
         else:
             levels = text_levels(values)
             parts.append(np.asarray(levels.codes[:, None] == np.arange(1, len(levels.categories))))
@@ -220,7 +239,7 @@ def case_scores(data: CaseData, *, penalty: Penalty, C: float, models: ScoreMode
     Raises:
         EstimationError: If a score does not exist or the fit does not converge.
     """
-    design = design_matrix(data.covariates)
+    design = design_matrix(data.covariates, data.counts)
     weight = data.weight
     n_strata = len(data.strata)
     if models == "pooled":

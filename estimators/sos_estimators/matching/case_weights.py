@@ -85,9 +85,24 @@ def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
     odds = np.exp(logit[control] - highest[stratum])  # a constant of the stratum cancels
     mean = np.bincount(stratum, weight * odds) / np.bincount(stratum, weight)
     relative = odds / mean[stratum]
+    if trim < 1:
+        relative = np.minimum(relative, quantile(relative, data.counts[control], trim))
     result = np.ones(len(logit))
-    result[control] = np.minimum(relative, np.quantile(relative, trim)) if trim < 1 else relative
+    result[control] = relative
     return result
+
+
+def quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
+    """Return the quantile of values that stand for several cases each, as ``numpy.quantile``.
+
+    >>> quantile(np.array([1.0, 2.0]), np.array([3, 1]), 0.5), np.median([1, 1, 1, 2])
+    (1.0, np.float64(1.0))
+    """
+    order = np.argsort(values)
+    ends = np.round(np.cumsum(counts[order]))
+    place = (ends[-1] - 1) * share
+    near = values[order][np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
+    return float(near[0] + (near[1] - near[0]) * (place - np.floor(place)))
 
 
 def stratum_weights(data: CaseData, relative: np.ndarray) -> np.ndarray:
@@ -99,13 +114,14 @@ def stratum_weights(data: CaseData, relative: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(control, weight * (total / own)[data.stratum], weight))
 
 
-def effective_size(weight: np.ndarray) -> float:
-    """Return Kish's effective sample size, ``(sum w)^2 / sum w^2``.
+def effective_size(weight: np.ndarray, squares: np.ndarray) -> float:
+    """Return Kish's effective sample size, ``(sum w)^2 / sum w^2``, of weights and their squares.
 
-    >>> effective_size(np.array([1.0, 1.0, 2.0]))
+    >>> weight = np.array([1.0, 1.0, 2.0])
+    >>> effective_size(weight, weight**2)
     2.6666666666666665
     """
-    return float(weight.sum() ** 2 / (weight**2).sum())
+    return float(weight.sum() ** 2 / squares.sum())
 
 
 def _report_weighted(
@@ -117,9 +133,11 @@ def _report_weighted(
 ) -> CaseMatch:
     control = data.treated == 0
     weight = stratum_weights(data, relative)
-    before, after = effective_size(data.weight[control]), effective_size(weight[control])
+    squares = data.squares * (weight / data.weight) ** 2
+    before = effective_size(data.weight[control], data.squares[control])
+    after = effective_size(weight[control], squares[control])
     trim = f" Weights above their {settings.trim:g} quantile were cut." if settings.trim < 1 else ""
-    n_controls = int(control.sum())
+    n_controls = round(float(data.counts[control].sum()))
     sentence = (
         f"Cases of comparators were weighted by the odds of the propensity score "
         f"({model_words(data, settings)}){strata_words(data)}, so that they stand for the cases "
@@ -150,6 +168,6 @@ class InverseWeights(Matcher):
     Settings: ClassVar[type[Settings]] = InverseWeightsSettings
     citation: ClassVar[str] = "Hirano, Imbens and Ridder (2003), Econometrica 71(4), 1161-1189"
     engines: ClassVar[tuple[Engine, ...]] = (
-        Engine("python", weight_cases, packages=("scikit-learn", "numpy")),
+        Engine("python", weight_cases, packages=("scikit-learn", "numpy"), takes_cells=True),
         Engine("r", weight_cases_r, requires=(R_BASE,)),
     )

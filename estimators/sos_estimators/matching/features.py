@@ -167,10 +167,15 @@ def _flat_note(flat: Sequence[str]) -> tuple[str, ...]:
     return (f"The features {', '.join(flat)} do not vary and were left out.",)
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
-    """Centre columns and divide them by their SD (with n - 1); constant columns become zero."""
-    centred = values - values.mean(axis=0)
-    sd = centred.std(axis=0, ddof=1) if len(values) > 1 else np.ones(values.shape[1])
+def standardised(values: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+    """Centre columns and divide them by their SD (with n - 1); constant columns become zero.
+
+    ``counts`` (rows,) says how often each row stands there.
+    """
+    n = np.ones(len(values)) if counts is None else counts
+    centred = values - np.average(values, axis=0, weights=n)
+    total = n.sum()
+    sd = np.sqrt((n[:, None] * centred**2).sum(axis=0) / (total - 1)) if total > 1 else np.ones(1)
     return np.asarray(centred / np.where(sd > 0, sd, 1.0))
 
 

@@ -15,7 +15,15 @@ import pandas as pd
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_sources.cin_census import CinCensus, CinCensusSettings
-from sos_sources.simulator import TRUTH, SimulatedSettings, simulate, write
+from sos_sources.records import RecordsSettings, RecordTables
+from sos_sources.simulator import (
+    RECORDS,
+    TRUTH,
+    SimulatedSettings,
+    simulate,
+    simulate_into,
+    write,
+)
 from sos_sources.ssda903 import Ssda903, Ssda903Settings
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -44,11 +52,15 @@ class Simulated(Simulator):
     def write(
         self, settings: SimulatedSettings, folder: Path, session: Session
     ) -> Mapping[str, Any]:
-        """Write returns, design and truth into ``folder`` and return the truth.
+        """Write returns or record tables, design and truth into ``folder``; return the truth.
 
         Raises:
             DataError: If the folder holds anything but an earlier simulation.
         """
+        if settings.form == "parquet" or settings.streams == "by-authority":
+            n_parts = settings.authorities if settings.streams == "by-authority" else 1
+            with session.progress.step("Simulating authorities", n_parts) as advance:
+                return simulate_into(settings, folder, advance)
         total = 2 * len(settings.years)
         with session.progress.step("Writing simulated returns", total) as advance:
             return write(simulate(settings), folder, advance)
@@ -92,7 +104,8 @@ def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> R
 
 
 def _returns(folder: Path, session: Session) -> Records:
-    session = replace(session, base=folder)
+    if (folder / RECORDS).is_dir():
+        return RecordTables().read(RecordsSettings(folder=RECORDS), session)
     cin = CinCensus().read(CinCensusSettings(paths=("cin",)), session)
     care = Ssda903Settings(paths=("ssda903",), authority="folder")
     return cin.merge(Ssda903().read(care, session))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from sos_sources.simulator.children import Children
 from sos_sources.simulator.days import NEVER, YEAR, Flags, Ints, date_of, year_end, year_start
+from sos_sources.simulator.recording import Written
 
 EPISODES = (
     "CHILD,DECOM,RNE,LS,CIN,PLACE,PLACE_PROVIDER,DEC,REC,REASON_PLACE_CHANGE,HOME_POST,PL_POST,URN"
@@ -30,6 +31,7 @@ def write_returns(
     codes: Sequence[str],
     children: Children,
     episodes: pd.DataFrame,
+    written: Written,
     years: range,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> list[Path]:
@@ -44,14 +46,17 @@ def write_returns(
         children: All children.
         episodes: As :func:`sos_sources.simulator.care_model.episodes` returns them, in the order
             of unit, child and start.
+        written: What is written of children and episodes.
         years: April-years.
         advance: Called with 1 after each year.
     """
-    texts = _day_texts(children, years)
+    said = written.children_at_last
+    texts = _day_texts(said, written.episodes, years)
     files: list[Path] = []
     for year in years:
         start, end = year_start(year), year_end(year)
         shown = (episodes["start"] <= end) & (episodes["end"] >= start)
+        shown &= ~written.no_care[episodes["unit"].to_numpy(), year - years[0]]
         this_year = episodes[shown]
         child = this_year["child"].to_numpy()
         unit = this_year["unit"].to_numpy()
@@ -59,12 +64,16 @@ def write_returns(
         asylum = once & children.uasc[child]
         ages_out = (children.birth + np.round(18 * YEAR).astype(np.int64))[child]
         tables = {
-            "episodes.csv": (EPISODES, unit, _episode_lines(this_year, children, texts, end)),
-            "header.csv": (HEADER, unit[once], _header_lines(child[once], children, texts)),
+            "episodes.csv": (
+                EPISODES,
+                unit,
+                _episode_lines(this_year, written.episodes[shown], children, texts, end),
+            ),
+            "header.csv": (HEADER, unit[once], _header_lines(child[once], said, texts)),
             "uasc.csv": (
                 UASC,
                 unit[asylum],
-                _uasc_lines(child[asylum], ages_out[asylum], children, texts),
+                _uasc_lines(child[asylum], ages_out[asylum], said, texts),
             ),
         }
         for name, (head, units, lines) in tables.items():
@@ -88,38 +97,42 @@ class _DayTexts:
         self.texts = pa.array(days)
 
     def __call__(self, days: Ints, shown: Flags | None = None) -> Text:
-        hidden = days == NEVER if shown is None else ~shown
+        hidden = days == NEVER if shown is None else ~shown | (days == NEVER)
         index = pa.array(np.where(hidden, 0, days - self.first), mask=hidden)
         return pc.fill_null(self.texts.take(index), "")
 
 
-def _day_texts(children: Children, years: range) -> _DayTexts:
-    first = int(children.birth.min()) if len(children) else year_start(years[0])
-    return _DayTexts(min(first, year_start(years[0] - 30)), year_end(years[-1] + 20))
+def _day_texts(children: Children, episodes: pd.DataFrame, years: range) -> _DayTexts:
+    days = [children.birth, episodes["start"].to_numpy(), episodes["end"].to_numpy()]
+    days.append(np.array([year_start(years[0] - 30), year_end(years[-1] + 20)]))
+    known = np.concatenate([d[d < NEVER] for d in days])
+    return _DayTexts(int(known.min()), int(known.max()))
 
 
 def _join(*columns: Text | str) -> Text:
     return pc.binary_join_element_wise(*columns, ",")
 
 
-def _episode_lines(frame: pd.DataFrame, children: Children, texts: _DayTexts, end: int) -> Text:
+def _episode_lines(
+    frame: pd.DataFrame, said: pd.DataFrame, children: Children, texts: _DayTexts, end: int
+) -> Text:
     ended = frame["end"].to_numpy() <= end
 
     def text(column: str, shown: Flags | None = None) -> Text:
-        values = frame[column].to_numpy(dtype=object)
-        hidden = pd.isna(values) if shown is None else ~shown
+        values = said[column].to_numpy(dtype=object)
+        hidden = pd.isna(values) if shown is None else pd.isna(values) | ~shown
         return pa.array(np.where(hidden, "", values), pa.string())
 
     moves = np.isin(frame["reason_start"].to_numpy(dtype=object), ["P", "B"])
     return _join(
         _identifiers(frame["child"].to_numpy(), children),
-        texts(frame["start"].to_numpy()),
+        texts(said["start"].to_numpy()),
         text("reason_start"),
         text("legal_status"),
         text("cin"),
         text("placement"),
         text("placement_provider"),
-        texts(frame["end"].to_numpy(), ended),
+        texts(said["end"].to_numpy(), ended),
         text("reason_end", ended),
         pa.array(np.where(moves, _MOVE_PLANNED, "").astype(object)),
         "",

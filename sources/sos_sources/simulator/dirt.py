@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +21,12 @@ from sos_sources.simulator.days import (
     generator,
     year_end,
 )
+from sos_sources.simulator.fault_kinds import SETTINGS_OF_THEIR_OWN
 from sos_sources.simulator.population import Population
 from sos_sources.simulator.referrals import NFA, Referrals
 from sos_sources.simulator.settings import SimulatedSettings
 
-KINDS = {
-    "missing-reason": "closure reason left out, and the NFA flag false whatever is true",
-    "missing-closure-date": "closure date left out of a case that is closed",
-    "impossible-date": "closure date before the referral, or a hundred years late",
-    "duplicate": "the same referral twice in one return",
-}
+KINDS = SETTINGS_OF_THEIR_OWN
 """What is planted. All of it passes the schemas; a referral has one of the first three at most."""
 
 _CENTURY = 36_525
@@ -122,19 +119,30 @@ def count(
     return planted.groupby(["fault", "unit", "year"]).size().rename("n").reset_index()
 
 
-def summary(
+def tally(
     settings: SimulatedSettings, referrals: Referrals, recorded: Recorded
-) -> dict[str, Any]:
+) -> dict[str, tuple[int, int]]:
+    """Return, for each of :data:`KINDS`, how many were planted, and in how many rows they could."""
+    closed = int((referrals.closure <= year_end(settings.last_year)).sum())
+    marks = {kind: int((recorded.fault == kind).sum()) for kind in KINDS}
+    marks["duplicate"] = int(recorded.duplicate.sum())
+    return {
+        kind: (n, len(referrals) if kind == "duplicate" else closed) for kind, n in marks.items()
+    }
+
+
+def summary(tallies: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, Any]:
     """Return, for each of :data:`KINDS`, its meaning, the number planted and their share."""
-    closed = referrals.closure <= year_end(settings.last_year)
-    marks = {kind: recorded.fault == kind for kind in KINDS}
-    marks["duplicate"] = recorded.duplicate
-    of = {kind: len(referrals) if kind == "duplicate" else int(closed.sum()) for kind in KINDS}
+    total = {kind: [0, 0] for kind in KINDS}
+    for one in tallies:
+        for kind, (planted, of) in one.items():
+            total[kind][0] += planted
+            total[kind][1] += of
     return {
         kind: {
             "meaning": meaning,
-            "planted": int(marks[kind].sum()),
-            "share": round(float(marks[kind].sum() / max(of[kind], 1)), 4),
+            "planted": total[kind][0],
+            "share": round(total[kind][0] / max(total[kind][1], 1), 4),
             "share_of": "referrals" if kind == "duplicate" else "closed referrals",
         }
         for kind, meaning in KINDS.items()

@@ -24,7 +24,7 @@ from sos_sources.simulator.rates import make_rates
 from sos_sources.simulator.settings import SimulatedSettings
 
 if TYPE_CHECKING:
-    from sos_sources.simulator import Simulation
+    from sos_sources.simulator.simulation import Simulation
 
 
 class Job(Protocol):
@@ -41,7 +41,7 @@ def parts(settings: SimulatedSettings, numbers: range | None = None) -> Iterator
         settings: The settings; ``streams`` decides what a part is.
         numbers: Indices of the authorities that are wanted, if they are drawn by authority.
     """
-    from sos_sources.simulator import simulate_part
+    from sos_sources.simulator.simulation import simulate_part
 
     population = populate(settings)
     rates = make_rates(settings, population)

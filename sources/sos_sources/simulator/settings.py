@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sos_plugins.errors import did_you_mean
 from sos_plugins.settings import Settings
+from sos_sources.simulator.fault_kinds import CHOSEN, EVERY, SETTINGS_OF_THEIR_OWN
 
 OUTCOMES = ("assessment-duration", "rereferral", "escalation", "kinship-care", "icpc")
 """Outcomes that the simulator knows the truth of, by the names of their plugins."""
@@ -220,6 +222,15 @@ class SimulatedSettings(Settings):
     missing_closure_date: float = _share(0.04, "share of closed cases without a closure date")
     duplicates: float = _share(0.02, "share of referrals that stand twice in a return")
     impossible_dates: float = _share(0.01, "share of closed cases with an impossible closure date")
+    faults: dict[str, float] = Field(
+        default_factory=dict,
+        description="further faults by name and the share of rows they strike, such as "
+        '{ "cin:1103" = 0.01, "missing:ethnicity" = 0.05 }; "all" is every fault of single rows '
+        "that is not named (names: docs/simulator.md)",
+    )
+    series_break_drop: float = _share(
+        0.35, "share of referrals that are not returned any more after a series-break"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +238,20 @@ class SimulatedSettings(Settings):
         if not isinstance(values, Mapping):
             return values
         return {**PRESETS.get(str(values.get("preset", "seed")), {}), **values}
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _known_faults(cls, value: Any) -> Any:
+        for name, share in value.items() if isinstance(value, Mapping) else ():
+            if name not in CHOSEN and name != EVERY:
+                where = " It has a setting of its own." if name in SETTINGS_OF_THEIR_OWN else ""
+                raise ValueError(
+                    f"there is no fault '{name}'.{where or did_you_mean(str(name), CHOSEN)} "
+                    f"Faults: {', '.join((*CHOSEN, EVERY))}."
+                )
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+                raise ValueError(f"the share of '{name}' is a number from 0 to 1, not {share!r}.")
+        return value
 
     @field_validator("last_year")
     @classmethod

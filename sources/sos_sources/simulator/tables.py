@@ -20,29 +20,24 @@ from sos_sources.simulator.days import (
     year_end,
     year_start,
 )
-from sos_sources.simulator.dirt import Recorded
-from sos_sources.simulator.referrals import NFA, Referrals
+from sos_sources.simulator.planting import last_year
+from sos_sources.simulator.recording import Written, spans
+from sos_sources.simulator.referrals import Referrals
 
 SEXES = np.array([None, "male", "female"], dtype=object)
 """Sex by census code; 0 is not recorded."""
 
 
-def truly_recorded(referrals: Referrals) -> Recorded:
-    """Return what flawless returns would say."""
-    n = len(referrals)
-    return Recorded(
-        closure=referrals.closure,
-        reason=referrals.reason,
-        nfa=referrals.kind == NFA,
-        fault=np.full(n, "", dtype=object),
-        duplicate=np.zeros(n, dtype=bool),
-    )
-
-
 class TableMaker:
-    """Makes record tables of what returns for ``years`` can show."""
+    """Makes record tables of what returns for ``years`` can show.
 
-    def __init__(self, *, codes: Sequence[str], children: Children, years: range) -> None:
+    With ``twice``, a referral that stands twice in a return has two rows.
+    """
+
+    def __init__(
+        self, *, codes: Sequence[str], children: Children, years: range, twice: bool = False
+    ) -> None:
+        self.twice = twice
         self.codes = np.array(codes, dtype=object)
         self.children = children
         self.identifiers = children.identifier.astype(str).astype(object)
@@ -50,13 +45,19 @@ class TableMaker:
         self.start = year_start(years[0])
         self.end = year_end(years[-1])
 
-    def cin(self, referrals: Referrals, recorded: Recorded) -> dict[str, pa.Table]:
-        """Return referrals, assessments, section47s and protection_plans."""
+    def cin(self, referrals: Referrals, written: Written) -> dict[str, pa.Table]:
+        """Return referrals, assessments, section47s and protection_plans.
+
+        Args:
+            referrals: The truth, which decides what the returns show.
+            written: What they say of it, row by row.
+        """
+        kept, said = referrals.where(~written.lost), written.referrals.where(~written.lost)
         return {
-            "referrals": self._referrals(referrals, recorded),
-            "assessments": self._assessments(referrals),
-            "section47s": self._section47s(referrals),
-            "protection_plans": self._plans(referrals),
+            "referrals": self._referrals(kept, said, written),
+            "assessments": self._assessments(kept, said),
+            "section47s": self._section47s(kept, said),
+            "protection_plans": self._plans(kept, said, plan_numbers(referrals)[~written.lost]),
         }
 
     def seen(self, days: Ints) -> Flags:
@@ -66,9 +67,9 @@ class TableMaker:
     def _dates(self, days: Ints) -> pa.Array:
         return pa.array(days.astype(np.int32), mask=days == NEVER).cast(pa.date32())
 
-    def _known(self, days: Ints) -> pa.Array:
-        """Dates up to the end of the data; what comes later is not known yet."""
-        return self._dates(np.where(days > self.end, NEVER, days))
+    def _known(self, days: Ints, happened: Ints) -> pa.Array:
+        """Dates of what happened up to the end of the data; what comes later is not known yet."""
+        return self._dates(np.where(happened > self.end, NEVER, days))
 
     def _table(self, name: str, columns: dict[str, object]) -> pa.Table:
         schema = TABLES[name]
@@ -87,124 +88,118 @@ class TableMaker:
             "referral_date": self._dates(referrals.date),
         }
 
-    def _referrals(self, referrals: Referrals, recorded: Recorded) -> pa.Table:
-        open_still = referrals.closure > self.end
-        closure = np.where(open_still, NEVER, recorded.closure)
-        in_details = np.where(
-            referrals.in_details & self.seen(referrals.conference), referrals.conference, NEVER
-        )
-        return self._table(
+    def _referrals(self, truth: Referrals, said: Referrals, written: Written) -> pa.Table:
+        open_still = truth.closure > self.end
+        in_details = said.in_details & self.seen(truth.conference)
+        table = self._table(
             "referrals",
             {
-                **self._keys(referrals),
-                "referral_source": referrals.source,
-                "primary_need": referrals.need,
-                "nfa": recorded.nfa,
-                "closure_date": self._dates(closure),
-                "closure_reason": np.where(open_still, NOTHING, recorded.reason),
-                "icpc_date": self._dates(in_details),
-                "return_year": np.minimum(april_year(referrals.closure), self.years[-1]),
+                **self._keys(truth),
+                "referral_source": said.source,
+                "primary_need": said.need,
+                "nfa": written.nfa[~written.lost],
+                "closure_date": self._dates(np.where(open_still, NEVER, said.closure)),
+                "closure_reason": np.where(open_still, NOTHING, said.reason),
+                "icpc_date": self._dates(np.where(in_details, said.conference, NEVER)),
+                "return_year": last_year(truth.closure, self.years),
             },
         )
+        if not self.twice:
+            return table
+        return table.take(np.repeat(np.arange(len(truth)), 1 + written.duplicate[~written.lost]))
 
-    def _assessments(self, referrals: Referrals) -> pa.Table:
+    def _assessments(self, truth: Referrals, said: Referrals) -> pa.Table:
         parts = []
         for first, last in (("assessment_start", "assessment_end"), ("again_start", "again_end")):
-            start, end = getattr(referrals, first), getattr(referrals, last)
+            start, end = getattr(truth, first), getattr(truth, last)
             shown = (start <= self.end) & (self.seen(end) | (self.seen(start) & (end > self.end)))
-            some = referrals.where(shown)
+            some = truth.where(shown)
             parts.append(
                 self._table(
                     "assessments",
                     {
                         **self._keys(some),
-                        "start_date": self._dates(start[shown]),
+                        "start_date": self._dates(getattr(said, first)[shown]),
                         "review_date": self._dates(np.full(len(some), NEVER)),
-                        "authorised_date": self._known(end[shown]),
+                        "authorised_date": self._known(getattr(said, last)[shown], end[shown]),
                     },
                 )
             )
         return pa.concat_tables(parts).sort_by(_order("start_date"))
 
-    def _section47s(self, referrals: Referrals) -> pa.Table:
-        conference = np.where(referrals.in_enquiry, referrals.conference, NEVER)
-        start = referrals.enquiry_start
-        shown = self.seen(conference) | self.seen(start)
-        some = referrals.where(shown)
+    def _section47s(self, truth: Referrals, said: Referrals) -> pa.Table:
+        conference = np.where(truth.in_enquiry, truth.conference, NEVER)
+        shown = self.seen(conference) | self.seen(truth.enquiry_start)
+        some = truth.where(shown)
+        held = np.where(truth.in_enquiry, said.conference, NEVER)[shown]
         columns = {
             **self._keys(some),
-            "start_date": self._dates(start[shown]),
-            "icpc_target_date": self._dates(some.enquiry_target),
-            "icpc_date": self._known(conference[shown]),
+            "start_date": self._dates(said.enquiry_start[shown]),
+            "icpc_target_date": self._dates(said.enquiry_target[shown]),
+            "icpc_date": self._known(held, conference[shown]),
             "icpc_not_required": ~some.in_enquiry,
         }
         return self._table("section47s", columns).sort_by(_order("start_date"))
 
-    def _plans(self, referrals: Referrals) -> pa.Table:
-        number = plan_numbers(referrals)
-        shown = (referrals.plan_start <= self.end) & (referrals.plan_end >= self.start)
-        some = referrals.where(shown)
+    def _plans(self, truth: Referrals, said: Referrals, number: Ints) -> pa.Table:
+        shown = (truth.plan_start <= self.end) & (truth.plan_end >= self.start)
+        some, says = truth.where(shown), said.where(shown)
         columns = {
             **self._keys(some),
-            "start_date": self._dates(some.plan_start),
-            "end_date": self._known(some.plan_end),
-            "initial_category": some.category,
-            "latest_category": some.latest_category,
+            "start_date": self._dates(says.plan_start),
+            "end_date": self._known(says.plan_end, some.plan_end),
+            "initial_category": says.category,
+            "latest_category": says.latest_category,
             "n_previous": number[shown],
         }
         return self._table("protection_plans", columns).sort_by(_order("start_date"))
 
-    def episodes(self, frame: pd.DataFrame) -> pa.Table:
+    def episodes(self, truth: pd.DataFrame, written: Written) -> pa.Table:
         """Return the episodes of care that the returns show, open ones without end."""
-        end = frame["end"].to_numpy()
-        gone = end > self.end
+        kept, said = truth[~written.lost_episodes], written.episodes[~written.lost_episodes]
+        end = kept["end"].to_numpy()
+        texts = ("reason_start", "legal_status", "cin", "placement", "placement_provider")
         columns = {
-            "unit": self.codes[frame["unit"].to_numpy()],
-            "child": self.identifiers[frame["child"].to_numpy()],
-            "start_date": self._dates(frame["start"].to_numpy()),
-            "reason_start": frame["reason_start"].to_numpy(dtype=object),
-            "legal_status": frame["legal_status"].to_numpy(dtype=object),
-            "cin": frame["cin"].to_numpy(dtype=object),
-            "placement": frame["placement"].to_numpy(dtype=object),
-            "placement_provider": frame["placement_provider"].to_numpy(dtype=object),
-            "end_date": self._known(end),
-            "reason_end": np.where(gone, NOTHING, frame["reason_end"].to_numpy(dtype=object)),
-            "period_of_care": frame["number"].to_numpy(),
+            "unit": self.codes[kept["unit"].to_numpy()],
+            "child": self.identifiers[kept["child"].to_numpy()],
+            "start_date": self._dates(said["start"].to_numpy()),
+            **{name: said[name].to_numpy(dtype=object) for name in texts},
+            "end_date": self._known(said["end"].to_numpy(), end),
+            "reason_end": np.where(
+                end > self.end, NOTHING, said["reason_end"].to_numpy(dtype=object)
+            ),
+            "period_of_care": kept["number"].to_numpy(),
         }
         return self._table("episodes", columns)
 
-    def children_table(self, referrals: Referrals, cared: Ints) -> pa.Table:
+    def children_table(
+        self, referrals: Referrals, episodes: pd.DataFrame, written: Written
+    ) -> pa.Table:
         """Return the children with a referral or an episode in the returns.
 
         A child seen only before birth has an expected date of birth and no sex.
         """
-        first = np.full(len(self.children), NEVER, dtype=np.int64)
-        np.minimum.at(first, referrals.child, np.maximum(april_year(referrals.date), self.years[0]))
-        last = np.full(len(self.children), -1, dtype=np.int64)
-        np.maximum.at(
-            last, referrals.child, np.minimum(april_year(referrals.closure), self.years[-1])
-        )
-        in_care = np.zeros(len(self.children), dtype=bool)
-        in_care[cared] = True
+        n = len(self.children)
+        first, last = spans(n, referrals.where(~written.lost), self.years)
+        in_care = np.zeros(n, dtype=bool)
+        in_care[episodes["child"].to_numpy()[~written.lost_episodes]] = True
         chosen = np.flatnonzero((last >= 0) | in_care)
-        some = self.children
-        birth_year = april_year(some.birth)
+        said = written.children_at_last
+        birth_year = april_year(self.children.birth)
         unborn_once = birth_year > first
         born = (birth_year <= last) | in_care
-        sex = np.where(born, SEXES[some.sex], NOTHING)
+        expected = np.where(unborn_once & (first < NEVER), said.expected_birth, NEVER)
         return self._table(
             "children",
             {
-                "unit": self.codes[some.unit[chosen]],
+                "unit": self.codes[said.unit[chosen]],
                 "child": self.identifiers[chosen],
-                "birth_date": self._dates(np.where(born, some.birth, NEVER)[chosen]),
-                "expected_birth_date": self._dates(
-                    np.where(unborn_once & (first < NEVER), some.expected_birth, NEVER)[chosen]
-                ),
-                "sex": sex[chosen],
-                "ethnicity": some.ethnicity[chosen],
-                "disabled": disabled(some.disability[chosen], last[chosen] >= 0),
-                "uasc": np.where(in_care, some.uasc.astype(object), NOTHING)[chosen],
+                "birth_date": self._dates(np.where(born, said.birth, NEVER)[chosen]),
+                "expected_birth_date": self._dates(expected[chosen]),
+                "sex": np.where(born, SEXES[said.sex], NOTHING)[chosen],
+                "ethnicity": said.ethnicity[chosen],
+                "disabled": disabled(said.disability[chosen], last[chosen] >= 0),
+                "uasc": np.where(in_care, said.uasc.astype(object), NOTHING)[chosen],
             },
         )
 

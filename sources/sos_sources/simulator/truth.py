@@ -23,7 +23,12 @@ MEASURES = {
 
 
 def tell(
-    settings: SimulatedSettings, population: Population, rates: Rates, dirt: dict[str, Any]
+    settings: SimulatedSettings,
+    population: Population,
+    rates: Rates,
+    *,
+    dirt: dict[str, Any],
+    faults: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the truth as plain values."""
     codes = population.codes
@@ -44,7 +49,8 @@ def tell(
             for i in population.pilots
         },
         "dirt": dirt,
-        "settings": settings.model_dump(mode="json"),
+        "faults": faults,
+        "settings": settings.model_dump(mode="json", exclude={"processes"}),
     }
 
 

@@ -29,7 +29,7 @@ from sos_sources.simulator.days import (
     year_end,
     year_start,
 )
-from sos_sources.simulator.dirt import Recorded
+from sos_sources.simulator.recording import Written
 from sos_sources.simulator.referrals import NEED, Referrals
 from sos_sources.simulator.tables import plan_numbers
 
@@ -37,6 +37,8 @@ CIN_PLANS_SINCE = 2022
 """First return (by the year it ends in) whose schema has CINPlanDates."""
 
 SOFTWARE = "sos-plugins simulator"
+STRAY = "see the notes"
+UNKNOWN = "<LocalNote>simulated</LocalNote>"
 _CIN_PLAN_AFTER = 5
 _FACTORS = np.array(["3B", "4B", "1B", "2B", "16A", "17A", "5B", "20"], dtype=object)
 _NO_FACTOR = "21"
@@ -50,7 +52,7 @@ def write_returns(
     codes: Sequence[str],
     children: Children,
     referrals: Referrals,
-    recorded: Recorded,
+    written: Written,
     years: range,
     factors: bool = False,
     advance: Callable[[int], Any] = lambda _: None,
@@ -62,7 +64,7 @@ def write_returns(
         codes: Codes of the authorities.
         children: All children.
         referrals: Referrals in the order of unit, child and date.
-        recorded: What is written of each referral.
+        written: What is written of them, row by row.
         years: April-years.
         factors: Whether to write the factors identified at assessments.
         advance: Called with 1 after each year.
@@ -71,10 +73,12 @@ def write_returns(
         The files. An authority without a case in a year has none: a return holds a child at least.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    composer = _Composer(children, referrals, recorded, last_year=years[-1], factors=factors)
+    composer = _Composer(children, referrals, written, last_year=years[-1], factors=factors)
     files: list[Path] = []
     for year in years:
         for unit, body in composer.bodies(year):
+            if written.no_cin[unit, year - years[0]]:
+                continue
             path = folder / f"{codes[unit]}_{year + 1}.xml"
             with path.open("wb") as file:
                 file.write(_head(codes[unit], year))
@@ -129,7 +133,7 @@ class _Composer:
         self,
         children: Children,
         referrals: Referrals,
-        recorded: Recorded,
+        written: Written,
         *,
         last_year: int,
         factors: bool,
@@ -137,80 +141,90 @@ class _Composer:
         self.factors = factors
         self.children = children
         self.referrals = referrals
-        self.recorded = recorded
+        self.written = written
         self.plan_number = plan_numbers(referrals)
         self.last_return = np.minimum(april_year(referrals.closure), last_year)
-        known = [a[a < NEVER] for a in (children.birth, children.expected_birth, recorded.closure)]
-        known += [referrals.date, np.array([0, year_end(2045)])]
-        self.dates = _Dates(
-            min(int(a.min()) for a in known if len(a)), max(int(a.max()) for a in known if len(a))
-        )
+        self.dates = _Dates(*_outermost(children, referrals, written))
 
     def bodies(self, year: int) -> Iterator[tuple[int, memoryview]]:
         """Yield every authority with cases in the year, and the text of its children."""
         start, end = year_start(year), year_end(year)
-        rows = np.flatnonzero((self.referrals.date <= end) & (self.referrals.closure >= start))
+        open_ = (self.referrals.date <= end) & (self.referrals.closure >= start)
+        rows = np.flatnonzero(open_ & ~self.written.dropped)
         if not len(rows):
             return
         # A duplicate stands beside the original, in the last return that holds the case.
-        twice = self.recorded.duplicate[rows] & (self.last_return[rows] == year)
+        twice = self.written.duplicate[rows] & (self.last_return[rows] == year)
         rows = np.repeat(rows, 1 + twice)
         some = self.referrals.where(rows)
         new_child = np.append(True, some.child[1:] != some.child[:-1])
         last_of_child = np.append(new_child[1:], True)
         text = _join(
-            _when(new_child, self._child(some.child, end)),
-            self._details(rows, some, start, end),
+            _when(new_child, self._child(some.child, year)),
+            self._details(rows, some, year),
             _when(last_of_child, pa.array(np.full(len(rows), "</Child>", dtype=object))),
         )
         yield from _slices(some.unit, text)
 
-    def _child(self, child: Ints, end: int) -> Text:
-        these = self.children
-        born = these.birth[child] <= end
-        disability = these.disability[child]
+    def _child(self, child: Ints, year: int) -> Text:
+        usual, late = self.written.children, self.written.children_at_last
+        at_last = self.written.last_seen[child] == year
+
+        def said(column: str) -> Any:
+            return np.where(at_last, getattr(late, column)[child], getattr(usual, column)[child])
+
+        born = self.children.birth[child] <= year_end(year)
+        disability = said("disability")
         given = pa.array(disability, mask=disability == "")
         return _join(
             "\n<Child><ChildIdentifiers>",
-            _element("LAchildID", pa.array(these.identifier[child]).cast(pa.string())),
-            _element("PersonBirthDate", self.dates(these.birth[child], born)),
-            _element("ExpectedPersonBirthDate", self.dates(these.expected_birth[child], ~born)),
-            _element("GenderCurrent", pa.array(np.where(born, these.sex[child], 0).astype(str))),
+            _element("LAchildID", pa.array(usual.identifier[child]).cast(pa.string())),
+            _element("PersonBirthDate", self.dates(said("birth"), born)),
+            _element("ExpectedPersonBirthDate", self.dates(usual.expected_birth[child], ~born)),
+            _element("GenderCurrent", pa.array(np.where(born, said("sex"), 0).astype(str))),
             "</ChildIdentifiers><ChildCharacteristics>",
-            _element("Ethnicity", pa.array(these.ethnicity[child])),
+            _element("Ethnicity", pa.array(said("ethnicity"), pa.string())),
             _element("Disabilities", _element("Disability", given)),
             "</ChildCharacteristics>",
         )
 
-    def _details(self, rows: Ints, some: Referrals, start: int, end: int) -> Text:
-        written = self.recorded
+    def _details(self, rows: Ints, some: Referrals, year: int) -> Text:
+        start, end = year_start(year), year_end(year)
+        says = self.written.referrals.where(rows)
         closed = some.closure <= end
         in_year = (some.conference >= start) & (some.conference <= end)
+        last = self.last_return[rows] == year
+        source = np.where(self.written.conflict[rows] & ~last, some.source, says.source)
         return _join(
             "<CINdetails>",
+            _when(self.written.marks["stray-text"][rows] & last, STRAY),
             _element("CINreferralDate", self.dates(some.date)),
-            _element("ReferralSource", pa.array(some.source)),
-            _element("PrimaryNeedCode", pa.array(some.need)),
-            _element("CINclosureDate", self.dates(written.closure[rows], closed)),
-            _when(
-                closed, _element("ReasonForClosure", pa.array(written.reason[rows], pa.string()))
-            ),
-            _element("DateOfInitialCPC", self.dates(some.conference, some.in_details & in_year)),
-            self._assessment(some.assessment_start, some.assessment_end, some, start, end),
-            self._assessment(some.again_start, some.again_end, some, start, end),
+            _element("ReferralSource", pa.array(source, pa.string())),
+            _element("PrimaryNeedCode", pa.array(says.need, pa.string())),
+            _element("CINclosureDate", self.dates(says.closure, closed)),
+            _when(closed, _element("ReasonForClosure", pa.array(says.reason, pa.string()))),
+            _element("DateOfInitialCPC", self.dates(says.conference, says.in_details & in_year)),
+            self._assessment("assessment", some, says, year),
+            self._assessment("again", some, says, year),
             self._cin_plan(some, start, end),
-            self._enquiry(some, start, end),
-            _element("ReferralNFA", _true_false(written.nfa[rows])),
-            self._plan(rows, some, start, end),
+            self._enquiry(some, says, start, end),
+            _element("ReferralNFA", _true_false(self.written.nfa[rows])),
+            self._plan(rows, some, says, start, end),
+            _when(self.written.marks["unknown-element"][rows] & last, UNKNOWN),
             "</CINdetails>",
         )
 
-    def _assessment(self, began: Ints, done: Ints, some: Referrals, start: int, end: int) -> Text:
+    def _assessment(self, which: str, some: Referrals, says: Referrals, year: int) -> Text:
+        start, end = year_start(year), year_end(year)
+        began, done = getattr(some, f"{which}_start"), getattr(some, f"{which}_end")
         authorised = (done >= start) & (done <= end)
         unfinished = (began >= start) & (began <= end) & (done > end)
         inside = _join(
-            _element("AssessmentActualStartDate", self.dates(began)),
-            _element("AssessmentAuthorisationDate", self.dates(done, done <= end)),
+            _element("AssessmentActualStartDate", self.dates(getattr(says, f"{which}_start"))),
+            _element(
+                "AssessmentAuthorisationDate",
+                self.dates(getattr(says, f"{which}_end"), done <= end),
+            ),
             self._factors(some, began, authorised) if self.factors else "",
         )
         return _when(authorised | unfinished, _element("Assessments", inside))
@@ -232,29 +246,43 @@ class _Composer:
         )
         return _when(shown & (some.closure >= start), _element("CINPlanDates", inside))
 
-    def _enquiry(self, some: Referrals, start: int, end: int) -> Text:
+    def _enquiry(self, some: Referrals, says: Referrals, start: int, end: int) -> Text:
         conference = np.where(some.in_enquiry, some.conference, NEVER)
         began = some.enquiry_start
         held = (conference >= start) & (conference <= end)
         without = (began >= start) & (began <= end) & (conference > end)
         inside = _join(
-            _element("S47ActualStartDate", self.dates(began)),
-            _element("InitialCPCtarget", self.dates(some.enquiry_target)),
-            _element("DateOfInitialCPC", self.dates(conference, conference <= end)),
+            _element("S47ActualStartDate", self.dates(says.enquiry_start)),
+            _element("InitialCPCtarget", self.dates(says.enquiry_target)),
+            _element("DateOfInitialCPC", self.dates(says.conference, conference <= end)),
             _element("ICPCnotRequired", _true_false(~some.in_enquiry)),
         )
         return _when(held | without, _element("Section47", inside))
 
-    def _plan(self, rows: Ints, some: Referrals, start: int, end: int) -> Text:
+    def _plan(self, rows: Ints, some: Referrals, says: Referrals, start: int, end: int) -> Text:
         shown = (some.plan_start <= end) & (some.plan_end >= start)
         inside = _join(
-            _element("CPPstartDate", self.dates(some.plan_start)),
-            _element("CPPendDate", self.dates(some.plan_end, some.plan_end <= end)),
-            _element("InitialCategoryOfAbuse", pa.array(some.category, pa.string())),
-            _element("LatestCategoryOfAbuse", pa.array(some.latest_category, pa.string())),
+            _element("CPPstartDate", self.dates(says.plan_start)),
+            _element("CPPendDate", self.dates(says.plan_end, some.plan_end <= end)),
+            _element("InitialCategoryOfAbuse", pa.array(says.category, pa.string())),
+            _element("LatestCategoryOfAbuse", pa.array(says.latest_category, pa.string())),
             _element("NumberOfPreviousCPP", pa.array(self.plan_number[rows]).cast(pa.string())),
         )
         return _when(shown, _element("ChildProtectionPlans", inside))
+
+
+def _outermost(children: Children, referrals: Referrals, written: Written) -> tuple[int, int]:
+    """Return the first and last day that may be written."""
+    days = [referrals.date, np.array([0, year_end(2045)])]
+    for kids in (children, written.children_at_last):
+        days += [kids.birth, kids.expected_birth]
+    for name in ("closure", "assessment_start", "assessment_end", "conference", "plan_start"):
+        days += [getattr(referrals, name), getattr(written.referrals, name)]
+    known = [d[d < NEVER] for d in days]
+    return (
+        min(int(d.min()) for d in known if len(d)),
+        max(int(d.max()) for d in known if len(d)),
+    )
 
 
 def _true_false(flags: Flags) -> Text:

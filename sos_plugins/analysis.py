@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from sos_plugins import design as designs
 from sos_plugins import sensitivity
+from sos_plugins.compression import compress
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.estimate import compare, run_engines
 from sos_plugins.kinds import CaseMatch, UnitMatch, UnitTask
@@ -281,6 +283,15 @@ class OutcomeAnalysis:
             return sample, options, warnings
         return sample, planned.options, warnings
 
+    def cells_for(self, planned: Planned, sample: Sample) -> Sample | None:
+        """Compress the sample of an estimator if one of its engines can use that."""
+        engines = self.registry.engines(planned.name)
+        if not any(engine.takes_cells for engine in engines):
+            return None
+        with suppress(DataError):  # the engines say what is wrong with the cases
+            return compress(sample)
+        return None
+
     def _analyse(
         self, result: OutcomeResult, prepared: Prepared, *, only_crosscheck: bool
     ) -> OutcomeResult:
@@ -293,6 +304,7 @@ class OutcomeAnalysis:
         for planned in self.plan.estimators:
             sample, options, notes = self.sample_for(planned, prepared)
             warnings += notes
+            cells = self.cells_for(planned, sample)
             with self.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
                     self.registry,
@@ -301,15 +313,15 @@ class OutcomeAnalysis:
                     sample,
                     options,
                     seed=self.seed,
+                    cells=cells,
                     keep=self._estimates(planned, options),
                 )
             agreements += compare(self.registry, label, planned.name, done, reasons)
             estimates += done
             warnings += [w for named in done[:1] for w in named.estimate.warnings]
             engine = done[0].engine if done else None
-            setups.append(
-                Setup(sample, planned.name, engine, options, prepared.design.groups, self.seed)
-            )
+            groups = prepared.design.groups
+            setups.append(Setup(sample, planned.name, engine, options, groups, self.seed, cells))
             if not done:
                 why = " ".join(dict.fromkeys(reasons.values()))
                 failures[planned.name] = f"No engine of '{planned.name}' gave an estimate: {why}"

@@ -30,6 +30,7 @@ def run_engine(
     *,
     seed: int | None = None,
     provenance: bool = True,
+    cells: Sample | None = None,
 ) -> NamedEstimate:
     """Run one engine of an estimator and fill in the provenance.
 
@@ -41,6 +42,9 @@ def run_engine(
         options: Validated settings of the estimator.
         seed: Seed, where the method draws at random.
         provenance: False leaves it out, which saves the hash of the sample.
+        cells: The same sample compressed (:func:`sos_plugins.compression.compress`), for engines
+            that take cells; with settings that need the cases, such as errors that are not
+            clustered, those are taken.
 
     Raises:
         EngineUnavailableError: If the engine lacks something.
@@ -55,7 +59,7 @@ def run_engine(
     if reason := chosen.limits(sample, options):
         raise EngineUnavailableError(f"Engine '{chosen.name}' of '{estimator}': {reason}")
     try:
-        estimate = chosen.fit(sample, options)
+        estimate = _fit(chosen, sample, cells, options)
     except SosError:
         raise
     except Exception as error:
@@ -83,6 +87,15 @@ def run_engine(
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)
+
+
+def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel) -> Any:
+    if cells is None or not engine.takes_cells or engine.limits(cells, options):
+        return engine.fit(sample, options)
+    try:
+        return engine.fit(cells, options)
+    except EstimationError:  # what the cells lack, or what the cases lack too and say better
+        return engine.fit(sample, options)
 
 
 def _provenance(
@@ -129,6 +142,7 @@ def run_engines(
     options: BaseModel,
     *,
     seed: int | None = None,
+    cells: Sample | None = None,
     keep: Callable[[str, Callable[[], NamedEstimate]], NamedEstimate] = lambda _, make: make(),
 ) -> tuple[list[NamedEstimate], dict[str, str]]:
     """Run several engines on the same sample.
@@ -144,7 +158,7 @@ def run_engines(
     for name in names:
         try:
             make = functools.partial(
-                run_engine, registry, estimator, name, sample, options, seed=seed
+                run_engine, registry, estimator, name, sample, options, seed=seed, cells=cells
             )
             done.append(keep(name, make))
         except EstimationError as error:

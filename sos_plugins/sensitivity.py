@@ -45,6 +45,7 @@ class Setup:
         options: Settings of the estimator.
         groups: The matched groups of the sample.
         seed: Seed of the study.
+        cells: The sample compressed, for engines that take cells; None for none.
     """
 
     sample: Sample
@@ -53,17 +54,21 @@ class Setup:
     options: BaseModel
     groups: tuple[MatchedGroup, ...] = ()
     seed: int = 0
+    cells: Sample | None = None
 
     def only(self, pilots: Collection[str]) -> Setup:
         """Return the set-up of these pilots and their comparators alone."""
-        frame = self.sample.frame
         if self.sample.has_groups:
-            kept = frame["group"].isin(list(pilots))
+            column, wanted = "group", set(pilots)
         else:
             groups = [g for g in self.groups if g.pilot in pilots]
-            units = {*pilots, *(unit for g in groups for unit in g.comparators)}
-            kept = frame["unit"].isin(list(units))
-        return replace(self, sample=self.sample.where(kept))
+            column, wanted = "unit", {*pilots, *(u for g in groups for u in g.comparators)}
+        return self.each(lambda sample: sample.where(sample.frame[column].isin(list(wanted))))
+
+    def each(self, change: Callable[[Sample], Sample]) -> Setup:
+        """Return the set-up with a change made to the cases and to their cells."""
+        cells = None if self.cells is None else change(self.cells)
+        return replace(self, sample=change(self.sample), cells=cells)
 
 
 def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
@@ -133,6 +138,7 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
             setup.options,
             seed=setup.seed,
             provenance=False,
+            cells=setup.cells,
         )
         return as_run(registry, named, setup.options, family, label)
     except SosError as error:
@@ -250,6 +256,7 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
             setup.options,
             seed=setup.seed,
             provenance=False,
+            cells=None if pilot else setup.cells,
         )
     except SosError as error:
         return LeadTest(pilot, None, None, None, None, "failed", str(error))

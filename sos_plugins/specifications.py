@@ -104,9 +104,12 @@ class Specifications:
         setup = self.setups[0]
         if not setup.sample.covariates:
             return [("no-covariates", "without covariates", "The main run has no covariates.")]
-        plain_sample = replace(setup.sample, covariates=())
         return [
-            ("no-covariates", "without covariates", lambda: replace(setup, sample=plain_sample))
+            (
+                "no-covariates",
+                "without covariates",
+                lambda: setup.each(lambda sample: replace(sample, covariates=())),
+            )
         ]
 
     def _without_weights(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
@@ -148,9 +151,15 @@ class Specifications:
 
     def _main_on(self, prepared: Prepared) -> Setup:
         """Return the main set-up on another sample."""
-        sample, options, _ = self.analysis.sample_for(self.analysis.plan.estimators[0], prepared)
-        groups = prepared.design.groups
-        return replace(self.setups[0], sample=sample, options=options, groups=groups)
+        planned = self.analysis.plan.estimators[0]
+        sample, options, _ = self.analysis.sample_for(planned, prepared)
+        return replace(
+            self.setups[0],
+            sample=sample,
+            options=options,
+            groups=prepared.design.groups,
+            cells=self.analysis.cells_for(planned, sample),
+        )
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
         """Return the runs of other estimators, but for diagnostics and those for the leads."""

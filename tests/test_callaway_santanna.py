@@ -838,3 +838,47 @@ def test_the_page_names_every_setting_and_engine() -> None:
     page = (Path(__file__).parent.parent / "docs" / "callaway-santanna.md").read_text()
     for name in (*CallawaySantAnnaSettings.model_fields, *ENGINES):
         assert f"`{name}`" in page
+
+
+# ---- draws ---------------------------------------------------------------------------------------
+
+SPREAD_OF_DRAWS = 0.06  # relative: 4 standard deviations of an interquartile range of 9,999 draws
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES.values())
+def test_errors_of_draws_come_to_those_by_formula(aggregate: str) -> None:
+    frame = cases(units=56)
+    by_formula = fit(frame, aggregate=aggregate, method="reg").tidy
+    asked = {"errors": "bootstrap", "multiplier": "gaussian", "draws": 9999}  # signs of the two
+    # clusters of a cohort are far from normal
+    drawn = fit(frame, aggregate=aggregate, method="reg", **asked)
+    np.testing.assert_array_equal(drawn.tidy["estimate"], by_formula["estimate"])
+    np.testing.assert_allclose(
+        drawn.tidy["std_error"], by_formula["std_error"], rtol=SPREAD_OF_DRAWS
+    )
+    assert "multiplier bootstrap (gaussian)" in drawn.glance["vcov"]
+
+
+def test_a_band_holds_the_effects_and_not_their_mean_or_a_reference() -> None:
+    found = fit(cases(), aggregate="event", base="universal", band=True)
+    tidy = found.tidy.set_index("term")
+    out = tidy.index[tidy["band_low"].isna()]
+    assert set(out) == {"overall", "event=-1"}
+    half = (tidy["band_high"] - tidy["estimate"]) / tidy["std_error"]
+    assert np.allclose(half.drop(out), found.glance["band_critical"])
+    assert found.glance["band_critical"] > 1.96
+    alone = fit(cases(), aggregate="simple", band=True)
+    assert alone.tidy["band_low"].notna().all()
+
+
+def test_a_seed_repeats_draws_and_other_engines_leave_them() -> None:
+    first, again, other = (
+        fit(cases(), errors="bootstrap", multiplier="webb", seed=s).tidy for s in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(first, again)
+    assert not np.allclose(first["std_error"], other["std_error"])
+    options = CallawaySantAnnaSettings(band=True)
+    for name in ("differences", "r", "r-did"):
+        limit = ENGINES[name].limits(Sample(cases()), options)
+        assert limit is not None
+        assert "python" in limit

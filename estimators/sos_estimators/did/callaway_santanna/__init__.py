@@ -55,6 +55,7 @@ class CallawaySantAnna(Estimator):
             name="r",
             fit=engine_r.fit,
             requires=(R_BASE,),
+            limits=engine_r.limits,
             tolerance_estimate=SAME_FORMULAS,
             tolerance_std_error=SAME_SCORES,
         ),

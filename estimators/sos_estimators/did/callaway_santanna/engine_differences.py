@@ -18,7 +18,7 @@ from sos_estimators.did.callaway_santanna.aggregation import Term, missing_sente
 from sos_estimators.did.callaway_santanna.nuisance import ComparisonError, FloatArray
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
-from sos_estimators.did.callaway_santanna.result import build_estimate
+from sos_estimators.did.callaway_santanna.result import build_estimate, drawn_limit
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.callaway_santanna.two_by_two import Comparison, full_rank, propensity_of
 from sos_plugins.errors import EngineError, EstimationError
@@ -58,6 +58,8 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the package cannot do of what is asked."""
+    if drawn := drawn_limit(options):
+        return drawn
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
     if options.scores != "published" and options.method == "dr" and not sample.is_panel:

@@ -14,7 +14,7 @@ from sos_estimators.did.callaway_santanna.aggregation import missing_sentences
 from sos_estimators.did.callaway_santanna.design import levels
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
-from sos_estimators.did.callaway_santanna.result import build_estimate
+from sos_estimators.did.callaway_santanna.result import build_estimate, drawn_limit
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.prepare import is_category
 from sos_plugins import r
@@ -77,8 +77,15 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     return _estimate(found, prepared, options, [])
 
 
+def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:  # noqa: ARG001
+    """Say what ``callaway_santanna.R`` cannot do of what is asked."""
+    return drawn_limit(options)
+
+
 def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the R package ``did`` cannot do of what is asked."""
+    if drawn := drawn_limit(options):
+        return drawn
     if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
     if options.scores != "published" and options.method == "dr" and not sample.is_panel:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sos_estimators.did.callaway_santanna.preparation import Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.inference import tidy_rows
+from sos_estimators.did.multiplier import with_band
 from sos_plugins.types import Estimate
 
 OVERALL = {
@@ -34,27 +36,45 @@ def build_estimate(
     warnings: Iterable[str] = (),
     *,
     covariance: pd.DataFrame | None = None,
+    critical: float | None = None,
 ) -> Estimate:
     """Complete estimates and standard errors, in the order of ``names``, to an ``Estimate``.
 
     Tests and intervals are from the normal distribution. ``reference`` in glance is the event time
-    that all others are compared with, null where leads have bases of their own.
+    that all others are compared with, null where leads have bases of their own. ``critical`` is
+    the half width of a simultaneous band in standard errors; no band if none.
     """
+    tidy = tidy_rows(
+        names,
+        np.array(list(estimates), dtype=float),
+        np.array(list(std_errors), dtype=float),
+        df=np.inf,
+        conf_level=options.conf_level,
+    )
+    drawn = f"multiplier bootstrap ({options.multiplier}) of " * (options.errors == "bootstrap")
     return Estimate(
-        tidy=tidy_rows(
-            names,
-            np.array(list(estimates), dtype=float),
-            np.array(list(std_errors), dtype=float),
-            df=np.inf,
-            conf_level=options.conf_level,
-        ),
+        tidy=tidy if critical is None else with_band(tidy, critical, in_band(names)),
         glance={
             **prepared.counts,
             "estimand": OVERALL[options.aggregate],
-            "vcov": VCOV[options.cluster],
+            "vcov": drawn + VCOV[options.cluster],
             "conf_level": options.conf_level,
             "reference": -1 - options.anticipation if options.base == "universal" else None,
+            **({} if critical is None else {"band_critical": critical}),
         },
         warnings=(*prepared.warnings, *warnings),
         covariance=covariance,
     )
+
+
+def in_band(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,)."""
+    overall = np.array([name == "overall" for name in names])
+    return np.ones_like(overall) if overall.all() else ~overall
+
+
+def drawn_limit(options: CallawaySantAnnaSettings) -> str | None:
+    """Say that draws are not what engines are compared by."""
+    if options.needs_draws:
+        return "the engine 'python' alone draws; set errors=analytic and band=false to compare"
+    return None

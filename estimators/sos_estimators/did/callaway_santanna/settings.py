@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sos_estimators.did.multiplier import BootstrapSettings
 from sos_estimators.did.staggered.settings import Aggregate, StaggeredSettings
 from sos_plugins.settings import Settings
 
@@ -23,7 +24,7 @@ class GroupTimeSettings(Settings):
     )
 
 
-class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings):
+class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings, BootstrapSettings):
     """Arguments of ``callaway-santanna``, the same for every engine."""
 
     base: Literal["varying", "universal"] = Field(

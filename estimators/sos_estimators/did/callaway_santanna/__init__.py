@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sos_estimators.did.callaway_santanna import engine_differences, engine_python, engine_r
+from sos_estimators.did.callaway_santanna.merging import cells_limit
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_plugins import Engine, Estimator, Requirement, Tolerance, hookimpl
 from sos_plugins.kinds import R_BASE, R_DID
@@ -41,7 +42,13 @@ class CallawaySantAnna(Estimator):
     sample = "calendar"
     family = "staggered"
     engines = (
-        Engine(name="python", fit=engine_python.fit, packages=("numpy", "pandas", "scipy")),
+        Engine(
+            name="python",
+            fit=engine_python.fit,
+            limits=cells_limit,
+            packages=("numpy", "pandas", "scipy"),
+            takes_cells=True,
+        ),
         Engine(
             name="differences",
             fit=engine_differences.fit,

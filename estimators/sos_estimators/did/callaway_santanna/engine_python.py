@@ -13,6 +13,7 @@ from sos_estimators.did.callaway_santanna.aggregation import (
     terms,
 )
 from sos_estimators.did.callaway_santanna.group_time import group_time, observations
+from sos_estimators.did.callaway_santanna.merging import merged
 from sos_estimators.did.callaway_santanna.preparation import prepare
 from sos_estimators.did.callaway_santanna.result import build_estimate, in_band
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
@@ -26,7 +27,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
     """
-    prepared = prepare(sample, options)
+    prepared = prepare(merged(sample, options), options)
     effects = group_time(observations(prepared), prepared.cells, options)
     found = terms(effects, options)
     errors = _errors(found, options)

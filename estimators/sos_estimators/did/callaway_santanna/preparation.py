@@ -14,7 +14,8 @@ import pandas as pd
 from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, planned_cells, with_rows
 from sos_estimators.did.callaway_santanna.design import Design, build_design
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.prepare import refuse_unusable
+from sos_estimators.did.prepare import count_cases, refuse_unusable
+from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.types import Sample
 
@@ -91,7 +92,7 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
 
 def _columns(sample: Sample) -> pd.DataFrame:
     names = ["unit", "period", "cohort", "value", "weight", "cluster", *sample.covariates]
-    names += [name for name in ("id", "group") if name in sample.frame]
+    names += [name for name in ("id", "group", COMPRESSED[0]) if name in sample.frame]
     frame = sample.frame[list(dict.fromkeys(names))].reset_index(drop=True)
     for name in names:
         bad = frame[name].isna()
@@ -110,7 +111,7 @@ def _drop_weightless(frame: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
         raise DataError("Weights must not be negative; the column 'weight' has negative values.")
     kept = frame["weight"] > 0
     if not kept.all():
-        warnings.append(f"{(~kept).sum()} cases of weight 0 are left out.")
+        warnings.append(f"{count_cases(frame[~kept])} cases of weight 0 are left out.")
     return frame[kept]
 
 
@@ -181,7 +182,7 @@ def _require_controls(
         )
     warnings.append(
         f"There is no never-treated unit: cohort {latest}, the last to be treated, serves for "
-        f"comparison only, and {(~kept).sum()} cases of the periods "
+        f"comparison only, and {count_cases(frame[~kept])} cases of the periods "
         f"{_join(frame.loc[~kept, 'period'])} are left out, for they have no comparison."
     )
     return frame[kept], latest
@@ -196,8 +197,9 @@ def _drop_treated_from_start(
         return frame
     units = frame.loc[early, "unit"].nunique()
     counting = f", counting anticipation of {anticipation}" if anticipation else ""
+    n_cases = count_cases(frame[early])
     warnings.append(
-        f"The cohorts {_join(frame.loc[early, 'cohort'])} ({units} units, {early.sum()} cases) are "
+        f"The cohorts {_join(frame.loc[early, 'cohort'])} ({units} units, {n_cases} cases) are "
         f"treated in the first period ({first}) or before{counting}: they have no period before "
         "treatment and are left out."
     )
@@ -293,7 +295,7 @@ def _cluster_warnings(
 
 def _counts(frame: pd.DataFrame) -> dict[str, int]:
     return {
-        "n_cases": len(frame),
+        "n_cases": count_cases(frame),
         "n_units": int(frame["unit"].nunique()),
         "n_treated_units": int(frame.loc[frame["cohort"] > 0, "unit"].nunique()),
         "n_clusters": int(frame["cluster"].nunique()),

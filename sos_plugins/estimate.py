@@ -177,7 +177,8 @@ def compare(
 
     Estimates and standard errors are compared by name of the term, within the tolerance that the
     engine declares (or ``plugins.toml`` sets). A term that one engine lacks, or gives a standard
-    error for where the other has none, is a disagreement.
+    error for where the other has none, is a disagreement. Of an engine that says it cannot give the
+    standard errors that are asked for (:meth:`Estimate.without_std_errors`) estimates are compared.
     """
     engines = {e.name: e for e in registry.engines(estimator)}
     reference = estimates[0] if estimates else None
@@ -209,6 +210,7 @@ def agreement(
 ) -> Agreement:
     """Compare the estimate of one engine with that of the reference, within its tolerances."""
     columns = ["term", "estimate", "std_error"]
+    without = _without_std_errors(reference, other)
     terms = reference.estimate.tidy[columns].merge(
         other.estimate.tidy[columns], on="term", how="outer", suffixes=("_reference", "")
     )
@@ -222,6 +224,9 @@ def agreement(
         a, b = terms[f"{column}_reference"].astype(float), terms[column].astype(float)
         difference = (a - b).abs()
         terms[f"difference_{column}"] = difference
+        if without and column == "std_error":
+            largest[column] = None
+            continue
         largest[column] = float(difference.max()) if difference.notna().any() else None
         problems += _problems(terms["term"], a, b, column, tolerance)
         relative = (difference / _allowed(a, b, tolerance)).fillna(-1.0)
@@ -238,9 +243,15 @@ def agreement(
         worst_term=worst[0],
         tolerance_estimate=engine.tolerance_estimate,
         tolerance_std_error=engine.tolerance_std_error,
-        reason=" ".join(problems[:3]),
+        reason=" ".join([*problems[:3], *without]),
         terms=terms,
     )
+
+
+def _without_std_errors(*estimates: NamedEstimate) -> list[str]:
+    """Say that standard errors are not compared, and why, where an engine gives none."""
+    reasons = [str(named.estimate.glance.get("no_std_error") or "") for named in estimates]
+    return [f"Standard errors are not compared: {why}." for why in dict.fromkeys(reasons) if why]
 
 
 def _allowed(a: pd.Series[float], b: pd.Series[float], tolerance: Tolerance) -> pd.Series[float]:

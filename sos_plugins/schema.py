@@ -167,6 +167,12 @@ TIDY_COLUMNS: dict[str, str] = {
 }
 """Glossary of the columns of ``Estimate.tidy``: one row a term."""
 
+BAND_COLUMNS: dict[str, str] = {
+    "band_low": "lower end of the band that holds all terms at once; missing for terms out of it",
+    "band_high": "upper end of that band",
+}
+"""Further columns of ``Estimate.tidy`` where a simultaneous band is asked for."""
+
 GLANCE_COLUMNS: dict[str, str] = {
     "n_cases": "cases used",
     "n_units": "units used",
@@ -178,6 +184,12 @@ GLANCE_COLUMNS: dict[str, str] = {
     "conf_level": "confidence level of the intervals",
 }
 """Glossary of ``Estimate.glance``: the keys every estimator gives; an estimator may add others."""
+
+FURTHER_GLANCE_COLUMNS: dict[str, str] = {
+    "band_critical": "half the width of the band in standard errors",
+    "no_std_error": "why this engine has no standard errors; a cross-check compares estimates then",
+}
+"""Further keys of ``Estimate.glance`` that some estimates have."""
 
 PROVENANCE_COLUMNS: dict[str, str] = {
     "estimator": "name of the estimator",

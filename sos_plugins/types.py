@@ -53,8 +53,8 @@ class QualityProfile:
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
     ``out-of-scope`` (totals of regions, reorganised authorities); ``unit`` and ``period`` may be
     null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
-    done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped is always
-    here. A check that found nothing may stand as one row for all units and periods.
+    done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
+    is always here. A check that found nothing may stand as one row for all units and periods.
 
     ``examples`` says where some of the faults are, a few a check, with the columns of
     :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of
@@ -466,6 +466,23 @@ class Estimate:
                 f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}."
             )
         return dict(rows.iloc[0])
+
+    def without_std_errors(self, reason: str) -> Estimate:
+        """Return the estimates alone, where an engine cannot give the errors that are asked for.
+
+        Whatever rests on standard errors is missing, a warning and ``no_std_error`` in ``glance``
+        say why, and a cross-check compares estimates only.
+
+        Args:
+            reason: Why, as a clause: "pyfixest has no CR2".
+        """
+        gone = [c for c in TIDY_COLUMNS if c not in ("term", "estimate")]
+        return Estimate(
+            tidy=self.tidy[list(TIDY_COLUMNS)].assign(**dict.fromkeys(gone, float("nan"))),
+            glance={**self.glance, "no_std_error": reason},
+            provenance=self.provenance,
+            warnings=(*self.warnings, f"Standard errors are left missing: {reason}."),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: missing and infinite numbers become null and ``"inf"``."""

@@ -871,14 +871,30 @@ def test_a_band_holds_the_effects_and_not_their_mean_or_a_reference() -> None:
     assert alone.tidy["band_low"].notna().all()
 
 
-def test_a_seed_repeats_draws_and_other_engines_leave_them() -> None:
+def test_a_seed_repeats_draws() -> None:
     first, again, other = (
         fit(cases(), errors="bootstrap", multiplier="webb", seed=s).tidy for s in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(first, again)
     assert not np.allclose(first["std_error"], other["std_error"])
-    options = CallawaySantAnnaSettings(band=True)
-    for name in ("differences", "r", "r-did"):
-        limit = ENGINES[name].limits(Sample(cases()), options)
-        assert limit is not None
-        assert "python" in limit
+
+
+def test_differences_draws_what_python_draws() -> None:
+    sample = Sample(cases())
+    options = CallawaySantAnnaSettings(errors="bootstrap", band=True, aggregate="event")
+    ours, theirs = (ENGINES[name].fit(sample, options) for name in ("python", "differences"))
+    assert list(ours.tidy["term"]) == list(theirs.tidy["term"])
+    for column in ("std_error", "band_low", "band_high"):
+        np.testing.assert_allclose(theirs.tidy[column], ours.tidy[column], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.r
+def test_r_does_not_draw_and_its_estimates_are_compared_all_the_same() -> None:
+    sample = Sample(cases())
+    banded = CallawaySantAnnaSettings(band=True)
+    ours, r = (ENGINES[name].fit(sample, banded) for name in ("python", "r"))
+    np.testing.assert_allclose(r.tidy["std_error"], ours.tidy["std_error"], rtol=1e-6)
+    drawn = ENGINES["r"].fit(sample, CallawaySantAnnaSettings(errors="bootstrap"))
+    np.testing.assert_allclose(drawn.tidy["estimate"], ours.tidy["estimate"], rtol=1e-7)
+    assert drawn.tidy["std_error"].isna().all()
+    assert "nothing to draw" in drawn.glance["no_std_error"]

@@ -78,11 +78,13 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.ROLE_COLUMNS,
         schema.SAMPLE_COLUMNS,
         schema.TIDY_COLUMNS,
+        schema.BAND_COLUMNS,
         schema.GLANCE_COLUMNS,
+        schema.FURTHER_GLANCE_COLUMNS,
         schema.PROVENANCE_COLUMNS,
         BALANCE_COLUMNS,
     ],
-    ids=["cases", "roles", "sample", "tidy", "glance", "provenance", "balance"],
+    ids=["cases", "roles", "sample", "tidy", "band", "glance", "further", "provenance", "balance"],
 )
 def test_every_column_stands_in_the_glossary_in_the_words_of_the_code(
     columns: dict[str, str],

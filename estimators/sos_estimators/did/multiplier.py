@@ -10,7 +10,7 @@ Plagborg-Moller (2019), Journal of Applied Econometrics 34(1), 1-17.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,6 +64,19 @@ class BootstrapSettings(Settings):
     def needs_draws(self) -> bool:
         """Whether anything that is asked for needs draws."""
         return self.band or self.errors == "bootstrap"
+
+    def described(self, vcov: str) -> str:
+        """Name the standard errors: a convention, or draws of it."""
+        if self.errors == "analytic":
+            return vcov
+        return f"multiplier bootstrap ({self.multiplier}) of {vcov}"
+
+    @property
+    def cannot_draw(self) -> str:
+        """Why an engine that does not say what each cluster adds has no errors; empty if it has."""
+        if self.errors == "analytic":
+            return ""
+        return "this engine does not say what each cluster adds, so there is nothing to draw"
 
 
 @dataclass(frozen=True)
@@ -186,6 +199,12 @@ def bootstrap(
         return Bootstrapped(errors, float("nan"))
     held = errors if in_band is None else np.where(in_band, errors, np.nan)
     return Bootstrapped(errors, made.critical(held, conf_level, df))
+
+
+def in_band(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,)."""
+    overall = np.array([name == "overall" for name in names])
+    return np.ones_like(overall) if overall.all() else ~overall
 
 
 def with_band(

@@ -62,7 +62,6 @@ class CallawaySantAnna(Estimator):
             name="r",
             fit=engine_r.fit,
             requires=(R_BASE,),
-            limits=engine_r.limits,
             tolerance_estimate=SAME_FORMULAS,
             tolerance_std_error=SAME_SCORES,
         ),

@@ -18,7 +18,7 @@ from sos_estimators.did.callaway_santanna.aggregation import Term, missing_sente
 from sos_estimators.did.callaway_santanna.nuisance import ComparisonError, FloatArray
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
-from sos_estimators.did.callaway_santanna.result import build_estimate, drawn_limit
+from sos_estimators.did.callaway_santanna.result import build_estimate, errors_of
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.callaway_santanna.two_by_two import Comparison, full_rank, propensity_of
 from sos_plugins.errors import EngineError, EstimationError
@@ -46,20 +46,20 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         raise
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
+    errors = errors_of(found, options)
     return build_estimate(
         [term.name for term in found],
         [term.estimate for term in found],
-        [term.std_error for term in found],
+        errors.std_errors,
         prepared,
         options,
         missing,
+        critical=errors.critical if options.band else None,
     )
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the package cannot do of what is asked."""
-    if drawn := drawn_limit(options):
-        return drawn
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
     if options.scores != "published" and options.method == "dr" and not sample.is_panel:
@@ -216,7 +216,7 @@ def _term(name: str, found: Any, clusters: npt.NDArray[np.int64]) -> Term:
     """Sum an influence function, scaled as the package does, over clusters."""
     influence = found.influence_func
     if influence is None or np.isnan(found.ATT):
-        return Term(name, np.nan, np.zeros(1))
+        return Term(name, np.nan, np.zeros(int(clusters.max()) + 1))
     dense = influence.toarray() if hasattr(influence, "toarray") else np.asarray(influence)
     scores = np.bincount(clusters, dense.ravel() / len(clusters)).astype(float)
     return Term(name, float(found.ATT), scores)

@@ -14,7 +14,7 @@ from sos_estimators.did.callaway_santanna.aggregation import missing_sentences
 from sos_estimators.did.callaway_santanna.design import levels
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
-from sos_estimators.did.callaway_santanna.result import build_estimate, drawn_limit
+from sos_estimators.did.callaway_santanna.result import build_estimate, undrawn
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.prepare import is_category
 from sos_plugins import r
@@ -77,15 +77,8 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     return _estimate(found, prepared, options, [])
 
 
-def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:  # noqa: ARG001
-    """Say what ``callaway_santanna.R`` cannot do of what is asked."""
-    return drawn_limit(options)
-
-
 def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the R package ``did`` cannot do of what is asked."""
-    if drawn := drawn_limit(options):
-        return drawn
     if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
     if options.scores != "published" and options.method == "dr" and not sample.is_panel:
@@ -124,7 +117,7 @@ def _estimate(
     names = list(found["term"])
     kept = [j for j, term in enumerate(names) if term in place or "ATT" not in term]
     kept.sort(key=lambda j: (names[j] != "overall", place.get(names[j]) or _number(names[j])))
-    return build_estimate(
+    estimate = build_estimate(
         [found["term"][j] for j in kept],
         _quiet(found["estimate"])[kept],
         _quiet(found["std_error"])[kept],
@@ -132,6 +125,7 @@ def _estimate(
         options,
         [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
     )
+    return undrawn(estimate, options)
 
 
 def _quiet(numbers: npt.ArrayLike) -> npt.NDArray[np.float64]:

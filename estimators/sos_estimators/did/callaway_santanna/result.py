@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.did.callaway_santanna.aggregation import Term
 from sos_estimators.did.callaway_santanna.preparation import Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.inference import tidy_rows
-from sos_estimators.did.multiplier import with_band
+from sos_estimators.did.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_plugins.types import Estimate
 
 OVERALL = {
@@ -51,13 +51,12 @@ def build_estimate(
         df=np.inf,
         conf_level=options.conf_level,
     )
-    drawn = f"multiplier bootstrap ({options.multiplier}) of " * (options.errors == "bootstrap")
     return Estimate(
         tidy=tidy if critical is None else with_band(tidy, critical, in_band(names)),
         glance={
             **prepared.counts,
             "estimand": OVERALL[options.aggregate],
-            "vcov": drawn + VCOV[options.cluster],
+            "vcov": options.described(VCOV[options.cluster]),
             "conf_level": options.conf_level,
             "reference": -1 - options.anticipation if options.base == "universal" else None,
             **({} if critical is None else {"band_critical": critical}),
@@ -67,14 +66,17 @@ def build_estimate(
     )
 
 
-def in_band(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,)."""
-    overall = np.array([name == "overall" for name in names])
-    return np.ones_like(overall) if overall.all() else ~overall
+def errors_of(found: Sequence[Term], options: CallawaySantAnnaSettings) -> Bootstrapped:
+    """Standard errors by formula or of draws, and the width of a band."""
+    return bootstrap(
+        np.column_stack([term.scores for term in found]),
+        np.array([term.std_error for term in found]),
+        options,
+        conf_level=options.conf_level,
+        in_band=in_band([term.name for term in found]),
+    )
 
 
-def drawn_limit(options: CallawaySantAnnaSettings) -> str | None:
-    """Say that draws are not what engines are compared by."""
-    if options.needs_draws:
-        return "the engine 'python' alone draws; set errors=analytic and band=false to compare"
-    return None
+def undrawn(estimate: Estimate, options: CallawaySantAnnaSettings) -> Estimate:
+    """Complete what an engine gives that does not draw: no errors where they are to be drawn."""
+    return estimate.without_std_errors(options.cannot_draw) if options.cannot_draw else estimate

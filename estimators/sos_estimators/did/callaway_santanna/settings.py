@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from sos_estimators.did.multiplier import BootstrapSettings
 from sos_estimators.did.staggered.settings import Aggregate, StaggeredSettings
 from sos_plugins.settings import Settings
 
@@ -24,7 +23,7 @@ class GroupTimeSettings(Settings):
     )
 
 
-class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings, BootstrapSettings):
+class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings):
     """Arguments of ``callaway-santanna``, the same for every engine."""
 
     base: Literal["varying", "universal"] = Field(

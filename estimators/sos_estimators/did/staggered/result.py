@@ -11,6 +11,7 @@ import pandas as pd
 
 from sos_estimators.did.inference import NEGLIGIBLE, tidy_rows
 from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.did.staggered.cells import Cells
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.types import Estimate
@@ -67,7 +68,9 @@ def build_estimate(
     """Complete what an engine found to an ``Estimate``.
 
     A standard error that is zero but for rounding is missing; unless the effect is zero by
-    definition, a warning says so.
+    definition, a warning says so. Draws are made here, of what each cluster adds: engines that give
+    this have the same draws. One that does not has no band, and no errors where they are to be
+    drawn.
     """
     none = ~(found.std_errors > NEGLIGIBLE * float(cells.value.std()))
     told = list(found.warnings)
@@ -78,21 +81,38 @@ def build_estimate(
             f"{', '.join(lost)}: the clusters are too few for a standard error, which would be "
             "zero. It is left missing."
         )
-    return Estimate(
-        tidy=tidy_rows(
-            found.names,
-            found.estimates,
-            np.where(none, np.nan, found.std_errors),
-            df=df,
-            conf_level=options.conf_level,
-        ),
+    drawn = _drawn(found, np.where(none, np.nan, found.std_errors), options, df)
+    tidy = tidy_rows(
+        found.names, found.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
+    )
+    banded = options.band and found.scores is not None
+    estimate = Estimate(
+        tidy=with_band(tidy, drawn.critical, in_band(found.names)) if banded else tidy,
         glance={
             **cells.counts(),
             "estimand": OVERALL,
-            "vcov": vcov,
+            "vcov": options.described(vcov),
             "conf_level": options.conf_level,
+            **({"band_critical": drawn.critical} if banded else {}),
             **(further or {}),
         },
         warnings=(*cells.warnings, *told),
         covariance=found.covariance,
+    )
+    if found.scores is None and options.cannot_draw:
+        return estimate.without_std_errors(options.cannot_draw)
+    return estimate
+
+
+def _drawn(found: Found, errors: Floats, options: CommonSettings, df: float) -> Bootstrapped:
+    """Standard errors as asked for and the width of the band, where there are contributions."""
+    if found.scores is None:
+        return Bootstrapped(errors, float("nan"))
+    return bootstrap(
+        found.scores,
+        errors,
+        options,
+        conf_level=options.conf_level,
+        in_band=in_band(found.names),
+        df=df,
     )

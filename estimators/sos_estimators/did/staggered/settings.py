@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from sos_plugins.settings import Settings
+from sos_estimators.did.multiplier import BootstrapSettings
 
 Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
 
 
-class CommonSettings(Settings):
-    """What checking a sample and giving a result need."""
+class CommonSettings(BootstrapSettings):
+    """What checking a sample and giving a result need, draws included."""
 
     anticipation: int = Field(
         0, ge=0, description="periods before the first treated one that may already be affected"

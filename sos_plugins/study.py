@@ -173,7 +173,7 @@ class Study:
         plan, file = self.plan, self.plan.file
         records, key = self._read(session, stations)
         design, warnings = designs.make_design(
-            file.design, plan.base, _units(records), records.unit_names
+            file.design, plan.base, units_of(records), records.unit_names
         )
         neighbours = _neighbours(records)
         inputs = []
@@ -289,6 +289,10 @@ class OutcomeStation:
             key=hashed(self.key, self.choice),
         )
 
+    def cases(self) -> CollectedCases | str:
+        """Derive the cases under the settings of the study, or say why that cannot be done."""
+        return self._cases(self.settings())
+
     def _cases(self, settings: BaseModel) -> CollectedCases | str:
         info = self.info(settings)
         key = hashed(self.key, self.choice.plugin, settings, info.name)
@@ -305,7 +309,8 @@ class OutcomeStation:
         return CollectedCases.of(outcome.derive(self.records, settings, self.session), info)
 
 
-def _units(records: Records) -> list[str]:
+def units_of(records: Records) -> list[str]:
+    """Return the codes of all authorities in the records, sorted."""
     units: set[str] = set()
     for table in records.tables.values():
         if "unit" in table.columns:

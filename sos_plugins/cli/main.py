@@ -123,6 +123,49 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
 
 
 @main.command()
+@click.argument("study", type=FILE, required=False)
+@click.option("--source", help="A source to profile without a study.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Setting of the source.")
+@click.option("--data", type=OUT, help="Folder of the data: paths start there.")
+@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option(
+    "--backend",
+    type=click.Choice(["duckdb", "spark"]),
+    help="Where record tables live, in place of what the study says.",
+)
+@click.option("--no-outcomes", is_flag=True, help="Do not count what the outcomes drop.")
+@click.option("--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables.")
+@click.option("--html", type=FILE, help="File for the page alone.")
+@click.option(
+    "--rows", "most", type=click.IntRange(1), default=20, show_default=True, help="Rows a table."
+)
+@common
+def profile(
+    terminal: Terminal,
+    study: Path | None,
+    pairs: tuple[str, ...],
+    no_outcomes: bool,
+    **options: Any,
+) -> None:
+    """Tell what is wrong with the records of STUDY, or of a source, before any analysis.
+
+    Completeness, duplicates, impossible and contradictory dates (the published validation rules
+    by number), breaks in series, missing years, the coverage of the pilots, and what each step
+    drops. Exit status: 0 unless the records cannot be read.
+    """
+    from sos_plugins.cli.profile import profile as show_profile
+
+    show_profile(
+        terminal,
+        study,
+        options.pop("source"),
+        parse_settings(pairs),
+        outcomes=not no_outcomes,
+        **options,
+    )
+
+
+@main.command()
 @click.argument("estimator")
 @click.option("--data", type=FILE, required=True, help="Table, CSV or Parquet.")
 @click.option("--unit", required=True, help="Column of the authority.")
@@ -151,8 +194,10 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
 @click.argument("kind", required=False)
 @common
 def list_(terminal: Terminal, kind: str | None) -> None:
-    """List plugins of a KIND: sources, outcomes, matchers, estimators, engines, rating-rules,
-    rule-sets."""
+    """List plugins of a KIND.
+
+    Kinds are sources, outcomes, matchers, estimators, engines, rating-rules and rule-sets.
+    """
     from sos_plugins.cli.catalogue import catalogue
 
     rows = catalogue(terminal.registry(), kind)

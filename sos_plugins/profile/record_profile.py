@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class RecordProfile:
     def _summed(self, key: Any, part: pd.DataFrame) -> dict[str, Any]:
         fault, table, column = key
         share = part["n_flagged"] / part["n"].where(part["n"] > 0)
-        worst = part.loc[share.idxmax()] if share.notna().any() else part.iloc[0]
+        worst = part.iloc[int(share.fillna(-1.0).to_numpy().argmax())]
         total = int(self.rows.loc[self.rows["table"] == table, "n"].sum())
         return {
             "fault": fault,
@@ -82,6 +82,25 @@ class RecordProfile:
             "worst_share": float(share.max()) if share.notna().any() else None,
             "sentence": self._sentence(fault, table, column),
         }
+
+    def filling(self) -> pd.DataFrame:
+        """Return one row a column: how far it is filled, and where least.
+
+        Frame ``table, column, n, n_filled, share, worst_unit, worst_period, worst_share``.
+        """
+        rows = []
+        for (table, column), part in self._filled():
+            shares = (part["n_filled"] / part["n"]).to_numpy()
+            worst = part.iloc[int(shares.argmin())]
+            n, n_filled = int(part["n"].sum()), int(part["n_filled"].sum())
+            place = (worst["unit"], worst["period"], float(shares.min()))
+            rows.append((table, column, n, n_filled, n_filled / n, *place))
+        return pd.DataFrame(rows, columns=list(FILLING_COLUMNS))
+
+    def _filled(self) -> Iterable[tuple[Any, pd.DataFrame]]:
+        if self.completeness.empty:
+            return ()
+        return self.completeness.groupby(["table", "column"], sort=False)
 
     def _sentence(self, fault: str, table: str, column: str) -> str:
         hit = self.rules[
@@ -105,6 +124,10 @@ class RecordProfile:
 SUMMARY_COLUMNS = (
     *("fault", "table", "column", "n_flagged", "n", "n_units"),
     *("worst_unit", "worst_period", "worst_share", "sentence"),
+)
+FILLING_COLUMNS = (
+    *("table", "column", "n", "n_filled", "share"),
+    *("worst_unit", "worst_period", "worst_share"),
 )
 FRAMES = ("completeness", "faults", "cells", "rows", "rules")
 

@@ -149,7 +149,7 @@ def _aggregate(found: Judged, columns: Sequence[str]) -> pd.DataFrame:
     grouped = table.group_by(unit=table["unit"], period=table[PERIOD]).aggregate(**counts)
     frame: pd.DataFrame = grouped.to_pandas()
     frame["period"] = frame["period"].astype("Int64")
-    whole = [column for column in frame if column not in ("unit", "period")]
+    whole = [str(column) for column in frame if column not in ("unit", "period")]
     frame[whole] = frame[whole].fillna(0).astype("int64")
     return frame.sort_values(["unit", "period"], ignore_index=True)
 
@@ -159,7 +159,7 @@ def _unfold(wide: pd.DataFrame, name: str, found: Judged) -> Counted:
     cells = base.assign(n_faulty=wide["n_faulty"])
     filled = [
         base.assign(column=c.removeprefix("filled_"), n_filled=wide[c])
-        for c in wide
+        for c in map(str, wide)
         if c.startswith("filled_")
     ]
     faults = [

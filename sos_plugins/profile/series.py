@@ -43,7 +43,7 @@ def covered_years(
         return range(0)
     units = known["unit"].nunique()
     by_year = known.groupby("period")["unit"].nunique()
-    full = [int(year) for year, n in by_year.items() if n >= s.covered_share * units]
+    full = [int(year) for year in by_year.index[by_year >= s.covered_share * units]]
     low = first if first is not None else min(full, default=int(by_year.index.min()))
     high = last if last is not None else max(full, default=int(by_year.index.max()))
     return range(low, high + 1)

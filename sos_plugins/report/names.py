@@ -44,6 +44,12 @@ class Names:
             name = row.get("name")
             if not words.missing(name):
                 found.setdefault(str(row.get("unit")), words.clean(str(name)))
+        return cls.of_units(found)
+
+    @classmethod
+    def of_units(cls, names: Mapping[str, str]) -> Names:
+        """Take names by code; a name that several have gets its code."""
+        found = {str(unit): words.clean(str(name)) for unit, name in names.items()}
         twice = {name for name, n in Counter(found.values()).items() if n > 1}
         return cls({u: f"{n} ({u})" if n in twice else n for u, n in found.items() if n})
 

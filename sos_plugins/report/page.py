@@ -30,12 +30,13 @@ def render_html(result: StudyResult) -> str:
 
 def render_page(page: Page) -> str:
     """Write a page that is already gathered."""
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(page=page, study=page.study)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates with what every page uses."""
     loader = PackageLoader("sos_plugins.report", "templates")
     environment = Environment(
         loader=loader,

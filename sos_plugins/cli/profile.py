@@ -1,0 +1,208 @@
+"""What is wrong with records, before any analysis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sos_plugins.backends import as_backend
+from sos_plugins.cli.console import Terminal, render
+from sos_plugins.errors import DataError, StudyError
+from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
+from sos_plugins.report.profile_page import profile_page
+from sos_plugins.report.words import share
+from sos_plugins.session import Session
+from sos_plugins.study import Study
+from sos_plugins.types import plain
+
+Row = Mapping[str, Any]
+
+
+def profile(
+    terminal: Terminal,
+    path: Path | None,
+    source: str | None,
+    values: Mapping[str, Any],
+    *,
+    data: Path | None,
+    memory: str | None,
+    backend: str | None,
+    outcomes: bool,
+    out: Path | None,
+    html: Path | None,
+    most: int,
+) -> None:
+    """Profile a study or a source, print the findings and write the files asked for.
+
+    Raises:
+        StudyError: If neither a study nor a source is named, or both.
+        DataError: If nothing can be read, or a file cannot be written.
+    """
+    if (path is None) == (source is None):
+        raise StudyError("Name a study file, or a source with --source, and not both.")
+    with terminal.progress() as progress:
+        if path is not None:
+            study = Study.from_toml(
+                path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
+            )
+            found = profile_study(study, progress, outcomes=outcomes)
+        else:
+            assert source is not None
+            chosen = as_backend(backend or "duckdb", memory=memory)
+            session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
+            found = profile_source(terminal.registry(), source, values, session)
+    written = _write(found, out, html)
+    answer = {**found.to_dict(), "files": [str(file) for file in written]}
+    text = "\n\n".join([*_tables(found, most), *(f"Written: {file}" for file in written)])
+    terminal.answer(answer, text)
+
+
+def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
+    """Write the profile: a page, its figures as JSON and its tables as CSV."""
+    files: dict[Path, str] = {}
+    if out is not None:
+        files[out / "profile.html"] = profile_page(found)
+        files[out / "profile.json"] = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+        for name, frame in found.frames().items():
+            files[out / f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
+    if html is not None:
+        files[html] = profile_page(found)
+    for file, text in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
+    return list(files)
+
+
+def _tables(found: StudyProfile, most: int) -> list[str]:
+    """Lay out the findings, each table cut to its first rows."""
+    profile = found.profile
+    years = "no year"
+    if profile.first_year is not None and profile.last_year is not None:
+        years = f"April {profile.first_year} to March {profile.last_year + 1}"
+    units = profile.cells["unit"].nunique() if len(profile.cells) else 0
+    head = f"{found.title}: {units} authorities, {years}."
+    if found.simulated:
+        head += " Simulated records."
+    parts = [
+        _table("Rows", _rows(profile.rows), most),
+        _table("Faults", _faults(profile.summary()), most),
+        _table("Found and handled by the sources", _plain(found.checks), most),
+        _table("How far columns are filled", _filled(profile.filling()), most),
+        _table("Authorities, the worst first", _units(found), most),
+        _table("Pilots", _coverage(found.coverage), most),
+        _table("Rows dropped on the way to cases", _plain(found.steps), most),
+    ]
+    left_out = profile.rules.loc[~profile.rules["judged"].astype(bool), "fault"].unique()
+    notes = [*found.notes]
+    if len(left_out):
+        names = ", ".join(left_out)
+        notes.append(f"Not judged, since the records lack a table that they need: {names}.")
+    return [head, *(part for part in parts if part), *notes]
+
+
+def _table(title: str, rows: Sequence[Row], most: int) -> str:
+    if not rows:
+        return ""
+    columns = list(rows[0])
+    text = render(columns, [[row[c] for c in columns] for row in rows[:most]], title)
+    rest = len(rows) - most
+    return (
+        f"{text}\n... and {rest:,} more (--rows {len(rows)}, or --out FOLDER)" if rest > 0 else text
+    )
+
+
+def _plain(frame: pd.DataFrame) -> list[Row]:
+    found: list[Row] = plain(frame)
+    return found
+
+
+def _rows(rows: pd.DataFrame) -> list[Row]:
+    if rows.empty:
+        return []
+    sums = rows.groupby("table", sort=False)[["n", "n_faulty"]].sum()
+    return [
+        {
+            "table": table,
+            "rows": int(part["n"]),
+            "at fault": int(part["n_faulty"]),
+            "share": share(part["n_faulty"] / part["n"] if part["n"] else None),
+        }
+        for table, part in sums.iterrows()
+    ]
+
+
+def _faults(summary: pd.DataFrame) -> list[Row]:
+    return [
+        {
+            "fault": row["fault"],
+            "table": row["table"],
+            "column": row["column"],
+            "rows": row["n_flagged"],
+            "authorities": row["n_units"],
+            "worst": _place(row),
+            "what": row["sentence"],
+        }
+        for row in _plain(summary)
+    ]
+
+
+def _place(row: Row) -> str:
+    if row["worst_share"] is None or row["worst_unit"] is None:
+        return ""
+    year = "" if row["worst_period"] is None else f" {row['worst_period']}"
+    return f"{row['worst_unit']}{year} {share(row['worst_share'])}"
+
+
+def _filled(filling: pd.DataFrame) -> list[Row]:
+    """Return one row a column: its share of filled values, and its worst authority and year."""
+    return [
+        {
+            "table": row["table"],
+            "column": row["column"],
+            "filled": share(row["share"]),
+            "lowest": _place(row) if row["share"] < 1 else "",
+        }
+        for row in _plain(filling)
+    ]
+
+
+def _units(found: StudyProfile) -> list[Row]:
+    cells = found.profile.cells
+    if cells.empty:
+        return []
+    sums = cells.groupby("unit")[["n", "n_faulty", "missing", "breaks"]].sum()
+    sums["share"] = sums["n_faulty"] / sums["n"].where(sums["n"] > 0)
+    ordered = sums.sort_values(["missing", "share", "breaks"], ascending=False)
+    return [
+        {
+            "authority": found.unit_names.get(str(unit), unit),
+            "rows": int(row["n"]),
+            "at fault": share(row["share"]),
+            "missing years": int(row["missing"]),
+            "breaks": int(row["breaks"]),
+        }
+        for unit, row in ordered.iterrows()
+    ]
+
+
+def _coverage(coverage: pd.DataFrame) -> list[Row]:
+    return [
+        {
+            "pilot": row["name"] or row["unit"],
+            "from": row["cohort"],
+            "years before": row["years_before"],
+            "years after": row["years_after"],
+            "years missing": row["years_missing"],
+            "at fault before": share(row["share_before"]),
+            "at fault after": share(row["share_after"]),
+            "breaks": row["breaks"],
+        }
+        for row in _plain(coverage)
+    ]

@@ -1,0 +1,16 @@
+"""Which rules are asked of some records: those of every rule set that is switched on."""
+
+from __future__ import annotations
+
+from sos_plugins.plugins import Registry
+from sos_plugins.rules import RecordRule
+from sos_plugins.types import Records
+
+
+def rules_for(registry: Registry, records: Records) -> list[RecordRule]:
+    """Return the rules, of all sets in the order of their names, on tables the records have."""
+    found: list[RecordRule] = []
+    for offer in registry.offers("rule-set"):
+        settings = registry.settings("rule-set", offer.name, {}, f"[settings.{offer.name}]")
+        found += registry.rule_set(offer.name).rules(settings)
+    return [rule for rule in found if rule.table in records.tables]

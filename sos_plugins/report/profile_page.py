@@ -1,0 +1,86 @@
+"""The data-quality profile as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sos_plugins.profile import RecordProfile
+from sos_plugins.profile.whole import StudyProfile
+from sos_plugins.report import words
+from sos_plugins.report.fault_tables import coverage_table, faults_table, rules_table
+from sos_plugins.report.names import Names
+from sos_plugins.report.page import environment
+from sos_plugins.report.tables import Column, Table, column, counts
+from sos_plugins.report.trust import trust_map
+
+
+def profile_page(found: StudyProfile) -> str:
+    """Write a profile as one self-contained HTML page."""
+    names = Names.of_units(found.unit_names)
+    pilots = list(found.coverage["unit"]) if len(found.coverage) else []
+    profile = found.profile
+    template = environment().get_template("profile.html.j2")
+    return template.render(
+        found=found,
+        simulated=found.simulated,
+        title=words.clean(found.title),
+        map=trust_map(profile, names, "trust", pilots),
+        faults=faults_table(profile, names, "faults"),
+        rules=rules_table(profile, "rules"),
+        coverage=coverage_table(found.coverage, "coverage"),
+        completeness=_completeness(profile, names),
+        checks=_checks(found.checks),
+        steps=_steps(found.steps),
+    )
+
+
+def _completeness(profile: RecordProfile, names: Names) -> Table | None:
+    """Make the table of columns: how far filled, and where least."""
+    filling = profile.filling()
+    if filling.empty:
+        return None
+    columns = (
+        column("table", "Table"),
+        column("column", "Column"),
+        column("share", "Filled", words.share, numeric=True),
+        column("worst_share", "Lowest in an authority and year", words.share, numeric=True),
+        column("worst_unit", "Authority", names),
+        column("worst_period", "April-year"),
+    )
+    caption = "How far the columns are filled"
+    return Table("completeness", caption, filling, columns, raw=profile.completeness)
+
+
+def _checks(checks: pd.DataFrame) -> Table | None:
+    if checks.empty:
+        return None
+    columns: tuple[Column, ...] = (
+        Column("Fault", lambda row: words.heading(row["check"])),
+        column("source", "Source"),
+        column("table", "Table"),
+        column("column", "Column"),
+        counts("n_flagged", "Rows"),
+        counts("n", "Rows looked at"),
+        column("action", "What was done", words.heading),
+    )
+    return Table("source-checks", "Found and handled by the sources", checks, columns)
+
+
+def _steps(steps: pd.DataFrame) -> Table | None:
+    if steps.empty:
+        return None
+    columns: tuple[Column, ...] = (
+        column("step", "Step"),
+        Column("What goes", lambda row: _text(row["reason"]), wide=True),
+        counts("n_before", "Rows before"),
+        counts("n_dropped", "Dropped"),
+        counts("n_after", "Left"),
+    )
+    caption = "Rows dropped on the way to cases, by outcome"
+    return Table("steps", caption, steps, columns, group="of")
+
+
+def _text(value: Any) -> str:
+    return words.text(value)

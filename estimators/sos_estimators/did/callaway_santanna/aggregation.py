@@ -104,7 +104,7 @@ def _average_over_cohorts(
     name: str, att: FloatArray, scores: FloatArray, cohorts: IntArray, effects: GroupTime
 ) -> Term:
     place = np.searchsorted(effects.cohorts, cohorts)
-    size = effects.cohort_weight.sum(axis=0)[place]
+    size = effects.cohort_size[place]
     share = size / size.sum()
     estimate = float(share @ att)
     departure = np.zeros(len(effects.cohorts))

@@ -57,9 +57,11 @@ class GroupTime:
         cells: The effects, in the order of the arrays.
         att: Estimates, missing where none could be made; (m,).
         scores: Contribution of each cluster to each estimation error; (n_clusters, m). Zero where
-            missing.
+            missing. Fewer rows with the same cross products, those of ``cohort_weight`` included,
+            give the same standard errors.
         cohorts: Cohorts with an effect; (c,).
         cohort_weight: Weight of each cluster in each cohort; (n_clusters, c).
+        cohort_size: Sum of the weights in each cohort; (c,).
         missing: Why an effect is missing, by its name.
     """
 
@@ -68,6 +70,7 @@ class GroupTime:
     scores: FloatArray
     cohorts: IntArray
     cohort_weight: FloatArray
+    cohort_size: FloatArray
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -120,7 +123,8 @@ def group_time(
             continue
         att[j] = found.att
         scores[:, j] = np.bincount(rows.cluster[chosen], found.scores, minlength=rows.n_clusters)
-    return GroupTime(cells, att, scores, rows.cohorts, rows.cohort_weight, missing)
+    size = rows.cohort_weight.sum(axis=0)
+    return GroupTime(cells, att, scores, rows.cohorts, rows.cohort_weight, size, missing)
 
 
 def short_of_rank(

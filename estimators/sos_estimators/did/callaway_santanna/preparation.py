@@ -5,7 +5,7 @@ All engines start here, so what is dropped, and the sentence that says so, is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ from sos_estimators.did.prepare import count_cases, refuse_unusable
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.types import Sample
+
+UNITS = "_units"
+"""Column of an outline: how many units a row stands for."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,16 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
     frame = _columns(sample)
     frame = _drop_weightless(frame, warnings)
     _check(frame, sample)
-    frame = _late_cohorts(frame, options.anticipation, warnings)
-    frame, latest = _require_controls(frame, options, warnings)
-    frame = _drop_treated_from_start(frame, options.anticipation, warnings)
+    frame, latest = _usable(frame, options, warnings)
     frame, balanced = _balance(frame, sample.is_panel, warnings)
     frame = _code(frame, options.cluster)
     cells = _cells(frame, options, latest, balanced, warnings)
     design = build_design(frame, sample.covariates)
     warnings.extend(design.warnings)
-    _cluster_warnings(frame, options, cells, warnings)
+    if options.cluster == "unit-of-observation":
+        _shared_comparators(frame, warnings)
+    else:
+        _cluster_warnings(_clusters_of(frame), options, cells, warnings)
     return Prepared(
         frame=frame,
         design=design,
@@ -88,6 +92,64 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
         warnings=tuple(warnings),
         counts=_counts(frame),
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be made of rows.
+
+    Attributes:
+        cells: Comparisons to make, by cohort and period.
+        warnings: What a reader must know.
+        counts: Counts for the one-row summary, clusters apart.
+        cohorts: Cohorts of the rows that are used, 0 for all that count as never treated.
+        periods: Their periods.
+        late: Cohorts after this one count as never treated.
+    """
+
+    cells: tuple[Cell, ...]
+    warnings: list[str]
+    counts: dict[str, int]
+    cohorts: IntArray
+    periods: IntArray
+    late: int
+
+
+def plan_of_outline(outline: pd.DataFrame, options: CallawaySantAnnaSettings) -> Plan:
+    """Plan for a balanced panel, given one row for each cohort and period.
+
+    Args:
+        outline: ``cohort, period``, the number of cases, and :data:`UNITS`, which is the number of
+            units of the cohort in its first period and 0 later.
+        options: As in :func:`prepare`.
+
+    Raises:
+        EstimationError: As :func:`prepare`.
+    """
+    warnings: list[str] = []
+    late = int(outline["period"].max()) + options.anticipation
+    frame, latest = _usable(outline, options, warnings)
+    cells = _cells(frame, options, latest, True, warnings)
+    numbers = _counts(frame.assign(cluster=0))
+    cohorts, periods = (np.unique(frame[name].to_numpy()) for name in ("cohort", "period"))
+    return Plan(cells, warnings, numbers, cohorts, periods, late)
+
+
+def add_cluster_warnings(
+    plan: Plan, clusters: ClusterCounts, options: CallawaySantAnnaSettings
+) -> None:
+    """Add to a plan what a reader must know of few clusters."""
+    if options.cluster == "cluster":
+        _cluster_warnings(clusters, options, plan.cells, plan.warnings)
+
+
+def _usable(
+    frame: pd.DataFrame, options: CallawaySantAnnaSettings, warnings: list[str]
+) -> tuple[pd.DataFrame, int | None]:
+    """Return the rows that some comparison can use, and the cohort that only is compared with."""
+    frame = _late_cohorts(frame, options.anticipation, warnings)
+    frame, latest = _require_controls(frame, options, warnings)
+    return _drop_treated_from_start(frame, options.anticipation, warnings), latest
 
 
 def _columns(sample: Sample) -> pd.DataFrame:
@@ -195,7 +257,7 @@ def _drop_treated_from_start(
     early = (frame["cohort"] > 0) & (frame["cohort"] <= first + anticipation)
     if not early.any():
         return frame
-    units = frame.loc[early, "unit"].nunique()
+    units = _count_units(frame[early])
     counting = f", counting anticipation of {anticipation}" if anticipation else ""
     n_cases = count_cases(frame[early])
     warnings.append(
@@ -260,32 +322,49 @@ def _cells(
     return tuple(planned)
 
 
+@dataclass(frozen=True)
+class ClusterCounts:
+    """How many clusters there are of treated and never-treated rows, and of each cohort."""
+
+    treated: int
+    never: int
+    by_cohort: Mapping[int, int]
+
+
+def _clusters_of(frame: pd.DataFrame) -> ClusterCounts:
+    by_cohort = frame.groupby("cohort")["cluster"].nunique()
+    return ClusterCounts(
+        treated=int(frame.loc[frame["cohort"] > 0, "cluster"].nunique()),
+        never=int(frame.loc[frame["cohort"] == 0, "cluster"].nunique()),
+        by_cohort={int(str(g)): int(n) for g, n in by_cohort.items()},
+    )
+
+
+def _shared_comparators(frame: pd.DataFrame, warnings: list[str]) -> None:
+    if "group" in frame and "id" not in frame:
+        warnings.append(
+            "Cases of comparators that serve several matched groups count as different cases: "
+            "standard errors by case are then too small. Use cluster=cluster."
+        )
+
+
 def _cluster_warnings(
-    frame: pd.DataFrame,
+    clusters: ClusterCounts,
     options: CallawaySantAnnaSettings,
     cells: tuple[Cell, ...],
     warnings: list[str],
 ) -> None:
-    if options.cluster == "unit-of-observation":
-        if "group" in frame and "id" not in frame:
-            warnings.append(
-                "Cases of comparators that serve several matched groups count as different cases: "
-                "standard errors by case are then too small. Use cluster=cluster."
-            )
-        return
-    by_cohort = frame.groupby("cohort")["cluster"].nunique()
-    treated = frame.loc[frame["cohort"] > 0, "cluster"].nunique()
-    compared = frame.loc[frame["cohort"] == 0, "cluster"].nunique()
-    sides = [(treated, "treated")]
+    sides = [(clusters.treated, "treated")]
     if options.control == "nevertreated":
-        sides.append((compared, "never-treated"))
+        sides.append((clusters.never, "never-treated"))
     for n, who in sides:
         if n < options.few_clusters:
             warnings.append(
                 f"There are few {who} clusters ({n}, fewer than {options.few_clusters}): standard "
                 "errors and p values from the normal distribution are then too small."
             )
-    single = [g for g in sorted({cell.cohort for cell in cells}) if by_cohort.get(g, 0) == 1]
+    of_cells = sorted({cell.cohort for cell in cells})
+    single = [g for g in of_cells if clusters.by_cohort.get(g, 0) == 1]
     if single:
         warnings.append(
             f"The cohorts {_join(single)} are one cluster each: the standard errors of their "
@@ -293,11 +372,15 @@ def _cluster_warnings(
         )
 
 
+def _count_units(frame: pd.DataFrame) -> int:
+    return int(frame[UNITS].sum() if UNITS in frame else frame["unit"].nunique())
+
+
 def _counts(frame: pd.DataFrame) -> dict[str, int]:
     return {
         "n_cases": count_cases(frame),
-        "n_units": int(frame["unit"].nunique()),
-        "n_treated_units": int(frame.loc[frame["cohort"] > 0, "unit"].nunique()),
+        "n_units": _count_units(frame),
+        "n_treated_units": _count_units(frame[frame["cohort"] > 0]),
         "n_clusters": int(frame["cluster"].nunique()),
         "n_periods": int(frame["period"].nunique()),
     }

@@ -134,8 +134,8 @@ def _conference_rules() -> tuple[RecordRule, ...]:
             broken=_starts_without_conference,
             adds=_conferences_before_plans,
             needs=("referrals", "section47s"),
-            note="Plans that started before the records do, and plans of no known referral, are "
-            "passed over.",
+            note="Plans that start before the records do or after they end, and plans of no known "
+            "referral, are passed over.",
         ),
     )
 
@@ -156,7 +156,8 @@ def _unfinished(days: int) -> RecordRule:
         adds=latest_start,
         first_year=SINGLE_ASSESSMENTS,
         query=True,
-        note="Counted at the end of all records: one that a later return finishes is none.",
+        note="Counted at the end of all records: one that a later return finishes is none. The day "
+        "after the start is the first working day.",
     )
 
 
@@ -264,10 +265,13 @@ def _conferences_before_plans(
     joined = joined.mutate(_enquired=joined["_of_unit"].notnull())
     day = joined["start_date"]
     own = (joined["_conference"] == day) | (joined["_other_conference"] == day)
-    start = records.start
-    judged = joined["_linked"] if start is None else joined["_linked"] & (day >= start)
+    inside = joined["_linked"]
+    if records.start is not None:
+        inside &= day >= records.start
+    if records.end is not None:
+        inside &= day <= records.end
     return joined.mutate(
-        _judged=judged,
+        _judged=inside,
         _on_enquiry=joined["_held"].contains(day).fill_null(False),
         _on_referral=own.fill_null(False),
     ).drop("_held", "_conference", "_other_conference", *(f"_of_{name}" for name in KEY))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,8 @@ class Outcome(Plugin):
 class Requirement:
     """What an engine needs installed: a Python module, an R package, or R itself.
 
-    ``mend`` is the line that installs it.
+    ``mend`` is the line that installs it; ``version`` is the oldest that serves, of a Python
+    package that has the name of its module.
     """
 
     language: Literal["python", "r"]
@@ -134,10 +136,20 @@ class Requirement:
         if self.language == "python":
             if importlib.util.find_spec(self.name) is None:
                 return f"the Python package '{self.name}' is not installed ({self.mend})"
+            if self.version and _numbers(distribution_version(self.name)) < _numbers(self.version):
+                return (
+                    f"the Python package '{self.name}' is older than {self.version} ({self.mend})"
+                )
             return None
         from sos_plugins import r
 
         return r.missing(self.name, self.mend)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Make numbers of the leading parts of a version: ``"0.60.1rc2"`` is (0, 60)."""
+    leading = itertools.takewhile(str.isdigit, version.split("."))
+    return tuple(int(part) for part in leading)
 
 
 R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")

@@ -17,9 +17,14 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
+from sos_estimators.did.staggered.plugin import (
+    StaggeredEstimator,
+    pyfixest_engine,
+    python_engine,
+    r_engine,
+)
 from sos_estimators.did.staggered.result import Found, build_estimate
-from sos_estimators.did.staggered.saturated import fit_saturated
+from sos_estimators.did.staggered.saturated import fit_in_pyfixest, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 
@@ -77,8 +82,22 @@ def fit_python(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`make_cells` and :func:`fit_saturated`.
     """
+    return _regress(fit_saturated, sample, options)
+
+
+def fit_pyfixest(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
+    """Estimate with ``feols`` of pyfixest.
+
+    Raises:
+        EngineError: If pyfixest fails.
+        DataError, EstimationError: As :func:`fit_python`.
+    """
+    return _regress(fit_in_pyfixest, sample, options)
+
+
+def _regress(fit: Callable[..., Found], sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
     cells, effects, averages, adjustment = prepare(sample, options)
-    found = fit_saturated(
+    found = fit(
         cells,
         effects,
         averages,
@@ -128,6 +147,7 @@ class ExtendedTwfe(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
+        pyfixest_engine(fit_pyfixest),
         r_engine(fit_r),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import (
     Codes,
     CollinearTermsError,
@@ -21,13 +22,20 @@ from sos_estimators.did.least_squares import (
 from sos_estimators.did.regression import codes_of, covariate_columns
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.cells import Cells, join, make_cells
-from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
+from sos_estimators.did.staggered.plugin import (
+    StaggeredEstimator,
+    pyfixest_engine,
+    python_engine,
+    r_engine,
+)
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import collinear, scores_of
 from sos_estimators.did.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
 
+BY_COHORT = ("cohort", "calendar", "group-time")
+"""Aggregations of a regression of its own for each sub-experiment."""
 ESTIMAND = "average over event times of the effect on the cohorts with a whole window"
 
 
@@ -162,14 +170,24 @@ class Products:
     Attributes:
         pairs: Cohort (0: one coefficient for all) and event time of each, (q, 2).
         estimates: (q,).
-        scores: What each cluster adds to them, (G, q).
+        scores: What each cluster adds to them, (G, q); None where an engine does not give it.
         warnings: What was left out.
+        covariance: Of the coefficients, (q, q), where the scores are not there to make it of.
     """
 
     pairs: Codes
     estimates: Floats
-    scores: Floats
+    scores: Floats | None
     warnings: tuple[str, ...] = ()
+    covariance: Floats | None = None
+
+    def errors(self, shares: Floats) -> Floats:
+        """Standard errors of sums of the coefficients that count by ``shares`` (J, q), (J,)."""
+        if self.scores is not None:
+            return np.asarray(np.sqrt(((self.scores @ shares.T) ** 2).sum(axis=0)))
+        assert self.covariance is not None
+        variances = np.einsum("jp,pq,jq->j", shares, self.covariance, shares)
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
 
 def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Codes:
@@ -179,11 +197,12 @@ def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Codes:
     return np.array([(g, e) for g in cohorts for e in events], dtype=np.int64)
 
 
-def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Products:
-    """Regress on event time, membership and their products: of all, or of each sub-experiment.
+def regression(
+    stacked: Stack, options: StackedSettings, *, by_cohort: bool
+) -> tuple[Regression, Codes]:
+    """Set up the regression on event time, membership and their products, and say which these are.
 
-    Raises:
-        EstimationError: If an effect cannot be told from the rest.
+    The products are of all sub-experiments together, or of each of them.
     """
     table = stacked.table
     columns, names = covariate_columns(table, stacked.cells.covariates)
@@ -204,12 +223,26 @@ def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Pro
         terms=np.asfortranarray(chosen.astype(float)),
         term_names=tuple(f"{g},{e}" for g, e in pairs),
     )
+    return problem, pairs
+
+
+def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Products:
+    """Fit the regression with numpy.
+
+    Raises:
+        EstimationError: If an effect cannot be told from the rest.
+    """
+    problem, pairs = regression(stacked, options, by_cohort=by_cohort)
     try:
         fit = least_squares(problem)
     except CollinearTermsError:
         raise _cannot_be_told() from None
-    dropped = collinear(", ".join(n for n, k in zip(names, fit.kept, strict=False) if not k))
-    return Products(pairs, fit.coefficients, scores_of(fit, options.vcov), dropped)
+    scores = scores_of(fit, options.vcov)
+    return Products(pairs, fit.coefficients, scores, _dropped(problem.covariate_names, fit.kept))
+
+
+def _dropped(names: Sequence[str], kept: Iterable[bool]) -> tuple[str, ...]:
+    return collinear(", ".join(n for n, k in zip(names, kept, strict=False) if not k))
 
 
 def fit_python(sample: Sample, options: StackedSettings) -> Estimate:
@@ -220,6 +253,35 @@ def fit_python(sample: Sample, options: StackedSettings) -> Estimate:
     """
     stacked = stack(sample, options)
     return _estimate(stacked, lambda by: regress(stacked, options, by_cohort=by), options)
+
+
+def fit_pyfixest(sample: Sample, options: StackedSettings) -> Estimate:
+    """Estimate with ``feols`` of pyfixest.
+
+    Raises:
+        EngineError: If pyfixest fails.
+        DataError, EstimationError: As :func:`fit_python`.
+    """
+    stacked = stack(sample, options)
+    return _estimate(
+        stacked, lambda by: _regress_in_pyfixest(stacked, options, by_cohort=by), options
+    )
+
+
+def _regress_in_pyfixest(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Products:
+    problem, pairs = regression(stacked, options, by_cohort=by_cohort)
+    try:
+        fit = engine_pyfixest.regress(problem, options.vcov)
+    except CollinearTermsError:
+        raise _cannot_be_told() from None
+    dropped = _dropped(problem.covariate_names, fit.kept)
+    return Products(pairs, fit.coefficients, None, dropped, fit.covariance)
+
+
+def pyfixest_limits(sample: Sample, options: StackedSettings) -> str | None:  # noqa: ARG001
+    """Say what pyfixest cannot do of what is asked."""
+    separate = options.aggregate in BY_COHORT
+    return engine_pyfixest.lacks(options.vcov, separate=separate) or None
 
 
 def fit_r(sample: Sample, options: StackedSettings) -> Estimate:
@@ -247,7 +309,7 @@ def _regress_in_r(stacked: Stack, options: StackedSettings, *, by_cohort: bool) 
     if found["aliased"][0]:
         raise _cannot_be_told()
     names = covariate_columns(stacked.table, stacked.cells.covariates)[1]
-    dropped = collinear(", ".join(n for n, k in zip(names, found["kept"], strict=False) if not k))
+    dropped = _dropped(names, found["kept"])
     pairs = np.column_stack([found["cohort"], found["event"]]).astype(np.int64)
     return Products(
         pairs,
@@ -270,16 +332,18 @@ def _estimate(
     """Put the overall effect before what ``aggregate`` asks for."""
     together = products(False)
     parts = [(together, _together(stacked, together, options))]
-    if options.aggregate in ("cohort", "calendar", "group-time"):
+    if options.aggregate in BY_COHORT:
         apart = products(True)
         parts.append((apart, _apart(stacked, apart, options)))
     weights = [(found, np.array(list(shares.values()))) for found, shares in parts]
+    scores = [found.scores @ share.T for found, share in weights if found.scores is not None]
     cells = stacked.cells
     return build_estimate(
-        Found.of(
+        Found(
             tuple(name for _, shares in parts for name in shares),
             np.concatenate([share @ found.estimates for found, share in weights]),
-            np.column_stack([found.scores @ share.T for found, share in weights]),
+            np.concatenate([found.errors(share) for found, share in weights]),
+            np.column_stack(scores) if scores else None,
             tuple(dict.fromkeys(told for found, _ in parts for told in found.warnings)),
         ),
         cells,
@@ -336,6 +400,7 @@ class Stacked(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
+        pyfixest_engine(fit_pyfixest, pyfixest_limits),
         r_engine(fit_r),
     )
 

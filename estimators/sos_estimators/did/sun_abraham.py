@@ -16,9 +16,14 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
+from sos_estimators.did.staggered.plugin import (
+    StaggeredEstimator,
+    pyfixest_engine,
+    python_engine,
+    r_engine,
+)
 from sos_estimators.did.staggered.result import Found, build_estimate
-from sos_estimators.did.staggered.saturated import fit_saturated
+from sos_estimators.did.staggered.saturated import fit_in_pyfixest, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.errors import DataError, EstimationError
@@ -60,6 +65,19 @@ def fit_python(sample: Sample, options: SunAbrahamSettings) -> Estimate:
     cells, effects = prepare(sample, options)
     averages = list_averages(effects, options)
     found = fit_saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov)
+    return _estimate(found, cells, options)
+
+
+def fit_pyfixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
+    """Estimate with ``feols`` of pyfixest.
+
+    Raises:
+        EngineError: If pyfixest fails.
+        DataError, EstimationError: As :func:`fit_python`.
+    """
+    cells, effects = prepare(sample, options)
+    averages = list_averages(effects, options)
+    found = fit_in_pyfixest(cells, effects, averages, absorb=ABSORB, vcov=options.vcov)
     return _estimate(found, cells, options)
 
 
@@ -134,6 +152,7 @@ class SunAbraham(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
+        pyfixest_engine(fit_pyfixest),
         r_engine(fit_r),
         Engine(
             name="r-fixest",

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from sos_estimators.did.engine_pyfixest import PYFIXEST
 from sos_estimators.did.least_squares import group_sums
 from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
@@ -17,13 +18,12 @@ from sos_estimators.did.staggered.first_stage import Compared, first_stage, impu
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.settings import ImputedSettings
-from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, Tolerance, hookimpl
+from sos_plugins import Engine, Estimate, Estimator, Sample, Tolerance, hookimpl
 from sos_plugins.errors import DataError, EstimationError
 
 ALTERNATING = Tolerance(
     1e-4, 1e-5, "pyfixest finds the unit and period effects by iteration, to six digits"
 )
-PYFIXEST = Requirement("python", "pyfixest", "pip install pyfixest", "0.60")
 
 
 class TwoStageSettings(ImputedSettings):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
 import numpy as np
 
+from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -19,6 +23,16 @@ from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Bools, Cells
 from sos_estimators.did.staggered.result import Found
 from sos_plugins.errors import EstimationError
+
+
+class _Regressed(Protocol):
+    @property
+    def coefficients(self) -> Floats: ...
+    @property
+    def kept(self) -> Bools: ...
+
+
+AnyFit = TypeVar("AnyFit", bound=_Regressed)
 
 
 def fit_saturated(
@@ -46,20 +60,59 @@ def fit_saturated(
         EstimationError: If an effect cannot be told from the rest.
     """
     adjustment = adjustment or additive(cells)
-    fit, kept = _fit(cells, effects, absorb, adjustment)
-    weights = in_coefficients(averages.shares, effects, adjustment, kept)
-    flags = [*fit.kept[: len(adjustment.names)], *kept]
-    return Found.of(
-        averages.names,
-        weights @ fit.coefficients,
-        scores_of(fit, vcov) @ weights.T,
-        collinear(adjustment.dropped(flags, cells, absorb)),
-    )
+    fit, weights, told = _fit(cells, effects, averages, absorb, adjustment, least_squares)
+    scores = scores_of(fit, vcov) @ weights.T
+    return Found.of(averages.names, weights @ fit.coefficients, scores, told)
+
+
+def fit_in_pyfixest(
+    cells: Cells,
+    effects: Effects,
+    averages: Averages,
+    *,
+    absorb: tuple[str, str],
+    vcov: Convention,
+    adjustment: Adjustment | None = None,
+) -> Found:
+    """Do the same with ``feols`` of pyfixest, which does not say what clusters add.
+
+    Raises:
+        EstimationError: As :func:`fit_saturated`.
+        EngineError: If pyfixest fails.
+    """
+    adjustment = adjustment or additive(cells)
+
+    def regress(problem: Regression) -> engine_pyfixest.Regressed:
+        return engine_pyfixest.regress(problem, vcov)
+
+    fit, weights, told = _fit(cells, effects, averages, absorb, adjustment, regress)
+    variances = np.einsum("jp,pq,jq->j", weights, fit.covariance, weights)
+    errors = np.sqrt(np.maximum(variances, 0.0))
+    return Found(averages.names, weights @ fit.coefficients, errors, warnings=told)
 
 
 def _fit(
-    cells: Cells, effects: Effects, absorb: tuple[str, str], adjustment: Adjustment
-) -> tuple[Fit, Bools]:
+    cells: Cells,
+    effects: Effects,
+    averages: Averages,
+    absorb: tuple[str, str],
+    adjustment: Adjustment,
+    regress: Callable[[Regression], AnyFit],
+) -> tuple[AnyFit, Floats, tuple[str, ...]]:
+    """Fit; also say how averages combine coefficients, (J, p), and what was left out."""
+    fit, kept = _with_kept_slopes(cells, effects, absorb, adjustment, regress)
+    weights = in_coefficients(averages.shares, effects, adjustment, kept)
+    flags = [*fit.kept[: len(adjustment.names)], *kept]
+    return fit, weights, collinear(adjustment.dropped(flags, cells, absorb))
+
+
+def _with_kept_slopes(
+    cells: Cells,
+    effects: Effects,
+    absorb: tuple[str, str],
+    adjustment: Adjustment,
+    regress: Callable[[Regression], AnyFit],
+) -> tuple[AnyFit, Bools]:
     """Fit, and say which slopes are not collinear."""
     dummies = effects.dummies(~effects.reference)
     kept = np.ones(len(adjustment.slopes), dtype=bool)
@@ -77,7 +130,7 @@ def _fit(
             term_names=tuple(str(place) for place in range(terms.shape[1])),
         )
         try:
-            return least_squares(problem), kept
+            return regress(problem), kept
         except CollinearTermsError as error:
             places = np.array(error.places) - dummies.shape[1]
             if (places < 0).any():

@@ -1,0 +1,141 @@
+"""Regressions by ``feols`` of the Python package pyfixest.
+
+It gets the cells of a :class:`Regression`, not the cases: coefficients and sandwich errors are the
+same. Corrections that count cases count those behind the cells, with the parameters that pyfixest
+counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sos_estimators.did.least_squares import (
+    RANK_TOLERANCE,
+    CollinearTermsError,
+    Floats,
+    Regression,
+    side_by_side,
+)
+from sos_plugins import Requirement, Tolerance
+from sos_plugins.errors import EngineError
+
+PYFIXEST = Requirement("python", "pyfixest", "pip install 'pyfixest>=0.60'", "0.60")
+PROJECTIONS = Tolerance(
+    1e-6, 1e-8, "pyfixest takes effects out by alternating projections, which end at a tolerance"
+)
+STOP = 1e-12
+"""Where these projections end."""
+ROUNDS = 100_000
+"""Projections after which pyfixest gives up."""
+KINDS = {"CR0": "CRV1", "CR1": "CRV1", "CR1S": "CRV1", "fixest": "CRV1", "CR3": "CRV3"}
+"""The name of a variance there, but for its factor."""
+
+
+@dataclass(frozen=True)
+class Regressed:
+    """What pyfixest found.
+
+    Attributes:
+        coefficients: Of the terms, (p,).
+        covariance: Of them, (p, p); missing where pyfixest has no such variance.
+        kept: Which columns, covariates first and then terms, are not collinear, (k + p,).
+    """
+
+    coefficients: Floats
+    covariance: Floats
+    kept: NDArray[np.bool_]
+
+    @property
+    def std_errors(self) -> Floats:
+        """(p,)."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+
+def lacks(vcov: str, *, separate: bool = False) -> str:
+    """Say which variance pyfixest does not have, as a clause; empty if it has.
+
+    Args:
+        vcov: Name of the variance.
+        separate: Whether effects fall into groups of units and periods that do not hang together.
+    """
+    if vcov not in KINDS:
+        return f"pyfixest has no {vcov}"
+    if vcov == "CR1S" and separate:
+        return "pyfixest counts parameters as if units and periods of all groups hung together"
+    return ""
+
+
+def regress(problem: Regression, vcov: str) -> Regressed:
+    """Fit by weighted least squares.
+
+    Raises:
+        CollinearTermsError: If a term is collinear.
+        EngineError: If pyfixest fails.
+    """
+    columns = side_by_side([problem.covariates, problem.terms], len(problem.value))
+    lengths = np.linalg.norm(columns * np.sqrt(problem.weight)[:, None], axis=0)
+    lengths[lengths == 0] = 1.0
+    names = [f"x{j}" for j in range(columns.shape[1])]
+    effects = [f"effect{j}" for j in range(len(problem.effects))]
+    table = pd.DataFrame(
+        {
+            "value": problem.value,
+            "weight": problem.weight,
+            "cluster": problem.cluster,
+            **dict(zip(effects, problem.effects, strict=True)),
+            **dict(zip(names, (columns / lengths).T, strict=True)),
+        }
+    )
+    fit = _feols(f"value ~ {' + '.join(names)} | {' + '.join(effects)}", table, vcov)
+    kept = ~np.isin(names, fit._collin_vars)
+    n_covariates = problem.covariates.shape[1]
+    lost = np.flatnonzero(~kept[n_covariates:])
+    if len(lost):
+        raise CollinearTermsError([int(place) for place in lost])
+    terms = slice(int(kept[:n_covariates].sum()), None)
+    scale = lengths[n_covariates:]
+    covariance = np.full((len(scale), len(scale)), np.nan)
+    if vcov in KINDS:
+        widening = _widening(fit, problem, vcov)
+        covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening
+    return Regressed(fit._beta_hat[terms] / scale, covariance, kept)
+
+
+def _feols(formula: str, table: pd.DataFrame, vcov: str) -> Any:
+    import pyfixest
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pyfixest.feols(
+                formula,
+                table,
+                vcov={KINDS.get(vcov, "CRV1"): "cluster"},
+                weights="weight",
+                ssc=pyfixest.ssc(
+                    k_adj=False,
+                    k_fixef="full" if vcov == "CR1S" else "nonnested",
+                    G_adj=vcov not in ("CR0", "CR3"),
+                ),
+                fixef_rm="none",
+                collin_tol=RANK_TOLERANCE**2,
+                demeaner=pyfixest.MapDemeaner(fixef_tol=STOP, fixef_maxiter=ROUNDS),
+            )
+    except Exception as error:
+        raise EngineError(f"The package 'pyfixest' failed: {error}") from error
+
+
+def _widening(fit: Any, problem: Regression, vcov: str) -> float:
+    """The factor that is not in what pyfixest was asked for."""
+    if vcov == "CR3":
+        return 1 - 1 / problem.n_clusters
+    if vcov not in ("CR1S", "fixest"):
+        return 1.0
+    n, k = problem.n_cases, int(fit._df_k)
+    return (n - 1) / (n - k) if n > k else float("nan")

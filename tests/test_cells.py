@@ -75,8 +75,8 @@ def test_cells_give_what_rows_give(shared: Path, data: str) -> None:
             sample = Sample(sample.frame.assign(x=moved), ("x",), sample.binary)
         small = compress(sample).sample()
         assert data in ("mpdta", "panel_shared") or len(small.frame) < len(sample.frame) / 4
-        for vcov in ("CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J"):
-            if vcov == "CR2" and weights and kind == "number":
+        for vcov in ("CR0", "CR1", "CR1S", "fixest", "CR2", "CR2-cases", "CR3", "CR3J"):
+            if vcov == "CR2-cases" and weights and kind == "number":
                 continue
             settings = DidSettings(vcov=vcov)
             one, two = (classic.fit_python(s, settings) for s in (sample, small))
@@ -93,7 +93,7 @@ def test_cells_give_what_rows_give(shared: Path, data: str) -> None:
 def test_matched_groups_weights_and_all_kinds_of_covariates(form: Any) -> None:
     sample = matched(3000)
     small = compress(sample).sample()
-    for vcov in ("CR1", "CR1S", "CR3"):
+    for vcov in ("CR1", "CR1S", "CR2", "CR3"):
         settings = DidSettings(form=form, vcov=vcov)
         one, two = (classic.fit_python(s, settings) for s in (sample, small))
         assert_alike(one.tidy, two.tidy)
@@ -215,10 +215,12 @@ def test_mistakes_are_sentences() -> None:
         compress(matched(300)).sample(by_value=True)
 
 
-def test_cr2_of_weighted_cells_with_numbers_says_what_it_lacks() -> None:
+def test_cr2_by_case_of_weighted_cells_with_numbers_says_what_it_lacks() -> None:
     small = compress(matched(600)).sample()
-    with pytest.raises(EstimationError, match="CR2 takes cases of different weights one by one"):
-        classic.fit_python(small, DidSettings(vcov="CR2"))
+    with pytest.raises(
+        EstimationError, match="CR2-cases takes cases of different weights one by one"
+    ):
+        classic.fit_python(small, DidSettings(vcov="CR2-cases"))
 
 
 @pytest.mark.parametrize("estimator", ["did", "event-study", "callaway-santanna"])

@@ -166,7 +166,7 @@ def test_a_saturated_logit_has_a_closed_form() -> None:
 def test_the_interval_uses_t_with_clusters_minus_one() -> None:
     from scipy import stats
 
-    fit = fit_python(matched(), DidSettings(conf_level=0.9))
+    fit = fit_python(matched(), DidSettings(conf_level=0.9, vcov="CR1"))
     row = fit.term("ATT")
     assert row["df"] == 8 - 1
     t = row["estimate"] / row["std_error"]
@@ -194,7 +194,7 @@ def test_splitting_a_case_in_halves_changes_nothing(seed: int, form: str) -> Non
     sample = matched(400, seed=seed)
     halves = sample.frame.assign(weight=sample.frame["weight"] / 2)
     doubled = replace(sample, frame=pd.concat([halves, halves], ignore_index=True))
-    for vcov in ("CR0", "CR1"):
+    for vcov in ("CR0", "CR1", "CR2"):
         options = DidSettings(form=form, vcov=vcov)
         one, two = fit_python(sample, options), fit_python(doubled, options)
         pd.testing.assert_frame_equal(one.tidy, two.tidy, rtol=ENGINES)
@@ -344,9 +344,11 @@ def test_warnings_that_a_reader_must_see() -> None:
     f = sample.frame
     assert (
         "Only 3 clusters are treated (fewer than 10)"
-        in fit_python(sample, DidSettings()).warnings[0]
+        in fit_python(sample, DidSettings(vcov="CR1")).warnings[0]
     )
-    assert fit_python(sample, DidSettings(few_clusters=3)).warnings == ()
+    assert fit_python(sample, DidSettings(vcov="CR1", few_clusters=3)).warnings == ()
+    (rough,) = fit_python(sample, DidSettings()).warnings
+    assert rough.startswith("CR2 has fewer than 4 degrees of freedom for ATT (3.7)")
     single = fit_python(sample.where(f["group"] == "P1"), DidSettings())
     assert "Only one cluster is treated (P1)" in single.warnings[0]
     late = fit_python(sample.where((f["unit"] != "P2") | (f["post"] == 1)), DidSettings())
@@ -367,7 +369,7 @@ def test_glance_has_the_keys_of_the_glossary() -> None:
         "n_treated_units": 3,
         "n_clusters": 8,
         "n_periods": 8,
-        "vcov": "CR1",
+        "vcov": "CR2",
         "conf_level": 0.95,
     }
     assert {k: glance[k] for k in expected} == expected

@@ -15,7 +15,7 @@ from did_samples import matched, results, stored, with_columns
 from scipy import stats
 from sos_estimators.did import event_study, r_engine
 from sos_estimators.did.event_study import EventStudy, EventStudySettings, fit_python, fit_r
-from sos_estimators.did.inference import JointTest, wald
+from sos_estimators.did.inference import FTest, JointTest, wald
 from sos_estimators.did.prepare import prepare
 
 from sos_plugins import Estimate, Sample
@@ -70,7 +70,7 @@ def test_absorbing_gives_what_all_dummies_give(form: str) -> None:
     seen = f[f["treated"] == 1]
     events = sorted(set(seen["period"] - seen["cohort"]) - {-1})
     beta, variance = recomputed(f, events, [pd.get_dummies(p) for p in pair])
-    fit = fit_python(sample, EventStudySettings(form=form))
+    fit = fit_python(sample, EventStudySettings(form=form, vcov="CR1"))
     for i, event in enumerate(events):
         row = fit.term(f"event={event}")
         assert row["estimate"] == pytest.approx(beta[i], rel=DENSE)
@@ -88,6 +88,9 @@ OPTIONS = [
     {"min_event": -3, "max_event": 2, "vcov": "CR0"},
     {"lags_only": True},
     {"min_lead_clusters": 1, "form": "stacked"},
+    {"vcov": "CR1", "leads_df": "treated-clusters"},
+    {"vcov": "CR2-cases"},
+    {"vcov": "CR3", "leads_df": "clusters"},
 ]
 
 
@@ -183,7 +186,7 @@ def test_lags_only_compares_with_all_of_the_time_before() -> None:
 
 def test_the_joint_test_of_the_leads_is_wald_over_q() -> None:
     sample = many_pilots(trend=0.1)
-    options = EventStudySettings(min_lead_clusters=1)
+    options = EventStudySettings(min_lead_clusters=1, vcov="CR1", leads_df="clusters")
     glance = fit_python(sample, options).glance
     seen = sample.frame[sample.frame["treated"] == 1]
     events = sorted(set(seen["period"] - seen["cohort"]) - {-1})
@@ -242,10 +245,10 @@ def test_a_singular_covariance_gives_no_test() -> None:
     ones = np.ones((2, 2))
     statistic = wald(np.array([1.0, 2.0]), ones, 10)
     assert np.isnan(statistic)
-    test = JointTest.of(statistic, 2, 9, 10)
+    test = JointTest.of(FTest(statistic, 9), 2, 10)
     assert (test.statistic, test.p_value) == (None, None)
     assert "singular" in test.reason
-    assert JointTest.of(wald(np.empty(0), np.empty((0, 0)), 10), 0, 9, 10).reason == ""
+    assert JointTest.of(FTest(wald(np.empty(0), np.empty((0, 0)), 10), 9), 0, 10).reason == ""
 
 
 def test_the_joint_test_may_count_treated_clusters_only() -> None:
@@ -260,7 +263,7 @@ def test_the_joint_test_may_count_treated_clusters_only() -> None:
     assert strict["leads_p_value"] == pytest.approx(expected)
     single = sample.where((sample.frame["treated"] == 0) | (sample.frame["unit"] == "U01"))
     alone = fit_python(single, EventStudySettings(leads_df="treated-clusters"))
-    assert any("single treated cluster leaves it no degrees" in w for w in alone.warnings)
+    assert any("a single treated cluster cannot show" in w for w in alone.warnings)
 
 
 def test_cases_before_a_window_are_no_lags() -> None:
@@ -347,10 +350,11 @@ def test_an_r_user_can_source_the_script(tmp_path: Path) -> None:
     source("{(r_engine.FOLDER / "event_study.R").as_posix()}", chdir = TRUE)
     cases <- read.csv("{(tmp_path / "cases.csv").as_posix()}", stringsAsFactors = TRUE)
     fit <- event_study_fit(cases, covariates = "sex")
-    cat(sprintf("%.15g", c(fit$overall, fit$leads_statistic)))
+    cat(sprintf("%.15g", c(fit$overall, fit$leads)))
     """
     ran = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True)
     here = fit_python(sample, EventStudySettings())
     row = here.term("overall")
     expected = [row["estimate"], row["std_error"], here.glance["leads_statistic"]]
+    expected.append(here.glance["leads_df_den"])
     assert [float(v) for v in ran.stdout.split()] == pytest.approx(expected, rel=1e-8)

@@ -45,10 +45,11 @@ def test_cr2_and_its_degrees_of_freedom_are_those_of_clubsandwich(shared: Path, 
     assert len(rows) == 4
     for row in rows.to_dict("records"):
         sample = stored(shared, data, weights=row["weights"] == "w", x=row["x"] == "x")
-        att = classic.fit_python(sample, DidSettings(vcov="CR2")).term("ATT")
-        assert att["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
-        assert att["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
-        assert att["df"] == pytest.approx(float(row["df"]), abs=STORED_DF)
+        for vcov in ("CR2-cases",) if row["weights"] == "w" else ("CR2", "CR2-cases"):
+            att = classic.fit_python(sample, DidSettings(vcov=vcov)).term("ATT")
+            assert att["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
+            assert att["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
+            assert att["df"] == pytest.approx(float(row["df"]), abs=STORED_DF)
 
 
 @pytest.mark.parametrize("data", CASES)
@@ -79,7 +80,7 @@ def test_leaving_each_authority_out_gives_the_coefficients_of_refits(
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("vcov", ["CR2", "CR3", "CR3J"])
+@pytest.mark.parametrize("vcov", ["CR2", "CR2-cases", "CR3", "CR3J"])
 @pytest.mark.parametrize("form", ["twfe", "stacked", "pilot-post"])
 def test_both_engines_agree_on_the_classic_design(form: str, vcov: str) -> None:
     sample = matched(700)
@@ -116,8 +117,14 @@ def written_out(p: Regression) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return x, bread
 
 
-def dense_cr2(p: Regression) -> tuple[float, float]:
+def dense_cr2(p: Regression, vcov: str) -> tuple[float, float]:
     """CR2 error and degrees of freedom of the last column by their definition on cases."""
+    if vcov == "CR2":  # rows times the root of their weight have errors of one variance
+        root = np.sqrt(p.weight)
+        parts = [np.eye(int(e.max()) + 1)[e] * root[:, None] for e in p.effects]
+        whole = np.column_stack([*parts, p.covariates * root[:, None], p.terms * root[:, None]])
+        p = replace(p, value=p.value * root, weight=np.ones(len(root)), effects=(), terms=whole)
+        p = replace(p, covariates=np.empty((len(root), 0)))
     x, bread = written_out(p)
     left = np.eye(len(x)) - x @ bread @ (x * p.weight[:, None]).T
     residuals = left @ p.value
@@ -135,23 +142,24 @@ def dense_cr2(p: Regression) -> tuple[float, float]:
 
 @pytest.mark.parametrize("form", ["twfe", "stacked", "pilot-post"])
 @pytest.mark.parametrize("coarse", [False, True])
-def test_cr2_is_its_definition(form: str, coarse: bool) -> None:
+@pytest.mark.parametrize("vcov", ["CR2", "CR2-cases"])
+def test_cr2_is_its_definition(form: str, coarse: bool, vcov: str) -> None:
     sample = matched(400)
     if coarse:  # clusters of several authorities
         sample = with_columns(sample, cluster=sample.frame["unit"].replace({"C1": "P3"}))
-    error, df = dense_cr2(of_cases(sample, form))
-    att = classic.fit_python(sample, DidSettings(form=form, vcov="CR2")).term("ATT")
+    error, df = dense_cr2(of_cases(sample, form), vcov)
+    att = classic.fit_python(sample, DidSettings(form=form, vcov=vcov)).term("ATT")
     assert att["std_error"] == pytest.approx(error, rel=DEFINITION)
     assert att["df"] == pytest.approx(df, rel=DEFINITION)
 
 
-def test_clusters_that_cut_through_authorities() -> None:
+@pytest.mark.parametrize("vcov", ["CR2", "CR2-cases"])
+def test_clusters_that_cut_through_authorities(vcov: str) -> None:
     sample = matched(400)
     cluster = sample.frame["unit"] + (sample.frame["period"] % 2).astype(str)
-    error, df = dense_cr2(of_cases(with_columns(sample, cluster=cluster)))
-    att = classic.fit_python(with_columns(sample, cluster=cluster), DidSettings(vcov="CR2")).term(
-        "ATT"
-    )
+    sample = with_columns(sample, cluster=cluster)
+    error, df = dense_cr2(of_cases(sample), vcov)
+    att = classic.fit_python(sample, DidSettings(vcov=vcov)).term("ATT")
     assert (att["std_error"], att["df"]) == pytest.approx((error, df), rel=DEFINITION)
 
 
@@ -210,7 +218,7 @@ def test_weights_scale_out_and_names_and_order_change_nothing(scale: float, seed
         unit=sample.frame["unit"].map(names).astype(str),
         cluster=sample.frame["cluster"].map(names).astype(str),
     ).sample(frac=1, random_state=seed)
-    for vcov in ("CR2", "CR3", "CR3J"):
+    for vcov in ("CR2", "CR2-cases", "CR3", "CR3J"):
         options = DidSettings(vcov=vcov)
         one = classic.fit_python(sample, options).tidy
         two = classic.fit_python(replace(sample, frame=frame), options).tidy

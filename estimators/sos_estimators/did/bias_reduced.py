@@ -1,8 +1,11 @@
-"""CR2: the bias-reduced variance, with Satterthwaite degrees of freedom.
+"""CR2: the bias-reduced variance on cross products by cluster, and the tests that go with it.
 
-The adjustment matrix of a cluster is square in its cases. It is the identity outside the span of
-the cluster's columns and of its weighted columns, so that their cross products without weights,
-with weights and with squared weights are enough; no case is looked at again.
+Bell and McCaffrey (2002), Survey Methodology 28(2), and Pustejovsky and Tipton (2018), Journal of
+Business and Economic Statistics 36(4), with errors of variance 1 / weight as the working model and
+the symmetric root taken of rows multiplied by the root of their weight: what R's clubSandwich gives
+for ``lm`` on such rows. Under that model a case is worth two of half its weight, effects nested
+in clusters can be taken out beforehand, and a cluster's adjustment matrix is the identity outside
+the span of its columns: their cross products are enough, and no case is looked at.
 """
 
 from __future__ import annotations
@@ -10,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import linalg
 
-from sos_estimators.did.clusters import SINGULAR, Clusters, nested_effects
-from sos_estimators.did.least_squares import Floats, side_by_side
+from sos_estimators.did.clusters import SINGULAR, Clusters
+from sos_estimators.did.least_squares import Floats
 
 NO_RESIDUAL = 1e-8
-"""An eigenvalue of (I - H)(I - H)' below this is zero: the regression fits that direction exactly
-(an effect nested in the cluster), and it gets the adjustment zero (the Moore-Penrose inverse)."""
+"""An eigenvalue of I - H below this is zero: the regression fits that direction exactly, and it
+gets the adjustment zero (the Moore-Penrose inverse)."""
 
 
 @dataclass(frozen=True)
@@ -29,137 +30,86 @@ class Reduced:
     df: Floats
 
 
-def bias_reduced(clusters: Clusters, combinations: Floats | None = None) -> Reduced:
-    """Compute the bias-reduced covariance CR2 with Satterthwaite degrees of freedom.
+@dataclass(frozen=True)
+class Adjusted:
+    """Bias-reduced scores of G clusters for q combinations of the terms.
 
-    Bell and McCaffrey (2002), Survey Methodology 28(2), and Pustejovsky and Tipton (2018), Journal
-    of Business and Economic Statistics 36(4), on the regression with every effect as a dummy, with
-    independent errors of one variance for every case as the working model (as R's clubSandwich
-    takes a weighted ``lm``).
+    With a the adjusted vector of a cluster's rows (each times the root of its weight), R its
+    columns and e its residuals:
+
+    Attributes:
+        scores: a'e, (G, q).
+        reach: R'a, (G, K, q).
+        own: a'a, (G, q, q).
+        bread: Of the regression, (K, K).
+    """
+
+    scores: Floats
+    reach: Floats
+    own: Floats
+    bread: Floats
+
+    @property
+    def covariance(self) -> Floats:
+        """CR2, (q, q)."""
+        return np.asarray(self.scores.T @ self.scores)
+
+    @property
+    def model(self) -> Floats:
+        """Covariances of the scores under the working model, (q, G, q, G)."""
+        left = np.einsum("gks,kl->sgl", self.reach, self.bread)
+        out = -np.einsum("sgl,hlt->sgth", left, self.reach, optimize=True)
+        each = np.arange(len(self.own))
+        out[:, each, :, each] += self.own
+        return np.asarray(out)
+
+
+def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
+    """Adjust the scores of every cluster.
 
     Args:
         clusters: The regression.
-        combinations: Of the terms, (p, q); each term by itself if none.
+        combinations: Of the terms, (p, q).
     """
-    work = _Working.of(clusters)
-    p = clusters.n_terms
-    chosen = np.eye(p) if combinations is None else combinations
-    contrasts = work.bread[:, -p:] @ chosen
-    parts = [_adjusted(work, g, contrasts) for g in range(clusters.n_clusters)]
-    scores = np.array([part.score for part in parts])
-    df = [_satterthwaite(work, parts, i) for i in range(contrasts.shape[1])]
-    return Reduced(covariance=scores.T @ scores, df=np.array(df))
+    contrasts = clusters.directions @ combinations
+    g, k, q = clusters.n_clusters, len(clusters.bread), combinations.shape[1]
+    scores, reach, own = np.zeros((g, q)), np.zeros((g, k, q)), np.zeros((g, q, q))
+    for i, (products, score) in enumerate(zip(clusters.products, clusters.scores, strict=True)):
+        active = np.flatnonzero(np.diag(products) > 0)
+        if not len(active):
+            continue
+        root, back = roots(products[np.ix_(active, active)])
+        hat = root.T @ clusters.bread[np.ix_(active, active)] @ root
+        vector = inverse_root(np.eye(len(hat)) - hat) @ (root.T @ contrasts[active])
+        scores[i] = vector.T @ (back.T @ score[active])
+        reach[i, active] = root @ vector
+        own[i] = vector.T @ vector
+    return Adjusted(scores, reach, own, clusters.bread)
 
 
-@dataclass(frozen=True)
-class _Working:
-    """What the adjustment of every cluster needs; weights are scaled to a mean of 1.
+def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
+    """Compute CR2 with Satterthwaite degrees of freedom of combinations of the terms, (p, q).
 
-    Attributes:
-        bread: (K, K), of the columns that are not nested in clusters.
-        spread: Bread times cross products with squared weights times bread, (K, K).
-        rows: Places of the cells of each cluster.
-        columns: (m, K).
-        effects: Codes of the nested effects.
-        measures: Cases, weight and squared weight of each cell, (m, 3).
-        left: Sum of residuals and sum of weighted residuals of each cell, (m, 2).
+    A combination that every cluster fits exactly has neither (zero and nan).
     """
-
-    bread: Floats
-    spread: Floats
-    rows: tuple[NDArray[np.int64], ...]
-    columns: Floats
-    effects: tuple[NDArray[np.int64], ...]
-    measures: Floats
-    left: Floats
-
-    @classmethod
-    def of(cls, clusters: Clusters) -> _Working:
-        problem = clusters.regression
-        cases = np.ones(len(problem.value)) if problem.cases is None else problem.cases
-        sums = problem.value if problem.value_sums is None else problem.value_sums
-        unit = problem.weight.sum() / cases.sum()
-        weight = problem.weight / unit
-        squares = weight**2 if problem.weight_squares is None else problem.weight_squares / unit**2
-        fitted = problem.value - clusters.residuals
-        bread = clusters.bread * unit
-        inner = clusters.columns.T @ (clusters.columns * squares[:, None])
-        order = np.argsort(problem.cluster, kind="stable")
-        return cls(
-            bread=bread,
-            spread=bread @ inner @ bread,
-            rows=tuple(np.split(order, np.cumsum(np.bincount(problem.cluster))[:-1])),
-            columns=clusters.columns,
-            effects=nested_effects(problem),
-            measures=np.column_stack([cases, weight, squares]),
-            left=np.column_stack([sums - cases * fitted, weight * clusters.residuals]),
+    adjusted = adjust(clusters, combinations)
+    df = [
+        _satterthwaite(np.einsum("gk,kl,hl->gh", r, adjusted.bread, r, optimize=True), own)
+        for r, own in zip(
+            np.moveaxis(adjusted.reach, 2, 0), np.einsum("gss->sg", adjusted.own), strict=True
         )
+    ]
+    return Reduced(adjusted.covariance, np.array(df))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One cluster's share in CR2, for q combinations.
-
-    a is the adjusted vector of the cluster's cases, W their weights, F the dummies of effects
-    nested in the cluster and R its other columns.
-
-    Attributes:
-        score: a'e with e the residuals, (q,).
-        plain: R'a, (K, q).
-        weighted: R'Wa, (K, q).
-        carried: R'WWF (F'WF)^-1 F'a, (K, q).
-        own: What the cluster alone adds to the variance of its score, (q,).
-    """
-
-    score: Floats
-    plain: Floats
-    weighted: Floats
-    carried: Floats
-    own: Floats
+def _satterthwaite(fitted: Floats, own: Floats) -> float:
+    """Return (trace P)^2 / trace PP of the scores' covariance P = diag(own) - fitted."""
+    p = np.diag(own) - fitted
+    total = float(np.square(p).sum())
+    return float(np.trace(p) ** 2 / total) if total > 0 else float("nan")
 
 
-def _adjusted(work: _Working, g: int, contrasts: Floats) -> _Part:
-    rows = work.rows[g]
-    active = np.flatnonzero(np.abs(work.columns[rows]).max(axis=0) > 0)
-    dummies = [_dummies(codes[rows]) for codes in work.effects]
-    x = side_by_side([*dummies, work.columns[np.ix_(rows, active)]], len(rows))
-    k, f = x.shape[1], x.shape[1] - len(active)
-    plain, weighted, squared = (x.T @ (x * measure[:, None]) for measure in work.measures[rows].T)
-    inner = linalg.pinvh(weighted[:f, :f]) if f else np.empty((0, 0))
-    carry = squared[f:, :f] @ inner
-    half, other = _roots(np.block([[plain, weighted], [weighted, squared]]))
-    middle = _middle(work, active, inner, squared[:f, :f], carry)
-    power = _inverse_root(np.eye(half.shape[1]) + half.T @ middle @ half)
-    vector = power @ (half[k + f :].T @ contrasts[active])
-    reach = half @ vector
-    errors = (x.T @ work.left[rows]).T.ravel()
-    onto = inner @ reach[:f]
-    own = np.square(vector).sum(axis=0)
-    own += np.einsum("fq,fq->q", onto, squared[:f, :f] @ onto - 2 * reach[k : k + f])
-    full = np.zeros((3, len(work.bread), contrasts.shape[1]))
-    full[:, active] = reach[f:k], reach[k + f :], carry @ reach[:f]
-    return _Part(vector.T @ (other.T @ errors), full[0], full[1], full[2], own)
-
-
-def _dummies(codes: NDArray[np.int64]) -> Floats:
-    levels, numbered = np.unique(codes, return_inverse=True)
-    return np.eye(len(levels))[numbered]
-
-
-def _middle(
-    work: _Working, active: NDArray[np.int64], inner: Floats, squared: Floats, carry: Floats
-) -> Floats:
-    """Return C of (I - H)(I - H)' = I + U C U', with U the columns beside the weighted columns."""
-    bread = work.bread[np.ix_(active, active)]
-    across = bread @ carry
-    spread = np.block(
-        [[inner @ squared @ inner, across.T], [across, work.spread[np.ix_(active, active)]]]
-    )
-    whole = linalg.block_diag(inner, bread)
-    return np.block([[spread, -whole], [-whole, np.zeros_like(whole)]])
-
-
-def _roots(gram: Floats) -> tuple[Floats, Floats]:
+def roots(gram: Floats) -> tuple[Floats, Floats]:
     """Return U'N and V with N = UV an orthonormal basis of the span of U, given U'U."""
     scale = np.sqrt(np.diag(gram))
     values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
@@ -168,19 +118,8 @@ def _roots(gram: Floats) -> tuple[Floats, Floats]:
     return scale[:, None] * vectors * root, vectors / root / scale[:, None]
 
 
-def _inverse_root(matrix: Floats) -> Floats:
+def inverse_root(matrix: Floats) -> Floats:
     """Return the Moore-Penrose inverse of the symmetric root."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     used = values > NO_RESIDUAL
     return np.asarray((vectors[:, used] / np.sqrt(values[used])) @ vectors[:, used].T)
-
-
-def _satterthwaite(work: _Working, parts: list[_Part], i: int) -> float:
-    """Return (trace P)^2 / trace PP, with P the covariance of the scores under the model."""
-    plain = np.array([part.plain[:, i] for part in parts])
-    weighted = np.array([part.weighted[:, i] for part in parts])
-    carried = np.array([part.carried[:, i] for part in parts])
-    once = (carried - weighted) @ work.bread @ plain.T
-    p = once + once.T + plain @ work.spread @ plain.T
-    p[np.diag_indices(len(parts))] += [part.own[i] for part in parts]
-    return float(np.trace(p) ** 2 / np.square(p).sum())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sos_estimators.did import r_engine
 from sos_estimators.did.inference import glance, real_errors, tidy_rows
@@ -26,13 +26,14 @@ from sos_estimators.did.messages import (
     cannot_be_told,
     collinear_covariates,
     few_clusters,
+    few_df,
     one_sided_pilots,
 )
 from sos_estimators.did.prepare import STRUCTURE, Form, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.separation import check_logit_contrast, drop_perfectly_predicted
 from sos_estimators.did.several import Method, of_prepared
-from sos_estimators.did.variance import check_model, not_without, spread
+from sos_estimators.did.variance import VCOV, check_model, not_without, spread
 from sos_estimators.did.wild import Weights
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.kinds import R_BASE, R_SANDWICH
@@ -50,11 +51,7 @@ class DidSettings(Settings):
     model: Literal["linear", "logit"] = Field(
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
-    vcov: Variance = Field(
-        "CR1",
-        description="variance clustered by 'cluster': a convention of the sandwich, CR2 with "
-        "Satterthwaite degrees of freedom, or a jackknife (CR3, CR3J)",
-    )
+    vcov: Variance = Field("CR2", description=f"{VCOV}; a logit takes CR1 unless told otherwise")
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
@@ -74,6 +71,14 @@ class DidSettings(Settings):
         description="auxiliary variable of the wild bootstrap; auto: all sign vectors if they are "
         "not more than the draws, else Webb's six points for few clusters, else signs",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variance_of_a_logit(cls, values: Any) -> Any:
+        """Give a logit, for which there is no CR2, the variance CR1 where none is chosen."""
+        if isinstance(values, dict) and values.get("model") == "logit" and "vcov" not in values:
+            return {**values, "vcov": "CR1"}
+        return values
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,8 @@ def _fit(
     told = (
         *prepared.warnings,
         *one_sided_pilots(prepared, options.form),
-        *few_clusters(prepared, options.few_clusters),
+        *few_clusters(prepared, options.few_clusters, options.vcov),
+        *few_df(fitted.terms, fitted.df, options.vcov),
         *about_errors,
         *fitted.warnings,
     )
@@ -219,6 +225,10 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
     )
 
 
+LOGIT = {"model": "logit", "vcov": "CR1"}
+"""The variant of a study, whatever variance its linear model has."""
+
+
 class Did(Estimator):
     """The classic design: treated against comparators, before against after."""
 
@@ -247,7 +257,7 @@ class Did(Estimator):
     )
 
     variants = (
-        Variant("logit", "logit instead of a linear model", {"model": "logit"}, binary_only=True),
+        Variant("logit", "logit instead of a linear model", LOGIT, binary_only=True),
         Variant(
             "original-form",
             "the regression of 2021: after, pilot and year, without authority effects",

@@ -11,7 +11,9 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import r_engine
-from sos_estimators.did.inference import JointTest, glance, real_errors, tidy_rows, wald
+from sos_estimators.did.clusters import by_cluster
+from sos_estimators.did.inference import FTest, JointTest, glance, real_errors, tidy_rows, wald
+from sos_estimators.did.joint_test import approximate_hotelling
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Floats,
@@ -19,10 +21,10 @@ from sos_estimators.did.least_squares import (
     least_squares,
     side_by_side,
 )
-from sos_estimators.did.messages import collinear_covariates, few_clusters
+from sos_estimators.did.messages import collinear_covariates, few_clusters, few_df
 from sos_estimators.did.prepare import FORMS, Prepared, count_cases, prepare
 from sos_estimators.did.regression import covariate_columns, regression
-from sos_estimators.did.variance import not_without, spread
+from sos_estimators.did.variance import VCOV, not_without, spread
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.errors import EngineError, EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
@@ -46,25 +48,28 @@ class EventStudySettings(Settings):
         5,
         ge=1,
         description="the joint test leaves out leads that fewer treated clusters have (or fewer "
-        "than all, if less are treated): their cluster-robust standard errors are far too small",
+        "than all, if less are treated), and AHT those of a single one: too little says how far "
+        "they differ by chance",
     )
-    leads_df: Literal["clusters", "treated-clusters"] = Field(
-        "clusters",
-        description="denominator degrees of freedom of the joint test: all clusters - 1, as is "
-        "usual, or treated clusters - 1, which rejects parallel trends far less often wrongly",
+    leads_df: Literal["AHT", "clusters", "treated-clusters"] = Field(
+        "AHT",
+        description="joint test of the leads: AHT, with CR2 and its own degrees of freedom, or "
+        "Wald's with the variance 'vcov' on clusters - 1 or treated clusters - 1, which rejects "
+        "parallel trends far too often where few are treated",
     )
     lags_only: bool = Field(
         False, description="no leads: every period before adoption is the reference"
     )
-    vcov: Variance = Field(
-        "CR1",
-        description="variance clustered by 'cluster': a convention of the sandwich, CR2 with "
-        "Satterthwaite degrees of freedom, or a jackknife (CR3, CR3J)",
-    )
+    vcov: Variance = Field("CR2", description=VCOV)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
     )
+
+    @property
+    def lead_clusters(self) -> int:
+        """Least treated clusters of a lead that is tested; AHT would take one for certain."""
+        return max(2, self.min_lead_clusters) if self.leads_df == "AHT" else self.min_lead_clusters
 
     @model_validator(mode="after")
     def _ends_hold_the_reference(self) -> EventStudySettings:
@@ -101,7 +106,7 @@ class Fitted:
         estimates: By event time, (p,).
         std_errors: Likewise.
         overall: Mean of the lags and its standard error.
-        leads_statistic: Wald's statistic of the tested leads over their number, or nan.
+        leads: Statistic of the tested leads and its degrees of freedom.
         warnings: From this engine.
         covariance: Of the estimates, (p, p).
         df: Degrees of freedom of the estimates and of their mean over the lags, (p + 1,).
@@ -110,7 +115,7 @@ class Fitted:
     estimates: Floats
     std_errors: Floats
     overall: tuple[float, float]
-    leads_statistic: float
+    leads: FTest
     warnings: tuple[str, ...]
     covariance: Floats
     df: Floats
@@ -138,7 +143,7 @@ def _fit(
     except CollinearTermsError as error:
         raise _cannot_be_told([chosen.events[i] for i in error.places], options) from None
     fitted, about_errors = _with_real_errors(found, prepared, chosen)
-    leads = _joint_test(fitted, prepared, chosen, options)
+    leads = _joint_test(fitted, prepared, chosen)
     facts = glance(
         prepared,
         estimand="effect on the treated by period since adoption, if alike over units",
@@ -147,7 +152,8 @@ def _fit(
     )
     told = (
         *prepared.warnings,
-        *few_clusters(prepared, options.few_clusters),
+        *few_clusters(prepared, options.few_clusters, options.vcov),
+        *few_df(_names(chosen), fitted.df, options.vcov),
         *about_errors,
         *fitted.warnings,
         *_about_thin_events(chosen, options),
@@ -159,7 +165,7 @@ def _fit(
             **facts,
             "form": options.form,
             "reference": options.reference,
-            **_leads(chosen, leads),
+            **_leads(chosen, leads, options),
         },
         warnings=told,
         covariance=_named(fitted.covariance, chosen.events),
@@ -219,7 +225,7 @@ def plan(prepared: Prepared, options: EventStudySettings) -> Plan:
         )
     left_out = {e for e in seen if e < 0} if options.lags_only else {options.reference}
     events = tuple(e for e in seen if e not in left_out)
-    enough = min(options.min_lead_clusters, treated["cluster"].nunique())
+    enough = min(options.lead_clusters, treated["cluster"].nunique())
     return Plan(events, tuple(e for e in events if clusters[e] < enough))
 
 
@@ -232,18 +238,24 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
 
     problem = regression(prepared, options.form, ["treated", "event"], dummies)
     fit = least_squares(problem)
-    leads = np.isin(chosen.events, chosen.tested)
+    leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
     lags = np.array(chosen.events) >= 0
     mean = lags / lags.sum()
     found = spread(problem, fit, options.vcov, np.column_stack([np.eye(len(mean)), mean]))
     variance = found.covariance[:-1, :-1]
+    if not len(leads):
+        test = FTest(float("nan"), float("nan"))
+    elif options.leads_df == "AHT":
+        test = approximate_hotelling(by_cluster(problem), np.eye(len(mean))[leads])
+    else:
+        df = _wald_df(prepared, options)
+        square = wald(fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters)
+        test = FTest(square, df)
     return Fitted(
         estimates=fit.coefficients,
         std_errors=np.sqrt(np.diag(variance)),
         overall=(float(mean @ fit.coefficients), float(np.sqrt(found.covariance[-1, -1]))),
-        leads_statistic=wald(
-            fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters
-        ),
+        leads=test,
         warnings=(
             *collinear_covariates(problem.covariate_names, fit.kept, options.form),
             *found.warnings,
@@ -251,6 +263,11 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
         covariance=variance,
         df=found.df,
     )
+
+
+def _wald_df(prepared: Prepared, options: EventStudySettings) -> float:
+    by_treated = options.leads_df == "treated-clusters"
+    return float((len(prepared.treated_clusters) if by_treated else prepared.count("cluster")) - 1)
 
 
 def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
@@ -262,8 +279,9 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         form=options.form,
         reference=options.reference,
         lags_only=options.lags_only,
-        min_lead_clusters=options.min_lead_clusters,
+        min_lead_clusters=options.lead_clusters,
         vcov=options.vcov,
+        aht=options.leads_df == "AHT",
     )
     if answer["aliased"][0]:
         raise CollinearTermsError([chosen.events.index(int(e)) for e in answer["collinear"]])
@@ -271,11 +289,12 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         raise EngineError(f"R estimated other event times than asked for: {answer['event']}.")
     names = covariate_columns(prepared.frame, prepared.covariates)[1]
     told = tuple(f"R warns: {w}." for w in answer["warnings"])
+    statistic, df = (float(x) for x in answer["leads"])
     return Fitted(
         estimates=answer["estimate"],
         std_errors=answer["std_error"],
         overall=(float(answer["overall"][0]), float(answer["overall"][1])),
-        leads_statistic=float(answer["leads_statistic"][0]),
+        leads=FTest(statistic, df if options.leads_df == "AHT" else _wald_df(prepared, options)),
         warnings=(
             *collinear_covariates(names, answer["kept"], options.form),
             *told,
@@ -293,19 +312,17 @@ def _with_real_errors(
     together = np.append(fitted.std_errors, fitted.overall[1])
     errors, told = real_errors(together, prepared)
     of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
-    statistic = float("nan") if np.isnan(of_leads).any() else fitted.leads_statistic
+    leads = FTest(float("nan"), fitted.leads.df) if np.isnan(of_leads).any() else fitted.leads
     overall = (fitted.overall[0], float(errors[-1]))
-    real = replace(fitted, std_errors=errors[:-1], overall=overall, leads_statistic=statistic)
-    return real, told
+    return replace(fitted, std_errors=errors[:-1], overall=overall, leads=leads), told
 
 
-def _joint_test(
-    fitted: Fitted, prepared: Prepared, chosen: Plan, options: EventStudySettings
-) -> JointTest:
-    n_clusters = prepared.count("cluster")
-    by_treated = options.leads_df == "treated-clusters"
-    df = (len(prepared.treated_clusters) if by_treated else n_clusters) - 1
-    return JointTest.of(fitted.leads_statistic, len(chosen.tested), df, n_clusters)
+def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
+    single = len(prepared.treated_clusters) == 1
+    untested = "a single treated cluster cannot show how far leads differ by chance"
+    return JointTest.of(
+        fitted.leads, len(chosen.tested), prepared.count("cluster"), untested if single else ""
+    )
 
 
 def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:
@@ -318,6 +335,10 @@ def _cannot_be_told(events: list[int], options: EventStudySettings) -> Estimatio
 
 def _name(event: int) -> str:
     return f"event={event}"
+
+
+def _names(chosen: Plan) -> tuple[str, ...]:
+    return (*(_name(e) for e in chosen.events), "overall")
 
 
 def _named(covariance: Floats, events: tuple[int, ...]) -> pd.DataFrame:
@@ -342,14 +363,15 @@ def _about_thin_events(chosen: Plan, options: EventStudySettings) -> tuple[str, 
     if not chosen.thin:
         return ()
     return (
-        f"Fewer than {options.min_lead_clusters} treated clusters have the event times "
-        f"{', '.join(map(str, chosen.thin))}: their standard errors are too small, and the joint "
+        f"Fewer than {options.lead_clusters} treated clusters have the event times "
+        f"{', '.join(map(str, chosen.thin))}: their standard errors are rough, and the joint "
         "test leaves leads among them out.",
     )
 
 
-def _leads(chosen: Plan, test: JointTest) -> dict[str, Any]:
+def _leads(chosen: Plan, test: JointTest, options: EventStudySettings) -> dict[str, Any]:
     return {
+        "leads_test": "AHT" if options.leads_df == "AHT" else "Wald",
         "leads_tested": list(chosen.tested),
         "leads_statistic": test.statistic,
         "leads_df_num": test.df_num or None,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from sos_estimators.did.inference import JointTest, wald
+from sos_estimators.did.inference import FTest, JointTest, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -219,7 +219,7 @@ def _second(values: Floats, inserted: Floats) -> Floats:
 def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
     n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
     statistic = wald(leads.estimates, leads.covariance, n_clusters)
-    test = JointTest.of(statistic, len(leads.events), n_clusters - 1, n_clusters)
+    test = JointTest.of(FTest(statistic, n_clusters - 1), len(leads.events), n_clusters)
     return {
         "leads_tested": list(leads.events),
         "leads_statistic": test.statistic,

@@ -62,36 +62,57 @@ def tidy_rows(
 
 
 @dataclass(frozen=True)
+class FTest:
+    """A statistic and its denominator degrees of freedom; nan where it could not be computed."""
+
+    statistic: float
+    df: float
+
+
+@dataclass(frozen=True)
 class JointTest:
     """F test that all leads are zero; without a result, ``reason`` says why.
 
     Attributes:
-        statistic: Wald's statistic over the number of leads.
+        statistic: F distributed with ``df_num`` and ``df_den`` degrees of freedom.
         df_num: Number of leads.
-        df_den: Clusters - 1, or treated clusters - 1.
+        df_den: Clusters - 1, treated clusters - 1, or those of the AHT test.
         p_value: From F(df_num, df_den).
         reason: Why there is no result; empty with a result, and where there are no leads.
     """
 
     statistic: float | None
     df_num: int
-    df_den: int
+    df_den: float
     p_value: float | None
     reason: str = ""
 
     @classmethod
-    def of(cls, statistic: float, n_leads: int, df: int, n_clusters: int) -> JointTest:
-        """Make a test of its statistic, which is nan when it could not be computed."""
+    def of(cls, found: FTest, n_leads: int, n_clusters: int, untested: str = "") -> JointTest:
+        """Make a test of its statistic.
+
+        Args:
+            found: The statistic, nan when it could not be computed.
+            n_leads: How many leads are tested.
+            n_clusters: Number of clusters.
+            untested: Why it is not to be used, if so.
+        """
         reason = ""
         if n_leads > n_clusters - 1:
             reason = f"{n_leads} leads are too many for {n_clusters} clusters"
-        elif n_leads and df < 1:
-            reason = "a single treated cluster leaves it no degrees of freedom"
-        elif n_leads and np.isnan(statistic):
+        elif n_leads and untested:
+            reason = untested
+        elif n_leads and not found.df > 0 and not np.isnan(found.df):
+            reason = (
+                f"the treated clusters are too few for {n_leads} leads; earlier ones can be "
+                "counted as one with min_event"
+            )
+        elif n_leads and np.isnan(found.statistic):
             reason = f"the covariance of the {n_leads} leads is singular"
         if reason or not n_leads:
-            return cls(None, n_leads, df, None, reason)
-        return cls(statistic, n_leads, df, float(stats.f.sf(statistic, n_leads, df)))
+            return cls(None, n_leads, found.df, None, reason)
+        p_value = float(stats.f.sf(found.statistic, n_leads, found.df))
+        return cls(found.statistic, n_leads, found.df, p_value)
 
 
 def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
 """Sandwich variances that differ by a factor."""
-Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J"]
+Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR2-cases", "CR3", "CR3J"]
 """All variances clustered by ``cluster``."""
 
 RANK_TOLERANCE = 1e-7

@@ -7,22 +7,46 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
 from sos_plugins.errors import EstimationError, listing
 
+FEWEST_DF = 4.0
+"""Below this Satterthwaite's approximation is rough: Tipton (2015), Psychological Methods 20(3)."""
+REDUCED = ("CR2", "CR2-cases")
+"""Variances with degrees of freedom of their own, which fewer treated clusters make smaller."""
 
-def few_clusters(prepared: Prepared, threshold: int) -> tuple[str, ...]:
-    """Warn of too few treated clusters for cluster-robust standard errors."""
+
+def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...]:
+    """Warn of degrees of freedom too few for Satterthwaite's approximation."""
+    if vcov not in REDUCED or df is None:
+        return ()
+    rough = [
+        f"{name} ({value:.1f})" for name, value in zip(names, df, strict=True) if value < FEWEST_DF
+    ]
+    if not rough:
+        return ()
+    return (
+        f"{vcov} has fewer than {FEWEST_DF:g} degrees of freedom for {', '.join(rough)}: too few "
+        "treated clusters, so the p values there are rough.",
+    )
+
+
+def few_clusters(prepared: Prepared, threshold: int, vcov: str) -> tuple[str, ...]:
+    """Warn of too few treated clusters for cluster-robust standard errors.
+
+    The degrees of freedom of CR2 allow for few; see :func:`few_df`.
+    """
     clusters = prepared.treated_clusters
     if len(clusters) == 1:
         return (
             f"Only one cluster is treated ({clusters[0]}): nothing shows how effects differ "
             "between treated clusters, so the standard error is far too small.",
         )
-    if len(clusters) < threshold:
+    if len(clusters) < threshold and vcov not in REDUCED:
         return (
             f"Only {len(clusters)} clusters are treated (fewer than {threshold}): cluster-robust "
-            "standard errors tend to be too small.",
+            f"standard errors ({vcov}) tend to be too small.",
         )
     return ()
 

@@ -32,14 +32,14 @@ def limits(sample: Sample, form: Form, vcov: str) -> str | None:
     """Say so when R cannot do what is asked."""
     if COMPRESSED[0] in sample.frame:
         return "the R engine needs the cases, and this sample is compressed to cells"
-    if vcov == "CR2":
+    if vcov == "CR2-cases":
         if missing := R_CLUB_SANDWICH.missing():
             return missing
         largest = int(sample.frame["cluster"].value_counts().max())
         if largest > MAX_CASES_OF_A_CLUSTER:
             return (
-                f"clubSandwich makes a square matrix of the cases of each cluster for CR2, and one "
-                f"has {largest}, more than {MAX_CASES_OF_A_CLUSTER}"
+                "clubSandwich makes a square matrix of the cases of each cluster for CR2-cases, "
+                f"and one has {largest}, more than {MAX_CASES_OF_A_CLUSTER}"
             )
     return too_many_effects(sample, form)
 

@@ -19,7 +19,7 @@ from sos_estimators.did.least_squares import (
     Variance,
     least_squares,
 )
-from sos_estimators.did.messages import cannot_be_told
+from sos_estimators.did.messages import cannot_be_told, few_df
 from sos_estimators.did.prepare import Form, Prepared, prepare
 from sos_estimators.did.randomisation import Randomised, randomise, treatments
 from sos_estimators.did.regression import regression
@@ -29,7 +29,18 @@ from sos_plugins.errors import EstimationError
 from sos_plugins.types import Sample
 
 Method = Literal[
-    "CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J", "WCR", "WCU", "RI-beta", "RI-t"
+    "CR0",
+    "CR1",
+    "CR1S",
+    "fixest",
+    "CR2",
+    "CR2-cases",
+    "CR3",
+    "CR3J",
+    "WCR",
+    "WCU",
+    "RI-beta",
+    "RI-t",
 ]
 
 CITATIONS: Mapping[str, str] = {
@@ -39,6 +50,8 @@ CITATIONS: Mapping[str, str] = {
     "fixest": "Liang and Zeger (1986), Biometrika 73(1), with the factor of R's fixest",
     "CR2": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton (2018), "
     "Journal of Business and Economic Statistics 36(4)",
+    "CR2-cases": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton "
+    "(2018), Journal of Business and Economic Statistics 36(4), errors of one variance a case",
     "CR3": "Bell and McCaffrey (2002), Survey Methodology 28(2); MacKinnon, Nielsen and Webb "
     "(2023), Journal of Applied Econometrics 38(5)",
     "CR3J": "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
@@ -62,8 +75,6 @@ COLUMNS: Mapping[str, str] = {
     "citation": "the paper of the method",
 }
 """Glossary of the table of inference."""
-FEWEST_DF = 4.0
-"""Below this Satterthwaite's approximation is rough: Tipton (2015), Psychological Methods 20(3)."""
 
 
 class Options(Protocol):
@@ -213,11 +224,7 @@ def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[
     estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
     error = float(np.sqrt(found.covariance[0, 0]))
     half = float(stats.t.ppf((1 + given.options.conf_level) / 2, df)) * error
-    warnings = found.warnings
-    if method == "CR2" and df < FEWEST_DF:
-        warnings += (
-            f"CR2 has only {df:.1f} degrees of freedom: below {FEWEST_DF:g} its p value is rough.",
-        )
+    warnings = (*found.warnings, *few_df(("ATT",), found.df, method))
     row = {
         "std_error": error,
         "statistic": estimate / error,

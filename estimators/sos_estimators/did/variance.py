@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from sos_estimators.did.bias_reduced import bias_reduced
+from sos_estimators.did.bias_reduced_cases import bias_reduced_by_case
 from sos_estimators.did.clusters import by_cluster, jackknife, without_each
 from sos_estimators.did.least_squares import (
     Convention,
@@ -19,7 +20,13 @@ from sos_estimators.did.least_squares import (
 )
 from sos_plugins.errors import EstimationError
 
-LINEAR_ONLY = ("CR2", "CR3", "CR3J")
+VCOV = (
+    "variance clustered by 'cluster': CR2 with Satterthwaite degrees of freedom, which keeps its "
+    "size with few treated clusters (errors of variance 1 / weight; CR2-cases: of one variance a "
+    "case), a convention of the sandwich (CR0, CR1, CR1S, fixest), or a jackknife (CR3, CR3J)"
+)
+"""Description of the setting."""
+LINEAR_ONLY = ("CR2", "CR2-cases", "CR3", "CR3J")
 """Variances that are made for least squares."""
 
 
@@ -41,19 +48,23 @@ def spread(problem: Regression, fit: Fit, vcov: Variance, combinations: Floats) 
     Args:
         problem: The regression.
         fit: Its least-squares fit.
-        vcov: Name of the variance. All but CR2 have G - 1 degrees of freedom.
+        vcov: Name of the variance. All but CR2 and CR2-cases have G - 1 degrees of freedom.
         combinations: Of the terms, (p, q).
 
     Raises:
-        EstimationError: For CR2 of cells that do not hold what it needs.
+        EstimationError: For CR2-cases of cells that do not hold what it needs.
     """
     if vcov == "CR2":
+        reduced = bias_reduced(by_cluster(problem), combinations)
+        return Spread(reduced.covariance, reduced.df)
+    if vcov == "CR2-cases":
         if problem.value_sums is not None and np.isnan(problem.value_sums).any():
             raise EstimationError(
-                "CR2 takes cases of different weights one by one, and cells of weighted cases with "
-                "numeric covariates no longer tell them apart: give the cases, or choose CR3."
+                "CR2-cases takes cases of different weights one by one, and cells of weighted "
+                "cases with numeric covariates no longer tell them apart: give the cases, or "
+                "choose CR2."
             )
-        reduced = bias_reduced(by_cluster(problem), combinations)
+        reduced = bias_reduced_by_case(by_cluster(problem), combinations)
         return Spread(reduced.covariance, reduced.df)
     df = np.full(combinations.shape[1], problem.n_clusters - 1.0)
     if vcov in ("CR3", "CR3J"):

@@ -129,8 +129,10 @@ cluster_vcov <- function(fitted, vcov) {
 }
 
 # Covariance and degrees of freedom of combinations of the terms: CR0, CR1, CR1S, fixest as above, or
-#   CR2     clubSandwich, with Satterthwaite degrees of freedom; fitted on cases, not on cells, since
-#           its working model is one variance a case
+#   CR2     bias-reduced, with Satterthwaite degrees of freedom; errors of variance 1 / weight are the
+#           working model, so cells are enough: see adjusted_scores()
+#   CR2-cases   the same by clubSandwich with its working model for a weighted lm, one variance a
+#           case, and therefore fitted on cases
 #   CR3     (G - 1) / G times the squares of the coefficients without each cluster, about those of
 #           the full sample
 #   CR3J    the same about their mean
@@ -138,6 +140,7 @@ cluster_vcov <- function(fitted, vcov) {
 combined_vcov <- function(fitted, vcov, combine, form, covariates) {
   df <- rep(length(unique(fitted$cells$cluster)) - 1, ncol(combine))
   if (vcov == "CR2") return(bias_reduced(fitted, combine))
+  if (vcov == "CR2-cases") return(bias_reduced_by_case(fitted, combine))
   if (vcov %in% c("CR3", "CR3J")) {
     without <- without_each(fitted, form, covariates) %*% combine
     full <- drop(fitted$estimate %*% combine)
@@ -149,7 +152,108 @@ combined_vcov <- function(fitted, vcov, combine, form, covariates) {
   list(V = t(combine) %*% V %*% combine, df = df)
 }
 
+# Bell and McCaffrey (2002), Pustejovsky and Tipton (2018): scores of every cluster, adjusted so that
+# the sum of their squares is unbiased when errors are independent with variance 1 / weight: what
+# clubSandwich::vcovCR(type = "CR2") gives for lm on rows multiplied by the root of their weight. (Its
+# own `target = 1 / weight` takes another of the roots that are unbiased, so that splitting a case in
+# two halves would change the result.)
+#
+# With the rows of the model matrix and the residuals multiplied by the root of the weights, X and e,
+# B = (X'X)^-1 and X_g the rows of cluster g, the score is c'B X_g' A_g e_g and A_g the symmetric root
+# of the inverse of I - X_g B X_g' (zero where that is zero). Outside the span of X_g = U D V' the
+# root is the identity, so that it is taken of the small matrix I - D V' B V D.
+#
+# Returns scores (G x q), their covariances under that model (q x q x G x G) for q combinations.
+adjusted_scores <- function(fitted, combine) {
+  use <- !is.na(coef(fitted$fit))
+  root <- sqrt(fitted$cells$weight)
+  X <- model.matrix(fitted$fit)[, use, drop = FALSE] * root
+  length_of <- sqrt(colSums(X^2))
+  X <- sweep(X, 2, length_of, "/")
+  e <- residuals(fitted$fit) * root
+  B <- tcrossprod(backsolve(qr.R(qr(X, LAPACK = FALSE)), diag(ncol(X))))
+  direction <- matrix(0, ncol(X), ncol(combine), dimnames = list(colnames(X), NULL))
+  direction[fitted$names, ] <- combine / length_of[fitted$names]
+  direction <- B %*% direction
+  clusters <- split(seq_along(e), factor(fitted$cells$cluster))
+  G <- length(clusters)
+  q <- ncol(combine)
+  scores <- matrix(0, G, q)
+  reach <- array(0, c(ncol(X), G, q))
+  own <- array(0, c(q, q, G))
+  for (g in seq_len(G)) {
+    rows <- clusters[[g]]
+    active <- which(colSums(X[rows, , drop = FALSE] != 0) > 0)
+    Xg <- X[rows, active, drop = FALSE]
+    a <- adjusted_rows(Xg, B[active, active, drop = FALSE], direction[active, , drop = FALSE])
+    scores[g, ] <- crossprod(a, e[rows])
+    reach[active, g, ] <- crossprod(Xg, a)
+    own[, , g] <- crossprod(a)
+  }
+  covariance <- array(0, c(q, q, G, G))
+  for (s in seq_len(q)) for (t in seq_len(q)) {
+    P <- -crossprod(matrix(reach[, , s], ncol = G), B %*% matrix(reach[, , t], ncol = G))
+    diag(P) <- diag(P) + own[s, t, ]
+    covariance[s, t, , ] <- P
+  }
+  list(scores = scores, covariance = covariance)
+}
+
+# A_g X_g times the direction, of one cluster.
+adjusted_rows <- function(Xg, B, direction) {
+  parts <- svd(Xg, nv = ncol(Xg))
+  kept <- parts$d > 1e-9 * parts$d[1]
+  U <- parts$u[, kept, drop = FALSE]
+  DV <- parts$d[kept] * t(parts$v[, seq_along(parts$d), drop = FALSE][, kept, drop = FALSE])
+  left <- eigen(diag(sum(kept)) - DV %*% B %*% t(DV), symmetric = TRUE)
+  power <- ifelse(left$values > 1e-8, 1 / sqrt(pmax(left$values, 1e-8)), 0)
+  U %*% (left$vectors %*% (power * crossprod(left$vectors, DV %*% direction)))
+}
+
+# CR2 of combinations of the terms and Satterthwaite's degrees of freedom: twice the squared mean of
+# the estimated variance over its variance, under the working model.
 bias_reduced <- function(fitted, combine) {
+  found <- adjusted_scores(fitted, combine)
+  df <- vapply(seq_len(ncol(combine)), function(s) {
+    P <- found$covariance[s, s, , ]
+    sum(diag(P))^2 / sum(P^2)
+  }, 1)
+  list(V = crossprod(found$scores), df = df)
+}
+
+# Pustejovsky and Tipton's (2018) AHT test that the combinations are all zero (clubSandwich's "HTZ"):
+# the F statistic and its denominator degrees of freedom.
+aht_test <- function(fitted, combine) {
+  q <- ncol(combine)
+  if (q == 0) return(c(NA_real_, NA_real_))
+  found <- adjusted_scores(fitted, combine)
+  G <- nrow(found$scores)
+  mean_of <- matrix(0, q, q)
+  for (g in seq_len(G)) mean_of <- mean_of + matrix(found$covariance[, , g, g], q)
+  half <- inverse_half(mean_of)
+  estimated <- inverse_half(crossprod(found$scores))
+  if (is.null(half) || is.null(estimated)) return(c(NA_real_, NA_real_))
+  total <- 0
+  for (g in seq_len(G)) for (h in seq_len(G)) {
+    P <- half %*% matrix(found$covariance[, , g, h], q) %*% t(half)
+    total <- total + sum(diag(P))^2 + sum(P * t(P))
+  }
+  eta <- q * (q + 1) / total
+  df <- eta - q + 1
+  if (df <= 0) return(c(NA_real_, df))
+  c(df / (eta * q) * sum((estimated %*% crossprod(combine, fitted$estimate))^2), df)
+}
+
+# A with A'A the inverse of a covariance; nothing if that is singular.
+inverse_half <- function(V) {
+  scale <- sqrt(pmax(diag(V), 0))
+  if (!all(scale > 0)) return(NULL)
+  parts <- eigen(V / outer(scale, scale), symmetric = TRUE)
+  if (min(parts$values) <= 1e-11) return(NULL)
+  sweep(t(parts$vectors) / sqrt(parts$values), 2, scale, "/")
+}
+
+bias_reduced_by_case <- function(fitted, combine) {
   V <- clubSandwich::vcovCR(fitted$fit, cluster = factor(fitted$cells$cluster), type = "CR2")
   known <- names(coef(fitted$fit))[!is.na(coef(fitted$fit))]
   contrasts <- matrix(0, ncol(combine), length(known), dimnames = list(NULL, known))
@@ -190,9 +294,9 @@ can_be_told <- function(fit, terms) {
   tail(told, terms)
 }
 
-# The rows that a variance is computed on: cases for CR2, else cells.
+# The rows that a variance is computed on: cases for CR2-cases, else cells.
 rows_for <- function(data, form, covariates, by, vcov) {
-  if (vcov != "CR2") return(collapse_for(data, form, covariates, by))
+  if (vcov != "CR2-cases") return(collapse_for(data, form, covariates, by))
   data$n_cases <- 1
   data
 }

@@ -1,7 +1,7 @@
 # The classic difference-in-differences on cases: lm or glm, standard errors by sandwich.
 #
 #   source("did.R", chdir = TRUE)
-#   did_fit(cases, form = "twfe", model = "linear", vcov = "CR1", covariates = c("age", "sex"))
+#   did_fit(cases, form = "twfe", model = "linear", vcov = "CR2", covariates = c("age", "sex"))
 #
 # The columns of `cases` are described in common.R.
 
@@ -11,12 +11,13 @@ source("common.R", local = TRUE)
 #         "stacked"     unit and period effects of each matched group (Cengiz et al. 2019)
 #         "pilot-post"  value ~ period + treated + post + covariates + treated:post, no unit effects
 # model   "linear", or "logit" for a value of 0 or 1
-# vcov    "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R, and for a linear model
-#         "CR2", "CR3", "CR3J": see combined_vcov() there
+# vcov    "CR2", "CR2-cases", "CR3", "CR3J" for a linear model: see combined_vcov() in common.R; and
+#         "CR0", "CR1", "CR1S", "fixest": see small_sample() there
 #
 # Returns terms, estimates, standard errors, their degrees of freedom, and for each column
 # of the structure and the covariates whether it was kept (TRUE) or collinear (FALSE).
-did_fit <- function(data, form = "twfe", model = "linear", vcov = "CR1", covariates = NULL) {
+did_fit <- function(data, form = "twfe", model = "linear",
+                    vcov = if (model == "linear") "CR2" else "CR1", covariates = NULL) {
   data$D <- data$treated * data$post
   cells <- rows_for(data, form, covariates, "D", vcov)
   fitted <- fit_cells(cells, form, covariates, "D", model)

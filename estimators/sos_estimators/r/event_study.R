@@ -1,7 +1,7 @@
 # Event study on cases: effects by period relative to adoption, standard errors by sandwich.
 #
 #   source("event_study.R", chdir = TRUE)
-#   event_study_fit(cases, form = "twfe", reference = -1, vcov = "CR1")
+#   event_study_fit(cases, form = "twfe", reference = -1)
 #
 # The columns of `cases` are described in common.R, and
 #   event   period minus first treated period; any number for cases that are not treated
@@ -14,11 +14,13 @@ source("common.R", local = TRUE)
 #             standard errors are far too small (if fewer are treated at all, all of them)
 # form        "twfe" or "stacked", as in did.R
 # vcov        as in did.R
+# aht         TRUE: the leads are tested by aht_test() in common.R; FALSE: by Wald's statistic
 #
 # Returns event times, estimates, standard errors and covariance, their degrees of freedom (the last
-# one is that of the mean), their mean over lags (`overall`), and the F test that all leads are zero (missing when the clusters are too few for it).
-event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR1",
-                            min_lead_clusters = 5, covariates = NULL) {
+# one is that of the mean), their mean over lags (`overall`), and in `leads` the F statistic that all
+# leads are zero (missing when the clusters are too few for it) and its degrees of freedom.
+event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR2",
+                            min_lead_clusters = 5, aht = TRUE, covariates = NULL) {
   data$event <- ifelse(data$treated == 1, data$event, reference)
   events <- sort(setdiff(unique(data$event), reference))
   if (lags_only) events <- events[events >= 0]
@@ -37,14 +39,18 @@ event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FAL
   V <- found$V[seq_len(p), seq_len(p), drop = FALSE]
   n_clusters <- length(unique(cells$cluster))
   answer$df <- found$df
+  leads <- if (aht) {
+    aht_test(fitted, diag(p)[, tested, drop = FALSE])
+  } else {
+    c(leads_statistic(fitted$estimate[tested], V[tested, tested], n_clusters - 1), n_clusters - 1)
+  }
   c(answer, list(
     estimate = fitted$estimate,
     std_error = unname(sqrt(diag(V))),
     covariance = as.vector(V),
     overall = c(sum(mean_of_lags * fitted$estimate),
                 sqrt(found$V[p + 1, p + 1])),
-    leads_statistic = leads_statistic(fitted$estimate[tested], V[tested, tested],
-                                      n_clusters - 1)
+    leads = leads
   ))
 }
 

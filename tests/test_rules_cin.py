@@ -151,7 +151,7 @@ CASES: dict[str, dict[str, tuple[int, Rows]]] = {
             },
         ),
         "both within the first": (
-            2,
+            1,
             {
                 "referrals": [
                     referral(BEFORE, closure_date=day("2016-01-01")),

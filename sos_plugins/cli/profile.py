@@ -14,7 +14,7 @@ from sos_plugins.cli.console import Terminal, render
 from sos_plugins.errors import DataError, StudyError
 from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
 from sos_plugins.report.profile_page import profile_page
-from sos_plugins.report.words import share
+from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
 from sos_plugins.study import Study
 from sos_plugins.types import plain
@@ -87,13 +87,13 @@ def _tables(found: StudyProfile, most: int) -> list[str]:
     if profile.first_year is not None and profile.last_year is not None:
         years = f"April {profile.first_year} to March {profile.last_year + 1}"
     units = profile.cells["unit"].nunique() if len(profile.cells) else 0
-    head = f"{found.title}: {units} authorities, {years}."
+    head = f"{found.title}: {plural(units, 'authority', 'authorities')}, {years}."
     if found.simulated:
         head += " Simulated records."
     parts = [
         _table("Rows", _rows(profile.rows), most),
         _table("Faults", _faults(profile.summary()), most),
-        _table("Found and handled by the sources", _plain(found.checks), most),
+        _table("Found and handled by the sources", _plain(found.handled()), most),
         _table("How far columns are filled", _filled(profile.filling()), most),
         _table("Authorities, the worst first", _units(found), most),
         _table("Pilots", _coverage(found.coverage), most),

@@ -10,8 +10,10 @@ import pandas as pd
 from sos_plugins.profile.repeats import DUPLICATE
 from sos_plugins.profile.series import BREAK, MISSING_YEAR
 
-LOST = ("dropped", "set to missing")
+DROPPED, EMPTIED = "dropped", "set to missing"
 """What sources do with what they cannot use."""
+NO_FAULTS = ("recurrence", "out-of-scope", "suppressed")
+"""Checks of sources that say nothing against a row, or that the profile counts as missing."""
 ROW_FAULTS_BESIDE = (DUPLICATE,)
 CELL_COLUMNS = ("unit", "period", "n", "n_faulty", "share", "missing", "breaks")
 
@@ -28,18 +30,20 @@ def trust_cells(
         years: The years that the records cover.
 
     Returns:
-        Frame of :data:`CELL_COLUMNS`: rows of all tables; those at fault, with those that the
-        source dropped or emptied; their share; tables without rows in that year; breaks in series.
+        Frame of :data:`CELL_COLUMNS`: rows of all tables, with those that the source dropped;
+        those at fault, at most (the rows dropped, doubled or at fault, and the values emptied: a
+        row with one of them may be at fault otherwise too, and count twice); their share; tables
+        without rows in that year; breaks in series.
     """
     known = rows.dropna(subset=["unit", "period"])
     units = sorted(known["unit"].unique())
     index = pd.MultiIndex.from_product([units, list(years)], names=["unit", "period"])
     sums = known.astype({"period": int}).groupby(["unit", "period"])[["n", "n_faulty"]].sum()
     cells = sums.reindex(index, fill_value=0)
-    lost = _lost(checks)
-    cells["n"] += lost.reindex(index, fill_value=0)
-    doubled = _of(faults, ROW_FAULTS_BESIDE, "n_flagged")
-    cells["n_faulty"] += (lost.add(doubled, fill_value=0)).reindex(index, fill_value=0)
+    dropped, emptied = (_handled(checks, action) for action in (DROPPED, EMPTIED))
+    cells["n"] += dropped.reindex(index, fill_value=0)
+    for beside in (dropped, emptied, _of(faults, ROW_FAULTS_BESIDE, "n_flagged")):
+        cells["n_faulty"] += beside.reindex(index, fill_value=0)
     cells["n_faulty"] = cells[["n", "n_faulty"]].min(axis=1).astype("int64")
     cells["share"] = (cells["n_faulty"] / cells["n"].where(cells["n"] > 0)).astype(float)
     for name, fault in (("missing", MISSING_YEAR), ("breaks", BREAK)):
@@ -53,12 +57,12 @@ def _of(faults: pd.DataFrame, names: Sequence[str], value: str) -> pd.Series[Any
     return _by_cell(faults[faults["fault"].isin(names)], value)
 
 
-def _lost(checks: pd.DataFrame) -> pd.Series[Any]:
-    """Count what sources dropped whole: it is not among the rows any more."""
+def _handled(checks: pd.DataFrame, action: str) -> pd.Series[Any]:
+    """Count what sources did something about, by authority and year."""
     if checks.empty:
         return _by_cell(checks, "n_flagged")
-    gone = checks["action"].isin(LOST) & (checks["n_flagged"] > 0)
-    return _by_cell(checks[gone], "n_flagged")
+    found = (checks["action"] == action) & (checks["n_flagged"] > 0)
+    return _by_cell(checks[found & ~checks["check"].isin(NO_FAULTS)], "n_flagged")
 
 
 def _by_cell(frame: pd.DataFrame, value: str) -> pd.Series[Any]:

@@ -25,6 +25,8 @@ class TableFacts:
         filled: Columns that are always filled, with the rows of which that is expected
             (None: all of them).
         conflicts: Name of the fault when rows of one key differ in a column.
+        variable: Column that names what ``value`` is, in tables that hold several variables below
+            each other.
     """
 
     dates: tuple[str, ...] = ()
@@ -34,9 +36,10 @@ class TableFacts:
     sorts: Mapping[str, str] = field(default_factory=dict)
     filled: Mapping[str, Callable[[ibis.Table], Any] | None] = field(default_factory=dict)
     conflicts: Mapping[str, str] = field(default_factory=dict)
+    variable: str = ""
 
 
-def _unborn(table: ibis.Table) -> Any:
+def _born(table: ibis.Table) -> Any:
     return table["expected_birth_date"].isnull()
 
 
@@ -50,7 +53,7 @@ FACTS: dict[str, TableFacts] = {
     "children": TableFacts(
         key=("unit", "child"),
         sorts={"birth_date": BIRTH, "expected_birth_date": AHEAD},
-        filled={"birth_date": _unborn, "ethnicity": None},
+        filled={"birth_date": _born, "ethnicity": None},
         conflicts={
             "birth_date": "conflicting-birth-date",
             "sex": "conflicting-gender",
@@ -88,7 +91,9 @@ FACTS: dict[str, TableFacts] = {
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "end_date": EVENT},
-        filled={"start_date": None, "initial_category": None, "n_previous": None},
+        filled=dict.fromkeys(
+            ("start_date", "initial_category", "latest_category", "n_previous"), None
+        ),
     ),
     "episodes": TableFacts(
         dates=("start_date",),
@@ -98,8 +103,13 @@ FACTS: dict[str, TableFacts] = {
             ("start_date", "reason_start", "legal_status", "cin", "placement"), None
         ),
     ),
-    "published": TableFacts(period="period", key=("unit", "period", "measure")),
-    "cases": TableFacts(period="period"),
+    "published": TableFacts(
+        period="period",
+        key=("unit", "period", "measure"),
+        filled={"value": None},
+        variable="measure",
+    ),
+    "cases": TableFacts(period="period", filled={"value": None}),
 }
 """Tables that a profile looks at; ``neighbours`` is no record."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -54,7 +54,10 @@ def count_rows(
     own = general_rules(records, name, settings)
     found = judged(records, name, [*own, *rules], session)
     wide = _aggregate(found, _columns(records, name))
-    return _unfold(wide, name, found)
+    counted = _unfold(wide, name, found)
+    if FACTS[name].variable:
+        return replace(counted, filled=_by_variable(found.table, name))
+    return counted
 
 
 def general_rules(records: Records, name: str, settings: ProfileSettings) -> list[RecordRule]:
@@ -144,14 +147,26 @@ def _aggregate(found: Judged, columns: Sequence[str]) -> pd.DataFrame:
     counts: dict[str, Any] = {"n": table.count()}
     counts |= {f"filled_{c}": table[c].count() for c in columns}
     counts |= {f"n{c}": table[c].cast("int64").sum() for c in found.rules}
-    at_fault = reduce(or_, (table[c] for c in found.rules), ibis.literal(False))
-    counts["n_faulty"] = at_fault.cast("int64").sum()
+    if found.rules:
+        at_fault = reduce(or_, (table[c] for c in found.rules))
+        counts["n_faulty"] = at_fault.cast("int64").sum()
     grouped = table.group_by(unit=table["unit"], period=table[PERIOD]).aggregate(**counts)
     frame: pd.DataFrame = grouped.to_pandas()
     frame["period"] = frame["period"].astype("Int64")
+    if not found.rules:
+        frame["n_faulty"] = 0
     whole = [str(column) for column in frame if column not in ("unit", "period")]
     frame[whole] = frame[whole].fillna(0).astype("int64")
     return frame.sort_values(["unit", "period"], ignore_index=True)
+
+
+def _by_variable(table: ibis.Table, name: str) -> pd.DataFrame:
+    """Count values by what they are, for tables that hold several variables below each other."""
+    keys = {"unit": table["unit"], "period": table[PERIOD], "column": table[FACTS[name].variable]}
+    counted = table.group_by(**keys).aggregate(n=table.count(), n_filled=table["value"].count())
+    frame: pd.DataFrame = counted.to_pandas().assign(table=name)
+    frame["period"] = frame["period"].astype("Int64")
+    return frame.sort_values(["column", "unit", "period"], ignore_index=True)
 
 
 def _unfold(wide: pd.DataFrame, name: str, found: Judged) -> Counted:

@@ -19,6 +19,10 @@ from sos_plugins.session import Progress, Session, within_memory
 from sos_plugins.study import OutcomeStation, Study, units_of
 from sos_plugins.types import QUALITY_COLUMNS, Design, Records, plain
 
+COUNTED_AGAIN = ("missing", "out-of-order", "unknown-code")
+"""Checks of sources that leave the row as it was: the profile counts such rows itself."""
+RECURRENCE = "recurrence"
+"""No fault: the row stands in the return of a later year too."""
 STEP_COLUMNS = ("of", "step", "reason", "n_before", "n_dropped", "n_after")
 
 
@@ -47,6 +51,12 @@ class StudyProfile:
     coverage: pd.DataFrame
     notes: tuple[str, ...] = ()
     unit_names: Mapping[str, str] = field(default_factory=dict)
+
+    def handled(self) -> pd.DataFrame:
+        """Return the checks of sources that the profile of the records cannot repeat."""
+        checks = self.checks
+        repeated = (checks["action"] == "kept") & checks["check"].isin(COUNTED_AGAIN)
+        return checks[~repeated & (checks["check"] != RECURRENCE)]
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""

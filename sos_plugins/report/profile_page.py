@@ -31,7 +31,7 @@ def profile_page(found: StudyProfile) -> str:
         rules=rules_table(profile, "rules"),
         coverage=coverage_table(found.coverage, "coverage"),
         completeness=_completeness(profile, names),
-        checks=_checks(found.checks),
+        checks=_checks(found.handled()),
         steps=_steps(found.steps),
     )
 

@@ -107,16 +107,26 @@ def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -
 
 
 def coded(table: str, name: str, raw: str, codes: Iterable[str]) -> Column:
-    """Return a column of codes in upper case; an unknown code is counted and kept."""
+    """Return a column of codes in upper case; lower case is mended, an unknown code kept."""
+    known = listed(codes)
     return Column(
         name,
-        (f"upper({raw}) AS {name}",),
+        (f"upper({raw}) AS {name}", f"({raw} <> upper({raw})) AS {name}__lower"),
         (
             Check(
                 table,
                 name,
+                "lower-case-code",
+                f"{name}__lower AND {name} IN {known}",
+                "mended",
+                f"{name} IS NOT NULL",
+                code(name),
+            ),
+            Check(
+                table,
+                name,
                 "unknown-code",
-                f"{name} NOT IN {listed(codes)}",
+                f"{name} NOT IN {known}",
                 "kept",
                 f"{name} IS NOT NULL",
                 code(name),

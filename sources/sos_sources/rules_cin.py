@@ -180,11 +180,11 @@ def _closure_rules() -> tuple[RecordRule, ...]:
         _rule(
             "8820",
             "referrals",
-            ("referral_date", "closure_date"),
-            "The child is referred again while an earlier case is open.",
-            broken=lambda t: t["referral_date"] < t["_open_until"],
-            adds=_open_cases,
-            note="The later of the two referrals is counted.",
+            ("closure_date", "referral_date"),
+            "The case is still open when the child is referred again.",
+            broken=lambda t: t["_next_referral"] < t["_open_until"],
+            adds=_next_referrals,
+            note="The earlier of the two referrals is counted.",
         ),
     )
 
@@ -282,8 +282,8 @@ def _starts_without_conference(table: ibis.Table) -> ibis.Value:
     return table["start_date"].notnull() & table["_judged"] & ~held
 
 
-def _open_cases(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
-    """Add the last day on which an earlier case of the child is open.
+def _next_referrals(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
+    """Add when the child is referred next, on a later day, and until when this case is open.
 
     A case without a closure date is open to the end, unless no further action was taken on it.
     """
@@ -291,8 +291,8 @@ def _open_cases(table: ibis.Table, records: Records, session: Session) -> ibis.T
     still = ibis.ifelse(table["nfa"].fill_null(True), table["referral_date"], ibis.date(end))
     until = ibis.coalesce(table["closure_date"], still)
     day = table["referral_date"].delta(ibis.date("1970-01-01"), unit="day")
-    earlier = ibis.range_window(preceding=(None, 1), group_by=["unit", "child"], order_by=day)
-    return table.mutate(_open_until=until.max().over(earlier))
+    later = ibis.range_window(following=(1, None), group_by=["unit", "child"], order_by=day)
+    return table.mutate(_open_until=until, _next_referral=table["referral_date"].min().over(later))
 
 
 def _activity(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001

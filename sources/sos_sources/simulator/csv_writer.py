@@ -154,7 +154,7 @@ def _header_lines(child: Ints, children: Children, texts: _DayTexts) -> Text:
         _identifiers(child, children),
         _sex(child, children),
         texts(children.birth[child]),
-        pa.array(children.ethnicity[child], pa.string()),
+        pc.fill_null(pa.array(children.ethnicity[child], pa.string()), ""),
         "",
         "",
         "",

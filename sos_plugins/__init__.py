@@ -1,45 +1,58 @@
-"""Whether a programme changed children's lives, and how far to trust the answer."""
+"""Whether a programme changed children's lives, and how far to trust the answer.
 
-from sos_plugins.hookspecs import hookimpl, hookspec
-from sos_plugins.kinds import (
-    CaseMatch,
-    Engine,
-    Estimator,
-    Matcher,
-    Outcome,
-    RatingRule,
-    Requirement,
-    RuleSet,
-    Simulator,
-    Source,
-    UnitMatch,
-    UnitTask,
-    Variant,
-    distribution_version,
-)
-from sos_plugins.rules import RecordRule
-from sos_plugins.session import Session
-from sos_plugins.settings import Settings
-from sos_plugins.types import (
-    Agreement,
-    Cases,
-    Design,
-    Estimate,
-    Evidence,
-    LeadTest,
-    MatchedGroup,
-    OutcomeInfo,
-    Pilot,
-    QualityProfile,
-    Rating,
-    Reason,
-    Records,
-    Run,
-    Sample,
-    Tolerance,
-)
+The names of this package are imported from their modules when first asked for, so that help and
+errors of the command line need not wait for pandas and DuckDB.
+"""
 
-__version__ = distribution_version("sos-plugins")
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sos_plugins.hookspecs import hookimpl, hookspec
+    from sos_plugins.kinds import (
+        CaseMatch,
+        Engine,
+        Estimator,
+        Matcher,
+        Outcome,
+        RatingRule,
+        Requirement,
+        RuleSet,
+        Simulator,
+        Source,
+        UnitMatch,
+        UnitTask,
+        Variant,
+    )
+    from sos_plugins.rules import RecordRule
+    from sos_plugins.session import Session
+    from sos_plugins.settings import Settings
+    from sos_plugins.types import (
+        Agreement,
+        Cases,
+        Design,
+        Estimate,
+        Evidence,
+        LeadTest,
+        MatchedGroup,
+        OutcomeInfo,
+        Pilot,
+        QualityProfile,
+        Rating,
+        Reason,
+        Records,
+        Run,
+        Sample,
+        Tolerance,
+    )
+
+try:
+    __version__ = version("sos-plugins")
+except PackageNotFoundError:
+    __version__ = "not installed"
 
 __all__ = [
     "Agreement",
@@ -77,3 +90,21 @@ __all__ = [
     "hookimpl",
     "hookspec",
 ]
+
+_HOMES = ("hookspecs", "kinds", "rules", "session", "settings", "types")
+
+if not TYPE_CHECKING:  # a type checker would take any name for known
+
+    def __getattr__(name: str) -> Any:
+        """Import what the package offers from the module that defines it."""
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"{__name__}.{home}")
+                if name in vars(module):
+                    globals()[name] = vars(module)[name]
+                    return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """List the public names too."""
+        return sorted({*globals(), *__all__})

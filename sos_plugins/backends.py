@@ -32,6 +32,8 @@ SPARK_SETTINGS = {
 """What a Spark that is started here is given; a session given from outside is left as it is."""
 SHUFFLE, DEFAULT_SHUFFLE, TASKS_PER_CORE = "spark.sql.shuffle.partitions", "200", 2
 """On one machine 200 parts of a small table cost more than they gain."""
+INTERRUPTED = "Query interrupted"
+"""The message of the ``RuntimeError`` that DuckDB raises in place of ``KeyboardInterrupt``."""
 
 
 def duckdb_backend(memory: str | None = None) -> Any:
@@ -173,16 +175,26 @@ def drop(backend: Any, names: Sequence[str]) -> None:
                 backend.drop_table(name, force=True)
 
 
+def interrupted(error: BaseException) -> bool:
+    """Whether an exception is what DuckDB makes of Ctrl-C in the middle of a query."""
+    return isinstance(error, RuntimeError) and str(error) == INTERRUPTED
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """Turn the complaints of DuckDB about memory, and those of Spark, into a sentence.
 
     Raises:
         DataError: In their place.
+        KeyboardInterrupt: For Ctrl-C in the middle of a query, so that nobody takes it for a fault.
     """
     try:
         with spark_in_words():
             yield
+    except RuntimeError as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from None
+        raise
     except duckdb.OutOfMemoryException as error:
         raise DataError(
             "The records need more memory, or more disk for temporary files, than there is: "

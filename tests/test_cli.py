@@ -1,8 +1,11 @@
 """The command line: answers, exit statuses, and errors that are sentences."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -265,3 +268,43 @@ def test_a_kind_that_there_is_not_lists_the_kinds():
     kinds = "engine, estimator, matcher, outcome, rating-rule, rule-set, source"
     assert f"'foo' is no kind of plugin. Kinds: {kinds}." in result.stderr
     assert "Did you mean 'engine'?" in call("list", "enginse", ok=False).stderr
+
+
+def test_help_waits_for_no_library_of_data():
+    code = (
+        "import sys; from sos_plugins.cli import main; print({'pandas', 'ibis'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"
+
+
+INTERRUPTED = """
+import click, duckdb, sys
+from contextlib import nullcontext
+from sos_plugins.backends import in_words
+from sos_plugins.cli.console import common
+@click.command()
+@common
+def count(terminal):
+    print("counting", flush=True)
+    with in_words() if sys.argv[1] == "in words" else nullcontext():
+        duckdb.sql("select count(*) from range(10000000) a, range(10000000) b").fetchall()
+count(args=[])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
+@pytest.mark.parametrize("where", ["in words", "bare"])
+def test_ctrl_c_in_the_middle_of_a_query_is_one_word(where):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "counting\n"
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "Stopped.\n")
+    assert process.returncode == 130

@@ -42,6 +42,11 @@ fails <- function(data) inner(data)
 inner <- function(data) stop("the matrix is singular")
 quits <- function(data) q()
 killed <- function(data) tools::pskill(Sys.getpid(), 9)
+segfaults <- function(data) {
+  loaded <- sub(".* ", "", readLines("/proc/self/maps"))
+  dyn.load(grep("/libc[-.].*so", loaded, value = TRUE)[1])
+  .C("memset", integer(1), integer(1), integer(1))  # writes as many bytes as an address is large
+}
 endless <- function(data) repeat {}
 bare <- function(data) 3
 greedy <- function(data) list(kept = numeric(1e14))
@@ -206,6 +211,16 @@ def test_r_stopping_in_the_middle_is_an_error_and_the_next_call_works(
     assert worker_pid(script) != before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library has this name on Linux only")
+def test_a_segfault_in_r_is_an_error_and_the_next_call_works(script: Path) -> None:
+    before = worker_pid(script)
+    with pytest.raises(EngineError, match="in the middle of function 'segfaults'") as told:
+        r.call(script, "segfaults", {})
+    assert f"signal {signal.SIGSEGV:d}" in str(told.value)
+    assert gone(before)
+    assert worker_pid(script) != before
+
+
 def test_r_that_does_not_finish_is_ended(script: Path) -> None:
     before = worker_pid(script)
     with pytest.raises(EngineError, match=r"did not finish function 'endless'.* 0\.5 seconds"):
@@ -349,6 +364,44 @@ def test_no_worker_outlives_a_parent_that_is_interrupted_in_a_call(
     assert gone(worker)
     if how is signal.SIGINT:
         assert "KeyboardInterrupt" in err
+
+
+COMMAND = """
+import pathlib, sys
+import click
+from sos_plugins import r
+from sos_plugins.cli.console import common
+script = pathlib.Path(sys.argv[1])
+@click.command()
+@common
+def endless(terminal):
+    print(int(r.call(script, "pid", {})["pid"][0]), flush=True)
+    r.call(script, "endless", {})
+endless(args=[])
+"""
+
+
+def test_ctrl_c_at_a_command_waiting_for_r_ends_both_with_one_word(script: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", COMMAND, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    time.sleep(0.3)
+    os.killpg(parent.pid, signal.SIGINT)  # a terminal tells the whole group
+    out, err = parent.communicate(timeout=60)
+    assert (parent.returncode, out, err) == (130, "", "Stopped.\n")
+    assert gone(worker)
+
+
+def test_r_does_not_hear_the_ctrl_c_of_a_parent_that_goes_on(script: Path) -> None:
+    worker = worker_pid(script)
+    assert os.getpgid(worker) == worker != os.getpgrp()
+    assert os.getsid(worker) == worker
 
 
 def test_a_million_rows_arrive_in_well_under_a_second(script: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -19,13 +19,17 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from sos_plugins.errors import SettingsError, SosError
-from sos_plugins.plugins import Registry, load_plugins
+
+if TYPE_CHECKING:
+    from sos_plugins.plugins import Registry
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 FAILED = 1
 WRONG_CALL = 2
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Terminal:
 
     def registry(self) -> Registry:
         """Load the plugins."""
+        from sos_plugins.plugins import load_plugins
+
         return load_plugins(self.plugins)
 
     def say(self, text: str) -> None:
@@ -126,11 +132,19 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         except SosError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(FAILED)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _interrupted(error):
+                raise
             click.echo("Stopped.", err=True)
-            sys.exit(130)
+            sys.exit(STOPPED)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _interrupted(error: RuntimeError) -> bool:
+    from sos_plugins.backends import interrupted
+
+    return interrupted(error)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ own; when the next one stays, a new level begins and is told once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -57,28 +58,32 @@ def missing_years(cells: pd.DataFrame, years: range, s: ProfileSettings) -> pd.D
         authority's other years.
     """
     rows: list[dict[str, Any]] = []
-    for (table, unit), counts in _series(cells, years):
-        filled = counts[counts > 0]
-        usual = float(np.median(filled)) if len(filled) else 0.0
-        if usual >= s.missing_from:
-            rows += [
-                _row(MISSING_YEAR, table, "", unit, years[i], usual)
-                for i in np.flatnonzero(counts == 0)
-            ]
+    for table, part in _series(cells, years):
+        units, counts = _matrix(part, "n", years)
+        for unit, own in zip(units, counts, strict=True):
+            usual = float(np.median(own[own > 0])) if (own > 0).any() else 0.0
+            if usual >= s.missing_from:
+                rows += [
+                    _row(MISSING_YEAR, table, "", unit, years[i], usual)
+                    for i in np.flatnonzero(own == 0)
+                ]
     return _frame(rows)
 
 
 def breaks_in_numbers(cells: pd.DataFrame, years: range, s: ProfileSettings) -> pd.DataFrame:
     """Find years in which the number of rows of an authority jumps; frame as above."""
     rows: list[dict[str, Any]] = []
-    for table, part in cells[cells["table"].isin(SERIES)].groupby("table"):
-        shared = _shared_change(part, years)
-        for (_, unit), counts in _series(part, years):
-            adjusted = counts / shared
-            departs = _by_ratio(counts, adjusted, s)
+    for table, part in _series(cells, years):
+        units, counts = _matrix(part, "n", years)
+        adjusted = counts / _shared_change(counts)
+        for unit, own, level in zip(units, counts, adjusted, strict=True):
+            known = own > 0
+            if not known.any() or level[known].max() <= s.break_ratio * level[known].min():
+                continue  # no two years are far enough apart
+            departs = _by_ratio(own, level, s)
             rows += [
-                _row(BREAK, str(table), "", unit, years[i], counts[i])
-                for i in _breaks(np.flatnonzero(counts > 0), departs, s)
+                _row(BREAK, table, "", unit, years[i], own[i])
+                for i in _breaks(np.flatnonzero(known), departs, s)
             ]
     return _frame(rows)
 
@@ -86,19 +91,19 @@ def breaks_in_numbers(cells: pd.DataFrame, years: range, s: ProfileSettings) -> 
 def breaks_in_filling(filled: pd.DataFrame, years: range, s: ProfileSettings) -> pd.DataFrame:
     """Find years in which the share of filled values of a column jumps; frame as above."""
     rows: list[dict[str, Any]] = []
-    inside = filled[filled["period"].isin(list(years))].dropna(subset=["unit"])
-    for (table, column), part in inside.groupby(["table", "column"]):
-        total = part.groupby("period")[["n", "n_filled"]].sum()
-        shared = (total["n_filled"] / total["n"]).reindex(list(years)).to_numpy(dtype=float)
-        for unit, own in part.groupby("unit"):
-            own = own.set_index("period").reindex(list(years))
-            n = own["n"].fillna(0).to_numpy(dtype=float)
-            share = own["n_filled"].to_numpy(dtype=float) / np.where(n > 0, n, np.nan) - shared
-            departs = _by_share(n, share, s)
-            enough = np.flatnonzero(n >= s.break_rows)
+    for (table, column), part in _inside(filled, years).groupby(["table", "column"]):
+        units, counts = _matrix(part, "n", years)
+        _, values = _matrix(part, "n_filled", years)
+        with np.errstate(invalid="ignore"):
+            shares = values / counts - values.sum(axis=0) / counts.sum(axis=0)
+        for unit, own, share in zip(units, counts, shares, strict=True):
+            known = own >= s.break_rows
+            if not known.any() or np.ptp(share[known]) <= s.break_filled:
+                continue  # no two years are far enough apart
+            departs = _by_share(own, share, s)
             rows += [
-                _row(BREAK, str(table), str(column), str(unit), years[i], n[i])
-                for i in _breaks(enough, departs, s)
+                _row(BREAK, str(table), str(column), unit, years[i], own[i])
+                for i in _breaks(np.flatnonzero(known), departs, s)
             ]
     return _frame(rows)
 
@@ -142,23 +147,38 @@ def _by_share(n: Floats, share: Floats, s: ProfileSettings) -> Departs:
     return departs
 
 
-def _shared_change(part: pd.DataFrame, years: range) -> Floats:
-    """Return, year by year, the level that authorities share: the median of their relative size."""
-    wide = part.pivot_table(index="unit", columns="period", values="n", aggfunc="sum")
-    wide = wide.reindex(columns=list(years)).astype(float)
-    relative = wide.div(wide.median(axis=1), axis=0)
-    shared = relative.median(axis=0).to_numpy(dtype=float)
+def _shared_change(counts: Floats) -> Floats:
+    """Return, year by year, the level that authorities share: the median of their relative size.
+
+    Args:
+        counts: Rows, authorities x years; 0 where an authority has none.
+    """
+    known = np.where(counts > 0, counts, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a year or an authority without rows
+        relative = known / np.nanmedian(known, axis=1, keepdims=True)
+        shared = np.nanmedian(relative, axis=0)
     return np.where(np.isfinite(shared) & (shared > 0), shared, 1.0)
 
 
-def _series(cells: pd.DataFrame, years: range) -> list[tuple[tuple[str, str], Floats]]:
-    inside = cells[cells["table"].isin(SERIES)].dropna(subset=["unit", "period"])
-    inside = inside[inside["period"].isin(list(years))]
-    found = []
-    for (table, unit), part in inside.groupby(["table", "unit"]):
-        counts = part.groupby("period")["n"].sum().reindex(list(years)).fillna(0)
-        found.append(((str(table), str(unit)), counts.to_numpy(dtype=float)))
-    return found
+def _series(cells: pd.DataFrame, years: range) -> list[tuple[str, pd.DataFrame]]:
+    inside = _inside(cells, years)
+    parts = inside[inside["table"].isin(SERIES)].groupby("table")
+    return [(str(table), part) for table, part in parts]
+
+
+def _inside(frame: pd.DataFrame, years: range) -> pd.DataFrame:
+    known = frame.dropna(subset=["unit", "period"])
+    return known[known["period"].isin(list(years))]
+
+
+def _matrix(part: pd.DataFrame, value: str, years: range) -> tuple[list[str], Floats]:
+    """Lay out a figure by authority and year, 0 where there is none."""
+    row, units = pd.factorize(part["unit"], sort=True)
+    found = np.zeros((len(units), len(years)))
+    column = part["period"].to_numpy(dtype=np.int64) - years.start
+    np.add.at(found, (row, column), part[value].to_numpy(dtype=float))
+    return [str(unit) for unit in units], found
 
 
 def _row(fault: str, table: str, column: str, unit: str, period: int, n: float) -> dict[str, Any]:

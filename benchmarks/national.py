@@ -16,6 +16,9 @@ REFERRALS_A_CHILD = 2.3
 SHARES = {"assessments": 0.95, "section47s": 0.33, "protection_plans": 0.1, "care": 0.05}
 """Rows of other tables for each referral: about those of England's yearly statistics."""
 NEVER = np.datetime64("NaT")
+EPISODE, MOST_EPISODES = 120, 4
+"""Days of an episode of care, and most episodes of a period."""
+LONGEST_CARE = EPISODE * MOST_EPISODES
 
 
 def write(folder: Path, n_referrals: int, *, seed: int = 1) -> Path:
@@ -90,17 +93,20 @@ def _others(folder: Path, rng: np.random.Generator, known: dict, when: np.ndarra
 
 
 def _episodes(folder: Path, rng: np.random.Generator, who: dict, day: np.ndarray) -> None:
-    """Write one to four episodes of each period of care."""
+    """Write one to four episodes of each period of care; no two periods of a child overlap."""
     key = np.char.add(who["unit"], who["child"])
     order = np.lexsort((day, key))
+    gap = np.r_[LONGEST_CARE, np.diff(day[order]).astype(int)]
+    same = np.r_[False, key[order][1:] == key[order][:-1]]
+    order = order[~same | (gap >= LONGEST_CARE)]
     key, day = key[order], day[order]
     new = np.r_[True, key[1:] != key[:-1]]
     starts = np.flatnonzero(new)
     number = np.arange(len(key)) - np.repeat(starts, np.diff(np.r_[starts, len(key)])) + 1
-    many = rng.integers(1, 5, len(key))
+    many = rng.integers(1, MOST_EPISODES + 1, len(key))
     row = np.repeat(np.arange(len(key)), many)
     place = np.arange(len(row)) - np.repeat(np.r_[0, many.cumsum()[:-1]], many)
-    start = day[row] + place * 120
+    start = day[row] + place * EPISODE
     last = place == many[row] - 1
     n = len(row)
     _save(folder, "episodes", {
@@ -109,7 +115,7 @@ def _episodes(folder: Path, rng: np.random.Generator, who: dict, day: np.ndarray
         "reason_start": np.where(place == 0, "S", "P"),
         "legal_status": rng.choice(["C1", "C2", "V2"], n),
         "placement": rng.choice(["U1", "U4", "Q1", "K2", "R1", "P1"], n),
-        "end_date": np.where(last & (rng.random(n) < 0.3), NEVER, start + 120),
+        "end_date": np.where(last & (rng.random(n) < 0.3), NEVER, start + EPISODE),
         "reason_end": np.where(last, rng.choice(["E4A", "E45", "E11"], n), "X1"),
         "period_of_care": number[row],
     })  # fmt: skip

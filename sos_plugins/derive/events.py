@@ -21,9 +21,14 @@ def number_repeats(table: ibis.Table, *, key: Sequence[str], latest: Sequence[st
     The row numbered 0 is the one with the highest ``latest``, column by column; a missing value is
     the lowest. Follow it with ``steps.keep("recorded once", _["repeat"] == 0, ...)``.
     """
-    order = [part for c in latest for part in (table[c].isnull().asc(), ibis.desc(table[c]))]
+    # Few rows are repeated, so only they are put in order; the others need no more than a count.
+    counted = table.group_by(list(key)).aggregate(_rows=_.count())
+    again = counted.filter(_["_rows"] > 1).select(*key)
+    once = table.anti_join(again, list(key)).mutate(repeat=ibis.literal(0, "int64"))
+    several = table.semi_join(again, list(key))
+    order = [part for c in latest for part in (several[c].isnull().asc(), ibis.desc(several[c]))]
     rank = ibis.row_number().over(ibis.window(group_by=list(key), order_by=order))
-    return table.mutate(repeat=rank.cast("int64"))
+    return ibis.union(once, several.mutate(repeat=rank.cast("int64")))
 
 
 def event_in_window(
@@ -53,7 +58,7 @@ def event_in_window(
         session: Where the events of each child are listed once for all outcomes.
     """
     happened = events.select(_unit="unit", _child="child", _event=events[event])
-    happened = happened.filter(happened["_event"].notnull()).distinct()
+    happened = happened.filter(happened["_event"].notnull())
     # A list a child: one pass over the events and one join, however many rows a child has.
     lists = happened.group_by(["_unit", "_child"]).aggregate(_events=_["_event"].collect())
     if session is not None:

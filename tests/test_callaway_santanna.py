@@ -26,6 +26,7 @@ from sos_estimators.did.callaway_santanna.group_time import (
     group_time,
     observations,
 )
+from sos_estimators.did.callaway_santanna.panel_effects import panel_effects
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.callaway_santanna.two_by_two import Comparison, effect
@@ -148,16 +149,22 @@ def test_the_stored_table_has_no_other_option_sets(shared: Path) -> None:
 @pytest.mark.parametrize(("data", "options"), MATRIX)
 def test_python_gives_every_stored_result(shared: Path, data: str, options: str) -> None:
     chosen = settings_of(options)
-    prepared = prepare(stored_sample(shared, data, options), chosen)
-    effects = group_time(observations(prepared), prepared.cells, chosen)
-    found = {
-        how: {
-            term.name: (term.estimate, term.std_error)
-            for term in terms(effects, chosen.model_copy(update={"aggregate": how}))
+    sample = stored_sample(shared, data, options)
+    prepared = prepare(sample, chosen)
+    several = [group_time(observations(prepared), prepared.cells, chosen)]
+    if data in PANELS:
+        compressed = panel_effects(sample, chosen)
+        assert compressed is not None
+        several.append(compressed.effects)
+    for effects in several:
+        found = {
+            how: {
+                term.name: (term.estimate, term.std_error)
+                for term in terms(effects, chosen.model_copy(update={"aggregate": how}))
+            }
+            for how in AGGREGATES.values()
         }
-        for how in AGGREGATES.values()
-    }
-    assert_as_stored(stored(shared, data, options), found, STORED_ERROR)
+        assert_as_stored(stored(shared, data, options), found, STORED_ERROR)
 
 
 class DenseColumn:

@@ -63,6 +63,10 @@ def levels(values: pd.Series) -> list[str]:
 
 
 def _columns(name: str, values: pd.Series) -> list[tuple[str, FloatArray]]:
+    if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
+        codes, found = pd.factorize(values)
+        text = np.array([str(v) for v in found], dtype=object)
+        return [(f"{name}={v}", (text == v)[codes].astype(float)) for v in sorted(set(text))[1:]]
     if is_category(values):
         text = values.astype(str).to_numpy()
         return [(f"{name}={v}", (text == v).astype(float)) for v in levels(values)[1:]]

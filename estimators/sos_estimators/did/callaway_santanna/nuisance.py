@@ -15,6 +15,8 @@ NEGLIGIBLE = 1e-10
 OFF_SPAN = 1e-6
 """How far, in standard deviations, a row may be from what the fitted rows span."""
 MAX_ITERATIONS = 100
+BLOCK = 8192
+"""Rows of a logit that are worked on at a time."""
 DEVIANCE_CHANGE = 1e-12
 """Newton steps of the logit end when the deviance changes by less than this share."""
 
@@ -50,7 +52,11 @@ class Nuisance:
 
 def independent_columns(matrix: FloatArray) -> list[int]:
     """Return the columns that are no combination of the columns before them."""
-    moments = matrix.T @ matrix
+    return independent(matrix.T @ matrix)
+
+
+def independent(moments: FloatArray) -> list[int]:
+    """Return the same, given the cross products of the columns; (k, k)."""
     own = np.diag(moments).copy()
     kept: list[int] = []
     for j in range(len(own)):
@@ -108,17 +114,39 @@ def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisanc
     share = float(np.average(y, weights=scaled))
     coefficients = np.zeros(design.shape[1])
     coefficients[0] = np.log(share / (1 - share))
-    deviance = np.inf
+    deviance, fitted = np.inf, np.empty(len(y))
     for _ in range(MAX_ITERATIONS):
-        index = np.clip(design @ coefficients, -30, 30)
-        fitted = 1 / (1 + np.exp(-index))
-        information = design.T @ ((scaled * fitted * (1 - fitted))[:, None] * design)
-        before, deviance = deviance, 2 * float(scaled @ (np.logaddexp(0, index) - y * index))
+        before = deviance
+        deviance, gradient, information = _derivatives(y, design, scaled, coefficients, fitted)
         if not np.linalg.cond(information, 1) < 1 / np.finfo(float).eps:
             raise ComparisonError("the covariates tell treated from comparison cases apart")
         if abs(before - deviance) <= DEVIANCE_CHANGE * (abs(deviance) + 0.1):
             break
-        step = np.linalg.solve(information, design.T @ (scaled * (y - fitted)))
-        coefficients = coefficients + step
+        coefficients = coefficients + np.linalg.solve(information, gradient)
     everything = list(range(design.shape[1]))
     return Nuisance(fitted, scaled * (y - fitted), design, information, everything)
+
+
+def _derivatives(
+    y: FloatArray,
+    design: FloatArray,
+    weight: FloatArray,
+    coefficients: FloatArray,
+    fitted: FloatArray,
+) -> tuple[float, FloatArray, FloatArray]:
+    """Return deviance, gradient and information of a logit, and fill ``fitted``.
+
+    Some rows at a time, so that what is made on the way stays in the processor's cache.
+    """
+    deviance, k = 0.0, design.shape[1]
+    gradient, information = np.zeros(k), np.zeros((k, k))
+    for start in range(0, len(y), BLOCK):
+        rows = slice(start, start + BLOCK)
+        x, w = design[rows], weight[rows]
+        index = np.clip(x @ coefficients, -30, 30)
+        p = 1 / (1 + np.exp(-index))
+        fitted[rows] = p
+        deviance += 2 * float(w @ (index - np.log(p) - y[rows] * index))
+        gradient += x.T @ (w * (y[rows] - p))
+        information += x.T @ ((w * p * (1 - p))[:, None] * x)
+    return deviance, gradient, information

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.did.callaway_santanna.aggregation import Term
-from sos_estimators.did.callaway_santanna.preparation import Prepared
+from sos_estimators.did.callaway_santanna.preparation import Plan, Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.inference import tidy_rows
 from sos_estimators.did.multiplier import Bootstrapped, bootstrap, in_band, with_band
@@ -31,7 +31,7 @@ def build_estimate(
     names: Sequence[str],
     estimates: Iterable[float],
     std_errors: Iterable[float],
-    prepared: Prepared,
+    prepared: Prepared | Plan,
     options: CallawaySantAnnaSettings,
     warnings: Iterable[str] = (),
     *,

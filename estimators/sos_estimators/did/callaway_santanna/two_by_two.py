@@ -31,6 +31,9 @@ from sos_estimators.did.callaway_santanna.nuisance import (
 )
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 
+APART = "the covariates tell treated from comparison cases apart (a propensity reaches {:g})"
+NONE_LEFT = "no comparison case is left after trimming"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -96,10 +99,7 @@ def propensity_of(rows: Comparison, options: CallawaySantAnnaSettings) -> Nuisan
     """
     propensity = logit(rows.treated, rows.design, rows.weight)
     if propensity.fitted.max() >= options.overlap:
-        raise ComparisonError(
-            "the covariates tell treated from comparison cases apart "
-            f"(a propensity reaches {options.overlap:g})"
-        )
+        raise ComparisonError(APART.format(options.overlap))
     return propensity
 
 
@@ -121,7 +121,7 @@ def full_rank(rows: Comparison, options: CallawaySantAnnaSettings) -> bool:
 def _shares(weight: FloatArray) -> FloatArray:
     total = weight.sum()
     if not total > 0:
-        raise ComparisonError("no comparison case is left after trimming")
+        raise ComparisonError(NONE_LEFT)
     share: FloatArray = weight / total
     return share
 

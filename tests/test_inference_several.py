@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from sos_estimators.did.several import CITATIONS, COLUMNS, inference
 from sos_estimators.did.wild import auxiliary, wild_bootstrap
 
 from sos_plugins import Sample
+from sos_plugins.estimate import compare, run_engines
+from sos_plugins.plugins import load_plugins
 
 SAME = 1e-9  # relative; normal equations with a pseudo-inverse lose some digits
 ENDS = 1e-6  # a step of the p value lies there: rounding decides on which side
@@ -131,15 +132,6 @@ def test_which_auxiliary_variable() -> None:
     assert points.tolist() == [0.5, 1.0, 1.5]
 
 
-def test_many_draws_are_fast(shared: Path) -> None:
-    clusters = products(stored(shared, "mpdta"))
-    assert clusters.n_clusters == 500
-    draws = auxiliary(500, 9999, 1)
-    start = time.perf_counter()
-    wild_bootstrap(clusters, draws, restricted=True)
-    assert time.perf_counter() - start < 5  # 0.5 s on an idle machine
-
-
 def few_units(sample: Sample, units: list[str]) -> Sample:
     kept = sample.where(sample.frame["unit"].isin(units))
     return Sample(kept.frame, ())
@@ -226,6 +218,43 @@ def test_warnings_are_sentences_that_name_the_methods() -> None:
     found = inference(two, DidSettings(form="stacked"), ("CR0", "RI-t"))
     assert "There are only 9 assignments" in " ".join(found.warnings)
     assert "The methods disagree at 0.05: significant by CR0" in found.warnings[0]
+
+
+def few_of_many(n_treated: int) -> Sample:
+    """24 comparators, and pilots that take up at two dates; 9 years, weights of size."""
+    rng = np.random.default_rng(8)
+    units = np.arange(24 + n_treated)
+    frame = pd.DataFrame({"unit": np.repeat(units, 9), "period": np.tile(np.arange(9), len(units))})
+    frame["cohort"] = np.where(frame["unit"] < n_treated, 4 + frame["unit"] % 2, 0)
+    frame["treated"] = (frame["cohort"] > 0).astype(int)
+    frame["post"] = frame["treated"] * (frame["period"] >= frame["cohort"])
+    frame["weight"] = rng.lognormal(0, 0.6, len(units))[frame["unit"]]
+    shock = rng.normal(0, 0.5, len(units))[frame["unit"]]
+    frame["value"] = shock + rng.normal(size=len(frame)) + 0.3 * frame["post"]
+    frame["unit"] = frame["cluster"] = frame["unit"].astype(str)
+    return Sample(frame, ())
+
+
+def test_few_treated_clusters_are_warned_of_by_the_method_they_mislead() -> None:
+    methods = ("CR1", "CR2", "CR3", "RI-t")
+    four = inference(few_of_many(4), DidSettings(), methods, draws=199)
+    assert any(
+        w.startswith("Only 4 clusters are treated") and "(CR1, CR3)" in w for w in four.warnings
+    )
+    assert any(w.startswith("CR2 has fewer than 4 degrees of freedom") for w in four.warnings)
+    twelve = inference(few_of_many(12), DidSettings(), methods, draws=199)
+    assert not [w for w in twelve.warnings if "disagree" not in w]
+
+
+@pytest.mark.r
+def test_engine_r_checks_a_design_with_methods_that_it_does_not_have() -> None:
+    registry = load_plugins()
+    options = DidSettings(form="stacked", inference=("CR1", "WCR", "RI-t"), draws=99)
+    done, reasons = run_engines(registry, "did", ("python", "r"), matched(), options)
+    assert not reasons
+    (found,) = compare(registry, "", "did", done, reasons)
+    assert (found.engine, found.verdict) == ("r", "agree")
+    assert found.max_difference_std_error is not None
 
 
 def test_seeds_repeat_and_the_form_of_2021_has_no_randomisation(shared: Path) -> None:

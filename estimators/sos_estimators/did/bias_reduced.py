@@ -54,14 +54,22 @@ class Adjusted:
         """CR2, (q, q)."""
         return np.asarray(self.scores.T @ self.scores)
 
+    def turned(self, by: Floats) -> Adjusted:
+        """Return the same for new combinations, (m, q) of these."""
+        return Adjusted(
+            self.scores @ by.T, self.reach @ by.T, by @ self.own @ by.T, bread=self.bread
+        )
+
     @property
-    def model(self) -> Floats:
-        """Covariances of the scores under the working model, (q, G, q, G)."""
-        left = np.einsum("gks,kl->sgl", self.reach, self.bread)
-        out = -np.einsum("sgl,hlt->sgth", left, self.reach, optimize=True)
-        each = np.arange(len(self.own))
-        out[:, each, :, each] += self.own
-        return np.asarray(out)
+    def fitted(self) -> Floats:
+        """What the regression takes off the variance of each cluster's scores, (G, q, q)."""
+        through = np.einsum("kl,glt->gkt", self.bread, self.reach, optimize=True)
+        return np.asarray(np.einsum("gks,gkt->gst", self.reach, through, optimize=True))
+
+    @property
+    def expected(self) -> Floats:
+        """Mean of the covariance under the working model, (q, q)."""
+        return np.asarray((self.own - self.fitted).sum(axis=0))
 
 
 def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
@@ -72,6 +80,8 @@ def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
         combinations: Of the terms, (p, q).
     """
     contrasts = clusters.directions @ combinations
+    if len(clusters.residuals) == clusters.n_clusters:
+        return _adjust_single_rows(clusters, contrasts)
     g, k, q = clusters.n_clusters, len(clusters.bread), combinations.shape[1]
     scores, reach, own = np.zeros((g, q)), np.zeros((g, k, q)), np.zeros((g, q, q))
     for i, (products, score) in enumerate(zip(clusters.products, clusters.scores, strict=True)):
@@ -87,6 +97,22 @@ def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
     return Adjusted(scores, reach, own, clusters.bread)
 
 
+def _adjust_single_rows(clusters: Clusters, contrasts: Floats) -> Adjusted:
+    """Do the same where every cluster is one row, whose adjustment is a number: CR2 is then HC2."""
+    order = np.argsort(clusters.regression.cluster)
+    root = np.sqrt(clusters.regression.weight[order])
+    rows = clusters.columns[order] * root[:, None]
+    left = 1 - np.einsum("gk,gk->g", rows @ clusters.bread, rows)
+    power = np.where(left > NO_RESIDUAL, 1 / np.sqrt(left.clip(min=NO_RESIDUAL)), 0.0)
+    vector = (rows @ contrasts) * power[:, None]
+    return Adjusted(
+        scores=vector * (root * clusters.residuals[order])[:, None],
+        reach=rows[:, :, None] * vector[:, None, :],
+        own=vector[:, :, None] * vector[:, None, :],
+        bread=clusters.bread,
+    )
+
+
 def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
     """Compute CR2 with Satterthwaite degrees of freedom of combinations of the terms, (p, q).
 
@@ -94,19 +120,29 @@ def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
     """
     adjusted = adjust(clusters, combinations)
     df = [
-        _satterthwaite(np.einsum("gk,kl,hl->gh", r, adjusted.bread, r, optimize=True), own)
-        for r, own in zip(
+        _satterthwaite(reach, own, adjusted.bread)
+        for reach, own in zip(
             np.moveaxis(adjusted.reach, 2, 0), np.einsum("gss->sg", adjusted.own), strict=True
         )
     ]
     return Reduced(adjusted.covariance, np.array(df))
 
 
-def _satterthwaite(fitted: Floats, own: Floats) -> float:
-    """Return (trace P)^2 / trace PP of the scores' covariance P = diag(own) - fitted."""
-    p = np.diag(own) - fitted
-    total = float(np.square(p).sum())
-    return float(np.trace(p) ** 2 / total) if total > 0 else float("nan")
+def _satterthwaite(reach: Floats, own: Floats, bread: Floats) -> float:
+    """Return (trace P)^2 / trace PP of the scores' covariance P = diag(own) - R B R'.
+
+    P is G by G; its traces follow from R'R, which is not.
+
+    Args:
+        reach: R, (G, K).
+        own: (G,).
+        bread: B, (K, K).
+    """
+    through = reach @ bread
+    fitted = np.einsum("gk,gk->g", through, reach)
+    whole = reach.T @ through
+    total = float(np.square(own).sum() - 2 * own @ fitted + np.einsum("kl,lk->", whole, whole))
+    return float((own - fitted).sum() ** 2 / total) if total > 0 else float("nan")
 
 
 def roots(gram: Floats) -> tuple[Floats, Floats]:

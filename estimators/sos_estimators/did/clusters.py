@@ -9,6 +9,7 @@ its bootstrap replications: MacKinnon, Nielsen and Webb (2023), Journal of Appli
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,6 @@ class Clusters:
     those that are collinear left out, each with the nested effects taken out.
 
     Attributes:
-        products: Weighted cross products of the columns of each cluster, (G, K, K).
         scores: Weighted cross products of the columns and the residuals, (G, K).
         bread: Inverse of the summed products, (K, K).
         coefficients: (K,).
@@ -51,7 +51,6 @@ class Clusters:
         regression: Where all this came from.
     """
 
-    products: Floats
     scores: Floats
     bread: Floats
     coefficients: Floats
@@ -63,7 +62,13 @@ class Clusters:
     @property
     def n_clusters(self) -> int:
         """G."""
-        return len(self.products)
+        return len(self.scores)
+
+    @cached_property
+    def products(self) -> Floats:
+        """Weighted cross products of the columns of each cluster, (G, K, K)."""
+        weighted = self.columns * self.regression.weight[:, None]
+        return products(self.columns, weighted, self.regression.cluster)
 
     @property
     def terms(self) -> Floats:
@@ -92,7 +97,6 @@ def by_cluster(regression: Regression) -> Clusters:
     residuals = value - columns @ beta
     weighted = columns * regression.weight[:, None]
     return Clusters(
-        products=products(columns, weighted, regression.cluster),
         scores=group_sums(weighted * residuals[:, None], regression.cluster),
         bread=bread,
         coefficients=beta,

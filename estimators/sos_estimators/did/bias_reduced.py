@@ -120,7 +120,7 @@ def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
     """
     adjusted = adjust(clusters, combinations)
     df = [
-        _satterthwaite(reach, own, adjusted.bread)
+        _satterthwaite(np.ascontiguousarray(reach), own, adjusted.bread)
         for reach, own in zip(
             np.moveaxis(adjusted.reach, 2, 0), np.einsum("gss->sg", adjusted.own), strict=True
         )

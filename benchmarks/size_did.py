@@ -1,38 +1,66 @@
-"""How often methods of inference find an effect that is not there, with few treated authorities.
+"""How often inference errs with few treated authorities: size, coverage, and the test of leads.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/size_did.py --units 40 --treated 9 --repeats 300
+    OPENBLAS_NUM_THREADS=1 python benchmarks/size_did.py --units 30 --treated 9 --repeats 1000
 
 Authorities of unequal size (lognormal, standard deviation 0.6 of the log, mean 100 cases a year),
-10 years, adoption at three dates, no effect. What a case has in common with its authority and year
-is an autoregressive shock (0.6 from year to year, variance 0.25 as far as it does not die out) and
-there is noise of variance 1 a case. Shown is the share of samples in which each method rejects at
-5% that the effect is zero, and how far chance may have moved it (two standard errors).
+10 years, adoption at three dates. What a case has in common with its authority and year is an
+autoregressive shock (0.6 from year to year, variance 0.25 as far as it does not die out) and there
+is noise of variance 1 a case.
+
+- Size: no effect; the share of samples in which a method rejects at 5% that it is zero.
+- Coverage: each treated authority has an effect of its own, normal with mean 0.3 and standard
+  deviation 0.15; the share of 95% intervals that hold the mean.
+- Leads: no effect; the share of samples in which a joint test of the leads of an event study
+  rejects at 5%, and in which AHT does so when treated authorities drift by 0.1 a year (power).
+
+Each with two standard errors of chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sos_estimators.did.classic import DidSettings
+from sos_estimators.did.event_study import EventStudySettings, fit_python
 from sos_estimators.did.several import Method, inference
 
 from sos_plugins import Sample
 from sos_plugins.cells import COMPRESSED
 
-METHODS: tuple[Method, ...] = ("CR1", "CR2", "CR3", "CR3J", "WCR", "WCU", "RI-beta", "RI-t")
+INTERVALS: tuple[Method, ...] = ("CR1", "CR2", "CR3", "CR3J", "WCR", "WCU")
+METHODS: tuple[Method, ...] = (*INTERVALS, "RI-beta", "RI-t")
+AHT: Mapping[str, EventStudySettings] = {
+    "AHT": EventStudySettings(),
+    "AHT, min_event = -3": EventStudySettings(min_event=-3),
+}
+WALD = EventStudySettings(vcov="CR1", leads_df="clusters")
 YEARS, PERSISTENCE, SHOCK = 10, 0.6, 0.5
+EFFECT, SPREAD, DRIFT = 0.3, 0.15, 0.1
 LEVEL = 0.05
 
 
-def simulate(rng: np.random.Generator, n_units: int, n_treated: int) -> Sample:
-    """Make the cells of one sample without an effect, compressed."""
+@dataclass(frozen=True)
+class Drawn:
+    """One sample of cells: without an effect, with effects, and with a drift instead."""
+
+    without: Sample
+    effects: Sample
+    drift: Sample
+
+
+def simulate(rng: np.random.Generator, n_units: int, n_treated: int) -> Drawn:
+    """Make the cells of one sample, compressed."""
     size = rng.lognormal(np.log(100) - 0.18, 0.6, n_units)
     n = 2 + rng.poisson(np.repeat(size, YEARS)).astype(float)
-    shock = rng.normal(0, SHOCK, n_units)
-    shocks = [shock]
+    shocks = [rng.normal(0, SHOCK, n_units)]
     for _ in range(YEARS - 1):
         step = rng.normal(0, SHOCK * np.sqrt(1 - PERSISTENCE**2), n_units)
         shocks.append(PERSISTENCE * shocks[-1] + step)
@@ -45,38 +73,72 @@ def simulate(rng: np.random.Generator, n_units: int, n_treated: int) -> Sample:
     frame = pd.DataFrame({"unit": unit, "cluster": unit, "period": period, "cohort": starts})
     frame["treated"] = (starts > 0).astype(int)
     frame["post"] = ((starts > 0) & (period >= starts)).astype(int)
-    frame = frame.assign(value=value, weight=n)
-    return Sample(frame.assign(**dict(zip(COMPRESSED, (n, n, n * value), strict=True))))
+    effect = np.repeat(rng.normal(EFFECT, SPREAD, n_units), YEARS) * frame["post"].to_numpy()
+    drift = DRIFT * period * frame["treated"].to_numpy()
+
+    def sample(value: np.ndarray) -> Sample:
+        cells = dict(zip(COMPRESSED, (n, n, n * value), strict=True))
+        return Sample(frame.assign(value=value, weight=n, **cells))
+
+    return Drawn(sample(value), sample(value + effect), sample(value + drift))
+
+
+def one(seed: np.random.SeedSequence, n_units: int, n_treated: int, draws: int) -> pd.Series:
+    """Test one sample by every method: 1 for an error or a find, 0 for none, nan for no answer."""
+    drawn = simulate(np.random.default_rng(seed), n_units, n_treated)
+    at_random = int(seed.generate_state(1)[0])
+    settings = DidSettings()
+    none = inference(drawn.without, settings, METHODS, seed=at_random, draws=draws).table
+    some = inference(drawn.effects, settings, INTERVALS, seed=at_random, draws=draws).table
+    found = {("size", m): p < LEVEL for m, p in zip(none["method"], none["p_value"], strict=True)}
+    inside = (some["conf_low"] <= EFFECT) & (some["conf_high"] >= EFFECT)
+    found |= {("coverage", m): yes for m, yes in zip(some["method"], inside, strict=True)}
+    for name, options in AHT.items():
+        for what, sample in (("leads", drawn.without), ("power", drawn.drift)):
+            p = fit_python(sample, options).glance["leads_p_value"]
+            found[what, name] = np.nan if p is None else p < LEVEL
+    wald = fit_python(drawn.without, WALD).glance
+    for name, df in (("clusters", n_units - 1), ("treated clusters", n_treated - 1)):
+        p = stats.f.sf(wald["leads_statistic"], wald["leads_df_num"], df)
+        found["leads", f"Wald, CR1, {name} - 1"] = p < LEVEL
+    return pd.Series(found, dtype=float)
+
+
+def shown(values: pd.Series) -> str:
+    """Write a share and two standard errors of chance; and how often there was no answer."""
+    known = values.dropna()
+    if known.empty:
+        return "     no answer"
+    share = known.mean()
+    chance = 2 * np.sqrt(share * (1 - share) / len(known))
+    lost = values.isna().mean()
+    return f"{share:6.1%} +- {chance:4.1%}" + (f" (no answer in {lost:.0%})" if lost else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--units", type=int, default=40)
+    parser.add_argument("--units", type=int, default=30)
     parser.add_argument("--treated", type=int, default=9)
-    parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=399)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    rng = np.random.default_rng(given.seed)
     start = time.perf_counter()
-    rejected, covered = [], []
-    for number in range(given.repeats):
-        sample = simulate(rng, given.units, given.treated)
-        table = inference(sample, DidSettings(), METHODS, seed=number, draws=given.draws).table
-        rejected.append((table["p_value"] < LEVEL).to_numpy())
-        inside = (table["conf_low"] <= 0) & (table["conf_high"] >= 0)
-        covered.append(np.where(table["conf_low"].isna(), np.nan, inside))
-    share, cover = np.mean(rejected, axis=0), np.mean(covered, axis=0)
+    seeds = np.random.SeedSequence((given.seed, given.units, given.treated)).spawn(given.repeats)
+    job = partial(one, n_units=given.units, n_treated=given.treated, draws=given.draws)
+    with ProcessPoolExecutor(given.processes) as pool:
+        found = pd.DataFrame(list(pool.map(job, seeds, chunksize=10)))
     print(
         f"{given.treated} treated of {given.units}, {given.repeats} samples, "
         f"{given.draws} draws, {time.perf_counter() - start:.0f} s"
     )
-    for method, rate, holds in zip(METHODS, share, cover, strict=True):
-        chance = 2 * np.sqrt(rate * (1 - rate) / given.repeats)
-        print(
-            f"{method:8} size {rate:6.1%} +- {chance:4.1%}"
-            + ("" if np.isnan(holds) else f"   coverage {holds:6.1%}")
-        )
+    for method in METHODS:
+        print(f"{method:8} size {shown(found['size', method])}", end="")
+        print(f"   coverage {shown(found['coverage', method])}" if method in INTERVALS else "")
+    for name in found["leads"]:
+        print(f"leads, {name}: size {shown(found['leads', name])}", end="")
+        print(f"   power {shown(found['power', name])}" if name in AHT else "")
 
 
 if __name__ == "__main__":

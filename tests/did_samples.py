@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins import Sample
+from sos_plugins.cells import Cells, cells
 
+KEYS = ("cohort", "treated", "post")
 NAMES = {
     "mpdta": {"countyreal": "unit", "year": "period", "first.treat": "cohort", "lemp": "value"},
     "panel_shared": {"y": "value", "cluster": "_"},
@@ -86,3 +88,17 @@ def two_by_two(cells: dict[tuple[int, int], list[float]], *, copies: int = 1) ->
 def with_columns(sample: Sample, **columns: Any) -> Sample:
     """Return the sample with columns replaced or added."""
     return Sample(sample.frame.assign(**columns), sample.covariates, sample.binary)
+
+
+def compress(sample: Sample, **further: Any) -> Cells:
+    """Compress a sample, whatever it gains."""
+    frame = sample.frame
+    group = ("group",) if "group" in frame else ()
+    return cells(
+        frame,
+        weight="weight",
+        covariates=sample.covariates,
+        keys=(*KEYS, *group),
+        cluster="cluster",
+        **further,
+    )

@@ -10,7 +10,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pytest
-from did_samples import matched, stored
+from did_samples import KEYS, compress, matched, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sos_estimators.did import classic, event_study
@@ -19,7 +19,7 @@ from sos_estimators.did.event_study import EventStudySettings
 from sos_estimators.did.several import inference
 
 from sos_plugins import Sample
-from sos_plugins.cells import Cells, cells
+from sos_plugins.cells import cells
 from sos_plugins.errors import DataError, EngineUnavailableError, EstimationError
 from sos_plugins.estimate import run_engine
 from sos_plugins.plugins import load_plugins
@@ -28,21 +28,7 @@ COEFFICIENT = 1e-10  # the same least squares, summed in another order
 ERROR = 1e-9  # relative, likewise
 SUMS = 1e-11  # relative; sums of a few thousand doubles
 
-KEYS = ("cohort", "treated", "post")
 DATA = ["mpdta", "panel_shared", "cases_cont_shared", "cases_bin_shared"]
-
-
-def compress(sample: Sample, **further: Any) -> Cells:
-    frame = sample.frame
-    group = ("group",) if "group" in frame else ()
-    return cells(
-        frame,
-        weight="weight",
-        covariates=sample.covariates,
-        keys=(*KEYS, *group),
-        cluster="cluster",
-        **further,
-    )
 
 
 def assert_alike(one: pd.DataFrame, two: pd.DataFrame) -> None:

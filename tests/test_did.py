@@ -347,7 +347,7 @@ def test_warnings_that_a_reader_must_see() -> None:
     )
     assert fit_python(sample, DidSettings(vcov="CR1", few_clusters=3)).warnings == ()
     (rough,) = fit_python(sample, DidSettings()).warnings
-    assert rough.startswith("CR2 has fewer than 4 degrees of freedom for ATT (3.7")
+    assert rough.startswith("CR2 has fewer than 4 degrees of freedom for ATT (3.66)")
     single = fit_python(sample.where(f["group"] == "P1"), DidSettings())
     assert "Only one cluster is treated (P1)" in single.warnings[0]
     late = fit_python(sample.where((f["unit"] != "P2") | (f["post"] == 1)), DidSettings())

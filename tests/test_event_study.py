@@ -266,6 +266,20 @@ def test_the_joint_test_may_count_treated_clusters_only() -> None:
     assert any("a single treated cluster cannot show" in w for w in alone.warnings)
 
 
+def test_a_joint_test_that_can_find_next_to_nothing_says_so() -> None:
+    told = "degrees of freedom: too few treated clusters to find any but gross departures"
+    sample = many_pilots()
+    all_leads = fit_python(sample, EventStudySettings(min_lead_clusters=1))
+    assert all_leads.glance["leads_df_den"] < 4
+    assert [told in warning for warning in all_leads.warnings].count(True) == 1
+    as_one = fit_python(sample, EventStudySettings(min_event=-2))
+    assert as_one.glance["leads_df_den"] > 4
+    assert not [warning for warning in as_one.warnings if told in warning]
+    by_clusters = EventStudySettings(min_lead_clusters=1, leads_df="clusters")
+    wald_test = fit_python(sample, by_clusters)
+    assert not [warning for warning in wald_test.warnings if told in warning]
+
+
 def test_cases_before_a_window_are_no_lags() -> None:
     sample = matched()
     f = sample.frame

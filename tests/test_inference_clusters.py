@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from did_samples import matched, results, stored, with_columns
+from did_samples import compress, matched, results, stored, with_columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ STORED_DF = 5e-7  # degrees of freedom are stored with six decimals
 ENGINES = 1e-8  # relative; clubSandwich takes roots of matrices of cases, we of columns
 DEFINITION = 1e-9  # relative; dense matrices of cases
 CASES = ["cases_cont_shared", "cases_bin_shared"]
+LEADS = ("leads_statistic", "leads_df_den", "leads_p_value")
 JACKKNIFE = {"CR3J(centred on mean)": "CR3J", "CR3(centred on full)": "CR3"}
 
 
@@ -99,6 +102,51 @@ def test_both_engines_agree_on_the_event_study(form: str, vcov: str) -> None:
     one, two = event_study.fit_python(sample, options), event_study.fit_r(sample, options)
     pd.testing.assert_frame_equal(one.tidy, two.tidy, rtol=ENGINES, atol=ENGINES)
     assert one.warnings == two.warnings
+
+
+def single_pilot() -> Sample:
+    sample = matched(700)
+    return sample.where(sample.frame["group"] == "P1")
+
+
+def one_period_of_a_comparator() -> Sample:
+    """Its own effect fits all its cases."""
+    sample = matched(700)
+    return sample.where((sample.frame["unit"] != "C4") | (sample.frame["period"] == 2012))
+
+
+def a_period_of_one_authority() -> Sample:
+    """The effect of the last period fits the cases that C1 alone has there."""
+    sample = matched(700)
+    return sample.where((sample.frame["unit"] == "C1") | (sample.frame["period"] < 2017))
+
+
+def weights_of_zero() -> Sample:
+    sample = matched(700)
+    return with_columns(sample, weight=sample.frame["weight"].where(sample.frame.index % 3 > 0, 0))
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("form", ["twfe", "stacked"])
+@pytest.mark.parametrize(
+    "edge", [single_pilot, one_period_of_a_comparator, a_period_of_one_authority, weights_of_zero]
+)
+def test_both_engines_and_cells_agree_at_the_edges(edge: Callable[[], Sample], form: str) -> None:
+    sample = edge()
+    did, events = DidSettings(form=form), EventStudySettings(form=form, min_event=-2, max_event=3)
+    for module, options in ((classic, did), (event_study, events)):
+        one = module.fit_python(sample, options)
+        assert one.tidy["std_error"].iloc[-1] > 0
+        for two in (
+            module.fit_r(sample, options),
+            module.fit_python(compress(sample).sample(), options),
+        ):
+            pd.testing.assert_frame_equal(one.tidy, two.tidy, rtol=ENGINES, atol=ENGINES)
+            leads, again = (
+                [math.nan if fit.glance.get(k) is None else fit.glance[k] for k in LEADS]
+                for fit in (one, two)
+            )
+            assert again == pytest.approx(leads, rel=ENGINES, nan_ok=True)
 
 
 def of_cases(sample: Sample, form: str = "twfe") -> Regression:

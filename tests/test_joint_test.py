@@ -27,7 +27,10 @@ htz <- function(data, arguments) {
   found <- clubSandwich::Wald_test(
     fit, constraints = clubSandwich::constrain_zero(2:4), vcov = "CR2", cluster = data$unit,
     test = "HTZ")
-  list(f = found$Fstat, den = found$df_denom)
+  each <- clubSandwich::coef_test(
+    fit, vcov = "CR2", cluster = data$unit, test = "Satterthwaite")
+  list(f = found$Fstat, den = found$df_denom, p = found$p_val,
+       late = unname(unlist(each[5, c("beta", "SE", "df_Satt", "p_Satt")])))
 }
 """
 
@@ -63,15 +66,21 @@ def clusters(frame: pd.DataFrame) -> Clusters:
 
 
 @pytest.mark.r
-def test_three_leads_are_tested_as_by_clubsandwich(tmp_path: Path) -> None:
+def test_the_effect_and_three_leads_are_tested_as_by_clubsandwich(tmp_path: Path) -> None:
     frame = panel()
     script = tmp_path / "htz.R"
     script.write_text(SCRIPT)
     columns = {str(name): frame[name].to_numpy() for name in frame}
     theirs = r.call(script, "htz", columns, {})
     ours = approximate_hotelling(clusters(frame), np.eye(4)[:3])
-    expected = [float(np.ravel(theirs[name])[0]) for name in ("f", "den")]
-    assert [ours.statistic, ours.df] == pytest.approx(expected, rel=ENGINES)
+    expected = [float(np.ravel(theirs[name])[0]) for name in ("f", "den", "p")]
+    p_value = stats.f.sf(ours.statistic, 3, ours.df)
+    assert [ours.statistic, ours.df, p_value] == pytest.approx(expected, rel=ENGINES)
+    reduced = bias_reduced(clusters(frame), np.eye(4)[:, 3:])
+    estimate, error = clusters(frame).terms[3], np.sqrt(reduced.covariance[0, 0])
+    alone = 2 * stats.t.sf(abs(estimate / error), reduced.df[0])
+    late = [float(value) for value in theirs["late"]]
+    assert [estimate, error, reduced.df[0], alone] == pytest.approx(late, rel=ENGINES)
 
 
 def test_one_restriction_is_the_t_test_squared() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from did_samples import matched
 from lxml import html as lxml_html
+from sos_estimators.did.classic import DidSettings, fit_python
 
 from sos_plugins.report import inference, render_html, write_report
 from sos_plugins.report.inference import FEW_TREATED, agreement_sentence
@@ -131,6 +133,23 @@ def test_the_sentence_says_whether_methods_agree() -> None:
     none = render_html(with_methods([WCR, WCR | {"method": "CR3", "p_value": None}, WCR]))
     assert "All 2 methods agree: the effect is not significant at the 5% level." in none
     assert "No p value by CR3." in none
+
+
+def test_a_disagreement_is_told_once() -> None:
+    sample = matched(240, effect=1.0)
+    options = DidSettings(form="stacked", inference=("CR0", "RI-t"))
+    estimate = fit_python(sample.where(sample.frame["group"] != "P3"), options)
+    told = [warning for warning in estimate.warnings if warning.startswith(inference.DISAGREE)]
+    assert len(told) == 1
+    result = make_result()
+    outcome = result.outcome(NAME)
+    assert outcome.main is not None
+    main = NamedEstimate(outcome.main.estimator, outcome.main.engine, estimate)
+    again = replace(main, engine="another")
+    changed = replace(outcome, estimates=(main, again), warnings=estimate.warnings)
+    page = render_html(replace(result, outcomes=(changed,)))
+    assert page.count(inference.DISAGREE) == 1
+    assert "standard errors (CR0) tend to be too small" in page
 
 
 def test_the_level_is_that_of_the_estimate() -> None:

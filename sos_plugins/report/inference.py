@@ -24,6 +24,8 @@ FIELDS = (
     "distribution",
     "citation",
 )
+DISAGREE = "The methods disagree"
+"""How an estimate's warning begins that the sentence above the table tells anew."""
 USUAL_LEVEL = 0.95
 """Level of confidence where an estimate names none."""
 FEW_TREATED = (
@@ -35,10 +37,17 @@ FEW_TREATED = (
 
 @dataclass(frozen=True)
 class Methods:
-    """The table of several methods of inference, and the paragraph above it."""
+    """The table of several methods of inference, and the paragraph above it.
+
+    Attributes:
+        table: One row a method.
+        finding: The paragraph.
+        said: Warnings of the estimator that the paragraph makes needless.
+    """
 
     table: Table
     finding: str
+    said: frozenset[str]
 
 
 def methods_of_inference(result: OutcomeResult, ident: str) -> Methods | None:
@@ -58,7 +67,14 @@ def methods_of_inference(result: OutcomeResult, ident: str) -> Methods | None:
         note="Where a method has no standard error, its statistic is the effect itself.",
         missing_note="the method has no such figure, or could not be computed; a warning says why",
     )
-    return Methods(table, f"{agreement_sentence(rows, 1 - level)} {FEW_TREATED}")
+    warnings = [
+        w for n in result.estimates if n.estimator == named.estimator for w in n.estimate.warnings
+    ]
+    return Methods(
+        table,
+        f"{agreement_sentence(rows, 1 - level)} {FEW_TREATED}",
+        frozenset(warning for warning in warnings if warning.startswith(DISAGREE)),
+    )
 
 
 def agreement_sentence(rows: Sequence[Row], level: float) -> str:
@@ -75,9 +91,7 @@ def agreement_sentence(rows: Sequence[Row], level: float) -> str:
     below = [row for row in known if (words.to_float(row["p_value"]) or 0.0) < level]
     above = [row for row in known if row not in below]
     if below and above:
-        sentence = (
-            f"The methods disagree {at}: significant by {_listed(below)}; not by {_listed(above)}."
-        )
+        sentence = f"{DISAGREE} {at}: significant by {_listed(below)}; not by {_listed(above)}."
     elif len(known) == 1:
         is_so = "significant" if below else "not significant"
         sentence = f"By the one method that gave a p value the effect is {is_so} {at}."

@@ -156,6 +156,7 @@ def _outcome_section(
         )
     tables = outcome_tables
     forest_chart = forest(result, ident("runs"))
+    methods = methods_of_inference(result, ident("inference"))
     files = (
         tables.crosscheck_terms(result, ident("crosscheck-terms")),
         tables.estimates_file(result, ident("estimates")),
@@ -178,7 +179,7 @@ def _outcome_section(
         forest=forest_chart,
         runs=tables.runs_table(result, ident("runs")) if runs and not forest_chart else None,
         failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
-        inference=methods_of_inference(result, ident("inference")),
+        inference=methods,
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
         matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
         groups=tables.groups_table(result, names, ident("groups")),
@@ -188,7 +189,7 @@ def _outcome_section(
         completeness=heat.heat_map(study, result, names, ident("completeness")),
         quality=tables.quality_table(result, ident("quality")),
         settings=settings,
-        warnings=_warnings(result),
+        warnings=_warnings(result, methods.said if methods else frozenset()),
         files=tuple(table for table in files if table is not None),
     )
 
@@ -214,13 +215,14 @@ def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple
     return tuple(chart for chart in made if chart is not None)
 
 
-def _warnings(result: OutcomeResult) -> tuple[str, ...]:
+def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
+    """Gather what a reader must see, but for what is said elsewhere on the page."""
     by_engine: dict[str, list[str]] = {}
     for named in result.estimates:
         for warning in named.estimate.warnings:
-            if warning not in result.warnings:
+            if warning not in result.warnings and warning not in said:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
-    found = [words.stop(warning) for warning in result.warnings]
+    found = [words.stop(warning) for warning in result.warnings if warning not in said]
     found += [f"{words.stop(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
     return tuple(dict.fromkeys(found))
 

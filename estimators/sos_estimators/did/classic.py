@@ -128,7 +128,7 @@ def _with_inference(fitted: Estimate, sample: Sample, options: DidSettings) -> E
             "effective_clusters": found.effective_clusters,
             "inference": plain(found.table),
         },
-        warnings=(*fitted.warnings, *found.warnings),
+        warnings=tuple(dict.fromkeys((*fitted.warnings, *found.warnings))),
     )
 
 

@@ -21,7 +21,7 @@ from sos_estimators.did.least_squares import (
     least_squares,
     side_by_side,
 )
-from sos_estimators.did.messages import collinear_covariates, few_clusters, few_df
+from sos_estimators.did.messages import collinear_covariates, few_clusters, few_df, weak_test
 from sos_estimators.did.prepare import FORMS, Prepared, count_cases, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.variance import VCOV, not_without, spread
@@ -158,6 +158,7 @@ def _fit(
         *fitted.warnings,
         *_about_thin_events(chosen, options),
         *([f"No joint test of the leads: {leads.reason}."] if leads.reason else []),
+        *(weak_test(leads.df_num, leads.df_den) if _aht(leads, options) else ()),
     )
     return Estimate(
         _tidy(chosen.events, fitted, options),
@@ -323,6 +324,10 @@ def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
     return JointTest.of(
         fitted.leads, len(chosen.tested), prepared.count("cluster"), untested if single else ""
     )
+
+
+def _aht(test: JointTest, options: EventStudySettings) -> bool:
+    return options.leads_df == "AHT" and test.p_value is not None
 
 
 def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:

@@ -22,7 +22,7 @@ def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...
     if vcov not in REDUCED or df is None:
         return ()
     rough = [
-        f"{name} ({value:.1f})" for name, value in zip(names, df, strict=True) if value < FEWEST_DF
+        f"{name} ({value:.2f})" for name, value in zip(names, df, strict=True) if value < FEWEST_DF
     ]
     if not rough:
         return ()
@@ -32,21 +32,33 @@ def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...
     )
 
 
-def few_clusters(prepared: Prepared, threshold: int, vcov: str) -> tuple[str, ...]:
-    """Warn of too few treated clusters for cluster-robust standard errors.
+def weak_test(n_leads: int, df: float) -> tuple[str, ...]:
+    """Warn of a joint test of leads that has too few degrees of freedom to find much."""
+    if not df < FEWEST_DF:
+        return ()
+    return (
+        f"The joint test of {n_leads} leads has {df:.1f} degrees of freedom: too few treated "
+        "clusters to find any but gross departures from parallel trends. Fewer leads find more: "
+        "min_event counts earlier ones as one.",
+    )
+
+
+def few_clusters(prepared: Prepared, threshold: int, *vcov: str) -> tuple[str, ...]:
+    """Warn of too few treated clusters for the cluster-robust standard errors that are asked for.
 
     The degrees of freedom of CR2 allow for few; see :func:`few_df`.
     """
     clusters = prepared.treated_clusters
-    if len(clusters) == 1:
+    too_small = [name for name in vcov if name not in REDUCED]
+    if vcov and len(clusters) == 1:
         return (
             f"Only one cluster is treated ({clusters[0]}): nothing shows how effects differ "
             "between treated clusters, so the standard error is far too small.",
         )
-    if len(clusters) < threshold and vcov not in REDUCED:
+    if too_small and len(clusters) < threshold:
         return (
             f"Only {len(clusters)} clusters are treated (fewer than {threshold}): cluster-robust "
-            f"standard errors ({vcov}) tend to be too small.",
+            f"standard errors ({', '.join(too_small)}) tend to be too small.",
         )
     return ()
 

@@ -19,7 +19,7 @@ from sos_estimators.did.least_squares import (
     Variance,
     least_squares,
 )
-from sos_estimators.did.messages import cannot_be_told, few_df
+from sos_estimators.did.messages import cannot_be_told, few_clusters, few_df
 from sos_estimators.did.prepare import Form, Prepared, prepare
 from sos_estimators.did.randomisation import Randomised, randomise, treatments
 from sos_estimators.did.regression import regression
@@ -216,6 +216,8 @@ def _rows(
         fixed = {"method": method, "estimate": float(given.fit.coefficients[0])}
         rows.append({**fixed, **row, "citation": CITATIONS[method]})
         told += warnings
+    clustered = [method for method in dict.fromkeys(methods) if method in get_args(Variance)]
+    told += few_clusters(given.prepared, given.options.few_clusters, *clustered)
     return rows, tuple(dict.fromkeys(told))
 
 

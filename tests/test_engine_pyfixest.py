@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import staggered_samples as made
-from sos_estimators.did import extended_twfe, stacked, sun_abraham
+from sos_estimators.did import extended_twfe, imputation, stacked, sun_abraham
 from sos_estimators.did.engine_pyfixest import PYFIXEST, lacks, regress
 from sos_estimators.did.least_squares import CollinearTermsError, Regression, least_squares
 
@@ -23,6 +23,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "stacked": (stacked, stacked.StackedSettings),
 }
 SAME = 1e-8  # relative; asked for are 1e-6
+ITERATED = 1e-4  # did2s finds effects by iteration, to six digits
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -48,6 +49,22 @@ def test_it_gives_every_stored_result_of_sunab(shared: Path, data: str) -> None:
     options = sun_abraham.SunAbrahamSettings(vcov="fixest")
     found = sun_abraham.fit_pyfixest(made.stored_sample(shared, data), options)
     made.assert_as_stored(made.stored(shared, data, "sunab"), found)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_it_has_the_estimates_of_the_imputation_and_no_errors(aggregate: str) -> None:
+    options = imputation.ImputationSettings(aggregate=aggregate)
+    sample = made.cases()
+    ours, theirs = (
+        fit(sample, options) for fit in (imputation.fit_python, imputation.fit_pyfixest)
+    )
+    assert list(ours.tidy["term"]) == list(theirs.tidy["term"])
+    np.testing.assert_allclose(
+        theirs.tidy["estimate"], ours.tidy["estimate"], rtol=ITERATED, atol=ITERATED
+    )
+    assert theirs.tidy["std_error"].isna().all()
+    assert theirs.glance["no_std_error"].startswith("pyfixest has no conservative errors")
+    assert theirs.warnings[:-1] == ours.warnings
 
 
 def test_it_leaves_out_what_is_collinear_as_the_others_do() -> None:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.inference import FTest, JointTest, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
-    Fit,
     Floats,
     Regression,
     group_sums,
     least_squares,
 )
-from sos_estimators.did.staggered import engine_r
+from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.first_stage import Compared, first_stage, imputable
@@ -142,7 +142,17 @@ def lead_events(cells: Cells, options: ImputationSettings) -> tuple[tuple[int, .
     return tuple(e for e in events if e >= first), reference
 
 
-def fit_leads(cells: Cells, options: ImputationSettings) -> Leads:
+def _coefficients(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
+    """Coefficients (q,) and what each cluster adds to them, (G, q)."""
+    fit = least_squares(problem)
+    return fit.coefficients, scores_of(fit, convention)
+
+
+def fit_leads(
+    cells: Cells,
+    options: ImputationSettings,
+    regress: Callable[[Regression, Convention], tuple[Floats, Floats]] = _coefficients,
+) -> Leads:
     """Regress the untreated cases on leads beside unit effects, period effects and covariates.
 
     With an event window, earlier leads serve as reference too. Leads that are collinear are left
@@ -153,17 +163,15 @@ def fit_leads(cells: Cells, options: ImputationSettings) -> Leads:
     told: list[str] = []
     while events:
         try:
-            fit = _lead_regression(untreated, events)
+            estimates, added = regress(_lead_regression(untreated, events), options.leads_vcov)
         except CollinearTermsError as error:
             gone = {events[i] for i in error.places}
             told.append(_about_collinear(gone))
             events = tuple(e for e in events if e not in gone)
         else:
             scores = np.zeros((cells.n_clusters, len(events)))
-            scores[np.unique(cells.codes("cluster")[~cells.treated])] = scores_of(
-                fit, options.leads_vcov
-            )
-            return Leads(reference, events, fit.coefficients, scores, tuple(told))
+            scores[np.unique(cells.codes("cluster")[~cells.treated])] = added
+            return Leads(reference, events, estimates, scores, tuple(told))
     return no_leads(cells.n_clusters, *told)
 
 
@@ -174,22 +182,20 @@ def _about_collinear(events: Iterable[int]) -> str:
     )
 
 
-def _lead_regression(untreated: Cells, events: tuple[int, ...]) -> Fit:
+def _lead_regression(untreated: Cells, events: tuple[int, ...]) -> Regression:
     table = untreated.table
     event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
     columns, names = untreated.covariate_columns()
-    return least_squares(
-        Regression(
-            value=untreated.value,
-            weight=untreated.weight,
-            n_cases=int(table["n_cases"].sum()),
-            effects=(untreated.codes("owner"), untreated.codes("period")),
-            cluster=untreated.codes("cluster"),
-            covariates=columns,
-            covariate_names=names,
-            terms=np.asfortranarray((event[:, None] == np.array(events)).astype(float)),
-            term_names=tuple(f"event={e}" for e in events),
-        )
+    return Regression(
+        value=untreated.value,
+        weight=untreated.weight,
+        n_cases=int(table["n_cases"].sum()),
+        effects=(untreated.codes("owner"), untreated.codes("period")),
+        cluster=untreated.codes("cluster"),
+        covariates=columns,
+        covariate_names=names,
+        terms=np.asfortranarray((event[:, None] == np.array(events)).astype(float)),
+        term_names=tuple(f"event={e}" for e in events),
     )
 
 
@@ -227,6 +233,33 @@ def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
         "leads_df_den": test.df_den if test.df_num else None,
         "leads_p_value": test.p_value,
     }
+
+
+def fit_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
+    """Estimate with ``did2s`` of pyfixest, the leads with its ``feols``; without standard errors.
+
+    The two-stage estimates are those of the imputation; the errors are not.
+
+    Raises:
+        EngineError: If pyfixest fails.
+        DataError, EstimationError: As :func:`prepare`.
+    """
+    cells, effects, averages = prepare(sample, options)
+    found = replace(
+        engine_did2s.two_stage(cells, effects, averages),
+        std_errors=np.full(len(averages.names), np.nan),
+    )
+    leads = no_leads(cells.n_clusters)
+    if wants_leads(options):
+        leads = fit_leads(cells, options, _coefficients_by_pyfixest)
+    return assemble(found, leads, cells, options).without_std_errors(
+        "pyfixest has no conservative errors of the imputation"
+    )
+
+
+def _coefficients_by_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
+    coefficients = engine_pyfixest.regress(problem, convention).coefficients
+    return coefficients, np.full((problem.n_clusters, len(coefficients)), np.nan)
 
 
 def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -313,6 +346,7 @@ class Imputation(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
+        engine_did2s.engine(fit_pyfixest, prepare),
         r_engine(fit_r),
         Engine(
             name="r-didimputation",

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sos_estimators.did.engine_pyfixest import PYFIXEST
 from sos_estimators.did.least_squares import group_sums
 from sos_estimators.did.staggered import engine_did2s, engine_r
 from sos_estimators.did.staggered.averages import Averages, Effects, list_averages, list_effects
@@ -18,12 +17,7 @@ from sos_estimators.did.staggered.first_stage import Compared, first_stage, impu
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.settings import ImputedSettings
-from sos_plugins import Engine, Estimate, Estimator, Sample, Tolerance, hookimpl
-from sos_plugins.errors import DataError, EstimationError
-
-ALTERNATING = Tolerance(
-    1e-4, 1e-5, "pyfixest finds the unit and period effects by iteration, to six digits"
-)
+from sos_plugins import Estimate, Estimator, Sample, hookimpl
 
 
 class TwoStageSettings(ImputedSettings):
@@ -106,17 +100,6 @@ def fit_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     return assemble(engine_r.in_order(found, averages.names), cells, options)
 
 
-def pyfixest_limits(sample: Sample, options: TwoStageSettings) -> str | None:
-    """Say what pyfixest cannot do of what is asked."""
-    if options.control != "notyettreated":
-        return "did2s of pyfixest compares with all cases that are not treated yet"
-    try:
-        cells = prepare(sample, options)[0]
-    except (DataError, EstimationError):
-        return None  # the fit says why
-    return engine_did2s.limits(cells)
-
-
 class TwoStage(StaggeredEstimator):
     """Effects are what unit and period effects of untreated cases leave of the treated."""
 
@@ -130,16 +113,7 @@ class TwoStage(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
-        Engine(
-            name="pyfixest",
-            fit=fit_pyfixest,
-            requires=(PYFIXEST,),
-            limits=pyfixest_limits,
-            tolerance_estimate=ALTERNATING,
-            tolerance_std_error=ALTERNATING,
-            packages=("pyfixest",),
-            takes_cells=True,
-        ),
+        engine_did2s.engine(fit_pyfixest, prepare),
         r_engine(fit_r),
     )
 

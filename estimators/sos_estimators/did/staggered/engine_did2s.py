@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sos_estimators.did.engine_pyfixest import PYFIXEST
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.plugin import Fit
 from sos_estimators.did.staggered.result import Found
+from sos_plugins import Engine, Sample, Tolerance
+from sos_plugins.errors import DataError, EstimationError
 
+ALTERNATING = Tolerance(
+    1e-4, 1e-5, "did2s of pyfixest finds unit and period effects by iteration, to six digits"
+)
 MAX_ENTRIES = 50_000_000
 """pyfixest makes a dense matrix of a dummy for every unit and period; beyond this many entries it
 takes gigabytes."""
 
 
-def limits(cells: Cells) -> str | None:
+def engine(fit: Fit, prepare: Callable[[Sample, Any], tuple[Cells, Effects, Averages]]) -> Engine:
+    """Declare the engine of an estimator that prepares its sample so."""
+
+    def limits(sample: Sample, options: Any) -> str | None:
+        if options.control != "notyettreated":
+            return "did2s of pyfixest compares with all cases that are not treated yet"
+        try:
+            cells = prepare(sample, options)[0]
+        except (DataError, EstimationError):
+            return None  # the fit says why
+        return _beyond(cells)
+
+    return Engine(
+        name="pyfixest",
+        fit=fit,
+        requires=(PYFIXEST,),
+        limits=limits,
+        tolerance_estimate=ALTERNATING,
+        tolerance_std_error=ALTERNATING,
+        packages=("pyfixest",),
+        takes_cells=True,
+    )
+
+
+def _beyond(cells: Cells) -> str | None:
     """Say what pyfixest cannot do with these cells."""
     rows, owner, period = len(cells.table), cells.codes("owner"), cells.codes("period")
     n_dummies = int(owner.max()) + int(period.max()) + 2

@@ -26,7 +26,7 @@ class Found:
     Attributes:
         names: ``overall``, ``event=0``, ...; (J,).
         estimates: (J,).
-        std_errors: (J,); zero for a reference.
+        std_errors: (J,); zero for a reference, missing where an engine gives none.
         scores: What each of G clusters, in sorted order, adds to the estimates, widened as the
             convention has it: their cross products are the covariance. (G, J); None where an engine
             does not give them.
@@ -74,7 +74,8 @@ def build_estimate(
     """
     none = ~(found.std_errors > NEGLIGIBLE * float(cells.value.std()))
     told = list(found.warnings)
-    terms = zip(found.names, none, found.estimates, strict=True)
+    zero = none & ~np.isnan(found.std_errors)
+    terms = zip(found.names, zero, found.estimates, strict=True)
     lost = [name for name, gone, value in terms if gone and value]
     if lost:
         told.append(

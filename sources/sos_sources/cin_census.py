@@ -18,9 +18,11 @@ from pydantic import Field, field_validator
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_sources.cin_rows import RAW
 from sos_sources.cin_tables import Bounds, Lost, Return, build
 from sos_sources.cin_worker import read_all
-from sos_sources.cin_xml import RAW, RawReturn
+from sos_sources.cin_workspace import Workspace, workspace
+from sos_sources.cin_xml import RawReturn
 from sos_sources.paths import as_tuple, find_files, shown
 
 MEGABYTE = 1_000_000
@@ -93,17 +95,19 @@ class CinCensus(Source):
                 referral with a usable date is left.
         """
         paths = find_files(settings.paths, session, suffix=".xml")
-        returns, lost = _identified(_read(paths, settings, session), settings, session)
         bounds = Bounds(
             earliest_event=settings.earliest_event,
             earliest_birth=settings.earliest_birth,
             days_after_return=settings.days_after_return,
             days_expected=settings.days_expected,
         )
-        built = build(returns, bounds, examples=settings.examples, lost=lost)
-        _refuse_empty(returns, built.tables["referrals"].num_rows)
+        with workspace(session) as space:
+            found = _read(paths, settings, space)
+            returns, lost = _identified(found, settings, session)
+            built = build(space, returns, bounds, examples=settings.examples, lost=lost)
+        _refuse_empty(returns, built.n_referrals)
         return Records(
-            tables={name: session.table(table, name) for name, table in built.tables.items()},
+            tables=built.tables,
             quality=built.quality,
             start=dt.date(min(r.year for r in returns), 4, 1),
             end=dt.date(max(r.year for r in returns) + 1, 3, 31),
@@ -112,15 +116,22 @@ class CinCensus(Source):
         )
 
 
-def _read(paths: list[Path], settings: CinCensusSettings, session: Session) -> list[RawReturn]:
+def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> list[RawReturn]:
     total = sum(path.stat().st_size for path in paths)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = min(settings.workers or cores or 1, len(paths))
     if total < settings.parallel_from_mb * MEGABYTE:
         workers = 1
     try:
-        with session.progress.step("Reading census returns", total) as advance:
-            return read_all(paths, workers=workers, n_lines=settings.examples, advance=advance)
+        with space.session.progress.step("Reading census returns", total) as advance:
+            return read_all(
+                paths,
+                [space.sink(number) for number in range(len(paths))],
+                workers=workers,
+                cores=settings.workers or cores or 1,
+                n_lines=settings.examples,
+                advance=advance,
+            )
     except OSError as error:
         raise DataError(f"A census return cannot be opened: {error}.") from None
 
@@ -130,7 +141,7 @@ def _identified(
 ) -> tuple[list[Return], list[Lost]]:
     """Give every file its authority and year; files that are no returns stop the reading."""
     returns, lost = [], []
-    for raw in found:
+    for number, raw in enumerate(found):
         file = shown(raw.path, session)
         if raw.broken:
             _refuse_broken(raw, file, settings)
@@ -143,7 +154,7 @@ def _identified(
             raise DataError(
                 f"{file}: the header names no authority (Header/Source/LEA). Set 'authority'."
             )
-        returns.append(Return(file, unit, _year(raw, file, settings), raw))
+        returns.append(Return(number, file, unit, _year(raw, file, settings), raw))
     if not returns:
         raise DataError(f"None of {len(found)} census files can be read; all are broken XML.")
     return returns, lost
@@ -197,7 +208,7 @@ def _april_year(day: dt.date) -> int:
 def _refuse_empty(returns: Sequence[Return], n_referrals: int) -> None:
     if n_referrals:
         return
-    n = sum(r.raw.tables["referrals"].num_rows for r in returns)
+    n = sum(r.raw.n_rows["referrals"] for r in returns)
     reason = "none has a date that can be read and is possible" if n else "the files hold no child"
     raise DataError(
         f"Of {n} referrals in {', '.join(r.file for r in returns[:SHOWN])}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
+import ibis
 import pandas as pd
 import pyarrow as pa
 
@@ -15,7 +15,9 @@ from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
 from sos_sources.checks import Check, profile
-from sos_sources.cin_xml import RAW, RawReturn
+from sos_sources.cin_rows import TEXT
+from sos_sources.cin_workspace import Workspace
+from sos_sources.cin_xml import RawReturn
 from sos_sources.columns import (
     Column,
     coded,
@@ -55,8 +57,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Return:
-    """One census return: an authority, a year (April-year) and the text of its file."""
+    """One census return: number and name of its file, authority, April-year, what was found."""
 
+    number: int
     file: str
     unit: str
     year: int
@@ -74,59 +77,70 @@ class Lost:
 
 @dataclass(frozen=True)
 class Tables:
-    """The record tables in Arrow, and what was wrong."""
+    """The record tables on the session's backend, how many referrals, and what was wrong."""
 
-    tables: dict[str, pa.Table]
+    tables: dict[str, ibis.Table]
+    n_referrals: int
     quality: QualityProfile
 
 
 def build(
-    returns: Sequence[Return], bounds: Bounds, *, examples: int, lost: Sequence[Lost] = ()
+    space: Workspace,
+    returns: Sequence[Return],
+    bounds: Bounds,
+    *,
+    examples: int,
+    lost: Sequence[Lost] = (),
 ) -> Tables:
     """Build the record tables of :data:`sos_plugins.schema.TABLES` from returns.
 
     Args:
+        space: Holds the rows of the returns.
         returns: The returns; where two tell of the same thing the later year wins, and within a
             year the later place in this sequence.
         bounds: What dates are possible.
         examples: How many examples a check gives at most.
         lost: Files that gave nothing, to be counted.
     """
+    con = space.con
     ordered = sorted(returns, key=lambda r: r.year)
-    with duckdb.connect() as con:
-        con.execute("SET preserve_insertion_order TO false")
-        _load(con, ordered)
-        quality = _coverage(con, ordered, examples) + _oddities(ordered, lost, examples)
-        for table, columns in _columns(bounds).items():
-            con.execute(_typed(table, columns))
-            checks = tuple(check for column in columns for check in column.checks)
-            checks += _ROW_CHECKS[table]
-            quality += profile(con, f"{table}_typed", checks, source=SOURCE, examples=examples)
-        for plan in _MERGES:
-            quality += merge(con, plan, source=SOURCE, examples=examples)
-        return Tables({table: _final(con, table) for table in RAW}, quality)
+    _number(con, ordered)
+    quality = _coverage(con, ordered, examples) + _oddities(ordered, lost, examples)
+    con.execute(_NAMELESS)
+    columns = _columns(bounds)
+    given: dict[str, ibis.Table] = {}
+    for plan in _MERGES:
+        table = plan.table
+        con.execute(_typed(table, columns[table], bounds))
+        con.execute(f"DROP TABLE {table}_raw")
+        checks = tuple(check for column in columns[table] for check in column.checks)
+        checks += _ROW_CHECKS[table]
+        quality += profile(con, f"{table}_typed", checks, source=SOURCE, examples=examples)
+        quality += merge(con, plan, source=SOURCE, examples=examples)
+        for done in ("typed", "again", "repeated"):
+            con.execute(f"DROP TABLE {table}_{done}")
+        given[table] = _final(space, plan)
+        if table != "referrals":
+            con.execute(f"DROP TABLE {table}_merged")
+    n_referrals = con.execute("SELECT count(*) FROM referrals_merged").fetchone()[0]
+    return Tables(given, n_referrals, quality)
 
 
-def _load(con: Any, returns: Sequence[Return]) -> None:
-    """Put the text of all returns and a table of the files on the connection."""
+def _number(con: Any, returns: Sequence[Return]) -> None:
+    """Put a table of the files on the connection; ``place`` orders them by year."""
     files = pa.table(
         {
-            "file_no": pa.array(range(len(returns)), pa.int64()),
+            "file_no": pa.array([r.number for r in returns], pa.int64()),
+            "place": pa.array(range(len(returns)), pa.int64()),
             "file": pa.array([r.file for r in returns], pa.string()),
             "unit": pa.array([r.unit for r in returns], pa.string()),
             "period": pa.array([r.year for r in returns], pa.int64()),
             "last_day": pa.array([dt.date(r.year + 1, 3, 31) for r in returns], pa.date32()),
         }
     )
-    con.register("files", files)
-    for name in RAW:
-        numbered = [
-            r.raw.tables[name].append_column(
-                "file_no", pa.array([no] * r.raw.tables[name].num_rows, pa.int64())
-            )
-            for no, r in enumerate(returns)
-        ]
-        con.register(f"{name}_raw", pa.concat_tables(numbered))
+    con.register("files_here", files)
+    con.execute("CREATE TABLE files AS SELECT * FROM files_here")
+    con.unregister("files_here")
 
 
 def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
@@ -134,7 +148,7 @@ def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
 
     def event(table: str, name: str, raw: str, days: int = bounds.days_after_return) -> Column:
         low, high = f"DATE '{bounds.earliest_event}'", f"last_day + {days}"
-        return date(table, name, f"r.{raw}", iso_date(f"r.{raw}"), low=low, high=high)
+        return date(table, name, _given(raw), _read(raw), low=low, high=high)
 
     birth_low = f"DATE '{bounds.earliest_birth}'"
     birth_high = f"last_day + {bounds.days_after_return}"
@@ -144,8 +158,8 @@ def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
             date(
                 "children",
                 "birth_date",
-                "r.birth",
-                iso_date("r.birth"),
+                _given("birth"),
+                _read("birth"),
                 low=birth_low,
                 high=birth_high,
             ),
@@ -184,6 +198,16 @@ def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
     }
 
 
+def _read(raw: str) -> str:
+    """Return SQL of a date: read with the file, or out of its text."""
+    return f"coalesce(r.{raw}, {iso_date(f'r.{raw}{TEXT}')})"
+
+
+def _given(raw: str) -> str:
+    """Return SQL of the text of a date, empty where the date was read with the file."""
+    return f"CASE WHEN r.{raw} IS NULL THEN r.{raw}{TEXT} ELSE '' END"
+
+
 def _disability() -> Column:
     known = ", ".join(quoted(c) for c in sorted(codes.DISABILITY))
     return Column(
@@ -205,49 +229,46 @@ def _disability() -> Column:
     )
 
 
-def _typed(table: str, columns: Sequence[Column]) -> str:
+_NAMELESS = (
+    "CREATE TABLE nameless AS SELECT file_no, child_no, concat('no-id-', f.period, '-', "
+    "row_number() OVER (PARTITION BY f.unit, f.period ORDER BY f.place, r.row_no)) AS child "
+    "FROM children_raw r JOIN files f USING (file_no) WHERE r.id IS NULL"
+)
+"""Identifiers for children who have none."""
+
+
+def _typed(table: str, columns: Sequence[Column], bounds: Bounds) -> str:
     """Return SQL that makes ``<table>_typed``: keys, typed columns and flags."""
+    own = "r.id" if table == "children" else "r.child"
     head = [
         "f.unit",
         "f.period",
         "f.file",
         "f.last_day",
         "r.line",
-        "file_no",
-        f"(file_no << {ROW_BITS}) + r.row_no AS ord",
+        f"(f.place << {ROW_BITS}) + r.row_no AS ord",
+        f"coalesce({own}, n.child) AS child",
     ]
-    source = f"FROM {table}_raw r JOIN files f USING (file_no)"
     if table == "children":
-        head += [
-            "child_no",
-            "r.id IS NULL AS child__missing",
-            "coalesce(r.id, concat('no-id-', f.period, '-', row_number() OVER "
-            "(PARTITION BY f.unit, f.period, r.id IS NULL ORDER BY file_no, r.row_no))) AS child",
-        ]
-    else:
-        head.append("c.child")
-        source += (
-            " JOIN (SELECT file_no, child_no, child FROM children_typed) c"
-            " USING (file_no, child_no)"
-        )
-    if table == "referrals":
-        head += ["r.row_no AS referral_no"]
-    elif table != "children":
-        head += ["p.referral_date"]
-        source += (
-            " JOIN (SELECT file_no, referral_no, referral_date FROM referrals_typed) p"
-            " USING (file_no, referral_no)"
-        )
+        head.append("r.id IS NULL AS child__missing")
+    elif table != "referrals":
+        low, high = f"DATE '{bounds.earliest_event}'", f"last_day + {bounds.days_after_return}"
+        head.append(f"{_read('referral')} AS referral__read")
+        possible = f"referral__read BETWEEN {low} AND {high}"
+        head.append(f"CASE WHEN {possible} THEN referral__read END AS referral_date")
     expressions = [e for column in columns for e in column.expressions]
-    return f"CREATE TABLE {table}_typed AS SELECT {', '.join([*head, *expressions])} {source}"
+    return (
+        f"CREATE TABLE {table}_typed AS SELECT {', '.join([*head, *expressions])} "
+        f"FROM {table}_raw r JOIN files f USING (file_no) "
+        "LEFT JOIN nameless n USING (file_no, child_no)"
+    )
 
 
-def _final(con: Any, table: str) -> pa.Table:
-    schema = TABLES[table]
+def _final(space: Workspace, plan: Merge) -> ibis.Table:
+    schema = TABLES[plan.table]
     extra = {"uasc": "CAST(NULL AS BOOLEAN) AS uasc", "return_year": "period AS return_year"}
     columns = ", ".join(extra.get(name, name) for name in schema.names)
-    rows = con.sql(f"SELECT {columns} FROM {table}_merged ORDER BY ALL").to_arrow_table()
-    return rows.cast(schema)
+    return space.give(plan.table, columns, f"{plan.table}_merged", ", ".join(plan.key))
 
 
 _ROW_CHECKS: dict[str, tuple[Check, ...]] = {

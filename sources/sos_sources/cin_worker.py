@@ -1,7 +1,8 @@
 """Reads returns in processes of their own: ``python -m sos_sources.cin_worker``.
 
 A worker takes one path a line (JSON text) on its standard input and answers on its standard
-output with pickled pairs: ``("bytes", n)`` while it reads, then ``("return", RawReturn)`` or
+output with pickled pairs: ``("bytes", n)`` and ``("rows", (table, rows))`` while it reads,
+``("forget", None)`` when it starts the file again, then ``("return", RawReturn)`` or
 ``("missing", reason)``. Plain processes, not ``multiprocessing``: a script that starts a study
 needs no main guard, and records never touch the disk.
 """
@@ -18,36 +19,67 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 import sos_sources
-from sos_sources.cin_xml import RawReturn, read_return
+from sos_sources.cin_plain import read_return
+from sos_sources.cin_rows import Sink
+from sos_sources.cin_xml import RawReturn
+
+LAST = ("return", "missing")
+"""Kinds of the last answer about a file."""
+WAITING = 8
+"""Answers of workers that may wait to be taken; a worker that is ahead waits too."""
 
 
 def read_all(
-    paths: Sequence[Path], *, workers: int, n_lines: int, advance: Callable[[int], None]
+    paths: Sequence[Path],
+    sinks: Sequence[Sink],
+    *,
+    workers: int,
+    cores: int = 1,
+    n_lines: int,
+    advance: Callable[[int], None],
 ) -> list[RawReturn]:
     """Read files, in processes when there is more than one worker; results in order of paths.
+
+    Args:
+        paths: The files.
+        sinks: Where the rows of each go.
+        workers: How many processes read.
+        cores: How many threads read a file that is read in this process.
+        n_lines: For how many occurrences of an oddity the line is kept.
+        advance: Called with the number of bytes read.
 
     Raises:
         OSError: If a file cannot be opened.
     """
     done: dict[int, RawReturn] = {}
     if workers > 1:
-        done = _read_in_processes(paths, workers, n_lines, advance)
+        done = _read_in_processes(paths, sinks, workers, n_lines, advance)
     for number, path in enumerate(paths):
         if number not in done:  # alone, or left behind by a worker that could not start
-            done[number] = read_return(path, n_lines=n_lines, advance=advance)
+            sinks[number].forget()
+            done[number] = read_return(
+                path, sinks[number], n_lines=n_lines, threads=cores, advance=advance
+            )
     return [done[number] for number in range(len(paths))]
 
 
 def _read_in_processes(
-    paths: Sequence[Path], workers: int, n_lines: int, advance: Callable[[int], None]
+    paths: Sequence[Path],
+    sinks: Sequence[Sink],
+    workers: int,
+    n_lines: int,
+    advance: Callable[[int], None],
 ) -> dict[int, RawReturn]:
     largest_first = sorted(range(len(paths)), key=lambda i: -paths[i].stat().st_size)
     todo = deque(largest_first)
-    messages: queue.Queue[tuple[str, int, Any]] = queue.Queue()
+    messages: queue.Queue[tuple[str, int, Any]] = queue.Queue(WAITING)
     processes = [_start(n_lines) for _ in range(workers)]
     threads = [
         threading.Thread(target=_serve, args=(p, todo, paths, messages), daemon=True)
@@ -63,6 +95,10 @@ def _read_in_processes(
             kind, number, content = messages.get()
             if kind == "bytes":
                 advance(content)
+            elif kind == "rows":
+                sinks[number].add(*content)
+            elif kind == "forget":
+                sinks[number].forget()
             elif kind == "return":
                 done[number] = content
             elif kind == "end":
@@ -116,14 +152,27 @@ def _serve(
             assert process.stdout is not None
             process.stdin.write(json.dumps(str(paths[number])).encode() + b"\n")
             process.stdin.flush()
-            kind = "bytes"
-            while kind == "bytes":
+            kind = ""
+            while kind not in LAST:
                 kind, content = pickle.load(process.stdout)
                 messages.put((kind, number, content))
     except (OSError, EOFError, pickle.UnpicklingError, ValueError):
         return
     finally:
         messages.put(("end", -1, None))
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """Sends rows to the process that asked for them."""
+
+    answer: Callable[[str, object], None]
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        self.answer("rows", (table, rows))
+
+    def forget(self) -> None:
+        self.answer("forget", None)
 
 
 def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
@@ -134,7 +183,9 @@ def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
     for line in commands:
         path = Path(json.loads(line))
         try:
-            found = read_return(path, n_lines=n_lines, advance=lambda n: answer("bytes", n))
+            found = read_return(
+                path, _Sender(answer), n_lines=n_lines, advance=lambda n: answer("bytes", n)
+            )
         except OSError as error:
             answer("missing", str(error))
         else:

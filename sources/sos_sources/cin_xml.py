@@ -1,8 +1,8 @@
-"""Streaming reader of children in need census returns (XML).
+"""Streaming parser of children in need census returns (XML).
 
-A file is read child by child: a child's elements are turned into rows of text and freed at once,
-so memory does not grow with the file but with the rows, which are packed into Arrow every few
-thousand children. Nothing is converted here; see :mod:`sos_sources.cin_tables`.
+A file is read child by child: a child's elements are turned into rows of text and freed at once.
+Nothing is converted here; see :mod:`sos_sources.cin_tables`. Most files are read faster, by
+:mod:`sos_sources.cin_plain`, with the same result.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-import pyarrow as pa
 from lxml import etree
+
+from sos_sources.cin_rows import N_KEYS, RAW, Rows, Sink, pack
 
 IGNORED = -1
 """Slot of an element that is known and not used."""
 PACK_EVERY = 20_000
 """Children between two packings of rows into Arrow."""
 
-RAW: dict[str, tuple[str, ...]] = {
-    "children": ("id", "birth", "expected", "sex", "ethnicity", "disabilities"),
-    "referrals": ("referral", "source", "need", "closure", "reason", "icpc", "nfa"),
-    "assessments": ("start", "review", "authorised"),
-    "section47s": ("start", "target", "icpc", "not_required"),
-    "protection_plans": ("start", "end", "initial", "latest", "previous"),
+PARSING: dict[str, Any] = {
+    "remove_blank_text": True,
+    "remove_comments": True,
+    "remove_pis": True,
+    "resolve_entities": False,
+    "no_network": True,
 }
-"""Text columns of each table; before them stand the numbers of row, child, referral and line."""
-KEYS = ("row_no", "child_no", "referral_no", "line")
-N_KEYS = len(KEYS)
+"""How a file is parsed: nothing is expanded or fetched."""
 
 
 def _slots(table: str, tags: dict[str, str | None]) -> dict[str, int]:
@@ -107,12 +106,14 @@ MODULES: dict[str, tuple[str, dict[str, int]]] = {
                 "InitialCategoryOfAbuse": "initial",
                 "LatestCategoryOfAbuse": "latest",
                 "NumberOfPreviousCPP": "previous",
+                "SeenSocialWorker": None,
                 "Reviews": None,
             },
         ),
     ),
 }
 DISABILITIES = CHARACTERISTICS["Disabilities"]
+CHILD_ID, REFERRAL_DATE = IDENTIFIERS["LAchildID"], DETAILS["CINreferralDate"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class RawReturn:
         sha256: Digest of its bytes.
         root: Name of the root element, "" when there is none.
         header: Texts of Collection, Year, ReferenceDate and LEA, as far as given.
-        tables: One Arrow table of text for each entry of :data:`RAW`.
+        n_rows: How many rows of each table of :data:`RAW` the file gave.
         oddities: How often each oddity occurs, and the first lines.
         broken: Where and why the XML breaks off, "" when it does not.
         broken_line: The line of the break.
@@ -147,7 +148,7 @@ class RawReturn:
     sha256: str = ""
     root: str = ""
     header: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, pa.Table] = field(default_factory=dict)
+    n_rows: dict[str, int] = field(default_factory=dict)
     oddities: Counter[Oddity] = field(default_factory=Counter)
     lines: dict[Oddity, list[int]] = field(default_factory=dict)
     broken: str = ""
@@ -169,19 +170,24 @@ class _Digesting:
         return block
 
 
-def read_return(
-    path: Path, *, n_lines: int = 20, advance: Callable[[int], None] = lambda _: None
+def parse_return(
+    path: Path,
+    sink: Sink,
+    *,
+    n_lines: int = 20,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> RawReturn:
     """Read one file; a break in the XML ends the reading and is noted, never raised.
 
     Args:
         path: The file.
+        sink: Where its rows go.
         n_lines: For how many occurrences of an oddity the line is kept.
         advance: Called with the number of bytes read.
     """
     with path.open("rb") as file:
         source = _Digesting(file, advance)
-        reader = _Reader(path, n_lines)
+        reader = Reader(path, sink, n_lines)
         try:
             with _no_garbage_collection():
                 reader.read(source)
@@ -190,10 +196,8 @@ def read_return(
             reader.found.broken_line = error.lineno or 0
         while source.read(1 << 20):
             pass
-    reader.pack()
-    found = reader.found
+    found = reader.finish()
     found.sha256 = source.hash.hexdigest()
-    found.tables = {name: _join(name, reader.packed[name]) for name in RAW}
     return found
 
 
@@ -209,48 +213,42 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _join(name: str, packed: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(packed) if packed else _pack(name, [])
-
-
-def _pack(name: str, rows: list[list[Any]]) -> pa.Table:
-    types = [pa.int64()] * N_KEYS + [pa.string()] * len(RAW[name])
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
-    arrays = [pa.array(values, type=kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.table(arrays, names=[*KEYS, *RAW[name]])
-
-
-class _Reader:
+class Reader:
     """Turns the elements of one file into rows.
 
     The loops over elements are written out: they run once an element, millions of times a file.
     """
 
-    def __init__(self, path: Path, n_lines: int) -> None:
+    def __init__(self, path: Path, sink: Sink, n_lines: int) -> None:
         self.found = RawReturn(path)
         self.n_lines = n_lines
         self.rows: dict[str, list[list[Any]]] = {name: [] for name in RAW}
         self.n_rows = dict.fromkeys(RAW, 0)
-        self.packed: dict[str, list[pa.Table]] = {name: [] for name in RAW}
+        self.out = Rows(sink)
+        self.lines_before = 0
 
-    def read(self, source: _Digesting) -> None:
-        events = etree.iterparse(
-            cast("Any", source),
-            events=("end",),
-            tag=("{*}Child", "{*}Header"),
-            remove_blank_text=True,
-            remove_comments=True,
-            remove_pis=True,
-            resolve_entities=False,
-            no_network=True,
-        )
+    def number_from(self, number: int, lines_before: int) -> None:
+        """Number the rows of the next child from here; lines are those of its text and these."""
+        self.n_rows = dict.fromkeys(RAW, number)
+        self.lines_before = lines_before
+
+    def finish(self) -> RawReturn:
+        """Return what was found."""
+        self.pack()
+        self.out.finish()
+        self.found.n_rows = self.out.n
+        return self.found
+
+    def read(self, source: Any) -> None:
+        """Read a file, or what has its method ``read``."""
+        events = etree.iterparse(source, events=("end",), tag=("{*}Child", "{*}Header"), **PARSING)
         for _, element in events:
             if not self.found.root:
                 self.found.root = _local(element.getroottree().getroot().tag)
             if _local(element.tag) == "Header":
                 self._header(element)
                 continue
-            self._child(element)
+            self.child(element)
             self._free(element)
         root = events.root
         if root is not None:
@@ -259,9 +257,11 @@ class _Reader:
 
     def pack(self) -> None:
         """Move the rows gathered so far into Arrow."""
+        ids = {row[1]: row[CHILD_ID] for row in self.rows["children"]}
+        dates = {row[2]: row[REFERRAL_DATE] for row in self.rows["referrals"]}
         for name, rows in self.rows.items():
             if rows:
-                self.packed[name].append(_pack(name, rows))
+                self.out.add(name, pack(name, rows, ids, dates))
                 rows.clear()
 
     def _free(self, child: etree._Element) -> None:
@@ -310,12 +310,13 @@ class _Reader:
         row[0] = self.n_rows[table]
         row[1] = child_no
         row[2] = referral_no
-        row[3] = element.sourceline or 0
+        row[3] = (element.sourceline or 0) + self.lines_before
         self.n_rows[table] += 1
         self.rows[table].append(row)
         return row
 
-    def _child(self, child: etree._Element) -> None:
+    def child(self, child: etree._Element) -> None:
+        """Make rows of a child."""
         row = self._row("children", self.n_rows["children"], 0, child)
         if child.text is not None:
             self._stray(child.text, child, child)
@@ -396,7 +397,7 @@ class _Reader:
         self.found.oddities[oddity] += 1
         lines = self.found.lines.setdefault(oddity, [])
         if len(lines) < self.n_lines:
-            lines.append(element.sourceline or 0)
+            lines.append((element.sourceline or 0) + self.lines_before)
 
 
 def _local(tag: Any) -> str:

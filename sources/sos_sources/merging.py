@@ -51,7 +51,11 @@ class Merge:
 
 
 def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfile:
-    """Write ``<table>_merged`` and count duplicates, recurrences and conflicts."""
+    """Write ``<table>_merged`` and count duplicates, recurrences and conflicts.
+
+    Most rows have a key of their own. Only the others are grouped, which takes long.
+    """
+    con.execute(_again(plan))
     con.execute(_repeated(plan))
     con.execute(_merged(plan))
     label = plan.label or plan.table
@@ -70,12 +74,33 @@ def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfil
     )
 
 
+def _rows(plan: Merge) -> str:
+    """Return SQL of all rows with a digest of their key; two keys may share one."""
+    return (
+        f"(SELECT *, hash({', '.join(plan.key.values())}) AS digest "
+        f"FROM {plan.table}_typed WHERE {plan.where})"
+    )
+
+
+def _again(plan: Merge) -> str:
+    """Return SQL for the digests that more than one row has."""
+    return (
+        f"CREATE TABLE {plan.table}_again AS SELECT digest FROM {_rows(plan)} "
+        "GROUP BY digest HAVING count(*) > 1"
+    )
+
+
+def _alone(plan: Merge) -> str:
+    """Return SQL of the rows whose key no other row has."""
+    return f"FROM {_rows(plan)} ANTI JOIN {plan.table}_again USING (digest)"
+
+
 def _keyed(plan: Merge, *columns: str) -> str:
     """Return SQL of the rows to merge: their key as ``key__<name>``, then the columns."""
     keys = [f"{sql} AS key__{name}" for name, sql in plan.key.items()]
     head = ["period", "file", "line", "ord"]
     chosen = ", ".join([*keys, *head, *columns])
-    return f"(SELECT {chosen} FROM {plan.table}_typed WHERE {plan.where})"
+    return f"(SELECT {chosen} FROM {_rows(plan)} SEMI JOIN {plan.table}_again USING (digest))"
 
 
 def _by(plan: Merge) -> str:
@@ -91,12 +116,19 @@ def _repeated(plan: Merge) -> str:
         f"FROM {_keyed(plan)} GROUP BY {by}, period), "
         f"placed AS (SELECT key__unit AS unit, period, file, line, n, "
         f"max(period) OVER (PARTITION BY {by}) AS last_period FROM counted) "
-        "SELECT * EXCLUDE (n), unnest(range(n)) AS nth FROM placed"
+        "SELECT * EXCLUDE (n), unnest(range(n)) AS nth FROM placed "
+        f"UNION ALL SELECT {plan.key['unit']}, period, file, line, period, 0 {_alone(plan)}"
     )
 
 
 def _merged(plan: Merge) -> str:
     parts = [f"key__{name} AS {name}" for name in plan.key]
+    alone = [f"{sql} AS {name}" for name, sql in plan.key.items()]
+    alone += [
+        f"{c}, false AS {c}__conflict" if c not in plan.key else f"false AS {c}__conflict"
+        for c in (*plan.values, *plan.together)
+    ]
+    alone += ["period", "file", "line", "1 AS n_rows"]
     for column in plan.values:
         compared = plan.conflict.get(column, column)
         parts += [
@@ -124,5 +156,6 @@ def _merged(plan: Merge) -> str:
     columns = [c for c in (*plan.values, *plan.together) if c not in plan.key]
     return (
         f"CREATE TABLE {plan.table}_merged AS SELECT {', '.join(parts)} "
-        f"FROM {_keyed(plan, *columns, order)} GROUP BY {_by(plan)}"
+        f"FROM {_keyed(plan, *columns, order)} GROUP BY {_by(plan)} "
+        f"UNION ALL BY NAME SELECT {', '.join(alone)} {_alone(plan)}"
     )

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sos_plugins.backends import in_words
 from sos_plugins.errors import DataError, listing
 from sos_plugins.types import Sample
 
@@ -237,7 +238,8 @@ def cells(
         cluster: Column of clusters; the unit if none.
 
     Raises:
-        DataError: If a column is missing, has missing or infinite values, or a weight is negative.
+        DataError: If a column is missing, has missing or infinite values, or a weight is negative,
+            or there is too little memory.
     """
     data = _open(table)
     named = dict(keys) if isinstance(keys, Mapping) else {k: k for k in keys}
@@ -257,7 +259,8 @@ def cells(
     measured = {"_value": value, **({"_weight": weight} if weight else {})}
     measured |= {f"_number:{c}": c for c in numbers}
     data = data.select(**columns, **{name: data[c].cast("float64") for name, c in measured.items()})
-    return _compress(data, tuple(columns), categories, measured)
+    with in_words():
+        return _compress(data, tuple(columns), categories, measured)
 
 
 def _text(column: Any) -> Any:
@@ -275,7 +278,7 @@ def _compress(
     centres = {c: float(facts[f"mean:{c}"]) for c in numbers}
     frame = _add_up(data, keys, centres, weighted="_weight" in measured)
     missing = frame.pop("missing")
-    binary = bool((frame.pop("other_values") == 0).all())
+    binary = not frame.pop("other_values").any()
     sound = not missing.any() and np.isfinite(frame.drop(columns=list(keys)).to_numpy(float)).all()
     if not sound or frame[list(keys)].isna().to_numpy().any() or not facts["lowest"] >= 0:
         _explain(data, keys, measured)
@@ -364,7 +367,7 @@ def _add_up(
         "weighted_value": (w * y).sum() if weighted else y.sum(),
         "weighted_value_squares": (w * y * y).sum() if weighted else (y * y).sum(),
         "missing": reduce(operator.or_, gaps).any(),
-        "other_values": ((y != 0) & (y != 1)).sum(),
+        "other_values": (y * y != y).any(),
     }
 
     def of(v: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.event_study import EventStudySettings
 from sos_estimators.did.several import inference
 
-from sos_plugins import Sample
+from sos_plugins import Estimate, Sample
 from sos_plugins.cells import cells
 from sos_plugins.errors import DataError, EngineUnavailableError, EstimationError
 from sos_plugins.estimate import run_engine
@@ -145,7 +145,7 @@ def test_every_way_in_gives_the_same_cells(tmp_path: Path) -> None:
     assert (made[0].categories, made[0].numbers) == (("ethnicity",), ("age",))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10), cut=st.integers(1, 599))
 def test_cells_of_the_union_are_the_sum_of_cells(seed: int, cut: int) -> None:
     sample = matched(600, seed=seed)
@@ -160,19 +160,62 @@ def test_cells_of_the_union_are_the_sum_of_cells(seed: int, cut: int) -> None:
     assert_alike(one, two)
 
 
-@settings(max_examples=10, deadline=None)
-@given(scale=st.sampled_from([0.25, 3.0, 1e4]), seed=st.integers(0, 5))
-def test_weights_scale_out_and_halves_are_wholes(scale: float, seed: int) -> None:
+FITS: dict[str, Callable[[Sample, Any], Estimate]] = {
+    "did": lambda sample, form: classic.fit_python(sample, DidSettings(form=form)),
+    "event-study": lambda sample, form: event_study.fit_python(
+        sample, EventStudySettings(form=form)
+    ),
+}
+CHANGES: dict[str, Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]] = {
+    "weights in another unit": lambda f, rng: f.assign(
+        weight=f["weight"] * rng.choice([0.25, 3.0, 1e4])
+    ),
+    "cases as two halves": lambda f, _: pd.concat([f, f]).assign(weight=lambda g: g["weight"] / 2),
+    "another order": lambda f, rng: f.iloc[rng.permutation(len(f))],
+    "other names": lambda f, rng: f.assign(
+        **dict.fromkeys(("unit", "cluster"), f["unit"].map(renamed(f["unit"], rng)))
+    ),
+}
+
+
+def renamed(units: pd.Series, rng: np.random.Generator) -> dict[str, str]:
+    names = sorted(set(units))
+    return {name: f"unit {n}" for name, n in zip(names, rng.permutation(len(names)), strict=True)}
+
+
+@pytest.mark.parametrize("estimator", FITS)
+@pytest.mark.parametrize("change", CHANGES)
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 100), form=st.sampled_from(["twfe", "stacked"]), as_cells=st.booleans())
+def test_what_says_nothing_about_children_changes_nothing(
+    estimator: str, change: str, seed: int, form: str, as_cells: bool
+) -> None:
     sample = matched(500, seed=seed)
-    halves = pd.concat([sample.frame, sample.frame]).assign(
-        weight=lambda f: f["weight"] * scale / 2
-    )
-    for vcov in ("CR1", "CR3"):
-        one, two = (
-            classic.fit_python(compress(s).sample(), DidSettings(vcov=vcov)).tidy
-            for s in (sample, Sample(halves, sample.covariates))
-        )
-        assert_alike(one, two)
+    frame = CHANGES[change](sample.frame, np.random.default_rng(seed))
+    other = Sample(frame.reset_index(drop=True), sample.covariates)
+    one = FITS[estimator](sample, form)
+    two = FITS[estimator](compress(other).sample() if as_cells else other, form)
+    assert_alike(one.tidy, two.tidy)
+
+
+@pytest.mark.parametrize("estimator", FITS)
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 100), form=st.sampled_from(["twfe", "stacked"]))
+def test_a_zero_effect_stays_zero(estimator: str, seed: int, form: str) -> None:
+    """What is left once the estimated effects are taken off the cases has no effect at all."""
+    sample = matched(500, seed=seed, effect=2.0)
+    found = FITS[estimator](sample, form).tidy.set_index("term")
+    f = sample.frame
+    if estimator == "did":
+        effects = found["estimate"]["ATT"] * f["treated"] * f["post"]
+    else:
+        event = (f["period"] - f["cohort"]).where(f["treated"] == 1, -1)
+        effects = event.map(lambda e: f"event={e}").map(found["estimate"]).fillna(0.0)
+    without = compress(Sample(f.assign(value=f["value"] - effects), sample.covariates)).sample()
+    left = FITS[estimator](without, form).tidy.set_index("term")
+    assert found["estimate"].abs().max() > 0.1
+    np.testing.assert_allclose(left["estimate"], 0.0, atol=COEFFICIENT)
+    np.testing.assert_allclose(left["std_error"], found["std_error"], rtol=ERROR)
 
 
 def test_cases_of_weight_zero_are_counted() -> None:

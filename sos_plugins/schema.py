@@ -180,7 +180,7 @@ GLANCE_COLUMNS: dict[str, str] = {
     "n_clusters": "clusters used",
     "n_periods": "periods used",
     "estimand": "what the headline term estimates, in words",
-    "vcov": "variance estimator, such as CR1",
+    "vcov": "variance estimator, such as CR2",
     "conf_level": "confidence level of the intervals",
 }
 """Glossary of ``Estimate.glance``: the keys every estimator gives; an estimator may add others."""
@@ -188,6 +188,12 @@ GLANCE_COLUMNS: dict[str, str] = {
 FURTHER_GLANCE_COLUMNS: dict[str, str] = {
     "band_critical": "half the width of the band in standard errors",
     "no_std_error": "why this engine has no standard errors; a cross-check compares estimates then",
+    "leads_test": "joint test of the leads: AHT or Wald",
+    "leads_tested": "event times of the leads in that test",
+    "leads_statistic": "its F statistic; missing without a test",
+    "leads_df_num": "number of leads in it",
+    "leads_df_den": "its denominator degrees of freedom",
+    "leads_p_value": "p value of the test that these leads are all zero",
 }
 """Further keys of ``Estimate.glance`` that some estimates have."""
 

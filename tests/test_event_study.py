@@ -20,8 +20,11 @@ from sos_estimators.did.prepare import prepare
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.errors import EstimationError, SettingsError
+from sos_plugins.plugins import load_plugins
 from sos_plugins.schema import GLANCE_COLUMNS, TIDY_COLUMNS
+from sos_plugins.sensitivity import Setup, lead_test
 from sos_plugins.settings import validate
+from sos_plugins.types import LeadTest
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
 STORED_ERROR = 1e-8  # relative; fixest demeans iteratively, to about 1e-9 here
@@ -278,6 +281,24 @@ def test_a_joint_test_that_can_find_next_to_nothing_says_so() -> None:
     by_clusters = EventStudySettings(min_lead_clusters=1, leads_df="clusters")
     wald_test = fit_python(sample, by_clusters)
     assert not [warning for warning in wald_test.warnings if told in warning]
+
+
+def test_a_study_does_not_use_a_joint_test_that_can_find_next_to_nothing() -> None:
+    registry = load_plugins()
+    sample = many_pilots()
+
+    def tested(**options: Any) -> LeadTest:
+        chosen = EventStudySettings(**options)
+        return lead_test(registry, Setup(sample, "event-study", "python", chosen, (), 1), "")
+
+    weak = tested(min_lead_clusters=1)
+    assert (weak.status, weak.p_value) == ("not applicable", None)
+    assert "with 1.7 degrees of freedom, fewer than 4, such a test finds next to nothing" in (
+        weak.reason
+    )
+    assert tested(min_event=-2).status == "ok"
+    wald_test = tested(leads_df="clusters")
+    assert "rejects too often" in wald_test.reason
 
 
 def test_cases_before_a_window_are_no_lags() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -41,6 +41,11 @@ from sos_plugins.types import (
 T = TypeVar("T")
 
 
+def no_faults() -> pd.DataFrame:
+    """Return rows at fault by authority and year, of no tables."""
+    return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
+
+
 @dataclass(frozen=True)
 class Prepared:
     """One outcome, ready for its estimators: cases matched, weighted and labelled."""
@@ -71,6 +76,8 @@ class OutcomeInput:
         design: Pilots and pool.
         neighbours: Statistical neighbours by authority, nearest first.
         unit_names: Authority code to name.
+        faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
+            reads.
         key: Hash of the records and the choice of the outcome.
     """
 
@@ -82,6 +89,7 @@ class OutcomeInput:
     design: Design
     neighbours: Mapping[str, tuple[str, ...]]
     unit_names: Mapping[str, str]
+    faults: pd.DataFrame = field(default_factory=no_faults)
     key: str = ""
 
 
@@ -374,6 +382,7 @@ class OutcomeAnalysis:
             len(self.given.design.pilots),
             file.design,
             prepared.covariates,
+            self.given.faults,
         )
         evidence = Evidence(
             prepared.cases.info,

@@ -22,6 +22,10 @@ FIGURES: dict[str, str] = {
     "those from it on, less the change in the comparators: a shift can look like an effect",
     "sparse_share": "share of authority-years in which fewer than the given share of records "
     "could be judged",
+    "faulty_share_before": "share of rows with at least one fault, of those tables of records that "
+    "the outcome reads, in the pilots before their cohort",
+    "faulty_share_after": "the same from their cohort on",
+    "faulty_shift": "change of that share in the pilots, less the change in their comparators",
     "pilots_covered": "share of the pilots of the design that have cases before and after",
     "covariates_missing": "share of covariate values that are 'Missing'",
     "n_pilots": "number of pilots analysed",
@@ -40,6 +44,7 @@ def figures(
     n_pilots_planned: int,
     table: DesignTable,
     covariates: Sequence[str],
+    faults: pd.DataFrame,
 ) -> dict[str, float]:
     """Return the figures of :data:`FIGURES` that can be computed for this outcome."""
     frame = sample.frame
@@ -55,6 +60,7 @@ def figures(
     if len(complete) and complete["n_candidates"].sum() > 0:
         found |= _usable(complete, pilots, comparators)
         found["usable_shift"] = _shift(complete, design)
+    found |= _faulty(restrict_periods(faults, table), design)
     texts = [c for c in covariates if not pd.api.types.is_numeric_dtype(frame[c])]
     if texts:
         n = counts(frame)
@@ -69,9 +75,25 @@ def _covered(frame: pd.DataFrame) -> int:
     return int((treated.groupby("unit")["post"].nunique() == 2).sum())
 
 
-def _share(complete: pd.DataFrame) -> float:
-    candidates = complete["n_candidates"].sum()
-    return float(complete["n_usable"].sum() / candidates) if candidates else float("nan")
+def _share(frame: pd.DataFrame, part: str = "n_usable", of: str = "n_candidates") -> float:
+    whole = frame[of].sum()
+    return float(frame[part].sum() / whole) if whole else float("nan")
+
+
+def _faulty(faults: pd.DataFrame, design: Design) -> dict[str, float]:
+    """Return the shares of rows at fault in the pilots of the matched groups."""
+    cohorts = {group.pilot: design.pilot(group.pilot).cohort for group in design.groups}
+    own = faults[faults["unit"].isin(list(cohorts))]
+    if own.empty:
+        return {}
+    after = own["period"] >= own["unit"].map(cohorts)
+    columns = ("n_faulty", "n")
+    found = {
+        "faulty_share_before": _share(own[~after], *columns),
+        "faulty_share_after": _share(own[after], *columns),
+        "faulty_shift": _shift(faults, design, *columns),
+    }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> dict[str, float]:
@@ -87,16 +109,19 @@ def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> 
     }
 
 
-def _shift(complete: pd.DataFrame, design: Design) -> float:
-    """Return the mean over matched groups of the difference-in-differences of the usable share."""
+def _shift(
+    frame: pd.DataFrame, design: Design, part: str = "n_usable", of: str = "n_candidates"
+) -> float:
+    """Return the mean over matched groups of the difference-in-differences of a share."""
     shifts = []
     for group in design.groups:
         cohort = design.pilot(group.pilot).cohort
-        after = complete["period"] >= cohort
-        own = complete["unit"] == group.pilot
-        others = complete["unit"].isin(group.comparators)
+        after = frame["period"] >= cohort
+        own = frame["unit"] == group.pilot
+        others = frame["unit"].isin(group.comparators)
         change, other = (
-            _share(complete[who & after]) - _share(complete[who & ~after]) for who in (own, others)
+            _share(frame[who & after], part, of) - _share(frame[who & ~after], part, of)
+            for who in (own, others)
         )
         shifts.append(change - other)
     known = [s for s in shifts if np.isfinite(s)]

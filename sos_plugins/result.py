@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.errors import DataError, listing
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.types import (
     Agreement,
     Estimate,
@@ -110,6 +111,10 @@ class StudyResult:
         outcomes: One result an outcome, in the order of the study.
         pilots: Frame ``unit, name, start, end, cohort`` and the design's own columns.
         record_quality: The sources' checks, columns :data:`sos_plugins.types.QUALITY_COLUMNS`.
+        profile: What is wrong with the records by authority and year; None where it was not asked.
+            Completeness by cell stands there for columns that are sometimes filled.
+        coverage: Whether the records cover the pilots, one row a pilot:
+            :data:`sos_plugins.profile.coverage.COVERAGE_COLUMNS`.
         warnings: Sentences about the study as a whole, such as engines that cannot run here.
         missing_checks: What was not checked and why (no R, a package missing).
         truth: What a simulator knows, or None.
@@ -127,6 +132,8 @@ class StudyResult:
     outcomes: tuple[OutcomeResult, ...]
     pilots: pd.DataFrame
     record_quality: pd.DataFrame
+    profile: RecordProfile | None = None
+    coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
     warnings: tuple[str, ...] = ()
     missing_checks: tuple[str, ...] = ()
     truth: Mapping[str, Any] | None = None
@@ -240,4 +247,13 @@ def _frame(value: Any, place: str) -> pd.DataFrame:
             frame[column] = pd.to_numeric(frame[column])
         elif frame[column].isna().all():
             frame[column] = frame[column].astype(float)
+    for place, column in enumerate(frame):
+        if frame[column].dtype == float and _whole(row[place] for row in value["rows"]):
+            frame[column] = frame[column].astype("Int64")
     return frame
+
+
+def _whole(values: Iterable[Any]) -> bool:
+    """Return whether some values are whole numbers and all others missing."""
+    found = [value for value in values if value is not None]
+    return bool(found) and all(type(value) is int for value in found)

@@ -14,13 +14,17 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
-from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput
+from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
+from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.errors import SosError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
+from sos_plugins.profile import RecordProfile, profile_records
+from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.result import OutcomeResult, StudyResult
 from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
@@ -122,6 +126,19 @@ class Study:
         assert merged is not None
         return merged, hashed(keys)
 
+    def _profile(
+        self, session: Session, records: Records, stations: Stations, key: str
+    ) -> RecordProfile:
+        """Profile the records; completeness is kept where it varies."""
+        registry, settings = self.plan.registry, self.plan.file.profile
+
+        def make() -> RecordProfile:
+            with within_memory():
+                rules = rules_for(registry, records)
+                return profile_records(records, rules, session, settings).compact()
+
+        return stations.keep("profile of the records", hashed(key, settings), make)
+
     def run(
         self,
         progress: Progress | None = None,
@@ -175,11 +192,15 @@ class Study:
         design, warnings = designs.make_design(
             file.design, plan.base, units_of(records), records.unit_names
         )
+        how = collection(plan, design.pilots, session.backend)
+        if how.reason:
+            warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
         neighbours = _neighbours(records)
+        profile = None if only_crosscheck else self._profile(session, records, stations, key)
         inputs = []
         with session.progress.step("Deriving outcomes", len(file.outcomes)) as advance:
             for choice in file.outcomes:
-                station = OutcomeStation(plan, session, records, choice, stations, key)
+                station = OutcomeStation(plan, session, records, choice, stations, key, profile)
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         with session.progress.step("Analysing outcomes", len(inputs)) as advance:
@@ -198,6 +219,10 @@ class Study:
             outcomes=tuple(outcomes),
             pilots=_pilot_table(design),
             record_quality=records.quality.checks,
+            profile=profile,
+            coverage=pilot_coverage(profile, design.pilots, records.unit_names)
+            if profile
+            else pd.DataFrame(),
             warnings=warnings,
             missing_checks=unavailable(plan.registry, [p.name for p in plan.estimators]),
             truth=records.truth,
@@ -253,6 +278,7 @@ class OutcomeStation:
     choice: OutcomeChoice
     stations: Stations = KEEP_NOTHING
     key: str = ""
+    profile: RecordProfile | None = None
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
         """Return the validated settings of the outcome."""
@@ -269,6 +295,7 @@ class OutcomeStation:
     ) -> OutcomeInput:
         """Derive the cases, and with ``others`` those of the outcome's other definitions."""
         settings = self.settings()
+        how = collection(self.plan, design.pilots, self.session.backend)
         definitions = {}
         chosen = self.plan.file.sensitivity.families
         if others and (chosen == "all" or "other-definition" in chosen):
@@ -276,37 +303,47 @@ class OutcomeStation:
             for name, changes in sorted(outcome.definitions.items()):
                 other = self.settings(changes)
                 if other != settings:
-                    definitions[name] = self._cases(other)
+                    definitions[name] = self._cases(other, how)
         return OutcomeInput(
             choice=self.choice,
             info=self.info(settings),
             settings=plain(settings.model_dump()),
-            cases=self._cases(settings),
+            cases=self._cases(settings, how),
             definitions=definitions,
             design=design,
             neighbours=neighbours,
             unit_names=dict(self.records.unit_names),
+            faults=self._faults(),
             key=hashed(self.key, self.choice),
         )
+
+    def _faults(self) -> pd.DataFrame:
+        """Return the rows at fault in the tables that the outcome reads, by authority and year."""
+        if self.profile is None:
+            return no_faults()
+        return self.profile.at_fault(self.plan.registry.outcome(self.choice.plugin).needs)
 
     def cases(self) -> CollectedCases | str:
         """Derive the cases under the settings of the study, or say why that cannot be done."""
         return self._cases(self.settings())
 
-    def _cases(self, settings: BaseModel) -> CollectedCases | str:
+    def _cases(self, settings: BaseModel, how: Collection = ONE_BY_ONE) -> CollectedCases | str:
         info = self.info(settings)
-        key = hashed(self.key, self.choice.plugin, settings, info.name)
+        key = hashed(self.key, self.choice.plugin, settings, info.name, *how.key)
         try:
             with within_memory():
                 return self.stations.keep(
-                    f"cases of {info.name}", key, lambda: self._derived(settings, info)
+                    f"cases of {info.name}", key, lambda: self._derived(settings, info, how)
                 )
         except SosError as error:
             return str(error)
 
-    def _derived(self, settings: BaseModel, info: OutcomeInfo) -> CollectedCases:
+    def _derived(
+        self, settings: BaseModel, info: OutcomeInfo, how: Collection
+    ) -> CollectedCases:
         outcome = self.plan.registry.outcome(self.choice.plugin)
-        return CollectedCases.of(outcome.derive(self.records, settings, self.session), info)
+        derived = outcome.derive(self.records, settings, self.session)
+        return collect(derived, info, self.session, how)
 
 
 def units_of(records: Records) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
+from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.settings import Settings, validate
 
 MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
@@ -81,6 +82,12 @@ class StudyTable(Settings):
         "duckdb",
         description='where cases are derived: "duckdb" on this machine, or "spark" (a Spark that '
         "is at hand, else one on this machine)",
+    )
+    collect: Literal["auto", "cells", "cases"] = Field(
+        "auto",
+        description='what is brought from the records to the analysis: "cases", "cells" (cases '
+        'that it cannot tell apart, added up), or "auto": from Spark cells, where every estimator '
+        "and matcher takes them, else cases",
     )
 
     @field_validator("memory")
@@ -155,6 +162,7 @@ class StudyFile(Settings):
     )
     sensitivity: SensitivityTable = SensitivityTable()
     rating: Choice
+    profile: ProfileSettings = ProfileSettings()
 
 
 def read_study(path: Path) -> tuple[StudyFile, str]:

@@ -101,7 +101,7 @@ def test_other_pilots_in_the_same_file_are_seen(study, tmp_path):
     pilots = study.parent / "pilots.csv"
     pilots.write_text("\n".join(pilots.read_text().splitlines()[:-1]) + "\n")
     _, reused = run(study, tmp_path / "kept")
-    assert reused == ["cases of tidy-value"]
+    assert reused == ["profile of the records", "cases of tidy-value"]
 
 
 def test_a_damaged_station_is_made_again(study, tmp_path):
@@ -199,7 +199,7 @@ def test_a_run_that_is_killed_goes_on_from_the_last_finished_station(tmp_path):
     (tmp_path / "hang").unlink()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "1 finished stations were taken from" in done.stdout
+    assert "2 finished stations were taken from" in done.stdout
     assert (tmp_path / "out" / "report.html").is_file()
     derived = (tmp_path / "derived.txt").read_text().split()
     assert derived == ["Quick", "Slow", "Slow"]

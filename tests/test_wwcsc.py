@@ -55,6 +55,19 @@ def test_the_same_from_many_pilots_is_high():
     assert rate(main=a_run(family="main", n=25)).level == "high"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "level"),
+    [(0.0, 0.05, "high"), (0.06, 0.0, "moderate"), (0.1, 0.25, "moderate"), (0.3, 0.0, "low")],
+)
+def test_rows_at_fault_in_the_pilots_lower_the_level(before, after, level):
+    faulty = {"faulty_share_before": before, "faulty_share_after": after}
+    rating = rate(main=a_run(family="main", n=25), quality={**GOOD, **faulty})
+    assert rating.level == level
+    reason = next(r for r in rating.reasons if "at fault" in r.sentence)
+    assert reason.figure == max(before, after)
+    assert f"{before:.0%} before their windows and {after:.0%} from then on" in reason.sentence
+
+
 def test_an_increase_is_called_an_increase():
     rating = rate(main=a_run(0.1, family="main"), runs=tuple(a_run(0.1) for _ in range(10)))
     assert rating.sentence == "Moderate strength evidence of increased kinship care"
@@ -67,6 +80,8 @@ def test_an_increase_is_called_an_increase():
         ({"quality": {"usable_share": 0.9, "usable_share_worst": 0.2}}, "data quality"),
         ({"quality": {**GOOD, "usable_shift": -0.3}}, "data quality"),
         ({"quality": {**GOOD, "pilots_covered": 0.5}}, "data quality"),
+        ({"quality": {**GOOD, "faulty_share_after": 0.26}}, "data quality"),
+        ({"quality": {**GOOD, "faulty_share_before": 0.26}}, "data quality"),
         ({"runs": tuple(a_run(0.1 if i < 4 else -0.13) for i in range(10))}, "robustness"),
         ({"runs": tuple(a_run(p=0.3 if i < 4 else 0.01) for i in range(10))}, "robustness"),
         ({"runs": (*(a_run() for _ in range(9)), a_run(-0.01, label="odd"))}, "robustness"),

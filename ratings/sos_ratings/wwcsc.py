@@ -7,7 +7,7 @@ under sensitivity analysis, and did not publish thresholds. The thresholds here 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -40,6 +40,12 @@ class WwcscSettings(Settings):
     )
     shift_high: float = Field(
         0.02, ge=0, le=1, description="largest shift of that share in the pilots: high"
+    )
+    faulty_moderate: float = Field(
+        0.25, ge=0, le=1, description="largest share of rows at fault in the pilots: moderate"
+    )
+    faulty_high: float = Field(
+        0.05, ge=0, le=1, description="largest share of rows at fault in the pilots: high"
     )
     covered_moderate: float = Field(
         0.6, ge=0, le=1, description="least share of the planned pilots analysed: moderate"
@@ -94,7 +100,7 @@ class WwcscSettings(Settings):
         ):
             if getattr(self, f"{name}_high") < getattr(self, f"{name}_moderate"):
                 raise ValueError(f"{name}_high must be at least {name}_moderate")
-        for name in ("shift", "change"):
+        for name in ("shift", "faulty", "change"):
             if getattr(self, f"{name}_high") > getattr(self, f"{name}_moderate"):
                 raise ValueError(f"{name}_high must be at most {name}_moderate")
         return self
@@ -104,7 +110,8 @@ class Wwcsc(RatingRule):
     """Strength of evidence: low, moderate or high.
 
     The level is the lowest that any criterion allows: data quality (share of records that can be
-    judged, overall and in the worst authority, and its shift), robustness (runs with the same
+    judged, overall and in the worst authority, and its shift; rows at fault in the pilots),
+    robustness (runs with the same
     direction, significant runs, largest change), assumptions (leads, pilots with parallel trends,
     engines that agree) and the number of pilots. Runs of single pilots count for the direction
     only when they are significant, since each is too small to be precise.
@@ -208,7 +215,27 @@ def _data_quality(evidence: Evidence, s: WwcscSettings) -> list[Judged]:
                 "data quality", sentence, abs(shift), s.shift_moderate, s.shift_high, at_least=False
             )
         )
-    return found
+    return [*found, *_rows_at_fault(quality, s)]
+
+
+def _rows_at_fault(quality: Mapping[str, float], s: WwcscSettings) -> list[Judged]:
+    """Judge the share of rows at fault in the pilots, before or after, whichever is larger."""
+    names = {
+        "faulty_share_before": "before their windows",
+        "faulty_share_after": "from then on",
+    }
+    shares = {
+        when: quality[n] for n, when in names.items() if math.isfinite(quality.get(n, math.nan))
+    }
+    if not shares:
+        return []
+    told = " and ".join(f"{_percent(share)} {when}" for when, share in shares.items())
+    sentence = f"Of the rows that the outcome reads in the pilots, at fault are {told}"
+    worst = max(shares.values())
+    judged = _judge(
+        "data quality", sentence, worst, s.faulty_moderate, s.faulty_high, at_least=False
+    )
+    return [judged]
 
 
 def _robustness(evidence: Evidence, s: WwcscSettings) -> list[Judged]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -50,6 +50,22 @@ class RecordProfile:
         if table is not None:
             hit &= self.faults["table"] == table
         return int(self.faults.loc[hit, "n_flagged"].sum())
+
+    def compact(self) -> RecordProfile:
+        """Leave out the cells of columns that are always filled, or never."""
+        frame = self.completeness
+        if frame.empty:
+            return self
+        sums = frame.groupby(["table", "column"])[["n", "n_filled"]].transform("sum")
+        partly = (sums["n_filled"] > 0) & (sums["n_filled"] < sums["n"])
+        return replace(self, completeness=frame[partly].reset_index(drop=True))
+
+    def at_fault(self, tables: Collection[str]) -> pd.DataFrame:
+        """Return rows and rows at fault of some tables together: ``unit, period, n, n_faulty``."""
+        if self.rows.empty:
+            return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
+        own = self.rows[self.rows["table"].isin(list(tables))].dropna(subset=["unit", "period"])
+        return own.groupby(["unit", "period"], as_index=False)[["n", "n_faulty"]].sum()
 
     def summary(self) -> pd.DataFrame:
         """Return one row a fault, table and column: rows at fault, authorities, worst share.

@@ -27,6 +27,7 @@ from sos_sources.cin_words import (
     NOT_HERE,
     PADDING,
     TOP,
+    UNKNOWN,
     Ids,
     Ints,
     name_ids,
@@ -88,6 +89,7 @@ class _Tags:
         empty: Whether it is an empty element.
         name: Number of its name.
         depth: How deep its element lies, 1 for a child.
+        doubtful: End tags of which the parser must say whether they are in their place.
     """
 
     start: Ints
@@ -96,6 +98,7 @@ class _Tags:
     empty: Flags
     name: Ids
     depth: npt.NDArray[np.int32]
+    doubtful: Ints
 
 
 @dataclass(frozen=True)
@@ -181,18 +184,22 @@ def _tags(padded: bytes, raw: Bytes) -> _Tags:
         raise NotPlainError
     if raw[: start[0]].size and (raw[: start[0]] > SPACE).any():
         raise NotPlainError
-    tags = _Tags(start, end, closing, empty, name, depth)
-    _refuse_crossing(tags)
-    return tags
+    doubtful = _crossing(name, depth, empty)
+    return _Tags(start, end, closing, empty, name, depth, doubtful)
 
 
-def _refuse_crossing(tags: _Tags) -> None:
-    """Refuse a block in which an element ends with another name than it started with."""
-    both = np.flatnonzero(~tags.empty)
+def _crossing(name: Ids, depth: npt.NDArray[np.int32], empty: Flags) -> Ints:
+    """Return end tags whose name may not be that of their start; refuse where it is not."""
+    both = np.flatnonzero(~empty)
     # Among the tags of one depth a start and an end take turns: neighbours are a pair.
-    pairs = both[np.argsort(tags.depth[both].astype(np.uint8), kind="stable")]
-    if (tags.name[pairs[0::2]] != tags.name[pairs[1::2]]).any():
+    pairs = both[np.argsort(depth[both].astype(np.uint8), kind="stable")]
+    first, last = name[pairs[0::2]], name[pairs[1::2]]
+    other = first != last
+    unknown = (first == UNKNOWN) | (last == UNKNOWN)
+    if (other & ~unknown).any():
         raise NotPlainError
+    found: Ints = pairs[1::2][other]
+    return found
 
 
 def _elements(tags: _Tags) -> _Elements:
@@ -214,7 +221,7 @@ def _elements(tags: _Tags) -> _Elements:
 
 def _unusual(data: bytes, raw: Bytes, blanks: _Blanks, tags: _Tags, elements: _Elements) -> Ints:
     """Return the tags in which or after which something stands that the parser must see."""
-    found = [np.zeros(0, dtype=np.int64)]
+    found = [tags.doubtful]
     text = np.zeros(len(tags.start), dtype=bool)
     text[elements.tag[elements.leaf]] = True
     if AMPERSAND in data:
@@ -222,7 +229,7 @@ def _unusual(data: bytes, raw: Bytes, blanks: _Blanks, tags: _Tags, elements: _E
     if not data.isascii():
         found.append(_tag_at(np.flatnonzero(raw > LAST_ASCII), tags))
     if len(blanks.returns):  # in a text the end of a line becomes one character
-        places = _tag_at(blanks.returns, tags)
+        places = _tag_at(blanks.returns[blanks.returns > tags.start[0]], tags)
         found.append(places[text[places]])
     found.append(_loose(blanks.all, tags, text))
     return np.concatenate(found)

@@ -183,7 +183,7 @@ def of_prepared(
     names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
         table=table,
-        warnings=(*_disagreement(table, 1 - options.conf_level), *warnings),
+        warnings=(*disagreement(table, 1 - options.conf_level), *warnings),
         clusters=pd.DataFrame(
             {
                 "cluster": names.to_numpy(),
@@ -302,7 +302,7 @@ def _of_randomised(
     )
 
 
-def _disagreement(table: pd.DataFrame, level: float) -> tuple[str, ...]:
+def disagreement(table: pd.DataFrame, level: float) -> tuple[str, ...]:
     """Say which methods call the effect significant and which do not, if some do."""
     known = table[table["p_value"].notna()]
     below = known["p_value"] < level

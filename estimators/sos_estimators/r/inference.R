@@ -42,7 +42,13 @@ did_inference <- function(data, form = "twfe", methods = c("CR1", "CR2", "CR3", 
     level <- 1 - conf_level
     switch(method,
       "WCR" = , "WCU" = wild(left, sign_draws(left$G, draws, weights), method == "WCR", level),
-      "RI-beta" = , "RI-t" = randomised(left, cells, form, draws, method == "RI-t"),
+      "RI-beta" = , "RI-t" = tryCatch(
+        randomised(left, cells, form, draws, method == "RI-t"),
+        error = function(e) {
+          warning("there is no ", method, ": ", conditionMessage(e), call. = FALSE)
+          row_of()
+        }
+      ),
       analytical(data, fitted, method, form, covariates, level)
     )
   })
@@ -185,6 +191,9 @@ search_end <- function(p_value, middle, step, level) {
 # ---------------------------------------------------------------- randomisation
 
 randomised <- function(left, cells, form, draws, studentised) {
+  if (form == "pilot-post") {
+    stop("form = 'pilot-post' has a term for pilots that a new assignment would change too")
+  }
   dealt <- if ("group" %in% names(cells)) deal_groups(cells, draws) else deal_dates(cells, draws)
   one <- coefficients_of(left, cbind(left$d), cbind(left$y))
   se <- std_error_of(one$scores)
@@ -210,7 +219,7 @@ deal_dates <- function(cells, draws) {
   if (any(tapply(cells$cohort, unit, min) != cohort) ||
       any(cells$D != (cells$cohort > 0 & period >= cells$cohort))) {
     stop("treatment does not start with the period 'cohort' of every unit, so when others would ",
-         "have been treated is not known without matched groups", call. = FALSE)
+         "have been treated is not known without matched groups")
   }
   units <- names(cohort)
   sizes <- table(cohort[cohort > 0])

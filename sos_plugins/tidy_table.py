@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.schema import RESERVED_COLUMNS
+from sos_plugins.text_codes import Codes, text_codes
 from sos_plugins.types import Sample
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -46,21 +47,22 @@ class Columns:
 
     Attributes:
         path: The file.
-        table: The columns as read: text from CSV, typed from Parquet. Names may repeat.
+        names: In the order of the file. They may repeat.
+        columns: As read: text from CSV, typed from Parquet; none where not asked for.
         text: The CSV file the table came from, None for Parquet.
         sha256: Digest of the file's bytes.
     """
 
     path: Path
     names: tuple[str, ...]
-    columns: tuple[pa.ChunkedArray, ...]
+    columns: tuple[pa.ChunkedArray | None, ...]
     sha256: str
     text: TextTable | None = None
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self.columns[0]) if self.columns else 0
+        return next((len(column) for column in self.columns if column is not None), 0)
 
     def raw(self, name: str) -> pa.ChunkedArray:
         """Return a column as read.
@@ -70,7 +72,9 @@ class Columns:
         """
         hits = [i for i, known in enumerate(self.names) if known == name]
         if len(hits) == 1:
-            return self.columns[hits[0]]
+            column = self.columns[hits[0]]
+            assert column is not None, f"'{name}' was not asked for when the file was read"
+            return column
         if hits:
             raise DataError(
                 f"{self.path} has {len(hits)} columns named '{name}'; rename all but one."
@@ -98,7 +102,8 @@ class Columns:
             raise DataError(
                 f"{self.path}, column '{name}': a code or a name was expected, not {kind}."
             ) from None
-        return _blank(text.combine_chunks())
+        whole = text.combine_chunks()
+        return whole if pa.types.is_integer(kind) else _blank(whole)
 
     def numbers(self, name: str, *, infinite: bool = False) -> Floats:
         """Return a column as numbers, NaN where missing.
@@ -131,8 +136,21 @@ class Columns:
             self.refuse(name, broken, "a whole number was expected")
         return values
 
+    def integers(self, name: str) -> npt.NDArray[np.int64] | None:
+        """Return a column that is whole numbers in the file, none of them missing or too large."""
+        column = self.raw(name)
+        if not pa.types.is_integer(column.type) or column.null_count or not len(column):
+            return None
+        values = column.to_numpy()
+        low, high = int(values.min()), int(values.max())
+        exact = max(-low, high) <= LARGEST_WHOLE
+        return np.asarray(values, dtype=np.int64) if exact else None
+
     def cohorts(self, name: str) -> npt.NDArray[np.int64]:
         """Return a column of first treated periods; 0, empty, NaN and infinite mean never (0)."""
+        exact = self.integers(name)
+        if exact is not None and exact.min() >= 0:
+            return exact
         values = self.whole_numbers(name, infinite=True)
         below = np.isfinite(values) & (values < 0)
         if below.any():
@@ -227,13 +245,24 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _blank(text: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(text.cast(pa.string()))
+    text = text.cast(pa.string())
+    distinct = pc.unique(text)
+    cleaned = _cleaned(distinct)
+    return text if cleaned.equals(distinct) else _cleaned(text)
+
+
+def _cleaned(text: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(text)
     absent = pc.is_in(trimmed, value_set=pa.array(["", *MISSING]))
     return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
 
 
-def read_columns(path: Path) -> Columns:
+def read_columns(path: Path, *, used: Collection[str] | None = None) -> Columns:
     """Read a CSV or Parquet file, chosen by its suffix.
+
+    Args:
+        path: The file.
+        used: Columns that will be asked for; others of a Parquet file are not read. All if none.
 
     Raises:
         DataError: If the file is missing, of another kind, unreadable, has no rows, or a row has
@@ -241,7 +270,7 @@ def read_columns(path: Path) -> Columns:
     """
     suffix = path.suffix.lower()
     if suffix in PARQUET_SUFFIXES:
-        found = _read_parquet(path)
+        found = _read_parquet(path, used)
     elif suffix in CSV_SUFFIXES:
         found = _read_csv(path)
     else:
@@ -266,20 +295,29 @@ def _read_csv(path: Path) -> Columns:
     return Columns(path, text.names, text.columns, text.sha256, text)
 
 
-def _read_parquet(path: Path) -> Columns:
+def _read_parquet(path: Path, used: Collection[str] | None) -> Columns:
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        table = pq.ParquetFile(path).read()
+        file_read = pq.ParquetFile(path)
+        names = tuple(file_read.schema_arrow.names)
+        wanted = _wanted(names, used)
+        table = file_read.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}.") from None
-    columns = tuple(
+    read = (
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         for column in table.columns
     )
-    return Columns(path, tuple(table.column_names), columns, digest)
+    return Columns(path, names, tuple(next(read) if n in wanted else None for n in names), digest)
+
+
+def _wanted(names: Sequence[str], used: Collection[str] | None) -> list[str]:
+    """Columns to read: those that are used; all where none is there, or names repeat."""
+    found = [name for name in names if used is not None and name in used]
+    return found if found and len(set(names)) == len(names) else list(names)
 
 
 @dataclass(frozen=True)
@@ -330,26 +368,31 @@ def read_sample(
             in one period, a negative weight, a covariate that has another role in the analysis or
             the name of a column that it makes.
     """
-    columns = read_columns(path)
-    chosen = _covariates(columns, covariates)
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
+    named_in_factors = [found[1] for text in covariates if (found := FACTOR.fullmatch(text))]
+    used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
+    columns = read_columns(path, used={name for name in used if name is not None})
+    chosen = _covariates(columns, covariates)
     _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})
+    named = dict.fromkeys((unit, cluster or unit, *([id] if id is not None else [])))
+    texts = {name: _required_text(columns, name) for name in named}
     frame = pd.DataFrame(
         {
-            "unit": _required_text(columns, unit),
+            "unit": texts[unit],
             "period": _required_whole(columns, period),
             "cohort": columns.cohorts(cohort),
             "value": columns.numbers(value),
             "weight": np.ones(columns.n_rows) if weights is None else columns.weights(weights),
-            "cluster": _required_text(columns, cluster or unit),
+            "cluster": texts[cluster or unit],
         }
     )
+    codes = {name: text_codes(texts[name]) for name in dict.fromkeys((unit, id or unit))}
     if id is not None:
-        frame["id"] = _required_text(columns, id)
-        _refuse_repeats(columns, frame, id=id, period=period)
+        frame["id"] = texts[id]
+        _refuse_repeats(columns, frame, codes[id], id=id, period=period)
     for name, is_factor in chosen.items():
         frame[name] = columns.factor(name) if is_factor else columns.covariate(name)
-    _refuse_changing_cohorts(columns, frame, unit=unit, cohort=cohort)
+    _refuse_changing_cohorts(columns, frame, codes[unit], unit=unit, cohort=cohort)
     return _labelled(columns, frame, tuple(chosen), value)
 
 
@@ -388,18 +431,23 @@ def _required_text(columns: Columns, name: str) -> pd.Series:
     text = columns.texts(name)
     if text.null_count:
         columns.refuse(name, text.is_null().to_numpy(zero_copy_only=False), "no cell may be empty")
-    return pd.Series(text.to_pandas(), dtype=object)
+    return pd.Series(text.to_pandas())
 
 
 def _required_whole(columns: Columns, name: str) -> npt.NDArray[np.int64]:
+    exact = columns.integers(name)
+    if exact is not None:
+        return exact
     values = columns.whole_numbers(name)
     if np.isnan(values).any():
         columns.refuse(name, np.isnan(values), "no cell may be empty")
     return values.astype(np.int64)
 
 
-def _refuse_repeats(columns: Columns, frame: pd.DataFrame, *, id: str, period: str) -> None:
-    repeated = frame.duplicated(["id", "period"], keep=False)
+def _refuse_repeats(
+    columns: Columns, frame: pd.DataFrame, codes: Codes, *, id: str, period: str
+) -> None:
+    repeated = _repeated(codes, frame["period"].to_numpy())
     if not repeated.any():
         return
     key = frame.loc[repeated, ["id", "period"]].iloc[0]
@@ -412,14 +460,26 @@ def _refuse_repeats(columns: Columns, frame: pd.DataFrame, *, id: str, period: s
     )
 
 
+def _repeated(codes: Codes, periods: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say of each row whether others have its code and period; (n,)."""
+    same = codes[1:] == codes[:-1]
+    if (codes[1:] >= codes[:-1]).all() and (periods[1:][same] > periods[:-1][same]).all():
+        return np.zeros(len(codes), dtype=bool)  # by code, and by period within each
+    pairs = pd.DataFrame({"code": codes, "period": periods})
+    return pairs.duplicated(keep=False).to_numpy()
+
+
 def _refuse_changing_cohorts(
-    columns: Columns, frame: pd.DataFrame, *, unit: str, cohort: str
+    columns: Columns, frame: pd.DataFrame, codes: Codes, *, unit: str, cohort: str
 ) -> None:
-    kinds = frame.groupby("unit")["cohort"].nunique()
-    changing = kinds[kinds > 1]
-    if changing.empty:
+    cohorts = frame["cohort"].to_numpy()
+    last = np.empty(codes.max() + 1, dtype=np.int64)
+    last[codes] = cohorts
+    changes = last[codes] != cohorts
+    if not changes.any():
         return
-    first = str(sorted(changing.index)[0])
+    changing = sorted(frame.loc[changes, "unit"].unique())
+    first = str(changing[0])
     values = sorted(frame.loc[frame["unit"] == first, "cohort"].unique())
     raise DataError(
         f"{columns.path}, column '{cohort}': {unit} '{first}' has the first treated periods "
@@ -440,11 +500,12 @@ def _labelled(
     frame = frame.reset_index(drop=True)
     if frame.empty:
         raise DataError(f"{columns.path}: no row has a value and every covariate.")
-    adoption = sorted(set(frame["cohort"]) - {0})
+    adoption = [int(g) for g in np.unique(frame["cohort"].to_numpy()) if g]
     start = frame["cohort"].where(
         frame["cohort"] > 0, adoption[0] if len(adoption) == 1 else np.inf
     )
     frame["treated"] = (frame["cohort"] > 0).astype(np.int64)
     frame["post"] = (frame["period"] >= start).astype(np.int64)
-    binary = bool(frame["value"].isin([0.0, 1.0]).all())
+    value_of = frame["value"].to_numpy()
+    binary = bool(((value_of == 0) | (value_of == 1)).all())
     return TidySample(Sample(frame, covariates=covariates, binary=binary), tuple(notes))

@@ -25,6 +25,7 @@ from sos_plugins.schema import (
     TABLES,
     TIDY_COLUMNS,
 )
+from sos_plugins.text_codes import categories
 
 Expected = Literal["increase", "decrease", "unclear"]
 
@@ -257,15 +258,25 @@ class CollectedCases:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, cases: Cases, info: OutcomeInfo | None = None) -> CollectedCases:
+    def of(
+        cls, cases: Cases, info: OutcomeInfo | None = None, frame: pd.DataFrame | None = None
+    ) -> CollectedCases:
         """Collect cases, perhaps under another name of the outcome.
+
+        Args:
+            cases: The cases.
+            info: The outcome under its other name.
+            frame: Rows that stand for them, made and checked by the caller
+                (:mod:`sos_plugins.collecting`); the cases themselves unless given.
 
         Raises:
             DataError: If a covariate has a reserved name, or dates contradict each other.
         """
-        _refuse_contradictions(cases)
+        _refuse_reserved_names(cases)
+        if frame is None:
+            _refuse_contradictions(cases)
         return cls(
-            frame=cases.frame,
+            frame=cases.frame if frame is None else frame,
             info=info or cases.info,
             covariates=cases.covariates,
             attrition=cases.attrition,
@@ -274,13 +285,16 @@ class CollectedCases:
         )
 
 
-def _refuse_contradictions(cases: Cases) -> None:
+def _refuse_reserved_names(cases: Cases) -> None:
     taken = [c for c in cases.covariates if c in RESERVED_COLUMNS]
     if taken:
         raise DataError(
             f"Outcome '{cases.info.name}': a covariate may not be named {listing(taken)}, since "
             "the analysis makes a column of that name. Rename the column, or leave it out."
         )
+
+
+def _refuse_contradictions(cases: Cases) -> None:
     frame = cases.frame
     backwards = frame[frame["follow_up_end"] < frame["date"]]
     if len(backwards):
@@ -366,6 +380,16 @@ class Design:
         )
 
 
+def _categorised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text as categories, whose hashes are those of the texts; equal columns are made once."""
+    made: dict[str, pd.Series] = {}
+    texts = [str(name) for name in frame if isinstance(frame[name].dtype, pd.StringDtype)]
+    for name in texts:
+        twin = next((other for other in made if frame[other].equals(frame[name])), None)
+        made[name] = categories(frame[name]) if twin is None else made[twin]
+    return frame.assign(**made)
+
+
 @dataclass(frozen=True)
 class Sample:
     """What estimators take: labelled, matched, weighted cases.
@@ -412,7 +436,7 @@ class Sample:
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 over the values, in row order."""
-        hashed = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
+        hashed = pd.util.hash_pandas_object(_categorised(self.frame), index=False).to_numpy()
         return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:

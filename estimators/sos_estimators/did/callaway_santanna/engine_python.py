@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sos_estimators.did.callaway_santanna.aggregation import covariance, missing_sentences, terms
 from sos_estimators.did.callaway_santanna.group_time import GroupTime, group_time, observations
 from sos_estimators.did.callaway_santanna.merging import merged
@@ -9,6 +11,7 @@ from sos_estimators.did.callaway_santanna.panel_effects import panel_effects
 from sos_estimators.did.callaway_santanna.preparation import Plan, Prepared, prepare
 from sos_estimators.did.callaway_santanna.result import build_estimate, errors_of
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.staggered.settings import Aggregate
 from sos_plugins.types import Estimate, Sample
 
 
@@ -18,21 +21,49 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
     """
-    of_panel = panel_effects(sample, options)
-    if of_panel is None:
-        return fit_rows(sample, options)
-    return _estimate(of_panel.effects, of_panel.plan, options)
+    return fit_several(sample, options, (options.aggregate,))[options.aggregate]
+
+
+def fit_several(
+    sample: Sample, options: CallawaySantAnnaSettings, aggregates: Sequence[Aggregate]
+) -> dict[Aggregate, Estimate]:
+    """Estimate group-time effects once, and give several aggregations of them.
+
+    Raises:
+        DataError, EstimationError: As :func:`fit`.
+    """
+    found = panel_effects(sample, options)
+    if found is None:
+        return _of_rows(sample, options, aggregates)
+    return _estimates(found.effects, found.plan, options, aggregates)
 
 
 def fit_rows(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
-    """Estimate row by row, cases of repeated cross-sections being merged where that loses nothing.
+    """Estimate row by row, a panel too.
 
     Raises:
-        DataError, EstimationError: As :func:`prepare` and :func:`terms`.
+        DataError, EstimationError: As :func:`fit`.
     """
+    return _of_rows(sample, options, (options.aggregate,))[options.aggregate]
+
+
+def _of_rows(
+    sample: Sample, options: CallawaySantAnnaSettings, aggregates: Sequence[Aggregate]
+) -> dict[Aggregate, Estimate]:
+    """From rows, cases of repeated cross-sections being merged where that loses nothing."""
     prepared = prepare(merged(sample, options), options)
     effects = group_time(observations(prepared), prepared.cells, options)
-    return _estimate(effects, prepared, options)
+    return _estimates(effects, prepared, options, aggregates)
+
+
+def _estimates(
+    effects: GroupTime,
+    prepared: Prepared | Plan,
+    options: CallawaySantAnnaSettings,
+    aggregates: Sequence[Aggregate],
+) -> dict[Aggregate, Estimate]:
+    chosen = {name: options.model_copy(update={"aggregate": name}) for name in aggregates}
+    return {name: _estimate(effects, prepared, one) for name, one in chosen.items()}
 
 
 def _estimate(

@@ -1,0 +1,37 @@
+"""Columns of text as whole numbers, where a million names stand in ten million rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Codes = npt.NDArray[np.int64]
+
+
+def text_codes(values: pd.Series) -> Codes:
+    """Number the distinct texts of a column without missing values, by first appearance; (n,).
+
+    Equal texts in succession, as the periods of a panel often are, are looked up once.
+    """
+    text = pa.array(values, pa.large_string())
+    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+    changes = pc.not_equal(text.slice(1), text.slice(0, max(len(text) - 1, 0)))
+    starts = np.concatenate([[True], changes.to_numpy(zero_copy_only=False)])[: len(text)]
+    heads = text.take(pa.array(np.flatnonzero(starts)))
+    of_heads = heads.dictionary_encode().indices.to_numpy()
+    run: Codes = np.cumsum(starts) - 1
+    codes: Codes = of_heads.astype(np.int64)[run]
+    return codes
+
+
+def categories(values: pd.Series) -> pd.Series:
+    """Return a column of text without missing values as categories; others as they are."""
+    if not isinstance(values.dtype, pd.StringDtype) or values.hasnans:
+        return values
+    codes = text_codes(values)
+    levels = values.iloc[np.unique(codes, return_index=True)[1]]
+    made = pd.Categorical.from_codes(codes, pd.Index(levels.to_numpy(dtype=object)))
+    return pd.Series(made, index=values.index, name=values.name)

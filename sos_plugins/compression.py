@@ -6,6 +6,8 @@ one row a case.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from sos_plugins.cells import COMPRESSED, cells
 from sos_plugins.types import Sample
 
 COUNT, SQUARES, _ = COMPRESSED
+ALIKE = 1e-9
+"""Rounding of a sum of equal squared weights."""
 KEYS = ("cohort", "treated", "post", "group")
 """Columns of a sample that tell cells apart beside unit, period and cluster."""
 
@@ -60,15 +64,18 @@ def compress(sample: Sample) -> Sample | None:
 
     Returns:
         The compressed sample, with rows of their own for the values 0 and 1 of a binary outcome
-        without numeric covariates; None where that is no gain or loses something: a panel, a
-        sample that is compressed already, cases of weight 0 (which are counted in words).
+        without numeric covariates; None where that is no gain or loses something: a panel, cases
+        of weight 0 (which are counted in words). Of rows that stand for many cases already, those
+        that are alike for an estimator are added up.
 
     Raises:
         DataError: If a column has missing or infinite values, or a weight is negative.
     """
     frame = sample.frame
-    if sample.is_panel or is_compressed(frame) or (frame["weight"] == 0).any():
+    if sample.is_panel or (frame["weight"] == 0).any():
         return None
+    if is_compressed(frame):
+        return _merged(sample)
     keys = [key for key in KEYS if key in frame]
     used = list(dict.fromkeys(["unit", "period", *keys, "cluster", "value", "weight"]))
     used += [c for c in sample.covariates if c not in used]
@@ -82,6 +89,46 @@ def compress(sample: Sample) -> Sample | None:
     )
     rows = found.rows(by_value=sample.binary and found.binary and not found.numbers)
     return Sample(rows, sample.covariates, sample.binary, sample.window_gap)
+
+
+def _merged(sample: Sample) -> Sample | None:
+    """Add up rows that differ in nothing that an estimator looks at; None where there are none."""
+    frame = sample.frame
+    numbers = [c for c in sample.covariates if pd.api.types.is_numeric_dtype(frame[c])]
+    sums = ["weight", *COMPRESSED]
+    if numbers or frame[sums].isna().to_numpy().any():
+        return None
+    keys = ["unit", "period", *(key for key in KEYS if key in frame), "cluster"]
+    keys += [c for c in sample.covariates if c not in keys]
+    if _by_value(sample):
+        keys.append("value")
+    whole = frame[[*keys, *sums]].assign(_weighted=frame["weight"] * frame["value"])
+    rows = whole.groupby(keys, sort=True, observed=True, as_index=False).sum()
+    if len(rows) == len(frame):
+        return None
+    rows["value"] = rows["value"] if "value" in keys else rows["_weighted"] / rows["weight"]
+    return replace(sample, frame=rows.drop(columns="_weighted"))
+
+
+def _by_value(sample: Sample) -> bool:
+    return sample.binary and bool(sample.frame["value"].isin([0.0, 1.0]).all())
+
+
+def expand(sample: Sample) -> Sample | None:
+    """Return one row a case where rows stand for cases that are alike; None where they are not.
+
+    Cases are alike when they have the same value, 0 or 1, and the same weight.
+    """
+    frame = sample.frame
+    if not is_compressed(frame):
+        return sample
+    n, weight = counts(frame), frame["weight"].to_numpy(float)
+    alike = np.isclose(squares(frame), weight**2 / n, rtol=ALIKE, atol=0)
+    if not _by_value(sample) or not (n == np.round(n)).all() or not alike.all():
+        return None
+    cases = frame.drop(columns=list(COMPRESSED)).assign(weight=weight / n)
+    row = np.repeat(np.arange(len(frame)), n.astype(int))
+    return replace(sample, frame=cases.iloc[row].reset_index(drop=True))
 
 
 def _as_text(values: pd.Series) -> pd.Series:

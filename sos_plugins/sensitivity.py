@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sos_plugins.compression import count, expand, is_compressed
 from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, listing
 from sos_plugins.estimate import run_engine
 from sos_plugins.plugins import Registry
@@ -27,6 +28,12 @@ FAMILIES: dict[str, str] = {
 """Families that the core offers; estimators add theirs (their variants and their own family)."""
 
 
+MOST_CASES_OF_A_PILOT = 5_000_000
+"""Cases of a matched group that are made again from their cells to test one pilot's leads."""
+NO_CASES = (
+    "The leads of a single pilot are tested with errors clustered by case, and this outcome came "
+    "as cells, which do not tell its cases apart."
+)
 TREATED_PER_LEAD = 3
 """Least pilots for each lead of Wald's joint test: the variance of many leads rests on few treated
 clusters. On 60 simulated samples with parallel trends, 6 pilots and 12 comparators, the test of 4
@@ -244,6 +251,12 @@ def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
         sample = setup.sample
         if pilot:
             part = setup.only([pilot]).sample
+            if is_compressed(part.frame):
+                few = count(part.frame) <= MOST_CASES_OF_A_PILOT
+                cases = expand(part) if few else None
+                if cases is None:
+                    return LeadTest(pilot, None, None, None, None, "not applicable", NO_CASES)
+                part = cases
             if part.frame.groupby(["unit", "period"]).size().max() == 1:
                 reason = (
                     "There is one figure an authority and period, which leaves nothing to judge "

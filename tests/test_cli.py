@@ -134,8 +134,11 @@ def test_estimate_by_all_engines_is_a_list_that_agrees(tidy):
     words = ["--engine", "all", "--json", "--covariates", "sex", "--weights", "w"]
     result = call("estimate", "did", "--data", tidy / "t.csv", *TIDY, *words)
     data = json.loads(result.stdout)
-    assert [d["provenance"]["engine"] for d in data] == ["python", "r"]
-    first, second = (d["tidy"][0] for d in data)
+    assert [d["provenance"]["engine"] for d in data] == ["python", "pyfixest", "r"]
+    first, alone, second = (d["tidy"][0] for d in data)
+    assert first["estimate"] == pytest.approx(alone["estimate"], rel=1e-8)
+    assert alone["std_error"] is None  # it has no CR2, and says so
+    assert data[1]["glance"]["no_std_error"] == "pyfixest has no CR2"
     assert first["estimate"] == pytest.approx(second["estimate"], rel=1e-8)
     assert first["std_error"] == pytest.approx(second["std_error"], rel=1e-8)
 

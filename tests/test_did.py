@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sos_estimators.did import classic, r_engine
 from sos_estimators.did.classic import Did, DidSettings, fit_python, fit_r
 
-from sos_plugins import Estimate, Sample
+from sos_plugins import Engine, Estimate, Sample
 from sos_plugins.errors import EstimationError, SettingsError
 from sos_plugins.schema import GLANCE_COLUMNS
 from sos_plugins.settings import validate
@@ -394,21 +394,26 @@ def test_the_plugin_registers_one_estimator() -> None:
     (did,) = found
     assert isinstance(did, Did)
     assert (did.name, did.headline(DidSettings())) == ("did", "ATT")
-    assert [e.name for e in did.engines] == ["python", "r"]
+    assert [e.name for e in did.engines] == ["python", "pyfixest", "r", "r-fixest"]
+
+
+def engine(name: str) -> Engine:
+    (found,) = [e for e in Did.engines if e.name == name]
+    return found
 
 
 def test_the_r_engine_is_missing_when_r_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOS_NO_R", "1")
-    python, r = Did.engines
-    assert python.missing() == ()
-    assert "switched off" in r.missing()[0]
+    assert engine("python").missing() == ()
+    for name in ("r", "r-fixest"):
+        assert "switched off" in engine(name).missing()[0]
 
 
 def test_the_r_engine_declines_thousands_of_dummies() -> None:
     sample = matched(3000)
     many = with_columns(sample, unit=[f"U{i}" for i in range(3000)])
     assert "3008, more than 2000" in str(r_engine.too_many_effects(many, "twfe"))
-    assert Did.engines[1].limits(sample, DidSettings()) is None
+    assert engine("r").limits(sample, DidSettings()) is None
 
 
 @pytest.mark.r

@@ -373,7 +373,7 @@ def test_the_plugin_registers_one_estimator() -> None:
     (plugin,) = found
     assert isinstance(plugin, EventStudy)
     assert plugin.headline(EventStudySettings()) == "overall"
-    assert [e.name for e in plugin.engines] == ["python", "r"]
+    assert [e.name for e in plugin.engines] == ["python", "pyfixest", "r", "r-fixest"]
 
 
 @pytest.mark.r

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from sos_estimators.did import r_engine
+from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.inference import glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -85,7 +85,7 @@ class DidSettings(Settings):
 class Fitted:
     """What an engine found: terms, estimates, errors and degrees of freedom (p,), warnings.
 
-    Degrees of freedom are clusters - 1 if none.
+    Degrees of freedom are clusters - 1 if none. ``lacks`` says why there are no errors, if so.
     """
 
     terms: tuple[str, ...]
@@ -93,6 +93,7 @@ class Fitted:
     std_errors: Floats
     warnings: tuple[str, ...]
     df: Floats | None = None
+    lacks: str = ""
 
 
 def fit_python(sample: Sample, options: DidSettings) -> Estimate:
@@ -103,7 +104,25 @@ def fit_python(sample: Sample, options: DidSettings) -> Estimate:
 
 def fit_r(sample: Sample, options: DidSettings) -> Estimate:
     """Fit with ``lm`` or ``glm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
-    fitted = _fit(sample, options, _in_r)
+    return _without_table(_fit(sample, options, _in_r), options)
+
+
+def fit_pyfixest(sample: Sample, options: DidSettings) -> Estimate:
+    """Fit with ``feols`` of pyfixest; without errors where it has no such variance."""
+    return _without_table(_fit(sample, options, _in_pyfixest), options)
+
+
+def fit_r_fixest(sample: Sample, options: DidSettings) -> Estimate:
+    """Fit with ``feols`` of the R package ``fixest``; likewise."""
+    return _without_table(_fit(sample, options, _in_r_fixest), options)
+
+
+def linear_limit(sample: Sample, options: DidSettings) -> str | None:  # noqa: ARG001
+    """Say that average marginal effects are not what ``feols`` gives."""
+    return None if options.model == "linear" else "feols has no logit"
+
+
+def _without_table(fitted: Estimate, options: DidSettings) -> Estimate:
     if not options.inference:
         return fitted
     told = "The table of inference is computed by engine python only."
@@ -163,7 +182,9 @@ def _fit(
         *about_errors,
         *fitted.warnings,
     )
-    return Estimate(tidy, {**facts, "form": options.form, "model": options.model}, warnings=told)
+    facts |= {"form": options.form, "model": options.model}
+    estimate = Estimate(tidy, facts, warnings=told)
+    return estimate.without_std_errors(fitted.lacks) if fitted.lacks else estimate
 
 
 def _estimand(options: DidSettings) -> str:
@@ -225,6 +246,20 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
     )
 
 
+def _in_pyfixest(prepared: Prepared, options: DidSettings) -> Fitted:
+    problem = _regression(prepared, options)
+    return _by_feols(feols.by_pyfixest(problem, options.form, options.vcov))
+
+
+def _in_r_fixest(prepared: Prepared, options: DidSettings) -> Fitted:
+    return _by_feols(feols.by_r_fixest("did_fixest", prepared, options.form, options.vcov))
+
+
+def _by_feols(found: feols.Found) -> Fitted:
+    told = found.warnings
+    return Fitted(("ATT",), found.estimates, found.std_errors, told, lacks=found.lacks)
+
+
 LOGIT = {"model": "logit", "vcov": "CR1"}
 """The variant of a study, whatever variance its linear model has."""
 
@@ -247,6 +282,7 @@ class Did(Estimator):
             packages=("numpy", "scipy", "pandas"),
             takes_cells=True,
         ),
+        engine_pyfixest.engine(fit_pyfixest, linear_limit),
         Engine(
             name="r",
             fit=fit_r,
@@ -254,6 +290,7 @@ class Did(Estimator):
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             packages=("sandwich",),
         ),
+        feols.r_fixest_engine(fit_r_fixest, linear_limit),
     )
 
     variants = (

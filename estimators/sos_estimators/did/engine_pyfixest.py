@@ -8,6 +8,7 @@ counts.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,9 @@ from sos_estimators.did.least_squares import (
     Regression,
     side_by_side,
 )
-from sos_plugins import Requirement, Tolerance
+from sos_plugins import Engine, Estimate, Requirement, Sample, Tolerance
 from sos_plugins.errors import EngineError
+from sos_plugins.kinds import no_limits
 
 PYFIXEST = Requirement("python", "pyfixest", "pip install 'pyfixest>=0.60'", "0.60")
 PROJECTIONS = Tolerance(
@@ -33,8 +35,9 @@ STOP = 1e-12
 """Where these projections end."""
 ROUNDS = 100_000
 """Projections after which pyfixest gives up."""
-KINDS = {"CR0": "CRV1", "CR1": "CRV1", "CR1S": "CRV1", "fixest": "CRV1", "CR3": "CRV3"}
-"""The name of a variance there, but for its factor."""
+JACKKNIFE = ("CR3",)
+KNOWN = ("CR0", "CR1", "CR1S", "fixest", *JACKKNIFE)
+"""Variances that pyfixest has, but for a factor."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,36 @@ class Regressed:
         coefficients: Of the terms, (p,).
         covariance: Of them, (p, p); missing where pyfixest has no such variance.
         kept: Which columns, covariates first and then terms, are not collinear, (k + p,).
+        lacks: Why the covariance is missing, as a clause; empty if it is not.
     """
 
     coefficients: Floats
     covariance: Floats
     kept: NDArray[np.bool_]
+    lacks: str = ""
 
     @property
     def std_errors(self) -> Floats:
         """(p,)."""
         return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+
+def engine(
+    fit: Callable[[Sample, Any], Estimate],
+    limits: Callable[[Sample, Any], str | None] = no_limits,
+    tolerance: Tolerance = PROJECTIONS,
+) -> Engine:
+    """Declare the engine ``pyfixest`` of an estimator; it takes cells."""
+    return Engine(
+        name="pyfixest",
+        fit=fit,
+        requires=(PYFIXEST,),
+        limits=limits,
+        tolerance_estimate=tolerance,
+        tolerance_std_error=tolerance,
+        packages=("pyfixest",),
+        takes_cells=True,
+    )
 
 
 def lacks(vcov: str, *, separate: bool = False) -> str:
@@ -64,15 +87,20 @@ def lacks(vcov: str, *, separate: bool = False) -> str:
         vcov: Name of the variance.
         separate: Whether effects fall into groups of units and periods that do not hang together.
     """
-    if vcov not in KINDS:
+    if vcov not in KNOWN:
         return f"pyfixest has no {vcov}"
     if vcov == "CR1S" and separate:
         return "pyfixest counts parameters as if units and periods of all groups hung together"
     return ""
 
 
-def regress(problem: Regression, vcov: str) -> Regressed:
+def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regressed:
     """Fit by weighted least squares.
+
+    Args:
+        problem: The regression.
+        vcov: Name of the variance.
+        separate: As for :func:`lacks`.
 
     Raises:
         CollinearTermsError: If a term is collinear.
@@ -92,7 +120,9 @@ def regress(problem: Regression, vcov: str) -> Regressed:
             **dict(zip(names, (columns / lengths).T, strict=True)),
         }
     )
-    fit = _feols(f"value ~ {' + '.join(names)} | {' + '.join(effects)}", table, vcov)
+    missing = lacks(vcov, separate=separate)
+    formula = f"value ~ {' + '.join(names)} | {' + '.join(effects)}"
+    fit, stopped = _feols(formula, table, "CR1" if missing else vcov)
     kept = ~np.isin(names, fit._collin_vars)
     n_covariates = problem.covariates.shape[1]
     lost = np.flatnonzero(~kept[n_covariates:])
@@ -101,22 +131,23 @@ def regress(problem: Regression, vcov: str) -> Regressed:
     terms = slice(int(kept[:n_covariates].sum()), None)
     scale = lengths[n_covariates:]
     covariance = np.full((len(scale), len(scale)), np.nan)
-    if vcov in KINDS:
+    if not (missing or stopped):
         widening = _widening(fit, problem, vcov)
         covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening
-    return Regressed(fit._beta_hat[terms] / scale, covariance, kept)
+    return Regressed(fit._beta_hat[terms] / scale, covariance, kept, missing or stopped)
 
 
-def _feols(formula: str, table: pd.DataFrame, vcov: str) -> Any:
+def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
+    """Fit; also say why a jackknife stopped, which it does where a refit has fewer coefficients."""
     import pyfixest
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pyfixest.feols(
+            fit = pyfixest.feols(
                 formula,
                 table,
-                vcov={KINDS.get(vcov, "CRV1"): "cluster"},
+                vcov={"CRV1": "cluster"},
                 weights="weight",
                 ssc=pyfixest.ssc(
                     k_adj=False,
@@ -127,8 +158,18 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> Any:
                 collin_tol=RANK_TOLERANCE**2,
                 demeaner=pyfixest.MapDemeaner(fixef_tol=STOP, fixef_maxiter=ROUNDS),
             )
+            if vcov in JACKKNIFE:
+                return _jackknife(fit)
+            return fit, ""
     except Exception as error:
         raise EngineError(f"The package 'pyfixest' failed: {error}") from error
+
+
+def _jackknife(fit: Any) -> tuple[Any, str]:
+    try:
+        return fit.vcov({"CRV3": "cluster"}), ""
+    except ValueError:
+        return fit, "the jackknife of pyfixest stops where a column is collinear without a cluster"
 
 
 def _widening(fit: Any, problem: Regression, vcov: str) -> float:

@@ -4,98 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
 
-from sos_estimators.did import r_engine
+from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.clusters import by_cluster
+from sos_estimators.did.event_plan import EventStudySettings, Plan, plan, with_events
 from sos_estimators.did.inference import FTest, JointTest, glance, real_errors, tidy_rows, wald
 from sos_estimators.did.joint_test import approximate_hotelling
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Floats,
-    Variance,
+    Regression,
     least_squares,
     side_by_side,
 )
 from sos_estimators.did.messages import collinear_covariates, few_clusters, few_df, weak_test
-from sos_estimators.did.prepare import FORMS, Prepared, count_cases, prepare
+from sos_estimators.did.prepare import FORMS, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
-from sos_estimators.did.variance import VCOV, not_without, spread
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_estimators.did.variance import not_without, spread
+from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EngineError, EstimationError
-from sos_plugins.kinds import R_BASE, R_SANDWICH
-
-
-class EventStudySettings(Settings):
-    """Arguments of ``event-study``."""
-
-    form: Literal["twfe", "stacked"] = Field(
-        "twfe",
-        description="twfe: unit and period effects; stacked: both within each matched group",
-    )
-    reference: int = Field(-1, lt=0, description="event time that the others are compared with")
-    min_event: int | None = Field(
-        None, description="earlier event times are counted as this one; none: all are kept"
-    )
-    max_event: int | None = Field(
-        None, ge=0, description="later event times are counted as this one; none: all are kept"
-    )
-    min_lead_clusters: int = Field(
-        5,
-        ge=1,
-        description="the joint test leaves out leads that fewer treated clusters have (or fewer "
-        "than all, if less are treated), and AHT those of a single one: too little says how far "
-        "they differ by chance",
-    )
-    leads_df: Literal["AHT", "clusters", "treated-clusters"] = Field(
-        "AHT",
-        description="joint test of the leads: AHT, with CR2 and its own degrees of freedom, or "
-        "Wald's with the variance 'vcov' on clusters - 1 or treated clusters - 1, which rejects "
-        "parallel trends far too often where few are treated",
-    )
-    lags_only: bool = Field(
-        False, description="no leads: every period before adoption is the reference"
-    )
-    vcov: Variance = Field("CR2", description=VCOV)
-    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
-    few_clusters: int = Field(
-        10, ge=0, description="warn when fewer clusters than this are treated"
-    )
-
-    @property
-    def lead_clusters(self) -> int:
-        """Least treated clusters of a lead that is tested; AHT would take one for certain."""
-        return max(2, self.min_lead_clusters) if self.leads_df == "AHT" else self.min_lead_clusters
-
-    @model_validator(mode="after")
-    def _ends_hold_the_reference(self) -> EventStudySettings:
-        if self.min_event is not None and self.min_event > self.reference:
-            raise ValueError(
-                f"min_event = {self.min_event} comes after reference = {self.reference}"
-            )
-        return self
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is estimated and tested.
-
-    Attributes:
-        events: Event times that get a coefficient, in order.
-        thin: Those that too few treated clusters have.
-    """
-
-    events: tuple[int, ...]
-    thin: tuple[int, ...]
-
-    @property
-    def tested(self) -> tuple[int, ...]:
-        """The leads that are tested jointly: those that are not thin."""
-        return tuple(e for e in self.events if e < 0 and e not in self.thin)
+from sos_plugins.kinds import R_BASE, R_SANDWICH, no_limits
 
 
 @dataclass(frozen=True)
@@ -110,6 +42,8 @@ class Fitted:
         warnings: From this engine.
         covariance: Of the estimates, (p, p).
         df: Degrees of freedom of the estimates and of their mean over the lags, (p + 1,).
+        untested: Why this engine does not test the leads; empty if it does.
+        lacks: Why there are no errors; empty if there are.
     """
 
     estimates: Floats
@@ -119,6 +53,8 @@ class Fitted:
     warnings: tuple[str, ...]
     covariance: Floats
     df: Floats
+    untested: str = ""
+    lacks: str = ""
 
 
 def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
@@ -129,6 +65,16 @@ def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
 def fit_r(sample: Sample, options: EventStudySettings) -> Estimate:
     """Fit with ``lm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
     return _fit(sample, options, _in_r)
+
+
+def fit_pyfixest(sample: Sample, options: EventStudySettings) -> Estimate:
+    """Fit with ``feols`` of pyfixest; without errors where it has no such variance."""
+    return _fit(sample, options, _in_pyfixest)
+
+
+def fit_r_fixest(sample: Sample, options: EventStudySettings) -> Estimate:
+    """Fit with ``feols`` of the R package ``fixest``; likewise."""
+    return _fit(sample, options, _in_r_fixest)
 
 
 def _fit(
@@ -160,7 +106,7 @@ def _fit(
         *([f"No joint test of the leads: {leads.reason}."] if leads.reason else []),
         *(weak_test(leads.df_num, leads.df_den) if _aht(leads, options) else ()),
     )
-    return Estimate(
+    estimate = Estimate(
         _tidy(chosen.events, fitted, options),
         {
             **facts,
@@ -171,73 +117,21 @@ def _fit(
         warnings=told,
         covariance=_named(fitted.covariance, chosen.events),
     )
+    return estimate.without_std_errors(fitted.lacks) if fitted.lacks else estimate
 
 
-def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
-    """Add the column ``event``: period minus cohort, for treated cases; else the reference.
-
-    With embedding windows the first treated period may hold cases that ended before the window:
-    they are not treated, so they count as the last lead (-1), and cases after it as lag 0 at least.
-
-    Raises:
-        EstimationError: If a treated case has no cohort.
-    """
-    frame = prepared.frame
-    treated = (frame["treated"] == 1).to_numpy()
-    orphans = frame[treated & (frame["cohort"] <= 0).to_numpy()]
-    if len(orphans):
-        raise EstimationError(
-            f"{count_cases(orphans)} cases of treated units have no first treated period "
-            f"(cohort 0): units {', '.join(sorted({str(u) for u in orphans['unit']}))}."
-        )
-    event = (frame["period"] - frame["cohort"]).to_numpy(np.int64)
-    after = (frame["post"] == 1).to_numpy()
-    early, late = treated & ~after & (event >= 0), treated & after & (event < 0)
-    warnings = [*prepared.warnings]
-    for rows, count_as, why in ((early, -1, "before the window"), (late, 0, "after the window")):
-        if rows.any():
-            event = np.where(rows, count_as, event)
-            warnings.append(
-                f"{count_cases(frame[rows])} treated cases that fall {why} by date but not by "
-                f"period count as event time {count_as}."
-            )
-    event = np.clip(
-        event,
-        options.min_event if options.min_event is not None else event.min(),
-        options.max_event if options.max_event is not None else event.max(),
-    )
-    frame = frame.assign(event=np.where(treated, event, options.reference))
-    return replace(prepared, frame=frame, warnings=tuple(warnings))
-
-
-def plan(prepared: Prepared, options: EventStudySettings) -> Plan:
-    """Choose the event times that get a coefficient, and the leads for the joint test.
-
-    Raises:
-        EstimationError: If no treated case is observed at the reference.
-    """
-    treated = prepared.frame[prepared.frame["treated"] == 1]
-    clusters = treated.groupby("event")["cluster"].nunique()
-    seen = [int(e) for e in clusters.index]
-    if not options.lags_only and options.reference not in seen:
-        raise EstimationError(
-            f"No treated case is observed at the reference event time {options.reference}. "
-            f"Observed: {', '.join(map(str, seen))}; choose one of those below 0 as reference."
-        )
-    left_out = {e for e in seen if e < 0} if options.lags_only else {options.reference}
-    events = tuple(e for e in seen if e not in left_out)
-    enough = min(options.lead_clusters, treated["cluster"].nunique())
-    return Plan(events, tuple(e for e in events if clusters[e] < enough))
-
-
-def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+def _regression(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Regression:
     def dummies(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
         treated = (cells["treated"] == 1).to_numpy()
         event = cells["event"].to_numpy()
         columns = [(treated & (event == e)).astype(float) for e in chosen.events]
         return side_by_side(columns, len(cells)), tuple(_name(e) for e in chosen.events)
 
-    problem = regression(prepared, options.form, ["treated", "event"], dummies)
+    return regression(prepared, options.form, ["treated", "event"], dummies)
+
+
+def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+    problem = _regression(prepared, chosen, options)
     fit = least_squares(problem)
     leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
     lags = np.array(chosen.events) >= 0
@@ -306,6 +200,54 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
     )
 
 
+def _in_pyfixest(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+    problem = _regression(prepared, chosen, options)
+    found = feols.by_pyfixest(problem, options.form, options.vcov)
+    return _by_feols(found, prepared, chosen, options)
+
+
+def _in_r_fixest(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitted:
+    found = feols.by_r_fixest(
+        "event_study_fixest",
+        prepared,
+        options.form,
+        options.vcov,
+        ["event"],
+        reference=options.reference,
+        lags_only=options.lags_only,
+    )
+    return _by_feols(found, prepared, chosen, options)
+
+
+def _by_feols(
+    found: feols.Found, prepared: Prepared, chosen: Plan, options: EventStudySettings
+) -> Fitted:
+    """Add the mean of the lags, and Wald's test where it is asked for."""
+    leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
+    lags = np.array(chosen.events) >= 0
+    mean = lags / lags.sum()
+    variance = found.covariance
+    square, untested = float("nan"), ""
+    if options.leads_df == "AHT":
+        untested = "feols has no AHT test"
+    elif found.lacks:
+        untested = found.lacks
+    else:
+        of_leads = variance[np.ix_(leads, leads)]
+        square = wald(found.estimates[leads], of_leads, prepared.count("cluster"))
+    return Fitted(
+        estimates=found.estimates,
+        std_errors=found.std_errors,
+        overall=(float(mean @ found.estimates), float(np.sqrt(mean @ variance @ mean))),
+        leads=FTest(square, _wald_df(prepared, options)),
+        warnings=found.warnings,
+        covariance=variance,
+        df=np.full(len(mean) + 1, prepared.count("cluster") - 1.0),
+        untested=untested,
+        lacks=found.lacks,
+    )
+
+
 def _with_real_errors(
     fitted: Fitted, prepared: Prepared, chosen: Plan
 ) -> tuple[Fitted, tuple[str, ...]]:
@@ -320,10 +262,9 @@ def _with_real_errors(
 
 def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
     single = len(prepared.treated_clusters) == 1
-    untested = "a single treated cluster cannot show how far leads differ by chance"
-    return JointTest.of(
-        fitted.leads, len(chosen.tested), prepared.count("cluster"), untested if single else ""
-    )
+    alone = "a single treated cluster cannot show how far leads differ by chance"
+    untested = fitted.untested or (alone if single else "")
+    return JointTest.of(fitted.leads, len(chosen.tested), prepared.count("cluster"), untested)
 
 
 def _aht(test: JointTest, options: EventStudySettings) -> bool:
@@ -402,6 +343,7 @@ class EventStudy(Estimator):
             packages=("numpy", "scipy", "pandas"),
             takes_cells=True,
         ),
+        engine_pyfixest.engine(fit_pyfixest),
         Engine(
             name="r",
             fit=fit_r,
@@ -409,6 +351,7 @@ class EventStudy(Estimator):
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             packages=("sandwich",),
         ),
+        feols.r_fixest_engine(fit_r_fixest, no_limits),
     )
 
     family = "event-study"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.adjustment import Adjustment, Centre, additive, interacted
@@ -17,12 +18,7 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.plugin import (
-    StaggeredEstimator,
-    pyfixest_engine,
-    python_engine,
-    r_engine,
-)
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import fit_in_pyfixest, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
@@ -147,7 +143,7 @@ class ExtendedTwfe(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
-        pyfixest_engine(fit_pyfixest),
+        engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
     )
 

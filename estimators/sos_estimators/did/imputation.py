@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.did import engine_pyfixest
+from sos_estimators.did.feols import FIXEST_STOPS
 from sos_estimators.did.inference import FTest, JointTest, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -353,8 +354,8 @@ class Imputation(StaggeredEstimator):
             fit=fit_didimputation,
             requires=(R_BASE, R_DIDIMPUTATION),
             limits=didimputation_limits,
-            tolerance_estimate=engine_r.FIXEST_STOPS,
-            tolerance_std_error=engine_r.FIXEST_STOPS,
+            tolerance_estimate=FIXEST_STOPS,
+            tolerance_std_error=FIXEST_STOPS,
             packages=("didimputation", "fixest"),
         ),
     )

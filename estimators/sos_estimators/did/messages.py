@@ -72,6 +72,11 @@ def collinear_covariates(
         for name, keep in zip(names, kept, strict=False)
         if not keep and name not in STRUCTURE[form]
     ]
+    return left_out(dropped, form)
+
+
+def left_out(dropped: Sequence[str], form: Form) -> tuple[str, ...]:
+    """Name collinear covariates, as a warning, or nothing."""
     if not dropped:
         return ()
     return (

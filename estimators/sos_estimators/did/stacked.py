@@ -22,12 +22,7 @@ from sos_estimators.did.least_squares import (
 from sos_estimators.did.regression import codes_of, covariate_columns
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.cells import Cells, join, make_cells
-from sos_estimators.did.staggered.plugin import (
-    StaggeredEstimator,
-    pyfixest_engine,
-    python_engine,
-    r_engine,
-)
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import collinear, scores_of
 from sos_estimators.did.staggered.settings import AggregateSettings
@@ -400,7 +395,7 @@ class Stacked(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
-        pyfixest_engine(fit_pyfixest, pyfixest_limits),
+        engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
         r_engine(fit_r),
     )
 

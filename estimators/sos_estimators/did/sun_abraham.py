@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from sos_estimators.did import engine_pyfixest
+from sos_estimators.did.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.staggered import engine_r
 from sos_estimators.did.staggered.adjustment import additive
@@ -16,21 +18,13 @@ from sos_estimators.did.staggered.averages import (
     list_effects,
 )
 from sos_estimators.did.staggered.cells import Cells, make_cells
-from sos_estimators.did.staggered.plugin import (
-    StaggeredEstimator,
-    pyfixest_engine,
-    python_engine,
-    r_engine,
-)
+from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import fit_in_pyfixest, fit_saturated
 from sos_estimators.did.staggered.settings import StaggeredSettings
-from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
+from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import DataError, EstimationError
 from sos_plugins.kinds import R_BASE
-
-R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')
-
 
 ABSORB = ("owner", "period")
 
@@ -152,15 +146,15 @@ class SunAbraham(StaggeredEstimator):
     )
     engines = (
         python_engine(fit_python),
-        pyfixest_engine(fit_pyfixest),
+        engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
         Engine(
             name="r-fixest",
             fit=fit_fixest,
             requires=(R_BASE, R_FIXEST),
             limits=fixest_limits,
-            tolerance_estimate=engine_r.FIXEST_STOPS,
-            tolerance_std_error=engine_r.FIXEST_STOPS,
+            tolerance_estimate=FIXEST_STOPS,
+            tolerance_std_error=FIXEST_STOPS,
             packages=("fixest",),
             takes_cells=True,
         ),

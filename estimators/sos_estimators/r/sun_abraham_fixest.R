@@ -4,6 +4,7 @@
 # columns of `cases` are described in staggered.R, the arguments in sun_abraham.R.
 
 source("staggered.R", local = TRUE)
+source("fixest_correction.R", local = TRUE)
 
 sun_abraham_fixest <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
                                min_event = -Inf, max_event = Inf, vcov = "CR1") {
@@ -19,7 +20,7 @@ sun_abraham_fixest <- function(data, covariates = NULL, aggregate = "event", ant
   formula <- stats::as.formula(
     paste("value ~", paste(terms, collapse = " + "), "| unit + period"))
   fit <- fixest::feols(formula, data = rows, weights = ~weight, cluster = ~cluster,
-                       ssc = correction(vcov), notes = FALSE, warn = FALSE)
+                       ssc = fixest_correction(vcov), notes = FALSE, warn = FALSE)
   estimate <- stats::coef(fit, agg = FALSE)
   V <- stats::vcov(fit)
   place <- match(sprintf("period::%d:cohort::%d", effects$event, effects$cohort), names(estimate))
@@ -32,12 +33,4 @@ sun_abraham_fixest <- function(data, covariates = NULL, aggregate = "event", ant
   list(term = names(averages),
        estimate = drop(shares %*% estimate[place]),
        std_error = sqrt(pmax(diag(shares %*% V[place, place] %*% t(shares)), 0)))
-}
-
-# The small-sample correction of a convention; its arguments have other names before fixest 0.13.
-correction <- function(vcov) {
-  given <- list(vcov == "fixest", vcov != "CR0")
-  new <- "K.adj" %in% names(formals(fixest::ssc))
-  do.call(fixest::ssc, stats::setNames(given, if (new) c("K.adj", "G.adj") else
-    c("adj", "cluster.adj")))
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_estimators.did.engine_pyfixest import PYFIXEST
+from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
@@ -38,16 +38,7 @@ def engine(fit: Fit, prepare: Callable[[Sample, Any], tuple[Cells, Effects, Aver
             return None  # the fit says why
         return _beyond(cells)
 
-    return Engine(
-        name="pyfixest",
-        fit=fit,
-        requires=(PYFIXEST,),
-        limits=limits,
-        tolerance_estimate=ALTERNATING,
-        tolerance_std_error=ALTERNATING,
-        packages=("pyfixest",),
-        takes_cells=True,
-    )
+    return engine_pyfixest.engine(fit, limits, ALTERNATING)
 
 
 def _beyond(cells: Cells) -> str | None:

@@ -19,11 +19,7 @@ from sos_estimators.did.staggered.saturated import cannot_be_told, collinear
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins import r
 from sos_plugins.errors import EngineError, listing
-from sos_plugins.types import Sample, Tolerance
-
-FIXEST_STOPS = Tolerance(
-    1e-5, 1e-7, "fixest takes effects out by alternating projections, which end at a tolerance"
-)
+from sos_plugins.types import Sample
 
 
 def call(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sos_estimators.did.engine_pyfixest import PROJECTIONS, PYFIXEST
 from sos_estimators.did.staggered.engine_r import too_many_dummies
 from sos_plugins import Engine, Estimate, Estimator, Sample
-from sos_plugins.kinds import R_BASE, R_SANDWICH, no_limits
+from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 Fit = Callable[[Sample, Any], Estimate]
-Limits = Callable[[Sample, Any], str | None]
 
 
 class StaggeredEstimator(Estimator):
@@ -28,20 +26,6 @@ class StaggeredEstimator(Estimator):
 def python_engine(fit: Fit) -> Engine:
     """Declare the engine on numpy, the reference of cross-checks."""
     return Engine(name="python", fit=fit, packages=("numpy", "pandas", "scipy"), takes_cells=True)
-
-
-def pyfixest_engine(fit: Fit, limits: Limits = no_limits) -> Engine:
-    """Declare the engine on ``feols`` of pyfixest."""
-    return Engine(
-        name="pyfixest",
-        fit=fit,
-        requires=(PYFIXEST,),
-        limits=limits,
-        tolerance_estimate=PROJECTIONS,
-        tolerance_std_error=PROJECTIONS,
-        packages=("pyfixest",),
-        takes_cells=True,
-    )
 
 
 def r_engine(fit: Fit) -> Engine:

@@ -55,7 +55,7 @@ def profile_records(
     )
     years = covered_years(cells, _year(records.start), _year(records.end), settings)
     series = _joined(
-        missing_years(cells, years, settings),
+        missing_years(_by_return(records, cells), years, settings),
         breaks_in_numbers(cells, years, settings),
         breaks_in_filling(filled, years, settings),
     )
@@ -70,6 +70,20 @@ def profile_records(
         last_year=years.stop - 1 if len(years) else None,
         settings=settings.model_dump(mode="json"),
     )
+
+
+def _by_return(records: Records, cells: pd.DataFrame) -> pd.DataFrame:
+    """Count rows by the return they come from, where a table tells, instead of by their date."""
+    parts = [cells]
+    for name, facts in FACTS.items():
+        if not facts.version or name not in records.tables:
+            continue
+        table = records.table(name)
+        counted = table.group_by(unit=table["unit"], period=table[facts.version])
+        told = counted.aggregate(n=table.count()).to_pandas().assign(table=name, n_faulty=0)
+        if told["period"].notna().any():
+            parts = [part[part["table"] != name] for part in parts] + [told]
+    return _stack(parts, ("table", "unit", "period", "n"))
 
 
 def _year(day: dt.date | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -79,12 +80,22 @@ class RecordProfile:
             self._summed(key, part)
             for key, part in self.faults.groupby(["fault", "table", "column"], sort=False)
         ]
+        rows.sort(key=_by_number)
         return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+    def _within(self, part: pd.DataFrame) -> pd.DataFrame:
+        """Keep the years that the records cover, if there are any."""
+        if self.first_year is None or self.last_year is None:
+            return part
+        inside = part["period"].between(self.first_year, self.last_year).fillna(False)
+        return part[inside] if inside.any() else part
 
     def _summed(self, key: Any, part: pd.DataFrame) -> dict[str, Any]:
         fault, table, column = key
-        share = part["n_flagged"] / part["n"].where(part["n"] > 0)
-        worst = part.iloc[int(share.fillna(-1.0).to_numpy().argmax())]
+        inside = self._within(part)
+        share = (inside["n_flagged"] / inside["n"].where(inside["n"] > 0)).astype(float)
+        worst = inside.iloc[int(share.fillna(-1.0).to_numpy().argmax())]
+        known = share.notna().any() and fault not in OF_YEARS
         total = int(self.rows.loc[self.rows["table"] == table, "n"].sum())
         return {
             "fault": fault,
@@ -95,7 +106,7 @@ class RecordProfile:
             "n_units": int(part["unit"].nunique()),
             "worst_unit": worst["unit"],
             "worst_period": worst["period"],
-            "worst_share": float(share.max()) if share.notna().any() else None,
+            "worst_share": float(share.max()) if known else None,
             "sentence": self._sentence(fault, table, column),
         }
 
@@ -106,8 +117,9 @@ class RecordProfile:
         """
         rows = []
         for (table, column), part in self._filled():
-            shares = (part["n_filled"] / part["n"]).to_numpy()
-            worst = part.iloc[int(shares.argmin())]
+            inside = self._within(part)
+            shares = (inside["n_filled"] / inside["n"]).to_numpy()
+            worst = inside.iloc[int(shares.argmin())]
             n, n_filled = int(part["n"].sum()), int(part["n_filled"].sum())
             place = (worst["unit"], worst["period"], float(shares.min()))
             rows.append((table, column, n, n_filled, n_filled / n, *place))
@@ -147,6 +159,10 @@ FILLING_COLUMNS = (
 )
 FRAMES = ("completeness", "faults", "cells", "rows", "rules")
 
+OF_YEARS = ("missing-year", "series-break")
+"""Faults of an authority's year as a whole, not of rows."""
+PUBLISHED = re.compile(r"([a-z0-9]+):(\d+)")
+
 SENTENCES = {
     "duplicate": "The same thing stands in several rows of one return.",
     "conflicting-birth-date": "Rows of one child give different birth dates.",
@@ -157,6 +173,14 @@ SENTENCES = {
     "series-break": "The year jumps out of the authority's series.",
 }
 """What the faults that no rule describes mean."""
+
+
+def _by_number(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Put published rules first, by number; then the faults of most rows."""
+    published = PUBLISHED.fullmatch(str(row["fault"]))
+    if published:
+        return (0, published[1], int(published[2]), str(row["table"]))
+    return (1, "", -int(row["n_flagged"]), str(row["fault"]))
 
 
 def rule_table(counted: Sequence[Counted]) -> pd.DataFrame:

@@ -40,7 +40,7 @@ class ProfileSettings(Settings):
         "at least so many at the median",
     )
     break_ratio: float = Field(
-        1.6,
+        1.4,
         gt=1,
         description="a year's number of rows breaks the series when it is more than so many times "
         "the level of the years before, or so many times less; what all authorities share is "

@@ -29,9 +29,9 @@ def faults_table(profile: RecordProfile, names: Names, ident: str) -> Table | No
         Column("What is wrong", lambda row: words.text(row["sentence"]), wide=True),
         column("table", "Table"),
         column("column", "Column"),
-        counts("n_flagged", "Rows at fault"),
+        counts("n_flagged", "Rows, or years"),
         counts("n_units", "Authorities"),
-        Column("Worst authority and year", worst),
+        Column("Worst authority and year", worst, wide=True),
     )
     return Table(
         ident,
@@ -64,6 +64,27 @@ def _broken(profile: RecordProfile, row: Row) -> str:
     return words.count(profile.found(str(row["fault"]), str(row["table"])))
 
 
+def filling_table(profile: RecordProfile, names: Names, ident: str) -> Table | None:
+    """Make the table of columns: how far filled, and where least; the file has every cell."""
+    filling = profile.filling()
+    if filling.empty:
+        return None
+
+    def year(value: Any) -> str:
+        return words.MISSING if value is None else period_name(int(value), april=True)
+
+    columns = (
+        column("table", "Table"),
+        column("column", "Column"),
+        column("share", "Filled", words.share, numeric=True),
+        column("worst_share", "Lowest in an authority and year", words.share, numeric=True),
+        column("worst_unit", "Authority", names),
+        column("worst_period", "Year", year),
+    )
+    caption = "How far the columns are filled"
+    return Table(ident, caption, filling, columns, raw=profile.completeness)
+
+
 def coverage_table(coverage: pd.DataFrame, ident: str) -> Table | None:
     """Make the table of the pilots: years with records before and after, and their faults."""
     if coverage.empty:
@@ -73,7 +94,7 @@ def coverage_table(coverage: pd.DataFrame, ident: str) -> Table | None:
         return words.text(row["name"] or row["unit"])
 
     def year(value: Any) -> str:
-        return words.text(value)
+        return str(int(value))
 
     columns = (
         Column("Pilot", pilot),

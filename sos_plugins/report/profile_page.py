@@ -6,10 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from sos_plugins.profile import RecordProfile
 from sos_plugins.profile.whole import StudyProfile
 from sos_plugins.report import words
-from sos_plugins.report.fault_tables import coverage_table, faults_table, rules_table
+from sos_plugins.report.fault_tables import (
+    coverage_table,
+    faults_table,
+    filling_table,
+    rules_table,
+)
 from sos_plugins.report.names import Names
 from sos_plugins.report.page import environment
 from sos_plugins.report.tables import Column, Table, column, counts
@@ -30,27 +34,10 @@ def profile_page(found: StudyProfile) -> str:
         faults=faults_table(profile, names, "faults"),
         rules=rules_table(profile, "rules"),
         coverage=coverage_table(found.coverage, "coverage"),
-        completeness=_completeness(profile, names),
+        completeness=filling_table(profile, names, "completeness"),
         checks=_checks(found.handled()),
         steps=_steps(found.steps),
     )
-
-
-def _completeness(profile: RecordProfile, names: Names) -> Table | None:
-    """Make the table of columns: how far filled, and where least."""
-    filling = profile.filling()
-    if filling.empty:
-        return None
-    columns = (
-        column("table", "Table"),
-        column("column", "Column"),
-        column("share", "Filled", words.share, numeric=True),
-        column("worst_share", "Lowest in an authority and year", words.share, numeric=True),
-        column("worst_unit", "Authority", names),
-        column("worst_period", "April-year"),
-    )
-    caption = "How far the columns are filled"
-    return Table("completeness", caption, filling, columns, raw=profile.completeness)
 
 
 def _checks(checks: pd.DataFrame) -> Table | None:

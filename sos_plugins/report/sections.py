@@ -8,13 +8,23 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sos_plugins.report import balance, charts, heat, outcome_tables, study_tables, verdict, words
+from sos_plugins.report import (
+    balance,
+    charts,
+    fault_tables,
+    heat,
+    outcome_tables,
+    study_tables,
+    verdict,
+    words,
+)
 from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
 from sos_plugins.report.names import Names, all_runs, april_years
 from sos_plugins.report.tables import Table, pairs
+from sos_plugins.report.trust import trust_map
 from sos_plugins.result import OutcomeResult, StudyResult
 
 EVENT_STUDIES = ("event-study", "callaway-santanna")
@@ -86,6 +96,8 @@ class Page:
     pilots: Table | None
     quality: Table | None
     quality_file: Table | None
+    trust: Chart | None
+    profile: tuple[Table, ...]
     thresholds: Table | None
     truth: Table | None
     truth_facts: Table | None
@@ -94,7 +106,8 @@ class Page:
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        found = [self.summary, self.pilots, self.quality, self.quality_file, self.thresholds]
+        found = [self.summary, self.pilots, self.quality, self.quality_file]
+        found += [self.trust.table if self.trust else None, *self.profile, self.thresholds]
         found += [self.truth, self.truth_facts, *self.manifest]
         tables = [table for table in found if table is not None]
         return tables + [table for section in self.outcomes for table in section.tables]
@@ -124,11 +137,34 @@ def page_of(study: StudyResult) -> Page:
         pilots=study_tables.pilots_table(study),
         quality=quality,
         quality_file=quality_file,
+        trust=_trust(study, names),
+        profile=_profile_tables(study, names),
         thresholds=study_tables.thresholds_table(study),
         truth=study_tables.truth_table(study),
         truth_facts=facts,
         manifest=study_tables.manifest_tables(study),
     )
+
+
+def _trust(study: StudyResult, names: Names) -> Chart | None:
+    """Draw where the records cannot be trusted, pilots first."""
+    if study.profile is None or study.profile.cells.empty:
+        return None
+    pilots = {str(unit) for unit in study.coverage.get("unit", ())}
+    return trust_map(study.profile, names, "record-trust", pilots)
+
+
+def _profile_tables(study: StudyResult, names: Names) -> tuple[Table, ...]:
+    """Make the tables of the profile: pilots, faults, columns that are not always filled, rules."""
+    if study.profile is None:
+        return ()
+    found = (
+        fault_tables.coverage_table(study.coverage, "record-coverage"),
+        fault_tables.faults_table(study.profile, names, "record-faults"),
+        fault_tables.filling_table(study.profile, names, "record-completeness"),
+        fault_tables.rules_table(study.profile, "record-rules"),
+    )
+    return tuple(table for table in found if table is not None and not table.frame.empty)
 
 
 def _anchors(study: StudyResult) -> list[str]:

@@ -55,7 +55,8 @@ def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
         return None, None
     full = Table("record-quality-all-checks", "Every check of the records", study.record_quality)
     totals: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in rows_of(study.record_quality):
+    faults = study.record_quality[study.record_quality["check"] != "recurrence"]
+    for row in rows_of(faults):
         key = tuple("" if words.missing(row.get(k)) else str(row[k]) for k in QUALITY_KEYS)
         found = totals.setdefault(
             key, dict(zip(QUALITY_KEYS, key, strict=True)) | {"n": 0, "n_flagged": 0}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
@@ -17,15 +19,19 @@ from sos_plugins.report import words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
 from sos_plugins.report.heat import heat_colour, heat_ink
 from sos_plugins.report.names import Names, period_name
-from sos_plugins.report.svg import LINE, MUTED
+from sos_plugins.report.svg import LINE, MUTED, SERIES
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
 
 LEAST_DEPTH = 0.25
 """The darkest colour stands for at least this share of rows at fault, so that charts compare."""
 MOST_ROWS = 160
 """Authorities that are drawn: pilots, then the worst."""
+PANEL_ROWS = 40
+"""Authorities in one picture, which fits a printed page; each repeats the years."""
 INCHES_A_ROW = 0.2
 NONE = "none"
+MISSING_LINE = SERIES[1]
+"""Colour of the frame around a year in which rows of some kind are missing."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,30 @@ def trust_map(
         return None
     units = _order(profile.cells, names, set(pilots))
     shown = units[:MOST_ROWS]
+    parts = _panels(shown)
     periods = sorted({period for _, period in cells})
     title = "Where the records cannot be trusted: rows at fault by authority and year"
     finding = _finding(cells, units, len(shown), names, bool(pilots))
 
-    def draw(figure: Figure) -> None:
-        axes = frame_axes(figure, left=2.35, right=0.1, top=0.4, bottom=0.1)
-        _draw(axes, shown, periods, cells)
-        _label(axes, shown, periods, names, set(pilots))
+    def panel(number: int, part: list[str]) -> Markup:
+        def draw(figure: Figure) -> None:
+            axes = frame_axes(figure, left=2.35, right=0.1, top=0.4, bottom=0.1)
+            _draw(axes, part, periods, cells)
+            _label(axes, part, periods, names, set(pilots))
 
-    height = 0.5 + INCHES_A_ROW * len(shown)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
+        own = ident if number == 1 else f"{ident}-{number}"
+        name = title if len(parts) == 1 else f"{title} (part {number} of {len(parts)})"
+        height = 0.5 + INCHES_A_ROW * len(part)
+        return picture(draw, ident=own, title=name, finding=finding, height=height)
+
+    svg = Markup().join(panel(number, part) for number, part in enumerate(parts, 1))
     return Chart(ident, title, finding, svg, _table(profile, cells, units, periods, names, ident))
+
+
+def _panels(units: list[str]) -> list[list[str]]:
+    """Share out the authorities evenly among as few pictures as hold them."""
+    n_panels = max(1, math.ceil(len(units) / PANEL_ROWS))
+    return [list(part) for part in np.array_split(np.array(units, dtype=object), n_panels)]
 
 
 def _cells(frame: pd.DataFrame) -> Cells:
@@ -93,7 +111,7 @@ def _order(frame: pd.DataFrame, names: Names, pilots: set[str]) -> list[str]:
 def _draw(axes: Axes, units: list[str], periods: list[int], cells: Cells) -> None:
     shares = [cell.share for cell in cells.values() if cell.share is not None]
     worst = max([*shares, LEAST_DEPTH])
-    boxes, colours, marks, inks = [], [], [], []
+    boxes, colours, marks, inks, frames = [], [], [], [], []
     for y, unit in enumerate(units):
         for x, period in enumerate(periods):
             cell = cells.get((unit, period), Cell(None, 0, 0))
@@ -102,6 +120,8 @@ def _draw(axes: Axes, units: list[str], periods: list[int], cells: Cells) -> Non
             colours.append("#ffffff" if depth is None else heat_colour(depth))
             ink = MUTED if depth is None else heat_ink(depth)
             axes.text(x, y, cell.label, ha="center", va="center_baseline", fontsize=8.5, color=ink)
+            if cell.missing and cell.share is not None:
+                frames.append(Rectangle((x - 0.45, y - 0.41), 0.9, 0.82))
             if cell.breaks:
                 corner = [(x + 0.48, y - 0.46), (x + 0.48, y + 0.1), (x + 0.24, y - 0.46)]
                 marks.append(Polygon(corner))
@@ -109,6 +129,8 @@ def _draw(axes: Axes, units: list[str], periods: list[int], cells: Cells) -> Non
     axes.add_collection(
         PatchCollection(boxes, facecolors=colours, edgecolors=LINE, linewidths=0.4), autolim=False
     )
+    framed = PatchCollection(frames, facecolors="none", edgecolors=MISSING_LINE, linewidths=1.6)
+    axes.add_collection(framed, autolim=False)
     axes.add_collection(PatchCollection(marks, facecolors=inks, linewidths=0), autolim=False)
 
 
@@ -134,8 +156,8 @@ def _finding(cells: Cells, units: list[str], n_shown: int, names: Names, pilots:
     filled = {key: cell.share for key, cell in cells.items() if cell.share is not None}
     parts = [
         "Each cell is the percentage of rows with at least one fault, over all record tables; "
-        f"darker means more. “{NONE}” means that there are no rows; a corner marks a year that "
-        "jumps out of the authority's series."
+        f"darker means more. “{NONE}” means that there are no rows, a frame that there are none of "
+        "some kind; a corner marks a year that jumps out of the authority's series."
     ]
     if filled:
         worst = max(filled.values())

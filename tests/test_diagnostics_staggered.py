@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from did_samples import stored
 from sos_estimators.diagnostics import EventCoefficients, honest_bounds
@@ -13,14 +15,17 @@ from sos_estimators.diagnostics.honest_staggered import (
     HonestStaggered,
     HonestStaggeredSettings,
     fit_python,
+    fit_r,
 )
-from sos_estimators.did.callaway_santanna import engine_python
+from sos_estimators.did.callaway_santanna import engine_python, engine_r
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 
 from sos_plugins.errors import EstimationError
-from sos_plugins.testing import estimator_checks
+from sos_plugins.testing import assert_engines_agree, estimator_checks
 
 EXACT = 1e-10  # sums in another order
+R_SUMS = 1e-9  # relative; R's least squares, solved another way
+R_BOUNDS = 1e-6  # halvings of an interval stop where rounding of the covariance moves an end
 
 
 def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(shared: Path) -> None:
@@ -46,6 +51,29 @@ def test_the_plugin_bounds_the_effects_that_it_estimates(shared: Path) -> None:
     bounds = honest_bounds(path, m=[0.5], target="event=0")
     assert row["conf_low"] == bounds.intervals[0].conf_low
     assert found.glance["breakdown"] == bounds.breakdown
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("method", ["dr", "reg"])
+def test_r_gives_the_covariance_and_so_the_bounds_of_python(shared: Path, method: Any) -> None:
+    sample = stored(shared, "mpdta")
+    options = HonestStaggeredSettings(m=(0.0, 0.5), method=method)
+    one, two = (
+        engine_python.fit(sample, options.group_time),
+        engine_r.fit(sample, options.group_time),
+    )
+    assert one.covariance is not None
+    assert two.covariance is not None
+    names = one.covariance.columns
+    pd.testing.assert_frame_equal(two.covariance.loc[names, names], one.covariance, rtol=R_SUMS)
+    assert_engines_agree(HonestStaggered(), sample, options)
+    bounds = [fit(sample, options) for fit in (fit_python, fit_r)]
+    columns = ["conf_low", "conf_high", "p_value"]
+    low, high = (fit.tidy[columns].to_numpy(float) for fit in bounds)
+    assert high == pytest.approx(low, rel=R_BOUNDS, abs=R_BOUNDS)
+    assert bounds[1].glance["breakdown"] == pytest.approx(
+        bounds[0].glance["breakdown"], rel=R_BOUNDS
+    )
 
 
 def test_leads_with_bases_of_their_own_are_refused(shared: Path) -> None:

@@ -13,7 +13,8 @@ from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterva
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.did import event_study, r_engine
 from sos_estimators.did.event_study import EventStudySettings
-from sos_estimators.did.least_squares import Convention
+from sos_estimators.did.least_squares import Variance
+from sos_estimators.did.variance import VCOV
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Tolerance, hookimpl
 from sos_plugins.errors import EstimationError
 from sos_plugins.kinds import R_BASE, R_SANDWICH
@@ -83,9 +84,7 @@ class HonestDidSettings(HonestSettings):
         "twfe",
         description="twfe: unit and period effects; stacked: both within each matched group",
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
-    )
+    vcov: Variance = Field("CR2", description=VCOV)
 
     @property
     def event_study(self) -> EventStudySettings:
@@ -213,7 +212,7 @@ class HonestDid(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             tolerance_estimate=SAME_BOUNDS,
             tolerance_std_error=SAME_BOUNDS,
             packages=("sandwich",),

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sos_estimators.diagnostics.honest_did import HonestDid, HonestSettings, bounded, term_of
-from sos_estimators.did.callaway_santanna import engine_python
+from sos_estimators.diagnostics.honest_did import (
+    SAME_BOUNDS,
+    HonestDid,
+    HonestSettings,
+    bounded,
+    term_of,
+)
+from sos_estimators.did.callaway_santanna import engine_python, engine_r
 from sos_estimators.did.callaway_santanna.settings import (
     CallawaySantAnnaSettings,
     GroupTimeSettings,
 )
 from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
+from sos_plugins.kinds import R_BASE
 
 
 class HonestStaggeredSettings(GroupTimeSettings, HonestSettings):
@@ -36,6 +43,11 @@ def fit_python(sample: Sample, options: HonestStaggeredSettings) -> Estimate:
     return bounded(engine_python.fit(sample, options.group_time), options)
 
 
+def fit_r(sample: Sample, options: HonestStaggeredSettings) -> Estimate:
+    """Bound the effects of the engine ``r``; the bounds themselves are those of Python."""
+    return bounded(engine_r.fit(sample, options.group_time), options)
+
+
 class HonestStaggered(Estimator):
     """Robust confidence intervals where pilots adopt at several times and effects differ."""
 
@@ -49,7 +61,16 @@ class HonestStaggered(Estimator):
         "Callaway and Sant'Anna (2021), Journal of Econometrics 225(2); bounds: "
         + HonestDid.citation
     )
-    engines = (Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "scikit-learn")),)
+    engines = (
+        Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "scikit-learn")),
+        Engine(
+            name="r",
+            fit=fit_r,
+            requires=(R_BASE,),
+            tolerance_estimate=SAME_BOUNDS,
+            tolerance_std_error=SAME_BOUNDS,
+        ),
+    )
 
     def headline(self, options: HonestStaggeredSettings) -> str:
         """Return the term of the first m."""

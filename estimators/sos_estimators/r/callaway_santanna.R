@@ -333,6 +333,8 @@ propensity_of <- function(D, X, w, how) {
 
 # Returns a list of `term`, `estimate` and `std_error`. `aggregate` is "group-time" (every effect and
 # the overall one), "simple", "event", "cohort" or "calendar".
+# Returns terms, estimates and standard errors, and the covariance of the terms `covaried`, those
+# that have a standard error, column by column.
 average_effects <- function(effects, aggregate = "group-time", min_event = -Inf, max_event = Inf) {
   aggregate <- match.arg(aggregate, c("group-time", "simple", "event", "cohort", "calendar"))
   cells <- effects$cells
@@ -352,9 +354,15 @@ average_effects <- function(effects, aggregate = "group-time", min_event = -Inf,
       })
       c(list(plain_mean(parts)), parts)
     })
-  list(term = vapply(terms, function(x) x$term, ""),
+  std_error <- vapply(terms, standard_error, 0)
+  names <- vapply(terms, function(x) x$term, "")
+  clusters <- nrow(effects$scores)
+  scores <- vapply(terms[!is.na(std_error)], function(x) x$scores, numeric(clusters))
+  list(term = names,
        estimate = vapply(terms, function(x) x$value, 0),
-       std_error = vapply(terms, standard_error, 0))
+       std_error = std_error,
+       covaried = names[!is.na(std_error)],
+       covariance = as.vector(crossprod(matrix(scores, clusters))))
 }
 
 single_effects <- function(effects) {

@@ -124,8 +124,18 @@ def _estimate(
         prepared,
         options,
         [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
+        covariance=_covariance(found),
     )
     return undrawn(estimate, options)
+
+
+def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Name the covariance of the terms that have a standard error; did gives none."""
+    if "covaried" not in found:
+        return None
+    names = list(found["covaried"])
+    values = np.asarray(found["covariance"], dtype=float).reshape(len(names), len(names))
+    return pd.DataFrame(values, index=names, columns=names)
 
 
 def _quiet(numbers: npt.ArrayLike) -> npt.NDArray[np.float64]:

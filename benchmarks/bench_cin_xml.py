@@ -4,7 +4,8 @@
 
 One return of one authority is written for each size: a simulated one, repeated with other
 identifiers. Each job runs in a process of its own, reads the file to the same five record tables
-(one row a thing, dates as dates, later rows win), and reports its seconds and its peak memory.
+(one row a thing, dates as dates, later rows win), and reports its seconds, those of all its
+threads, and its peak memory; a job's answer is counts and sums, which must agree.
 
 - parser: our reader alone, rows as text; what is read is thrown away at once.
 - ours: the source ``cin-census``, with its quality profile, records in memory.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
@@ -115,14 +117,14 @@ def write_return(path: Path, megabytes: float) -> None:
 def job_parser(path: Path) -> dict[str, float]:
     from sos_sources.cin_plain import read_return
 
+    class Nowhere:
+        def add(self, table: str, rows: Any) -> None: ...
+
+        def forget(self) -> None: ...
+
     start = time.perf_counter()
-    n = {"rows": 0}
-
-    def count(_: str, table: Any) -> None:
-        n["rows"] += table.num_rows
-
-    read_return(path, sink=count)
-    return {"seconds": time.perf_counter() - start, **n}
+    found = read_return(path, Nowhere(), threads=os.cpu_count() or 1)
+    return {"seconds": time.perf_counter() - start, "rows": float(sum(found.n_rows.values()))}
 
 
 def _ours(path: Path, memory: str | None) -> dict[str, float]:
@@ -282,19 +284,26 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=JOBS, default=list(JOBS))
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("--path", type=Path)
+    parser.add_argument("--write", type=float)
     given = parser.parse_args()
     if given.job:
         warm_up()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        used = time.process_time()
         found = JOBS[given.job](given.path)
+        used = time.process_time() - used
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**found, "megabytes": peak, "before": before}))
+        print(json.dumps({**found, "cpu": used, "megabytes": peak, "before": before}))
+        return
+    if given.write:
+        write_return(given.path, given.write)
         return
     print(f"{given.repeats} runs, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         for size in given.megabytes:
             path = Path(folder) / f"return_{size}.xml"
-            write_return(path, size)
+            command = [sys.executable, __file__, "--write", str(size), "--path", str(path)]
+            subprocess.run(command, check=True)  # what a process holds, those it starts inherit
             show(path, {job: [run(job, path) for _ in range(given.repeats)] for job in given.only})
             path.unlink()
 
@@ -322,13 +331,13 @@ def show(path: Path, runs: dict[str, list[dict[str, float]]]) -> None:
     if len(answers) > 1:
         raise SystemExit(f"The jobs read different records: {answers}")
     print(f"\n{path.stat().st_size / MEGABYTE:.0f} MB", *zip(COMPARED, *answers, strict=True))
-    print(f"{'':34} {'seconds':>9} {'of ours':>8} {'MB':>7} {'of which imports':>17}")
+    print(f"{'':34} {'seconds':>8} {'of ours':>8} {'CPU s':>7} {'MB':>6} {'imports MB':>11}")
     ours = middle.get("ours", {}).get("seconds", float("nan"))
     for job, row in middle.items():
         ratio = row["seconds"] / ours
         print(
-            f"{LABELS[job]:34} {row['seconds']:9.2f} {ratio:8.2f} {row['megabytes']:7.0f} "
-            f"{row['before']:17.0f}"
+            f"{LABELS[job]:34} {row['seconds']:8.2f} {ratio:8.2f} {row['cpu']:7.2f} "
+            f"{row['megabytes']:6.0f} {row['before']:11.0f}"
         )
 
 

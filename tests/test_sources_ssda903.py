@@ -438,6 +438,7 @@ def test_faulty_cells_are_counted_with_their_lines(tmp_path: Path) -> None:
         ("episodes", "start_date", "impossible-date"): 1,
         ("episodes", "start_date", "missing"): 2,
         ("episodes", "legal_status", "unknown-code"): 1,
+        ("episodes", "placement", "code-of-another-year"): 1,
         ("episodes", "reason_end", "unknown-code"): 1,
         ("episodes", "end_date", "unreadable"): 1,
         ("episodes", "end_date", "impossible-date"): 1,
@@ -448,6 +449,31 @@ def test_faulty_cells_are_counted_with_their_lines(tmp_path: Path) -> None:
     assert shown["", "unreadable"] == 8
     assert shown["start_date", "unreadable"] == 4
     assert shown["end_date", "impossible-date"] == 11
+
+
+def test_placement_codes_of_all_years_are_known_and_counted_outside_their_years(
+    tmp_path: Path,
+) -> None:
+    told = [
+        ("Q1", "01/05/2014", "01/06/2015", False),  # began while the code was there
+        ("Q2", "01/04/2015", "01/06/2015", True),
+        ("U1", "01/03/2015", "01/06/2015", False),
+        ("U6", "01/05/2014", "31/03/2015", True),
+        ("Z1", "31/03/2025", "", False),
+        ("H5", "01/04/2025", "", True),
+        ("K3", "01/05/2024", "", False),
+        ("Z11", "01/04/2025", "", False),
+        ("Z14", "01/05/2014", "01/06/2014", True),
+    ]
+    lines = [
+        f"C{i},{start},S,C2,N1,{code},PR1,{end},{'E11' if end else ''}"
+        for i, (code, start, end, _) in enumerate(told)
+    ]
+    records = read(put(tmp_path, *lines), years="data", year_share=0.0)
+    assert flagged(records, "episodes", "placement", "unknown-code") == 0
+    assert flagged(records, "episodes", "placement", "code-of-another-year") == 4
+    kept = {row["child"]: row["placement"] for row in episodes(records)}
+    assert kept == {f"C{i}": code for i, (code, *_) in enumerate(told)}
 
 
 def test_children_without_a_header_row_stay_and_are_counted(tmp_path: Path) -> None:

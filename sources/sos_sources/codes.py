@@ -1,7 +1,8 @@
 """Codes of the statutory returns, over all their years; a code outside is counted and kept.
 
-Children in need census: the code sets of its schemas, 2016-17 to 2023-24. Children looked after
-(SSDA903): the code sets of the guides to the return, with those that earlier years used.
+Children in need census: the code sets of its schemas, returns of 2016 to 2024, and Sex, which came
+after them. Children looked after (SSDA903): the code sets of the guides to the return and of its
+checks up to the return of 2026, with those that earlier years used.
 """
 
 from __future__ import annotations
@@ -38,9 +39,15 @@ REASON_NEW_EPISODE = _set("S L P T B U")
 LEGAL_STATUS = _set("C1 C2 D1 E1 V1 V2 V3 V4 L1 L2 L3 J1 J2 J3")
 NEED_LOOKED_AFTER = _set("N1 N2 N3 N4 N5 N6 N7 N8")
 PLACEMENT = _set(
-    "A1 A2 A3 A4 A5 A6 F1 F2 F3 F4 F5 F6 H1 H2 H3 H4 H5 K1 K2 M1 M2 M3 P1 P2 P3 Q1 Q2 R1 R2 R3 R4 "
-    "R5 S1 T0 T1 T2 T3 T4 U1 U2 U3 U4 U5 U6 Z1"
+    "A1 A2 A3 A4 A5 A6 F1 F2 F3 F4 F5 F6 H1 H2 H3 H4 H5 K1 K2 K3 M1 M2 M3 P1 P2 P3 Q1 Q2 R1 R2 R3 "
+    "R4 R5 S1 T0 T1 T2 T3 T4 U1 U2 U3 U4 U5 U6 Z1 Z11 Z12 Z13 Z14"
 )
+PLACEMENT_UNTIL = {"Q1": 2015, "Q2": 2015, "H5": 2025, "P2": 2025, "Z1": 2025}
+"""Placement codes that no episode has which starts on 1 April of this year or later."""
+PLACEMENT_SINCE = dict.fromkeys(("U1", "U2", "U3", "U4", "U5", "U6"), 2015) | dict.fromkeys(
+    ("Z11", "Z12", "Z13", "Z14"), 2025
+)
+"""Placement codes that no episode has which ended before 1 April of this year."""
 PLACEMENT_PROVIDER = _set("PR0 PR1 PR2 PR3 PR4 PR5")
 REASON_CEASED = _set(
     "X1 E1 E2 E3 E4 E4A E4B E5 E6 E7 E8 E9 E11 E12 E13 E14 E15 E16 E17 E41 E43 E44 E45 E46 E47 E48"

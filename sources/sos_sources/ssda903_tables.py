@@ -309,6 +309,19 @@ def _typed(table: str, columns: Sequence[Column]) -> str:
     )
 
 
+def _other_year() -> str:
+    """Return SQL that finds placement codes in episodes of years that did not have them."""
+    until = [
+        f"(placement = '{code}' AND start_date >= DATE '{year}-04-01')"
+        for code, year in codes.PLACEMENT_UNTIL.items()
+    ]
+    since = [
+        f"(placement = '{code}' AND end_date < DATE '{year}-04-01')"
+        for code, year in codes.PLACEMENT_SINCE.items()
+    ]
+    return f"coalesce({' OR '.join([*until, *since])}, false)"
+
+
 _HAS_CHILD = "child IS NOT NULL"
 _DROPS: dict[str, tuple[Check, ...]] = {
     "episodes": (
@@ -326,6 +339,15 @@ _MERGES = {
         together=("end_date", "reason_end"),
         where=f"{_HAS_CHILD} AND start_date IS NOT NULL",
         checks=(
+            Check(
+                "episodes",
+                "placement",
+                "code-of-another-year",
+                _other_year(),
+                "kept",
+                f"placement IN {listed({*codes.PLACEMENT_UNTIL, *codes.PLACEMENT_SINCE})}",
+                "placement",
+            ),
             missing("episodes", "reason_start"),
             missing("episodes", "legal_status"),
             missing("episodes", "placement"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sos_sources.codes import ETHNICITY_NOT_STATED
 from sos_sources.simulator.children import Children
 from sos_sources.simulator.cin_faults import SLIPS
 from sos_sources.simulator.days import NEVER, Flags, Ints, Objects, april_year, between
@@ -204,7 +205,7 @@ class ChildDraft:
         at_last: What the last return of a child says, changed in place.
         first: April-year of the first return of children in need that has the child; NEVER.
         last: April-year of the last one; -1 for a child in care alone.
-        year: April-year of the last return of any kind; -1 for a child in none.
+        year: April-year of the last return of any kind; -1 for a child that no fault may strike.
     """
 
     truth: Children
@@ -265,6 +266,7 @@ def _conflicts(
     late.sex[rows] = 3 - late.sex[rows]
     names = np.array(["", "male", "female"], dtype=object)
     note("conflicting-gender", "sex", rows, names[late.sex[rows]])
-    rows, _ = strike("conflicting-ethnicity", twice)
+    stated = ~np.isin(truth.ethnicity, list(ETHNICITY_NOT_STATED))
+    rows, _ = strike("conflicting-ethnicity", twice & stated)
     late.ethnicity[rows] = np.where(truth.ethnicity[rows] == "WBRI", "MWBC", "WBRI")
     note("conflicting-ethnicity", "ethnicity", rows, late.ethnicity[rows])

@@ -177,7 +177,9 @@ def _closures(striker: Striker, draft: CinDraft) -> None:
     rows, _ = _strike(striker, draft, "cin:8810", draft.closed & (draft.next_date == NEVER))
     said.closure[rows] = NEVER
     _note(striker, draft, "cin:8810", "referrals.closure_date", rows, LEFT_OUT)
-    overlap = draft.closed & (draft.next_date < draft.end)
+    # No return can hold a closure that lies beyond its own year.
+    ends = np.array([year_end(year) for year in draft.years])
+    overlap = draft.closed & (draft.next_date < ends[draft.year - draft.years[0]])
     rows, _ = _strike(striker, draft, "cin:8820", overlap)
     said.closure[rows] = draft.next_date[rows] + 1
     _note(striker, draft, "cin:8820", "referrals.closure_date", rows, said.closure[rows])
@@ -289,7 +291,7 @@ def note_natural(striker: Striker, draft: CinDraft) -> None:
     ).astype(np.int64)
     for start, end in (("assessment_start", "assessment_end"), ("again_start", "again_end")):
         began, done = getattr(truth, start), getattr(truth, end)
-        slow = draft.seen(began) & (done > draft.end) & (began < limit)
-        rows = np.flatnonzero(slow & kept)
         said = getattr(draft.said, start)
+        slow = draft.seen(began) & (done > draft.end) & (said < limit)
+        rows = np.flatnonzero(slow & kept)
         _note(striker, draft, "cin:8670", "assessments.authorised_date", rows, None, said)

@@ -149,12 +149,15 @@ def record(
     lost = dropped | no_cin[referrals.unit, shown]
     ends = last_year(episodes["end"].to_numpy(), years) - years[0]
     lost_episodes = no_care[episodes["unit"].to_numpy(), ends]
+    # Where a return is missing, a fault may have stood in that one alone: none is planted there.
+    whole_cin: Flags = np.logical_not(no_cin.any(axis=1))
+    whole_care: Flags = np.logical_not(no_care.any(axis=1))
     said = _own(replace(referrals, closure=recorded.closure, reason=recorded.reason))
     cin = CinDraft(
         truth=referrals,
         said=said,
         nfa=recorded.nfa.copy(),
-        free=(recorded.fault == "") & ~recorded.duplicate & ~lost,
+        free=(recorded.fault == "") & ~recorded.duplicate & ~lost & whole_cin[referrals.unit],
         years=years,
         lost=lost,
     )
@@ -163,9 +166,11 @@ def record(
     note_usual(striker, cin, recorded.fault, recorded.duplicate)
     plant_in_referrals(striker, cin)
     marks = {fault: _marks(striker, cin, fault) for fault in XML_ONLY}
-    care = CareDraft(episodes, len(children), years, year_end(years[-1]), lost_episodes)
+    alone = lost_episodes | ~whole_care[episodes["unit"].to_numpy()]
+    care = CareDraft(episodes, len(children), years, year_end(years[-1]), alone)
     plant_in_episodes(striker, care)
     kids = _children(children, referrals.where(~lost), episodes[~lost_episodes], years)
+    kids.year[~(whole_cin & whole_care)[children.unit]] = -1
     plant_in_children(striker, kids)
     note_natural(striker, cin)
     written = Written(

@@ -19,11 +19,11 @@ from sos_sources.cin_census import CinCensus, CinCensusSettings
 from sos_sources.cin_dates import FIRST_YEAR, LAST_YEAR, read_dates
 from sos_sources.cin_plain import PlainFile, read_return
 from sos_sources.cin_rows import RAW, SCHEMAS, TEXT, Kept
-from sos_sources.cin_words import ID, NAMES, PADDING, UNKNOWN, name_ids
+from sos_sources.cin_words import ACTIONS, ID, NAMES, NOT_HERE, PADDING, TOP, UNKNOWN, name_ids
 from sos_sources.cin_xml import RawReturn, parse_return
 from source_helpers import Changes, changes, damaged, flagged
 
-from sos_plugins import Session
+from sos_plugins import Session, backends
 from sos_plugins.errors import SosError
 
 SAMPLES = ("CIN_Census_2021", "CIN_Census_2024", "fake_CIN_data")
@@ -261,6 +261,71 @@ def _read_or_refused(path: Path) -> None:
     merged = flagged(records, "referrals", "", "duplicate")
     dropped = flagged(records, "referrals", "referral_date", "missing")
     assert kept + merged + dropped == n_read
+
+
+LAYOUTS = (
+    ("2016", b"<NumberOfPreviousCPP>1</NumberOfPreviousCPP><SeenSocialWorker>1</SeenSocialWorker>"),
+    ("2022", b"<CINPlanDates><CINPlanStartDate>2015-06-01</CINPlanStartDate></CINPlanDates>"),
+    ("2026", b"<Sex>M</Sex>"),
+)
+
+
+def elements_of(schema: Path) -> dict[str, set[str]]:
+    """The elements of each element of a schema, those of nameless types among them."""
+    ns = {"xs": "http://www.w3.org/2001/XMLSchema"}
+    root = etree.parse(schema).getroot()
+    types = {t.get("name"): t for t in root.findall("xs:complexType", ns)}
+    found: dict[str, set[str]] = {}
+    for element in root.iterfind(".//xs:element", ns):
+        inside = element.find("xs:complexType", ns)
+        if inside is None:
+            inside = types.get(element.get("type"))
+        if inside is not None:
+            names = {str(e.get("name")) for e in inside.findall("xs:sequence/xs:element", ns)}
+            found.setdefault(str(element.get("name")), set()).update(names)
+    return found
+
+
+@pytest.mark.parametrize("year", range(2017, 2025))
+def test_every_element_of_every_schema_is_known_in_its_place(shared: Path, year: int) -> None:
+    found = elements_of(shared / "data" / "cin_census" / "xsd" / f"CIN_schema_{year}.xsd")
+    places = [(outer, inner) for outer, names in found.items() for inner in names]
+    inside = [p for p in places if p[0] not in ("Message", "Header", "CollectionDetails", "Source")]
+    assert len(inside) > 35
+    for outer, inner in inside:
+        place = TOP if outer == "Children" else ID[outer]
+        assert ACTIONS[place, ID[inner]] != NOT_HERE, (outer, inner)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[year for year, _ in LAYOUTS])
+def test_elements_of_older_and_newer_layouts_are_no_faults(
+    write: Any, layout: tuple[str, bytes]
+) -> None:
+    _, new = layout
+    places = {b"<Num": b"<Reviews>", b"<CIN": b"<ReferralNFA>", b"<Sex": b"<GenderCurrent/>"}
+    old = places[new[:4]]
+    text = PLAIN.replace(old, new + (old if old != b"<GenderCurrent/>" else b""), 1)
+    assert text != PLAIN
+    agree(write(text))
+    assert not plain(write(text))[0].oddities
+
+
+@pytest.mark.spark
+@pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_session_of_spark_gets_the_same_records(write: Any) -> None:
+    path = write(PLAIN)
+    settings_ = CinCensusSettings(paths=(path.name,))
+    here = CinCensus().read(settings_, Session(base=path.parent))
+    session = Session(backend=backends.as_backend("spark"), base=path.parent)
+    there = CinCensus().read(settings_, session)
+    for name in CinCensus.gives:
+        assert there.tables[name].get_backend().name == "pyspark"
+        left, right = (r.tables[name].to_pyarrow().to_pylist() for r in (here, there))
+        assert sorted(left, key=str) == sorted(right, key=str)
+    assert here.quality.checks.equals(there.quality.checks)
+    session.release()
 
 
 # What is recognised in the bytes.

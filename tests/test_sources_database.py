@@ -16,11 +16,12 @@ from typing import Any
 import duckdb
 import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sos_sources.database import Database, DatabaseSettings
 from sos_sources.tidy import Tidy, TidySettings
 
-from sos_plugins import Records, Session
+from sos_plugins import Records, Session, backends
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.settings import validate
@@ -213,6 +214,61 @@ def test_an_unset_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("DB_PASSWORD", raising=False)
     with pytest.raises(DataError, match="unset environment variables: DB_PASSWORD"):
         read(tmp_path, "postgres://a:${DB_PASSWORD}@host/x")
+
+
+# The backend itself.
+
+
+def _frame() -> pd.DataFrame:
+    columns = TABLES["protection_plans"].names
+    frame = pd.DataFrame(ROWS, columns=columns)
+    for column in ("referral_date", "end_date"):
+        frame[column] = pd.to_datetime(frame[column]).dt.date
+    return frame
+
+
+def _expected() -> list[tuple[str, ...]]:
+    return sorted(tuple(str(v) for v in row) for row in ROWS[:2])
+
+
+def _told(records: Records) -> list[tuple[str, ...]]:
+    rows = records.tables["protection_plans"].to_pyarrow().to_pylist()
+    return sorted(tuple(str(v) for v in row.values()) for row in rows)
+
+
+def test_tables_of_the_backend_of_the_study() -> None:
+    session = Session()
+    session.backend.create_table("plans", _frame())
+    settings_ = DatabaseSettings(url="backend", tables={"protection_plans": "plans"})
+    found = Database().read(settings_, session)
+    assert _told(found) == _expected()
+    assert found.files == ("backend duckdb: plans",)
+    assert "plans" in session.backend.list_tables()  # the connection is still there
+    wrong = DatabaseSettings(url="backend", tables={"children": "kids"})
+    with pytest.raises(DataError, match="backend duckdb has no table 'kids'"):
+        Database().read(wrong, session)
+
+
+@pytest.mark.spark
+@pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_tables_of_a_spark_catalogue() -> None:
+    session = Session(backend=backends.as_backend("spark"))
+    plans = pa.Table.from_pandas(_frame(), preserve_index=False)
+    plans = plans.cast(TABLES["protection_plans"].set(3, pa.field("start_date", pa.string())))
+    backends.put(session.backend, "catalogue_plans", plans)
+    settings_ = DatabaseSettings(url="backend", tables={"protection_plans": "catalogue_plans"})
+    try:
+        found = Database().read(settings_, session)
+        assert _told(found) == _expected()
+        assert found.tables["protection_plans"].get_backend().name == "pyspark"
+        checks = found.quality.checks
+        dropped = checks[(checks["action"] == "dropped") & (checks["n_flagged"] > 0)]
+        assert dropped["n_flagged"].sum() == 1
+    finally:
+        backends.drop(session.backend, ["catalogue_plans"])
+        session.release()
 
 
 # A real PostgreSQL, in a folder of its own, where its programs are installed.

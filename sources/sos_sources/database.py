@@ -1,4 +1,4 @@
-"""Record tables out of a database, through Ibis: DuckDB, SQLite, PostgreSQL, SQL Server."""
+"""Record tables out of a database, through Ibis: DuckDB, SQLite, PostgreSQL, SQL Server, Spark."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ ROLES: Mapping[str, pa.DataType] = {
 }
 """Columns that cases may have besides those of the schema."""
 FILES = ("duckdb", "sqlite")
+BACKEND = "backend"
+"""In place of an address: the backend that the study runs on."""
 ROWS_AT_ONCE = 500_000
 """Rows of the database that are in memory at a time."""
 STAGED, LOCATED = "database_rows_read", "database_rows_located"
@@ -71,7 +73,8 @@ class DatabaseSettings(Settings):
 
     url: str = Field(
         description="Such as duckdb://records.duckdb, sqlite://records.sqlite or "
-        "postgres://reader:${DB_PASSWORD}@host/database; ${NAME} is an environment variable."
+        "postgres://reader:${DB_PASSWORD}@host/database; ${NAME} is an environment variable. "
+        "'backend': the tables of the backend that the study runs on, such as a Spark catalogue."
     )
     tables: dict[str, str] = Field(
         min_length=1,
@@ -107,7 +110,9 @@ class Database(Source):
     """Reads record tables as they stand in a database; nothing is written there."""
 
     name: ClassVar[str] = "database"
-    label: ClassVar[str] = "Record tables in a database (DuckDB, SQLite, PostgreSQL, SQL Server)"
+    label: ClassVar[str] = (
+        "Record tables in a database (DuckDB, SQLite, PostgreSQL, SQL Server, Spark catalogue)"
+    )
     Settings: ClassVar[type[Settings]] = DatabaseSettings
     citation: ClassVar[str] = ""
     gives: ClassVar[tuple[str, ...]] = tuple(TABLES)
@@ -157,6 +162,11 @@ class _Connection:
     """A database, and sentences for what goes wrong with it."""
 
     def __init__(self, url: str, session: Session) -> None:
+        self._secrets: set[str] = set()
+        self._own = url != BACKEND
+        if not self._own:
+            self.label, self._backend = f"backend {session.backend.name}", session.backend
+            return
         _refuse_password(url)
         full, self._secrets = _filled(url)
         scheme, _, rest = full.partition("://")
@@ -219,8 +229,9 @@ class _Connection:
             ) from None
 
     def close(self) -> None:
-        """Leave the database."""
-        self._backend.disconnect()
+        """Leave the database, unless it is the backend itself."""
+        if self._own:
+            self._backend.disconnect()
 
     def _plain(self, error: Exception) -> str:
         text = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
@@ -442,7 +453,7 @@ def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Ses
     """Put the rows where the records of the session lie."""
     if session.backend.name == "duckdb":
         return session.table(session.backend.sql(kept), name)
-    return session.table(con.execute(kept).to_arrow_table().cast(schema), name)
+    return session.table(con.sql(kept).to_arrow_table().cast(schema), name)
 
 
 def _checks(name: str, at: Mapping[str, str]) -> tuple[Check, ...]:

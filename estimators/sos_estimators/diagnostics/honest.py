@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
 from sos_estimators.diagnostics.relative_magnitudes import DRAWS, RelativeMagnitudes, draw_noise
 from sos_estimators.diagnostics.smoothness import Smoothness
+from sos_estimators.distributions import normal_quantile, normal_tail
 from sos_plugins.errors import EstimationError
 
 Delta = Literal["relative-magnitudes", "smoothness"]
@@ -118,8 +118,8 @@ def parallel_trends(path: EventCoefficients, weights: Floats, conf_level: float)
     """Return the usual estimate and interval of a target, on the normal distribution."""
     estimate = float(weights @ path.estimates[path.post])
     error = float(np.sqrt(weights @ path.covariance[path.post, path.post] @ weights))
-    half = float(stats.norm.ppf((1 + conf_level) / 2)) * error
-    p_value = 2 * float(stats.norm.sf(abs(estimate) / error))
+    half = float(normal_quantile((1 + conf_level) / 2)) * error
+    p_value = 2 * float(normal_tail(abs(estimate) / error))
     return RobustInterval(0.0, estimate, error, p_value, estimate - half, estimate + half)
 
 

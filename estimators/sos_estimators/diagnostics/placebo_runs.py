@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
-from scipy import stats
 
 from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
 from sos_estimators.did import classic, r_engine
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.least_squares import Convention
 from sos_estimators.did.prepare import Form
+from sos_estimators.distributions import t_quantile
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.kinds import R_BASE, R_SANDWICH
 
@@ -94,7 +94,7 @@ def _row(run: Placebo, df: float, options: PlaceboSettings) -> dict[str, Any]:
     """Return the row of a placebo; its interval is on the degrees of freedom of the real run."""
     assert run.estimate is not None
     error = np.nan if run.std_error is None else run.std_error
-    half = stats.t.ppf((1 + options.conf_level) / 2, df) * error
+    half = t_quantile((1 + options.conf_level) / 2, df) * error
     return {
         "term": f"placebo {run.label}",
         "estimate": run.estimate,

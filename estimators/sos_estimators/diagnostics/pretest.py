@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
@@ -124,6 +123,8 @@ def pretest_power(
     box, none = (_passing(path, mean, level) for mean in (trend[path.pre], 0 * trend[path.pre]))
     moved = path.covariance[path.post, path.pre] @ np.linalg.solve(cov, box.mean - trend[path.pre])
     noncentral = float(trend[path.pre] @ np.linalg.solve(cov, trend[path.pre]))
+    from scipy import stats  # half a second to import: only when asked for
+
     critical = stats.chi2.ppf(1 - level, path.n_pre)
     wald = stats.ncx2.sf(critical, path.n_pre, noncentral) if noncentral > 0 else level
     return PretestPower(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
-from sklearn.linear_model import lars_path_gram
 
 from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
 from sos_plugins.errors import EstimationError
@@ -181,6 +180,8 @@ def _lasso_path(covariance: Floats, fixed: Floats, change: Floats) -> Floats:
         return np.zeros((1, 0))
     gram = change @ covariance @ change.T
     scale = float(np.trace(gram)) / len(gram)
+    from sklearn.linear_model import lars_path_gram  # a second to import: only when asked for
+
     _, _, path = lars_path_gram(
         Xy=-(change @ covariance @ fixed) / scale,
         Gram=gram / scale,

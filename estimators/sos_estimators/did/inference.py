@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.prepare import Prepared
+from sos_estimators.distributions import f_tail, t_quantile, t_two_sided
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
@@ -46,14 +46,14 @@ def tidy_rows(
     estimates = np.asarray(estimates, dtype=float)
     errors = np.asarray(std_errors, dtype=float)
     statistic = estimates / errors
-    half = stats.t.ppf((1 + conf_level) / 2, df) * errors
+    half = t_quantile((1 + conf_level) / 2, df) * errors
     return pd.DataFrame(
         {
             "term": list(terms),
             "estimate": estimates,
             "std_error": errors,
             "statistic": statistic,
-            "p_value": 2 * stats.t.sf(np.abs(statistic), df),
+            "p_value": t_two_sided(statistic, df),
             "conf_low": estimates - half,
             "conf_high": estimates + half,
             "df": np.where(np.isnan(errors), np.nan, df),
@@ -111,7 +111,7 @@ class JointTest:
             reason = f"the covariance of the {n_leads} leads is singular"
         if reason or not n_leads:
             return cls(None, n_leads, found.df, None, reason)
-        p_value = float(stats.f.sf(found.statistic, n_leads, found.df))
+        p_value = f_tail(found.statistic, n_leads, found.df)
         return cls(found.statistic, n_leads, found.df, p_value)
 
 

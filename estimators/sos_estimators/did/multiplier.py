@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import stats
 
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.wild import auxiliary
+from sos_estimators.distributions import normal_quantile, normal_tail, t_quantile
 from sos_plugins.settings import Settings
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
@@ -31,7 +31,7 @@ BLOCK = 4096
 """Clusters that are multiplied at a time: the memory of 999 draws of them is 33 MB."""
 ROUNDING = 1e-12
 """A term whose draws spread less than this share of its clusters' contributions has no error."""
-NORMAL_IQR = 2 * float(stats.norm.ppf(0.75))
+NORMAL_IQR = 2 * float(normal_quantile(0.75))
 GOLDEN = (1 + 5**0.5) / 2
 
 
@@ -124,8 +124,8 @@ class Replications:
             return float("nan")
         largest = np.abs(self.departures[:, known] / std_errors[known]).max(axis=1)
         found = float(np.quantile(largest, conf_level, method="inverted_cdf"))
-        found = max(found, float(stats.norm.ppf((1 + conf_level) / 2)))
-        return found if np.isinf(df) else float(stats.t.isf(stats.norm.sf(found), df))
+        found = max(found, float(normal_quantile((1 + conf_level) / 2)))
+        return found if np.isinf(df) else -float(t_quantile(normal_tail(found), df))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sos_estimators.did.clusters import Clusters, by_cluster, influence
 from sos_estimators.did.least_squares import (
@@ -25,6 +24,7 @@ from sos_estimators.did.randomisation import Randomised, randomise, treatments
 from sos_estimators.did.regression import regression
 from sos_estimators.did.variance import spread
 from sos_estimators.did.wild import Weights, Wild, auxiliary, wild_bootstrap
+from sos_estimators.distributions import t_quantile, t_two_sided
 from sos_plugins.errors import EstimationError
 from sos_plugins.types import Sample
 
@@ -225,13 +225,13 @@ def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[
     found = spread(given.problem, given.fit, method, np.eye(1))
     estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
     error = float(np.sqrt(found.covariance[0, 0]))
-    half = float(stats.t.ppf((1 + given.options.conf_level) / 2, df)) * error
+    half = float(t_quantile((1 + given.options.conf_level) / 2, df)) * error
     warnings = (*found.warnings, *few_df(("ATT",), found.df, method))
     row = {
         "std_error": error,
         "statistic": estimate / error,
         "df": df,
-        "p_value": float(2 * stats.t.sf(abs(estimate / error), df)),
+        "p_value": float(t_two_sided(estimate / error, df)),
         "conf_low": estimate - half,
         "conf_high": estimate + half,
         "distribution": f"t with {df:.4g} degrees of freedom",

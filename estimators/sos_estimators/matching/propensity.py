@@ -14,7 +14,6 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.optimize import linprog
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from sos_plugins.errors import EstimationError
 
@@ -92,6 +91,8 @@ def fit_scores(
     if penalty == "none":
         design, C = design[:, independent_columns(design)], np.inf
     weight = np.ones(len(treated)) if weights is None else weights
+    from sklearn.linear_model import LogisticRegression  # a second to import: only when asked for
+
     model = LogisticRegression(
         C=C, solver="newton-cholesky", tol=SOLVER_TOLERANCE, max_iter=MAX_ITERATIONS
     )

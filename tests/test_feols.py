@@ -192,4 +192,4 @@ def test_covariates_left_out_and_the_table_of_python_alone_are_told() -> None:
     found = classic.fit_pyfixest(wider, DidSettings(vcov="CR1", inference=("CR3",)))
     told = " ".join(found.warnings)
     assert "the covariates before them: twice." in told
-    assert "computed by engine python only" in told
+    assert "computed by engines python and r only" in told

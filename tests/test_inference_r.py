@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from did_samples import matched, stored
-from sos_estimators.did import r_engine
+from sos_estimators.did import classic, r_engine, several_r
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.prepare import prepare
 from sos_estimators.did.several import Inference, inference
@@ -104,3 +104,25 @@ def test_a_pilot_that_the_jackknife_needs() -> None:
     assert np.isnan(here.loc["CR3", "std_error"])
     assert np.isnan(there.loc["CR3", "std_error"])
     np.testing.assert_allclose(here["p_value"], there["p_value"], rtol=SAME)
+
+
+def test_both_engines_hand_out_the_table() -> None:
+    options = DidSettings(form="stacked", inference=("CR2", "WCR", "RI-t"), draws=999)
+    here, there = (fit(grouped(400), options) for fit in (classic.fit_python, classic.fit_r))
+    ours, theirs = (pd.DataFrame(fitted.glance["inference"]) for fitted in (here, there))
+    assert list(ours) == list(theirs)
+    np.testing.assert_allclose(ours["p_value"], theirs["p_value"], rtol=SAME)
+    assert theirs["distribution"].tolist()[1:] == ["all 128 draws", "all 27 assignments"]
+    disagree = [w for w in there.warnings if w.startswith("The methods disagree")]
+    assert disagree == [w for w in here.warnings if w.startswith("The methods disagree")]
+
+
+def test_what_r_cannot_do_is_said() -> None:
+    pilots = DidSettings(form="pilot-post", inference=("WCR", "RI-t"), draws=999)
+    found = classic.fit_r(grouped(400), pilots)
+    assert any("there is no RI-t: form = 'pilot-post'" in w for w in found.warnings)
+    assert pd.isna(pd.DataFrame(found.glance["inference"])["p_value"][1])
+    many = DidSettings(inference=("WCR",), draws=several_r.MOST_REFITS)
+    found = classic.fit_r(grouped(400), many)
+    assert "inference" not in found.glance
+    assert any("too many for R" in w for w in found.warnings)

@@ -32,7 +32,8 @@ from sos_estimators.did.messages import (
 from sos_estimators.did.prepare import STRUCTURE, Form, Prepared, prepare
 from sos_estimators.did.regression import covariate_columns, regression
 from sos_estimators.did.separation import check_logit_contrast, drop_perfectly_predicted
-from sos_estimators.did.several import Method, of_prepared
+from sos_estimators.did.several import Inference, Method, of_prepared
+from sos_estimators.did.several_r import in_r, too_many_refits
 from sos_estimators.did.variance import VCOV, check_model, not_without, spread
 from sos_estimators.did.wild import Weights
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
@@ -99,12 +100,16 @@ class Fitted:
 def fit_python(sample: Sample, options: DidSettings) -> Estimate:
     """Fit with numpy; the table of inference, if any, goes to ``glance["inference"]``."""
     fitted = _fit(sample, options, _logit if options.model == "logit" else _linear)
-    return _with_inference(fitted, sample, options) if options.inference else fitted
+    return _with_inference(fitted, sample, options, of_prepared) if options.inference else fitted
 
 
 def fit_r(sample: Sample, options: DidSettings) -> Estimate:
     """Fit with ``lm`` or ``glm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
-    return _without_table(_fit(sample, options, _in_r), options)
+    fitted = _fit(sample, options, _in_r)
+    if not options.inference:
+        return fitted
+    told = too_many_refits(prepare(sample, options.form), options.draws)
+    return _warned(fitted, told) if told else _with_inference(fitted, sample, options, in_r)
 
 
 def fit_pyfixest(sample: Sample, options: DidSettings) -> Estimate:
@@ -125,15 +130,15 @@ def linear_limit(sample: Sample, options: DidSettings) -> str | None:  # noqa: A
 def _without_table(fitted: Estimate, options: DidSettings) -> Estimate:
     if not options.inference:
         return fitted
-    told = "The table of inference is computed by engine python only."
-    return replace(fitted, warnings=(*fitted.warnings, told))
+    return _warned(fitted, "The table of inference is computed by engines python and r only.")
 
 
-def _with_inference(fitted: Estimate, sample: Sample, options: DidSettings) -> Estimate:
+def _with_inference(
+    fitted: Estimate, sample: Sample, options: DidSettings, how: Callable[..., Inference]
+) -> Estimate:
     if options.model == "logit":
-        told = "The table of inference is for model = 'linear' and is left out."
-        return replace(fitted, warnings=(*fitted.warnings, told))
-    found = of_prepared(
+        return _warned(fitted, "The table of inference is for model = 'linear' and is left out.")
+    found = how(
         prepare(sample, options.form),
         options,
         options.inference,
@@ -149,6 +154,10 @@ def _with_inference(fitted: Estimate, sample: Sample, options: DidSettings) -> E
         },
         warnings=tuple(dict.fromkeys((*fitted.warnings, *found.warnings))),
     )
+
+
+def _warned(fitted: Estimate, told: str) -> Estimate:
+    return replace(fitted, warnings=(*fitted.warnings, told))
 
 
 def _fit(

@@ -114,6 +114,18 @@ def write_return(path: Path, megabytes: float) -> None:
         file.write(text[beyond:])
 
 
+class Clock:
+    """Seconds on the wall and seconds of all threads since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Return both."""
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        return {"seconds": wall, "cpu": cpu}
+
+
 def job_parser(path: Path) -> dict[str, float]:
     from sos_sources.cin_plain import read_return
 
@@ -122,9 +134,9 @@ def job_parser(path: Path) -> dict[str, float]:
 
         def forget(self) -> None: ...
 
-    start = time.perf_counter()
+    clock = Clock()
     found = read_return(path, Nowhere(), threads=os.cpu_count() or 1)
-    return {"seconds": time.perf_counter() - start, "rows": float(sum(found.n_rows.values()))}
+    return {**clock.read(), "rows": float(sum(found.n_rows.values()))}
 
 
 def _ours(path: Path, memory: str | None) -> dict[str, float]:
@@ -134,12 +146,12 @@ def _ours(path: Path, memory: str | None) -> dict[str, float]:
     from sos_plugins.session import duckdb_backend
 
     session = Session(backend=duckdb_backend(memory))
-    start = time.perf_counter()
+    clock = Clock()
     records = CinCensus().read(CinCensusSettings(paths=(str(path),)), session)
-    seconds = time.perf_counter() - start
+    used = clock.read()
     tables = records.tables
     return {
-        "seconds": seconds,
+        **used,
         **{name: float(tables[name].count().execute()) for name in TABLES},
         "closed": float(tables["referrals"].closure_date.count().execute()),
         "days": float(_days(tables["assessments"]).execute()),
@@ -211,16 +223,16 @@ def _peer(children: Callable[[], Iterable[Any]]) -> dict[str, float]:
     import pandas as pd
 
     assert pd.DataFrame
-    start = time.perf_counter()
+    clock = Clock()
     rows: Rows = {table: [] for table in TABLES}
     for child in children():
         _add_child(child, rows)
     frames = _frames(rows)
-    seconds = time.perf_counter() - start
+    used = clock.read()
     assessments = frames["assessments"]
     length = assessments["authorised_date"] - assessments["start_date"]
     return {
-        "seconds": seconds,
+        **used,
         **{name: float(len(frames[name])) for name in TABLES},
         "closed": float(frames["referrals"]["closure_date"].count()),
         "days": float(length.dt.days.sum()),
@@ -289,11 +301,9 @@ def main() -> None:
     if given.job:
         warm_up()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        used = time.process_time()
         found = JOBS[given.job](given.path)
-        used = time.process_time() - used
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**found, "cpu": used, "megabytes": peak, "before": before}))
+        print(json.dumps({**found, "megabytes": peak, "before": before}))
         return
     if given.write:
         write_return(given.path, given.write)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import staggered_samples as made
-from sos_estimators.did import extended_twfe, imputation, stacked, sun_abraham
+from sos_estimators.did import engine_pyfixest, extended_twfe, imputation, stacked, sun_abraham
 from sos_estimators.did.engine_pyfixest import PYFIXEST, lacks, regress
 from sos_estimators.did.least_squares import CollinearTermsError, Regression, least_squares
 
@@ -115,6 +115,16 @@ def test_terms_of_any_scale_have_the_same_coefficients() -> None:
     np.testing.assert_allclose(theirs.coefficients, ours.coefficients, rtol=SAME)
     errors = np.sqrt((ours.influence**2).sum(axis=0))
     np.testing.assert_allclose(theirs.std_errors, errors, rtol=SAME)
+
+
+def test_a_panel_too_long_for_it_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_pyfixest, "MAX_ROWS", 100)
+    (engine,) = [e for e in sun_abraham.SunAbraham.engines if e.name == "pyfixest"]
+    options = sun_abraham.SunAbrahamSettings()
+    assert engine.limits(made.panel(), options) == (
+        "pyfixest would iterate over the 126 rows of the panel, over 100"
+    )
+    assert engine.limits(made.cases(), options) is None
 
 
 def test_a_collinear_term_is_named() -> None:

@@ -35,6 +35,8 @@ STOP = 1e-12
 """Where these projections end."""
 ROUNDS = 100_000
 """Projections after which pyfixest gives up."""
+MAX_ROWS = 2_000_000
+"""Rows of a panel, which cells do not make fewer; beyond this pyfixest takes minutes."""
 JACKKNIFE = ("CR3",)
 KNOWN = ("CR0", "CR1", "CR1S", "fixest", *JACKKNIFE)
 """Variances that pyfixest has, but for a factor."""
@@ -68,11 +70,18 @@ def engine(
     tolerance: Tolerance = PROJECTIONS,
 ) -> Engine:
     """Declare the engine ``pyfixest`` of an estimator; it takes cells."""
+
+    def within_reach(sample: Sample, options: Any) -> str | None:
+        n_rows = len(sample.frame)
+        if sample.is_panel and n_rows > MAX_ROWS:
+            return f"pyfixest would iterate over the {n_rows} rows of the panel, over {MAX_ROWS}"
+        return limits(sample, options)
+
     return Engine(
         name="pyfixest",
         fit=fit,
         requires=(PYFIXEST,),
-        limits=limits,
+        limits=within_reach,
         tolerance_estimate=tolerance,
         tolerance_std_error=tolerance,
         packages=("pyfixest",),

@@ -163,7 +163,10 @@ combined_vcov <- function(fitted, vcov, combine, form, covariates) {
 # of the inverse of I - X_g B X_g' (zero where that is zero). Outside the span of X_g = U D V' the
 # root is the identity, so that it is taken of the small matrix I - D V' B V D.
 #
-# Returns scores (G x q), their covariances under that model (q x q x G x G) for q combinations.
+# Under that model the scores of clusters g, h and combinations s, t have the covariance
+# own[s, t, g] (only if g = h) - reach[, g, s]' B reach[, h, t].
+#
+# Returns for q combinations scores (G x q), reach (K x G x q), own (q x q x G) and B (K x K).
 adjusted_scores <- function(fitted, combine) {
   use <- !is.na(coef(fitted$fit))
   root <- sqrt(fitted$cells$weight)
@@ -190,13 +193,7 @@ adjusted_scores <- function(fitted, combine) {
     reach[active, g, ] <- crossprod(Xg, a)
     own[, , g] <- crossprod(a)
   }
-  covariance <- array(0, c(q, q, G, G))
-  for (s in seq_len(q)) for (t in seq_len(q)) {
-    P <- -crossprod(matrix(reach[, , s], ncol = G), B %*% matrix(reach[, , t], ncol = G))
-    diag(P) <- diag(P) + own[s, t, ]
-    covariance[s, t, , ] <- P
-  }
-  list(scores = scores, covariance = covariance)
+  list(scores = scores, reach = reach, own = own, B = B)
 }
 
 # A_g X_g times the direction, of one cluster.
@@ -215,8 +212,12 @@ adjusted_rows <- function(Xg, B, direction) {
 bias_reduced <- function(fitted, combine) {
   found <- adjusted_scores(fitted, combine)
   df <- vapply(seq_len(ncol(combine)), function(s) {
-    P <- found$covariance[s, s, , ]
-    sum(diag(P))^2 / sum(P^2)
+    reach <- matrix(found$reach[, , s], nrow(found$B))
+    own <- found$own[s, s, ]
+    through <- found$B %*% reach
+    fitted <- colSums(reach * through)
+    whole <- tcrossprod(through, reach)
+    sum(own - fitted)^2 / (sum(own^2) - 2 * sum(own * fitted) + sum(whole * t(whole)))
   }, 1)
   list(V = crossprod(found$scores), df = df)
 }
@@ -227,21 +228,54 @@ aht_test <- function(fitted, combine) {
   q <- ncol(combine)
   if (q == 0) return(c(NA_real_, NA_real_))
   found <- adjusted_scores(fitted, combine)
-  G <- nrow(found$scores)
-  mean_of <- matrix(0, q, q)
-  for (g in seq_len(G)) mean_of <- mean_of + matrix(found$covariance[, , g, g], q)
-  half <- inverse_half(mean_of)
+  half <- inverse_half(rowSums(left_of_scores(found), dims = 2))
   estimated <- inverse_half(crossprod(found$scores))
   if (is.null(half) || is.null(estimated)) return(c(NA_real_, NA_real_))
-  total <- 0
-  for (g in seq_len(G)) for (h in seq_len(G)) {
-    P <- half %*% matrix(found$covariance[, , g, h], q) %*% t(half)
-    total <- total + sum(diag(P))^2 + sum(P * t(P))
-  }
+  K <- nrow(found$B)
+  G <- nrow(found$scores)
+  turned <- list(
+    B = found$B,
+    reach = array(matrix(found$reach, K * G) %*% t(half), c(K, G, q)),
+    own = array(apply(found$own, 3, function(x) half %*% x %*% t(half)), c(q, q, G))
+  )
+  total <- total_variance(turned)
   eta <- q * (q + 1) / total
   df <- eta - q + 1
   if (df <= 0) return(c(NA_real_, df))
   c(df / (eta * q) * sum((estimated %*% crossprod(combine, fitted$estimate))^2), df)
+}
+
+# Variances of the scores of each cluster under the working model, q x q x G.
+left_of_scores <- function(found) found$own - fitted_of_scores(found)
+
+fitted_of_scores <- function(found) {
+  q <- dim(found$own)[1]
+  fitted <- array(0, dim(found$own))
+  for (s in seq_len(q)) for (t in seq_len(q)) {
+    through <- found$B %*% matrix(found$reach[, , t], nrow(found$B))
+    fitted[s, t, ] <- colSums(matrix(found$reach[, , s], nrow(found$B)) * through)
+  }
+  fitted
+}
+
+# Summed variances of the entries of the covariance: with P the covariances of the scores, the sum
+# over clusters g, h of (sum over s of P[gs, hs])^2 and of the sum over s, t of P[gs, ht] P[gt, hs].
+total_variance <- function(found) {
+  q <- dim(found$own)[1]
+  own <- found$own
+  fitted <- fitted_of_scores(found)
+  traces <- function(x) apply(x, 3, function(each) sum(diag(as.matrix(each))))
+  total <- sum(traces(own)^2) - 2 * sum(traces(own) * traces(fitted)) +
+    sum(own^2) - 2 * sum(own * fitted)
+  through <- function(s, t) {
+    found$B %*% tcrossprod(matrix(found$reach[, , s], nrow(found$B)),
+                           matrix(found$reach[, , t], nrow(found$B)))
+  }
+  for (s in seq_len(q)) for (t in seq_len(q)) {
+    there <- through(s, t)
+    total <- total + sum(there * t(through(t, s))) + sum(there * t(there))
+  }
+  total
 }
 
 # A with A'A the inverse of a covariance; nothing if that is singular.

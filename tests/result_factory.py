@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_plugins.profile import RecordProfile
 from sos_plugins.result import MatchingStep, NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.types import (
     Agreement,
@@ -182,6 +183,8 @@ def make_result(*, simulated: bool = True, seed: int = 4) -> StudyResult:
         ),
         pilots=make_pilots(),
         record_quality=make_record_quality(),
+        profile=make_profile(),
+        coverage=make_coverage(),
         truth={"effects": {s.info.name: s.effect for s in STORIES}, "seed": seed}
         if simulated
         else None,
@@ -236,6 +239,65 @@ def make_record_quality() -> pd.DataFrame:
         for table, column, check, action, flagged in checks
     ]
     return pd.DataFrame(rows)
+
+
+def make_profile() -> RecordProfile:
+    """Make a profile in which two authorities lack a year and one breaks its series."""
+    years, units = range(2009, 2020), sorted(NAMES)
+    rows = [
+        {
+            "table": "referrals",
+            "unit": unit,
+            "period": year,
+            "n": 0 if (place, year) == (20, 2012) else 800 + 7 * place,
+            "n_faulty": 0 if (place, year) == (20, 2012) else (37 * place + 11 * (year % 7)) % 300,
+        }
+        for place, unit in enumerate(units)
+        for year in years
+    ]
+    cells = pd.DataFrame(rows)[["unit", "period", "n", "n_faulty"]]
+    place = cells["unit"].map({unit: i for i, unit in enumerate(units)})
+    rule = {"column": "closure_reason", "table": "referrals", "query": False, "judged": True}
+    return RecordProfile(
+        completeness=pd.DataFrame(rows)[["table", "unit", "period", "n"]].assign(
+            column="ethnicity", n_filled=lambda t: (0.9 * t["n"]).astype(int)
+        )[lambda t: t["n"] > 0],
+        faults=pd.DataFrame(rows)[["table", "unit", "period", "n"]].assign(
+            fault="cin:8805", column="closure_reason", n_flagged=[r["n_faulty"] for r in rows]
+        )[lambda t: t["n_flagged"] > 0],
+        cells=cells.assign(
+            share=cells["n_faulty"] / cells["n"].where(cells["n"] > 0),
+            missing=((place == 30) & (cells["period"] == 2018)).astype(int) + (cells["n"] == 0),
+            breaks=((place == 5) & (cells["period"] == 2015)).astype(int),
+        ),
+        rows=pd.DataFrame(rows),
+        rules=pd.DataFrame(
+            [
+                {"fault": "cin:8805", "sentence": "The case is closed and no reason is given.",
+                 "source": "The census, rule 8805", "note": "", **rule},
+            ]
+        )[["fault", "table", "column", "sentence", "query", "judged", "source", "note"]],
+        first_year=years[0],
+        last_year=years[-1],
+        settings={"covered_share": 0.5},
+    )  # fmt: skip
+
+
+def make_coverage() -> pd.DataFrame:
+    pilots = make_pilots()
+    return pd.DataFrame(
+        {
+            "unit": pilots["unit"],
+            "name": pilots["name"],
+            "cohort": pilots["cohort"],
+            "years_before": 6,
+            "years_after": 5,
+            "years_missing": 0,
+            "share_before": 0.11,
+            "share_after": 0.09,
+            "breaks": 0,
+        }
+    )
 
 
 def make_manifest(seed: int) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def test_the_browser_computes_a_name_for_each_chart(browser: Any) -> None:
     from selenium.webdriver.common.by import By
 
     charts = browser.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(charts) == 4 * 8
+    assert len(charts) == 4 * 8 + 1
     for chart in charts[:8]:
         assert chart.accessible_name
         assert chart.aria_role in ("image", "img")
@@ -189,8 +189,9 @@ const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
   if (!walker.currentNode.textContent.trim() || !element.getClientRects().length) continue;
-  // Figures on the heat map stand on colours of their own: see test_report.py.
-  if (element.closest('title, desc, svg[aria-labelledby*="_completeness"]')) continue;
+  // Figures on heat maps stand on colours of their own: see test_report.py.
+  const maps = ['_completeness', 'record-trust'].map(m => `svg[aria-labelledby*="${m}"]`);
+  if (element.closest(['title', 'desc', ...maps].join())) continue;
   const style = getComputedStyle(element);
   const inSvg = element.closest('svg');
   const colour = parse(inSvg ? style.fill : style.color);

@@ -62,7 +62,7 @@ def profile(
 
 
 def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
-    """Write the profile: a page, its figures as JSON and its tables as CSV."""
+    """Write the profile: a page, its figures as JSON and its tables as CSV, none of them half."""
     files: dict[Path, str] = {}
     if out is not None:
         files[out / "profile.html"] = profile_page(found)
@@ -74,7 +74,9 @@ def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Pat
     for file, text in files.items():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            beside = file.with_name(f".{file.name}.part")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(file)
         except OSError as error:
             raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
     return list(files)

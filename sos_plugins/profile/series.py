@@ -94,8 +94,7 @@ def breaks_in_filling(filled: pd.DataFrame, years: range, s: ProfileSettings) ->
     for (table, column), part in _inside(filled, years).groupby(["table", "column"]):
         units, counts = _matrix(part, "n", years)
         _, values = _matrix(part, "n_filled", years)
-        with np.errstate(invalid="ignore"):
-            shares = values / counts - values.sum(axis=0) / counts.sum(axis=0)
+        shares = _less_the_usual(values, counts, s)
         for unit, own, share in zip(units, counts, shares, strict=True):
             known = own >= s.break_rows
             if not known.any() or np.ptp(share[known]) <= s.break_filled:
@@ -159,6 +158,15 @@ def _shared_change(counts: Floats) -> Floats:
         relative = known / np.nanmedian(known, axis=1, keepdims=True)
         shared = np.nanmedian(relative, axis=0)
     return np.where(np.isfinite(shared) & (shared > 0), shared, 1.0)
+
+
+def _less_the_usual(values: Floats, counts: Floats, s: ProfileSettings) -> Floats:
+    """Return the filled shares of authorities less the median of those with enough rows."""
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # a year in which none has enough
+        shares = values / counts
+        usual = np.nanmedian(np.where(counts >= s.break_rows, shares, np.nan), axis=0)
+    return shares - np.nan_to_num(usual)
 
 
 def _series(cells: pd.DataFrame, years: range) -> list[tuple[str, pd.DataFrame]]:

@@ -128,7 +128,8 @@ def _merged(plan: Merge) -> str:
         f"{c}, false AS {c}__conflict" if c not in plan.key else f"false AS {c}__conflict"
         for c in (*plan.values, *plan.together)
     ]
-    alone += ["period", "file", "line", "1 AS n_rows"]
+    keyed_by_period = "period" in plan.key
+    alone += [*([] if keyed_by_period else ["period"]), "file", "line", "1 AS n_rows"]
     for column in plan.values:
         compared = plan.conflict.get(column, column)
         parts += [
@@ -143,7 +144,7 @@ def _merged(plan: Merge) -> str:
             f"{last} IS NULL) AS {column}__conflict",
         ]
     parts += [
-        "max(period) AS period",
+        *([] if keyed_by_period else ["max(period) AS period"]),
         "arg_max(file, ord) AS file",
         "arg_max(line, ord) AS line",
         "count(*) AS n_rows",

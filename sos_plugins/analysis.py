@@ -312,7 +312,8 @@ class OutcomeAnalysis:
         for planned in self.plan.estimators:
             sample, options, notes = self.sample_for(planned, prepared)
             warnings += notes
-            cells = self.cells_for(planned, sample)
+            known = next((setup.cells for setup in setups if setup.sample is sample), None)
+            cells = known or self.cells_for(planned, sample)
             with self.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
                     self.registry,

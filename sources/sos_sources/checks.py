@@ -67,12 +67,15 @@ def profile(
     """
     if not checks:
         return QualityProfile()
-    counts = con.execute(_counting(relation, checks)).fetchall()
+    conditions = _conditions(checks)
+    counts = con.execute(_counting(relation, conditions)).fetchall()
+    places = {condition: 2 + i for i, condition in enumerate(conditions)}
     rows: list[tuple[Any, ...]] = []
     found: list[tuple[Any, ...]] = []
-    for i, check in enumerate(checks):
+    for check in checks:
         label = (source, check.table, check.column, check.check)
-        triples = [(r[0], r[1], r[2 + 2 * i], r[3 + 2 * i]) for r in counts if r[2 + 2 * i]]
+        n, n_flagged = places[check.looked_at], places[_faulty(check)]
+        triples = [(r[0], r[1], r[n], r[n_flagged]) for r in counts if r[n]]
         if any(t[3] for t in triples):
             rows += [(*label, *t, check.action) for t in triples]
             found += [(*label, *e) for e in _examples(con, relation, check, examples)]
@@ -85,12 +88,18 @@ def profile(
     )
 
 
-def _counting(relation: str, checks: Sequence[Check]) -> str:
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE {c.looked_at}), "
-        f"count(*) FILTER (WHERE ({c.looked_at}) AND ({c.flagged}))"
-        for c in checks
-    )
+def _faulty(check: Check) -> str:
+    return f"({check.looked_at}) AND ({check.flagged})"
+
+
+def _conditions(checks: Sequence[Check]) -> list[str]:
+    """Return the conditions that are counted, each once: many checks look at the same rows."""
+    both = [condition for c in checks for condition in (c.looked_at, _faulty(c))]
+    return list(dict.fromkeys(both))
+
+
+def _counting(relation: str, conditions: Sequence[str]) -> str:
+    counts = ", ".join(f"count_if({condition})" for condition in conditions)
     return f"SELECT unit, period, {counts} FROM {relation} GROUP BY unit, period ORDER BY ALL"
 
 

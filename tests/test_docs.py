@@ -16,6 +16,7 @@ from clean_environment import REPOSITORY
 import sos_plugins
 from sos_plugins import plugins, schema, testing
 from sos_plugins.kinds import BALANCE_COLUMNS
+from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
 
 DOCS = REPOSITORY / "docs"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (DOCS / "hooks.md").read_text(), re.M | re.S)
@@ -83,8 +84,22 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.FURTHER_GLANCE_COLUMNS,
         schema.PROVENANCE_COLUMNS,
         BALANCE_COLUMNS,
+        PROFILE_COLUMNS,
+        COVERAGE_COLUMNS,
     ],
-    ids=["cases", "roles", "sample", "tidy", "band", "glance", "further", "provenance", "balance"],
+    ids=[
+        "cases",
+        "roles",
+        "sample",
+        "tidy",
+        "band",
+        "glance",
+        "further",
+        "provenance",
+        "balance",
+        "profile",
+        "coverage",
+    ],
 )
 def test_every_column_stands_in_the_glossary_in_the_words_of_the_code(
     columns: dict[str, str],

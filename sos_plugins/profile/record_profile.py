@@ -149,6 +149,27 @@ class RecordProfile:
         }
 
 
+PROFILE_COLUMNS: dict[str, str] = {
+    "fault": "name of the fault; of a published rule: cin:NUMBER or ssda903:NUMBER",
+    "table": "record table",
+    "n": "rows looked at; of a missing year the median of the others",
+    "n_flagged": "rows at fault",
+    "n_filled": "rows in which the column is filled",
+    "n_faulty": "rows with at least one fault",
+    "share": "n_faulty / n",
+    "missing": "record tables without rows in that year",
+    "breaks": "breaks in series in that year",
+}
+"""Glossary of the columns of a profile beside unit and period."""
+COVERAGE_COLUMNS: dict[str, str] = {
+    "years_before": "covered years with rows before the first treated period",
+    "years_after": "covered years with rows from the first treated period on",
+    "years_missing": "covered years without rows",
+    "share_before": "share of rows at fault before",
+    "share_after": "share of rows at fault from then on",
+}
+"""Glossary of the coverage of pilots."""
+
 SUMMARY_COLUMNS = (
     *("fault", "table", "column", "n_flagged", "n", "n_units"),
     *("worst_unit", "worst_period", "worst_share", "sentence"),

@@ -3,9 +3,9 @@
 Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); computed from the
 scores of clusters as in MacKinnon (2023), Econometrics and Statistics, and MacKinnon, Nielsen and
 Webb (2023), Journal of Applied Econometrics 38(5). A replication multiplies every cluster's
-scores by a draw v_g and costs G multiplications, whatever the number of cases. Under a restriction
-b = r the scores are linear in r, so five numbers a replication give its t statistic for every r,
-and a confidence set by inversion costs no further draws.
+scores by a draw v_g and costs G K multiplications, whatever the number of cases. Under a
+restriction b = r the scores are linear in r, so five numbers a replication give its t statistic
+for every r, and a confidence set by inversion costs no further draws.
 """
 
 from __future__ import annotations
@@ -193,12 +193,11 @@ class _Replications:
         slopes = reach / direction[place] if restricted else np.zeros_like(reach)
         own, own_slope = scores @ direction, slopes @ direction
         through = reach @ clusters.bread
-        level = np.diag(own) - scores @ through.T
-        slope = np.diag(own_slope) - slopes @ through.T
         top, bottom = np.empty((2, len(draws.values))), np.empty((3, len(draws.values)))
         for rows in _blocks(len(draws.values)):
             v = draws.values[rows].astype(float)
-            zero, first = v @ level, v @ slope
+            zero = v * own - (v @ scores) @ through.T
+            first = v * own_slope - (v @ slopes) @ through.T
             top[:, rows] = v @ own, v @ own_slope
             bottom[:, rows] = [
                 np.einsum("bg,bg->b", *pair) for pair in ((zero, zero), (zero, first), (first,) * 2)

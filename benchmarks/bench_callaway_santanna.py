@@ -9,8 +9,8 @@
 differences, numpy, pandas and pyarrow; what it lacks is skipped, and said. Each job runs in a
 process of its own on one Parquet file, read into a pandas frame before the clock starts, and
 reports its seconds (on the wall, and of the processor), its peak memory and the effect of the first
-treated period, which must be the same for all. Ours also runs from the file itself, as the command line does. ``ours`` has one BLAS
-thread, peers have what they take.
+treated period, which must be the same for all. Ours also runs from the file itself, as the command
+line does. ``ours`` has one BLAS thread, peers have what they take.
 
 - cases: repeated cross-section, 150 authorities, 10 years, 5 cohorts and never treated. Standard
   errors by formula, clustered by authority where a package can (``by authority``), else by case;
@@ -118,8 +118,11 @@ class Clock:
 
 def read(path: Path, task: Task) -> Any:
     import pandas as pd
+    import pyarrow as pa
 
-    return pd.read_parquet(path, columns=task.columns)
+    frame = pd.read_parquet(path, columns=task.columns)
+    pa.default_memory_pool().release_unused()  # what the reader holds is not of the estimator
+    return frame
 
 
 # ---- ours ----------------------------------------------------------------------------------------

@@ -20,12 +20,9 @@ from sos_estimators.did.callaway_santanna.nuisance import (
     independent,
     logit,
 )
-from sos_estimators.did.callaway_santanna.panel import Panel
+from sos_estimators.did.callaway_santanna.panel import BLOCK, Panel
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.did.callaway_santanna.two_by_two import APART, NONE_LEFT
-
-BLOCK = 16_384
-"""Units that are worked on at a time."""
 
 
 class RowsNeededError(Exception):

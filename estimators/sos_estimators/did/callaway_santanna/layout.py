@@ -171,8 +171,7 @@ def _text(values: pd.Series) -> pa.Array | None:
 def _same(table: Any) -> Any:
     """The value of each row of a table, (n,); None where a row has several."""
     first = table[:, 0]
-    same = all((table[:, j] == first).all() for j in range(1, table.shape[1]))
-    return first.copy() if same else None
+    return first.copy() if (table == table[:, :1]).all() else None
 
 
 def _repeated(text: pa.Array, times: int) -> pa.Array | None:

@@ -38,14 +38,17 @@ from sos_estimators.did.prepare import MAX_LEVELS, is_category
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.types import Sample
 
+BLOCK = 16_384
+"""Units that are worked on at a time."""
+
 
 @dataclass(frozen=True)
 class Panel:
     """Units of observation by cohort, and what can be made of them.
 
     Attributes:
-        path: Outcomes, less their mean over the periods of a unit and less what is then the mean of
-            a period, which changes no effect; (n, T).
+        path: Outcomes, less their mean over the periods of a unit, and in each period less what is
+            then the mean of the first units, which changes no effect; (n, T).
         design: Covariates with a column of ones first; (n, 1, k), or (n, T, k) if any changes.
         weight: (n, 1), or (n, T) if they change.
         cluster: What standard errors take as independent, numbered from 0; (n,).
@@ -119,16 +122,17 @@ def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
     plan.warnings.extend(made[1])
     cluster, n_clusters = _clusters(units, kept, options)
     cohort = cohort[kept]
+    place = _placed(cohort)[1]
     add_cluster_warnings(plan, _counts(cohort, cluster, n_clusters), options)
     plan.counts["n_clusters"] = n_clusters
-    by_cohort = np.argsort(cohort, kind="stable")
-    ends = np.searchsorted(cohort[by_cohort], plan.cohorts, side="right").tolist()
+    by_cohort = np.argsort(place, kind="stable")
+    ends = np.cumsum(np.bincount(place)).tolist()
     starts = [0, *ends[:-1]]
     kept = kept[by_cohort]
     return Panel(
         path=_path(units.value, kept, chosen),
         design=made[0][by_cohort],
-        weight=_weights(units.weight, kept, chosen),
+        weight=_used(units.weight, kept, chosen),
         cluster=cluster[by_cohort],
         n_clusters=n_clusters,
         slices={int(g): slice(a, b) for g, a, b in zip(plan.cohorts, starts, ends, strict=True)},
@@ -178,13 +182,12 @@ def _units(columns: Mapping[str, pd.Series], found: Layout) -> _Units | None:
 
 def _narrow(table: FloatArray) -> FloatArray:
     """One column of a table whose columns are all the same."""
-    same = all((table[:, j] == table[:, 0]).all() for j in range(1, table.shape[1]))
-    return table[:, :1] if same else table
+    return table[:, :1] if (table == table[:, :1]).all() else table
 
 
 def _outline(units: _Units, found: Layout) -> pd.DataFrame:
     """One row for each cohort and period: how many units of observation, and authorities."""
-    cohorts, place = np.unique(units.cohort, return_inverse=True)
+    cohorts, place = _placed(units.cohort)
     of_unit = np.zeros(units.unit.max() + 1, dtype=np.int64)
     of_unit[units.unit] = place
     width = len(found.periods)
@@ -227,9 +230,9 @@ def _design(
             codes, levels = pd.factorize(values)
             if len(levels) > MAX_LEVELS:
                 return None
-            tables[name] = (_narrow(found.wide(codes)[kept][:, chosen]), np.asarray(levels))
+            tables[name] = (_used(found.wide(codes), kept, chosen), np.asarray(levels))
         else:
-            tables[name] = (_narrow(found.wide(values.to_numpy(float))[kept][:, chosen]), None)
+            tables[name] = (_used(found.wide(values.to_numpy(float)), kept, chosen), None)
     width = max((table.shape[1] for table, _ in tables.values()), default=1)
     long = {}
     for name, (table, levels) in tables.items():
@@ -248,8 +251,14 @@ def _clusters(
     return coded(units.cluster[kept])
 
 
+def _placed(cohort: IntArray) -> tuple[IntArray, IntArray]:
+    """Cohorts in order, and which of them each unit is of, (n,)."""
+    cohorts = np.sort(pd.unique(cohort))
+    return cohorts, np.searchsorted(cohorts, cohort).astype(np.int16)
+
+
 def _counts(cohort: IntArray, cluster: IntArray, n_clusters: int) -> ClusterCounts:
-    cohorts, place = np.unique(cohort, return_inverse=True)
+    cohorts, place = _placed(cohort)
     there = np.zeros((n_clusters, len(cohorts)), dtype=bool)
     there[cluster, place] = True
     by_cohort = {int(g): int(n) for g, n in zip(cohorts, there.sum(axis=0), strict=True)}
@@ -258,13 +267,21 @@ def _counts(cohort: IntArray, cluster: IntArray, n_clusters: int) -> ClusterCoun
 
 
 def _path(value: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
-    path = value[kept] if chosen.all() else value[kept][:, chosen]
-    path -= path.mean(axis=1, keepdims=True)
-    path -= path.mean(axis=0)
+    path = np.empty((len(kept), int(chosen.sum())))
+    centre = 0.0
+    for start in range(0, len(kept), BLOCK):
+        part = value.take(kept[start : start + BLOCK], axis=0)
+        part = part if chosen.all() else part[:, chosen]
+        part -= part.mean(axis=1, keepdims=True)
+        centre = part.mean(axis=0) if start == 0 else centre
+        np.subtract(part, centre, out=path[start : start + len(part)])
     return path
 
 
-def _weights(weight: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
-    if weight.shape[1] == 1:
-        return weight[kept]
-    return _narrow(weight[kept][:, chosen])
+def _used(table: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
+    """Units and periods that are used, one column where all are the same."""
+    periods = table if table.shape[1] == 1 or chosen.all() else table[:, chosen]
+    narrow = _narrow(periods)
+    return (
+        narrow[kept] if narrow.shape[1] == 1 or len(narrow) == len(kept) else _narrow(narrow[kept])
+    )

@@ -19,7 +19,7 @@ from sos_estimators.diagnostics.bacon import (
 )
 from sos_estimators.did import classic
 from sos_estimators.did.classic import DidSettings
-from sos_estimators.did.least_squares import Convention
+from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import prepare
 from sos_estimators.did.r_engine import FOLDER, TIMEOUT
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl, r
@@ -40,9 +40,7 @@ class BaconSettings(Settings):
     incomplete: Literal["error", "drop"] = Field(
         "error", description="units that lack a period: an error, or left out with a warning"
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance of 'overall'"
-    )
+    vcov: Variance = Field("CR2", description="variance of 'overall', as in did")
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence interval")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"

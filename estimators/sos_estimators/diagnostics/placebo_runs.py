@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
 from sos_estimators.did import classic, r_engine
 from sos_estimators.did.classic import DidSettings
-from sos_estimators.did.least_squares import Convention
+from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import Form
 from sos_estimators.distributions import t_quantile
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
@@ -37,7 +37,7 @@ class PlaceboSettings(Settings):
         "t", description="what ranks the real result among placebo authorities, in absolute value"
     )
     form: Form = Field("twfe", description="as in did: twfe, stacked or pilot-post")
-    vcov: Convention = Field("CR1", description="as in did")
+    vcov: Variance = Field("CR2", description="as in did")
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
@@ -125,7 +125,7 @@ class PlaceboRuns(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            limits=lambda sample, options: r_engine.too_many_effects(sample, options.form),
+            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             packages=("sandwich",),
         ),
     )

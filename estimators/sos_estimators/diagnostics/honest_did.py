@@ -12,7 +12,7 @@ from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval, honest_bounds
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.did import event_study, r_engine
-from sos_estimators.did.event_study import EventStudySettings
+from sos_estimators.did.event_plan import EventStudySettings
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.variance import VCOV
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Tolerance, hookimpl

@@ -9,7 +9,7 @@ threads, and its peak memory; a job's answer is counts and sums, which must agre
 
 - parser: our reader alone, rows as text; what is read is thrown away at once.
 - ours: the source ``cin-census``, with its quality profile, records in memory.
-- ours within 512 MB: the same where DuckDB may hold so much, and keeps the rest on disk.
+- ours within 256 MB: the same where DuckDB may hold so much, and keeps the rest on disk.
 - ElementTree: ``xml.etree.ElementTree.parse``, a loop over its children, pandas.
 - iterparse: the same, child by child, each freed when it has been read. Neither has a profile.
 
@@ -34,7 +34,7 @@ from typing import Any
 
 Rows = dict[str, list[dict[str, Any]]]
 MEGABYTE = 1_000_000
-LIMIT = "512MB"
+LIMIT = "256MB"
 RETURN = "501_2016.xml"
 
 CHILD = {

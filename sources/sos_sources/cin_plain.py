@@ -23,7 +23,7 @@ from sos_sources.cin_blocks import Block, NotPlainError, Odd, read_block
 from sos_sources.cin_rows import Sink
 from sos_sources.cin_xml import PARSING, RawReturn, Reader, parse_return
 
-BLOCK = 1 << 22
+BLOCK = 1 << 21
 """Bytes read at a time."""
 LARGEST = 1 << 26
 """Bytes within which a child must start, and end."""

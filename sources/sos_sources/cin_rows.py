@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-HELD = 4 * 122_880
+HELD = 2 * 122_880
 """Rows of a table that are gathered before they are handed on: DuckDB stores 122,880 together."""
 
 RAW: dict[str, tuple[str, ...]] = {

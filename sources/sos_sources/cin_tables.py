@@ -140,7 +140,9 @@ def _number(con: Any, returns: Sequence[Return]) -> None:
     )
     con.register("files_here", files)
     # One of a few names a row: as text they would be most of what a row takes.
-    con.execute("CREATE TYPE file_name AS ENUM (SELECT DISTINCT file FROM files_here ORDER BY file)")
+    con.execute(
+        "CREATE TYPE file_name AS ENUM (SELECT DISTINCT file FROM files_here ORDER BY file)"
+    )
     con.execute("CREATE TABLE files AS SELECT * REPLACE (file::file_name AS file) FROM files_here")
     con.unregister("files_here")
 

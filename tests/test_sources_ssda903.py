@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
+import io
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -569,3 +570,73 @@ def test_mutated_files_are_records_or_a_sentence(
     (folder / "episodes.csv").write_bytes(damaged(BASE, changed))
     with contextlib.suppress(SosError):
         assert episodes(read(folder))
+
+
+# The sample with its files damaged.
+
+LINES = 300
+"""Lines of the sample that are damaged: what can go wrong does in a few."""
+
+
+def _flipped(text: bytes, draw: random.Random) -> bytes:
+    result = bytearray(text)
+    for _ in range(5):
+        result[draw.randrange(len(result))] ^= 1 << draw.randrange(8)
+    return bytes(result)
+
+
+def _swapped(text: bytes, draw: random.Random) -> bytes:
+    head, *lines = text.splitlines(keepends=True)
+    cells = [line.split(b",") for line in lines]
+    for _ in range(20):
+        draw.shuffle(draw.choice(cells))
+    return head + b"".join(b",".join(row) for row in cells)
+
+
+MUTATIONS: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "truncated": lambda text, draw: text[: draw.randrange(200, len(text))],
+    "bytes flipped": _flipped,
+    "cells swapped": _swapped,
+    "utf-16": lambda text, _: text.decode().encode("utf-16"),
+    "windows-1252": lambda text, _: text.replace(b"N1", b"N\xe9"),
+    "byte order mark": lambda text, _: b"\xef\xbb\xbf" + text,
+    "crlf": lambda text, _: text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
+    "huge field": lambda text, _: text.replace(b",S,", b"," + b"S" * 100_000 + b",", 1),
+    "quotation mark": lambda text, _: text.replace(b",S,", b',"S,', 1),
+    "header twice": lambda text, _: text.split(b"\n", 1)[0] + b"\n" + text,
+    "column twice": lambda text, _: text.replace(b"CHILD,", b"CHILD,CHILD,", 1),
+    "column missing": lambda text, _: text.replace(b"DECOM", b"STARTED", 1),
+}
+
+
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_mutated_samples_are_records_or_a_sentence_and_no_episode_is_lost(
+    shared: Path, tmp_path: Path, kind: str
+) -> None:
+    draw = random.Random(kind)
+    text = (shared / "data" / "ssda903" / "episodes.csv").read_bytes()
+    some = b"".join(text.splitlines(keepends=True)[:LINES])
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "episodes.csv").write_bytes(MUTATIONS[kind](some, draw))
+        try:
+            records = read(folder)
+        except SosError:
+            continue
+        merged, dropped = _merged_and_dropped(records)
+        assert len(episodes(records)) + merged + dropped == _n_rows(folder / "episodes.csv")
+
+
+def _n_rows(path: Path) -> int:
+    """Rows below the header that hold anything, by the csv module."""
+    data = path.read_bytes()
+    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1")
+    return sum(1 for row in csv.reader(io.StringIO(text, newline="")) if row) - 1
+
+
+def _merged_and_dropped(records: Records) -> tuple[int, int]:
+    frame = records.quality.checks[records.quality.checks["table"] == "episodes"]
+    merged = frame["check"].isin(["duplicate", "recurrence"])
+    dropped = (frame["action"] == "dropped") & frame["check"].isin(["missing", "unreadable"])
+    return int(frame.loc[merged, "n_flagged"].sum()), int(frame.loc[dropped, "n_flagged"].sum())

@@ -136,12 +136,15 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
     leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
     lags = np.array(chosen.events) >= 0
     mean = lags / lags.sum()
-    found = spread(problem, fit, options.vcov, np.column_stack([np.eye(len(mean)), mean]))
+    by_aht = len(leads) > 0 and options.leads_df == "AHT"
+    clusters = by_cluster(problem) if by_aht else None
+    combinations = np.column_stack([np.eye(len(mean)), mean])
+    found = spread(problem, fit, options.vcov, combinations, clusters)
     variance = found.covariance[:-1, :-1]
     if not len(leads):
         test = FTest(float("nan"), float("nan"))
-    elif options.leads_df == "AHT":
-        test = approximate_hotelling(by_cluster(problem), np.eye(len(mean))[leads])
+    elif clusters is not None:
+        test = approximate_hotelling(clusters, np.eye(len(mean))[leads])
     else:
         df = _wald_df(prepared, options)
         square = wald(fit.coefficients[leads], variance[np.ix_(leads, leads)], problem.n_clusters)

@@ -163,14 +163,18 @@ def triangle(columns: Floats) -> Floats:
 def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
     """Find the columns that the columns before them leave something of.
 
+    The triangle of some of the columns is that of these columns of the whole triangle, so that the
+    rows are looked at once, however many columns are left out one after the other.
+
     Args:
         columns: Columns (m, p) with the effects taken out, times the root of the weights.
         lengths: Lengths (p,) of the raw columns, times the root of the weights.
     """
     kept = np.ones(columns.shape[1], dtype=bool)
+    whole = triangle(columns)
     for _ in range(columns.shape[1]):
         left = np.zeros(len(kept))
-        r = triangle(columns[:, kept])
+        r = triangle(whole[:, kept])
         left[kept] = np.pad(np.abs(np.diag(r)), (0, int(kept.sum()) - len(r)))
         gone = np.flatnonzero(kept & (left <= RANK_TOLERANCE * lengths))
         if len(gone) == 0:

@@ -222,7 +222,7 @@ def _rows(
 
 
 def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[str, ...]]:
-    found = spread(given.problem, given.fit, method, np.eye(1))
+    found = spread(given.problem, given.fit, method, np.eye(1), given.clusters)
     estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
     error = float(np.sqrt(found.covariance[0, 0]))
     half = float(t_quantile((1 + given.options.conf_level) / 2, df)) * error

@@ -9,7 +9,7 @@ import numpy as np
 
 from sos_estimators.did.bias_reduced import bias_reduced
 from sos_estimators.did.bias_reduced_cases import bias_reduced_by_case
-from sos_estimators.did.clusters import by_cluster, jackknife, without_each
+from sos_estimators.did.clusters import Clusters, by_cluster, jackknife, without_each
 from sos_estimators.did.least_squares import (
     Convention,
     Fit,
@@ -42,7 +42,13 @@ class Spread:
     warnings: tuple[str, ...] = ()
 
 
-def spread(problem: Regression, fit: Fit, vcov: Variance, combinations: Floats) -> Spread:
+def spread(
+    problem: Regression,
+    fit: Fit,
+    vcov: Variance,
+    combinations: Floats,
+    clusters: Clusters | None = None,
+) -> Spread:
     """Compute a variance by name; see docs/inference.md.
 
     Args:
@@ -50,12 +56,13 @@ def spread(problem: Regression, fit: Fit, vcov: Variance, combinations: Floats) 
         fit: Its least-squares fit.
         vcov: Name of the variance. All but CR2 and CR2-cases have G - 1 degrees of freedom.
         combinations: Of the terms, (p, q).
+        clusters: The products of the regression by cluster, where they are known.
 
     Raises:
         EstimationError: For CR2-cases of cells that do not hold what it needs.
     """
     if vcov == "CR2":
-        reduced = bias_reduced(by_cluster(problem), combinations)
+        reduced = bias_reduced(clusters or by_cluster(problem), combinations)
         return Spread(reduced.covariance, reduced.df)
     if vcov == "CR2-cases":
         if problem.value_sums is not None and np.isnan(problem.value_sums).any():
@@ -64,11 +71,11 @@ def spread(problem: Regression, fit: Fit, vcov: Variance, combinations: Floats) 
                 "cases with numeric covariates no longer tell them apart: give the cases, or "
                 "choose CR2."
             )
-        reduced = bias_reduced_by_case(by_cluster(problem), combinations)
+        reduced = bias_reduced_by_case(clusters or by_cluster(problem), combinations)
         return Spread(reduced.covariance, reduced.df)
     df = np.full(combinations.shape[1], problem.n_clusters - 1.0)
     if vcov in ("CR3", "CR3J"):
-        clusters = by_cluster(problem)
+        clusters = clusters or by_cluster(problem)
         without = without_each(clusters) @ combinations
         centre = "full" if vcov == "CR3" else "mean"
         return Spread(

@@ -54,10 +54,12 @@ class Stations:
     Attributes:
         folder: The folder; None keeps nothing.
         reused: Labels of the stations that were taken from disk, in order.
+        damaged: Labels of the stations that were on disk but damaged, and were made again.
     """
 
     folder: Path | None = None
     reused: list[str] = field(default_factory=list, compare=False)
+    damaged: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
     def at(cls, folder: Path) -> Stations:
@@ -86,7 +88,12 @@ class Stations:
 
     def fresh(self) -> Stations:
         """Return the same place with no station reused yet: for another process."""
-        return replace(self, reused=[])
+        return replace(self, reused=[], damaged=[])
+
+    def and_those(self, other: Stations) -> None:
+        """Take over what another process has noted."""
+        self.reused.extend(other.reused)
+        self.damaged.extend(other.damaged)
 
     def keep(
         self,
@@ -98,8 +105,8 @@ class Stations:
     ) -> T:
         """Return what ``make`` gives, from disk where it was made before.
 
-        An exception of ``make`` passes through and nothing is kept. A damaged file is made again.
-        A disk that is full costs the station, not the run.
+        An exception of ``make`` passes through and nothing is kept. What is damaged is noted and
+        made again. A disk that is full costs the station, not the run.
 
         Args:
             label: What the station is, for people.
@@ -110,10 +117,14 @@ class Stations:
         if self.folder is None:
             return make()
         file = self.folder / f"{hashed(key, label)}.station"
-        with suppress(OSError, ValueError):
+        try:
             found = _load(file)
             self.reused.append(label)
             return cast(T, found)
+        except ValueError:
+            self.damaged.append(label)
+        except OSError:  # there is none
+            pass
         made = make()
         if done(made):
             with suppress(OSError):
@@ -127,14 +138,14 @@ class Stations:
         if self.folder is None or session.backend.name != "duckdb":
             return make()
         place = self.folder / f"{hashed(key, label)}.records"
-        with suppress(OSError, ValueError):
-            tables, rest = cast(tuple[list[str], Records], _load(place / "rest"))
-            os.utime(place)
-            read = {
-                name: session.backend.read_parquet(place / f"{name}.parquet") for name in tables
-            }
+        try:
+            found = _load_records(place, session)
             self.reused.append(label)
-            return replace(rest, tables=read)
+            return found
+        except ValueError:
+            self.damaged.append(label)
+        except OSError:  # there are none
+            pass
         made = make()
         with suppress(OSError):
             _save_records(place, made, session)
@@ -212,6 +223,19 @@ def _load(file: Path) -> Any:
         return pickle.loads(packed.read())
 
 
+def _load_records(place: Path, session: Session) -> Records:
+    """Read records back; errors as in :func:`_load`."""
+    digests, rest = cast(tuple[dict[str, str], Records], _load(place / "rest"))
+    tables = {}
+    for name, digest in digests.items():
+        file = place / f"{name}.parquet"
+        if not file.is_file() or hashed_files([file]) != digest:
+            raise ValueError(f"{file} is damaged")
+        tables[name] = session.backend.read_parquet(file)
+    os.utime(place)
+    return replace(rest, tables=tables)
+
+
 def _save(file: Path, made: Any) -> None:
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, COMPRESSION) as packed:
@@ -231,10 +255,13 @@ def _save(file: Path, made: Any) -> None:
 def _save_records(place: Path, records: Records, session: Session) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
     try:
+        digests = {}
         for name, table in records.tables.items():
-            session.backend.to_parquet(table, temporary / f"{name}.parquet")
+            file = temporary / f"{name}.parquet"
+            session.backend.to_parquet(table, file)
+            digests[name] = hashed_files([file])
         nothing: dict[str, ibis.Table] = {}
-        _save(temporary / "rest", (list(records.tables), replace(records, tables=nothing)))
+        _save(temporary / "rest", (digests, replace(records, tables=nothing)))
         shutil.rmtree(place, ignore_errors=True)
         temporary.rename(place)
     except BaseException:

@@ -256,16 +256,16 @@ def _analysed(
     jobs = (
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
-    for result, reused in cast(Iterator[tuple[OutcomeResult, list[str]]], pool(jobs)):
-        stations.reused.extend(reused)
+    for result, noted in cast(Iterator[tuple[OutcomeResult, Stations]], pool(jobs)):
+        stations.and_those(noted)
         yield result
 
 
 def _analyse(
     plan: Plan, given: OutcomeInput, stations: Stations, only_crosscheck: bool
-) -> tuple[OutcomeResult, list[str]]:
+) -> tuple[OutcomeResult, Stations]:
     analysis = OutcomeAnalysis(plan, given, NoProgress(), stations)
-    return analysis.run(only_crosscheck=only_crosscheck), stations.reused
+    return analysis.run(only_crosscheck=only_crosscheck), stations
 
 
 @dataclass(frozen=True)
@@ -338,9 +338,7 @@ class OutcomeStation:
         except SosError as error:
             return str(error)
 
-    def _derived(
-        self, settings: BaseModel, info: OutcomeInfo, how: Collection
-    ) -> CollectedCases:
+    def _derived(self, settings: BaseModel, info: OutcomeInfo, how: Collection) -> CollectedCases:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         derived = outcome.derive(self.records, settings, self.session)
         return collect(derived, info, self.session, how)

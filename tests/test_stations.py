@@ -1,18 +1,27 @@
 """A run that was cut off goes on from its last finished station, and nothing stale is used."""
 
+import hashlib
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import result_factory
 import study_helpers
+from click.testing import CliRunner
 
+from sos_plugins.cli.main import main
 from sos_plugins.errors import DataError
+from sos_plugins.report import folder, write_report
+from sos_plugins.result import StudyResult
 from sos_plugins.session import Session
 from sos_plugins.stations import DAYS_KEPT, Stations, default_folder, hashed, hashed_files
 from sos_plugins.study import Study
@@ -104,15 +113,24 @@ def test_other_pilots_in_the_same_file_are_seen(study, tmp_path):
     assert reused == ["profile of the records", "cases of tidy-value"]
 
 
-def test_a_damaged_station_is_made_again(study, tmp_path):
+def test_a_damaged_station_is_made_again_with_a_warning(study, tmp_path):
     first, _ = run(study, tmp_path / "kept")
-    for file in (tmp_path / "kept").glob("*.station"):
+    files = sorted((tmp_path / "kept").glob("*.station"))
+    for n, file in enumerate(files):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-    second, reused = run(study, tmp_path / "kept")
-    assert reused == []
+        file.write_bytes((content, content[:40], b"")[n % 3])
+    stations = Stations.at(tmp_path / "kept")
+    second = Study.from_toml(study).run(workers=1, stations=stations)
+    assert stations.reused == []
+    assert len(stations.damaged) == len(files)
     assert facts(first) == facts(second)
+    next(iter(files)).write_bytes(b"")
+    command = ["run", str(study), "--stations", str(tmp_path / "kept"), "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0
+    assert "1 finished stations in" in done.output
+    assert "were damaged" in done.output
 
 
 def test_failures_are_not_kept(tmp_path):
@@ -149,6 +167,10 @@ def test_records_come_back_as_they_were(tmp_path):
         again.table("referrals").to_pandas(), made.table("referrals").to_pandas()
     )
     assert again.table("referrals").schema() == made.table("referrals").schema()
+    (file,) = tmp_path.glob("*.records/referrals.parquet")
+    file.write_bytes(file.read_bytes()[:-1])
+    stations.keep_records("records", "key", session, make)
+    assert stations.damaged == ["records"]
 
 
 SLOW = '''
@@ -203,6 +225,96 @@ def test_a_run_that_is_killed_goes_on_from_the_last_finished_station(tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
     derived = (tmp_path / "derived.txt").read_text().split()
     assert derived == ["Quick", "Slow", "Slow"]
+
+
+def whole(folder):
+    """Whether a report is there; it must then be whole, with no file of another."""
+    if not (folder / "report.html").exists():
+        return False
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, digest in manifest["report"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    return True
+
+
+KILLS = 2
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_comes_to_the_same_report(tmp_path):
+    study = study_helpers.write(tmp_path)
+    Study.from_toml(study).run(workers=1, stations=Stations.at(tmp_path / "all"))
+    n_stations = len(list((tmp_path / "all").iterdir()))
+    rng = np.random.default_rng()
+    command = [sys.executable, "-m", "sos_plugins", "run", str(study), "--out", "out"]
+    command += ["--stations", "kept", "--workers", "1"]
+    kept = tmp_path / "kept"
+    for after in sorted(rng.integers(1, n_stations - 1, KILLS)):
+        finished = {path.name: path.stat().st_ino for path in kept.glob("*.*")}
+        running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + PATIENCE
+        while len(list(kept.glob("[!.]*"))) <= after and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        running.kill()
+        assert running.wait() == -signal.SIGKILL
+        assert not whole(tmp_path / "out")
+        assert all((kept / name).stat().st_ino == inode for name, inode in finished.items())
+    finished = {path.name: path.stat().st_ino for path in kept.glob("[!.]*")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(finished)} finished stations were taken from" in done.stdout
+    assert all((kept / name).stat().st_ino == inode for name, inode in finished.items())
+    assert whole(tmp_path / "out")
+    once = [*command[:-4], "--no-stations"]
+    once[once.index("out")] = "once"
+    subprocess.run(once, cwd=tmp_path, capture_output=True, check=True)
+    found, expected = (StudyResult.read(tmp_path / name) for name in ("out", "once"))
+    assert facts(found) == facts(expected)
+
+
+WRITER = """
+import itertools, sys
+from dataclasses import replace
+from sos_plugins.report import write_report
+from sos_plugins.result import StudyResult
+result = StudyResult.read(sys.argv[1])
+for n in itertools.count():
+    write_report(replace(result, title=f"Version {n % 2}"), sys.argv[2])
+    print(n, flush=True)
+"""
+
+
+def test_a_report_is_whole_whenever_its_writing_is_killed(tmp_path):
+    write_report(result_factory.make_result(), tmp_path / "made")
+    for delay in np.random.default_rng().uniform(0, 0.3, KILLS):
+        command = [sys.executable, "-c", WRITER, str(tmp_path / "made"), str(tmp_path / "out")]
+        writing = subprocess.Popen(command, stdout=subprocess.PIPE)
+        writing.stdout.readline()
+        time.sleep(delay)
+        writing.kill()
+        writing.communicate()
+        whole(tmp_path / "out")
+    write_report(StudyResult.read(tmp_path / "made"), tmp_path / "out")
+    assert whole(tmp_path / "out")
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkeypatch):
+    result = result_factory.make_result()
+    page = write_report(result, tmp_path / "out")
+    before = page.read_bytes()
+
+    def full(path, text, made=folder._beside):
+        if path.name == "report.html":
+            raise OSError(28, "No space left on device")
+        return made(path, text)
+
+    monkeypatch.setattr(folder, "_beside", full)
+    with pytest.raises(folder.ReportError, match="No space left"):
+        write_report(replace(result, title="Other"), tmp_path / "out")
+    assert whole(tmp_path / "out")
+    assert page.read_bytes() == before
+    assert not list((tmp_path / "out").rglob(".*"))
 
 
 def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):

@@ -50,6 +50,11 @@ def run_and_report(
 def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
     rows = [_verdict(outcome) for outcome in result.outcomes]
     notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
+    if stations.damaged:
+        notes.append(
+            f"Warning: {len(stations.damaged)} finished stations in {stations.folder} were damaged "
+            f"and have been made again: {listing(stations.damaged)}."
+        )
     if stations.reused:
         notes.append(
             f"{len(stations.reused)} finished stations were taken from {stations.folder}; with "

@@ -20,6 +20,10 @@ OWN_FILE = re.compile(r"tables/[A-Za-z0-9._-]+\.csv")
 """The files of an earlier report that a new one may take away."""
 
 
+LAST = "report.html"
+"""The file whose presence says that a report is whole."""
+
+
 class ReportError(SosError):
     """A report cannot be written."""
 
@@ -27,9 +31,10 @@ class ReportError(SosError):
 def write_report(result: StudyResult, folder: Path | str) -> Path:
     """Write the report of a study into a folder and return the path of its HTML file.
 
-    Every file is written beside its place and then renamed, ``report.html`` last, so a reader
-    never sees half of one. CSV tables of an earlier report that this one lacks are removed; other
-    files in the folder stay.
+    Every file is written in whole beside its place; then the earlier ``report.html`` goes, all are
+    renamed, and the new ``report.html`` comes last. So a reader never sees half a file, nor a
+    report with the tables of another, wherever the writing is cut off. CSV tables of an earlier
+    report that this one lacks are removed; other files in the folder stay.
 
     Raises:
         ReportError: If the folder cannot be made or written to.
@@ -40,8 +45,7 @@ def write_report(result: StudyResult, folder: Path | str) -> Path:
     files = _files(page, json_text)
     try:
         stale = _earlier_tables(folder) - set(files)
-        for name, text in files.items():
-            _replace(folder / name, text)
+        _put(folder, files)
         for name in sorted(stale):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -89,17 +93,32 @@ def _earlier_tables(folder: Path) -> set[str]:
     return {str(name) for name in names if OWN_FILE.fullmatch(str(name))}
 
 
-def _replace(path: Path, text: str) -> None:
+def _put(folder: Path, files: dict[str, str]) -> None:
+    written: dict[Path, Path] = {}
+    try:
+        for name, text in files.items():
+            written[folder / name] = _beside(folder / name, text)
+        (folder / LAST).unlink(missing_ok=True)
+        for place in sorted(written, key=lambda place: place.name == LAST):
+            written[place].replace(place)
+    finally:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path, text: str) -> Path:
+    """Write a file under a name of its own beside its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(_bytes(text))
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.chmod(0o666 & ~_umask())
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+    return temporary
 
 
 def _bytes(text: str) -> bytes:

@@ -150,6 +150,15 @@ def put(backend: Any, name: str, data: pa.Table | pd.DataFrame | ibis.Table) -> 
     return backend.table(name)
 
 
+def read_parquet(backend: Any, name: str, files: Sequence[str]) -> ibis.Table:
+    """Put Parquet files of one table on a backend under a name, without reading their rows."""
+    if backend.name != "pyspark":
+        return backend.read_parquet(list(files), table_name=name)
+    spark = backend.raw_sql("SELECT 1").sparkSession
+    spark.read.parquet(*files).createOrReplaceTempView(name)
+    return backend.table(name)
+
+
 def _send_to_spark(backend: Any, name: str, data: pa.Table | pd.DataFrame) -> None:
     table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
     spark = backend.raw_sql("SELECT 1").sparkSession

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -70,6 +70,13 @@ class Session:
         """
         full = f"{name}_{self._token}_{next(self._numbers)}"
         made = backends.put(self.backend, full, data)
+        self._made.append(full)
+        return made
+
+    def parquet(self, files: Sequence[Path], name: str = "table") -> ibis.Table:
+        """Name the Parquet files of one table on the backend, which must see their folder."""
+        full = f"{name}_{self._token}_{next(self._numbers)}"
+        made = backends.read_parquet(self.backend, full, [str(file) for file in files])
         self._made.append(full)
         return made
 

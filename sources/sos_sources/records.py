@@ -240,8 +240,8 @@ def _lazily(session: Session, part: _Part, *, repeated: bool) -> Any:
     rows = f"SELECT * FROM ({part.scan}) WHERE {part.filled}"
     if repeated:
         by = ", ".join(identifier(key) for key in KEYS[part.name])
-        latest = ", return_year DESC NULLS LAST" if part.name == "referrals" else ""
-        rows = f"SELECT DISTINCT ON ({by}) * FROM ({rows}) ORDER BY {by}{latest}"
+        first = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in _highest_first(part))
+        rows = f"SELECT DISTINCT ON ({by}) * FROM ({rows}) ORDER BY {by}, {first}"
     return session.backend.sql(rows, schema=_ibis_schema(part.name))
 
 
@@ -250,12 +250,30 @@ def _ibis_schema(name: str) -> Any:
 
 
 def _elsewhere(session: Session, part: _Part, *, repeated: bool) -> Any:
-    table = session.backend.read_parquet([str(file) for file in part.files])
+    table = session.parquet(part.files, part.name)
     schema = _ibis_schema(part.name)
     keys = list(KEYS[part.name])
     table = table.select([table[name].cast(kind).name(name) for name, kind in schema.items()])
     table = table.drop_null(keys)
-    return table.distinct(on=keys, keep="first") if repeated else table
+    if not repeated:
+        return table
+    order = [
+        part_of
+        for name in _highest_first(part)
+        for part_of in (table[name].isnull().asc(), table[name].desc())
+    ]
+    rank = ibis.row_number().over(ibis.window(group_by=keys, order_by=order))
+    return table.mutate(_rank=rank).filter(ibis._["_rank"] == 0).drop("_rank")
+
+
+def _highest_first(part: _Part) -> list[str]:
+    """Columns that decide which of the rows with one key stays: the highest, column by column.
+
+    The latest return decides first, where there is one; the others settle it, so that every
+    backend keeps the same row.
+    """
+    others = [name for name in TABLES[part.name].names if name not in KEYS[part.name]]
+    return sorted(others, key=lambda name: name != "return_year")
 
 
 def _covered(con: Any, parts: list[_Part]) -> tuple[dt.date | None, dt.date | None]:

@@ -191,8 +191,9 @@ class Engine:
     takes_cells: bool = False
 
     def missing(self) -> tuple[str, ...]:
-        """Return one sentence for each requirement that is not met."""
-        return tuple(m for m in (need.missing() for need in self.requires) if m)
+        """Return a sentence for each requirement that is not met, each once."""
+        found = (need.missing() for need in self.requires)
+        return tuple(dict.fromkeys(sentence for sentence in found if sentence))
 
     @property
     def language(self) -> str:

@@ -406,7 +406,8 @@ def test_the_r_engine_is_missing_when_r_is_switched_off(monkeypatch: pytest.Monk
     monkeypatch.setenv("SOS_NO_R", "1")
     assert engine("python").missing() == ()
     for name in ("r", "r-fixest"):
-        assert "switched off" in engine(name).missing()[0]
+        (told,) = engine(name).missing()
+        assert "switched off" in told
 
 
 def test_the_r_engine_declines_thousands_of_dummies() -> None:

@@ -4,9 +4,10 @@
 
 Simulates the records of ``sos-plugins demo`` once, then reads them and runs the study in one
 process (``workers=1``) with a clock at every progress bar: seconds on the wall and of the
-processors (R's not counted), medians of the repeats. The grid of an outcome is all specifications
-of its sensitivity analysis and all tests of its leads, once its cases are compressed; other
-definitions and other comparators are matched and compressed anew within it.
+processors (R's not counted), medians of the repeats; one BLAS thread, as the processes of a run on
+several processors have. The grid of an outcome is all specifications of its sensitivity analysis
+and all tests of its leads, once its cases are compressed; other definitions and other comparators
+are matched and compressed anew within it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def main() -> None:
         folder = Path(place) / "data"
         simulate(folder)
         command = [sys.executable, __file__, "--folder", str(folder)]
-        environment = os.environ | ({"SOS_NO_R": "1"} if given.no_r else {})
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+        if given.no_r:
+            environment["SOS_NO_R"] = "1"
         runs = [
             json.loads(
                 subprocess.run(
@@ -106,7 +109,8 @@ def show(runs: list[dict[str, dict[str, float]]]) -> None:
     print(f"{'':44} {'seconds':>9} {'cpu':>9} {'parts':>6}")
     for label, values in middle.items():
         print(f"{label:44} {values['seconds']:9.2f} {values['cpu']:9.2f} {values['parts']:6.0f}")
-    print(f"peak memory {peak:.0f} MB, load {os.getloadavg()[0]:.1f}")
+    load = os.getloadavg()[0]
+    print(f"peak memory {peak:.0f} MB, {os.cpu_count()} processors, load {load:.1f}")
 
 
 if __name__ == "__main__":

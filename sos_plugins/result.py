@@ -247,8 +247,8 @@ def _frame(value: Any, place: str) -> pd.DataFrame:
             frame[column] = pd.to_numeric(frame[column])
         elif frame[column].isna().all():
             frame[column] = frame[column].astype(float)
-    for place, column in enumerate(frame):
-        if frame[column].dtype == float and _whole(row[place] for row in value["rows"]):
+    for index, column in enumerate(frame):
+        if frame[column].dtype == float and _whole(row[index] for row in value["rows"]):
             frame[column] = frame[column].astype("Int64")
     return frame
 

@@ -166,7 +166,8 @@ def _less_the_usual(values: Floats, counts: Floats, s: ProfileSettings) -> Float
         warnings.simplefilter("ignore", RuntimeWarning)  # a year in which none has enough
         shares = values / counts
         usual = np.nanmedian(np.where(counts >= s.break_rows, shares, np.nan), axis=0)
-    return shares - np.nan_to_num(usual)
+    less: Floats = shares - np.nan_to_num(usual)
+    return less
 
 
 def _series(cells: pd.DataFrame, years: range) -> list[tuple[str, pd.DataFrame]]:

@@ -51,6 +51,11 @@ class Clock:
         }
 
 
+def peak() -> float:
+    """Return the most memory that this process has had, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def write_cases(path: Path, n: int, seed: int = 1) -> None:
     """Write n cases: a numeric and a text covariate, authorities of unequal size."""
     import numpy as np
@@ -121,7 +126,7 @@ def job_cells(path: Path) -> dict[str, float]:
     made = cells(path, covariates=COVARIATES, keys=KEYS)
     compressed = clock.read()
     found = inference(made.sample(), DidSettings(), ("CR1", "CR3", "WCR"), draws=DRAWS)
-    took = clock.read()
+    took = {**clock.read(), "megabytes": peak()}
     again = Clock()
     inference(
         cells(path, covariates=COVARIATES, keys=KEYS).sample(),
@@ -230,8 +235,7 @@ def main(jobs: dict[str, Callable[[Path], dict[str, float]]], script: str = __fi
     given = parser.parse_args()
     if given.job:
         found = jobs[given.job](given.path)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**found, "megabytes": peak}))
+        print(json.dumps({"megabytes": peak(), **found}))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cases.parquet"

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.schema import RESERVED_COLUMNS
-from sos_plugins.text_codes import Codes, text_codes
+from sos_plugins.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.types import Sample
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -145,6 +145,11 @@ class Columns:
         low, high = int(values.min()), int(values.max())
         exact = max(-low, high) <= LARGEST_WHOLE
         return np.asarray(values, dtype=np.int64) if exact else None
+
+    def codes(self, name: str, texts: pd.Series) -> Codes:
+        """Number the distinct values of a column that has none missing, given it as text."""
+        exact = self.integers(name)
+        return text_codes(texts) if exact is None else whole_number_codes(exact)
 
     def cohorts(self, name: str) -> npt.NDArray[np.int64]:
         """Return a column of first treated periods; 0, empty, NaN and infinite mean never (0)."""
@@ -384,9 +389,10 @@ def read_sample(
             "value": columns.numbers(value),
             "weight": np.ones(columns.n_rows) if weights is None else columns.weights(weights),
             "cluster": texts[cluster or unit],
-        }
+        },
+        copy=False,
     )
-    codes = {name: text_codes(texts[name]) for name in dict.fromkeys((unit, id or unit))}
+    codes = {name: columns.codes(name, texts[name]) for name in dict.fromkeys((unit, id or unit))}
     if id is not None:
         frame["id"] = texts[id]
         _refuse_repeats(columns, frame, codes[id], id=id, period=period)
@@ -500,7 +506,7 @@ def _labelled(
     frame = frame.reset_index(drop=True)
     if frame.empty:
         raise DataError(f"{columns.path}: no row has a value and every covariate.")
-    adoption = [int(g) for g in np.unique(frame["cohort"].to_numpy()) if g]
+    adoption = sorted(int(g) for g in frame["cohort"].unique() if g)
     start = frame["cohort"].where(
         frame["cohort"] > 0, adoption[0] if len(adoption) == 1 else np.inf
     )

@@ -10,7 +10,7 @@ import pytest
 
 from sos_plugins import Sample, tidy_table
 from sos_plugins.errors import DataError
-from sos_plugins.text_codes import categories, text_codes
+from sos_plugins.text_codes import categories, text_codes, whole_number_codes
 
 COLUMNS = {"unit": "la", "id": "child", "period": "year", "cohort": "start", "value": "y"}
 
@@ -47,6 +47,8 @@ def test_codes_number_texts_by_first_appearance(order: str) -> None:
     np.testing.assert_array_equal(text_codes(texts), pd.factorize(texts)[0])
     assert list(categories(texts).astype(str)) == list(texts)
     assert len(text_codes(texts[:0])) == 0
+    numbers = texts.str[1:].astype("int64").to_numpy()
+    np.testing.assert_array_equal(whole_number_codes(numbers), text_codes(texts))
 
 
 def test_the_hash_is_of_the_texts_however_they_are_held() -> None:

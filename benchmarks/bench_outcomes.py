@@ -8,9 +8,12 @@ outcome; where jobs disagree the benchmark fails.
 
 - duckdb: source ``records``, five outcomes, attrition, completeness and cells, within --memory.
 - pandas: the same outcomes and cells as tests/plain_pandas.py derives them, and nothing besides.
-- spark: the same plugins on a Spark on this machine; memory is Python's alone, without Java's.
+- spark: the same plugins on a Spark on this machine; processor and memory with those of Java.
 
-What is imported is imported before the clock starts, and Spark is started before.
+What is imported is imported before the clock starts, and Spark is started before. ``busy`` are
+seconds of processor, on all cores and from the start of the process: on a machine that does other
+work they say more. With three sizes or more a line is fitted to them, and a billion referrals are
+costed at --price a core-hour.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ MEMORY = "2GB"
 """What DuckDB may take by default: the process stays within 4 GiB."""
 SAME = 1e-9
 """Sums of whole numbers, added in another order."""
+MEASURED, BILLION = 3, 1_000_000_000
+"""Least sizes to fit a line to, and where it is read off."""
 Found = dict[str, Any]
 
 
@@ -88,7 +93,24 @@ def job_spark(folder: Path, memory: str) -> Found:
     backend.raw_sql("SELECT 1").collect()
     start = time.perf_counter()
     found = dict(_derived(folder, backend))
-    return {"seconds": time.perf_counter() - start, "outcomes": found}
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "outcomes": found, **_of_java(backend)}
+
+
+def _of_java(backend: Any) -> Found:
+    """Return seconds of processor and peak memory of Spark's own process (Linux alone)."""
+    gateway = backend.raw_sql("SELECT 1").sparkSession.sparkContext._gateway
+    place = Path("/proc") / str(gateway.proc.pid)
+    if not place.exists():
+        return {}
+    ticks = place.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
+    (peak,) = (
+        line.split()[1]
+        for line in place.joinpath("status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
+    busy = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return {"java_busy": busy, "java_megabytes": int(peak) / 1024}
 
 
 def job_pandas(folder: Path, memory: str) -> Found:  # noqa: ARG001
@@ -161,18 +183,43 @@ def show(n: int, job: str, found: Found | None) -> None:
     )
 
 
+def extrapolate(busy: dict[int, float], job: str, price: float) -> None:
+    """Fit fixed and growing cost to what was measured, and print what a billion would take."""
+    import numpy as np
+
+    if len(busy) < MEASURED:
+        return
+    sizes, seconds = np.array(list(busy), float), np.array(list(busy.values()))
+    # Relative errors: a small size counts as much as a large one.
+    rows = np.column_stack([1 / seconds, sizes / seconds])
+    (fixed, each), *_ = np.linalg.lstsq(rows, np.ones(len(sizes)), rcond=None)
+    worst = float(np.abs(rows @ [fixed, each] - 1).max())
+    hours = (fixed + each * BILLION) / 3600
+    print(
+        f"{job}: {fixed:.1f} s + {1e6 * each:.2f} s of processor a million (off by at most "
+        f"{worst:.0%}); a billion: {hours:.1f} core-hours, {hours * price:.2f} at {price:g} each"
+    )
+
+
 def compare(
-    sizes: list[int], jobs: list[str], memory: str, folder: Path, most: dict[str, int]
+    sizes: list[int],
+    jobs: list[str],
+    memory: str,
+    folder: Path,
+    most: dict[str, int],
+    price: float,
 ) -> None:
     """Run the jobs at each size and print seconds, memory, seconds a million, and ratios."""
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     print(
-        f"{'referrals':>12} {'job':8} {'seconds':>9} {'busy':>9} {'MB':>7} {'s a million':>11}  seconds by part"
+        f"{'referrals':>12} {'job':8} {'seconds':>9} {'busy':>9} {'MB':>7} {'s a million':>11}"
+        "  seconds by part"
     )
     writer = "import sys; from pathlib import Path; import national; "
     writer += "national.write(Path(sys.argv[1]), int(sys.argv[2]))"
+    busy: dict[str, dict[int, float]] = {job: {} for job in jobs}
     for n in sizes:
         place = folder / f"{n}"
         if not place.exists():
@@ -183,11 +230,15 @@ def compare(
             show(n, job, result)
         done = {job: result for job, result in found.items() if result is not None}
         for job, result in done.items():
+            busy[job][n] = result["busy"]
+        for job, result in done.items():
             if job != "duckdb" and "duckdb" in done:
                 ratio = result["seconds"] / done["duckdb"]["seconds"]
                 print(f"{n:>12,} {job} takes {ratio:.1f} times as long as duckdb", flush=True)
         if len(done) > 1 and (text := disagreement(done)):
             raise SystemExit(f"The jobs disagree: {text}")
+    for job, measured in busy.items():
+        extrapolate(measured, job, price)
 
 
 def main() -> None:
@@ -201,16 +252,21 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the records, kept for another run")
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--price", type=float, default=0.1, help="of a core-hour")
     given = parser.parse_args()
     if given.job:
         found = JOBS[given.job](given.folder, given.memory)
         used = resource.getrusage(resource.RUSAGE_SELF)
         peak, busy = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
+        peak += found.pop("java_megabytes", 0)
+        busy += found.pop("java_busy", 0)
         print(json.dumps({**found, "megabytes": peak, "busy": busy}))
         return
     most = {"pandas": given.pandas_up_to, "spark": given.spark_up_to}
     with tempfile.TemporaryDirectory() as folder:
-        compare(given.referrals, given.only, given.memory, given.keep or Path(folder), most)
+        compare(
+            given.referrals, given.only, given.memory, given.keep or Path(folder), most, given.price
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -70,19 +71,29 @@ def filling_table(profile: RecordProfile, names: Names, ident: str) -> Table | N
     if filling.empty:
         return None
 
-    def year(value: Any) -> str:
-        return words.MISSING if value is None else period_name(int(value), april=True)
+    def where(key: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
+        def cell(row: Row) -> str:
+            even = row["share"] == row["worst_share"]
+            return words.MISSING if even or row[key] is None else show(row[key])
+
+        return cell
 
     columns = (
         column("table", "Table"),
         column("column", "Column"),
         column("share", "Filled", words.share, numeric=True),
-        column("worst_share", "Lowest in an authority and year", words.share, numeric=True),
-        column("worst_unit", "Authority", names),
-        column("worst_period", "Year", year),
+        Column("Lowest in an authority and year", where("worst_share", words.share), numeric=True),
+        Column("Authority", where("worst_unit", names)),
+        Column("Year", where("worst_period", lambda v: period_name(int(v), april=True))),
     )
-    caption = "How far the columns are filled"
-    return Table(ident, caption, filling, columns, raw=profile.completeness)
+    return Table(
+        ident,
+        "How far the columns are filled",
+        filling,
+        columns,
+        missing_note="the column is filled, or empty, everywhere",
+        raw=profile.completeness,
+    )
 
 
 def coverage_table(coverage: pd.DataFrame, ident: str) -> Table | None:

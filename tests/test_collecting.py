@@ -119,20 +119,27 @@ def test_every_day_is_labelled_as_the_first_of_its_class() -> None:
             assert len(exact) > 1000
 
 
-def test_a_study_on_cells_is_that_on_cases(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    assert_same(run(path, "cases"), run(path, "cells"))
+@pytest.fixture(scope="module")
+def on_cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
+    path = written(tmp_path_factory.mktemp("study"))
+    return path, run(path, "cases")
+
+
+def test_a_study_on_cells_is_that_on_cases(on_cases: tuple[Path, StudyResult]) -> None:
+    path, expected = on_cases
+    assert_same(expected, run(path, "cells"))
 
 
 @pytest.mark.spark
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_only_cells_come_back_from_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cells_come_back_from_spark(
+    on_cases: tuple[Path, StudyResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ibis.backends.pyspark import Backend
 
-    path = written(tmp_path)
-    here = run(path, "cases")
+    path, here = on_cases
     rows, fetch = [], Backend.execute
 
     def counted(self: Any, *given: Any, **options: Any) -> Any:

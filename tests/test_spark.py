@@ -113,6 +113,7 @@ def test_pandas_and_duckdb_give_the_same_cells(session: Session) -> None:
         assert_same_cells(of(derive(outcome, given, session)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_the_edge_cases_give_the_same_cells_on_pandas_duckdb_and_spark(
     session: Session, on_spark: Session

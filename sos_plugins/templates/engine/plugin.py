@@ -24,8 +24,8 @@ TOLERANCE = Tolerance(
 
 def limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
     """Say what this engine cannot do, or None."""
-    if (options.form, options.model, options.vcov) != ("twfe", "linear", "CR1"):
-        return "it computes form = 'twfe', model = 'linear', vcov = 'CR1' only."
+    if (options.form, options.model, options.vcov) != ("twfe", "linear", "CR2"):
+        return "it computes form = 'twfe', model = 'linear', vcov = 'CR2' only."
     return None
 
 
@@ -40,8 +40,32 @@ def design_matrix(sample: Sample) -> np.ndarray:
     return np.column_stack([treatment, ones, dummies.to_numpy(float), frame[numbers]])
 
 
+def reduced_error(
+    x: np.ndarray, direction: np.ndarray, residual: np.ndarray, cluster: np.ndarray
+) -> tuple[float, float]:
+    """Return the bias-reduced standard error and its degrees of freedom.
+
+    Bell and McCaffrey (2002), Survey Methodology 28(2), by their definition on rows.
+    """
+    basis, lengths, _ = np.linalg.svd(x, full_matrices=False)
+    basis = basis[:, lengths > TOLERANCE.relative * lengths[0]]
+    left = np.eye(len(x)) - basis @ basis.T
+    scores, reach = [], []
+    for name in np.unique(cluster):
+        rows = np.flatnonzero(cluster == name)
+        values, vectors = np.linalg.eigh(left[np.ix_(rows, rows)])
+        told = values > TOLERANCE.relative  # the others are fitted exactly
+        power = np.where(told, 1 / np.sqrt(np.where(told, values, 1.0)), 0.0)
+        adjusted = vectors @ (power * (vectors.T @ direction[rows]))
+        scores.append(adjusted @ residual[rows])
+        reach.append(left[:, rows] @ adjusted)
+    under_model = np.array(reach) @ np.array(reach).T
+    df = np.trace(under_model) ** 2 / np.square(under_model).sum()
+    return float(np.linalg.norm(scores)), float(df)
+
+
 def fit(sample: Sample, options: Any) -> Estimate:
-    """Fit by weighted least squares on explicit dummies; variance CR1 by cluster.
+    """Fit by weighted least squares on explicit dummies; variance CR2 by cluster.
 
     Raises:
         EstimationError: If the effect cannot be told from the dummies, or there is one cluster.
@@ -59,9 +83,8 @@ def fit(sample: Sample, options: Any) -> Estimate:
     if square < TOLERANCE.relative * (x[:, 0] @ x[:, 0]) or square == 0:
         raise EstimationError("The effect cannot be told from units, periods and covariates.")
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    scores = pd.Series(treatment * residual).groupby(frame["cluster"].to_numpy()).sum()
-    variance = n_clusters / (n_clusters - 1) * (scores**2).sum() / square**2
-    estimate, std_error, df = treatment @ y / square, float(np.sqrt(variance)), n_clusters - 1
+    estimate = treatment @ y / square
+    std_error, df = reduced_error(x, treatment / square, residual, frame["cluster"].to_numpy())
     half = stats.t.ppf((1 + options.conf_level) / 2, df) * std_error
     row = {
         "term": "ATT",
@@ -82,7 +105,7 @@ def fit(sample: Sample, options: Any) -> Estimate:
         "n_clusters": n_clusters,
         "n_periods": frame["period"].nunique(),
         "estimand": "average treatment effect on the treated",
-        "vcov": "CR1",
+        "vcov": "CR2",
         "conf_level": options.conf_level,
     }
     return Estimate(pd.DataFrame([row]), glance, warnings=warnings)

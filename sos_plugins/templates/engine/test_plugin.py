@@ -22,4 +22,4 @@ def test_agreement_with_the_reference() -> None:
 
 def test_it_says_what_it_cannot_do() -> None:
     options = HOST.Settings.model_validate({"vcov": "CR0"})
-    assert "CR1" in plugin.ENGINE.limits(testing.example_sample(), options)
+    assert "CR2" in plugin.ENGINE.limits(testing.example_sample(), options)

@@ -247,7 +247,7 @@ def test_few_treated_clusters_are_warned_of_by_the_method_they_mislead() -> None
 
 
 @pytest.mark.r
-def test_engine_r_checks_a_design_with_methods_that_it_does_not_have() -> None:
+def test_engine_r_checks_a_design_that_asks_for_further_methods() -> None:
     registry = load_plugins()
     options = DidSettings(form="stacked", inference=("CR1", "WCR", "RI-t"), draws=99)
     done, reasons = run_engines(registry, "did", ("python", "r"), matched(), options)

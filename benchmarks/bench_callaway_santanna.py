@@ -280,8 +280,8 @@ def differences(task: Task, path: Path) -> Row:
     start = Clock()
     frame["cohort"] = frame["cohort"].astype(float).replace(0, np.nan)
     index = ["id" if task.panel else "case", "period"]
-    clusters = ["la"] if task.draws else None
-    keep = [*index, "cohort", "value", *task.covariates, *(clusters or [])]
+    clusters = "la" if task.draws else None
+    keep = [*index, "cohort", "value", *task.covariates, *([clusters] if clusters else [])]
     model = ATTgt(frame[keep].set_index(index), cohort_column="cohort")
     formula = f"value ~ {' + '.join(task.covariates)}" if task.covariates else "value"
     drawn = {"boot_iterations": task.draws, "cluster_var": clusters}

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from did_samples import matched
 from sos_estimators.did import classic, event_study
-from sos_estimators.did.bias_reduced import adjust, bias_reduced
+from sos_estimators.did.bias_reduced import adjust, bias_reduced, total_variance
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.clusters import Clusters, by_cluster
 from sos_estimators.did.event_study import EventStudySettings
 from sos_estimators.did.joint_test import approximate_hotelling
+from sos_estimators.did.least_squares import Regression
 from sos_estimators.did.prepare import prepare
 from sos_estimators.did.regression import regression
 
 from sos_plugins import Sample
 
 SAME = 1e-9  # relative; sums over pairs of clusters come from one matrix of columns
+NEARLY = 1e-9  # relative; the definition itself loses as many digits as 1 - leverage has zeros
 MANY = 20_000
 MEGABYTES = 300  # a matrix of MANY by MANY numbers has 3,200
 
@@ -82,3 +84,41 @@ def test_pairs_of_clusters_are_not_held() -> None:
     assert len(adjust(found, np.eye(1)).scores) == MANY
     assert reduced.df[0] == pytest.approx(test.df, rel=SAME)
     assert peak < MEGABYTES * 1e6
+
+
+def test_clusters_that_are_fitted_almost_exactly() -> None:
+    """Where sums over pairs would cancel, pairs are taken one by one: written out."""
+    rng = np.random.default_rng(5)
+    g, k, q = 12, 4, 3
+    adjusted = adjust(_nearly_fitted(rng), np.eye(1))
+    assert (np.einsum("gss->gs", adjusted.fitted / adjusted.own) > 1 - 1e-5).any()
+    turned = adjusted.turned(rng.normal(size=(q, 1)))
+    assert turned.reach.shape == (g, k, q)
+    p = -np.einsum("gks,kl,hlt->sgth", turned.reach, turned.bread, turned.reach)
+    each = np.arange(g)
+    p[:, each, :, each] += turned.own
+    alone = np.einsum("sgsh->gh", p)
+    expected = np.square(alone).sum() + np.einsum("sgth,tgsh->", p, p)
+    assert total_variance(turned) == pytest.approx(expected, rel=NEARLY)
+
+
+def _nearly_fitted(rng: np.random.Generator) -> Clusters:
+    """Make a regression of 12 clusters in which one holds nearly all that tells a column."""
+    n = 60
+    cluster = np.repeat(np.arange(12), 5)
+    x = rng.normal(size=(n, 3))
+    x[:, 2] = np.where(cluster == 3, x[:, 2], 1e-3 * x[:, 2])
+    term = x[:, 2:] + 1e-4 * rng.normal(size=(n, 1))
+    return by_cluster(
+        Regression(
+            value=rng.normal(size=n),
+            weight=rng.uniform(0.5, 2.0, n),
+            n_cases=n,
+            effects=(np.zeros(n, dtype=np.int64),),
+            cluster=cluster,
+            covariates=x[:, :2],
+            covariate_names=("a", "b"),
+            terms=term,
+            term_names=("ATT",),
+        )
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sos_estimators.did.clusters import SINGULAR, Clusters
 from sos_estimators.did.least_squares import Floats
@@ -20,6 +21,8 @@ from sos_estimators.did.least_squares import Floats
 NO_RESIDUAL = 1e-8
 """An eigenvalue of I - H below this is zero: the regression fits that direction exactly, and it
 gets the adjustment zero (the Moore-Penrose inverse)."""
+HIGH = 0.5
+"""Pairs of a cluster whose leverage is above this are taken one by one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,18 @@ class Adjusted:
         """Return the same for new combinations, (m, q) of these."""
         return Adjusted(
             self.scores @ by.T, self.reach @ by.T, by @ self.own @ by.T, bread=self.bread
+        )
+
+    def only(self, s: int) -> Adjusted:
+        """Return the same for one combination."""
+        reach = np.ascontiguousarray(self.reach[:, :, s : s + 1])
+        own = self.own[:, s : s + 1, s : s + 1]
+        return Adjusted(self.scores[:, s : s + 1], reach, own, self.bread)
+
+    def of(self, clusters: NDArray[np.bool_]) -> Adjusted:
+        """Return the same of some clusters."""
+        return Adjusted(
+            self.scores[clusters], self.reach[clusters], self.own[clusters], bread=self.bread
         )
 
     @property
@@ -119,30 +134,50 @@ def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
     A combination that every cluster fits exactly has neither (zero and nan).
     """
     adjusted = adjust(clusters, combinations)
-    df = [
-        _satterthwaite(np.ascontiguousarray(reach), own, adjusted.bread)
-        for reach, own in zip(
-            np.moveaxis(adjusted.reach, 2, 0), np.einsum("gss->sg", adjusted.own), strict=True
-        )
-    ]
-    return Reduced(adjusted.covariance, np.array(df))
+    each = range(combinations.shape[1])
+    return Reduced(adjusted.covariance, np.array([_satterthwaite(adjusted.only(s)) for s in each]))
 
 
-def _satterthwaite(reach: Floats, own: Floats, bread: Floats) -> float:
-    """Return (trace P)^2 / trace PP of the scores' covariance P = diag(own) - R B R'.
+def _satterthwaite(one: Adjusted) -> float:
+    """Return (trace P)^2 / trace PP of the covariance P of the scores of one combination."""
+    total = total_variance(one) / 2
+    return float(one.expected[0, 0] ** 2 / total) if total > 0 else float("nan")
 
-    P is G by G; its traces follow from R'R, which is not.
 
-    Args:
-        reach: R, (G, K).
-        own: (G,).
-        bread: B, (K, K).
+def total_variance(adjusted: Adjusted) -> float:
+    """Return the summed variances of the entries of the covariance of q combinations.
+
+    With P_gs,ht the covariance of the scores of clusters g, h and combinations s, t under the
+    working model, this is the sum over g, h of (sum over s of P_gs,hs)^2 and of the sum over s, t
+    of P_gs,ht P_gt,hs. P is own - R B R' by blocks, so that sums over pairs of clusters follow from
+    R'R. Where a cluster is fitted almost exactly these sums would cancel to nothing: its pairs are
+    taken one by one. There are fewer than K / :data:`HIGH` such clusters, since leverages sum to K.
     """
-    through = reach @ bread
-    fitted = np.einsum("gk,gk->g", through, reach)
-    whole = reach.T @ through
-    total = float(np.square(own).sum() - 2 * own @ fitted + np.einsum("kl,lk->", whole, whole))
-    return float((own - fitted).sum() ** 2 / total) if total > 0 else float("nan")
+    own, fitted = (np.einsum("gss->gs", part) for part in (adjusted.own, adjusted.fitted))
+    high = (fitted > HIGH * own).any(axis=1)
+    total = _of_all_pairs(adjusted.of(~high))
+    weight = np.where(high, 1.0, 2.0)
+    through = np.einsum("kl,glt->gkt", adjusted.bread, adjusted.reach, optimize=True)
+    for g in np.flatnonzero(high):
+        p = -np.einsum("ks,hkt->hst", adjusted.reach[g], through, optimize=True)
+        p[g] += adjusted.own[g]
+        pairs = np.einsum("hss->h", p) ** 2 + np.einsum("hst,hts->h", p, p)
+        total += float(weight @ pairs)
+    return total
+
+
+def _of_all_pairs(adjusted: Adjusted) -> float:
+    g, k, q = adjusted.reach.shape
+    own, fitted = adjusted.own, adjusted.fitted
+    reach = adjusted.reach.reshape(g, k * q)
+    whole = (reach.T @ reach).reshape(k, q, k, q).transpose(1, 3, 0, 2)
+    through = np.einsum("kl,stlm->stkm", adjusted.bread, whole, optimize=True)
+    alone, taken = np.einsum("gss->g", own), np.einsum("gss->g", fitted)
+    traces = np.square(alone).sum() - 2 * alone @ taken
+    traces += np.einsum("stkl,tslk->", through, through, optimize=True)
+    crossed = np.square(own).sum() - 2 * np.einsum("gst,gst->", own, fitted)
+    crossed += np.einsum("stkl,stlk->", through, through, optimize=True)
+    return float(traces + crossed)
 
 
 def roots(gram: Floats) -> tuple[Floats, Floats]:

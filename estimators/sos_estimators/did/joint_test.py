@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sos_estimators.did.bias_reduced import Adjusted, adjust
+from sos_estimators.did.bias_reduced import adjust, total_variance
 from sos_estimators.did.clusters import SINGULAR, Clusters
 from sos_estimators.did.inference import FTest
 from sos_estimators.did.least_squares import Floats
@@ -34,30 +34,10 @@ def approximate_hotelling(clusters: Clusters, restrictions: Floats) -> FTest:
     half = inverse_half(adjusted.covariance)
     if root is None or half is None:
         return FTest(float("nan"), float("nan"))
-    eta = q * (q + 1) / _total_variance(adjusted.turned(root))
+    eta = q * (q + 1) / total_variance(adjusted.turned(root))
     df = float(eta - q + 1)
     t_squared = float(np.square(half @ (restrictions @ clusters.terms)).sum())
     return FTest(float(df / (eta * q) * t_squared) if df > 0 else float("nan"), df)
-
-
-def _total_variance(adjusted: Adjusted) -> float:
-    """Return the summed variances of the entries of the covariance of q combinations.
-
-    With P_gs,ht the covariance of the scores of clusters g, h and combinations s, t, this is the
-    sum over g, h of (sum over s of P_gs,hs)^2 and of the sum over s, t of P_gs,ht P_gt,hs. P is
-    own - R B R' by blocks, so that sums over pairs of clusters follow from R'R.
-    """
-    g, k, q = adjusted.reach.shape
-    own, fitted = adjusted.own, adjusted.fitted
-    reach = adjusted.reach.reshape(g, k * q)
-    whole = (reach.T @ reach).reshape(k, q, k, q).transpose(1, 3, 0, 2)
-    through = np.einsum("kl,stlm->stkm", adjusted.bread, whole, optimize=True)
-    alone, taken = np.einsum("gss->g", own), np.einsum("gss->g", fitted)
-    traces = np.square(alone).sum() - 2 * alone @ taken
-    traces += np.einsum("stkl,tslk->", through, through, optimize=True)
-    crossed = np.square(own).sum() - 2 * np.einsum("gst,gst->", own, fitted)
-    crossed += np.einsum("stkl,stlk->", through, through, optimize=True)
-    return float(traces + crossed)
 
 
 def inverse_half(covariance: Floats) -> Floats | None:

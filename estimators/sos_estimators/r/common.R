@@ -212,12 +212,9 @@ adjusted_rows <- function(Xg, B, direction) {
 bias_reduced <- function(fitted, combine) {
   found <- adjusted_scores(fitted, combine)
   df <- vapply(seq_len(ncol(combine)), function(s) {
-    reach <- matrix(found$reach[, , s], nrow(found$B))
-    own <- found$own[s, s, ]
-    through <- found$B %*% reach
-    fitted <- colSums(reach * through)
-    whole <- tcrossprod(through, reach)
-    sum(own - fitted)^2 / (sum(own^2) - 2 * sum(own * fitted) + sum(whole * t(whole)))
+    one <- list(B = found$B, reach = found$reach[, , s, drop = FALSE],
+                own = found$own[s, s, , drop = FALSE])
+    sum(left_of_scores(one))^2 / (total_variance(one) / 2)
   }, 1)
   list(V = crossprod(found$scores), df = df)
 }
@@ -260,7 +257,30 @@ fitted_of_scores <- function(found) {
 
 # Summed variances of the entries of the covariance: with P the covariances of the scores, the sum
 # over clusters g, h of (sum over s of P[gs, hs])^2 and of the sum over s, t of P[gs, ht] P[gt, hs].
+# Sums over pairs follow from the summed products of reach, except for clusters that are fitted almost
+# exactly, where these would cancel to nothing: their pairs are taken one by one.
 total_variance <- function(found) {
+  q <- dim(found$own)[1]
+  of_each <- function(x) matrix(apply(x, 3, function(part) diag(as.matrix(part))), q)
+  high <- colSums(of_each(fitted_of_scores(found)) > 0.5 * of_each(found$own)) > 0
+  total <- total_of_all_pairs(found, !high)
+  for (g in which(high)) {
+    P <- array(0, dim(found$own))
+    for (s in seq_len(q)) for (t in seq_len(q)) {
+      P[s, t, ] <- -drop(found$reach[, g, s] %*% found$B %*%
+                           matrix(found$reach[, , t], nrow(found$B)))
+    }
+    P[, , g] <- P[, , g] + found$own[, , g]
+    pairs <- colSums(of_each(P))^2 + colSums(matrix(P * aperm(P, c(2, 1, 3)), q * q))
+    total <- total + sum(ifelse(high, 1, 2) * pairs)
+  }
+  total
+}
+
+total_of_all_pairs <- function(found, use) {
+  if (!any(use)) return(0)
+  found$own <- found$own[, , use, drop = FALSE]
+  found$reach <- found$reach[, use, , drop = FALSE]
   q <- dim(found$own)[1]
   own <- found$own
   fitted <- fitted_of_scores(found)

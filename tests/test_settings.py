@@ -73,7 +73,7 @@ def test_a_whole_number_is_a_number_and_true_may_be_text():
             "seed = 1",
             "sead = 1",
             "unknown setting 'study.sead'. Did you mean 'seed'? Known settings of 'study': "
-            "backend, memory, name, programme, seed, title.",
+            "backend, collect, memory, name, programme, seed, title.",
         ),
         (
             "[design]",

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sos_plugins.errors import SosError
@@ -32,9 +34,10 @@ def write_report(result: StudyResult, folder: Path | str) -> Path:
     """Write the report of a study into a folder and return the path of its HTML file.
 
     Every file is written in whole beside its place; then the earlier ``report.html`` goes, all are
-    renamed, and the new ``report.html`` comes last. So a reader never sees half a file, nor a
-    report with the tables of another, wherever the writing is cut off. CSV tables of an earlier
-    report that this one lacks are removed; other files in the folder stay.
+    renamed, and the new ``report.html`` comes last. If nothing could be renamed, the earlier one
+    comes back. So a reader never sees half a file, nor a report with the tables of another,
+    wherever the writing is cut off. CSV tables of an earlier report that this one lacks are
+    removed; other files in the folder stay.
 
     Raises:
         ReportError: If the folder cannot be made or written to.
@@ -98,12 +101,31 @@ def _put(folder: Path, files: dict[str, str]) -> None:
     try:
         for name, text in files.items():
             written[folder / name] = _beside(folder / name, text)
-        (folder / LAST).unlink(missing_ok=True)
-        for place in sorted(written, key=lambda place: place.name == LAST):
-            written[place].replace(place)
+        with _set_aside(folder / LAST) as replaced:
+            for place in sorted(written, key=lambda place: place.name == LAST):
+                written[place].replace(place)
+                replaced.append(place)
     finally:
         for temporary in written.values():
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _set_aside(path: Path) -> Iterator[list[Path]]:
+    """Take a file away; bring it back if what follows fails before it has replaced a file."""
+    aside = path.with_name(f".{path.name}.earlier")
+    there = path.exists()
+    if there:
+        path.rename(aside)
+    replaced: list[Path] = []
+    try:
+        yield replaced
+    except BaseException:
+        if there and not replaced:
+            aside.rename(path)
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _beside(path: Path, text: str) -> Path:

@@ -24,8 +24,11 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
                               overlap = 0.999, trim = 0.995, scores = "published") {
   effects <- group_time_effects(data, covariates, control, method, base, anticipation,
                                 overlap, trim, scores)
-  c(average_effects(effects, aggregate, min_event, max_event),
-    list(missing = effects$missing$term, reason = effects$missing$reason))
+  found <- average_effects(effects, aggregate, min_event, max_event)
+  covariance <- attr(found, "covariance")
+  list(term = found$term, estimate = found$estimate, std_error = found$std_error,
+       covaried = rownames(covariance), covariance = as.vector(covariance),
+       missing = effects$missing$term, reason = effects$missing$reason)
 }
 
 # ---- group-time effects --------------------------------------------------------------------------
@@ -333,8 +336,8 @@ propensity_of <- function(D, X, w, how) {
 
 # Returns a list of `term`, `estimate` and `std_error`. `aggregate` is "group-time" (every effect and
 # the overall one), "simple", "event", "cohort" or "calendar".
-# Returns terms, estimates and standard errors, and the covariance of the terms `covaried`, those
-# that have a standard error, column by column.
+# Returns a data frame of terms, estimates and standard errors; its attribute "covariance" is the
+# covariance of the terms that have a standard error.
 average_effects <- function(effects, aggregate = "group-time", min_event = -Inf, max_event = Inf) {
   aggregate <- match.arg(aggregate, c("group-time", "simple", "event", "cohort", "calendar"))
   cells <- effects$cells
@@ -358,11 +361,14 @@ average_effects <- function(effects, aggregate = "group-time", min_event = -Inf,
   names <- vapply(terms, function(x) x$term, "")
   clusters <- nrow(effects$scores)
   scores <- vapply(terms[!is.na(std_error)], function(x) x$scores, numeric(clusters))
-  list(term = names,
-       estimate = vapply(terms, function(x) x$value, 0),
-       std_error = std_error,
-       covaried = names[!is.na(std_error)],
-       covariance = as.vector(crossprod(matrix(scores, clusters))))
+  covaried <- names[!is.na(std_error)]
+  covariance <- crossprod(matrix(scores, clusters))
+  dimnames(covariance) <- list(covaried, covaried)
+  structure(
+    data.frame(term = names, estimate = vapply(terms, function(x) x$value, 0),
+               std_error = std_error),
+    covariance = covariance
+  )
 }
 
 single_effects <- function(effects) {

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval, honest_bounds
+from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.did import event_study, r_engine
 from sos_estimators.did.event_plan import EventStudySettings
@@ -105,18 +106,27 @@ def fit_python(sample: Sample, options: HonestDidSettings) -> Estimate:
 
 
 def fit_r(sample: Sample, options: HonestDidSettings) -> Estimate:
-    """Bound the event study of the engine ``r``; the bounds themselves are those of Python."""
-    return bounded(event_study.fit_r(sample, options.event_study), options)
+    """Bound the event study of the engine ``r``, in R too."""
+    return bounded(event_study.fit_r(sample, options.event_study), options, honest_bounds_in_r)
 
 
-def bounded(study: Estimate, options: HonestSettings) -> Estimate:
+def bounded(
+    study: Estimate,
+    options: HonestSettings,
+    bound: Callable[..., HonestBounds] = honest_bounds,
+) -> Estimate:
     """Bound an event study that carries the covariance of its terms, whoever estimated it.
+
+    Args:
+        study: Leads and lags.
+        options: What is asked for.
+        bound: ``honest_bounds``, or its twin in R.
 
     Raises:
         EstimationError: If it carries none, event times have gaps, or there is no such target.
     """
     path = EventCoefficients.from_estimate(study)
-    bounds = honest_bounds(
+    bounds = bound(
         path,
         delta=options.delta,
         m=options.values,

@@ -11,6 +11,7 @@ from sos_estimators.diagnostics.honest_did import (
     bounded,
     term_of,
 )
+from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.did.callaway_santanna import engine_python, engine_r
 from sos_estimators.did.callaway_santanna.settings import (
     CallawaySantAnnaSettings,
@@ -44,8 +45,8 @@ def fit_python(sample: Sample, options: HonestStaggeredSettings) -> Estimate:
 
 
 def fit_r(sample: Sample, options: HonestStaggeredSettings) -> Estimate:
-    """Bound the effects of the engine ``r``; the bounds themselves are those of Python."""
-    return bounded(engine_r.fit(sample, options.group_time), options)
+    """Bound the effects of the engine ``r``, in R too."""
+    return bounded(engine_r.fit(sample, options.group_time), options, honest_bounds_in_r)
 
 
 class HonestStaggered(Estimator):

@@ -94,12 +94,7 @@ class Smoothness:
         Raises:
             EstimationError: If the covariance is singular: variances of zero would win.
         """
-        if path.is_singular:
-            raise EstimationError(
-                "The covariance of the event-study coefficients is singular, as with fewer "
-                "clusters than coefficients: bounds under smoothness need its inverse. Bin event "
-                "times with min_event and max_event, or use relative magnitudes."
-            )
+        refuse_singular(path)
         fixed, change = _parametrised(path.n_pre, weights)
         lags = np.arange(path.n_post)
         ahead = np.clip(lags[:, None] - lags[None, :], 0, None)
@@ -149,6 +144,20 @@ class Smoothness:
         half = float(folded_normal_quantile(level, m * bias / sd) * sd)
         return FixedLength(
             float(v @ self.estimates), float(sd), float(m * bias), half, v[: self.n_pre]
+        )
+
+
+def refuse_singular(path: EventCoefficients) -> None:
+    """Stop where the covariance has no inverse, which bounds under smoothness need.
+
+    Raises:
+        EstimationError: If so.
+    """
+    if path.is_singular:
+        raise EstimationError(
+            "The covariance of the event-study coefficients is singular, as with fewer "
+            "clusters than coefficients: bounds under smoothness need its inverse. Bin event "
+            "times with min_event and max_event, or use relative magnitudes."
         )
 
 

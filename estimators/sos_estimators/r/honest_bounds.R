@@ -118,8 +118,8 @@ breakdown_value <- function(holds_zero, first, largest) {
 
 # ---- relative magnitudes -------------------------------------------------------------------------
 # The restriction is a union of polyhedra: one for each step before adoption that may be the largest
-# and each sign of it. Call that step v, the steps after adoption d, and the target sum(L * d). Given
-# a value theta of the target, the dual of a polyhedron's test has these extreme rays alone:
+# and each sign of it. Call that step v, the steps after adoption d, and the target sum(L * d).
+# Given a value theta of the target, the dual of a polyhedron's test has these extreme rays alone:
 #   sum(L * d) - theta <= m sum(|L|) v,   theta - sum(L * d) <= m sum(|L|) v,   and 0 <= 2 m v once
 # for each step after adoption, each over the standard deviations of the inequalities it is made of.
 
@@ -249,8 +249,8 @@ accepted_range <- function(polyhedron, centre, size) {
 
 # ---- smoothness ----------------------------------------------------------------------------------
 # An estimator weights leads so that a straight line has no effect on it. Counted back from the
-# reference, v[t] = u[t-1] - 2 u[t] + u[t+1] with u[0] the slope of the target, and the worst bias is
-# m (a constant + sum(|u|)). So bias and variance are traded off best along the path of a lasso.
+# reference, v[t] = u[t-1] - 2 u[t] + u[t+1] with u[0] the slope of the target, and the worst bias
+# is m (a constant + sum(|u|)). So bias and variance are traded off best along the path of a lasso.
 
 PER_PIECE <- 12   # estimators looked at on a piece of the path before the best is refined
 

@@ -17,6 +17,7 @@ from sos_plugins.settings import Settings, validate
 
 MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 """A size of memory, as DuckDB reads it."""
+NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -94,7 +95,7 @@ class StudyTable(Settings):
     @classmethod
     def _size(cls, given: str | None) -> str | None:
         if given is not None and not MEMORY.fullmatch(given):
-            raise ValueError('must be a size of memory such as "4GB" or "500 MiB"')
+            raise ValueError(NO_SIZE)
         return given
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,40 @@ MUTATIONS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "doubled": lambda data, _: data + data,
 }
 DRAWN = ("truncated", "bytes flipped", "elements swapped")
+
+
+CONTAINERS = ("CINdetails", "Assessments", "Section47", "ChildProtectionPlans", "ChildIdentifiers")
+LEAVES = ("CINreferralDate", "AssessmentActualStartDate", "S47ActualStartDate", "CPPstartDate")
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_what_an_odd_child_holds_never_lands_in_its_neighbour(
+    write: Any, name: str, seed: int
+) -> None:
+    """Many odd containers at once and few dates, so that nothing that stands twice tells."""
+    draw = random.Random(seed)
+    head, *children = PLAIN.split(b"<Child>")
+    children = [draw.choice(children[:1]) for _ in range(40)]
+    for leaf in LEAVES[1:]:
+        children = [
+            re.sub(f"<{leaf}>[^<]*</{leaf}>".encode(), b"", child) if draw.random() < 0.5 else child
+            for child in children
+        ]
+    children = [
+        child.replace(b"C1", f"K{i}".encode()).replace(
+            b"2015-0", f"201{draw.randint(4, 6)}-0".encode()
+        )
+        for i, child in enumerate(children)
+    ]
+    share = draw.choice((0.1, 0.5, 1.0))
+    children = [
+        child.replace(f"<{name}>".encode(), f"<{name} a='1'>".encode())
+        if draw.random() < share
+        else child
+        for child in children
+    ]
+    agree(write(head + b"<Child>" + b"<Child>".join(children) + b"</Children></Message>"))
 
 
 def _flipped(data: bytes, draw: random.Random) -> bytes:

@@ -17,6 +17,7 @@ from sos_plugins.report.profile_page import profile_page
 from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
 from sos_plugins.study import Study
+from sos_plugins.study_file import MEMORY, NO_SIZE
 from sos_plugins.types import plain
 
 Row = Mapping[str, Any]
@@ -52,6 +53,8 @@ def profile(
             found = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
+            if memory is not None and not MEMORY.fullmatch(memory):
+                raise StudyError(f"--memory: {memory!r} {NO_SIZE}.")
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
             found = profile_source(terminal.registry(), source, values, session)

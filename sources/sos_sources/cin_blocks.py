@@ -310,15 +310,23 @@ class _Maker:
     def _slots(
         self, table: str, number: int, texts: Ints, actions: npt.NDArray[np.int16], rows: Ints
     ) -> npt.NDArray[np.int32]:
-        """Return for each row and column which of ``texts`` stands there, -1 for none."""
+        """Return for each row and column which of ``texts`` stands there, -1 for none.
+
+        A text belongs to the last row before it, if that is of its own child. In a child that is
+        left to the parser the row may be missing: its texts are passed over.
+        """
         n = len(RAW[table])
         mine = np.flatnonzero((actions >> COLUMNS_BITS) == number)
+        child = self.elements.child[texts[mine]]
         place = np.searchsorted(rows, texts[mine], "right") - 1
+        owner = np.append(self.elements.child[rows], -1)[place]
+        self.bad[child[owner != child]] = True
+        sound = ~self.bad[child]
+        mine, child, place = mine[sound], child[sound], place[sound]
         place = place * n + (actions[mine] & ((1 << COLUMNS_BITS) - 1))
         found = np.full(len(rows) * n, -1, dtype=np.int32)
         found[place] = mine
-        twice = found[place] != mine
-        self.bad[self.elements.child[texts[mine[twice]]]] = True
+        self.bad[child[found[place] != mine]] = True
         return found.reshape(len(rows), n)
 
     def _lists(

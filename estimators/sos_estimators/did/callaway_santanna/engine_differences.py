@@ -78,8 +78,8 @@ def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
 
 def _panel_limit(sample: Sample) -> str | None:
     keys = ["id", "group"] if sample.has_groups else ["id"]
-    rows_per_key = sample.frame.groupby(keys).size()
-    if (rows_per_key != sample.frame["period"].nunique()).any():
+    used = sample.frame[sample.frame["weight"] > 0]
+    if (used.groupby(keys).size() != used["period"].nunique()).any():
         return "differences weights the cohorts of unbalanced panels in another way than did"
     return None
 

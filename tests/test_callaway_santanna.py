@@ -490,6 +490,12 @@ def unbalanced() -> pd.DataFrame:
     return frame[np.random.default_rng(1).random(len(frame)) < 0.9]
 
 
+def a_weight_of_nothing() -> pd.DataFrame:
+    frame = cases(panel=True).assign(weight=1.0)
+    frame.loc[frame.index[5], "weight"] = 0.0
+    return frame
+
+
 def weights_that_change() -> pd.DataFrame:
     frame = cases(panel=True)
     return frame.assign(weight=np.random.default_rng(3).uniform(0.5, 2, len(frame)))
@@ -500,6 +506,7 @@ SAMPLES = {
     "panel": lambda: cases(panel=True),
     "weights that change": weights_that_change,
     "unbalanced": unbalanced,
+    "a weight of 0": a_weight_of_nothing,
 }
 
 
@@ -508,7 +515,8 @@ SAMPLES = {
 @pytest.mark.parametrize("engine", OTHERS)
 def test_engines_agree(engine: str, sample: str, specification: dict[str, Any]) -> None:
     other = assert_engine_agrees(engine, SAMPLES[sample](), COVARIATES, **specification)
-    assert (other is None) == (engine == "differences" and sample == "unbalanced")
+    gaps = sample in ("unbalanced", "a weight of 0")
+    assert (other is None) == (engine == "differences" and gaps)
 
 
 def without_never() -> pd.DataFrame:

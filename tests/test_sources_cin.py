@@ -344,7 +344,14 @@ def test_a_bad_date_is_missing_counted_and_located(
 
 
 @pytest.mark.parametrize(
-    "date", ["2015-06-01Z", "2015-06-01+01:00", "2015-06-01T00:00:00", " 2015-06-01\n"]
+    "date",
+    [
+        "2015-06-01Z",
+        "2015-06-01+01:00",
+        "2015-06-01T00:00:00",
+        "2015-06-01 00:00:00",
+        " 2015-06-01\n",
+    ],
 )
 def test_dates_with_a_zone_a_time_or_space_are_read(write: Any, date: str) -> None:
     closing = f"<CINclosureDate>{date}</CINclosureDate>"

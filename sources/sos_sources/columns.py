@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sos_sources.checks import Check, code, form
 
-LONG_DATE = r"\d{4}-\d{2}-\d{2}(T[\d:.]+)?(Z|[+-]\d{2}:\d{2})?"
+LONG_DATE = r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?(Z|[+-]\d{2}:\d{2})?"
 """xs:date with the time zone that it allows, and with the time that some exports add."""
 UK_DATE = r"\d{1,2}/\d{1,2}/\d{4}"
 

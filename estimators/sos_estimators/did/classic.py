@@ -104,7 +104,7 @@ def fit_python(sample: Sample, options: DidSettings) -> Estimate:
 
 
 def fit_r(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with ``lm`` or ``glm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
+    """Fit with ``lm`` or ``glm``, ``sandwich``, and ``clubSandwich`` for CR2-cases."""
     fitted = _fit(sample, options, _in_r)
     if not options.inference:
         return fitted

@@ -63,7 +63,7 @@ def fit_python(sample: Sample, options: EventStudySettings) -> Estimate:
 
 
 def fit_r(sample: Sample, options: EventStudySettings) -> Estimate:
-    """Fit with ``lm`` of base R, ``sandwich::vcovCL``, and ``clubSandwich`` for CR2."""
+    """Fit with ``lm`` of base R, ``sandwich``, and ``clubSandwich`` for CR2-cases."""
     return _fit(sample, options, _in_r)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import re
-import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -22,6 +21,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins.schema import COMPRESSED_COLUMNS, SAMPLE_COLUMNS
+from sos_plugins.settings import NAMES_COLUMNS
 from sos_plugins.types import Sample
 
 KNOWN = frozenset(
@@ -65,18 +65,15 @@ class OwnNames:
         return replace(sample, frame=frame, covariates=tuple(self.hide(sample.covariates)))
 
     def hide_options(self, options: Any) -> Any:
-        """Return settings with columns that they name hidden: texts, and lists of texts."""
+        """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name."""
         if not isinstance(options, BaseModel):
             return options
-        changed = {}
+        changed: dict[str, Any] = {}
         for name, field in type(options).model_fields.items():
             value = getattr(options, name)
-            texts = [value] if isinstance(value, str) else value
-            if isinstance(texts, (tuple, list)) and all(isinstance(t, str) for t in texts):
-                words = _words(field.annotation)
-                new = [t if t in words else self.hidden.get(t, t) for t in texts]
-                if new != list(texts):
-                    changed[name] = new[0] if isinstance(value, str) else type(value)(new)
+            if field.json_schema_extra == NAMES_COLUMNS and value is not None:
+                hidden = self.hide([value] if isinstance(value, str) else value)
+                changed[name] = hidden[0] if isinstance(value, str) else tuple(hidden)
         return options.model_copy(update=changed) if changed else options
 
     def show(self, found: T) -> T:
@@ -130,13 +127,6 @@ class OwnNames:
 
 def _has_hidden(value: Any) -> bool:
     return isinstance(value, str) and HIDDEN.search(value) is not None
-
-
-def _words(annotation: Any) -> set[str]:
-    """Return the words that a setting may be beside free text: those of its literals."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return {word for word in typing.get_args(annotation) if isinstance(word, str)}
-    return set().union(*(_words(part) for part in typing.get_args(annotation)))
 
 
 def hiding_own_names(function: Function) -> Function:

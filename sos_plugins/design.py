@@ -19,6 +19,10 @@ from sos_plugins.settings import validate
 from sos_plugins.study_file import DesignTable, PilotRow
 from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 
+FEATURES = ("outcome_pre_", "x_")
+"""What the names of features begin with that are no covariates: earlier outcomes, and what the file
+of authorities says."""
+
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
 
@@ -379,7 +383,8 @@ def unit_task(
     all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
     """
     before, pilots, warnings = _before(frame, design)
-    features = _features(before, covariates)
+    features, notes = _features(before, covariates)
+    warnings += notes
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
     task, further = _complete_task(features, pilots, design.pool, blank)
@@ -416,7 +421,10 @@ def _before(
     return before, tuple(pilots), tuple(warnings)
 
 
-def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+def _features(
+    before: pd.DataFrame, covariates: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the features that cases give, and what is said of names."""
     n = pd.Series(counts(before), index=before.index)
     value, unit = before["value"] * n, before["unit"]
     of_unit = n.groupby(unit).sum()
@@ -426,16 +434,32 @@ def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
     features = by_period.add_prefix("outcome_pre_")
     features["outcome_pre_mean"] = value.groupby(unit).sum() / of_unit
     features["n_cases"] = of_unit / before["period"].nunique()
+    notes = []
     for name in covariates:
         column = before[name]
         if pd.api.types.is_numeric_dtype(column):
-            features[name] = (column * n).groupby(unit).sum() / of_unit
+            made = {name: (column * n).groupby(unit).sum() / of_unit}
         else:
             found = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
             shares = found.div(of_unit, axis=0)
-            features = features.join(shares.add_prefix(f"{name}="))
-    features.columns = [str(c) for c in features.columns]
-    return features
+            made = {f"{name}={level}": shares[level] for level in shares}
+        label = _feature_label(name, made, set(features.columns))
+        named = {label + key.removeprefix(name): mean_of for key, mean_of in made.items()}
+        features = features.join(pd.DataFrame(named))
+        if label != name:
+            notes.append(
+                f"To matchers the covariate '{name}' is the feature '{label}', since its own name "
+                "is that of another feature of authorities."
+            )
+    return features, tuple(notes)
+
+
+def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> str:
+    """Return the name of a covariate among features, which no other feature has."""
+    label = name
+    while label.startswith(FEATURES) or any(label + c.removeprefix(name) in taken for c in made):
+        label = f"covariate {label}"
+    return label
 
 
 def _complete_task(

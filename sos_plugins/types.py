@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -230,6 +230,9 @@ class Cases:
                 f"The cases of outcome '{self.info.name}' lack the columns {listing(absent)}; "
                 f"an outcome must give {', '.join(CASE_COLUMNS)} and its covariates."
             )
+        roles = [c for c in ROLE_COLUMNS if c in self.table.columns]
+        where = f"Outcome '{self.info.name}'"
+        refuse_alike(self.covariates, [*CASE_COLUMNS, *roles], where=where)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -283,6 +286,28 @@ class CollectedCases:
             completeness=cases.completeness,
             settings=plain(dict(cases.settings)),
         )
+
+
+def refuse_alike(names: Iterable[str], taken: Iterable[str], *, where: str) -> None:
+    """Refuse a user's columns that a database cannot tell from others: it has no capitals.
+
+    Args:
+        names: Columns of a user.
+        taken: Columns that are there beside them.
+        where: What the sentence starts with.
+
+    Raises:
+        DataError: With the two names and what to do.
+    """
+    known = {name.lower(): name for name in taken}
+    for name in names:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise DataError(
+                f"{where}: the columns '{other}' and '{name}' differ in capitals only, which a "
+                f"database does not tell apart; rename the column '{name}', or leave it out of the "
+                "covariates."
+            )
 
 
 def _refuse_reserved_names(cases: Cases) -> None:
@@ -387,7 +412,10 @@ def _categorised(frame: pd.DataFrame) -> pd.DataFrame:
     for name in texts:
         twin = next((other for other in made if frame[other].equals(frame[name])), None)
         made[name] = categories(frame[name]) if twin is None else made[twin]
-    return frame.assign(**made)
+    hashed = frame.copy(deep=False)
+    for name, values in made.items():
+        hashed[name] = values
+    return hashed
 
 
 @dataclass(frozen=True)

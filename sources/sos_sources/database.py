@@ -22,9 +22,9 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
-from sos_plugins.schema import TABLES
+from sos_plugins.schema import CASE_COLUMNS, TABLES
 from sos_plugins.tidy_table import SHOWN, Columns
-from sos_plugins.types import QualityProfile
+from sos_plugins.types import QualityProfile, refuse_alike
 from sos_sources.checks import Check, profile
 from sos_sources.columns import identifier, quoted
 from sos_sources.paths import shown
@@ -340,6 +340,7 @@ def _covariates(
         series = columns.covariate(source)
         kind = pa.string() if series.dtype == object else None
         made[label] = pa.Array.from_pandas(series, type=kind)
+    refuse_alike(made, {*wanted, *CASE_COLUMNS}, where=str(columns.path))
     return made
 
 

@@ -16,6 +16,7 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
 from sos_plugins.tidy_table import Columns, read_columns
+from sos_plugins.types import refuse_alike
 from sos_sources.checks import Check, profile
 from sos_sources.columns import missing
 from sos_sources.paths import shown
@@ -115,7 +116,9 @@ def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
         name = getattr(settings, role)
         if name is not None:
             made[role] = make(columns, name)
-    for name in _covariates(columns, settings):
+    covariates = _covariates(columns, settings)
+    refuse_alike(covariates, {*made, *CASE_COLUMNS}, where=str(columns.path))
+    for name in covariates:
         if name in made or name in RESERVED:
             raise DataError(
                 f"{columns.path}: the further column '{name}' has a name that means something "

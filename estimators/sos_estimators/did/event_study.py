@@ -82,12 +82,12 @@ def _fit(
     options: EventStudySettings,
     how: Callable[[Prepared, Plan, EventStudySettings], Fitted],
 ) -> Estimate:
-    prepared = with_events(prepare(sample, options.form), options)
+    prepared = with_events(prepare(sample, options.form, options.always_treated), options)
     chosen = plan(prepared, options)
     try:
         found = how(prepared, chosen, options)
     except CollinearTermsError as error:
-        raise _cannot_be_told([chosen.events[i] for i in error.places], options) from None
+        raise _cannot_be_told(prepared, [chosen.events[i] for i in error.places], options) from None
     fitted, about_errors = _with_real_errors(found, prepared, chosen)
     leads = _joint_test(fitted, prepared, chosen)
     facts = glance(
@@ -274,11 +274,23 @@ def _aht(test: JointTest, options: EventStudySettings) -> bool:
     return options.leads_df == "AHT" and test.p_value is not None
 
 
-def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:
-    return EstimationError(
+def _cannot_be_told(
+    prepared: Prepared, events: list[int], options: EventStudySettings
+) -> EstimationError:
+    what = (
         f"The event times {', '.join(map(str, events))} cannot be told from {FORMS[options.form]}, "
-        "the covariates and the other event times. Bin the ends with min_event and max_event, or "
-        "see that comparators have cases in the same periods."
+        "the covariates and the other event times"
+    )
+    if (prepared.frame["treated"] == 1).all():
+        return EstimationError(
+            f"{what}: no unit is never treated, and then a trend in event time is one of units and "
+            "periods too. Count earlier event times as one with min_event, or set lags_only = "
+            "true; where that does not do, or effects differ between cohorts, take imputation, "
+            "two-stage or callaway-santanna with control = 'notyettreated'."
+        )
+    return EstimationError(
+        f"{what}. Bin the ends with min_event and max_event, or see that comparators have cases in "
+        "the same periods."
     )
 
 

@@ -132,12 +132,14 @@ def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
 
 
 def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:
-    """Return the keys that every estimator gives, and the number of treated clusters."""
-    frame = prepared.frame
+    """Return the keys that every estimator gives, and the number of treated clusters.
+
+    Treated units and clusters are those that change: with cases before and after adoption.
+    """
     return {
         "n_cases": prepared.n_cases,
         "n_units": prepared.count("unit"),
-        "n_treated_units": int(frame.loc[frame["D"] == 1, "unit"].nunique()),
+        "n_treated_units": prepared.n_treated_units,
         "n_clusters": prepared.count("cluster"),
         "n_periods": prepared.count("period"),
         "estimand": estimand,

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 import pandas as pd
 
+from sos_estimators.did.adoption import AlwaysTreated
 from sos_estimators.did.clusters import Clusters, by_cluster, influence
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -85,6 +86,10 @@ class Options(Protocol):
         """Which effects."""
 
     @property
+    def always_treated(self) -> AlwaysTreated:
+        """What becomes of units without a case before treatment."""
+
+    @property
     def conf_level(self) -> float:
         """Level of confidence sets."""
 
@@ -149,7 +154,7 @@ def inference(
     Raises:
         EstimationError: If there is no estimate.
     """
-    prepared = prepare(sample, options.form)
+    prepared = prepare(sample, options.form, options.always_treated)
     try:
         return of_prepared(prepared, options, methods, seed=seed, draws=draws)
     except CollinearTermsError:

@@ -106,7 +106,8 @@ def _regression(panel: pd.DataFrame, options: BaconSettings) -> Estimate:
         ),
     )
     of_sample = prepare(cells, "twfe", "keep").warnings
-    return replace(found, warnings=tuple(w for w in found.warnings if w not in of_sample))
+    own = (w.replace("ATT", "overall") for w in found.warnings if w not in of_sample)
+    return replace(found, warnings=tuple(own))
 
 
 def _overall(row: dict[str, Any], estimate: float) -> dict[str, Any]:

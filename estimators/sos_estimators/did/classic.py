@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.adoption import ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.did.inference import glance, real_errors, tidy_rows
+from sos_estimators.did.inference import fitted_exactly, glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -177,7 +177,12 @@ def _fit(
     facts = glance(
         prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
     )
-    errors, about_errors = real_errors(fitted.std_errors, prepared)
+    errors, about_errors = real_errors(
+        fitted.std_errors,
+        fitted.terms,
+        prepared.frame["value"],
+        lambda: fitted_exactly(_regression(prepared, options)),
+    )
     tidy = tidy_rows(
         fitted.terms,
         fitted.estimates,
@@ -189,7 +194,7 @@ def _fit(
         *prepared.warnings,
         *one_sided_pilots(prepared, options.form),
         *few_clusters(prepared, options.few_clusters, options.vcov),
-        *few_df(fitted.terms, fitted.df, options.vcov),
+        *few_df(fitted.terms, fitted.df, options.vcov, errors),
         *about_errors,
         *fitted.warnings,
     )

@@ -12,7 +12,15 @@ import pandas as pd
 from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.clusters import by_cluster
 from sos_estimators.did.event_plan import EventStudySettings, Plan, plan, with_events
-from sos_estimators.did.inference import FTest, JointTest, glance, real_errors, tidy_rows, wald
+from sos_estimators.did.inference import (
+    FTest,
+    JointTest,
+    fitted_exactly,
+    glance,
+    real_errors,
+    tidy_rows,
+    wald,
+)
 from sos_estimators.did.joint_test import approximate_hotelling
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -88,7 +96,7 @@ def _fit(
         found = how(prepared, chosen, options)
     except CollinearTermsError as error:
         raise _cannot_be_told(prepared, [chosen.events[i] for i in error.places], options) from None
-    fitted, about_errors = _with_real_errors(found, prepared, chosen)
+    fitted, about_errors = _with_real_errors(found, prepared, chosen, options)
     leads = _joint_test(fitted, prepared, chosen)
     facts = glance(
         prepared,
@@ -99,7 +107,12 @@ def _fit(
     told = (
         *prepared.warnings,
         *few_clusters(prepared, options.few_clusters, options.vcov),
-        *few_df(_names(chosen), fitted.df, options.vcov),
+        *few_df(
+            _names(chosen),
+            fitted.df,
+            options.vcov,
+            np.append(fitted.std_errors, fitted.overall[1]),
+        ),
         *about_errors,
         *fitted.warnings,
         *_about_thin_events(chosen, options),
@@ -252,15 +265,23 @@ def _by_feols(
 
 
 def _with_real_errors(
-    fitted: Fitted, prepared: Prepared, chosen: Plan
+    fitted: Fitted, prepared: Prepared, chosen: Plan, options: EventStudySettings
 ) -> tuple[Fitted, tuple[str, ...]]:
     """Make errors that are zero but for rounding missing, and a joint test that needs them."""
     together = np.append(fitted.std_errors, fitted.overall[1])
-    errors, told = real_errors(together, prepared)
+    errors, told = real_errors(
+        together,
+        _names(chosen),
+        prepared.frame["value"],
+        lambda: fitted_exactly(_regression(prepared, chosen, options)),
+    )
     of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
-    leads = FTest(float("nan"), fitted.leads.df) if np.isnan(of_leads).any() else fitted.leads
     overall = (fitted.overall[0], float(errors[-1]))
-    return replace(fitted, std_errors=errors[:-1], overall=overall, leads=leads), told
+    found = replace(fitted, std_errors=errors[:-1], overall=overall)
+    if told and np.isnan(of_leads).any():
+        untested = found.untested or "some have no standard error"
+        found = replace(found, leads=FTest(float("nan"), fitted.leads.df), untested=untested)
+    return found, told
 
 
 def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
@@ -284,9 +305,9 @@ def _cannot_be_told(
     if (prepared.frame["treated"] == 1).all():
         return EstimationError(
             f"{what}: no unit is never treated, and then a trend in event time is one of units and "
-            "periods too. Count earlier event times as one with min_event, or set lags_only = "
-            "true; where that does not do, or effects differ between cohorts, take imputation, "
-            "two-stage or callaway-santanna with control = 'notyettreated'."
+            "periods too. Set lags_only = true, or count event times as one with min_event and "
+            "max_event; or take imputation, two-stage or callaway-santanna with control = "
+            "'notyettreated', which compare with units not treated yet only."
         )
     return EstimationError(
         f"{what}. Bin the ends with min_event and max_event, or see that comparators have cases in "

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.feols import FIXEST_STOPS
-from sos_estimators.did.inference import FTest, JointTest, wald
+from sos_estimators.did.inference import FTest, JointTest, negligible, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -226,6 +226,8 @@ def _second(values: Floats, inserted: Floats) -> Floats:
 def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
     n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
     statistic = wald(leads.estimates, leads.covariance, n_clusters)
+    if (leads.std_errors <= negligible(cells.value)).any():
+        statistic = float("nan")
     test = JointTest.of(FTest(statistic, n_clusters - 1), len(leads.events), n_clusters)
     return {
         "leads_tested": list(leads.events),

@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.least_squares import Floats, Regression, least_squares
 from sos_estimators.did.prepare import Prepared
 from sos_estimators.distributions import f_tail, t_quantile, t_two_sided
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
 about zero: the scores of every cluster sum to zero, as with one pilot and one comparator."""
+ROUNDING = 1e-14
+"""Likewise below this share of the value's largest size."""
 
 
-def real_errors(std_errors: Floats, prepared: Prepared) -> tuple[Floats, tuple[str, ...]]:
-    """Make standard errors that are zero but for rounding missing, and warn of them."""
+def negligible(value: npt.ArrayLike) -> float:
+    """Return the size below which a standard error, or a residual, of these values is zero."""
+    values = np.asarray(value, dtype=float)
+    return max(NEGLIGIBLE * float(values.std()), ROUNDING * float(np.abs(values).max(initial=0.0)))
+
+
+def fitted_exactly(problem: Regression) -> bool:
+    """Whether least squares fits the values but for rounding, with fewer parameters than rows."""
+    fit = least_squares(problem)
+    off = float(np.abs(fit.residuals).max(initial=0.0))
+    return off <= negligible(problem.value) and fit.counts.n_parameters < len(problem.value)
+
+
+def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
+    """Say why terms have no standard error."""
+    if exactly:
+        return (
+            f"{', '.join(names)}: there is no standard error, because the values are fitted "
+            "exactly: it would be zero, and is left missing."
+        )
+    return (
+        f"{', '.join(names)}: the clusters are too few for a standard error: their scores sum to "
+        "zero, which would make it zero. It is left missing."
+    )
+
+
+def real_errors(
+    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, exactly: Callable[[], bool]
+) -> tuple[Floats, tuple[str, ...]]:
+    """Make standard errors that are zero but for rounding missing, and warn of them.
+
+    Args:
+        std_errors: (p,).
+        names: Of the terms, p.
+        value: The values that were fitted.
+        exactly: Tells whether they are fitted exactly; asked only where an error is zero.
+    """
     errors = np.asarray(std_errors, dtype=float)
-    none = errors <= NEGLIGIBLE * float(prepared.frame["value"].std())
+    none = errors <= negligible(value)
     if not none.any():
         return errors, ()
-    told = (
-        "The clusters are too few for a standard error: their scores sum to zero, which would make "
-        "it zero. It is left missing."
-    )
-    return np.where(none, np.nan, errors), (told,)
+    lost = [name for name, gone in zip(names, none, strict=True) if gone]
+    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=exactly()),)
 
 
 def tidy_rows(

@@ -17,14 +17,20 @@ REDUCED = ("CR2", "CR2-cases")
 """Variances with degrees of freedom of their own, which fewer treated clusters make smaller."""
 
 
-def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...]:
-    """Warn of degrees of freedom too few for Satterthwaite's approximation."""
+def few_df(
+    names: Sequence[str], df: Floats | None, vcov: str, errors: Floats | None = None
+) -> tuple[str, ...]:
+    """Warn of degrees of freedom too few for Satterthwaite's approximation.
+
+    Terms whose standard error is missing have no p value to be rough.
+    """
     if vcov not in REDUCED or df is None:
         return ()
+    known = np.ones(len(names), dtype=bool) if errors is None else ~np.isnan(errors)
     rough = [
         f"{name} ({value:.2f})"
-        for name, value in zip(names, df, strict=True)
-        if round(value, 2) < FEWEST_DF
+        for name, value, there in zip(names, df, known, strict=True)
+        if there and round(float(value), 2) < FEWEST_DF
     ]
     if not rough:
         return ()

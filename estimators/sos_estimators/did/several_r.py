@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.did import r_engine
+from sos_estimators.did.inference import negligible
 from sos_estimators.did.prepare import Prepared
 from sos_estimators.did.several import CITATIONS, COLUMNS, Inference, Method, Options, disagreement
 
@@ -67,7 +68,7 @@ def in_r(
     table = pd.DataFrame({"method": chosen, **columns})
     table["distribution"] = [_distribution(answer, i, method) for i, method in enumerate(chosen)]
     table["citation"] = [CITATIONS[method] for method in chosen]
-    table = table[list(COLUMNS)]
+    table = _with_real_errors(table[list(COLUMNS)], prepared)
     told = tuple(f"R warns: {warning}." for warning in answer["warnings"])
     clusters = {
         name: np.atleast_1d(answer[name])
@@ -78,6 +79,16 @@ def in_r(
         warnings=(*disagreement(table, 1 - options.conf_level), *told),
         clusters=pd.DataFrame(clusters),
         effective_clusters=float(np.ravel(answer["effective_clusters"])[0]),
+    )
+
+
+def _with_real_errors(table: pd.DataFrame, prepared: Prepared) -> pd.DataFrame:
+    """Leave missing what rests on a standard error that is zero but for rounding."""
+    none = table["std_error"] <= negligible(prepared.frame["value"])
+    gone = [name for name in NUMBERS if name != "estimate"]
+    return table.assign(
+        **{name: table[name].mask(none) for name in gone},
+        distribution=table["distribution"].mask(none, ""),
     )
 
 

@@ -22,6 +22,7 @@ from sos_estimators.did.adoption import (
 from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, planned_cells, with_rows
 from sos_estimators.did.callaway_santanna.design import Design, build_design
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.inference import negligible
 from sos_estimators.did.prepare import count_cases, refuse_unusable
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
@@ -47,6 +48,8 @@ class Prepared:
         cells: Comparisons to make, by cohort and period.
         warnings: What a reader must know.
         counts: Counts for the one-row summary.
+        negligible: Size below which a standard error is rounding.
+        one_against_one: Whether some cohort of a single cluster is compared with a single one.
     """
 
     frame: pd.DataFrame
@@ -57,6 +60,8 @@ class Prepared:
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...]
     counts: dict[str, int]
+    negligible: float = 0.0
+    one_against_one: bool = False
 
     @property
     def periods(self) -> IntArray:
@@ -90,6 +95,7 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
         _shared_comparators(frame, warnings)
     else:
         _cluster_warnings(_clusters_of(frame), options, cells, warnings)
+    clusters = _clusters_of(frame)
     return Prepared(
         frame=frame,
         design=design,
@@ -99,6 +105,8 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
         cells=cells,
         warnings=tuple(warnings),
         counts=_counts(frame),
+        negligible=negligible(frame["value"]),
+        one_against_one=clusters.one_against_one(options),
     )
 
 
@@ -113,6 +121,8 @@ class Plan:
         cohorts: Cohorts of the rows that are used, 0 for all that count as never treated.
         periods: Their periods.
         late: Cohorts after this one count as never treated.
+        negligible: Size below which a standard error is rounding.
+        one_against_one: Whether some cohort of a single cluster is compared with a single one.
     """
 
     cells: tuple[Cell, ...]
@@ -121,6 +131,8 @@ class Plan:
     cohorts: IntArray
     periods: IntArray
     late: int
+    negligible: float = 0.0
+    one_against_one: bool = False
 
 
 def plan_of_outline(outline: pd.DataFrame, options: CallawaySantAnnaSettings) -> Plan:
@@ -329,6 +341,15 @@ class ClusterCounts:
     treated: int
     never: int
     by_cohort: Mapping[int, int]
+
+    def one_against_one(self, options: CallawaySantAnnaSettings) -> bool:
+        """Whether some cohort of a single cluster is compared with a single one."""
+        for cohort, n in self.by_cohort.items():
+            later = sum(m for g, m in self.by_cohort.items() if g > cohort)
+            compared = self.never + (later if options.control == "notyettreated" else 0)
+            if cohort > 0 and n == 1 and compared == 1:
+                return True
+        return False
 
 
 def _clusters_of(frame: pd.DataFrame) -> ClusterCounts:

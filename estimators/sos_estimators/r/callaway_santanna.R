@@ -27,7 +27,7 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
   found <- average_effects(effects, aggregate, min_event, max_event)
   covariance <- attr(found, "covariance")
   list(term = found$term, estimate = found$estimate, std_error = found$std_error,
-       covaried = rownames(covariance), covariance = as.vector(covariance),
+       covaried = as.character(rownames(covariance)), covariance = as.vector(covariance),
        missing = effects$missing$term, reason = effects$missing$reason)
 }
 

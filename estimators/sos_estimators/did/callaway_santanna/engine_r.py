@@ -133,7 +133,7 @@ def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
     """Name the covariance of the terms that have a standard error; did gives none."""
     if "covaried" not in found:
         return None
-    names = list(found["covaried"])
+    names = list(found["covaried"] or ())
     values = np.asarray(found["covariance"], dtype=float).reshape(len(names), len(names))
     return pd.DataFrame(values, index=names, columns=names)
 

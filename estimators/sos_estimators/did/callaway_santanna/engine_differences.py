@@ -47,7 +47,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
     errors = errors_of(found, options)
-    return build_estimate(
+    estimate = build_estimate(
         [term.name for term in found],
         [term.estimate for term in found],
         errors.std_errors,
@@ -56,14 +56,15 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         missing,
         critical=errors.critical if options.band else None,
     )
+    if options.scores != "published" and prepared.rests_on_scores(options):
+        return estimate.without_std_errors("differences has scores = 'published' only")
+    return estimate
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the package cannot do of what is asked."""
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
-    if options.scores != "published" and options.method == "dr" and not sample.is_panel:
-        return "differences has the published scores only"
     frame = sample.frame
     if not (frame["cohort"] == 0).any():
         return "differences needs a never-treated unit here: it drops the last cohort otherwise"

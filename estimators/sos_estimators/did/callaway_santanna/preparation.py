@@ -63,6 +63,10 @@ class Prepared:
     negligible: float = 0.0
     one_against_one: bool = False
 
+    def rests_on_scores(self, options: CallawaySantAnnaSettings) -> bool:
+        """Whether standard errors depend on the setting ``scores``."""
+        return options.method == "dr" and not self.balanced and bool(self.design.names)
+
     @property
     def periods(self) -> IntArray:
         """Periods with rows, ascending."""

@@ -45,8 +45,8 @@ class BaconSettings(Settings):
     vcov: Variance = Field("CR2", description="variance of 'overall', as in did")
     always_treated: AlwaysTreated = Field(
         "keep",
-        description="units without a case before treatment: kept, as in the regression on the table "
-        "as it is, and their weight as comparators told; or left out, as in did",
+        description="units without a case before treatment: kept, as in the regression on the "
+        "table as it is, and their weight as comparators told; or left out, as in did",
     )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence interval")
     few_clusters: int = Field(

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.adoption import ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.did.inference import fitted_exactly, glance, real_errors, tidy_rows
+from sos_estimators.did.inference import Own, glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -181,7 +181,7 @@ def _fit(
         fitted.std_errors,
         fitted.terms,
         prepared.frame["value"],
-        lambda: fitted_exactly(_regression(prepared, options)),
+        lambda: Own.of(_regression(prepared, options)),
     )
     tidy = tidy_rows(
         fitted.terms,

@@ -15,7 +15,7 @@ from sos_estimators.did.event_plan import EventStudySettings, Plan, plan, with_e
 from sos_estimators.did.inference import (
     FTest,
     JointTest,
-    fitted_exactly,
+    Own,
     glance,
     real_errors,
     tidy_rows,
@@ -147,11 +147,10 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
     problem = _regression(prepared, chosen, options)
     fit = least_squares(problem)
     leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
-    lags = np.array(chosen.events) >= 0
-    mean = lags / lags.sum()
+    mean = _with_mean(chosen)[:, -1]
     by_aht = len(leads) > 0 and options.leads_df == "AHT"
     clusters = by_cluster(problem) if by_aht else None
-    combinations = np.column_stack([np.eye(len(mean)), mean])
+    combinations = _with_mean(chosen)
     found = spread(problem, fit, options.vcov, combinations, clusters)
     variance = found.covariance[:-1, :-1]
     if not len(leads):
@@ -174,6 +173,12 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
         covariance=variance,
         df=found.df,
     )
+
+
+def _with_mean(chosen: Plan) -> Floats:
+    """Each event time, and the mean of the lags, as combinations of the terms, (p, p + 1)."""
+    lags = np.array(chosen.events) >= 0
+    return np.column_stack([np.eye(len(lags)), lags / lags.sum()])
 
 
 def _wald_df(prepared: Prepared, options: EventStudySettings) -> float:
@@ -273,7 +278,7 @@ def _with_real_errors(
         together,
         _names(chosen),
         prepared.frame["value"],
-        lambda: fitted_exactly(_regression(prepared, chosen, options)),
+        lambda: Own.of(_regression(prepared, chosen, options), _with_mean(chosen)),
     )
     of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
     overall = (fitted.overall[0], float(errors[-1]))

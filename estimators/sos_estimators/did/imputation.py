@@ -283,7 +283,9 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         leads=wants_leads(options),
         leads_vcov=options.leads_vcov,
     )
-    leads = _leads_of_r(found, cells, options) if wants_leads(options) else no_leads(cells.n_clusters)
+    leads = (
+        _leads_of_r(found, cells, options) if wants_leads(options) else no_leads(cells.n_clusters)
+    )
     return assemble(engine_r.in_order(found, averages.names), leads, cells, options)
 
 

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.least_squares import Floats, Regression, least_squares
+from sos_estimators.did.least_squares import Fit, Floats, Regression, least_squares
 from sos_estimators.did.prepare import Prepared
 from sos_estimators.distributions import f_tail, t_quantile, t_two_sided
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
 about zero: the scores of every cluster sum to zero, as with one pilot and one comparator."""
+SMALL = 1e-6
+"""A root of a variance below this share may be rounding error."""
 ROUNDING = 1e-14
 """Likewise below this share of the value's largest size."""
 
@@ -27,9 +29,32 @@ def negligible(value: npt.ArrayLike) -> float:
     return max(NEGLIGIBLE * float(values.std()), ROUNDING * float(np.abs(values).max(initial=0.0)))
 
 
+@dataclass(frozen=True)
+class Own:
+    """What sums by cluster say of standard errors, free of the rounding of a covariance.
+
+    Attributes:
+        std_errors: Without small-sample correction, (p,).
+        exactly: Whether the values are fitted exactly.
+    """
+
+    std_errors: Floats
+    exactly: bool
+
+    @classmethod
+    def of(cls, problem: Regression, combinations: Floats | None = None) -> Own:
+        """Fit a regression; the errors are of combinations (p, q) of its terms, if given."""
+        fit = least_squares(problem)
+        scores = fit.influence if combinations is None else fit.influence @ combinations
+        return cls(np.sqrt(np.square(scores).sum(axis=0)), _exactly(fit, problem))
+
+
 def fitted_exactly(problem: Regression) -> bool:
     """Whether least squares fits the values but for rounding, with fewer parameters than rows."""
-    fit = least_squares(problem)
+    return _exactly(least_squares(problem), problem)
+
+
+def _exactly(fit: Fit, problem: Regression) -> bool:
     off = float(np.abs(fit.residuals).max(initial=0.0))
     return off <= negligible(problem.value) and fit.counts.n_parameters < len(problem.value)
 
@@ -48,22 +73,29 @@ def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
 
 
 def real_errors(
-    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, exactly: Callable[[], bool]
+    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, own: Callable[[], Own]
 ) -> tuple[Floats, tuple[str, ...]]:
     """Make standard errors that are zero but for rounding missing, and warn of them.
 
+    The root of a variance that is zero but for rounding is some 1e-8; so one that is small is
+    looked at again.
+
     Args:
-        std_errors: (p,).
+        std_errors: Of an engine, (p,).
         names: Of the terms, p.
         value: The values that were fitted.
-        exactly: Tells whether they are fitted exactly; asked only where an error is zero.
+        own: Looks again.
     """
     errors = np.asarray(std_errors, dtype=float)
-    none = errors <= negligible(value)
+    small = errors <= SMALL / NEGLIGIBLE * negligible(value)
+    if not small.any():
+        return errors, ()
+    found = own()
+    none = small & (found.std_errors <= negligible(value))
     if not none.any():
         return errors, ()
     lost = [name for name, gone in zip(names, none, strict=True) if gone]
-    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=exactly()),)
+    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=found.exactly),)
 
 
 def tidy_rows(

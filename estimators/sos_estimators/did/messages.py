@@ -103,9 +103,7 @@ def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
     shared = [tuple(row) in times for row in treated[keys].to_numpy().tolist()]
     both_sides = treated[shared].groupby("unit")["post"].nunique().eq(2).any()
     if compared.empty:
-        why = (
-            "every unit is treated, and no two of them at different times that their periods show"
-        )
+        why = "every unit is treated, and no two of them at different times that their periods show"
     elif not both_sides:
         why = "no pilot has cases both before and after in periods in which comparators have any"
     elif form == "pilot-post" and compared["post"].nunique() < 2:

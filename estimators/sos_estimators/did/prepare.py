@@ -27,9 +27,9 @@ MAX_LEVELS = 500
 """A text covariate with more levels than this is an identifier, not a covariate."""
 
 NOBODY_NEVER = (
-    "There is no never-treated unit: units treated at other times are compared with each other, and "
-    "units already treated serve as comparators of those treated later. Estimator 'bacon' shows the "
-    "weight of these comparisons."
+    "There is no never-treated unit: units treated at other times are compared with each other, "
+    "and units already treated serve as comparators of those treated later. Estimator 'bacon' "
+    "shows the weight of these comparisons."
 )
 
 NUMBERS = ("period", "cohort", "value", "weight")

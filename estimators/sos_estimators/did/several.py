@@ -11,7 +11,7 @@ import pandas as pd
 
 from sos_estimators.did.adoption import AlwaysTreated
 from sos_estimators.did.clusters import Clusters, by_cluster, influence
-from sos_estimators.did.inference import fitted_exactly, real_errors
+from sos_estimators.did.inference import Own, real_errors
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Fit,
@@ -186,7 +186,7 @@ def of_prepared(
         problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
     )
     found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
-    _, none = real_errors(found, ("ATT",), problem.value, lambda: fitted_exactly(problem))
+    _, none = real_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
     rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
     table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
     weight = influence(clusters)

@@ -24,6 +24,11 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
                               overlap = 0.999, trim = 0.995, scores = "exact") {
   effects <- group_time_effects(data, covariates, control, method, base, anticipation,
                                 overlap, trim, scores)
+  post <- effects$cells$period >= effects$cells$cohort & !is.na(effects$cells$att)
+  if (!any(post)) {  # the caller says why, of the effects that are missing
+    none <- list(term = character(0), estimate = numeric(0), std_error = numeric(0))
+    return(c(none, list(missing = effects$missing$term, reason = effects$missing$reason)))
+  }
   found <- average_effects(effects, aggregate, min_event, max_event)
   covariance <- attr(found, "covariance")
   list(term = found$term, estimate = found$estimate, std_error = found$std_error,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.callaway_santanna.aggregation import missing_sentences
+from sos_estimators.did.callaway_santanna.aggregation import missing_sentences, no_effect
 from sos_estimators.did.callaway_santanna.design import levels
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
@@ -57,6 +57,8 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     missing = dict(zip(found["missing"], found["reason"], strict=True))
     planned = {cell.term for cell in prepared.cells}
     warnings = missing_sentences({term: why for term, why in missing.items() if term in planned})
+    if not found["term"]:
+        raise no_effect(missing)
     return _estimate(found, prepared, options, warnings)
 
 

@@ -271,9 +271,7 @@ def _require_controls(
     return frame[kept], latest
 
 
-def _drop_without_base(
-    frame: pd.DataFrame, anticipation: int, warnings: list[str]
-) -> pd.DataFrame:
+def _drop_without_base(frame: pd.DataFrame, anticipation: int, warnings: list[str]) -> pd.DataFrame:
     affected = (frame["cohort"] > 0) & (frame["period"] >= frame["cohort"] - anticipation)
     early = without_base(frame, affected.to_numpy(), "cohort")
     if not early.any():

@@ -248,6 +248,10 @@ def _drop_periods_without_controls(cells: Cells, control: Control) -> Cells:
     kept = table["period"].isin(table.loc[compared, "period"].unique()).to_numpy()
     if kept.all():
         return cells
+    if not kept.any():
+        raise EstimationError(
+            f"In no period has a unit that is {COMPARED[control]} a case to compare with."
+        )
     return cells.where(
         kept,
         f"In the periods {numbers(table.loc[~kept, 'period'])} no unit that is {COMPARED[control]} "

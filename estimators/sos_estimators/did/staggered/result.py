@@ -16,6 +16,10 @@ from sos_estimators.did.staggered.cells import Cells
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.types import Estimate
 
+OF_VARIANCES = 1000.0
+"""So much larger is the rounding error of a root of a variance than that of sums by cluster."""
+ITERATED = 1e-3
+"""Errors below this share of the values' standard deviation may be what an iteration left."""
 OVERALL = "average effect on the treated cases over their treated periods"
 
 
@@ -72,7 +76,10 @@ def build_estimate(
     this have the same draws. One that does not has no band, and no errors where they are to be
     drawn.
     """
-    none = ~(found.std_errors > negligible(cells.value))
+    least = negligible(cells.value) * (1 if found.scores is not None else OF_VARIANCES)
+    none = ~(found.std_errors > least)
+    if found.scores is None and (found.std_errors <= ITERATED * cells.value.std()).any():
+        none = none | fitted_exactly(_saturated(cells))
     told = list(found.warnings)
     zero = none & ~np.isnan(found.std_errors)
     terms = zip(found.names, zero, found.estimates, strict=True)

@@ -13,6 +13,7 @@ from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.first_stage import first_stage
 from sos_estimators.did.staggered.plugin import Fit
 from sos_estimators.did.staggered.result import Found
 from sos_plugins import Engine, Sample, Tolerance
@@ -73,7 +74,8 @@ def _did2s(cells: Cells, indicators: Floats) -> Any:
     import pyfixest
 
     names = [f"indicator_{j}" for j in range(indicators.shape[1])]
-    made, _ = cells.covariate_columns()
+    made, of_columns = cells.covariate_columns()
+    made = made[:, ~np.isin(of_columns, first_stage(cells).dropped)]
     covariates = [f"covariate_{j}" for j in range(made.shape[1])]
     table = pd.DataFrame(
         {
@@ -87,14 +89,17 @@ def _did2s(cells: Cells, indicators: Floats) -> Any:
             **dict(zip(covariates, made.T, strict=True)),
         }
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pyfixest.did2s(
-            table,
-            yname="value",
-            first_stage=f"~ {' + '.join(covariates) or '0'} | owner + period",
-            second_stage=f"~ {' + '.join(names)}",
-            treatment="affected",
-            cluster="cluster",
-            weights="weight",
-        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pyfixest.did2s(
+                table,
+                yname="value",
+                first_stage=f"~ {' + '.join(covariates) or '0'} | owner + period",
+                second_stage=f"~ {' + '.join(names)}",
+                treatment="affected",
+                cluster="cluster",
+                weights="weight",
+            )
+    except Exception as error:
+        raise engine_pyfixest.failed(error) from error

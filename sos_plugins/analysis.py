@@ -307,7 +307,7 @@ class OutcomeAnalysis:
         agreements: list[Agreement] = []
         setups: list[Setup] = []
         failures: dict[str, str] = {}
-        warnings = list(prepared.warnings)
+        warnings = [*prepared.cases.info.cautions, *prepared.warnings]
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
             sample, options, notes = self.sample_for(planned, prepared)

@@ -182,6 +182,10 @@ class OutcomeInfo:
         measure: Unit of the value: ``"proportion"``, ``"working days"``, ...
         expected: Direction expected by the theory of change.
         expected_note: Words beside the direction, such as "shorter is better if quality holds".
+        measured_after: Covariates that may be recorded, or come about, after the case began or a
+            programme did: adjusting for them may take away part of an effect, and reports mark
+            them.
+        cautions: Sentences about these settings that a reader must see beside every figure.
     """
 
     name: str
@@ -192,6 +196,8 @@ class OutcomeInfo:
     measure: str
     expected: Expected = "unclear"
     expected_note: str = ""
+    measured_after: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

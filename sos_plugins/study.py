@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +23,12 @@ from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
+from sos_plugins.processes import follow_parent
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.scratch import private_files
 from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
 from sos_plugins.stations import KEEP_NOTHING, Stations, code_hash, hashed, hashed_files
@@ -180,7 +183,8 @@ class Study:
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         try:
-            return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+            with private_files():
+                return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
         finally:
             session.release()
 
@@ -208,9 +212,10 @@ class Study:
             analysed = _analysed(
                 plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
             )
-            for outcome in analysed:
-                outcomes.append(outcome)
-                advance()
+            with closing(analysed):
+                for outcome in analysed:
+                    outcomes.append(outcome)
+                    advance()
         return StudyResult(
             name=file.study.name,
             title=file.study.title,
@@ -241,7 +246,7 @@ def _analysed(
     workers: int | None,
     *,
     only_crosscheck: bool,
-) -> Iterator[OutcomeResult]:
+) -> Generator[OutcomeResult, None, None]:
     """Yield the results in order, from this process or from several."""
     if workers is None:
         cases = sum(len(i.cases.frame) for i in inputs if not isinstance(i.cases, str))
@@ -252,13 +257,22 @@ def _analysed(
             analysis = OutcomeAnalysis(plan, given, progress, stations)
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+    pool = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        batch_size=1,
+        max_nbytes=None,  # else columns of cases go to files that others can read
+        initializer=follow_parent,
+        initargs=(os.getpid(),),
+    )
     jobs = (
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
-    for result, noted in cast(Iterator[tuple[OutcomeResult, Stations]], pool(jobs)):
-        stations.and_those(noted)
-        yield result
+    found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
+    with closing(found):  # ends the processes when this one is stopped
+        for result, noted in found:
+            stations.and_those(noted)
+            yield result
 
 
 def _analyse(

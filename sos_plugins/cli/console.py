@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.notices import tell
 
 if TYPE_CHECKING:
     from sos_plugins.plugins import Registry
@@ -28,8 +30,6 @@ T = TypeVar("T")
 
 FAILED = 1
 WRONG_CALL = 2
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 @dataclass
@@ -127,24 +127,27 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
         context.obj = Terminal(quiet, as_json, plugins)
-        try:
-            return context.invoke(command, context.obj, *args, **options)
-        except SosError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(FAILED)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _interrupted(error):
+        # What is started here does not import from the folder that the user works in.
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
+        with stopping() as stop:
+            try:
+                return context.invoke(command, context.obj, *args, **options)
+            except BaseException as error:
+                if stop.asked or _interrupted(error):
+                    tell(stop.sentence)
+                    sys.exit(stop.status)
+                if isinstance(error, SosError):
+                    click.echo(f"Error: {error}", err=True)
+                    sys.exit(FAILED)
                 raise
-            click.echo("Stopped.", err=True)
-            sys.exit(STOPPED)
 
     return wrapped  # type: ignore[return-value]
 
 
-def _interrupted(error: RuntimeError) -> bool:
+def _interrupted(error: BaseException) -> bool:
     from sos_plugins.backends import interrupted
 
-    return interrupted(error)
+    return isinstance(error, KeyboardInterrupt) or interrupted(error)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -49,9 +49,8 @@ def scratch_folder() -> Path:
     Raises:
         OSError: If there is no place for it.
     """
-    place = Path(tempfile.gettempdir())
-    _prune_once(place)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    _prune_once(tempfile.gettempdir())
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     handle = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     with suppress(OSError):  # a file system without locks: nobody takes the folder for a leftover
         _lock(handle)
@@ -78,19 +77,19 @@ def remove_all() -> None:
         remove(folder)
 
 
-def prune(place: Path) -> None:
-    """Remove the folders in ``place`` that processes of this user made and did not live to remove.
+def prune() -> None:
+    """Remove the folders that processes of this user made and did not live to remove.
 
     A folder of a process that still runs, here or in another container, holds its lock and stays.
     """
-    for folder in place.glob(f"{PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if folder not in _held and _is_leftover(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @functools.cache
-def _prune_once(place: Path) -> None:
-    prune(place)
+def _prune_once(_place: str) -> None:
+    prune()
 
 
 def _is_leftover(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sos_plugins import scratch
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.notices import tell
@@ -134,6 +135,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                 return context.invoke(command, context.obj, *args, **options)
             except BaseException as error:
                 if stop.asked or _interrupted(error):
+                    scratch.prune()  # of helpers that were ended with it
                     tell(stop.sentence)
                     sys.exit(stop.status)
                 if isinstance(error, SosError):

@@ -1,4 +1,4 @@
-"""A command that is asked to end (SIGTERM, or SIGHUP of a closed terminal) cleans up as on Ctrl-C."""
+"""A command that is asked to end, by SIGTERM or a closed terminal, cleans up as on Ctrl-C."""
 
 from __future__ import annotations
 

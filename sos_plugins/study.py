@@ -22,7 +22,7 @@ from sos_plugins.errors import SosError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
-from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
+from sos_plugins.plugins import Registry, find_config, load_plugins
 from sos_plugins.processes import follow_parent
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -59,8 +59,8 @@ class Study:
 
         Args:
             path: The study file.
-            plugins: A ``plugins.toml``; by default the one beside the study, else the one in the
-                current folder, if any.
+            plugins: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, else
+                the one beside the study, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
             memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
             backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
@@ -75,8 +75,7 @@ class Study:
                 table = {**file.study.model_dump(), key: given}
                 changed = validate(StudyTable, table, where=f"--{key}")
                 file = file.model_copy(update={"study": changed})
-        beside = path.parent / CONFIG_NAME
-        registry = load_plugins(plugins or (beside if beside.is_file() else None))
+        registry = load_plugins(plugins or find_config(path.parent))
         return cls(Plan(file, text, (data or path.parent).resolve(), registry))
 
     @classmethod

@@ -41,17 +41,29 @@ class Terminal:
         quiet: Print nothing but the answer and errors.
         json: Print the answer as JSON.
         plugins: The ``plugins.toml`` to use, or None.
+        noted: Whether it was said that one of the current folder is not used.
     """
 
     quiet: bool = False
     json: bool = False
     plugins: Path | None = None
+    noted: bool = False
 
     def registry(self) -> Registry:
         """Load the plugins."""
         from sos_plugins.plugins import load_plugins
 
-        return load_plugins(self.plugins)
+        registry = load_plugins(self.plugins)
+        self.note(registry)
+        return registry
+
+    def note(self, registry: Registry) -> None:
+        """Say once that a ``plugins.toml`` of the current folder is not used, if one is not."""
+        from sos_plugins.plugins import ignored_config
+
+        if (text := ignored_config(registry)) and not self.noted:
+            self.noted = True
+            self.say(f"Note: {text}")
 
     def say(self, text: str) -> None:
         """Print a line of news to standard error, unless quiet."""
@@ -111,7 +123,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     @click.option(
         "--plugins",
         type=click.Path(path_type=Path),
-        help="The plugins.toml to use; by default the one beside the study or in this folder.",
+        help="The plugins.toml to use; by default the one beside the study.",
     )
     @click.pass_context
     @functools.wraps(command)

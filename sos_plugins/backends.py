@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins.errors import DataError
+from sos_plugins.scratch import remove, scratch_folder
 
 BackendName = Literal["duckdb", "spark"]
 
@@ -39,20 +39,30 @@ INTERRUPTED = "Query interrupted"
 def duckdb_backend(memory: str | None = None) -> Any:
     """Connect to DuckDB, perhaps with a limit of memory; what goes beyond is kept on disk.
 
-    The disk is the folder for temporary files of the system (``TMPDIR``); the files there are
-    removed with the connection.
+    The disk is a folder of one's own in the system's folder for temporary files (``TMPDIR``); it
+    is removed with the connection, or by a later run if this process is killed.
 
     Args:
         memory: Such as ``"4GB"`` or ``"500 MiB"``.
+
+    Raises:
+        DataError: If there is a limit of memory and no place for files.
     """
-    if memory is None:
-        return ibis.duckdb.connect()
-    spill = tempfile.mkdtemp(prefix="sos-plugins-")
-    # Rows have no order of their own here; to keep the order of a file takes memory.
-    backend = ibis.duckdb.connect(
-        memory_limit=memory, temp_directory=spill, preserve_insertion_order=False
-    )
-    weakref.finalize(backend, shutil.rmtree, spill, ignore_errors=True)
+    config: dict[str, Any] = {}
+    if memory is not None:
+        # Rows have no order of their own here; to keep the order of a file takes memory.
+        config = {"memory_limit": memory, "preserve_insertion_order": False}
+    try:
+        spill = scratch_folder()
+    except OSError as error:
+        if memory is not None:
+            raise DataError(
+                "There is no folder for what goes beyond the limit of memory: "
+                f"{error.strerror or error}. Name one that can be written to in TMPDIR."
+            ) from None
+        return ibis.duckdb.connect(temp_directory="", **config)  # else '.tmp' where one works
+    backend = ibis.duckdb.connect(temp_directory=str(spill), **config)
+    weakref.finalize(backend, remove, spill)
     return backend
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sos_plugins.backends import in_words
+from sos_plugins.backends import duckdb_backend, in_words
 from sos_plugins.errors import DataError, listing
 from sos_plugins.schema import COMPRESSED_COLUMNS
 from sos_plugins.types import Sample
@@ -332,7 +332,7 @@ def _open(table: ibis.Table | pd.DataFrame | Path | str) -> ibis.Table:
     path = Path(table)
     if not path.exists():
         raise DataError(f"There is no file {path}.")
-    backend = ibis.duckdb.connect()
+    backend = duckdb_backend()
     if path.suffix.lower() in (".csv", ".gz", ".tsv"):
         return backend.read_csv(path)
     return backend.read_parquet(path)

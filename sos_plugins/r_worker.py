@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,29 @@ START_OPTIONS: Any = (
     "--no-readline",
 )
 """No start-up file of the user's folder may change a result."""
+
+LIBRARIES = r"""
+local({
+  named <- c("R_LIBS", "R_LIBS_USER", "R_LIBS_SITE")
+  file <- Sys.getenv("SOS_R_ENVIRON_USER")
+  if (file.exists(file)) {
+    before <- Sys.getenv()
+    readRenviron(file)
+    folders <- Sys.getenv(named)
+    Sys.unsetenv(setdiff(names(Sys.getenv()), names(before)))
+    do.call(Sys.setenv, as.list(before))
+    folders <- folders[folders != Sys.getenv(named)]
+    expand <- get0(".expand_R_libs_env_var", baseenv(), ifnotfound = identity)
+    folders <- unlist(strsplit(vapply(folders, expand, ""), .Platform$path.sep, fixed = TRUE))
+    .libPaths(c(folders, .libPaths()))
+  }
+  for (p in c("methods", "datasets", "utils", "grDevices", "graphics", "stats")) {
+    library(p, character.only = TRUE)
+  }
+})
+"""
+"""Of the user's .Renviron the library folders count, nothing else; all that R has by default is on,
+whatever a variable says."""
 
 RUN = r"""
 local({
@@ -122,6 +146,7 @@ def start_r() -> Any:
     rinterface.initr()
     callbacks.consolewrite_print = _say_nothing
     callbacks.consoleread = _empty_answer
+    rinterface.evalr(LIBRARIES)
     rinterface.evalr("options(warn = 1, stringsAsFactors = FALSE, scipen = 0, OutDec = '.')")
     return rinterface
 
@@ -217,7 +242,14 @@ def listen(stream: IO[bytes], requests: queue.SimpleQueue[Any]) -> None:
         try:
             requests.put(pickle.load(stream))
         except (EOFError, OSError, pickle.UnpicklingError):
-            os._exit(0)
+            end_all()
+
+
+def end_all() -> None:
+    """End this process, and what R has started, which is of its group."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def main() -> None:

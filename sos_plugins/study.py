@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,11 +22,13 @@ from sos_plugins.errors import SosError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
-from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
+from sos_plugins.plugins import Registry, find_config, load_plugins
+from sos_plugins.processes import follow_parent
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.scratch import private_files
 from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
 from sos_plugins.stations import KEEP_NOTHING, Stations, code_hash, hashed, hashed_files
@@ -56,8 +59,8 @@ class Study:
 
         Args:
             path: The study file.
-            plugins: A ``plugins.toml``; by default the one beside the study, else the one in the
-                current folder, if any.
+            plugins: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, else
+                the one beside the study, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
             memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
             backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
@@ -72,8 +75,7 @@ class Study:
                 table = {**file.study.model_dump(), key: given}
                 changed = validate(StudyTable, table, where=f"--{key}")
                 file = file.model_copy(update={"study": changed})
-        beside = path.parent / CONFIG_NAME
-        registry = load_plugins(plugins or (beside if beside.is_file() else None))
+        registry = load_plugins(plugins or find_config(path.parent))
         return cls(Plan(file, text, (data or path.parent).resolve(), registry))
 
     @classmethod
@@ -180,7 +182,8 @@ class Study:
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         try:
-            return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+            with private_files():
+                return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
         finally:
             session.release()
 
@@ -208,9 +211,10 @@ class Study:
             analysed = _analysed(
                 plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
             )
-            for outcome in analysed:
-                outcomes.append(outcome)
-                advance()
+            with closing(analysed):
+                for outcome in analysed:
+                    outcomes.append(outcome)
+                    advance()
         return StudyResult(
             name=file.study.name,
             title=file.study.title,
@@ -241,7 +245,7 @@ def _analysed(
     workers: int | None,
     *,
     only_crosscheck: bool,
-) -> Iterator[OutcomeResult]:
+) -> Generator[OutcomeResult, None, None]:
     """Yield the results in order, from this process or from several."""
     if workers is None:
         cases = sum(len(i.cases.frame) for i in inputs if not isinstance(i.cases, str))
@@ -252,13 +256,22 @@ def _analysed(
             analysis = OutcomeAnalysis(plan, given, progress, stations)
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+    pool = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        batch_size=1,
+        max_nbytes=None,  # else columns of cases go to files that others can read
+        initializer=follow_parent,
+        initargs=(os.getpid(),),
+    )
     jobs = (
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
-    for result, noted in cast(Iterator[tuple[OutcomeResult, Stations]], pool(jobs)):
-        stations.and_those(noted)
-        yield result
+    found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
+    with closing(found):  # ends the processes when this one is stopped
+        for result, noted in found:
+            stations.and_those(noted)
+            yield result
 
 
 def _analyse(

@@ -18,7 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sos_plugins import scratch
+from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.notices import tell
 
 if TYPE_CHECKING:
     from sos_plugins.plugins import Registry
@@ -28,8 +31,6 @@ T = TypeVar("T")
 
 FAILED = 1
 WRONG_CALL = 2
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 @dataclass
@@ -40,17 +41,29 @@ class Terminal:
         quiet: Print nothing but the answer and errors.
         json: Print the answer as JSON.
         plugins: The ``plugins.toml`` to use, or None.
+        noted: Whether it was said that one of the current folder is not used.
     """
 
     quiet: bool = False
     json: bool = False
     plugins: Path | None = None
+    noted: bool = False
 
     def registry(self) -> Registry:
         """Load the plugins."""
         from sos_plugins.plugins import load_plugins
 
-        return load_plugins(self.plugins)
+        registry = load_plugins(self.plugins)
+        self.note(registry)
+        return registry
+
+    def note(self, registry: Registry) -> None:
+        """Say once that a ``plugins.toml`` of the current folder is not used, if one is not."""
+        from sos_plugins.plugins import ignored_config
+
+        if (text := ignored_config(registry)) and not self.noted:
+            self.noted = True
+            self.say(f"Note: {text}")
 
     def say(self, text: str) -> None:
         """Print a line of news to standard error, unless quiet."""
@@ -110,7 +123,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     @click.option(
         "--plugins",
         type=click.Path(path_type=Path),
-        help="The plugins.toml to use; by default the one beside the study or in this folder.",
+        help="The plugins.toml to use; by default the one beside the study.",
     )
     @click.pass_context
     @functools.wraps(command)
@@ -127,24 +140,28 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
         context.obj = Terminal(quiet, as_json, plugins)
-        try:
-            return context.invoke(command, context.obj, *args, **options)
-        except SosError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(FAILED)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _interrupted(error):
+        # What is started here does not import from the folder that the user works in.
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
+        with stopping() as stop:
+            try:
+                return context.invoke(command, context.obj, *args, **options)
+            except BaseException as error:
+                if stop.asked or _interrupted(error):
+                    scratch.prune()  # of helpers that were ended with it
+                    tell(stop.sentence)
+                    sys.exit(stop.status)
+                if isinstance(error, SosError):
+                    click.echo(f"Error: {error}", err=True)
+                    sys.exit(FAILED)
                 raise
-            click.echo("Stopped.", err=True)
-            sys.exit(STOPPED)
 
     return wrapped  # type: ignore[return-value]
 
 
-def _interrupted(error: RuntimeError) -> bool:
+def _interrupted(error: BaseException) -> bool:
     from sos_plugins.backends import interrupted
 
-    return interrupted(error)
+    return isinstance(error, KeyboardInterrupt) or interrupted(error)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

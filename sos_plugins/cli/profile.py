@@ -50,6 +50,7 @@ def profile(
             study = Study.from_toml(
                 path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
             )
+            terminal.note(study.plan.registry)
             found = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None

@@ -38,6 +38,7 @@ def run_and_report(
     study = Study.from_toml(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
     )
+    terminal.note(study.plan.registry)
     with terminal.progress() as progress:
         result = study.run(progress, workers=workers, stations=stations)
     folder = out or Path("results") / result.name
@@ -95,6 +96,7 @@ def crosscheck(
 ) -> int:
     """Print the cross-checks of a study; return the exit status."""
     study = Study.from_toml(path, plugins=terminal.plugins, data=data, backend=backend)
+    terminal.note(study.plan.registry)
     with terminal.progress() as progress:
         result = study.crosscheck(progress)
     rows = [row for outcome in result.outcomes for row in _checks(outcome)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
@@ -14,6 +13,7 @@ import pandas as pd
 
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_plugins.scratch import remove, scratch_folder
 from sos_sources.cin_census import CinCensus, CinCensusSettings
 from sos_sources.records import RecordsSettings, RecordTables
 from sos_sources.simulator import (
@@ -81,10 +81,12 @@ class Simulated(Simulator):
         """
         if settings.folder:
             return _read_back(session.path(settings.folder), session, settings)
-        with tempfile.TemporaryDirectory(prefix="sos-simulated-") as made:
-            folder = Path(made) / "records"
-            self.write(settings, folder, session)
-            return _read_back(folder, session, settings)
+        made = scratch_folder()
+        try:
+            self.write(settings, made / "records", session)
+            return _read_back(made / "records", session, settings)
+        finally:
+            remove(made)
 
 
 def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> Records:

@@ -100,6 +100,7 @@ class Records:
         unit_names: Authority code to name, as far as the source knows.
         simulated: True when the records are made up; every page then says so.
         truth: What a simulator knows (true effects by outcome), or None.
+        notes: Sentences on how the records were read that the result has among its warnings.
     """
 
     tables: Mapping[str, ibis.Table]
@@ -111,6 +112,7 @@ class Records:
     unit_names: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     truth: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def table(self, name: str) -> ibis.Table:
         """Return one table.
@@ -152,6 +154,7 @@ class Records:
             unit_names={**other.unit_names, **self.unit_names},
             simulated=self.simulated or other.simulated,
             truth=self.truth if self.truth is not None else other.truth,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
 
@@ -208,6 +211,7 @@ class Cases:
         completeness: Frame ``unit, period, n_candidates, n_usable``: how many records of the
             population could be judged at all.
         settings: The settings the cases were derived with.
+        warnings: Sentences for the result, such as a covariate that was left out.
     """
 
     table: ibis.Table
@@ -222,6 +226,7 @@ class Cases:
         default_factory=lambda: pd.DataFrame(columns=["unit", "period", "n_candidates", "n_usable"])
     )
     settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         absent = [c for c in (*CASE_COLUMNS, *self.covariates) if c not in self.table.columns]
@@ -256,6 +261,7 @@ class CollectedCases:
     attrition: pd.DataFrame
     completeness: pd.DataFrame
     settings: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -282,6 +288,7 @@ class CollectedCases:
             attrition=cases.attrition,
             completeness=cases.completeness,
             settings=plain(dict(cases.settings)),
+            warnings=cases.warnings,
         )
 
 
@@ -404,12 +411,14 @@ class Sample:
         binary: True when the value is 0 or 1.
         window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
             simply ``period >= cohort``.
+        notes: Sentences on how the cases were read that every estimate has among its warnings.
     """
 
     frame: pd.DataFrame
     covariates: tuple[str, ...] = ()
     binary: bool = False
     window_gap: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]

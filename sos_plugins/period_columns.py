@@ -49,8 +49,14 @@ def read_periods(columns: Columns, name: str) -> Periods:
     years = _years_of_text(columns, name)
     if years is not None:
         return Periods(name, years, _distinct(years), are_years=True)
-    exact = columns.integers(name)
-    values = columns.whole_numbers(name) if exact is None else exact.astype(np.float64)
+    try:
+        exact = columns.integers(name)
+        values = columns.whole_numbers(name) if exact is None else exact.astype(np.float64)
+    except DataError as error:
+        raise DataError(
+            f"{error} A period is a whole number or a year such as 2014/15; number quarters, "
+            "months and days 1, 2, 3 ... in their order."
+        ) from None
     distinct = _distinct(values)
     if not _are_years(columns, name, distinct):
         return Periods(name, values, distinct, are_years=False)

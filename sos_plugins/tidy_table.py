@@ -375,10 +375,10 @@ def read_names(path: Path) -> tuple[str, ...]:
     """Return the names of the columns of a file; errors as of :func:`read_columns`."""
     if path.suffix.lower() not in PARQUET_SUFFIXES:
         return read_header(path) if path.suffix.lower() in CSV_SUFFIXES else ()
-    with readable(path):
+    with readable(path), path.open("rb") as file:
         try:
-            return tuple(pq.read_schema(path).names)
-        except pa.ArrowException as error:
+            return tuple(pq.read_schema(file).names)
+        except (pa.ArrowException, OSError) as error:
             raise _no_parquet(path, error) from None
 
 

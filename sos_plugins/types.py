@@ -52,7 +52,8 @@ class QualityProfile:
     ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
     return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
-    ``out-of-scope`` (totals of regions, reorganised authorities); ``unit`` and ``period`` may be
+    ``out-of-scope`` (totals of regions, reorganised authorities) and ``line-break`` (rows of a CSV
+    file that have cells with line breaks); ``unit`` and ``period`` may be
     null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
     done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
     is always here. A check that found nothing may stand as one row for all units and periods.
@@ -425,6 +426,14 @@ class Sample:
         absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
         if absent:
             raise DataError(f"The sample lacks the columns {listing(absent)}.")
+        if (self.frame["period"] <= 0).any():
+            ambiguous = int(((self.frame["treated"] == 1) & (self.frame["cohort"] <= 0)).sum())
+            if ambiguous:
+                raise DataError(
+                    f"The sample has {ambiguous} treated cases whose first treated period is 0 or "
+                    "less, which means never, and periods of 0 or less. Add a number to the "
+                    "periods and the first treated periods so that all are above 0."
+                )
         taken = [c for c in self.covariates if c in RESERVED_COLUMNS]
         if taken:
             raise DataError(

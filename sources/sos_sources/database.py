@@ -22,6 +22,7 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.files import readable
 from sos_plugins.period_columns import read_cohorts, read_periods
 from sos_plugins.schema import TABLES
 from sos_plugins.tidy_table import SHOWN, Columns
@@ -183,8 +184,11 @@ class _Connection:
         if scheme in FILES:
             path = session.path(rest)
             self.label = shown(path, session)
-            if not path.is_file():
-                raise DataError(f"There is no database file {path}.")
+            with readable(path):
+                if not path.is_file():
+                    raise DataError(f"There is no database file {path}.")
+                with path.open("rb"):
+                    pass
         try:
             if scheme == "duckdb":
                 self._backend = ibis.duckdb.connect(path, read_only=True)

@@ -17,7 +17,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.period_columns import read_cohorts, read_periods
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
 from sos_plugins.tidy_table import Columns, read_columns, read_names
-from sos_sources.checks import Check, profile
+from sos_sources.checks import Check, line_breaks, profile
 from sos_sources.columns import missing
 from sos_sources.paths import shown
 
@@ -95,6 +95,8 @@ class Tidy(Source):
             quality = profile(
                 con, "typed", _checks(table), source=self.name, examples=settings.examples
             )
+        if columns.text is not None:
+            quality += line_breaks(columns.text, source=self.name, file=shown(path, session))
         cases = table.filter(pc.and_(pc.is_valid(table["unit"]), pc.is_valid(table["period"])))
         if cases.num_rows == 0:
             raise DataError(

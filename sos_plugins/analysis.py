@@ -211,7 +211,12 @@ class OutcomeAnalysis:
             unweighted=stacked,
             case_match=case_match,
             steps=steps,
-            warnings=(*warnings, *dropped, *(case_match.warnings if case_match else ())),
+            warnings=(
+                *cases.warnings,
+                *warnings,
+                *dropped,
+                *(case_match.warnings if case_match else ()),
+            ),
         )
 
     def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:

@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sos_plugins.backends import duckdb_backend, in_words
+from sos_plugins.csv_text import read_text
 from sos_plugins.errors import DataError, listing
 from sos_plugins.schema import COMPRESSED_COLUMNS
 from sos_plugins.types import Sample
@@ -333,6 +334,8 @@ def _open(table: ibis.Table | pd.DataFrame | Path | str) -> ibis.Table:
     if not path.exists():
         raise DataError(f"There is no file {path}.")
     backend = duckdb_backend()
+    if path.suffix.lower() in (".csv", ".tsv"):
+        read_text(path, used=())  # refuses rows that a quotation mark swallows
     if path.suffix.lower() in (".csv", ".gz", ".tsv"):
         return backend.read_csv(path)
     return backend.read_parquet(path)

@@ -13,10 +13,12 @@ import pandas as pd
 
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.compression import count, counts, mean
+from sos_plugins.csv_text import read_frame
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.kinds import UnitTask
 from sos_plugins.settings import validate
 from sos_plugins.study_file import DesignTable, PilotRow
+from sos_plugins.tidy_table import read_columns
 from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 
 FEATURES = ("outcome_pre_", "x_")
@@ -61,19 +63,19 @@ def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
 
 
 def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
+    if not path.exists():
+        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).") from None
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise DesignError(f"The file of pilots {path} cannot be read: {error}") from None
+        frame = read_frame(path)
+    except DataError as error:
+        raise DesignError(f"The file of pilots cannot be read: {error}") from None
     if "unit" not in frame:
         raise DesignError(
             f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}. Expected: unit, "
             "start, end, and optionally name, cohort and columns of your own."
         )
     rows = []
-    for n, record in enumerate(frame.to_dict("records"), 2):
+    for n, record in zip(frame.index, frame.to_dict("records"), strict=True):
         values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
         where = f"{path}, line {n}"
         rows.append((where, validate(PilotRow, values, where=where)))
@@ -512,16 +514,17 @@ def read_characteristics(path: Path) -> pd.DataFrame:
     Raises:
         DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
     """
-    try:
-        frame = pd.read_csv(path, dtype={"unit": str})
-    except FileNotFoundError:
-        raise DataError(
-            f"There is no file of authorities at {path} ([design] authorities)."
-        ) from None
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise DataError(f"The file of authorities {path} cannot be read: {error}") from None
-    if "unit" not in frame:
-        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}.")
+    if not path.exists():
+        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    columns = read_columns(path)
+    if "unit" not in columns.names:
+        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
+    further = {name: columns.covariate(name) for name in columns.names if name not in ("unit", "")}
+    frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **further})
+    empty = frame.isna().all(axis=1)
+    if (faulty := frame["unit"].isna() & ~empty).any():
+        columns.refuse("unit", faulty.to_numpy(), "no cell may be empty")
+    frame = frame[~empty]
     if frame["unit"].duplicated().any():
         twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
         raise DataError(f"{path} has more than one row for the authorities {twice}.")

@@ -88,7 +88,7 @@ def run_engine(
         tidy=estimate.tidy.reset_index(drop=True),
         glance=dict(estimate.glance),
         provenance={**filled_in, **estimate.provenance},
-        warnings=estimate.warnings,
+        warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings))),
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)

@@ -195,6 +195,7 @@ class Study:
         design, warnings = designs.make_design(
             file.design, plan.base, units_of(records), records.unit_names
         )
+        warnings += records.notes
         how = collection(plan, design.pilots, session.backend)
         if how.reason:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)

@@ -52,7 +52,8 @@ class QualityProfile:
     ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
     return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
-    ``out-of-scope`` (totals of regions, reorganised authorities); ``unit`` and ``period`` may be
+    ``out-of-scope`` (totals of regions, reorganised authorities) and ``line-break`` (rows of a CSV
+    file that have cells with line breaks); ``unit`` and ``period`` may be
     null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
     done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
     is always here. A check that found nothing may stand as one row for all units and periods.
@@ -100,6 +101,7 @@ class Records:
         unit_names: Authority code to name, as far as the source knows.
         simulated: True when the records are made up; every page then says so.
         truth: What a simulator knows (true effects by outcome), or None.
+        notes: Sentences on how the records were read that the result has among its warnings.
     """
 
     tables: Mapping[str, ibis.Table]
@@ -111,6 +113,7 @@ class Records:
     unit_names: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     truth: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def table(self, name: str) -> ibis.Table:
         """Return one table.
@@ -152,6 +155,7 @@ class Records:
             unit_names={**other.unit_names, **self.unit_names},
             simulated=self.simulated or other.simulated,
             truth=self.truth if self.truth is not None else other.truth,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
 
@@ -214,6 +218,7 @@ class Cases:
         completeness: Frame ``unit, period, n_candidates, n_usable``: how many records of the
             population could be judged at all.
         settings: The settings the cases were derived with.
+        warnings: Sentences for the result, such as a covariate that was left out.
     """
 
     table: ibis.Table
@@ -228,6 +233,7 @@ class Cases:
         default_factory=lambda: pd.DataFrame(columns=["unit", "period", "n_candidates", "n_usable"])
     )
     settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         absent = [c for c in (*CASE_COLUMNS, *self.covariates) if c not in self.table.columns]
@@ -265,6 +271,7 @@ class CollectedCases:
     attrition: pd.DataFrame
     completeness: pd.DataFrame
     settings: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -291,6 +298,7 @@ class CollectedCases:
             attrition=cases.attrition,
             completeness=cases.completeness,
             settings=plain(dict(cases.settings)),
+            warnings=cases.warnings,
         )
 
 
@@ -438,18 +446,28 @@ class Sample:
         binary: True when the value is 0 or 1.
         window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
             simply ``period >= cohort``.
+        notes: Sentences on how the cases were read that every estimate has among its warnings.
     """
 
     frame: pd.DataFrame
     covariates: tuple[str, ...] = ()
     binary: bool = False
     window_gap: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]
         absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
         if absent:
             raise DataError(f"The sample lacks the columns {listing(absent)}.")
+        if (self.frame["period"] <= 0).any():
+            ambiguous = int(((self.frame["treated"] == 1) & (self.frame["cohort"] <= 0)).sum())
+            if ambiguous:
+                raise DataError(
+                    f"The sample has {ambiguous} treated cases whose first treated period is 0 or "
+                    "less, which means never, and periods of 0 or less. Add a number to the "
+                    "periods and the first treated periods so that all are above 0."
+                )
         taken = [c for c in self.covariates if c in RESERVED_COLUMNS]
         if taken:
             raise DataError(

@@ -169,8 +169,10 @@ def profile(
 @click.argument("estimator")
 @click.option("--data", type=FILE, required=True, help="Table, CSV or Parquet.")
 @click.option("--unit", required=True, help="Column of the authority.")
-@click.option("--period", required=True, help="Column of the period, whole numbers.")
-@click.option("--cohort", required=True, help="Column of the first treated period; 0 = never.")
+@click.option("--period", required=True, help="Column of the period: numbers, or 2014/15.")
+@click.option(
+    "--cohort", required=True, help="Column of the first treated period; empty or 0 = never."
+)
 @click.option("--value", required=True, help="Column of the outcome.")
 @click.option("--id", "identifier", help="Column of a panel's unit of observation.")
 @click.option(
@@ -180,6 +182,12 @@ def profile(
 )
 @click.option("--weights", help="Column of weights.")
 @click.option("--cluster", help="Column to cluster by; the unit by default.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="TEXT",
+    help="Text that stands for a missing value in any column; may be repeated.",
+)
 @click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Argument of the method.")
 @common

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from sos_plugins.cli.console import Terminal, render
-from sos_plugins.errors import EngineUnavailableError
+from sos_plugins.errors import EngineUnavailableError, SosError
 from sos_plugins.estimate import run_engine, run_engines
+from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
 from sos_plugins.tidy_table import read_sample
+from sos_plugins.types import Sample
 
 
 def estimate(
@@ -30,6 +33,7 @@ def estimate(
     weights: str | None,
     cluster: str | None,
     engine: str | None,
+    missing: Sequence[str] = (),
 ) -> None:
     """Read the table, run one engine or all, and print the estimates.
 
@@ -48,14 +52,29 @@ def estimate(
         covariates=tuple(c.strip() for c in covariates.split(",") if c.strip()),
         weights=weights,
         cluster=cluster,
+        missing=missing,
     )
-    for note in table.notes:
-        terminal.say(f"Note: {note}")
+    try:
+        _run(terminal, registry, estimator, options, table.sample, engine)
+    except SosError:  # without an estimate that has the notes among its warnings
+        for note in table.notes:
+            terminal.say(f"Note: {note}")
+        raise
+
+
+def _run(
+    terminal: Terminal,
+    registry: Registry,
+    estimator: str,
+    options: BaseModel,
+    sample: Sample,
+    engine: str | None,
+) -> None:
     if engine != "all":
-        named = run_engine(registry, estimator, engine, table.sample, options)
+        named = run_engine(registry, estimator, engine, sample, options)
         terminal.answer(_data(named), _text(named))
         return
-    done, reasons = run_engines(registry, estimator, "all", table.sample, options)
+    done, reasons = run_engines(registry, estimator, "all", sample, options)
     for reason in reasons.values():
         terminal.say(f"Not run: {reason}")
     if not done:

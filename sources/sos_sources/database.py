@@ -22,6 +22,8 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.files import readable
+from sos_plugins.period_columns import read_cohorts, read_periods
 from sos_plugins.schema import CASE_COLUMNS, TABLES
 from sos_plugins.tidy_table import SHOWN, Columns
 from sos_plugins.types import QualityProfile, refuse_alike
@@ -88,6 +90,11 @@ class DatabaseSettings(Settings):
         default_factory=dict,
         description="Record table -> columns that the database does not have; they are missing.",
     )
+    missing: tuple[str, ...] = Field(
+        (),
+        description="Texts that stand for a missing value in any column, besides null, the empty "
+        "text and, among numbers and dates, the usual ones.",
+    )
     start: dt.date | None = Field(None, description="First day that the records cover.")
     end: dt.date | None = Field(None, description="Last day that the records cover.")
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
@@ -129,8 +136,9 @@ class Database(Source):
         _known("tables", settings.tables)
         _known("columns", settings.columns, within=settings.tables)
         _known("absent", settings.absent, within=settings.tables)
-        database = _Connection(settings.url, session)
+        database = _Connection(settings.url, session, settings.missing)
         quality = QualityProfile()
+        notes: list[str] = []
         tables: dict[str, Any] = {}
         digest = hashlib.sha256()
         files = []
@@ -139,7 +147,7 @@ class Database(Source):
                 place = f"{database.label}: {source}"
                 with _staging(session) as con:
                     batches = database.batches(source, whole=name == "cases")
-                    schema = _load(con, name, batches, settings)
+                    schema = _load(con, name, batches, settings, notes)
                     found = _profiled(con, name, schema, place, settings.examples)
                     kept = _kept(con, name, schema, place)
                     digest.update(name.encode() + _content(con, kept))
@@ -155,14 +163,16 @@ class Database(Source):
             end=settings.end,
             files=tuple(files),
             data_hash=digest.hexdigest(),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
 
 class _Connection:
     """A database, and sentences for what goes wrong with it."""
 
-    def __init__(self, url: str, session: Session) -> None:
+    def __init__(self, url: str, session: Session, missing: tuple[str, ...] = ()) -> None:
         self._secrets: set[str] = set()
+        self._missing = missing
         self._own = url != BACKEND
         if not self._own:
             self.label, self._backend = f"backend {session.backend.name}", session.backend
@@ -174,8 +184,11 @@ class _Connection:
         if scheme in FILES:
             path = session.path(rest)
             self.label = shown(path, session)
-            if not path.is_file():
-                raise DataError(f"There is no database file {path}.")
+            with readable(path):
+                if not path.is_file():
+                    raise DataError(f"There is no database file {path}.")
+                with path.open("rb"):
+                    pass
         try:
             if scheme == "duckdb":
                 self._backend = ibis.duckdb.connect(path, read_only=True)
@@ -211,15 +224,15 @@ class _Connection:
         try:
             found = self._backend.table(name, **place)
             if whole:
-                yield _columns(source, found.to_pyarrow())
+                yield _columns(source, found.to_pyarrow(), self._missing)
                 return
             reader = found.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
             none = True
             for batch in reader:
                 none = False
-                yield _columns(source, pa.Table.from_batches([batch]))
+                yield _columns(source, pa.Table.from_batches([batch]), self._missing)
             if none:
-                yield _columns(source, reader.schema.empty_table())
+                yield _columns(source, reader.schema.empty_table(), self._missing)
         except DataError:
             raise
         except Exception as error:
@@ -240,11 +253,12 @@ class _Connection:
         return text
 
 
-def _columns(source: str, data: pa.Table) -> RecordColumns:
+def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
     plain = tuple(
         c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in data.columns
     )
-    return RecordColumns(Path(f"Table '{source}'"), tuple(data.column_names), plain, "")
+    names = tuple(data.column_names)
+    return RecordColumns(Path(f"Table '{source}'"), names, plain, "", missing=missing)
 
 
 def _refuse_password(url: str) -> None:
@@ -318,6 +332,10 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
     for column, kind in wanted.items():
         if column in absent:
             made[column] = pa.nulls(columns.n_rows, kind)
+        elif column == "cohort":
+            periods = read_periods(columns, names.get("period", "period"))
+            cohorts = read_cohorts(columns, names.get(column, column), periods)
+            made[column] = pa.array(cohorts)
         else:
             made[column] = _column(columns, names.get(column, column), column, kind)
     if name == "cases":
@@ -345,8 +363,8 @@ def _covariates(
 
 
 def _column(columns: RecordColumns, source: str, name: str, kind: pa.DataType) -> pa.Array:
-    if name == "cohort":
-        return pa.array(columns.cohorts(source))
+    if name in YEARS and not pa.types.is_null(columns.raw(source).type):
+        return pa.array(read_periods(columns, source).values, from_pandas=True).cast(pa.int64())
     if name == "weight":
         return pa.array(columns.weights(source))
     if pa.types.is_null(columns.raw(source).type):
@@ -366,7 +384,8 @@ def _truths(columns: RecordColumns, name: str) -> pa.Array:
     raw = columns.raw(name)
     if pa.types.is_boolean(raw.type):
         return raw.combine_chunks()
-    text = columns.texts(name)
+    is_text = pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)
+    text = columns.typed_texts(name) if is_text else columns.texts(name)
     found = pa.array(
         [None if t is None else TRUTHS.get(t.lower()) for t in text.to_pylist()], type=pa.bool_()
     )
@@ -392,12 +411,17 @@ def _staging(session: Session) -> Iterator[Any]:
 
 
 def _load(
-    con: Any, name: str, batches: Iterator[RecordColumns], settings: DatabaseSettings
+    con: Any,
+    name: str,
+    batches: Iterator[RecordColumns],
+    settings: DatabaseSettings,
+    notes: list[str],
 ) -> pa.Schema:
-    """Collect the typed rows in one table, whose columns are c0, c1 ..."""
+    """Collect the typed rows in one table, whose columns are c0, c1 ...; add to the notes."""
     schema = None
     for batch in batches:
         typed = _typed(name, batch, settings)
+        notes.extend(batch.notes())
         con.register("piece", typed.rename_columns([f"c{i}" for i in range(typed.num_columns)]))
         if schema is None:
             schema = typed.schema

@@ -17,7 +17,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
-from sos_sources.checks import Check, code, form, profile
+from sos_sources.checks import Check, code, form, line_breaks, profile
 from sos_sources.columns import (
     Column,
     date,
@@ -122,6 +122,7 @@ def build(
             text = read_text(extract.path)
             _load(con, extract, number, text, rules)
             quality += _misfits(extract, text, examples)
+            quality += line_breaks(text, source=SOURCE, file=extract.file)
             digests.append(text.sha256)
             advance()
         _number(con, extracts, rules)

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from sos_plugins import QualityProfile, Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_sources.checks import line_breaks
 from sos_sources.neighbours import NeighbourModel, is_model, of_areas, read_neighbours
 from sos_sources.paths import find_files, shown
 from sos_sources.published_measures import (
@@ -124,6 +125,8 @@ class Published(Source):
             quality += model.quality
             texts[model.path] = model.text
         used = sorted(texts)
+        for path in used:
+            quality += line_breaks(texts[path], source=SOURCE, file=shown(path, session))
         return Records(
             tables=tables,
             quality=quality,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
+from sos_plugins.period_codes import financial_year
 from sos_plugins.schema import TABLES
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
@@ -27,6 +29,7 @@ DECIMALS = 1
 ROW_BITS = 40
 """Bits of ``ord`` that number the rows of one release; the bits above number the releases."""
 NUMBER = r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"
+YEAR = re.compile("[0-9]{4}")
 LOCAL_AUTHORITY = "local authority"
 YEARS_TO_MARCH = ("reporting year", "financial year")
 PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denominator", "only")
@@ -138,7 +141,11 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
             "line": pa.array(one.text.line_numbers()),
         }
         parts.append(pa.table({**head, **{place: _column(one, place) for place in PLACES}}))
-    con.register("figures_raw", pa.concat_tables(parts))
+    figures = pa.concat_tables(parts)
+    con.register("figures_raw", figures)
+    times = [time for time in pc.unique(figures["time"]).to_pylist() if time is not None]
+    ends = pa.array([_ends(time) for time in times], pa.int64())
+    con.register("times", pa.table({"time": pa.array(times, pa.string()), "ends": ends}))
     con.register(
         "releases",
         pa.table(
@@ -159,6 +166,18 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
     )
 
 
+def _ends(time: str) -> int | None:
+    """Return the year in which a published year ends, None if the text is no year.
+
+    >>> [_ends(time) for time in ("2024", "202324", "2023/24", "2023Q4")]
+    [2024, 2024, 2024, None]
+    """
+    if YEAR.fullmatch(time):
+        return int(time)
+    begins = financial_year(time)
+    return None if begins is None else begins + 1
+
+
 def _number(column: str) -> str:
     return (
         f"CASE WHEN regexp_full_match({column}, '{NUMBER}') "
@@ -176,13 +195,10 @@ def _typed(scope: Scope) -> str:
     return (
         "CREATE TABLE published_typed AS WITH read AS (SELECT r.line, r.unit, r.unit_name, f.*, "
         f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
-        "CASE WHEN regexp_full_match(r.time, '\\d{4}') THEN CAST(r.time AS BIGINT) "
-        "WHEN regexp_full_match(r.time, '\\d{6}') AND "
-        "(CAST(left(r.time, 4) AS BIGINT) + 1) % 100 = CAST(right(r.time, 2) AS BIGINT) "
-        "THEN CAST(left(r.time, 4) AS BIGINT) + 1 END + f.shift AS period, "
+        "t.ends + f.shift AS period, "
         f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
         "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol "
-        "FROM figures_raw r JOIN releases f USING (release_no) "
+        "FROM figures_raw r JOIN releases f USING (release_no) LEFT JOIN times t USING (time) "
         "WHERE f.category IS NULL OR starts_with(lower(r.only), f.category)), "
         f"span AS (SELECT min(period) AS first, max(period) AS last FROM read "
         f"WHERE NOT ({' OR '.join(outside)})) "

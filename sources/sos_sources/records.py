@@ -17,11 +17,12 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.period_codes import PLAUSIBLE
 from sos_plugins.schema import TABLES
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
 from sos_sources.columns import identifier, quoted
-from sos_sources.database import KEYS, UNIQUE
+from sos_sources.database import KEYS, UNIQUE, YEARS
 from sos_sources.paths import shown
 
 SUFFIX = ".parquet"
@@ -119,6 +120,7 @@ class RecordTables(Source):
         with duckdb.connect() as con:
             for part in parts:
                 _refuse_other_columns(part)
+                _refuse_other_years(con, part)
                 found, repeated = _examined(con, part, settings.examples)
                 quality = quality + found
                 tables[part.name] = _lazily(session, part, repeated=repeated)
@@ -191,6 +193,20 @@ def _refuse_other_type(file: Path, field: pa.Field, wanted: pa.DataType) -> None
         raise DataError(
             f"{file}, column '{field.name}': {IN_WORDS[wanted]} were expected, not {kind}."
         )
+
+
+def _refuse_other_years(con: Any, part: _Part) -> None:
+    """Refuse April-years that are none, such as 201415 for 2014."""
+    for name in (n for n in YEARS if n in TABLES[part.name].names):
+        found = con.execute(
+            f"SELECT min({name}) FROM ({part.scan}) "
+            f"WHERE {name} NOT BETWEEN {PLAUSIBLE[0]} AND {PLAUSIBLE[-1]}"
+        ).fetchone()
+        if found[0] is not None:
+            raise DataError(
+                f"{part.label}, column '{name}': {found[0]} is no April-year; the year in which it "
+                "begins was expected, such as 2014 for April 2014 to March 2015."
+            )
 
 
 def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, bool]:

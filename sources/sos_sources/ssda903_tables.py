@@ -16,7 +16,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
-from sos_sources.checks import Check, form, profile
+from sos_sources.checks import Check, form, line_breaks, profile
 from sos_sources.columns import (
     Column,
     coded,
@@ -124,6 +124,8 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
         spans = _spans(con, returns, limits)
         _number(con, returns, spans)
         quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
+        for file in (file for one in returns for file in one.files):
+            quality += line_breaks(file.text, source=SOURCE, file=file.shown)
         for table, columns in _typed_columns(limits).items():
             con.execute(_typed(table, columns))
             checks = tuple(check for column in columns for check in column.checks)

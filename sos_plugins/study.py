@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
+from sos_plugins.adoption import adoption_of
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
@@ -190,7 +191,7 @@ class Study:
         plan, file = self.plan, self.plan.file
         records, key = self._read(session, stations)
         design, warnings = designs.make_design(
-            file.design, plan.base, units_of(records), records.unit_names
+            file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
         )
         how = collection(plan, design.pilots, session.backend)
         if how.reason:

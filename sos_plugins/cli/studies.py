@@ -66,10 +66,16 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stati
         [list(row.values()) for row in rows],
         title,
     )
+    told = [list(outcome.warnings) for outcome in result.outcomes]
+    notes += [
+        f"{row['outcome']}: {len(some)} warnings, which the report has."
+        for row, some in zip(rows, told, strict=True)
+        if some
+    ]
     data = {
         "report": str(page),
         "simulated": result.simulated,
-        "outcomes": rows,
+        "outcomes": [{**row, "warnings": some} for row, some in zip(rows, told, strict=True)],
         "notes": notes,
         "reused": stations.reused,
     }
@@ -104,8 +110,12 @@ def crosscheck(
     ]
     shown = [list(row.values()) for row in rows]
     errors = [f"{o.info.label}: {o.error}" for o in result.outcomes if o.error]
-    text = "\n".join([render(columns, shown), *errors])
-    terminal.answer({"checks": rows, "errors": errors}, text)
+    warnings = [
+        *result.warnings,
+        *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
+    ]
+    text = "\n".join([render(columns, shown), *errors, *warnings])
+    terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)
     verdicts = [a.verdict for o in result.outcomes for a in o.agreements]
     if "disagree" in verdicts:
         return DISAGREE

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins import design as designs
+from sos_plugins.adoption import adoption_of
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -108,7 +109,11 @@ def profile_study(
     session, plan = study.session(progress), study.plan
     records = study.read(session)
     design, notes = designs.make_design(
-        plan.file.design, plan.base, units_of(records), records.unit_names
+        plan.file.design,
+        plan.base,
+        units_of(records),
+        records.unit_names,
+        adoption_of(records),
     )
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:

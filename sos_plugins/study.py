@@ -75,12 +75,12 @@ class Study:
                 file = file.model_copy(update={"study": changed})
         beside = path.parent / CONFIG_NAME
         registry = load_plugins(plugins or (beside if beside.is_file() else None))
-        return cls(Plan(file, text, (data or path.parent).resolve(), registry))
+        return cls(Plan(file, text, _whole(data or path.parent), registry))
 
     @classmethod
     def from_text(cls, text: str, *, base: Path, registry: Registry) -> Study:
         """Make a study from the text of a study file."""
-        return cls(Plan(parse_study(text, where="the study"), text, base.resolve(), registry))
+        return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
 
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
@@ -343,6 +343,11 @@ class OutcomeStation:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         derived = outcome.derive(self.records, settings, self.session)
         return collect(derived, info, self.session, how)
+
+
+def _whole(folder: Path) -> Path:
+    """Return the path from the root; a link to itself stays, for what reads there to tell."""
+    return Path(os.path.realpath(folder))
 
 
 def units_of(records: Records) -> list[str]:

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -331,7 +331,9 @@ def _put_in_place(staging: Path, folder: Path, content: Content, also: Sequence[
     folder.mkdir(parents=True, exist_ok=True)
     earlier = {name: sorted(found) for name, found in listed.items()}
     _write_manifest(staging, folder, content, {**manifest, EARLIER: earlier})
-    with _absent(folder / content.last, staging) as begun:
+    gone: AbstractContextManager[list[str]]
+    gone = _absent(folder / content.last, staging) if content.last in digests else nullcontext([])
+    with gone as begun:
         for name in digests:
             if name != content.last and name not in kept:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ FEW_CASES = 10
 
 USUAL_SHARE = 0.5
 """A year with less than this share of its series' usual (median) cases is a year cut short: of an
-embedding window, of follow-up or of the records; its few cases are not like those of other years."""
+embedding window, of follow-up or of the records; its cases are not like those of other years."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_plugins.adoption import Adoption, in_words
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.compression import count, counts, mean
 from sos_plugins.csv_text import read_frame
@@ -24,6 +25,7 @@ from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sampl
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
 of authorities says."""
+NOTHING_SAID = Adoption()
 
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
@@ -109,15 +111,29 @@ def _yes_or_no(value: Any, column: str, where: str) -> bool:
 
 
 def make_design(
-    table: DesignTable, base: Path, units: Sequence[str], names: Mapping[str, str]
+    table: DesignTable,
+    base: Path,
+    units: Sequence[str],
+    names: Mapping[str, str],
+    adoption: Adoption = NOTHING_SAID,
 ) -> tuple[Design, tuple[str, ...]]:
     """Make the design of a study from its table and the authorities that the records know.
 
+    Args:
+        table: The table of the study file.
+        base: Folder against which its paths are resolved.
+        units: Authorities in the records.
+        names: Authority code to name.
+        adoption: When authorities are treated, as the records say. Who is treated there without
+            being a pilot is no comparator.
+
     Returns:
-        The design, and a warning for each pilot that the records do not have.
+        The design, and warnings: pilots that the records do not have, authorities that the records
+        say are treated, pilots whose first treated period is another in the records.
 
     Raises:
-        DesignError: If a named authority is unknown, or no pilot or no comparator is left.
+        DesignError: If a named authority is unknown, the pool names one that the records say is
+            treated, or no pilot or no comparator is left.
     """
     pilots = read_pilots(table, base)
     codes = {p.unit for p in pilots}
@@ -141,22 +157,57 @@ def make_design(
             f"[design]: {listing(clash)} is a pilot and stands in pool or exclude too. Take it "
             "out of one of them."
         )
+    adopted = adoption.treated_by(table.last_period)
+    if table.pool != "all" and (wrong := sorted(set(table.pool) & set(adopted))):
+        raise DesignError(
+            f"[design] pool names authorities that the records say are treated: "
+            f"{_with_years(adopted, wrong)}. Take them out of the pool, make them pilots, or "
+            "correct the records' column of first treated periods."
+        )
     wanted = known if table.pool == "all" else set(table.pool)
-    pool = tuple(sorted(wanted - codes - set(table.exclude)))
+    candidates = wanted - codes - set(table.exclude)
+    pool = tuple(sorted(candidates - set(adopted)))
     if not pool:
-        raise DesignError("No authority is left that could be a comparator: see [design] pool.")
+        why = ""
+        if gone := sorted(candidates & set(adopted)):
+            why = f" The records say that these are treated: {_with_years(adopted, gone)}."
+        raise DesignError(
+            f"No authority is left that could be a comparator: see [design] pool.{why}"
+        )
     design = Design(
         pilots=tuple(
             replace(p, name=p.name or names.get(p.unit, "")) for p in pilots if p.unit in known
         ),
         pool=pool,
+        adopted={code: adopted[code] for code in sorted(candidates & set(adopted))},
     )
     warnings = tuple(
         f"Pilot {code} is not in the records and is left out of every outcome."
         f"{_same_code(code, known)}"
         for code in absent
     )
-    return design, warnings
+    return design, (*warnings, *adoption.warnings, *_told_of_adoption(design, adoption))
+
+
+def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
+    """Yield what the records say of treatment and the design does not."""
+    if n := len(design.adopted):
+        be = "authority is" if n == 1 else "authorities are"
+        yield (
+            f"{n} {be} treated according to the records and no pilot of the design, so no "
+            f"comparator either: {_with_years(design.adopted, list(design.adopted))}."
+        )
+    for pilot in design.pilots:
+        said = adoption.cohorts.get(pilot.unit)
+        if said is not None and said != pilot.cohort:
+            yield (
+                f"Pilot {pilot.unit} is treated from {pilot.cohort} according to the design and "
+                f"{in_words(said)} according to the records; the design is followed."
+            )
+
+
+def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
+    return _some([f"{code} ({in_words(adopted[code])})" for code in codes])
 
 
 def _same_code(code: str, known: Collection[str]) -> str:
@@ -389,7 +440,7 @@ def unit_task(
     warnings += notes
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
-    task, further = _complete_task(features, pilots, design.pool, blank)
+    task, further = _complete_task(features, pilots, design, blank)
     return task, (*warnings, *further)
 
 
@@ -465,9 +516,9 @@ def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> 
 
 
 def _complete_task(
-    features: pd.DataFrame, planned: Sequence[Pilot], pool: Sequence[str], blank: UnitTask
+    features: pd.DataFrame, planned: Sequence[Pilot], design: Design, blank: UnitTask
 ) -> tuple[UnitTask, tuple[str, ...]]:
-    warnings = []
+    pool, warnings = design.pool, []
     pilots = [p for p in planned if p.unit in features.index]
     for pilot in planned:
         if pilot.unit not in features.index:
@@ -493,6 +544,10 @@ def _complete_task(
     order = sorted(p.unit for p in pilots) + [u for u in sorted(pool) if u not in left_out]
     if len(order) == len(pilots):
         raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
+    left_out |= {
+        unit: f"it is treated {in_words(cohort)} according to the records"
+        for unit, cohort in design.adopted.items()
+    }
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
     return task, tuple(warnings)
 

@@ -159,7 +159,7 @@ def default_folder(base: Path) -> Path:
     """Return where the stations of a study in a folder are kept unless the user names a place."""
     given = os.environ.get(FOLDER_VARIABLE)
     root = Path(given).expanduser() if given else platformdirs.user_cache_path("sos-plugins")
-    return root / hashed(str(base.resolve()))[:16]
+    return root / hashed(os.path.realpath(base))[:16]
 
 
 def hashed(*parts: Any) -> str:

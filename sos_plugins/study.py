@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
+from sos_plugins.adoption import adoption_of
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
@@ -76,12 +77,12 @@ class Study:
                 changed = validate(StudyTable, table, where=f"--{key}")
                 file = file.model_copy(update={"study": changed})
         registry = load_plugins(plugins or find_config(path.parent))
-        return cls(Plan(file, text, (data or path.parent).resolve(), registry))
+        return cls(Plan(file, text, _whole(data or path.parent), registry))
 
     @classmethod
     def from_text(cls, text: str, *, base: Path, registry: Registry) -> Study:
         """Make a study from the text of a study file."""
-        return cls(Plan(parse_study(text, where="the study"), text, base.resolve(), registry))
+        return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
 
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
@@ -193,7 +194,7 @@ class Study:
         plan, file = self.plan, self.plan.file
         records, key = self._read(session, stations)
         design, warnings = designs.make_design(
-            file.design, plan.base, units_of(records), records.unit_names
+            file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
         )
         warnings += records.notes
         how = collection(plan, design.pilots, session.backend)
@@ -356,6 +357,11 @@ class OutcomeStation:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         derived = outcome.derive(self.records, settings, self.session)
         return collect(derived, info, self.session, how)
+
+
+def _whole(folder: Path) -> Path:
+    """Return the path from the root; a link to itself stays, for what reads there to tell."""
+    return Path(os.path.realpath(folder))
 
 
 def units_of(records: Records) -> list[str]:

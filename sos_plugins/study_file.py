@@ -184,8 +184,10 @@ def read_study(path: Path) -> tuple[StudyFile, str]:
         raise StudyError(
             f"There is no study file at {path}. Start one with: sos-plugins new study {path.name}"
         ) from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise StudyError(f"The study file {path} cannot be read: {error}.") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"The study file {path} is no text in UTF-8: {error}.") from None
+    except OSError as error:
+        raise StudyError(f"The study file {path} cannot be read: {error.strerror}.") from None
     return parse_study(text, where=str(path)), text
 
 
@@ -195,4 +197,6 @@ def parse_study(text: str, *, where: str) -> StudyFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise StudyError(f"{where} nests tables or lists too deeply to be read.") from None
     return validate(StudyFile, data, where=where)

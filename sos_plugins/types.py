@@ -132,7 +132,11 @@ class Records:
         """Join the records of two sources: tables of the same name are stacked.
 
         ``children`` of both are kept once per unit and child: the first source with a value wins.
-        Coverage is what both sources cover.
+        A column that only one of two tables has is empty in the rows of the other. Coverage is
+        what both sources cover.
+
+        Raises:
+            DataError: If a column is of different types in two tables.
         """
         tables = dict(self.tables)
         for name, table in other.tables.items():
@@ -141,7 +145,7 @@ class Records:
             elif name == "children":
                 tables[name] = _merge_children(tables[name], table)
             else:
-                tables[name] = ibis.union(tables[name], table.select(tables[name].columns))
+                tables[name] = _stacked(name, tables[name], table)
         starts = [d for d in (self.start, other.start) if d]
         ends = [d for d in (self.end, other.end) if d]
         digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
@@ -157,6 +161,30 @@ class Records:
             truth=self.truth if self.truth is not None else other.truth,
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
+
+
+def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    """Put one table below another, by the names of their columns."""
+    types: dict[str, Any] = {}
+    for column in dict.fromkeys((*first.columns, *second.columns)):
+        found = [t[column].type() for t in (first, second) if column in t.columns]
+        same = all(kind.copy(nullable=True) == found[0].copy(nullable=True) for kind in found)
+        if not same and not all(kind.is_numeric() for kind in found):
+            raise DataError(
+                f"Two sources give the table '{name}', and its column '{column}' holds {found[0]} "
+                f"in one and {found[1]} in the other. Make them the same, or name other columns."
+            )
+        types[column] = found[0] if same else "float64"
+    made = [
+        table.select(
+            **{
+                column: (table[column] if column in table.columns else ibis.null()).cast(kind)
+                for column, kind in types.items()
+            }
+        )
+        for table in (first, second)
+    ]
+    return ibis.union(*made)
 
 
 def _merge_children(first: ibis.Table, second: ibis.Table) -> ibis.Table:
@@ -381,20 +409,25 @@ class Design:
         pilots: The treated authorities.
         pool: Codes of authorities that may serve as comparators.
         groups: Matched groups, once matching has been done or given; empty before.
+        adopted: First treated period of authorities that the records say are treated though they
+            are no pilots: they are in no pool.
     """
 
     pilots: tuple[Pilot, ...]
     pool: tuple[str, ...]
     groups: tuple[MatchedGroup, ...] = ()
+    adopted: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         codes = [pilot.unit for pilot in self.pilots]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
             raise DesignError(f"The design names the pilots {listing(twice)} more than once.")
-        both = sorted(set(codes) & set(self.pool))
+        both = sorted({*codes, *self.adopted} & set(self.pool))
         if both:
-            raise DesignError(f"The authorities {listing(both)} are both pilots and comparators.")
+            raise DesignError(
+                f"The authorities {listing(both)} are both treated and in the pool of comparators."
+            )
         for pilot in self.pilots:
             if pilot.start and pilot.end and pilot.end < pilot.start:
                 raise DesignError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from sos_plugins import scratch
 from sos_plugins.cli.signals import stopping
@@ -81,9 +83,9 @@ class Terminal:
         show = not self.quiet and not self.json
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total}"),
+            TextColumn("{task.completed:.0f}/{task.total}", markup=False),
             TimeElapsedColumn(),
         )
         with Progress(
@@ -153,9 +155,21 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                 if isinstance(error, SosError):
                     click.echo(f"Error: {error}", err=True)
                     sys.exit(FAILED)
+                if isinstance(error, OSError) and error.errno != errno.EPIPE:
+                    click.echo(f"Error: {about_files(error)}", err=True)
+                    sys.exit(FAILED)
                 raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def about_files(error: OSError) -> str:
+    """Say what the system did not let us do with a file."""
+    where = f"{error.filename}: " if error.filename else ""
+    mend = "Look whether it is there and can be read or written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        mend = "Make room, or name a folder on another disk"
+    return f"{where}{error.strerror or error}. {mend}."
 
 
 def _interrupted(error: BaseException) -> bool:
@@ -191,13 +205,17 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """Lay out a table as text, as wide as the terminal (120 columns where there is none)."""
+    """Lay out a table as text, as wide as the terminal (120 columns where there is none).
+
+    Everything in it is shown as it is: brackets and colons of a user's text are no markup.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    shown = Text(title) if title else None
+    table = Table(title=shown, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(text_of(value) for value in row))
+        table.add_row(*(Text(text_of(value)) for value in row))
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip()
@@ -211,4 +229,4 @@ def text_of(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return "-" if value != value else f"{value:.6g}"
-    return str(value).replace("[", r"\[")
+    return str(value)

@@ -113,12 +113,9 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @common
 def report(terminal: Terminal, result: Path, out: Path | None) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
-    from sos_plugins.report import write_report
-    from sos_plugins.result import StudyResult
+    from sos_plugins.cli.studies import report_again
 
-    found = StudyResult.read(result)
-    folder = out or (result if result.is_dir() else result.parent)
-    page = write_report(found, folder)
+    page = report_again(result, out)
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 

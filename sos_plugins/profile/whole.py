@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from sos_plugins import design as designs
+from sos_plugins.adoption import adoption_of
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -43,6 +44,12 @@ class StudyProfile:
         unit_names: Authority code to name.
     """
 
+    TABLES: ClassVar[tuple[str, ...]] = (
+        *("summary", "faults", "completeness", "cells", "rows", "rules", "coverage", "steps"),
+        "source-checks",
+    )
+    """Names of the files of :meth:`frames`."""
+
     title: str
     simulated: bool
     profile: RecordProfile
@@ -61,17 +68,9 @@ class StudyProfile:
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""
         found = self.profile
-        return {
-            "summary": found.summary(),
-            "faults": found.faults,
-            "completeness": found.completeness,
-            "cells": found.cells,
-            "rows": found.rows,
-            "rules": found.rules,
-            "coverage": self.coverage,
-            "steps": self.steps,
-            "source-checks": self.checks,
-        }
+        of_profile = (found.faults, found.completeness, found.cells, found.rows, found.rules)
+        frames = (found.summary(), *of_profile, self.coverage, self.steps, self.checks)
+        return dict(zip(self.TABLES, frames, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -108,7 +107,11 @@ def profile_study(
     session, plan = study.session(progress), study.plan
     records = study.read(session)
     design, notes = designs.make_design(
-        plan.file.design, plan.base, units_of(records), records.unit_names
+        plan.file.design,
+        plan.base,
+        units_of(records),
+        records.unit_names,
+        adoption_of(records),
     )
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:

@@ -27,6 +27,15 @@ from sos_sources.simulator import (
 from sos_sources.ssda903 import Ssda903, Ssda903Settings
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+OF_RETURNS = "# Child-level records in the formats that authorities return them.\n"
+BEFORE_TRUTH = "# Gives no records:"
+"""Between these lines the study of the demonstration names the sources of its returns."""
+OF_TABLES = """\
+# Child-level records as record tables.
+[[sources]]
+plugin = "records"
+folder = "records"
+"""
 
 
 class Simulated(Simulator):
@@ -66,8 +75,11 @@ class Simulated(Simulator):
             return write(simulate(settings), folder, advance)
 
     def study(self, settings: SimulatedSettings) -> str:
-        """Return the study of the demonstration, its title fitted to the number of pilots."""
+        """Return the study of the demonstration, fitted to the number of pilots and the form."""
         text = resources.files("sos_sources.simulator").joinpath("demo.toml").read_text("utf-8")
+        if settings.form == "parquet":
+            before, _, after = text.partition(OF_RETURNS)
+            text = f"{before}{OF_TABLES}\n{BEFORE_TRUTH}{after.partition(BEFORE_TRUTH)[2]}"
         n = settings.pilots
         number = NUMBERS[n] if n < len(NUMBERS) else str(n)
         noun = "authority" if n == 1 else "authorities"

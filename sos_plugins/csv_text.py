@@ -2,7 +2,8 @@
 
 Numbers, dates and codes with leading zeros are made from the text by whoever knows what a column
 holds; nothing is guessed here. UTF-8 (with or without a byte order mark), UTF-16 with its mark and
-Windows-1252 are read; fields are separated by commas, semicolons or tabs, as the header shows.
+Windows-1252 are read; fields are separated by commas, semicolons, tabs or vertical bars, as the
+header shows.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from sos_plugins.errors import DataError
+from sos_plugins.readable import CSV_TEXT, refuse_unreadable
 
 T = TypeVar("T")
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_CELL_IN_LINES = 50
 """A cell of more lines means a quotation mark that was never closed."""
@@ -97,10 +99,10 @@ def read_text(path: Path) -> TextTable:
     """Read a CSV file as text.
 
     Raises:
-        DataError: If there is no such file, it is empty, it cannot be decoded, or a quotation mark
+        DataError: If there is no such file, it is empty or of another kind, it cannot be decoded, or a quotation mark
             is never closed.
     """
-    _refuse_absent(path)
+    refuse_unreadable(path, expected=CSV_TEXT)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _in_some_encoding(path, lambda encoding: _read(path, encoding, digest))
@@ -112,13 +114,8 @@ def read_header(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: As :func:`read_text`.
     """
-    _refuse_absent(path)
+    refuse_unreadable(path, expected=CSV_TEXT)
     return _in_some_encoding(path, lambda encoding: _header(path, encoding)[0])
-
-
-def _refuse_absent(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
 
 
 def _in_some_encoding(path: Path, read: Callable[[str], T]) -> T:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.readable import PARQUET, refuse_unreadable
 from sos_plugins.schema import RESERVED_COLUMNS
 from sos_plugins.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.types import Sample
@@ -301,8 +302,7 @@ def _read_csv(path: Path) -> Columns:
 
 
 def _read_parquet(path: Path, used: Collection[str] | None) -> Columns:
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
+    refuse_unreadable(path, expected=PARQUET)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     try:

@@ -18,12 +18,13 @@ from pydantic import Field, field_validator
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_plugins.readable import XML, refuse_closed, refuse_unreadable
 from sos_sources.cin_rows import RAW
 from sos_sources.cin_tables import Bounds, Lost, Return, build
 from sos_sources.cin_worker import read_all
 from sos_sources.cin_workspace import Workspace, workspace
 from sos_sources.cin_xml import RawReturn
-from sos_sources.paths import as_tuple, find_files, shown
+from sos_sources.paths import as_tuple, count_left_out, cover, shown
 
 MEGABYTE = 1_000_000
 SHOWN = 3
@@ -94,7 +95,9 @@ class CinCensus(Source):
                 (unless ``broken_files = "keep"``), its authority or year is unknown, or no
                 referral with a usable date is left.
         """
-        paths = find_files(settings.paths, session, suffix=".xml")
+        covered = cover(settings.paths, session, suffix=".xml")
+        paths = list(covered.files)
+        _refuse_unreadable(paths, settings)
         bounds = Bounds(
             earliest_event=settings.earliest_event,
             earliest_birth=settings.earliest_birth,
@@ -108,12 +111,23 @@ class CinCensus(Source):
         _refuse_empty(returns, built.n_referrals)
         return Records(
             tables=built.tables,
-            quality=built.quality,
+            quality=built.quality
+            + count_left_out(
+                covered.left_out, session, source=self.name, examples=settings.examples
+            ),
             start=dt.date(min(r.year for r in returns), 4, 1),
             end=dt.date(max(r.year for r in returns) + 1, 3, 31),
             files=tuple(shown(path, session) for path in paths),
             data_hash=_digest([r.raw for r in returns]),
         )
+
+
+def _refuse_unreadable(paths: Sequence[Path], settings: CinCensusSettings) -> None:
+    """Refuse files that cannot be opened, and, unless they are kept, those that are no XML."""
+    for path in paths:
+        refuse_closed(path)
+        if settings.broken_files == "error":
+            refuse_unreadable(path, expected=XML, may_be_empty=True)
 
 
 def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> list[RawReturn]:

@@ -91,7 +91,6 @@ class Built:
 def build(
     extracts: Sequence[Extract],
     rules: Rules,
-    skipped: Sequence[str],
     *,
     examples: int,
     advance: Callable[[], None],
@@ -101,7 +100,6 @@ def build(
     Args:
         extracts: The files.
         rules: How to read them.
-        skipped: Files that are no extracts, to be counted.
         examples: How many places of a fault are listed.
         advance: Called after each file.
 
@@ -125,7 +123,6 @@ def build(
             digests.append(text.sha256)
             advance()
         _number(con, extracts, rules)
-        quality += _skipped(skipped)
         for kind in KINDS:
             _typed(con, kind, rules)
             checks = _row_checks(kind, rules)
@@ -715,10 +712,3 @@ def _misfits(extract: Extract, text: TextTable, examples: int) -> QualityProfile
     found = [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
     return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
-
-
-def _skipped(files: Sequence[str]) -> QualityProfile:
-    """Count files that are no extracts."""
-    label = {"source": SOURCE, "table": "files", "check": "out-of-scope", "n": 1, "n_flagged": 1}
-    rows = [{**label, "column": file, "action": "dropped"} for file in files]
-    return QualityProfile(QualityProfile.of(rows).checks.astype({"period": "Int64"}))

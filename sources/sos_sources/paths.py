@@ -219,8 +219,11 @@ def _is_folder(path: Path) -> bool:
 
 def _refuse_no_file(path: Path) -> None:
     """Refuse what is named like a file and is none, before any is read."""
-    if path.is_file():
-        return
+    try:
+        if path.is_file():
+            return
+    except OSError as error:
+        raise cannot_open(path, error) from None
     if path.is_symlink():
         raise DataError(
             f"{path} is a link to {path.readlink()}, which is not there. Mend the link or take it "

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_plugins.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
-from sos_plugins.tidy_table import Columns, read_columns
+from sos_plugins.tidy_table import CSV_SUFFIXES, Columns, read_columns
 from sos_sources.checks import Check, profile
 from sos_sources.columns import missing
 from sos_sources.paths import shown
@@ -72,6 +73,10 @@ class Tidy(Source):
                 names its line), or no row is left.
         """
         path = session.path(settings.path)
+        if path.suffix.lower() in CSV_SUFFIXES:
+            refuse_unreadable(path, expected=CSV_TEXT)
+            needed = {settings.unit, settings.period, settings.value}
+            refuse_other_header(path, lambda names: needed <= {*names})
         columns = read_columns(path)
         table = _typed(columns, settings)
         with duckdb.connect() as con:

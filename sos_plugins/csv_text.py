@@ -99,8 +99,8 @@ def read_text(path: Path) -> TextTable:
     """Read a CSV file as text.
 
     Raises:
-        DataError: If there is no such file, it is empty or of another kind, it cannot be decoded, or a quotation mark
-            is never closed.
+        DataError: If there is no such file, it is empty or of another kind, it cannot be decoded,
+            or a quotation mark is never closed.
     """
     refuse_unreadable(path, expected=CSV_TEXT)
     with path.open("rb") as file:

@@ -24,7 +24,7 @@ from sos_sources.cin_tables import Bounds, Lost, Return, build
 from sos_sources.cin_worker import read_all
 from sos_sources.cin_workspace import Workspace, workspace
 from sos_sources.cin_xml import RawReturn
-from sos_sources.paths import as_tuple, count_left_out, cover, shown
+from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
 
 MEGABYTE = 1_000_000
 SHOWN = 3
@@ -112,8 +112,12 @@ class CinCensus(Source):
         return Records(
             tables=built.tables,
             quality=built.quality
-            + count_left_out(
-                covered.left_out, session, source=self.name, examples=settings.examples
+            + count_files(
+                len(returns),
+                (*covered.left_out, *_lost_files(found)),
+                session,
+                source=self.name,
+                examples=settings.examples,
             ),
             start=dt.date(min(r.year for r in returns), 4, 1),
             end=dt.date(max(r.year for r in returns) + 1, 3, 31),
@@ -148,6 +152,13 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
             )
     except OSError as error:
         raise DataError(f"A census return cannot be opened: {error}.") from None
+
+
+def _lost_files(found: Sequence[RawReturn]) -> list[LeftOut]:
+    """Return the files of which nothing could be read."""
+    return [
+        LeftOut(raw.path, UNREADABLE, raw.broken) for raw in found if raw.broken and not raw.root
+    ]
 
 
 def _identified(

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.schema import TABLES
 from sos_plugins.tidy_table import SHOWN, Columns
@@ -142,6 +143,7 @@ class Database(Source):
                     schema = _load(con, name, batches, settings)
                     found = _profiled(con, name, schema, place, settings.examples)
                     kept = _kept(con, name, schema, place)
+                    found += _account(con, name, kept, found)
                     digest.update(name.encode() + _content(con, kept))
                     tables[name] = _handed_over(con, kept, schema, name, session)
                 quality = quality + found
@@ -447,6 +449,12 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
             "one row for each. Name a view of the database that holds one."
         )
     return f"SELECT {named} FROM {STAGED} WHERE {filled}"
+
+
+def _account(con: Any, name: str, kept: str, found: QualityProfile) -> QualityProfile:
+    ((n_read,),) = con.execute(f"SELECT count(*) FROM {STAGED}").fetchall()
+    ((n_given,),) = con.execute(f"SELECT count(*) FROM ({kept})").fetchall()
+    return account(found, source=Database.name, table=name, n_read=n_read, n_given=n_given)
 
 
 def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Session) -> Any:

@@ -21,7 +21,7 @@ from sos_sources.paths import (
     OUT_OF_SCOPE,
     LeftOut,
     as_tuple,
-    count_left_out,
+    count_files,
     cover,
     find_files,
     shown,
@@ -156,7 +156,9 @@ class Npd(Source):
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
             quality=built.quality
-            + count_left_out(left_out, session, source=self.name, examples=settings.examples),
+            + count_files(
+                len(extracts), left_out, session, source=self.name, examples=settings.examples
+            ),
             start=dt.date(built.first_year, 4, 1),
             end=dt.date(built.last_year + 1, 3, 31),
             files=tuple(extract.file for extract in extracts),

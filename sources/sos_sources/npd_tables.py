@@ -12,6 +12,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins.accounting import account
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
@@ -116,8 +117,10 @@ def build(
                 f"{columns})"
             )
         quality, digests = QualityProfile(), []
+        n_read = {kind.name: 0 for kind in KINDS}
         for number, extract in enumerate(extracts):
             text = read_text(extract.path)
+            n_read[extract.kind.name] += text.n_rows + len(text.misfits)
             _load(con, extract, number, text, rules)
             quality += _misfits(extract, text, examples)
             digests.append(text.sha256)
@@ -130,8 +133,10 @@ def build(
         quality += _reconciled(con, rules, examples)
         for relation, sql in _DERIVED.items():
             con.execute(f"CREATE TABLE {relation} AS {sql}")
+        quality += profile(con, *_FURTHER_PLANS, source=SOURCE, examples=examples)
         for plan in _MERGES:
             quality += merge(con, plan, source=SOURCE, examples=examples)
+        quality += _accounts(con, n_read, quality)
         con.execute(_LINKED)
         con.execute(_CARE)
         given = {e.kind.name for e in extracts}
@@ -603,6 +608,13 @@ _DERIVED = {
 """A row of a children-in-need extract is a referral and perhaps a plan: several rows may repeat
 one referral, once for each of its plans."""
 
+_FURTHER_PLANS = (
+    f"(SELECT *, row_number() OVER (PARTITION BY {_REFERRAL} ORDER BY ord) AS nth FROM cin_typed "
+    f"WHERE {_KEYED} AND referral_date IS NOT NULL)",
+    (Check("referrals", "plan", "recurrence", "nth > 1", "merged"),),
+)
+"""Where rows are counted that repeat a referral for a further plan."""
+
 _PERSON = {"unit": "unit", "child": "child"}
 _MERGES = (
     Merge(
@@ -678,6 +690,30 @@ SELECT *, dense_rank() OVER (PARTITION BY unit, child ORDER BY coalesce(poc_star
     AS period_of_care
 FROM episodes_merged
 """
+
+
+def _accounts(con: Any, n_read: Mapping[str, int], quality: QualityProfile) -> QualityProfile:
+    """Count the rows of each kind of extract, and those that tell of a plan."""
+
+    def count(relation: str) -> int:
+        ((n,),) = con.execute(f"SELECT count(*) FROM {relation}").fetchall()
+        return int(n)
+
+    told = count(f"disabilities_typed WHERE {_KEYED}")
+    pairs = {
+        "referrals": (n_read["cin"], count("referrals_merged")),
+        "protection_plans": (
+            count("protection_plans_typed"),
+            count("protection_plans_merged"),
+        ),
+        "assessments": (n_read["assessments"], count("assessments_merged")),
+        "episodes": (n_read["episodes"], count("episodes_merged")),
+        "children": (n_read["disabilities"], told),
+    }
+    found = QualityProfile()
+    for table, (read, given) in pairs.items():
+        found += account(quality, source=SOURCE, table=table, n_read=read, n_given=given)
+    return found
 
 
 def _given_tables(kinds: set[str]) -> list[str]:

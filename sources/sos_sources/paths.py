@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sos_plugins.accounting import FILES, account
 from sos_plugins.errors import DataError
 from sos_plugins.readable import cannot_open
 from sos_plugins.session import Session
@@ -95,11 +96,11 @@ def covered_by(folder: Path, *, suffix: str) -> Covered:
     return Covered(files, tuple(one for one in inside if isinstance(one, LeftOut)))
 
 
-def count_left_out(
-    left_out: Sequence[LeftOut], session: Session, *, source: str, examples: int
+def count_files(
+    n_read: int, left_out: Sequence[LeftOut], session: Session, *, source: str, examples: int
 ) -> QualityProfile:
-    """Count paths that are not read, one row each, with the reasons as examples."""
-    label = {"source": source, "table": "files"}
+    """Count the files that are read and, one row each, what else settings cover, with reasons."""
+    label = {"source": source, "table": FILES}
     rows = [
         {
             **label,
@@ -111,14 +112,16 @@ def count_left_out(
         }
         for one in left_out
     ]
-    if not rows:
-        return QualityProfile()
     places = [
-        (source, "files", row["column"], row["check"], None, row["column"], None, one.reason)
+        (source, FILES, row["column"], row["check"], None, row["column"], None, one.reason)
         for row, one in zip(rows, left_out, strict=True)
     ]
-    checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
-    return QualityProfile(checks, pd.DataFrame(places[:examples], columns=list(EXAMPLE_COLUMNS)))
+    found = QualityProfile(
+        QualityProfile.of(rows).checks.astype({"period": "Int64"}),
+        pd.DataFrame(places[:examples], columns=list(EXAMPLE_COLUMNS)),
+    )
+    n = n_read + len(left_out)
+    return found + account(found, source=source, table=FILES, n_read=n, n_given=n_read)
 
 
 def _path_of(one: Path | LeftOut) -> Path:

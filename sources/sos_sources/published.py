@@ -24,7 +24,7 @@ from sos_sources.paths import (
     OUT_OF_SCOPE,
     UNREADABLE,
     LeftOut,
-    count_left_out,
+    count_files,
     cover,
     shown,
 )
@@ -134,7 +134,9 @@ class Published(Source):
             texts[model.path] = model.text
         used = sorted(texts)
         left_out = (*covered.left_out, *broken, *_unused(headers, used))
-        quality += count_left_out(left_out, session, source=SOURCE, examples=settings.examples)
+        quality += count_files(
+            len(used), left_out, session, source=SOURCE, examples=settings.examples
+        )
         return Records(
             tables=tables,
             quality=quality,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.readable import PARQUET, refuse_unreadable
 from sos_plugins.schema import TABLES
@@ -24,7 +25,7 @@ from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
 from sos_sources.columns import identifier, quoted
 from sos_sources.database import KEYS, UNIQUE
-from sos_sources.paths import HIDDEN, WILD, LeftOut, count_left_out, covered_by, shown
+from sos_sources.paths import HIDDEN, WILD, LeftOut, count_files, covered_by, shown
 
 SUFFIX = ".parquet"
 KNOWN = tuple(name for name in TABLES if name != "cases")
@@ -146,7 +147,13 @@ class RecordTables(Source):
         return Records(
             tables=tables,
             quality=quality
-            + count_left_out(left_out, session, source=self.name, examples=settings.examples),
+            + count_files(
+                sum(len(part.files) for part in parts),
+                left_out,
+                session,
+                source=self.name,
+                examples=settings.examples,
+            ),
             start=settings.start or first,
             end=settings.end or last,
             files=tuple(shown(file, session) for part in parts for file in part.files),
@@ -165,7 +172,8 @@ def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
         *covered.left_out,
         *(LeftOut(p, HIDDEN, "its name begins with _") for p in covered.files if p not in inside),
     ]
-    for entry in sorted({folder / path.relative_to(folder).parts[0] for path in inside}):
+    folders = {p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    for entry in sorted(folders | {p for p in inside if p.parent == folder}):
         if entry.stem not in KNOWN:
             raise DataError(
                 f"{entry} is none of the record tables {', '.join(KNOWN)}."
@@ -174,6 +182,8 @@ def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
         if (folder / entry.stem).is_dir() and (folder / f"{entry.stem}{SUFFIX}").is_file():
             raise DataError(f"{folder} has '{entry.stem}' as a file and as a folder; leave one.")
         files = tuple(path for path in inside if path == entry or entry in path.parents)
+        if not files:
+            raise DataError(f"The folder {entry} has no {SUFFIX} file.")
         found[entry.stem] = _Part(entry.stem, files, shown(entry, session))
     if not found:
         raise DataError(f"{folder} has no record table; expected files such as referrals{SUFFIX}.")
@@ -231,11 +241,12 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         f"(SELECT *, {year} AS {'period' if part.name != 'published' else 'april_year'}, "
         f"{quoted(part.label)} AS file, NULL::BIGINT AS line FROM ({part.scan}))"
     )
-    missing = {name: f"{identifier(name)} IS NULL" for name in TABLES[part.name].names}
-    checks = [
-        Check(part.name, name, "missing", sql, "dropped" if name in keys else "kept")
-        for name, sql in missing.items()
-    ]
+    checks, before = [], "true"
+    for name in (*keys, *(n for n in TABLES[part.name].names if n not in keys)):
+        empty, action = f"{identifier(name)} IS NULL", "dropped" if name in keys else "kept"
+        looked_at = before if name in keys else "true"
+        checks.append(Check(part.name, name, "missing", empty, action, looked_at))
+        before += f" AND NOT ({empty})"  # a row without several keys is dropped once
     found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
     by = ", ".join(identifier(key) for key in keys)
     ((n, different),) = con.execute(
@@ -244,14 +255,19 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
     ).fetchall()
     if n == 0:
         raise DataError(f"{part.label}: no row has {', '.join(keys)}.")
+    ((n_read,),) = con.execute(f"SELECT count(*) FROM ({part.scan})").fetchall()
     if n == different:
-        return found, False
+        return found + _account(part, found, n_read, n), False
     again = f"row_number() OVER (PARTITION BY {by}) > 1"
     repeated = f"(SELECT *, {again} AS again FROM {relation} WHERE {part.filled})"
     check = Check(part.name, "", "duplicate", "again", "merged")
-    return found + profile(
-        con, repeated, [check], source=RecordTables.name, examples=examples
-    ), True
+    found += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
+    return found + _account(part, found, n_read, different), True
+
+
+def _account(part: _Part, found: QualityProfile, n_read: int, n_given: int) -> QualityProfile:
+    name = RecordTables.name
+    return account(found, source=name, table=part.name, n_read=n_read, n_given=n_given)
 
 
 def _april_year(name: str) -> str:

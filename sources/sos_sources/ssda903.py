@@ -25,7 +25,7 @@ from sos_sources.paths import (
     UNREADABLE,
     LeftOut,
     as_tuple,
-    count_left_out,
+    count_files,
     cover,
     shown,
 )
@@ -137,7 +137,9 @@ class Ssda903(Source):
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
             quality=built.quality
-            + count_left_out(left_out, session, source=self.name, examples=settings.examples),
+            + count_files(
+                len(paths), left_out, session, source=self.name, examples=settings.examples
+            ),
             start=settings.start or dt.date(built.first_year, 4, 1),
             end=settings.end or dt.date(built.last_year + 1, 3, 31),
             files=tuple(shown(path, session) for path in paths),

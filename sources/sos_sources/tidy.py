@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError
 from sos_plugins.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
@@ -92,7 +93,14 @@ class Tidy(Source):
             )
         return Records(
             tables={"cases": session.table(cases, "cases")},
-            quality=quality,
+            quality=quality
+            + account(
+                quality,
+                source=self.name,
+                table="cases",
+                n_read=table.num_rows,
+                n_given=cases.num_rows,
+            ),
             start=settings.start,
             end=settings.end,
             files=(shown(path, session),),

@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import files_left_out
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
@@ -195,6 +196,7 @@ class Study:
         how = collection(plan, design.pilots, session.backend)
         if how.reason:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
+        warnings += files_left_out(records.quality.checks)
         neighbours = _neighbours(records)
         profile = None if only_crosscheck else self._profile(session, records, stations, key)
         inputs = []

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.secrets import masked
 
 if TYPE_CHECKING:
     from sos_plugins.plugins import Registry
@@ -130,7 +131,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return context.invoke(command, context.obj, *args, **options)
         except SosError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {masked(str(error))}", err=True)
             sys.exit(FAILED)
         except (KeyboardInterrupt, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _interrupted(error):

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import files_left_out
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -172,7 +173,7 @@ def _profile(
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),
         coverage=pilot_coverage(found, pilots, records.unit_names),
-        notes=notes,
+        notes=(*notes, *files_left_out(records.quality.checks)),
         unit_names=dict(records.unit_names),
     )
 

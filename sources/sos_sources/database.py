@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import duckdb
 import ibis
@@ -24,6 +24,7 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.schema import TABLES
+from sos_plugins.secrets import HIDDEN, masked, secrets_in
 from sos_plugins.tidy_table import SHOWN, Columns
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
@@ -64,7 +65,6 @@ BACKEND = "backend"
 ROWS_AT_ONCE = 500_000
 """Rows of the database that are in memory at a time."""
 STAGED, LOCATED = "database_rows_read", "database_rows_located"
-SECRET_KEYS = ("password", "passwd", "pwd", "token")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -180,7 +180,7 @@ class _Connection:
                 raise DataError(f"There is no database file {path}.")
         try:
             if scheme == "duckdb":
-                self._backend = ibis.duckdb.connect(path, read_only=True)
+                self._backend = _locked(path, session)
             elif scheme == "sqlite":
                 self._backend = ibis.sqlite.connect(path)
                 self._backend.list_tables()
@@ -224,6 +224,12 @@ class _Connection:
                 yield _columns(source, reader.schema.empty_table())
         except DataError:
             raise
+        except duckdb.PermissionException:
+            raise DataError(
+                f"'{source}' of {self.label} is a view that reads outside of the database file, "
+                "which is not done: whoever made the file could have any file of yours read. "
+                "Make it a table (CREATE TABLE ... AS SELECT ...) and name that."
+            ) from None
         except Exception as error:
             raise DataError(
                 f"Table '{source}' of {self.label} cannot be read "
@@ -238,8 +244,32 @@ class _Connection:
     def _plain(self, error: Exception) -> str:
         text = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+            text = text.replace(secret, HIDDEN)
+        return masked(text)
+
+
+def _locked(path: Path, session: Session) -> Any:
+    """Open a DuckDB file that others made: nothing is written, loaded or read outside of it.
+
+    What the session may take of memory and disk is set first, for later nothing can be set.
+    """
+    limits = {}
+    if session.backend.name == "duckdb":
+        for name in ("memory_limit", "temp_directory"):
+            ((value,),) = session.backend.con.execute(
+                f"SELECT current_setting('{name}')"
+            ).fetchall()
+            limits[name] = value
+    backend = ibis.duckdb.connect(path, read_only=True, **limits)
+    for setting in (
+        "autoload_known_extensions = false",
+        "autoinstall_known_extensions = false",
+        "allow_community_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        backend.raw_sql(f"SET {setting}")
+    return backend
 
 
 def _columns(source: str, data: pa.Table) -> RecordColumns:
@@ -251,19 +281,14 @@ def _columns(source: str, data: pa.Table) -> RecordColumns:
 
 def _refuse_password(url: str) -> None:
     try:
-        parts = urlsplit(url)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = urlsplit(url).password
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
-    if any(text and not VARIABLE.fullmatch(text) for text in given):
+    if (given and not VARIABLE.fullmatch(given)) or secrets_in(url):
         raise DataError(
             "The setting 'url' holds a password. Put it into an environment variable and write "
             "its name, such as postgres://reader:${DB_PASSWORD}@host/database."
         )
-
-
-def _is_secret(key: str) -> bool:
-    return key.lower() in SECRET_KEYS
 
 
 def _filled(url: str) -> tuple[str, set[str]]:
@@ -283,7 +308,7 @@ def _filled(url: str) -> tuple[str, set[str]]:
     secrets = {os.environ[name] for name in VARIABLE.findall(url)} | {full}
     try:
         parts = urlsplit(full)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = [parts.password, *secrets_in(full)]
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
     for text in (t for t in given if t):

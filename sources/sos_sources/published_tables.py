@@ -183,7 +183,7 @@ def _typed(scope: Scope) -> str:
         "(CAST(left(r.time, 4) AS BIGINT) + 1) % 100 = CAST(right(r.time, 2) AS BIGINT) "
         "THEN CAST(left(r.time, 4) AS BIGINT) + 1 END + f.shift AS period, "
         f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
-        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol "
+        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol, "
         "coalesce(f.category IS NOT NULL AND NOT starts_with(lower(r.only), f.category), "
         "f.category IS NOT NULL) AS of_other_category "
         "FROM figures_raw r JOIN releases f USING (release_no)), "

@@ -253,7 +253,7 @@ def _locked(path: Path, session: Session) -> Any:
 
     What the session may take of memory and disk is set first, for later nothing can be set.
     """
-    limits = {}
+    limits: dict[str, str] = {}
     if session.backend.name == "duckdb":
         for name in ("memory_limit", "temp_directory"):
             ((value,),) = session.backend.con.execute(

@@ -64,7 +64,9 @@ def accounts(checks: pd.DataFrame) -> pd.DataFrame:
     Args:
         checks: Columns as :data:`sos_plugins.types.QUALITY_COLUMNS`.
     """
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    if checks.empty:
+        return pd.DataFrame(rows, columns=list(COLUMNS))
     counted = checks[checks["check"] == READ]
     for source, table in counted[["source", "table"]].drop_duplicates().itertuples(index=False):
         here = checks[(checks["source"] == source) & (checks["table"] == table)]
@@ -76,6 +78,8 @@ def accounts(checks: pd.DataFrame) -> pd.DataFrame:
 
 def files_left_out(checks: pd.DataFrame) -> tuple[str, ...]:
     """Return a sentence a source that left out files which a reader might miss."""
+    if checks.empty:
+        return ()
     hit = checks[(checks["table"] == FILES) & checks["check"].isin(("out-of-scope", "unreadable"))]
     sentences = []
     for source, part in hit.groupby("source", sort=False):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.settings import Settings, validate
+from sos_plugins.settings import Settings, possible_days, validate
 
 MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 """A size of memory, as DuckDB reads it."""
@@ -111,6 +111,11 @@ class PilotRow(BaseModel):
     cohort: int | None = Field(
         None, description="first treated period; the April-year of the day after the window"
     )
+
+    @field_validator("start", "end")
+    @classmethod
+    def _possible(cls, given: dt.date | None) -> Any:
+        return possible_days(given, "")
 
 
 class DesignTable(Settings):

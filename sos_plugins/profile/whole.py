@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins import design as designs
-from sos_plugins.accounting import files_left_out
+from sos_plugins.accounting import COLUMNS as ACCOUNT_COLUMNS
+from sos_plugins.accounting import accounts, files_left_out
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -40,6 +41,8 @@ class StudyProfile:
         steps: Rows dropped on the way from records to the cases of each outcome: frame
             ``of, step, reason, n_before, n_dropped, n_after``.
         coverage: One row a pilot, see :func:`sos_plugins.profile.coverage.pilot_coverage`.
+        accounts: Rows and files that the sources read, gave, merged and dropped: frame
+            :data:`sos_plugins.accounting.COLUMNS`.
         notes: Sentences: outcomes that cannot be derived, pilots without records.
         unit_names: Authority code to name.
     """
@@ -50,6 +53,9 @@ class StudyProfile:
     checks: pd.DataFrame
     steps: pd.DataFrame
     coverage: pd.DataFrame
+    accounts: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(ACCOUNT_COLUMNS))
+    )
     notes: tuple[str, ...] = ()
     unit_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,6 +78,7 @@ class StudyProfile:
             "coverage": self.coverage,
             "steps": self.steps,
             "source-checks": self.checks,
+            "accounts": self.accounts,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +90,7 @@ class StudyProfile:
             "coverage": plain(self.coverage),
             "steps": plain(self.steps),
             "source_checks": plain(self.checks),
+            "accounts": plain(self.accounts),
             "notes": list(self.notes),
             "unit_names": dict(self.unit_names),
         }
@@ -169,6 +177,7 @@ def _profile(
         simulated=records.simulated,
         profile=found,
         checks=_summed(records.quality.checks),
+        accounts=accounts(records.quality.checks),
         steps=pd.concat(steps, ignore_index=True)[list(STEP_COLUMNS)]
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),

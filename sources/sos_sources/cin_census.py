@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_plugins.readable import XML, refuse_closed, refuse_unreadable
+from sos_plugins.settings import AprilYear
 from sos_sources.cin_rows import RAW
 from sos_sources.cin_tables import Bounds, Lost, Return, build
 from sos_sources.cin_worker import read_all
@@ -38,7 +39,7 @@ class CinCensusSettings(Settings):
         description="Files, folders (searched through for .xml) or patterns, relative to the study."
     )
     authority: str = Field("", description="Authority code for files whose header names none.")
-    return_year: int | None = Field(
+    return_year: AprilYear | None = Field(
         None,
         description="Year (2015 = April 2015 to March 2016) for files whose header names none.",
     )

@@ -255,11 +255,12 @@ def _locked(path: Path, session: Session) -> Any:
     """
     limits: dict[str, str] = {}
     if session.backend.name == "duckdb":
-        for name in ("memory_limit", "temp_directory"):
-            ((value,),) = session.backend.con.execute(
-                f"SELECT current_setting('{name}')"
-            ).fetchall()
-            limits[name] = value
+        ((memory, spill),) = session.backend.con.execute(
+            "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchall()
+        limits["memory_limit"] = memory
+        if Path(spill).is_absolute():
+            limits["temp_directory"] = spill
     backend = ibis.duckdb.connect(path, read_only=True, **limits)
     for setting in (
         "autoload_known_extensions = false",

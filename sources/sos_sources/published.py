@@ -18,6 +18,7 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean, listing
 from sos_plugins.readable import refuse_closed, refuse_other_header
+from sos_plugins.settings import AprilYear
 from sos_sources.neighbours import NeighbourModel, is_model, of_areas, read_neighbours
 from sos_sources.paths import (
     NOT_ASKED_FOR,
@@ -51,10 +52,10 @@ class PublishedSettings(Settings):
     measures: tuple[str, ...] | None = Field(
         None, description="Measures to read; none given means all that the folder holds."
     )
-    first_period: int | None = Field(
+    first_period: AprilYear | None = Field(
         None, description="First April-year kept (2012 = year ending March 2013)."
     )
-    last_period: int | None = Field(None, description="Last April-year kept.")
+    last_period: AprilYear | None = Field(None, description="Last April-year kept.")
     reorganised: Literal["keep", "drop", "join"] = Field(
         "keep",
         description="Authorities that were split or merged within the years kept: keep old and new "

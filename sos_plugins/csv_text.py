@@ -2,7 +2,8 @@
 
 Numbers, dates and codes with leading zeros are made from the text by whoever knows what a column
 holds; nothing is guessed here. UTF-8 (with or without a byte order mark), UTF-16 with its mark and
-Windows-1252 are read; fields are separated by commas, semicolons or tabs, as the header shows.
+Windows-1252 are read; fields are separated by commas, semicolons, tabs or vertical bars, as the
+header shows.
 
 A quotation mark that stands where it should not makes one cell of many rows. Every reader of CSV
 files goes through this one, which counts cells that hold line breaks and refuses those that look
@@ -28,11 +29,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from sos_plugins.errors import DataError
-from sos_plugins.files import readable
+from sos_plugins.readable import CSV_TEXT, readable, refuse_unreadable
 
 T = TypeVar("T")
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_CELL_IN_LINES = 50
 """A cell of more lines means a quotation mark that was never closed."""
@@ -130,9 +131,10 @@ def read_text(path: Path, *, used: Collection[str] | None = None) -> TextTable:
         used: Names of the columns that will be asked for; all if none. The rows are checked whole.
 
     Raises:
-        DataError: If there is no such file, it is empty, it cannot be decoded, a quotation mark
-            is never closed, or a cell holds what looks like further rows.
+        DataError: If there is no such file, it is empty or of another kind, it cannot be decoded,
+            a quotation mark is never closed, or a cell holds what looks like further rows.
     """
+    refuse_unreadable(path, expected=CSV_TEXT)
     with readable(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _in_some_encoding(path, lambda encoding: _read(path, encoding, digest, used))
@@ -144,6 +146,7 @@ def read_header(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: As :func:`read_text`.
     """
+    refuse_unreadable(path, expected=CSV_TEXT)
     return _in_some_encoding(path, lambda encoding: _header(path, encoding)[0])
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from sos_plugins.errors import DataError, listing
 from sos_plugins.profile.record_profile import RecordProfile
+from sos_plugins.secrets import cleaned, cleaned_toml
 from sos_plugins.types import (
     Agreement,
     Estimate,
@@ -150,8 +151,13 @@ class StudyResult:
         raise DataError(f"The result has no outcome '{name}'.")
 
     def to_json(self) -> str:
-        """Write the whole result as JSON; missing numbers are null, infinite ones ``"inf"``."""
-        return json.dumps({"format": FORMAT, **_encode(self)}, indent=1, ensure_ascii=False)
+        """Write the whole result as JSON; missing numbers are null, infinite ones ``"inf"``.
+
+        Passwords and the homes of people are masked: the result is handed on.
+        """
+        data = {"format": FORMAT, **cleaned({**_encode(self), "study_toml": ""})}
+        data["study_toml"] = cleaned_toml(self.study_toml)
+        return json.dumps(data, indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> StudyResult:

@@ -15,11 +15,12 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import files_left_out
 from sos_plugins.adoption import adoption_of
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
-from sos_plugins.errors import SosError
+from sos_plugins.errors import SosError, StudyError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
 from sos_plugins.plan import Plan
@@ -125,6 +126,8 @@ class Study:
                     label = f"records of {choice.plugin}"
                     records = stations.keep_records(label, key, session, make)
             keys.append(key)
+            if merged is not None:
+                _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
         return merged, hashed(keys)
@@ -200,6 +203,7 @@ class Study:
         how = collection(plan, design.pilots, session.backend)
         if how.reason:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
+        warnings += files_left_out(records.quality.checks)
         neighbours = _neighbours(records)
         profile = None if only_crosscheck else self._profile(session, records, stations, key)
         inputs = []
@@ -236,6 +240,21 @@ class Study:
             manifest=manifest(plan.registry, records, plan.text, file.study.seed),
             study_toml=plan.text,
             settings=plain(file.model_dump()),
+        )
+
+
+def _refuse_twice(before: Records, records: Records, where: str) -> None:
+    """Refuse a file that an earlier source has read: its rows would count twice.
+
+    Files that results show by their last parts only (``...``) may be others of the same name.
+    """
+    twice = sorted(set(before.files) & set(records.files))
+    twice = [name for name in twice if not name.startswith("...")]
+    if twice or (before.data_hash and before.data_hash == records.data_hash and records.files):
+        shown = f"the file {twice[0]}" if twice else "the same content"
+        raise StudyError(
+            f"{where} reads {shown}, which another source of the study has read: its rows would "
+            "count twice. Name each file in one source."
         )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from sos_plugins.errors import StudyError
 from sos_plugins.period_codes import whole_period
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.settings import Settings, validate
+from sos_plugins.settings import Settings, possible_days, validate
 
 MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 """A size of memory, as DuckDB reads it."""
@@ -116,6 +116,11 @@ class PilotRow(BaseModel):
         gt=0,
         description="first treated period; the April-year of the day after the window",
     )
+
+    @field_validator("start", "end")
+    @classmethod
+    def _possible(cls, given: dt.date | None) -> Any:
+        return possible_days(given, "")
 
 
 class DesignTable(Settings):

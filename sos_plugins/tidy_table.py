@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from sos_plugins.csv_text import TextTable, read_header, read_text, refuse_misfits
 from sos_plugins.errors import DataError, did_you_mean
-from sos_plugins.files import readable
 from sos_plugins.period_columns import Periods, read_cohorts, read_periods
+from sos_plugins.readable import PARQUET, readable, refuse_unreadable
 from sos_plugins.schema import RESERVED_COLUMNS
 from sos_plugins.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.types import Sample
@@ -393,6 +393,7 @@ def _read_csv(path: Path, used: Collection[str] | None) -> Columns:
 
 
 def _read_parquet(path: Path, used: Collection[str] | None) -> Columns:
+    refuse_unreadable(path, expected=PARQUET)
     with readable(path):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

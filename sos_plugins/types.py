@@ -52,9 +52,10 @@ class QualityProfile:
     ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
     return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
-    ``out-of-scope`` (totals of regions, reorganised authorities) and ``line-break`` (rows of a CSV
-    file that have cells with line breaks); ``unit`` and ``period`` may be
-    null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
+    ``out-of-scope`` (totals of regions, reorganised authorities, files that are not the source's),
+    ``line-break`` (rows of a CSV file that have cells with line breaks), ``rows-read`` and
+    ``rows-given`` (see :mod:`sos_plugins.accounting`); ``unit`` and ``period`` may be null (all);
+    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
     done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
     is always here. A check that found nothing may stand as one row for all units and periods.
 

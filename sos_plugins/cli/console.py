@@ -24,6 +24,7 @@ from sos_plugins import scratch
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.notices import tell
+from sos_plugins.secrets import masked
 
 if TYPE_CHECKING:
     from sos_plugins.plugins import Registry
@@ -153,10 +154,10 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                     tell(stop.sentence)
                     sys.exit(stop.status)
                 if isinstance(error, SosError):
-                    click.echo(f"Error: {error}", err=True)
+                    click.echo(f"Error: {masked(str(error))}", err=True)
                     sys.exit(FAILED)
                 if isinstance(error, OSError) and error.errno != errno.EPIPE:
-                    click.echo(f"Error: {about_files(error)}", err=True)
+                    click.echo(f"Error: {masked(about_files(error))}", err=True)
                     sys.exit(FAILED)
                 raise
 

@@ -24,6 +24,7 @@ from sos_plugins.output import (
     replacing,
 )
 from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
+from sos_plugins.report.cells import csv_of
 from sos_plugins.report.profile_page import profile_page
 from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
@@ -108,7 +109,7 @@ def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Pat
         files["profile.html"] = profile_page(found)
         files["profile.json"] = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
         for name, frame in found.frames().items():
-            files[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
+            files[f"{name}.csv"] = csv_of(frame)
         with replacing(out, PROFILE) as place:
             for name, text in files.items():
                 (place / name).write_text(text, encoding="utf-8")
@@ -137,6 +138,7 @@ def _tables(found: StudyProfile, most: int) -> list[str]:
         head += " Simulated records."
     parts = [
         _table("Rows", _rows(profile.rows), most),
+        _table("Read = given + merged + dropped", _plain(found.accounts), most),
         _table("Faults", _faults(profile.summary()), most),
         _table("Found and handled by the sources", _plain(found.handled()), most),
         _table("How far columns are filled", _filled(profile.filling()), most),

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import COLUMNS as ACCOUNT_COLUMNS
+from sos_plugins.accounting import accounts, files_left_out
 from sos_plugins.adoption import adoption_of
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
@@ -40,13 +42,15 @@ class StudyProfile:
         steps: Rows dropped on the way from records to the cases of each outcome: frame
             ``of, step, reason, n_before, n_dropped, n_after``.
         coverage: One row a pilot, see :func:`sos_plugins.profile.coverage.pilot_coverage`.
+        accounts: Rows and files that the sources read, gave, merged and dropped: frame
+            :data:`sos_plugins.accounting.COLUMNS`.
         notes: Sentences: outcomes that cannot be derived, pilots without records.
         unit_names: Authority code to name.
     """
 
     TABLES: ClassVar[tuple[str, ...]] = (
         *("summary", "faults", "completeness", "cells", "rows", "rules", "coverage", "steps"),
-        "source-checks",
+        *("source-checks", "accounts"),
     )
     """Names of the files of :meth:`frames`."""
 
@@ -56,6 +60,9 @@ class StudyProfile:
     checks: pd.DataFrame
     steps: pd.DataFrame
     coverage: pd.DataFrame
+    accounts: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(ACCOUNT_COLUMNS))
+    )
     notes: tuple[str, ...] = ()
     unit_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,8 +76,8 @@ class StudyProfile:
         """Return every table by the name of its file."""
         found = self.profile
         of_profile = (found.faults, found.completeness, found.cells, found.rows, found.rules)
-        frames = (found.summary(), *of_profile, self.coverage, self.steps, self.checks)
-        return dict(zip(self.TABLES, frames, strict=True))
+        of_study = (self.coverage, self.steps, self.checks, self.accounts)
+        return dict(zip(self.TABLES, (found.summary(), *of_profile, *of_study), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -81,6 +88,7 @@ class StudyProfile:
             "coverage": plain(self.coverage),
             "steps": plain(self.steps),
             "source_checks": plain(self.checks),
+            "accounts": plain(self.accounts),
             "notes": list(self.notes),
             "unit_names": dict(self.unit_names),
         }
@@ -171,11 +179,12 @@ def _profile(
         simulated=records.simulated,
         profile=found,
         checks=_summed(records.quality.checks),
+        accounts=accounts(records.quality.checks),
         steps=pd.concat(steps, ignore_index=True)[list(STEP_COLUMNS)]
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),
         coverage=pilot_coverage(found, pilots, records.unit_names),
-        notes=notes,
+        notes=(*notes, *files_left_out(records.quality.checks)),
         unit_names=dict(records.unit_names),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sos_plugins.output import Content, OutputError, check_ours, check_writable, replacing
+from sos_plugins.report.cells import csv_of
 from sos_plugins.report.page import render_page
 from sos_plugins.report.sections import Page, index_rows, page_of
 from sos_plugins.report.tables import frame_of, to_csv
@@ -76,7 +77,7 @@ def _files(page: Page, json_text: str) -> dict[str, str]:
     files = {f"tables/{table.name}.csv": to_csv(table) for table in page.tables}
     index = index_rows(page)
     columns = ("file", "caption", "rows", "simulated")
-    files["tables/index.csv"] = frame_of(index, columns).to_csv(index=False, lineterminator="\n")
+    files["tables/index.csv"] = csv_of(frame_of(index, columns))
     files["result.json"] = json_text + "\n"
     if page.study.study_toml:
         files["study.toml"] = page.study.study_toml

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sos_plugins.accounting import accounts
 from sos_plugins.report import words
 from sos_plugins.report.outcome_tables import mark
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
@@ -47,6 +48,29 @@ def _whole(value: Any) -> Any:
 
 
 QUALITY_KEYS = ("source", "table", "column", "check", "action")
+
+
+def accounts_table(study: StudyResult) -> Table | None:
+    """Make the table of what the sources read, gave, merged and dropped."""
+    found = accounts(study.record_quality)
+    if found.empty:
+        return None
+    columns = (
+        column("source", "Source"),
+        column("table", "Table"),
+        counts("n_read", "Read"),
+        counts("n_given", "Given"),
+        counts("n_merged", "Merged with others"),
+        counts("n_dropped", "Dropped"),
+    )
+    return Table(
+        "record-accounts",
+        "What was read: every row and file is given, merged or dropped",
+        found,
+        columns,
+        note="A row recurs in later returns and is then merged. Rows of headers and of lists of "
+        "unaccompanied children become rows of 'children'.",
+    )
 
 
 def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import duckdb
 import ibis
@@ -21,10 +21,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
-from sos_plugins.files import readable
 from sos_plugins.period_columns import read_cohorts, read_periods
+from sos_plugins.readable import readable
 from sos_plugins.schema import CASE_COLUMNS, TABLES
+from sos_plugins.secrets import HIDDEN, masked, secrets_in
 from sos_plugins.tidy_table import SHOWN, Columns
 from sos_plugins.types import QualityProfile, refuse_alike
 from sos_sources.checks import Check, profile
@@ -65,7 +67,6 @@ BACKEND = "backend"
 ROWS_AT_ONCE = 500_000
 """Rows of the database that are in memory at a time."""
 STAGED, LOCATED = "database_rows_read", "database_rows_located"
-SECRET_KEYS = ("password", "passwd", "pwd", "token")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -150,6 +151,7 @@ class Database(Source):
                     schema = _load(con, name, batches, settings, notes)
                     found = _profiled(con, name, schema, place, settings.examples)
                     kept = _kept(con, name, schema, place)
+                    found += _account(con, name, kept, found)
                     digest.update(name.encode() + _content(con, kept))
                     tables[name] = _handed_over(con, kept, schema, name, session)
                 quality = quality + found
@@ -191,7 +193,7 @@ class _Connection:
                     pass
         try:
             if scheme == "duckdb":
-                self._backend = ibis.duckdb.connect(path, read_only=True)
+                self._backend = _locked(path, session)
             elif scheme == "sqlite":
                 self._backend = ibis.sqlite.connect(path)
                 self._backend.list_tables()
@@ -235,6 +237,12 @@ class _Connection:
                 yield _columns(source, reader.schema.empty_table(), self._missing)
         except DataError:
             raise
+        except duckdb.PermissionException:
+            raise DataError(
+                f"'{source}' of {self.label} is a view that reads outside of the database file, "
+                "which is not done: whoever made the file could have any file of yours read. "
+                "Make it a table (CREATE TABLE ... AS SELECT ...) and name that."
+            ) from None
         except Exception as error:
             raise DataError(
                 f"Table '{source}' of {self.label} cannot be read "
@@ -249,8 +257,33 @@ class _Connection:
     def _plain(self, error: Exception) -> str:
         text = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+            text = text.replace(secret, HIDDEN)
+        return masked(text)
+
+
+def _locked(path: Path, session: Session) -> Any:
+    """Open a DuckDB file that others made: nothing is written, loaded or read outside of it.
+
+    What the session may take of memory and disk is set first, for later nothing can be set.
+    """
+    limits: dict[str, str] = {}
+    if session.backend.name == "duckdb":
+        ((memory, spill),) = session.backend.con.execute(
+            "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchall()
+        limits["memory_limit"] = memory
+        if Path(spill).is_absolute():
+            limits["temp_directory"] = spill
+    backend = ibis.duckdb.connect(path, read_only=True, **limits)
+    for setting in (
+        "autoload_known_extensions = false",
+        "autoinstall_known_extensions = false",
+        "allow_community_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        backend.raw_sql(f"SET {setting}")
+    return backend
 
 
 def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
@@ -263,19 +296,14 @@ def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordCol
 
 def _refuse_password(url: str) -> None:
     try:
-        parts = urlsplit(url)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = urlsplit(url).password
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
-    if any(text and not VARIABLE.fullmatch(text) for text in given):
+    if (given and not VARIABLE.fullmatch(given)) or secrets_in(url):
         raise DataError(
             "The setting 'url' holds a password. Put it into an environment variable and write "
             "its name, such as postgres://reader:${DB_PASSWORD}@host/database."
         )
-
-
-def _is_secret(key: str) -> bool:
-    return key.lower() in SECRET_KEYS
 
 
 def _filled(url: str) -> tuple[str, set[str]]:
@@ -295,7 +323,7 @@ def _filled(url: str) -> tuple[str, set[str]]:
     secrets = {os.environ[name] for name in VARIABLE.findall(url)} | {full}
     try:
         parts = urlsplit(full)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = [parts.password, *secrets_in(full)]
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
     for text in (t for t in given if t):
@@ -472,6 +500,12 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
             "one row for each. Name a view of the database that holds one."
         )
     return f"SELECT {named} FROM {STAGED} WHERE {filled}"
+
+
+def _account(con: Any, name: str, kept: str, found: QualityProfile) -> QualityProfile:
+    ((n_read,),) = con.execute(f"SELECT count(*) FROM {STAGED}").fetchall()
+    ((n_given,),) = con.execute(f"SELECT count(*) FROM ({kept})").fetchall()
+    return account(found, source=Database.name, table=name, n_read=n_read, n_given=n_given)
 
 
 def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Session) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sos_plugins.accounting import account
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
 from sos_plugins.period_codes import financial_year
@@ -98,6 +99,7 @@ def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltP
         con.execute(_PER_POPULATION)
         con.execute(_joined() if scope.reorganised == "join" else _AS_PUBLISHED)
         quality += profile(con, "whole", _JOINED_CHECKS, source=SOURCE, examples=examples)
+        quality += _accounts(con, releases, scope, quality)
         columns = ", ".join(TABLES["published"].names)
         table = con.sql(
             f"SELECT {columns} FROM whole WHERE measure IN {listed(scope.measures)} ORDER BY ALL"
@@ -197,14 +199,16 @@ def _typed(scope: Scope) -> str:
         f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
         "t.ends + f.shift AS period, "
         f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
-        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol "
-        "FROM figures_raw r JOIN releases f USING (release_no) LEFT JOIN times t USING (time) "
-        "WHERE f.category IS NULL OR starts_with(lower(r.only), f.category)), "
+        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol, "
+        "coalesce(f.category IS NOT NULL AND NOT starts_with(lower(r.only), f.category), "
+        "f.category IS NOT NULL) AS of_other_category "
+        "FROM figures_raw r JOIN releases f USING (release_no) LEFT JOIN times t USING (time)), "
         f"span AS (SELECT min(period) AS first, max(period) AS last FROM read "
-        f"WHERE NOT ({' OR '.join(outside)})) "
+        f"WHERE NOT of_other_category AND NOT ({' OR '.join(outside)})) "
         "SELECT read.*, "
         f"({_reorganised()}) AS reorganised, "
-        f"CASE WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
+        "CASE WHEN of_other_category THEN 'category' "
+        f"WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
         f"WHEN lower(kind_of_year) NOT IN {listed(YEARS_TO_MARCH)} THEN 'kind of year' "
         "WHEN period IS NULL THEN 'time' WHEN unit IS NULL THEN 'unit' "
         f"WHEN {' OR '.join(outside)} THEN 'window' "
@@ -228,6 +232,7 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
 
     action = {"keep": "kept", "drop": "dropped", "join": "merged"}[scope.reorganised]
     common = (
+        left_out("category", "category", "out-of-scope", "''"),
         left_out("geographic_level", "level", "out-of-scope", "level"),
         left_out("time_identifier", "kind of year", "out-of-scope", "kind_of_year"),
         left_out("time_period", "time", "unreadable", "time"),
@@ -363,6 +368,40 @@ _JOINED_CHECKS = (
         "measure",
     ),
 )
+
+
+def _accounts(
+    con: Any, releases: Sequence[Release], scope: Scope, quality: QualityProfile
+) -> QualityProfile:
+    """Count rows with too few or too many fields, those no measure asks for, and all of them."""
+    asked = f"measure IN {listed(scope.measures)}"
+
+    def count(relation: str, where: str = asked) -> int:
+        ((n,),) = con.execute(f"SELECT count(*) FROM {relation} WHERE {where}").fetchall()
+        return int(n)
+
+    n_misfits = sum(len(one.text.misfits) for one in releases)
+    n_read = sum(one.text.n_rows for one in releases) + n_misfits
+    n_finished, n_whole = count("finished"), count("whole")
+    other = f"NOT {asked}"
+    n_other = count("published_typed", f"{other} AND dropped IS NOT NULL")
+    n_other += count("published_merged", other)
+    label = {"source": SOURCE, "table": "published", "column": ""}
+    rows = [
+        ("unreadable", n_read, n_misfits, "dropped"),
+        ("not-asked-for", count("published_typed", other), n_other, "dropped"),
+        ("joined", n_finished, n_finished - n_whole, "merged"),
+    ]
+    counted = QualityProfile.of(
+        [
+            {**label, "check": check, "n": n, "n_flagged": flagged, "action": action}
+            for check, n, flagged, action in rows
+        ]
+    )
+    found = QualityProfile(counted.checks.astype({"period": "Int64"}))
+    return found + account(
+        quality + found, source=SOURCE, table="published", n_read=n_read, n_given=n_whole
+    )
 
 
 def _refuse_breakdowns(con: Any) -> None:

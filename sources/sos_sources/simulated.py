@@ -9,11 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
-
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_plugins.scratch import remove, scratch_folder
+from sos_plugins.tidy_table import read_columns
 from sos_sources.cin_census import CinCensus, CinCensusSettings
 from sos_sources.records import RecordsSettings, RecordTables
 from sos_sources.simulator import (
@@ -103,7 +102,7 @@ class Simulated(Simulator):
 
 def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> Records:
     truth = _truth(folder)
-    names = pd.read_csv(folder / "authorities.csv", dtype=str)
+    names = read_columns(folder / "authorities.csv")
     records = (
         Records(tables={})
         if settings.truth_only
@@ -113,7 +112,13 @@ def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> R
         records,
         simulated=True,
         truth=truth,
-        unit_names=dict(zip(names["unit"], names["name"], strict=True)),
+        unit_names=dict(
+            zip(
+                names.texts("unit").to_pylist(),
+                [name or "" for name in names.texts("name").to_pylist()],
+                strict=True,
+            )
+        ),
     )
 
 
@@ -131,6 +136,11 @@ def _truth(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(
             f"There is no {TRUTH} in {folder}: no simulation was written there. Write one with "
+            "sos-plugins simulate."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{folder / TRUTH} cannot be read: {error}. Write the simulation again with "
             "sos-plugins simulate."
         ) from None
     except json.JSONDecodeError as error:

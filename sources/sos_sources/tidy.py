@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError
 from sos_plugins.period_columns import read_cohorts, read_periods
+from sos_plugins.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
-from sos_plugins.tidy_table import Columns, read_columns, read_names
+from sos_plugins.tidy_table import CSV_SUFFIXES, Columns, read_columns, read_names
 from sos_plugins.types import refuse_alike
 from sos_sources.checks import Check, line_breaks, profile
 from sos_sources.columns import missing
@@ -87,6 +89,10 @@ class Tidy(Source):
                 names its line), or no row is left.
         """
         path = session.path(settings.path)
+        if path.suffix.lower() in CSV_SUFFIXES:
+            refuse_unreadable(path, expected=CSV_TEXT)
+            needed = {settings.unit, settings.period, settings.value}
+            refuse_other_header(path, lambda names: needed <= {*names})
         covariates, notes = _covariates(read_names(path), settings)
         used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
         columns = read_columns(path, used={*used, *covariates}, missing=settings.missing)
@@ -106,7 +112,14 @@ class Tidy(Source):
             )
         return Records(
             tables={"cases": session.table(cases, "cases")},
-            quality=quality,
+            quality=quality
+            + account(
+                quality,
+                source=self.name,
+                table="cases",
+                n_read=table.num_rows,
+                n_given=cases.num_rows,
+            ),
             start=settings.start,
             end=settings.end,
             files=(shown(path, session),),

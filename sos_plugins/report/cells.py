@@ -1,0 +1,40 @@
+"""CSV text that is safe to open in a spreadsheet.
+
+A spreadsheet takes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break for a
+formula, whoever wrote it. Text of others reaches our tables: names of authorities, labels, codes.
+Such a cell gets an apostrophe in front, which spreadsheets take for "this is text". Plain numbers
+stay. Nothing here is read back by us: results are read from ``result.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?%?|[+-]?inf|-")
+_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula.
+
+    >>> [harmless(cell) for cell in ("=1+1", "-1.5", -1.5, "- none", "a-b")]
+    ["'=1+1", '-1.5', -1.5, "'- none", 'a-b']
+    """
+    if isinstance(cell, str) and cell.startswith(_SIGNS) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def csv_of(frame: pd.DataFrame) -> str:
+    """Write a table as CSV text of which no cell is a formula; missing values are empty."""
+    safe = frame.copy()
+    for place in range(safe.shape[1]):
+        column = safe.iloc[:, place]
+        if not pd.api.types.is_numeric_dtype(column):
+            safe.isetitem(place, column.map(harmless, na_action="ignore"))
+    safe.columns = [harmless(str(name)) for name in safe.columns]
+    text: str = safe.to_csv(index=False, lineterminator="\n")
+    return text

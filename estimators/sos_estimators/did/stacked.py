@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from sos_estimators.did.adoption import numbers
 from sos_estimators.did import engine_pyfixest
+from sos_estimators.did.adoption import numbers
 from sos_estimators.did.least_squares import (
     Codes,
     CollinearTermsError,

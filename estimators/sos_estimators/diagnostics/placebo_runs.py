@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
 from sos_estimators.did import classic, r_engine
-from sos_estimators.did.adoption import ALWAYS_TREATED, AlwaysTreated, adopters
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import Form
@@ -39,7 +39,7 @@ class PlaceboSettings(Settings):
     )
     form: Form = Field("twfe", description="as in did: twfe, stacked or pilot-post")
     vcov: Variance = Field("CR2", description="as in did")
-    always_treated: AlwaysTreated = ALWAYS_TREATED
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"

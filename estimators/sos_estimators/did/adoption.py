@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
 
 from sos_plugins.compression import count
 from sos_plugins.errors import EstimationError, listing
@@ -23,11 +22,11 @@ from sos_plugins.types import Sample
 AlwaysTreated = Literal["drop", "keep"]
 Bools = npt.NDArray[np.bool_]
 
-ALWAYS_TREATED = Field(
-    "drop",
-    description="units without a case before treatment: left out, or kept, where they serve as "
-    "comparators although they are treated",
+ABOUT_ALWAYS_TREATED = (
+    "units without a case before treatment: left out, or kept, where they serve as comparators "
+    "although they are treated"
 )
+"""Description of the setting."""
 SHOWN = 5
 """So many units are named."""
 KEPT = "they are kept and serve as comparators although they are treated"

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import engine_pyfixest, feols, r_engine
-from sos_estimators.did.adoption import ALWAYS_TREATED, AlwaysTreated
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.did.inference import Own, glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -54,7 +54,7 @@ class DidSettings(Settings):
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
     vcov: Variance = Field("CR2", description=f"{VCOV}; a logit takes CR1 unless told otherwise")
-    always_treated: AlwaysTreated = ALWAYS_TREATED
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"

@@ -125,7 +125,7 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
     lengths = np.linalg.norm(columns * np.sqrt(problem.weight)[:, None], axis=0)
     lengths[lengths == 0] = 1.0
     names = [f"x{j}" for j in range(columns.shape[1])]
-    effects = [f"effect{j}" for j in range(len(problem.effects))]
+    effects = names_of_effects(len(problem.effects))
     table = pd.DataFrame(
         {
             "value": problem.value,
@@ -152,6 +152,15 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         widening = _widening(fit, problem, vcov)
         covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening
     return Regressed(fit._beta_hat[terms] / scale, covariance, kept, missing or stopped)
+
+
+def names_of_effects(n: int) -> list[str]:
+    """Name one or two sets of effects so that pyfixest takes them out in the given order.
+
+    It puts the names of a formula into a set, whose order hangs on PYTHONHASHSEED, and projections
+    that end at a tolerance hang on the order. A set of two has the order of the list made of it.
+    """
+    return list({f"effect{j}" for j in range(n)})
 
 
 def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:

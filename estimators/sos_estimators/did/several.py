@@ -211,8 +211,12 @@ def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> 
     made = table.set_index("method")
     rows = []
     for method in dict.fromkeys(methods):
-        alone = {"estimate": float(estimate), "distribution": "", "citation": CITATIONS[method]}
-        known = made.loc[method].to_dict() if method in made.index else alone
+        alone: dict[str, Any] = {
+            "estimate": float(estimate),
+            "distribution": "",
+            "citation": CITATIONS[method],
+        }
+        known = dict(made.loc[method]) if method in made.index else alone
         rows.append({"method": method, **known})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

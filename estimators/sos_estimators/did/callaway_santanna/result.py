@@ -47,7 +47,7 @@ def build_estimate(
     values = np.array(list(estimates), dtype=float)
     errors = np.array(list(std_errors), dtype=float)
     none = np.isnan(errors) | (errors <= prepared.negligible)
-    lost = [names[j] for j in np.flatnonzero(none & ~np.isnan(values) & (values != 0))]
+    lost = [names[int(j)] for j in np.flatnonzero(none & ~np.isnan(values) & (values != 0))]
     told = [about_no_error(lost, exactly=not prepared.one_against_one)] if lost else []
     tidy = tidy_rows(
         names,

@@ -67,12 +67,13 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
             found = _did2s(cells, columns.astype(float))
             estimates.append(found.coef().to_numpy())
             errors.append(np.sqrt(np.diag(found._vcov)))
-    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors))
+    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True)
 
 
 def _did2s(cells: Cells, indicators: Floats) -> Any:
     import pyfixest
 
+    owner, period = engine_pyfixest.names_of_effects(2)
     names = [f"indicator_{j}" for j in range(indicators.shape[1])]
     made, of_columns = cells.covariate_columns()
     made = made[:, ~np.isin(of_columns, first_stage(cells).dropped)]
@@ -81,8 +82,8 @@ def _did2s(cells: Cells, indicators: Floats) -> Any:
         {
             "value": cells.value,
             "weight": cells.weight,
-            "owner": cells.codes("owner"),
-            "period": cells.codes("period"),
+            owner: cells.codes("owner"),
+            period: cells.codes("period"),
             "cluster": cells.codes("cluster"),
             "affected": cells.treated,
             **dict(zip(names, indicators.T, strict=True)),
@@ -95,7 +96,7 @@ def _did2s(cells: Cells, indicators: Floats) -> Any:
             return pyfixest.did2s(
                 table,
                 yname="value",
-                first_stage=f"~ {' + '.join(covariates) or '0'} | owner + period",
+                first_stage=f"~ {' + '.join(covariates) or '0'} | {owner} + {period}",
                 second_stage=f"~ {' + '.join(names)}",
                 treatment="affected",
                 cluster="cluster",

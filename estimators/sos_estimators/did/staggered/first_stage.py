@@ -181,8 +181,8 @@ def _with_untreated(cells: Cells) -> Cells:
     what = "ids" if cells.panel else "units"
     fewer = cells.where(
         seen,
-        f"{gone['owner'].nunique()} treated {what} of the cohorts {numbers(gone['cohort'])} have no "
-        f"case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
+        f"{gone['owner'].nunique()} treated {what} of the cohorts {numbers(gone['cohort'])} have "
+        f"no case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
     )
     return _require_post(fewer)
 

@@ -35,6 +35,7 @@ class Found:
             convention has it: their cross products are the covariance. (G, J); None where an engine
             does not give them.
         warnings: What a reader must know.
+        iterated: Whether errors are no more exact than an iteration of some six digits.
     """
 
     names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Found:
     std_errors: Floats
     scores: Floats | None = None
     warnings: tuple[str, ...] = ()
+    iterated: bool = False
 
     @classmethod
     def of(
@@ -78,7 +80,7 @@ def build_estimate(
     """
     least = negligible(cells.value) * (1 if found.scores is not None else OF_VARIANCES)
     none = ~(found.std_errors > least)
-    if found.scores is None and (found.std_errors <= ITERATED * cells.value.std()).any():
+    if found.iterated and (found.std_errors <= ITERATED * cells.value.std()).any():
         none = none | fitted_exactly(_saturated(cells))
     told = list(found.warnings)
     zero = none & ~np.isnan(found.std_errors)

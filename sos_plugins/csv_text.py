@@ -196,7 +196,8 @@ def _read(path: Path, encoding: str, digest: str, used: Collection[str] | None) 
     wanted = {i for i, name in enumerate(names) if used is None or name in used}
     parsed = _parse(path, len(names), encoding, delimiter, wanted, [""])
     if parsed.open_at_end:
-        _refuse_open_quote(TextTable(path, names, (), (), digest, encoding, delimiter))
+        text = TextTable(path, names, (), (), digest, encoding, delimiter)
+        _refuse_open_quote(text, at_end=parsed.table.num_columns > 0)
     n_rows = parsed.table.num_rows - 1
     read = parsed.table.slice(1)
     nothing = pa.chunked_array([pa.nulls(n_rows, pa.string())])
@@ -353,12 +354,15 @@ def _clean(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 
-def _refuse_open_quote(text: TextTable) -> None:
-    """Refuse a file that ends within a cell, or a row of which is longer than any row should be."""
-    longest = max(_records(text), key=lambda found: found[1] - found[0], default=(1, 1, []))
+def _refuse_open_quote(text: TextTable, *, at_end: bool) -> None:
+    """Refuse a file that ends within a cell, or that has a row longer than any should be."""
+    worst, span = (1, 1), -1
+    for first, last, _ in _records(text):
+        if at_end or last - first > span:
+            worst, span = (first, last), last - first
     raise DataError(
-        f"{text.path}, line {longest[0]}: a quotation mark of the row that starts here is never "
-        f"closed: all to line {longest[1]} would be one cell. Mend the line."
+        f"{text.path}, line {worst[0]}: a quotation mark of the row that starts here is never "
+        f"closed: all to line {worst[1]} would be one cell. Mend the line."
     )
 
 

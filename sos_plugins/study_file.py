@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
 from sos_plugins.period_codes import whole_period
@@ -19,8 +19,6 @@ from sos_plugins.settings import Settings, possible_days, validate
 MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 """A size of memory, as DuckDB reads it."""
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
-PeriodOfSetting = Annotated[int, BeforeValidator(whole_period)]
-"""A period; 2014/15 and 201415 are read as 2014, as in the records."""
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -111,7 +109,7 @@ class PilotRow(BaseModel):
     name: str = Field("", description="the authority's name")
     start: dt.date | None = Field(None, description="first day of the embedding window")
     end: dt.date | None = Field(None, description="last day of the embedding window")
-    cohort: PeriodOfSetting | None = Field(
+    cohort: int | None = Field(
         None,
         gt=0,
         description="first treated period; the April-year of the day after the window",
@@ -121,6 +119,8 @@ class PilotRow(BaseModel):
     @classmethod
     def _possible(cls, given: dt.date | None) -> Any:
         return possible_days(given, "")
+
+    _as_records = field_validator("cohort", mode="before")(whole_period)
 
 
 class DesignTable(Settings):
@@ -140,8 +140,10 @@ class DesignTable(Settings):
         "external_support",
         description="true/false column of the pilots: those with outside support, left out once",
     )
-    first_period: PeriodOfSetting | None = Field(None, description="earliest period used")
-    last_period: PeriodOfSetting | None = Field(None, description="latest period used")
+    first_period: int | None = Field(None, description="earliest period used")
+    last_period: int | None = Field(None, description="latest period used")
+
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
 
 
 class MatchingTable(Settings):

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_plugins.period_codes import whole_period
 from sos_plugins.readable import refuse_closed, refuse_other_header
 from sos_plugins.settings import AprilYear
 from sos_sources.checks import line_breaks
@@ -57,6 +58,7 @@ class PublishedSettings(Settings):
         None, description="First April-year kept (2012 = year ending March 2013)."
     )
     last_period: AprilYear | None = Field(None, description="Last April-year kept.")
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
     reorganised: Literal["keep", "drop", "join"] = Field(
         "keep",
         description="Authorities that were split or merged within the years kept: keep old and new "

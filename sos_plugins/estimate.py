@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sos_plugins import r
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError, SosError
+from sos_plugins.heard import heard
 from sos_plugins.kinds import Engine, distribution_version
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
@@ -59,7 +60,8 @@ def run_engine(
     if reason := chosen.limits(sample, options):
         raise EngineUnavailableError(f"Engine '{chosen.name}' of '{estimator}': {reason}")
     try:
-        estimate = _fit(chosen, sample, cells, options)
+        with heard(f"Engine '{chosen.name}' of '{estimator}'") as told:
+            estimate = _fit(chosen, sample, cells, options)
     except SosError:
         raise
     except Exception as error:
@@ -83,7 +85,7 @@ def run_engine(
         tidy=estimate.tidy.reset_index(drop=True),
         glance=dict(estimate.glance),
         provenance={**filled_in, **estimate.provenance},
-        warnings=estimate.warnings,
+        warnings=(*estimate.warnings, *told),
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)

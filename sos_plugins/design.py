@@ -672,3 +672,15 @@ def chosen_covariates(
                 f"{did_you_mean(name, cases.covariates)} Covariates: {listing(cases.covariates)}."
             )
     return tuple(n for n in names if frame[n].nunique(dropna=False) > 1)
+
+
+def constant_covariates(
+    cases: CollectedCases, choice: str | tuple[str, ...], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Say which covariates that are to be adjusted for are left out because they do not vary."""
+    wanted = {"none": (), "all": cases.covariates}.get(str(choice), tuple(choice))
+    kept = chosen_covariates(cases, choice, frame)
+    gone = [name for name in wanted if name not in kept]
+    if not gone:
+        return ()
+    return (f"Covariates that are the same in all cases are not adjusted for: {listing(gone)}.",)

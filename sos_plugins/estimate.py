@@ -20,6 +20,7 @@ from sos_plugins.errors import (
     EstimationError,
     SosError,
 )
+from sos_plugins.heard import heard
 from sos_plugins.kinds import Engine, distribution_version
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
@@ -66,7 +67,8 @@ def run_engine(
     try:
         if reason := chosen.limits(sample, options):
             raise EngineUnavailableError(f"{named}: {reason}")
-        estimate = _fit(chosen, sample, cells, options)
+        with heard(named) as told:
+            estimate = _fit(chosen, sample, cells, options)
     except SosError:
         raise
     except Exception as error:
@@ -88,7 +90,7 @@ def run_engine(
         tidy=estimate.tidy.reset_index(drop=True),
         glance=dict(estimate.glance),
         provenance={**filled_in, **estimate.provenance},
-        warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings))),
+        warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings, *told))),
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)

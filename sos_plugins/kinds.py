@@ -304,6 +304,7 @@ class UnitMatch:
         balance: Frame of :data:`BALANCE_COLUMNS`.
         unmatched: Pilots without a comparator, with the reason.
         sentence: What was done, as a manuscript would say it.
+        warnings: Sentences that a reader must see.
     """
 
     groups: tuple[MatchedGroup, ...]
@@ -312,6 +313,7 @@ class UnitMatch:
     balance: pd.DataFrame
     unmatched: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,14 @@ def _run(
         raise EngineUnavailableError(
             f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
         )
+    done = [_told(named, reasons) for named in done]
     terminal.answer([_data(n) for n in done], "\n\n".join(_text(n) for n in done))
+
+
+def _told(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
+    """Say beside an estimate which engines did not run, so that it cannot be compared with them."""
+    warnings = (*named.estimate.warnings, *(f"Not run: {why}" for why in reasons.values()))
+    return replace(named, estimate=replace(named.estimate, warnings=warnings))
 
 
 def _data(named: NamedEstimate) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _PAIR = re.compile(
     rf"({_KEY})([ \t]*=[ \t]*)(\{{[^}}]*\}}|\"[^\"]*\"|'[^']*'|\$\{{\w+\}}|[^\s;&,\"'<>)]+)"
 )
 """A name and its value, as in ``PWD=...;``, ``?token=...&`` and ``password='...'``."""
-_LOGIN = re.compile(r"(?<=://)([^\s/:@\"'<>]*):(?!\d{1,5}[/?#])([^\s\"'<>]+)@(?=[^\s@])")
+_LOGIN = re.compile(r"(?<=://)([^\s/:@\"'<>]*):(?!\d{1,5}[/?#])(\$\{\w+\}|[^\s\"'<>]+)@(?=[^\s@])")
 """A user and a password before a host; a number after a colon is a port."""
 _HOME = re.compile(
     r"(?<![\w.~/-])(/(?:home|Users)/[^/\s\"':;,)]+|[A-Za-z]:\\Users\\[^\\\s\"';,)]+)"

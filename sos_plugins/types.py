@@ -54,8 +54,8 @@ class QualityProfile:
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
     ``out-of-scope`` (totals of regions, reorganised authorities, files that are not the source's),
     ``rows-read`` and ``rows-given`` (see :mod:`sos_plugins.accounting`); ``unit`` and ``period``
-    may be null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
-    done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
+    may be null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what
+    was done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
     is always here. A check that found nothing may stand as one row for all units and periods.
 
     ``examples`` says where some of the faults are, a few a check, with the columns of

@@ -38,8 +38,6 @@ SIZE: dict[str, Any] = {
     "escalation_pretrend_pilots": 1,
     "referrals_per_year": 40,
     "care_starts_per_year": 15,
-    "first_year": 2010,
-    "last_year": 2015,
 }
 MODULES = {
     "children": "Child",
@@ -82,9 +80,7 @@ def n_lines(folder: Path, part: str) -> int:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_returns_with_faults(tmp_path: Path, seed: int) -> None:
     folder = tmp_path / "made"
-    faults = {"duplicate-referral": 0.05}
     chosen = SimulatedSettings(**SIZE, seed=seed)
-    del faults
     write_simulation(simulate(chosen), folder, lambda *_: None)
     cin = read(CinCensus, folder, paths="cin")
     counts = dict.fromkeys(MODULES, 0)

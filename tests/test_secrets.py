@@ -89,10 +89,8 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=4, ma
 @given(secret=TEXTS.filter(lambda t: not re.fullmatch(r"\*+|\$\{.*\}|~.*", t)),
        key=st.sampled_from(KEYS))  # fmt: skip
 def test_a_copy_of_a_study_holds_no_secret(secret: str, key: str) -> None:
-    own = json.dumps(f"{secret}")
-    text = (
-        f'a = "kept"\n[[sources]]\nplugin = "x"\n"{key}" = {own}\n[sources.deep]\n"{key}" = {own}\n'
-    )
+    line = f'"{key}" = {json.dumps(secret, ensure_ascii=False)}\n'
+    text = f'a = "kept"\n[[sources]]\nplugin = "x"\n{line}[sources.deep]\n{line}'
     copy = cleaned_toml(text)
     found = tomllib.loads(copy)
     if found:
@@ -153,9 +151,8 @@ def test_messages_about_settings_show_no_secret() -> None:
 
 def test_the_command_line_shows_no_secret(tmp_path: Path) -> None:
     source = STUDY[STUDY.index("[[sources]]") : STUDY.index("[design]")]
-    other = (
-        f'[[sources]]\nplugin = "database"\nurl = "{ADDRESSES[3]}"\ntables = {{ cases = "t" }}\n\n'
-    )
+    address = f'url = "{ADDRESSES[3]}"\ntables = {{ cases = "t" }}\n\n'
+    other = f'[[sources]]\nplugin = "database"\n{address}'
     path = write(tmp_path, STUDY.replace(source, other))
     out = tmp_path / "out"
     result = CliRunner().invoke(main, ["run", str(path), "--out", str(out), "--no-stations"])
@@ -191,8 +188,8 @@ def test_a_view_that_reads_other_files_is_refused(tmp_path: Path, function: str)
     duckdb.sql(f"COPY ({ROW}) TO '{own}' (FORMAT parquet)")
     (tmp_path / "own.csv").write_text("unit,period,value\na,2015,1\n")
     place = own if function == "read_parquet" else tmp_path / "own.csv"
-    url = made(tmp_path, f"CREATE VIEW t AS SELECT 'a' unit, 2015 period, count(*)::DOUBLE AS value "
-                         f"FROM {function}('{place}')")  # fmt: skip
+    columns = "'a' AS unit, 2015 AS period, count(*)::DOUBLE AS value"
+    url = made(tmp_path, f"CREATE VIEW t AS SELECT {columns} FROM {function}('{place}')")
     with pytest.raises(DataError, match="reads outside of the database file"):
         read(tmp_path, url)
 

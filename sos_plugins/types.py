@@ -56,7 +56,8 @@ class QualityProfile:
     ``rows-read`` and ``rows-given`` (see :mod:`sos_plugins.accounting`); ``unit`` and ``period``
     may be null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what
     was done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is
-    dropped is always here. A check that found nothing may stand as one row for all units and periods.
+    dropped is always here. A check that found nothing may stand as one row for all units and
+    periods.
 
     ``examples`` says where some of the faults are, a few a check, with the columns of
     :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of

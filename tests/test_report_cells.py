@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from hypothesis import settings as rules
 from hypothesis import strategies as st
 from result_factory import NAMES, make_result
 
@@ -40,6 +41,7 @@ def dangerous(text: str) -> bool:
 HARD = st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n", "1", ".", "e", ",", "a", '"'])
 
 
+@rules(deadline=None)
 @given(st.text(HARD, max_size=8))
 def test_no_text_stays_a_formula_and_none_is_lost(text: str) -> None:
     found = harmless(text)
@@ -50,6 +52,7 @@ def test_no_text_stays_a_formula_and_none_is_lost(text: str) -> None:
     assert (cell, end) == (found, "x")
 
 
+@rules(deadline=None)
 @given(
     st.lists(st.tuples(st.text(max_size=6), st.floats(allow_nan=True), st.integers()), max_size=5)
 )

@@ -34,11 +34,16 @@ def harmless(cell: Any) -> Any:
 
 def csv_of(frame: pd.DataFrame) -> str:
     """Write a table as CSV text of which no cell is a formula; missing values are empty."""
-    safe = frame.copy()
-    for place in range(safe.shape[1]):
-        column = safe.iloc[:, place]
-        if not pd.api.types.is_numeric_dtype(column):
-            safe.isetitem(place, column.map(harmless, na_action="ignore"))
-    safe.columns = [harmless(str(name)) for name in safe.columns]
+    columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    safe = pd.DataFrame(
+        {
+            place: column
+            if pd.api.types.is_numeric_dtype(column)
+            else column.map(harmless, na_action="ignore")
+            for place, column in enumerate(columns)
+        },
+        index=frame.index,
+    )
+    safe.columns = pd.Index([harmless(str(name)) for name in frame.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
     return text

@@ -234,7 +234,7 @@ def _header(path: Path, encoding: str) -> tuple[tuple[str, ...], str]:
         first = next((line for line in file if line.strip("\r\n")), None)
     if first is None:
         raise DataError(f"{path} is empty; a header and rows were expected.")
-    delimiter = max(DELIMITERS, key=first.count)
+    delimiter = max(DELIMITERS, key=re.sub('"[^"]*"', "", first).count)
     try:
         names = next(csv.reader([first], delimiter=delimiter))
     except csv.Error as error:

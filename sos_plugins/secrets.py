@@ -26,7 +26,7 @@ _PAIR = re.compile(
     rf"({_KEY})([ \t]*=[ \t]*)(\{{[^}}]*\}}|\"[^\"]*\"|'[^']*'|\$\{{\w+\}}|[^\s;&,\"'<>)]+)"
 )
 """A name and its value, as in ``PWD=...;``, ``?token=...&`` and ``password='...'``."""
-_LOGIN = re.compile(r"(?<=://)([^\s/:@\"'<>]*):(?!\d{1,5}[/?#])([^\s\"'<>]+)@(?=[^\s@])")
+_LOGIN = re.compile(r"(?<=://)([^\s/:@\"'<>]*):(?!\d{1,5}[/?#])(\$\{\w+\}|[^\s\"'<>]+)@(?=[^\s@])")
 """A user and a password before a host; a number after a colon is a port."""
 _HOME = re.compile(
     r"(?<![\w.~/-])(/(?:home|Users)/[^/\s\"':;,)]+|[A-Za-z]:\\Users\\[^\\\s\"';,)]+)"
@@ -68,8 +68,8 @@ def secrets_in(text: str) -> list[str]:
             for inner in _PAIR.finditer(m[3])
             if is_secret_key(inner[1])
         ]
-    plain = (one for one in found if one and one != HIDDEN)
-    return list(dict.fromkeys(one for one in plain if not _is_variable(one)))
+    kept = (one for one in found if one not in ("", HIDDEN) and not _is_variable(one))
+    return list(dict.fromkeys(kept))
 
 
 def masked(text: str) -> str:

@@ -55,9 +55,9 @@ class QualityProfile:
     ``out-of-scope`` (totals of regions, reorganised authorities, files that are not the source's),
     ``line-break`` (rows of a CSV file that have cells with line breaks), ``rows-read`` and
     ``rows-given`` (see :mod:`sos_plugins.accounting`); ``unit`` and ``period`` may be null (all);
-    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
-    done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
-    is always here. A check that found nothing may stand as one row for all units and periods.
+    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was done:
+    ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped is
+    always here. A check that found nothing may stand as one row for all units and periods.
 
     ``examples`` says where some of the faults are, a few a check, with the columns of
     :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of

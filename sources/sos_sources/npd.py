@@ -175,6 +175,8 @@ def _header(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> Hea
     documented = {theirs.upper(): ours.upper() for ours, theirs in renamed.items()}
     found: dict[str, Place] = {}
     for place, name in enumerate(names):
+        if not name:
+            continue
         suffix = SUFFIX.search(name)
         bare = SUFFIX.sub("", name).upper()
         bare = documented.get(bare, bare)

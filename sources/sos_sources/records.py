@@ -101,15 +101,15 @@ def _plain(file: Path) -> str:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn what DuckDB says of damaged Parquet into a sentence; it names the file itself."""
+def _in_words(label: str) -> Iterator[None]:
+    """Turn what DuckDB says of damaged Parquet into a sentence."""
     try:
         yield
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
         raise DataError(
-            f"The record tables cannot be read: {_first_line(error)}. Write the file again."
+            f"The record table {label} cannot be read: {_first_line(error)}. Write it again."
         ) from None
 
 
@@ -138,11 +138,12 @@ class RecordTables(Source):
         parts, left_out = _parts(session.path(settings.folder), session)
         tables: dict[str, Any] = {}
         quality = QualityProfile()
-        with _in_words(), duckdb.connect() as con:
+        with duckdb.connect() as con:
             for part in parts:
                 _refuse_other_columns(part)
                 _refuse_other_years(con, part)
-                found, repeated = _examined(con, part, settings.examples)
+                with _in_words(part.label):
+                    found, repeated = _examined(con, part, settings.examples)
                 quality = quality + found
                 tables[part.name] = _lazily(session, part, repeated=repeated)
             first, last = _covered(con, parts)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from sos_plugins import scratch
+from sos_plugins.backends import in_words
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.notices import tell
@@ -144,9 +145,10 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         with stopping() as stop:
             try:
-                return context.invoke(command, context.obj, *args, **options)
+                with in_words():
+                    return context.invoke(command, context.obj, *args, **options)
             except BaseException as error:
-                if stop.asked or _interrupted(error):
+                if stop.asked or isinstance(error, KeyboardInterrupt):
                     scratch.prune()  # of helpers that were ended with it
                     tell(stop.sentence)
                     sys.exit(stop.status)
@@ -156,12 +158,6 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                 raise
 
     return wrapped  # type: ignore[return-value]
-
-
-def _interrupted(error: BaseException) -> bool:
-    from sos_plugins.backends import interrupted
-
-    return isinstance(error, KeyboardInterrupt) or interrupted(error)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

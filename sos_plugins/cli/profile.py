@@ -12,13 +12,15 @@ import pandas as pd
 from sos_plugins.backends import as_backend
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.errors import DataError, StudyError
+from sos_plugins.memory import SIZE
 from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
 from sos_plugins.report.profile_page import profile_page
 from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
 from sos_plugins.study import Study
-from sos_plugins.study_file import MEMORY, NO_SIZE
+from sos_plugins.study_file import NO_SIZE
 from sos_plugins.types import plain
+from sos_plugins.whole_files import put
 
 Row = Mapping[str, Any]
 
@@ -54,7 +56,7 @@ def profile(
             found = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
-            if memory is not None and not MEMORY.fullmatch(memory):
+            if memory is not None and not SIZE.fullmatch(memory):
                 raise StudyError(f"--memory: {memory!r} {NO_SIZE}.")
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
@@ -77,10 +79,7 @@ def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Pat
         files[html] = profile_page(found)
     for file, text in files.items():
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_name(f".{file.name}.part")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(file)
+            put(file, text.encode("utf-8"))
         except OSError as error:
             raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
     return list(files)

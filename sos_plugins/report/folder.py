@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from sos_plugins.report.sections import Page, index_rows, page_of
 from sos_plugins.report.tables import frame_of, to_csv
 from sos_plugins.result import StudyResult
 from sos_plugins.types import plain
+from sos_plugins.whole_files import WholeFile, clear
 
 OWN_FILE = re.compile(r"tables/[A-Za-z0-9._-]+\.csv")
 """The files of an earlier report that a new one may take away."""
@@ -97,58 +96,34 @@ def _earlier_tables(folder: Path) -> set[str]:
 
 
 def _put(folder: Path, files: dict[str, str]) -> None:
-    written: dict[Path, Path] = {}
+    written: list[WholeFile] = []
     try:
         for name, text in files.items():
-            written[folder / name] = _beside(folder / name, text)
-        with _set_aside(folder / LAST) as replaced:
-            for place in sorted(written, key=lambda place: place.name == LAST):
-                written[place].replace(place)
-                replaced.append(place)
+            clear(folder / name)
+            written.append(WholeFile.written(folder / name, _bytes(text)))
+        with _taken_away(folder / LAST) as replaced:
+            for file in sorted(written, key=lambda file: file.place.name == LAST):
+                file.appear()
+                replaced.append(file.place)
     finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
+        for file in written:
+            file.forget()
 
 
 @contextmanager
-def _set_aside(path: Path) -> Iterator[list[Path]]:
+def _taken_away(path: Path) -> Iterator[list[Path]]:
     """Take a file away; bring it back if what follows fails before it has replaced a file."""
-    aside = path.with_name(f".{path.name}.earlier")
-    there = path.exists()
-    if there:
-        path.rename(aside)
+    earlier = path.read_bytes() if path.is_file() else None
+    path.unlink(missing_ok=True)
     replaced: list[Path] = []
     try:
         yield replaced
     except BaseException:
-        if there and not replaced:
-            aside.rename(path)
+        if earlier is not None and not replaced:
+            path.write_bytes(earlier)
         raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _beside(path: Path, text: str) -> Path:
-    """Write a file under a name of its own beside its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_bytes(text))
-        temporary.chmod(0o666 & ~_umask())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def _bytes(text: str) -> bytes:
     """Encode text; half characters, as in file names that are no UTF-8, are written as escapes."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

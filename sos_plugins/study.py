@@ -24,7 +24,7 @@ from sos_plugins.manifest import manifest
 from sos_plugins.memory import MemoryUse
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import Registry, find_config, load_plugins
-from sos_plugins.processes import follow_parent
+from sos_plugins.processes import follow_parent, nothing_from_here
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
@@ -279,7 +279,7 @@ def _analysed(
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
     found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
-    with closing(found):  # ends the processes when this one is stopped
+    with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
         for result, noted in found:
             stations.and_those(noted)
             yield result

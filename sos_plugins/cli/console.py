@@ -19,7 +19,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from sos_plugins import scratch
-from sos_plugins.backends import in_words
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.notices import tell
@@ -141,13 +140,11 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
         context.obj = Terminal(quiet, as_json, plugins)
-        # What is started here does not import from the folder that the user works in.
-        os.environ.setdefault("PYTHONSAFEPATH", "1")
         with stopping() as stop:
             try:
-                with in_words():
-                    return context.invoke(command, context.obj, *args, **options)
-            except BaseException as error:
+                return context.invoke(command, context.obj, *args, **options)
+            except BaseException as raised:
+                error = _in_words(raised)
                 if stop.asked or isinstance(error, KeyboardInterrupt):
                     scratch.prune()  # of helpers that were ended with it
                     tell(stop.sentence)
@@ -158,6 +155,17 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                 raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def _in_words(error: BaseException) -> BaseException:
+    """Return what the complaints of databases mean, and other errors as they are."""
+    from sos_plugins.backends import in_words
+
+    try:
+        with in_words():
+            raise error
+    except BaseException as told:
+        return told
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def limit_of(backend: Any) -> float:
     return float(number) * {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[unit] / 10**6
 
 
-@pytest.mark.parametrize("more", [200, 2000])
+@pytest.mark.parametrize("more", [200, 700])
 def test_duckdb_gets_what_the_process_has_left(tmp_path: Path, more: int) -> None:
     path = study_helpers.write(tmp_path)
     Study.from_toml(path).session()  # loads the plugins and the database

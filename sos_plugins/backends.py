@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins.errors import DataError
+from sos_plugins.memory import SIZE, in_bytes, share_of_records, threads_within
 from sos_plugins.scratch import remove, scratch_folder
 
 BackendName = Literal["duckdb", "spark"]
@@ -52,6 +53,8 @@ def duckdb_backend(memory: str | None = None) -> Any:
     if memory is not None:
         # Rows have no order of their own here; to keep the order of a file takes memory.
         config = {"memory_limit": memory, "preserve_insertion_order": False}
+        if SIZE.fullmatch(memory):
+            config["threads"] = threads_within(in_bytes(memory))
     try:
         spill = scratch_folder()
     except OSError as error:
@@ -129,11 +132,16 @@ def jvm_size(memory: str) -> str:
 def as_backend(given: Any, *, memory: str | None = None) -> Any:
     """Return the Ibis backend for a name, a ``SparkSession`` or an Ibis backend.
 
+    Args:
+        given: The name or the backend.
+        memory: For DuckDB the most that this process may take, of which it gets what is left; for
+            a Spark that is started here the most that its driver may take.
+
     Raises:
-        DataError: If it is none of these, or Spark cannot be used.
+        DataError: If it is none of these, Spark cannot be used, or the memory is too little.
     """
     if given == "duckdb":
-        return duckdb_backend(memory)
+        return duckdb_backend(None if memory is None else f"{share_of_records(memory) // 1024}KiB")
     if given == "spark":
         return spark_backend(memory=memory)
     if isinstance(given, ibis.backends.BaseBackend):

@@ -7,8 +7,11 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+SAFE_PATH = "PYTHONSAFEPATH"
+"""The variable for Python's option -P."""
 BETWEEN_LOOKS = 0.25
 """Seconds between two looks at whether the parent is there."""
 
@@ -28,6 +31,20 @@ def follow_parent(parent: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":  # there a process keeps the number of a dead parent
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+@contextmanager
+def nothing_from_here() -> Iterator[None]:
+    """Let Pythons started in the block import nothing from the folder that the user works in."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _watch(parent: int) -> None:

@@ -23,9 +23,10 @@ from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.errors import SosError, StudyError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
+from sos_plugins.memory import MemoryUse
 from sos_plugins.plan import Plan
 from sos_plugins.plugins import Registry, find_config, load_plugins
-from sos_plugins.processes import follow_parent
+from sos_plugins.processes import follow_parent, nothing_from_here
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
@@ -64,7 +65,8 @@ class Study:
             plugins: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, else
                 the one beside the study, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
-            memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
+            memory: Most memory that the run may take, such as ``"4GB"``, in place of the study's
+                own.
             backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
 
         Raises:
@@ -195,11 +197,13 @@ class Study:
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
+        use = MemoryUse(file.study.memory)
         records, key = self._read(session, stations)
         design, warnings = designs.make_design(
             file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
         )
         warnings += records.notes
+        use.note("reading")
         how = collection(plan, design.pilots, session.backend)
         if how.reason:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
@@ -212,6 +216,7 @@ class Study:
                 station = OutcomeStation(plan, session, records, choice, stations, key, profile)
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
+        use.note("deriving")
         with session.progress.step("Analysing outcomes", len(inputs)) as advance:
             outcomes = []
             analysed = _analysed(
@@ -221,6 +226,9 @@ class Study:
                 for outcome in analysed:
                     outcomes.append(outcome)
                     advance()
+        use.note("analysing")
+        if excess := use.excess():
+            warnings += (excess,)
         return StudyResult(
             name=file.study.name,
             title=file.study.title,
@@ -237,7 +245,10 @@ class Study:
             missing_checks=unavailable(plan.registry, [p.name for p in plan.estimators]),
             truth=records.truth,
             unit_names=dict(records.unit_names),
-            manifest=manifest(plan.registry, records, plan.text, file.study.seed),
+            manifest={
+                **manifest(plan.registry, records, plan.text, file.study.seed),
+                "memory": use.to_dict(),
+            },
             study_toml=plan.text,
             settings=plain(file.model_dump()),
         )
@@ -289,7 +300,7 @@ def _analysed(
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
     found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
-    with closing(found):  # ends the processes when this one is stopped
+    with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
         for result, noted in found:
             stations.and_those(noted)
             yield result

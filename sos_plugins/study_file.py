@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
+from sos_plugins.memory import SIZE
 from sos_plugins.period_codes import whole_period
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.settings import Settings, possible_days, validate
 
-MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
-"""A size of memory, as DuckDB reads it."""
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -77,7 +75,8 @@ class StudyTable(Settings):
     seed: int = Field(0, ge=0, description="seed of everything random")
     memory: str | None = Field(
         None,
-        description='most memory for records, such as "4GB"; what goes beyond is kept on disk',
+        description='most memory that the run may take, such as "4GB"; records beyond what is left '
+        "of it are kept on disk, and the report says so if the run takes more all the same",
     )
 
     backend: Literal["duckdb", "spark"] = Field(
@@ -95,7 +94,7 @@ class StudyTable(Settings):
     @field_validator("memory")
     @classmethod
     def _size(cls, given: str | None) -> str | None:
-        if given is not None and not MEMORY.fullmatch(given):
+        if given is not None and not SIZE.fullmatch(given):
             raise ValueError(NO_SIZE)
         return given
 

@@ -36,7 +36,7 @@ def run(path, folder, **changes):
 
 def facts(result):
     """The result without when it was made."""
-    manifest = {**result.manifest, "created": ""}
+    manifest = {**result.manifest, "created": "", "memory": {}}  # of the run, not of the result
     return type(result).to_json(type(result)(**{**vars(result), "manifest": manifest}))
 
 

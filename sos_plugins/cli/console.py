@@ -143,13 +143,12 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
         context.obj = Terminal(quiet, as_json, plugins)
-        # What is started here does not import from the folder that the user works in.
-        os.environ.setdefault("PYTHONSAFEPATH", "1")
         with stopping() as stop:
             try:
                 return context.invoke(command, context.obj, *args, **options)
-            except BaseException as error:
-                if stop.asked or _interrupted(error):
+            except BaseException as raised:
+                error = _in_words(raised)
+                if stop.asked or isinstance(error, KeyboardInterrupt):
                     scratch.prune()  # of helpers that were ended with it
                     tell(stop.sentence)
                     sys.exit(stop.status)
@@ -173,10 +172,15 @@ def about_files(error: OSError) -> str:
     return f"{where}{error.strerror or error}. {mend}."
 
 
-def _interrupted(error: BaseException) -> bool:
-    from sos_plugins.backends import interrupted
+def _in_words(error: BaseException) -> BaseException:
+    """Return what the complaints of databases mean, and other errors as they are."""
+    from sos_plugins.backends import in_words
 
-    return isinstance(error, KeyboardInterrupt) or interrupted(error)
+    try:
+        with in_words():
+            raise error
+    except BaseException as told:
+        return told
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def main() -> None:
 @click.option("--out", type=OUT, help="Folder for the report; results/<name> by default.")
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
-@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option("--memory", help='Most memory to take, such as "4GB"; records beyond go to disk.')
 @click.option("--backend", type=BACKEND, help="Where cases are derived, in place of [study].")
 @click.option(
     "--stations",
@@ -124,7 +124,7 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
 @click.option("--source", help="A source to profile without a study.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Setting of the source.")
 @click.option("--data", type=OUT, help="Folder of the data: paths start there.")
-@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option("--memory", help='Most memory to take, such as "4GB"; records beyond go to disk.')
 @click.option(
     "--backend",
     type=click.Choice(["duckdb", "spark"]),

@@ -14,6 +14,7 @@ import pandas as pd
 from sos_plugins.backends import as_backend
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.errors import StudyError
+from sos_plugins.memory import SIZE
 from sos_plugins.output import (
     Content,
     OutputError,
@@ -29,8 +30,9 @@ from sos_plugins.report.profile_page import profile_page
 from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
 from sos_plugins.study import Study
-from sos_plugins.study_file import MEMORY, NO_SIZE
+from sos_plugins.study_file import NO_SIZE
 from sos_plugins.types import plain
+from sos_plugins.whole_files import put
 
 Row = Mapping[str, Any]
 
@@ -77,7 +79,7 @@ def profile(
             found = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
-            if memory is not None and not MEMORY.fullmatch(memory):
+            if memory is not None and not SIZE.fullmatch(memory):
                 raise StudyError(f"--memory: {memory!r} {NO_SIZE}.")
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
@@ -114,15 +116,10 @@ def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Pat
             for name, text in files.items():
                 (place / name).write_text(text, encoding="utf-8")
     if html is not None:
-        beside = html.with_name(f".{html.name}.part")
         try:
-            html.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(profile_page(found), encoding="utf-8")
-            beside.replace(html)
+            put(html, profile_page(found).encode("utf-8"))
         except OSError as error:
             raise cannot_write(PROFILE.what, html, error) from None
-        finally:
-            beside.unlink(missing_ok=True)
     return [*(out / name for name in files if out), *([html] if html else [])]
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from sos_plugins import r, scratch
+from sos_plugins import scratch
 from sos_plugins.notices import tell
 
 GRACE = 10.0
@@ -55,8 +55,9 @@ class Stop:
 
     def _give_up(self) -> None:
         """End without unwinding: something does not let go."""
+        if "sos_plugins.r" in sys.modules:
+            sys.modules["sos_plugins.r"].end_now()
         tell(self.sentence)
-        r.end_now()
         scratch.remove_all()
         os._exit(self.status)
 

@@ -259,9 +259,13 @@ def _inside(row: Row) -> str | Markup:
 def manifest_tables(study: StudyResult) -> tuple[Table, ...]:
     """Make the tables of the manifest: what ran, versions, plugins and files."""
     manifest = study.manifest
-    listed = ("versions", "plugins", "files")
+    listed = ("memory", "versions", "plugins", "files")
     facts = {words.heading(k): v for k, v in manifest.items() if k not in listed}
     tables = [pairs("manifest-run", "What ran", facts, first="Fact", second="Value")]
+    memory = manifest.get("memory")
+    if isinstance(memory, Mapping) and memory:
+        taken = {words.heading(k): v for k, v in memory.items()}
+        tables.append(pairs("manifest-memory", "Memory", taken, first="Fact", second="Value"))
     versions = manifest.get("versions")
     if isinstance(versions, Mapping) and versions:
         tables.append(

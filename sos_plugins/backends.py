@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -265,3 +266,15 @@ def _first_line(error: Exception) -> str:
     text = str(java.toString() if java is not None else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def write_parquet(backend: Any, table: ibis.Table, file: Path) -> None:
+    """Write a table to a file.
+
+    Raises:
+        OSError: If the disk is full or cannot be written to, as for any other file.
+    """
+    try:
+        backend.to_parquet(table, file)
+    except duckdb.IOException as error:
+        raise OSError(f"{file} cannot be written: {_first_line(error)}") from error

@@ -33,6 +33,7 @@ PROBE = b"\0" * 4096
 """As much is written to find out whether a disk is full: one block of most file systems."""
 NAMED = 5
 """Files that a sentence names; of more it gives the number."""
+_IN_THE_MAKING: set[Path] = set()
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -74,17 +75,24 @@ SIMULATION = Content(
 
 def check_writable(folder: Path, what: str = "Files") -> None:
     """Raise an OutputError unless a folder, perhaps one to be made, can be written to."""
+    try:
+        with _made(folder), tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(PROBE)
+            probe.flush()
+    except OSError as error:
+        raise cannot_write(what, folder, error) from None
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; afterwards take away those of them that are empty."""
     made: list[Path] = []
     try:
         for place in (*reversed(folder.parents), folder):
             if not place.is_dir():
                 place.mkdir()
                 made.append(place)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(PROBE)
-            probe.flush()
-    except OSError as error:
-        raise cannot_write(what, folder, error) from None
+        yield
     finally:
         for place in reversed(made):
             with suppress(OSError):
@@ -282,7 +290,8 @@ def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> It
 
     Until then the folder stays as it was, and if the block fails it still is. Files of the user
     stay. While files are put in place :attr:`Content.last` is absent, and the manifest lists the
-    old and the new ones, so that a process that is killed leaves what the next one can replace.
+    old and the new ones, so that a process that is killed leaves what the next one can replace. A
+    folder that was yielded may be given on: it is then part of the whole that is in the making.
 
     Args:
         folder: The folder that is written; made if needed.
@@ -293,6 +302,9 @@ def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> It
         OutputError: If the folder cannot be written to, another process writes into it, or a file
             that would be replaced is the user's.
     """
+    if folder in _IN_THE_MAKING:
+        yield folder
+        return
     with claimed(folder):
         check_writable(folder, content.what)
         if content.alone:
@@ -301,13 +313,17 @@ def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> It
         try:
             for left in {folder.parent / staging.name, folder / staging.name}:
                 shutil.rmtree(left, ignore_errors=True)
-            staging.mkdir(parents=True)
-            yield staging
-            _put_in_place(staging, folder, content, also)
+            with _made(staging.parent):
+                try:
+                    staging.mkdir()
+                    _IN_THE_MAKING.add(staging)
+                    yield staging
+                    _put_in_place(staging, folder, content, also)
+                finally:
+                    _IN_THE_MAKING.discard(staging)
+                    shutil.rmtree(staging, ignore_errors=True)
         except OSError as error:
             raise cannot_write(content.what, folder, error) from None
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _staging(folder: Path) -> Path:

@@ -27,6 +27,7 @@ import platformdirs
 import pyarrow as pa
 
 from sos_plugins import r
+from sos_plugins.backends import write_parquet
 from sos_plugins.errors import DataError
 from sos_plugins.kinds import distribution_version
 from sos_plugins.manifest import PACKAGES, R_PACKAGES
@@ -258,7 +259,7 @@ def _save_records(place: Path, records: Records, session: Session) -> None:
         digests = {}
         for name, table in records.tables.items():
             file = temporary / f"{name}.parquet"
-            session.backend.to_parquet(table, file)
+            write_parquet(session.backend, table, file)
             digests[name] = hashed_files([file])
         nothing: dict[str, ibis.Table] = {}
         _save(temporary / "rest", (digests, replace(records, tables=nothing)))

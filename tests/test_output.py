@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 import result_factory
 from click.testing import CliRunner
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from study_helpers import table, write
 
+from sos_plugins import Records, Session
 from sos_plugins.cli import main
 from sos_plugins.cli.console import render
 from sos_plugins.errors import SosError
@@ -32,6 +34,7 @@ from sos_plugins.output import (
 )
 from sos_plugins.report import check_folder, write_report
 from sos_plugins.result import StudyResult
+from sos_plugins.stations import Stations
 
 KIND = Content("The thing", "list.json", "files", "last.txt", re.compile(r"(old|deep/.+)\.txt"))
 SMALL_SIMULATION = [
@@ -161,7 +164,9 @@ runs = st.dictionaries(names, texts, min_size=1)
 
 
 @given(first=runs, mine=st.dictionaries(names, st.none() | texts), second=runs)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_the_user_does_in_between_is_never_lost(tmp_path, first, mine, second):
     folder = tmp_path / "folder"
     shutil.rmtree(folder, ignore_errors=True)
@@ -392,8 +397,22 @@ def test_a_disk_that_fills_while_a_simulation_is_written_leaves_the_old_one(tmp_
     monkeypatch.setattr("sos_sources.simulator.csv_writer.write_returns", full)
     done = simulate(folder, "seed=5")
     assert done.exit_code == 1
-    assert "No space left on device" in done.stderr
+    assert f"written to {folder}: No space left on device" in done.stderr
     assert tree(folder) == before
+    assert simulate(tmp_path / "new" / "folder").exit_code == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sim"]
+
+
+def test_a_disk_that_fills_while_a_station_is_kept_costs_the_station_only(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
+
+    session = Session()
+    monkeypatch.setattr(type(session.backend), "to_parquet", full)
+    records = Records({"cases": session.table(table(cases=1), "cases")})
+    found = Stations.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
+    assert found is records
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_any_other_refusal_of_the_system_is_a_sentence(monkeypatch, study):
@@ -429,7 +448,7 @@ def test_a_study_that_links_to_itself_is_a_sentence(tmp_path):
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=30))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_text_is_markup(text):
     text = text.strip() or "x"
     for shown in (

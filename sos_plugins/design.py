@@ -87,11 +87,6 @@ def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
 def _pilot(row: PilotRow, where: str, support: str) -> Pilot:
     if (row.start is None) != (row.end is None):
         raise DesignError(f"{where}: pilot {row.unit} has only one of start and end; give both.")
-    if row.start is not None and row.end is not None and row.start > row.end:
-        raise DesignError(
-            f"{where}: the embedding window of pilot {row.unit} ends ({row.end}) before it starts "
-            f"({row.start})."
-        )
     if row.end is None and row.cohort is None:
         raise DesignError(
             f"{where}: pilot {row.unit} has neither an embedding window (start, end) nor a cohort."

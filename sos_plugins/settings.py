@@ -27,7 +27,8 @@ NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
 engine sees covariates under other names (:mod:`sos_plugins.own_names`), in this field as well."""
 YEARS = (1900, 2199)
 """Years in which dates of settings lie."""
-MOST_DAYS = 36_525
+MOST_DAYS = 73_050
+"""Two hundred years."""
 AprilYear = Annotated[int, Field(ge=YEARS[0], le=YEARS[1])]
 """A year that a setting names, by the April in which it begins."""
 
@@ -75,7 +76,7 @@ def possible_days(value: Any, name: str) -> Any:
     if isinstance(value, dt.date) and not first <= value.year <= last:
         raise ValueError(f"expected a date from {first}-01-01 to {last}-12-31; found {value}")
     if type(value) is int and "days" in name.split("_") and abs(value) > MOST_DAYS:
-        raise ValueError(f"expected at most {MOST_DAYS} days, a hundred years; found {value}")
+        raise ValueError(f"expected at most {MOST_DAYS} days, two hundred years; found {value}")
     return value
 
 

@@ -431,7 +431,7 @@ def test_a_window_that_ends_before_it_starts_or_far_away_is_refused(tmp_path: Pa
     path = write(tmp_path)
     study = Study.from_toml(path)
     for window, said in (
-        ("2015-06-01,2015-01-01", "ends .* before it starts"),
+        ("2015-06-01,2015-01-01", "embedding window ends"),
         ("9998-01-01,9998-06-01", "expected a date from 1900"),
     ):
         (tmp_path / "pilots.csv").write_text(f"unit,start,end\n901,{window}\n")

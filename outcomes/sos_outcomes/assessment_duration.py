@@ -143,16 +143,17 @@ class AssessmentWithin45DaysSettings(AssessmentSettings):
 
 
 class AssessmentWithin45Days(Outcome):
-    """Whether an assessment is authorised within 45 working days, the statutory limit.
+    """Whether an assessment is authorised within 45 working days of its start.
 
-    Population: assessments by their start, authorised or not.
+    Population: assessments by their start, authorised or not. The published statistics count so;
+    the statutory limit itself runs from the referral.
     """
 
     name = "assessment-within-45-days"
     label = "Assessments authorised within 45 working days"
     needs = ("assessments", "children")
     Settings = AssessmentWithin45DaysSettings
-    citation = "Working Together to Safeguard Children: 45 working days from referral"
+    citation = "Department for Education, Characteristics of children in need, table C2"
     definitions: ClassVar = {}
 
     def info(self, settings: AssessmentWithin45DaysSettings) -> OutcomeInfo:

@@ -104,11 +104,11 @@ def values(outcome: Outcome, tables: Tables, end: dt.date, chosen: dict[str, Any
 
 @pytest.mark.parametrize(("outcome", "strategy"), EVERY, ids=lambda v: getattr(v, "name", ""))
 @given(data=st.data())
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_records_cut_when_the_follow_up_ends_give_the_same_value(
     outcome: Outcome, strategy: st.SearchStrategy[dict[str, Any]], data: st.DataObject
 ) -> None:
-    tables = random_tables(data.draw(st.integers(0, 10_000), label="seed"), n_children=12)
+    tables = random_tables(data.draw(st.integers(0, 10_000), label="seed"), n_children=60)
     chosen = data.draw(strategy, label="settings")
     whole = values(outcome, tables, END, chosen)
     if not whole:

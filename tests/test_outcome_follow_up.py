@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import study_helpers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outcome_helpers import END, after, day, derive, random_tables, records
@@ -14,10 +17,13 @@ from sos_outcomes.escalation import Escalation
 from sos_outcomes.icpc import Icpc
 from sos_outcomes.kinship_care import KinshipCare
 from sos_outcomes.rereferral import Rereferral
+from sos_outcomes.tidy_value import TidyValue
 
-from sos_plugins import Outcome, Session
+from sos_plugins import Outcome, OutcomeInfo, Session
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.result import StudyResult
 from sos_plugins.settings import validate
+from sos_plugins.study import Study
 
 Tables = dict[str, list[dict[str, Any]]]
 FIRST = {"referrals": "referral_date"}
@@ -158,3 +164,20 @@ def test_a_year_of_rereferrals_waits_a_year() -> None:
     }
     half = after(closed, 200)
     assert values(Rereferral(), known_on(tables, half), half, year) == {}
+
+
+def test_what_a_reader_must_know_of_a_quirk_stands_in_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TidyValue.info
+    sentence = "Cases are followed up for 360 days, but an escalation may come up to day 363."
+
+    def cautious(self: TidyValue, settings: Any) -> OutcomeInfo:
+        return replace(plain(self, settings), cautions=(sentence,), measured_after=("sex",))
+
+    monkeypatch.setattr(TidyValue, "info", cautious)
+    found = Study.from_toml(study_helpers.write(tmp_path)).crosscheck()
+    again = StudyResult.from_json(found.to_json()).outcomes[0]
+    assert sentence in found.outcomes[0].warnings
+    assert again.info.measured_after == ("sex",)
+    assert again.info.cautions == (sentence,)

@@ -296,6 +296,24 @@ def test_the_text_alternative_of_balance_names_the_largest_difference(
     assert f"{balance['smd_before'].abs().max():.2f}" in found
 
 
+def test_characteristics_that_may_be_measured_late_are_marked() -> None:
+    study = make_result()
+    outcome = study.outcome("kinship-care")
+    info = replace(outcome.info, measured_after=("disabled", "ethnicity"))
+    page = render_html(only(study, replace(outcome, info=info)))
+    tree = lxml_html.document_fromstring(page)
+    rows = [row[0] for row in table_rows(tree, "kinship-care_balance-cases")]
+    late = {c for c in outcome.balance["covariate"] if c.split("=")[0] in info.measured_after}
+    assert len(late) == 7
+    assert sum(row.endswith("*") for row in rows) == len(late)
+    assert "Disabled*" in rows
+    assert "Age" in rows
+    found = tree.xpath('//*[@id="kinship-care_balance-cases-desc"]')[0].text_content()
+    assert "after the programme began" in found
+    units = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
+    assert "*" not in units
+
+
 def test_record_quality_adds_up_over_authorities(
     result: StudyResult, tree: lxml_html.HtmlElement
 ) -> None:

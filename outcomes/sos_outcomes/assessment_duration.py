@@ -38,7 +38,7 @@ class AssessmentDurationSettings(AssessmentSettings):
         "otherwise: authorised_only, outlier_iqr = 1.5.",
     )
     restricted_to: int = Field(
-        65,
+        60,
         ge=1,
         description="Working days that are followed up: longer durations, and assessments that are "
         "open then, count as so many. The mean is the mean restricted to this time.",
@@ -72,14 +72,14 @@ class AssessmentDurationSettings(AssessmentSettings):
 
 
 class AssessmentDuration(Outcome):
-    """Working days from the start of an assessment to its authorisation, at most 65.
+    """Working days from the start of an assessment to its authorisation, at most 60.
 
     Population: assessments by their start, authorised or not. The day of the start does not count,
-    the day of the authorisation does. One that is not authorised after 65 working days counts 65.
+    the day of the authorisation does. One that is not authorised after 60 working days counts 60.
     """
 
     name = "assessment-duration"
-    label = "Working days from the start of an assessment to its authorisation, at most 65"
+    label = "Working days from the start of an assessment to its authorisation, at most 60"
     needs = ("assessments", "children")
     Settings = AssessmentDurationSettings
     citation = CITATION
@@ -143,16 +143,17 @@ class AssessmentWithin45DaysSettings(AssessmentSettings):
 
 
 class AssessmentWithin45Days(Outcome):
-    """Whether an assessment is authorised within 45 working days, the statutory limit.
+    """Whether an assessment is authorised within 45 working days of its start.
 
-    Population: assessments by their start, authorised or not.
+    Population: assessments by their start, authorised or not. The published statistics count so;
+    the statutory limit itself runs from the referral.
     """
 
     name = "assessment-within-45-days"
     label = "Assessments authorised within 45 working days"
     needs = ("assessments", "children")
     Settings = AssessmentWithin45DaysSettings
-    citation = "Working Together to Safeguard Children: 45 working days from referral"
+    citation = "Department for Education, Characteristics of children in need, table C2"
     definitions: ClassVar = {}
 
     def info(self, settings: AssessmentWithin45DaysSettings) -> OutcomeInfo:

@@ -13,7 +13,6 @@ from sos_plugins.annotations import is_list, members, type_name
 from sos_plugins.errors import SettingsError
 from sos_plugins.mistakes import sentences
 
-
 NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
 """``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
 engine sees covariates under other names (:mod:`sos_plugins.own_names`), in this field as well."""

@@ -1,11 +1,12 @@
 """A user's columns under names that nothing else has, and their own names again.
 
 Engines make columns beside those of a sample, in Python, in R and in SQL, and a covariate may have
-any of their names. So an engine never sees a covariate's own name: :class:`sos_plugins.kinds.Engine`
-hands over the sample with a user's columns called ``owncolumn001_``, ``owncolumn002_`` and so on,
-and puts their own names back into whatever comes out, errors included. These names are plain words
-to R, to formulas and to SQL; no code may use one; they tell columns apart by their place, so that
-no result rests on a name; and what is made of two of them (a dummy's name, for one) always differs.
+any of their names. So an engine never sees a covariate's own name: every
+:class:`sos_plugins.kinds.Engine` hands over the sample with a user's columns called
+``owncolumn001_``, ``owncolumn002_`` and so on, and puts their own names back into whatever comes
+out, errors included. These names are plain words to R, to formulas and to SQL; no code may use one;
+they tell columns apart by their place, so that no result rests on a name; and what is made of two
+of them (a dummy's name, for one) always differs.
 """
 
 from __future__ import annotations
@@ -90,10 +91,10 @@ class OwnNames:
         elif isinstance(found, Mapping):
             shown = {self.show(key): self.show(value) for key, value in found.items()}
         elif type(found) in (list, tuple):
-            shown = type(found)([self.show(item) for item in found])  # type: ignore[call-arg]
+            shown = type(shown)([self.show(item) for item in shown])
         elif is_dataclass(found) and not isinstance(found, type):
             values = {f.name: getattr(found, f.name) for f in fields(found) if f.init}
-            shown = replace(found, **{name: self.show(value) for name, value in values.items()})  # type: ignore[type-var]
+            shown = replace(found, **{name: self.show(value) for name, value in values.items()})
         return shown  # type: ignore[no-any-return]
 
     def show_names(self, labels: Iterable[Any]) -> list[Any]:
@@ -121,7 +122,7 @@ class OwnNames:
         for j, kind in enumerate(table.dtypes):
             values = table.iloc[:, j]
             if not pd.api.types.is_numeric_dtype(kind) and values.map(_has_hidden).any():
-                shown.isetitem(j, values.map(self.show))
+                shown.isetitem(j, values.map(self.show).array)
         return shown
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -29,7 +30,7 @@ from sos_plugins.tidy_table import MISSING, TidySample, read_columns, read_sampl
 
 COLUMNS = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
 ROWS = [
-    (area, year, adopted, round(i + 0.5 * year + 2 * bool(adopted and year >= adopted), 2))
+    (area, year, adopted, i + (7 * i + 3 * year * year) % 11 + 2 * (0 < adopted <= year))
     for i, (area, adopted) in enumerate([("A", 3), ("B", 3), ("C", 0), ("D", 0), ("E", 0)])
     for year in range(1, 6)
 ]
@@ -188,7 +189,7 @@ def run(folder: Path, setting: str = "") -> Any:
 
 
 def test_a_study_keeps_a_level_that_reads_none(tmp_path: Path) -> None:
-    cells = ["None", "None", "Much"] * 8 + ["None"]
+    cells = random.Random(3).choices(["None", "Much", "Some"], k=len(ROWS))
     table(tmp_path, cells)
     found = run(tmp_path)
     neutral = tmp_path / "neutral"

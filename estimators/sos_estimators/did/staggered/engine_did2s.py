@@ -22,8 +22,6 @@ from sos_plugins.errors import DataError, EstimationError
 ALTERNATING = Tolerance(
     1e-4, 1e-5, "did2s of pyfixest finds unit and period effects by iteration, to six digits"
 )
-ENLARGED = 1000.0
-"""Standard deviation of the values that pyfixest is given."""
 MAX_ENTRIES = 50_000_000
 """pyfixest makes a dense matrix of a dummy for every unit and period; beyond this many entries it
 takes gigabytes."""
@@ -63,26 +61,18 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
     Standard errors are without small-sample correction.
     """
     indicators = averages.cell_weights(effects, cells) > 0
-    _, size = _enlarged(cells)
     estimates, errors = [], []
     for columns in (indicators[:, :1], indicators[:, 1:]):
         if columns.shape[1]:
             found = _did2s(cells, columns.astype(float))
-            estimates.append(found.coef().to_numpy() * size)
-            errors.append(np.sqrt(np.diag(found._vcov)) * size)
+            estimates.append(found.coef().to_numpy())
+            errors.append(np.sqrt(np.diag(found._vcov)))
     return Found(averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True)
-
-
-def _enlarged(cells: Cells) -> tuple[float, float]:
-    """Return what to take off values and divide them by: the iteration ends at a millionth."""
-    centre, size = engine_pyfixest.standard(cells.value)
-    return centre, size / ENLARGED
 
 
 def _did2s(cells: Cells, indicators: Floats) -> Any:
     import pyfixest
 
-    centre, size = _enlarged(cells)
     owner, period = engine_pyfixest.names_of_effects(2)
     names = [f"indicator_{j}" for j in range(indicators.shape[1])]
     made, of_columns = cells.covariate_columns()
@@ -90,7 +80,7 @@ def _did2s(cells: Cells, indicators: Floats) -> Any:
     covariates = [f"covariate_{j}" for j in range(made.shape[1])]
     table = pd.DataFrame(
         {
-            "value": (cells.value - centre) / size,
+            "value": cells.value,
             "weight": cells.weight,
             owner: cells.codes("owner"),
             period: cells.codes("period"),

@@ -37,6 +37,7 @@ from sos_plugins.errors import DataError, EstimationError, SettingsError
 from sos_plugins.plugins import load_plugins
 from sos_plugins.settings import validate
 from sos_plugins.testing import estimator_checks
+from sos_plugins.tidy_table import read_sample
 
 STORED_ESTIMATE = 1e-8  # did stops its logits at a deviance change of 1e-8, ours go on
 STORED_ERROR = 1e-8  # relative; the same reason
@@ -398,6 +399,25 @@ def test_published_scores_differ_on_doubly_robust_cross_sections_only() -> None:
             np.testing.assert_array_equal(both[0]["estimate"], both[1]["estimate"])
             same = np.allclose(both[0]["std_error"], both[1]["std_error"], equal_nan=True)
             assert same == (panel or method != "dr")
+
+
+CSDID = 0.400807
+"""Standard error by csdid 0.4.3 with drdid 1.1.7, "aligned with R DRDID 1.4.0", on that table."""
+
+
+@pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
+def test_the_default_scores_are_those_of_the_python_port(shared: Path, engine: str) -> None:
+    (folder,) = (shared / "cases").glob("22-*")
+    columns = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
+    given = {"covariates": ("need",), "cluster": "row"}
+    sample = read_sample(folder / "data.csv", **columns, **given).sample
+    found = {
+        name: ENGINES[engine].fit(sample, CallawaySantAnnaSettings(aggregate="simple", **scores))
+        for name, scores in (("default", {}), ("old", {"scores": "published"}))
+    }
+    error = {name: estimate.term("overall")["std_error"] for name, estimate in found.items()}
+    assert error["default"] == pytest.approx(CSDID, abs=5e-7)
+    assert error["old"] == pytest.approx(0.405748, abs=5e-7)
 
 
 def test_sums_of_cells_give_what_cases_give() -> None:

@@ -229,6 +229,20 @@ def test_random_small_tables(registry: Registry, tmp_path: Path, seed: int) -> N
         assert_alike(registry, name, every_engine(registry, name, sample))
 
 
+@pytest.mark.r
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_on_fewer_clusters_than_coefficients(
+    registry: Registry, tmp_path: Path, seed: int
+) -> None:
+    """The covariance is singular, and sums of variances are below zero by rounding."""
+    frame = random_table(seed, [3, 0, 0, 1], 5, n=2)
+    found = every_engine(
+        registry, "honest-did", sample_of(frame, tmp_path), always_treated="keep", draws=1000
+    )
+    assert {"python", "r"} <= set(found)
+    assert isinstance(found["python"], str) == isinstance(found["r"], str)
+
+
 # ---- engines that fail -------------------------------------------------------------------------
 
 

@@ -29,7 +29,10 @@ ABOUT_ALWAYS_TREATED = (
 """Description of the setting."""
 SHOWN = 5
 """So many units are named."""
-KEPT = "they are kept and serve as comparators although they are treated"
+KEPT = (
+    "and are kept: they serve as comparators although they are treated, with a weight that "
+    "estimator 'bacon' shows"
+)
 
 
 def late_cohorts(frame: pd.DataFrame, anticipation: int = 0) -> Bools:
@@ -65,13 +68,18 @@ def without_base(frame: pd.DataFrame, affected: Bools, by: str) -> Bools:
 
 
 def about_without_base(
-    n_units: int, n_cases: int, cohorts: Iterable[int], *, anticipation: int = 0, kept: str = ""
+    n_units: int,
+    n_cases: int,
+    cohorts: Iterable[int],
+    *,
+    anticipation: int = 0,
+    becomes: str = "and are left out",
 ) -> str:
-    """Say what becomes of units treated before their first case: left out unless ``kept``."""
+    """Say what becomes of units treated before their first case."""
     counting = f", counting anticipation of {anticipation}" if anticipation else ""
     return (
-        f"{n_units} treated units ({n_cases} cases; first treated in {numbers(cohorts)}) have no "
-        f"case before treatment{counting}{f': {kept}' if kept else ' and are left out'}."
+        f"The cohorts {numbers(cohorts)} ({n_units} units, {n_cases} cases) have no case before "
+        f"treatment{counting}, {becomes}."
     )
 
 
@@ -131,13 +139,15 @@ def _without_always(
     if not always.any():
         return frame, ()
     gone = frame[always]
-    kept = f"{KEPT} ({_some(gone['unit'])})" if always_treated == "keep" else ""
-    told = about_without_base(gone["unit"].nunique(), count(gone), gone["cohort"], kept=kept)
-    if kept:
-        return frame, (told,)
+    size = gone["unit"].nunique(), count(gone), gone["cohort"]
+    if always_treated == "keep":
+        return frame, (about_without_base(*size, becomes=f"{KEPT} ({_some(gone['unit'])})"),)
     if not (frame.loc[~always, "treated"] == 1).any():
-        raise nobody_adopts(frame["period"].min())
-    return frame[~always].reset_index(drop=True), (told,)
+        raise EstimationError(
+            "No treated unit has a case before its adoption: the data start in "
+            f"{frame['period'].min()}. Add earlier periods."
+        )
+    return frame[~always].reset_index(drop=True), (about_without_base(*size),)
 
 
 def _some(units: pd.Series) -> str:

@@ -124,11 +124,12 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
     columns = whole[:, kept]
     lengths = np.linalg.norm(columns * np.sqrt(problem.weight)[:, None], axis=0)
     lengths[lengths == 0] = 1.0
+    centre, size = standard(problem.value)
     names = [f"x{j}" for j in range(columns.shape[1])]
     effects = names_of_effects(len(problem.effects))
     table = pd.DataFrame(
         {
-            "value": problem.value,
+            "value": (problem.value - centre) / size,
             "weight": problem.weight,
             "cluster": problem.cluster,
             **dict(zip(effects, problem.effects, strict=True)),
@@ -150,8 +151,17 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
     covariance = np.full((len(scale), len(scale)), np.nan)
     if not (missing or stopped):
         widening = _widening(fit, problem, vcov)
-        covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening
-    return Regressed(fit._beta_hat[terms] / scale, covariance, kept, missing or stopped)
+        covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening * size**2
+    return Regressed(fit._beta_hat[terms] / scale * size, covariance, kept, missing or stopped)
+
+
+def standard(value: Floats) -> tuple[float, float]:
+    """Return the mean and standard deviation (1 if zero) of values.
+
+    The tolerances at which pyfixest ends are those of values of the size of one.
+    """
+    size = float(value.std())
+    return float(value.mean()), size if size > 0 else 1.0
 
 
 def names_of_effects(n: int) -> list[str]:

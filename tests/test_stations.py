@@ -26,6 +26,7 @@ from sos_plugins.session import Session
 from sos_plugins.stations import DAYS_KEPT, Stations, default_folder, hashed, hashed_files
 from sos_plugins.study import Study
 from sos_plugins.types import Records
+from sos_plugins.whole_files import WholeFile
 
 
 def run(path, folder, **changes):
@@ -304,12 +305,12 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkey
     page = write_report(result, tmp_path / "out")
     before = page.read_bytes()
 
-    def full(path, text, made=folder._beside):
-        if path.name == "report.html":
+    def full(place, content, made=WholeFile.written):
+        if place.name == "report.html":
             raise OSError(28, "No space left on device")
-        return made(path, text)
+        return made(place, content)
 
-    monkeypatch.setattr(folder, "_beside", full)
+    monkeypatch.setattr(WholeFile, "written", staticmethod(full))
     with pytest.raises(folder.ReportError, match="No space left"):
         write_report(replace(result, title="Other"), tmp_path / "out")
     assert whole(tmp_path / "out")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import select
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
+BETWEEN_LOOKS = 0.25
+"""Seconds between two looks at whether a process is there."""
 INT_MAX = 2**31 - 1  # R's integers have 32 bits; the smallest one means NA
 
 START_OPTIONS: Any = (
@@ -252,8 +255,40 @@ def end_all() -> None:
     os._exit(0)
 
 
+def guard_group() -> None:
+    """Start a process that ends what R has started, should this one die without doing so.
+
+    It is no child of this process, which somebody may kill together with its children while what
+    R has put in the background, and so is nobody's child, lives on.
+    """
+    if sys.platform == "win32" or os.getpgrp() != os.getpid():
+        return
+    leader = os.getpid()
+    ours, theirs = os.pipe()
+    between = os.fork()
+    if between == 0:
+        if os.fork() == 0:
+            os.closerange(0, ours)
+            os.closerange(ours + 1, theirs + 64)
+            watch(leader, ours)
+        os._exit(0)
+    os.waitpid(between, 0)
+    os.close(ours)  # the other end stays open for as long as this process lives
+
+
+def watch(leader: int, pipe: int) -> None:
+    """Wait until a process is gone, then end its group, and with it this process."""
+    while not select.select([pipe], [], [], BETWEEN_LOOKS)[0]:
+        try:  # the pipe may be held open by processes that R has forked
+            os.kill(leader, 0)
+        except ProcessLookupError:
+            break
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve until standard input closes."""
+    guard_group()
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

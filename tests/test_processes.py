@@ -74,18 +74,23 @@ def small_study(folder: Path, engine: str) -> Path:
     return path
 
 
-def processes() -> dict[int, int]:
-    """Return the parent of every process that runs (those that ended and wait are left out)."""
+def processes() -> dict[int, set[int]]:
+    """Return the parent and the session of every process that has not ended."""
     told = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-o", "pid=,ppid=,sess=,stat="], capture_output=True, text=True, check=True
     )
     rows = [line.split() for line in told.stdout.splitlines()]
-    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+    return {
+        int(pid): {int(parent), int(session)}
+        for pid, parent, session, state in rows
+        if not state.startswith("Z")
+    }
 
 
 def descendants(pid: int) -> set[int]:
-    parents, found = processes(), {pid}
-    while more := {p for p, parent in parents.items() if parent in found} - found:
+    """Return what a process has started, with what runs in the background of these."""
+    running, found = processes(), {pid}
+    while more := {p for p, of in running.items() if of & found} - found:
         found |= more
     return found - {pid}
 
@@ -105,6 +110,7 @@ class Command:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.place = folder / "temporary"
         self.place.mkdir(exist_ok=True)
+        self.helpers: set[int] = set()
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "sos_plugins", *arguments],
             cwd=folder,
@@ -117,12 +123,20 @@ class Command:
 
     def end(self, how: signal.Signals) -> tuple[int, str, set[int]]:
         """End it; return its status, its messages and the helpers that outlive it."""
-        helpers = descendants(self.process.pid)
-        assert helpers
+        self.helpers = descendants(self.process.pid)
+        assert self.helpers
         self.process.send_signal(how)
-        _, messages = self.process.communicate(timeout=30)
-        until(lambda: not helpers & set(processes()), 5)
-        return self.process.returncode, messages, helpers & set(processes())
+        self.process.wait(timeout=30)
+        until(lambda: not self.helpers & set(processes()), 5)
+        outlived = self.helpers & set(processes())
+        self.kill()  # what lives on holds the pipe
+        return self.process.returncode, self.process.communicate()[1], outlived
+
+    def kill(self) -> None:
+        """End it, and whatever of it is left."""
+        self.helpers |= descendants(self.process.pid)
+        for pid in {*self.helpers, self.process.pid} & set(processes()):
+            os.kill(pid, signal.SIGKILL)
 
     @property
     def left(self) -> list[str]:
@@ -136,9 +150,7 @@ def started() -> Iterator[list[Command]]:
     commands: list[Command] = []
     yield commands
     for command in commands:
-        for pid in descendants(command.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        command.process.kill()
+        command.kill()
         command.process.communicate()
 
 

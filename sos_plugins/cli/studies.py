@@ -38,6 +38,8 @@ def run_and_report(
     study = Study.from_toml(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
     )
+    if stations.news:
+        terminal.say(stations.news)
     with terminal.progress() as progress:
         result = study.run(progress, workers=workers, stations=stations)
     folder = out or Path("results") / result.name

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,9 @@ from pydantic import BaseModel
 
 from sos_plugins import design as designs
 from sos_plugins import sensitivity
+from sos_plugins.codec import travels
 from sos_plugins.compression import compress
+from sos_plugins.contents import Program, hashed, of_sample, of_settings, of_value
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.estimate import compare, run_engines
 from sos_plugins.heard import heard
@@ -26,7 +27,7 @@ from sos_plugins.result import MatchingStep, NamedEstimate, OutcomeResult
 from sos_plugins.sensitivity import Setup, adjusted
 from sos_plugins.session import Progress
 from sos_plugins.specifications import Specifications
-from sos_plugins.stations import KEEP_NOTHING, Stations, hashed, hashed_files
+from sos_plugins.stations import KEEP_NOTHING, Stations
 from sos_plugins.study_file import MatcherChoice, OutcomeChoice
 from sos_plugins.types import (
     Agreement,
@@ -36,7 +37,6 @@ from sos_plugins.types import (
     LeadTest,
     OutcomeInfo,
     Sample,
-    plain,
 )
 
 T = TypeVar("T")
@@ -47,6 +47,7 @@ def no_faults() -> pd.DataFrame:
     return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
 
 
+@travels
 @dataclass(frozen=True)
 class Prepared:
     """One outcome, ready for its estimators: cases matched, weighted and labelled."""
@@ -79,7 +80,8 @@ class OutcomeInput:
         unit_names: Authority code to name.
         faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
             reads.
-        key: Hash of the records and the choice of the outcome.
+        program: What computes.
+        key: Hash of all that the cases rest on; empty where nothing is kept.
     """
 
     choice: OutcomeChoice
@@ -91,6 +93,7 @@ class OutcomeInput:
     neighbours: Mapping[str, tuple[str, ...]]
     unit_names: Mapping[str, str]
     faults: pd.DataFrame = field(default_factory=no_faults)
+    program: Program = field(default_factory=Program)
     key: str = ""
 
 
@@ -118,10 +121,31 @@ class OutcomeAnalysis:
         """Hash of all that the prepared cases rest on."""
         if self.stations.folder is None:
             return ""
-        file, base = self.plan.file, self.plan.base
-        choices = plain([file.design.model_dump(mode="json"), file.matching.model_dump()])
-        files = [base / text for text in _texts(choices) if os.path.isfile(base / text)]  # noqa: PTH113 (any text may be asked)
-        return hashed(self.given.key, choices, hashed_files(files), self.seed)
+        given, file, base = self.given, self.plan.file, self.plan.base
+        matching = [file.matching.units, *filter(None, [file.matching.cases])]
+        return hashed(
+            given.key,
+            of_value([given.choice.model_dump(), given.info, given.design, dict(given.neighbours)]),
+            of_settings(file.design, base),
+            [self.matcher_key(choice) for choice in matching],
+            self.seed,
+        )
+
+    def matcher_key(self, choice: MatcherChoice) -> str:
+        """Return a hash of a matcher: its settings, the files that they name, its engine."""
+        settings = self.registry.settings("matcher", choice.plugin, choice.settings, "[matching]")
+        program = self.given.program.with_engine(self.registry, choice.plugin, choice.engine)
+        return hashed(choice.plugin, of_settings(settings, self.plan.base), program)
+
+    def fit_key(
+        self, estimator: str, engine: str | None, sample: Sample, options: BaseModel
+    ) -> Sequence[Any]:
+        """Return what an estimate rests on: the sample that goes in, the options, the engine."""
+        if self.stations.folder is None:
+            return ()
+        program = self.given.program.with_engine(self.registry, estimator, engine)
+        options_key = of_settings(options, self.plan.base)
+        return (estimator, of_sample(sample), options_key, program, self.seed)
 
     def keep(
         self,
@@ -132,10 +156,8 @@ class OutcomeAnalysis:
         done: Callable[[T], bool] = lambda _: True,
     ) -> T:
         """Return what ``make`` gives, from disk where it was made before from the same inputs."""
-        if self.stations.folder is None:
-            return make()
         label = f"{self.given.info.name}: {label}"
-        return self.stations.keep(label, hashed(self.key, *key), make, done=done)
+        return self.stations.keep(label, hashed(*key), make, done=done)
 
     def run(self, *, only_crosscheck: bool) -> OutcomeResult:
         """Run the outcome; what cannot be analysed becomes a result with an error."""
@@ -146,7 +168,7 @@ class OutcomeAnalysis:
         derived = replace(empty, attrition=cases.attrition, completeness=cases.completeness)
         try:
             prepared = self.keep(
-                "matching", (), lambda: self.prepare(cases, self.plan.file.matching.units)
+                "matching", (self.key,), lambda: self.prepare(cases, self.plan.file.matching.units)
             )
             return self._analyse(derived, prepared, only_crosscheck=only_crosscheck)
         except SosError as error:
@@ -259,11 +281,7 @@ class OutcomeAnalysis:
     def _match(self, choice: MatcherChoice, task: UnitTask | Sample) -> tuple[Any, MatchingStep]:
         registry = self.registry
         matcher = registry.matcher(choice.plugin)
-        values = dict(choice.settings)
-        settings = registry.settings("matcher", choice.plugin, values, "[matching]")
-        if "file" in type(settings).model_fields and getattr(settings, "file", None):
-            path = str(self.plan.path(getattr(settings, "file")))  # noqa: B009
-            settings = settings.model_copy(update={"file": path})
+        settings = self.plan.settings("matcher", choice, "[matching]")
         engine = registry.engine(choice.plugin, choice.engine)
         if reason := engine.limits(task, settings):
             raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
@@ -337,7 +355,7 @@ class OutcomeAnalysis:
                     options,
                     seed=self.seed,
                     cells=cells,
-                    keep=self._estimates(planned, options),
+                    keep=self._estimates(planned, sample, options),
                 )
             agreements += compare(self.registry, label, planned.name, done, reasons)
             estimates += done
@@ -375,10 +393,13 @@ class OutcomeAnalysis:
         return self._conclude(result, prepared, setups, estimates)
 
     def _estimates(
-        self, planned: Planned, options: BaseModel
+        self, planned: Planned, sample: Sample, options: BaseModel
     ) -> Callable[[str, Callable[[], NamedEstimate]], NamedEstimate]:
-        key = (options, planned.covariates, planned.sample)
-        return lambda engine, make: self.keep(f"{planned.name} by {engine}", key, make)
+        return lambda engine, make: self.keep(
+            f"{planned.name} by {engine}",
+            self.fit_key(planned.name, engine, sample, options),
+            make,
+        )
 
     def _conclude(
         self,
@@ -409,9 +430,7 @@ class OutcomeAnalysis:
             result.warnings,
         )
         rule = self.registry.rating_rule(file.rating.plugin)
-        settings = self.registry.settings(
-            "rating-rule", file.rating.plugin, file.rating.settings, "[rating]"
-        )
+        settings = self.plan.settings("rating-rule", file.rating, "[rating]")
         rating = rule.rate(evidence, settings)
         return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality, rating=rating)
 
@@ -431,22 +450,13 @@ class OutcomeAnalysis:
     def _lead_test(self, setup: Setup, pilot: str) -> LeadTest:
         return self.keep(
             f"leads of {pilot or 'all pilots'}",
-            (setup.estimator, setup.engine, setup.options, setup.sample.covariates),
+            (
+                self.fit_key(setup.estimator, setup.engine, setup.sample, setup.options),
+                [[group.pilot, group.comparators] for group in setup.groups],
+            ),
             lambda: sensitivity.lead_test(self.registry, setup, pilot),
             done=lambda test: test.status != "failed",
         )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in lists and tables."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
 
 
 def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sos_plugins import r
+from sos_plugins.contents import DISTRIBUTION, declared, dependencies
 from sos_plugins.errors import EngineError
-from sos_plugins.kinds import distribution_version
+from sos_plugins.kinds import R_BASE, distribution_version
 from sos_plugins.plugins import PluginInfo, Registry, each_engine
 
-DISTRIBUTION = "sos-plugins"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVER = "chromedriver"
 
@@ -82,7 +80,7 @@ def examine(registry: Registry) -> Diagnosis:
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
         packages={name: distribution_version(name) for name in dependencies()},
-        r={} if problem else _r_versions(_r_packages(registry)),
+        r={} if problem else _r_versions(declared(registry)[1]),
         r_problem=problem,
         engines=tuple(_states(registry)),
         plugins=tuple(registry.plugins[name] for name in sorted(registry.plugins)),
@@ -91,30 +89,9 @@ def examine(registry: Registry) -> Diagnosis:
     )
 
 
-def dependencies() -> list[str]:
-    """Return the names of the distributions that sos-plugins cannot do without."""
-    try:
-        required = importlib.metadata.requires(DISTRIBUTION) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    always = [text for text in required if "extra ==" not in text]
-    names = [re.match(r"[A-Za-z0-9._-]+", text) for text in always]
-    return sorted(name[0] for name in names if name)
-
-
-def _r_packages(registry: Registry) -> list[str]:
-    names = {
-        need.name
-        for _, _, engine in each_engine(registry)
-        for need in engine.requires
-        if need.language == "r" and need.name != "base"
-    }
-    return sorted(names)
-
-
 def _r_versions(packages: Iterable[str]) -> dict[str, str]:
     try:
-        return r.versions(packages)
+        return r.versions(name for name in packages if name != R_BASE.name)
     except EngineError:
         return {}
 

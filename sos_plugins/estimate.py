@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from sos_plugins import r
 from sos_plugins.cells import COMPRESSED
+from sos_plugins.contents import distribution_of
 from sos_plugins.errors import (
     DataError,
     EngineError,
@@ -21,7 +22,7 @@ from sos_plugins.errors import (
     SosError,
 )
 from sos_plugins.heard import heard
-from sos_plugins.kinds import Engine, distribution_version
+from sos_plugins.kinds import R_BASE, Engine, distribution_version
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
 from sos_plugins.schema import GLANCE_COLUMNS
@@ -129,16 +130,18 @@ def _provenance(
 
 def engine_versions(engine: Engine) -> dict[str, str]:
     """Return the versions of Python, R and the packages that an engine uses."""
-    versions = {"Python": platform.python_version(), "numpy": np.__version__}
-    in_r = [need.name for need in engine.requires if need.language == "r" and need.name != "base"]
-    for name in engine.packages:
-        if name not in in_r:
-            found = distribution_version(name)
-            if found != "not installed":
-                versions[name] = found
+    needs = (*engine.requires, *engine.decides)
+    in_r = [need.name for need in needs if need.language == "r" and need.name != R_BASE.name]
+    in_python = [distribution_of(need.name) for need in needs if need.language == "python"]
+    found = {
+        name: distribution_version(name)
+        for name in (*in_python, *engine.packages)
+        if name not in in_r
+    }
     if engine.language == "R":
-        versions.update(r.versions(in_r))
-    return versions
+        found |= r.versions(in_r)
+    there = {name: version for name, version in found.items() if version != "not installed"}
+    return {"Python": platform.python_version(), "numpy": np.__version__, **there}
 
 
 def run_engines(

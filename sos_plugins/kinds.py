@@ -47,12 +47,16 @@ class Plugin(ABC):
         label: One line for lists.
         Settings: The settings it takes.
         citation: Paper, specification or source of the method.
+        decides: Packages that decide what it gives, besides those that its own distribution
+            requires: their versions go into the manifest, and with another version everything
+            that rests on the plugin is made again.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     Settings: ClassVar[type[Settings]] = Settings
     citation: ClassVar[str] = ""
+    decides: ClassVar[tuple[Requirement, ...]] = ()
 
 
 class Source(Plugin):
@@ -182,7 +186,9 @@ class Engine:
             then "not run"), None when it can.
         tolerance_estimate: Against the reference engine, for estimates.
         tolerance_std_error: Against the reference engine, for standard errors.
-        packages: Names of Python distributions and R packages whose versions go to provenance.
+        packages: Names of Python distributions whose versions go to provenance.
+        decides: Further packages that decide its figures without having to be there: those that
+            what it requires hands the work to, or that it calls only for some settings.
         takes_cells: Whether an engine of an estimator or of a matcher of cases takes compressed
             samples of :class:`sos_plugins.cells.Cells`, whose rows stand for many cases.
     """
@@ -195,6 +201,7 @@ class Engine:
     tolerance_std_error: Tolerance = EXACT
     packages: tuple[str, ...] = ()
     takes_cells: bool = False
+    decides: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("fit", "limits"):

@@ -5,39 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sos_plugins import r
-from sos_plugins.kinds import distribution_version
+from sos_plugins.contents import DISTRIBUTION, LOCAL, declared, dependencies
+from sos_plugins.kinds import R_BASE, distribution_version
 from sos_plugins.plugins import Registry
 from sos_plugins.types import Records
 
-PACKAGES = (
-    "sos-plugins",
-    "differences",
-    "duckdb",
-    "holidays",
-    "ibis-framework",
-    "lxml",
-    "numpy",
-    "pandas",
-    "pluggy",
-    "pydantic",
-    "rpy2",
-    "scikit-learn",
-    "scipy",
-)
-R_PACKAGES = ("sandwich", "clubSandwich", "MatchIt", "did", "fixest")
 
+def manifest(
+    registry: Registry, records: Records, study_text: str, seed: int, stations: Path | None = None
+) -> dict[str, Any]:
+    """Return when, with what, from what and by which plugins a result was made.
 
-def manifest(registry: Registry, records: Records, study_text: str, seed: int) -> dict[str, Any]:
-    """Return when, with what, from what and by which plugins a result was made."""
-    versions = {"Python": platform.python_version()}
-    versions |= {name: distribution_version(name) for name in PACKAGES}
-    if r.available():
-        versions |= {k if k == "R" else f"R {k}": v for k, v in r.versions(R_PACKAGES).items()}
-    else:
-        versions["R"] = "not available"
+    Args:
+        registry: The plugins.
+        records: What the sources gave.
+        study_text: Text of the study file.
+        seed: Seed of the study.
+        stations: Where finished stations are kept, records of individuals among them, or None.
+    """
     return {
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "seed": seed,
@@ -46,11 +36,33 @@ def manifest(registry: Registry, records: Records, study_text: str, seed: int) -
         "data_start": records.start.isoformat() if records.start else None,
         "data_end": records.end.isoformat() if records.end else None,
         "study_hash": hashlib.sha256(study_text.encode()).hexdigest(),
-        "versions": versions,
+        "versions": _versions(registry),
         "plugins": [
             {"name": p.name, "version": p.version, "distribution": p.distribution}
             for p in registry.plugins.values()
         ],
         "plugins_toml": str(registry.config_path.name) if registry.config_path else None,
         "platform": platform.platform(),
+        **({"stations": _shortened(stations)} if stations else {}),
     }
+
+
+def _versions(registry: Registry) -> dict[str, str]:
+    """Return the versions of Python, of R and of what the core, plugins and engines rest on."""
+    owners = {info.distribution for info in registry.plugins.values()} - {LOCAL}
+    python, in_r = declared(registry)
+    names = {DISTRIBUTION, *owners, *dependencies(), *python}
+    names |= {name for owner in owners for name in dependencies(owner)}
+    found = {"Python": platform.python_version()}
+    found |= {name: distribution_version(name) for name in sorted(names)}
+    if not r.available():
+        return {**found, "R": "not available"}
+    told = r.versions(name for name in in_r if name != R_BASE.name)
+    return {**found, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}
+
+
+def _shortened(folder: Path) -> str:
+    """Return a folder without the name of the user."""
+    with suppress(ValueError, RuntimeError):
+        return f"~/{folder.relative_to(Path.home()).as_posix()}"
+    return str(folder)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from sos_plugins import sensitivity
 from sos_plugins.errors import DesignError, listing
 from sos_plugins.plugins import Registry, load_plugins
+from sos_plugins.settings import with_paths
 from sos_plugins.study_file import Choice, EstimatorChoice, MatcherChoice, StudyFile, parse_study
 
 
@@ -60,9 +61,9 @@ class Plan:
         """Validate every plugin's settings before any data is read."""
         registry, file = self.registry, self.file
         for n, source in enumerate(file.sources, 1):
-            self._validated("source", source, f"[[sources]] {n}")
+            self.settings("source", source, f"[[sources]] {n}")
         for n, outcome in enumerate(file.outcomes, 1):
-            self._validated("outcome", outcome, f"[[outcomes]] {n}")
+            self.settings("outcome", outcome, f"[[outcomes]] {n}")
         names = [o.name or o.plugin for o in file.outcomes]
         if len(set(names)) < len(names):
             raise DesignError(
@@ -82,12 +83,12 @@ class Plan:
                     f"{where}: '{choice.plugin}' matches {matcher.level}, expected a matcher of "
                     f"{level}. See: sos-plugins list matchers"
                 )
-            self._validated("matcher", choice, where)
+            self.settings("matcher", choice, where)
             if choice.engine is not None and choice.engine not in [
                 e.name for e in registry.engines(choice.plugin)
             ]:
                 registry.engine(choice.plugin, choice.engine)
-        self._validated("rating-rule", file.rating, "[rating]")
+        self.settings("rating-rule", file.rating, "[rating]")
         if file.sensitivity.families != "all":
             sensitivity.check_families(registry, tuple(file.sensitivity.families))
         return estimators
@@ -100,12 +101,16 @@ class Plan:
         found += [("[sensitivity] units", c, "units") for c in self.file.sensitivity.units]
         return found
 
-    def _validated(self, kind: str, choice: Choice, where: str) -> BaseModel:
+    def settings(self, kind: str, choice: Choice, where: str) -> BaseModel:
+        """Return the validated settings of a plugin; their paths start at the study's folder."""
         beside = type(choice).model_fields
-        return self.registry.settings(kind, choice.plugin, choice.settings, where, beside=beside)
+        settings = self.registry.settings(
+            kind, choice.plugin, choice.settings, where, beside=beside
+        )
+        return with_paths(settings, self.base)
 
     def _plan(self, choice: EstimatorChoice, where: str) -> Planned:
-        options = self._validated("estimator", choice, where)
+        options = self.settings("estimator", choice, where)
         if choice.engines != "all":
             known = [e.name for e in self.registry.engines(choice.plugin)]
             for name in choice.engines:

@@ -222,6 +222,7 @@ class _State:
         self.worker: _Worker | None = None
         self.cannot_start = ""
         self.found: dict[str, str | None] = {}
+        self.beneath: dict[str, str] = {}
 
 
 _state = _State()
@@ -269,6 +270,22 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     _look_up(names)
     found = {name: _state.found[name] or "not installed" for name in names}
     return {"R": str(_state.found[""]), "rpy2": importlib.metadata.version("rpy2"), **found}
+
+
+def beneath(packages: Iterable[str]) -> dict[str, str]:
+    """Return, by R package, the versions of R, of the package and of all that it rests on.
+
+    Raises:
+        EngineError: If R cannot start.
+    """
+    names = list(packages)
+    with _state.lock:
+        unknown = [name for name in names if name not in _state.beneath]
+        if unknown:
+            request = {"do": "beneath", "packages": unknown}
+            told = _ask(request, START_TIMEOUT, "looking for packages")["versions"]
+            _state.beneath.update(zip(unknown, told, strict=True))
+        return {name: _state.beneath[name] for name in names}
 
 
 def _look_up(packages: Sequence[str]) -> None:
@@ -441,6 +458,7 @@ def stop() -> None:
         _drop_worker()
         _state.cannot_start = ""
         _state.found.clear()
+        _state.beneath.clear()
 
 
 def end_now() -> None:

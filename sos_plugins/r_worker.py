@@ -129,6 +129,39 @@ function(packages) {
 }
 """
 
+BENEATH = r"""
+local({
+  fields <- c("Version", "Depends", "Imports", "LinkingTo")
+  known <- list()
+  told <- function(name) {
+    if (is.null(known[[name]])) {
+      found <- suppressWarnings(utils::packageDescription(name, fields = fields))
+      known[[name]] <<- if (is.list(found)) found else list(Version = "not installed")
+    }
+    known[[name]]
+  }
+  needs <- function(name) {
+    listed <- as.character(unlist(unclass(told(name))[fields[2:4]]))
+    names <- trimws(sub("[(].*", "", unlist(strsplit(listed[!is.na(listed)], ","))))
+    setdiff(names, c("R", ""))
+  }
+  of <- function(name) {
+    found <- character()
+    ahead <- name
+    while (length(ahead) > 0) {
+      found <- c(found, ahead)
+      ahead <- setdiff(unique(unlist(lapply(ahead, needs))), found)
+    }
+    version <- vapply(sort(found), function(p) as.character(told(p)$Version), "")
+    paste(c(R.version.string, R.version$platform, paste(sort(found), version)), collapse = "; ")
+  }
+  function(packages) {
+    known <<- list()
+    list(versions = vapply(packages, of, "", USE.NAMES = FALSE))
+  }
+})
+"""
+
 
 def _say_nothing(s: str) -> None:
     """Drop what R prints."""
@@ -231,8 +264,9 @@ class Translator:
 
 def answer(request: Mapping[str, Any], translator: Translator, run: Any, describe: Any) -> Any:
     """Carry out one request and return what goes back."""
-    if request["do"] == "describe":
-        return translator.to_python(describe(translator.to_r(list(request["packages"]))))
+    if request["do"] in ("describe", "beneath"):
+        look = describe if request["do"] == "describe" else translator.r.evalr(BENEATH)
+        return translator.to_python(look(translator.to_r(list(request["packages"]))))
     named = [translator.to_r(request[key]) for key in ("script", "stamp", "function")]
     columns = translator.to_r(request["columns"] or None)
     arguments = translator.to_r(request["arguments"] or None)

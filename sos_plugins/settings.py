@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import typing
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -103,6 +104,25 @@ def validate(
         raise SettingsError(" ".join(sentences(model, error.errors(), where, beside))) from None
 
 
+def with_paths(settings: S, base: Path) -> S:
+    """Return settings whose paths, fields of type :class:`~pathlib.Path`, start at a folder."""
+    found = {name: _placed(value, base) for name, value in settings}
+    changed = {name: value for name, value in found.items() if value != getattr(settings, name)}
+    return settings.model_copy(update=changed) if changed else settings
+
+
+def _placed(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value.expanduser()
+    if isinstance(value, BaseModel):
+        return with_paths(value, base)
+    if isinstance(value, Mapping):
+        return {key: _placed(part, base) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_placed(part, base) for part in value)
+    return value
+
+
 def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: str) -> None:
     """Check values that are not all that ``model`` needs: defaults to which others are added.
 
@@ -151,4 +171,4 @@ def describe(model: type[BaseModel]) -> list[dict[str, str]]:
     return rows
 
 
-__all__ = ["Settings", "describe", "type_name", "validate", "validate_some"]
+__all__ = ["Settings", "describe", "type_name", "validate", "validate_some", "with_paths"]

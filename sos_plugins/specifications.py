@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sos_plugins import sensitivity
@@ -15,6 +16,14 @@ from sos_plugins.types import CollectedCases, Run
 
 if TYPE_CHECKING:
     from sos_plugins.analysis import OutcomeAnalysis, Prepared
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A specification with comparators that another matcher chooses."""
+
+    choice: MatcherChoice
+    make: Callable[[], Setup]
 
 
 @dataclass(frozen=True)
@@ -30,37 +39,42 @@ class Specifications:
         """Run every specification that was chosen; the main run comes first."""
         planned = list(self._planned())
         name = self.prepared.cases.info.name
-        done = []
+        done: list[Run] = []
         with self.analysis.progress.step(f"{name}: sensitivity", len(planned)) as advance:
-            for family, label, what in planned:
-                done.append(self._run(family, label, what))
+            for n, (family, label, what) in enumerate(planned):
+                same = sum(before[:2] == (family, label) for before in planned[:n])
+                done.append(self._run(family, label, what, same))
                 advance()
         return tuple(done)
 
-    def _run(self, family: str, label: str, what: Any) -> Run:
+    def _run(self, family: str, label: str, what: Any, same: int) -> Run:
+        """Run one specification; ``same`` others of its name came before it."""
         if isinstance(what, Run):
             return what
         if isinstance(what, str):
             return replace(sensitivity.not_applicable(family, what), label=label)
-        main = self.setups[0]
-        planned = self.analysis.plan.estimators[0]
-        matchers = [choice.model_dump() for choice in self.analysis.plan.file.sensitivity.units]
+        chosen = what if isinstance(what, Matched) else None
+        make = chosen.make if chosen else what
         return self.analysis.keep(
             f"run '{label}'",
             (
+                self._main_key,
                 family,
-                main.estimator,
-                main.engine,
-                main.options,
-                planned.covariates,
-                planned.sample,
-                matchers,
+                same,
+                self.analysis.matcher_key(chosen.choice) if chosen else "",
             ),
-            lambda: sensitivity.run(self.analysis.registry, family, label, what),
+            lambda: sensitivity.run(self.analysis.registry, family, label, make),
             done=lambda run: run.status != "failed",
         )
 
-    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Run | str]]:
+    @cached_property
+    def _main_key(self) -> Sequence[Any]:
+        """What every run rests on: the main one, and the cases that it was prepared from."""
+        main, planned = self.setups[0], self.analysis.plan.estimators[0]
+        fit = self.analysis.fit_key(main.estimator, main.engine, main.sample, main.options)
+        return (self.analysis.key, fit, planned.given, planned.covariates, planned.sample)
+
+    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Matched | Run | str]]:
         chosen = self.analysis.plan.file.sensitivity.families
         main = self._estimated(self.setups[0], 0, "main", "main specification")
         everything = [
@@ -137,14 +151,15 @@ class Specifications:
 
         return make
 
-    def _other_matching(self) -> list[tuple[str, str, Callable[[], Setup]]]:
+    def _other_matching(self) -> list[tuple[str, str, Matched]]:
         return [
             ("other-matching", f"comparators by {choice.plugin}", self._matched(choice))
             for choice in self.analysis.plan.file.sensitivity.units
         ]
 
-    def _matched(self, choice: MatcherChoice) -> Callable[[], Setup]:
-        return self._prepared(lambda prepared: self.analysis.prepare(prepared.cases, choice))
+    def _matched(self, choice: MatcherChoice) -> Matched:
+        again = self._prepared(lambda prepared: self.analysis.prepare(prepared.cases, choice))
+        return Matched(choice, again)
 
     def _prepared(self, change: Callable[[Prepared], Prepared]) -> Callable[[], Setup]:
         return lambda: self._main_on(change(self.prepared))

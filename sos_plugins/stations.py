@@ -1,22 +1,20 @@
 """Stations: what a run has finished, kept on disk, so that a run that was cut off goes on.
 
 A finished station (the records of a source, the cases of an outcome, an estimate, a run of the
-sensitivity analysis) is kept under the hash of all that it rests on: the content of its files, its
-settings and those of the stations before it, the seed, and the code of the plugins. What has
-changed is made again; what has not is taken from disk.
+sensitivity analysis) is kept under the hash of all that it rests on (:mod:`sos_plugins.contents`):
+the records or the sample that went in, the settings and the files that they name, the seed, and the
+code and packages of the plugins. What has changed is made again; what has not is taken from disk.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 import os
-import pickle
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,19 +24,20 @@ import ibis
 import platformdirs
 import pyarrow as pa
 
-from sos_plugins import r
 from sos_plugins.backends import write_parquet
+from sos_plugins.codec import CodecError, decode, encode
+from sos_plugins.contents import hashed, hashed_files
 from sos_plugins.errors import DataError
-from sos_plugins.kinds import distribution_version
-from sos_plugins.manifest import PACKAGES, R_PACKAGES
-from sos_plugins.plugins import Registry
 from sos_plugins.session import Session
-from sos_plugins.types import Records, plain
+from sos_plugins.types import Records
 
 FOLDER_VARIABLE = "SOS_PLUGINS_STATIONS"
 DAYS_KEPT = 30
 """Stations that no run used for so long are removed by the next run."""
 COMPRESSION = "zstd"
+REST = "rest"
+"""What is known of records besides their tables."""
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _DIGEST = hashlib.sha256().digest_size
 _DAY = 86_400.0
 
@@ -49,16 +48,18 @@ T = TypeVar("T")
 class Stations:
     """Where finished stations are kept.
 
-    What is kept includes records of individuals, so the folder can be read by its owner alone, and
-    it must not be shared: its files are Python pickles, which run code when they are read.
+    What is kept includes records of individuals, so its owner alone can read it. It is data and no
+    program: Parquet, and what :mod:`sos_plugins.codec` writes.
 
     Attributes:
         folder: The folder; None keeps nothing.
+        new: Whether the folder was made for this run.
         reused: Labels of the stations that were taken from disk, in order.
         damaged: Labels of the stations that were on disk but damaged, and were made again.
     """
 
     folder: Path | None = None
+    new: bool = field(default=False, compare=False)
     reused: list[str] = field(default_factory=list, compare=False)
     damaged: list[str] = field(default_factory=list, compare=False)
 
@@ -67,25 +68,42 @@ class Stations:
         """Keep stations in a folder, made when it is not there, and remove those long unused.
 
         Raises:
-            DataError: If the folder cannot be made or written to, or is another user's.
+            DataError: If the folder cannot be made or written to, is another user's, or can be
+                written to by others.
         """
+        new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 own = os.fstat(probe.fileno()).st_uid == folder.stat().st_uid
+            shared = os.name == "posix" and bool(folder.stat().st_mode & _OTHERS_WRITE)
         except OSError as error:
             raise DataError(
                 f"Finished stations cannot be kept in {folder}: {error.strerror or error}. Name "
                 f"another folder with --stations or {FOLDER_VARIABLE}, or keep none with "
                 "--no-stations."
             ) from None
-        if not own:
+        if not own or shared:
+            why = "others can write to it" if own else "it belongs to another user"
+            mend = f"Run chmod go-w '{folder}', or name" if own else "Name"
             raise DataError(
-                f"Finished stations are not kept in {folder}: it belongs to another user, and "
-                "stations are programs as well as data. Name a folder of your own with --stations."
+                f"Finished stations are not kept in {folder}: {why}, and who can put a figure "
+                f"there can put it into your report. {mend} a folder of your own with --stations, "
+                "or keep none with --no-stations."
             )
         _prune(folder)
-        return cls(folder.resolve())
+        return cls(folder.resolve(), new)
+
+    @property
+    def news(self) -> str:
+        """Say, the first time, where stations are and how to do without; nothing later."""
+        if not self.new:
+            return ""
+        return (
+            f"Finished stations are kept in {self.folder}, records of individuals among them, "
+            f"which you alone can read, for {DAYS_KEPT} days after their last use; with "
+            "--no-stations none are kept, and deleting the folder is always safe."
+        )
 
     def fresh(self) -> Stations:
         """Return the same place with no station reused yet: for another process."""
@@ -107,7 +125,8 @@ class Stations:
         """Return what ``make`` gives, from disk where it was made before.
 
         An exception of ``make`` passes through and nothing is kept. What is damaged is noted and
-        made again. A disk that is full costs the station, not the run.
+        made again. A disk that is full, or something in what was made that does not travel
+        (:func:`sos_plugins.codec.encode`), costs the station, not the run.
 
         Args:
             label: What the station is, for people.
@@ -128,7 +147,7 @@ class Stations:
             pass
         made = make()
         if done(made):
-            with suppress(OSError):
+            with suppress(OSError, CodecError):
                 _save(file, made)
         return made
 
@@ -148,7 +167,7 @@ class Stations:
         except OSError:  # there are none
             pass
         made = make()
-        with suppress(OSError):
+        with suppress(OSError, CodecError):
             _save_records(place, made, session)
         return made
 
@@ -163,52 +182,6 @@ def default_folder(base: Path) -> Path:
     return root / hashed(os.path.realpath(base))[:16]
 
 
-def hashed(*parts: Any) -> str:
-    """Return a hash of texts, numbers, and lists and tables of them."""
-    text = json.dumps([_simple(part) for part in parts], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def hashed_files(paths: Iterable[Path]) -> str:
-    """Return a hash of names and contents of files; one that cannot be read counts as absent."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(f"\0{path.name}\0".encode("utf-8", "backslashreplace"))
-        with suppress(OSError), path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def code_hash(registry: Registry) -> str:
-    """Return a hash of what computes: versions of packages, of R, and the code of the plugins."""
-    versions = [distribution_version(name) for name in PACKAGES]
-    in_r = r.versions(R_PACKAGES) if r.available() else {}
-    files = {_top_of(Path(plugin.file)) for plugin in registry.plugins.values() if plugin.file}
-    code = [_hash_of_code(top) for top in sorted({*files, Path(__file__).parent})]
-    config = registry.config.model_dump(mode="json")
-    return hashed(versions, in_r, code, config)
-
-
-def _simple(part: Any) -> Any:
-    dump = getattr(part, "model_dump", None)
-    return plain(dump(mode="json") if dump else part)
-
-
-def _top_of(file: Path) -> Path:
-    """Return the top folder of the package a file belongs to, or the file itself."""
-    top = file
-    while (top.parent / "__init__.py").is_file():
-        top = top.parent
-    return top
-
-
-@functools.cache
-def _hash_of_code(top: Path) -> str:
-    if top.is_file():
-        return hashed_files([*top.parent.glob("*.py"), *top.parent.glob("*.R")])
-    return hashed_files(p for p in top.rglob("*") if p.is_file() and p.suffix != ".pyc")
-
-
 def _load(file: Path) -> Any:
     """Read a station back.
 
@@ -216,17 +189,21 @@ def _load(file: Path) -> Any:
         OSError: If there is none.
         ValueError: If it is damaged.
     """
-    content = file.read_bytes()
+    with file.open("rb") as opened:
+        status = os.fstat(opened.fileno())
+        if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
+            raise ValueError(f"{file} may be written by others")
+        content = opened.read()
     if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
         raise ValueError(f"{file} is damaged")
     os.utime(file)
     with pa.CompressedInputStream(pa.BufferReader(content[_DIGEST:]), COMPRESSION) as packed:
-        return pickle.loads(packed.read())
+        return decode(packed.read())
 
 
 def _load_records(place: Path, session: Session) -> Records:
     """Read records back; errors as in :func:`_load`."""
-    digests, rest = cast(tuple[dict[str, str], Records], _load(place / "rest"))
+    digests, rest = cast(tuple[dict[str, str], Records], _load(place / REST))
     tables = {}
     for name, digest in digests.items():
         file = place / f"{name}.parquet"
@@ -240,7 +217,7 @@ def _load_records(place: Path, session: Session) -> Records:
 def _save(file: Path, made: Any) -> None:
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, COMPRESSION) as packed:
-        pickle.dump(made, packed, protocol=pickle.HIGHEST_PROTOCOL)
+        packed.write(encode(made))
     content = memoryview(sink.getvalue())
     handle, temporary = tempfile.mkstemp(prefix=".", dir=file.parent)
     try:
@@ -260,9 +237,10 @@ def _save_records(place: Path, records: Records, session: Session) -> None:
         for name, table in records.tables.items():
             file = temporary / f"{name}.parquet"
             write_parquet(session.backend, table, file)
+            file.chmod(0o600)
             digests[name] = hashed_files([file])
         nothing: dict[str, ibis.Table] = {}
-        _save(temporary / "rest", (digests, replace(records, tables=nothing)))
+        _save(temporary / REST, (digests, replace(records, tables=nothing)))
         shutil.rmtree(place, ignore_errors=True)
         temporary.rename(place)
     except BaseException:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from sos_plugins.adoption import adoption_of
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
+from sos_plugins.contents import Program, hashed, hashed_files, of_records, of_settings
 from sos_plugins.errors import SosError, StudyError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
@@ -34,8 +35,8 @@ from sos_plugins.result import OutcomeResult, StudyResult
 from sos_plugins.scratch import private_files
 from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
-from sos_plugins.stations import KEEP_NOTHING, Stations, code_hash, hashed, hashed_files
-from sos_plugins.study_file import OutcomeChoice, StudyTable, parse_study, read_study
+from sos_plugins.stations import KEEP_NOTHING, Stations
+from sos_plugins.study_file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.types import CollectedCases, Design, OutcomeInfo, Records, plain
 
 PARALLEL_FROM = 20_000
@@ -104,48 +105,56 @@ class Study:
 
     def read(self, session: Session, stations: Stations = KEEP_NOTHING) -> Records:
         """Read and merge the records of every source."""
-        return self._read(session, stations)[0]
+        return self._read(session, stations).records
 
-    def _read(self, session: Session, stations: Stations) -> tuple[Records, str]:
-        """Return the records, and the hash of all that they rest on."""
+    def _read(self, session: Session, stations: Stations) -> Read:
         merged: Records | None = None
-        code = code_hash(self.plan.registry) if stations.folder else ""
-        keys = [code]
+        program = Program.of(self.plan.registry) if stations.folder else Program()
+        keys = [program.code, session.seed]
         for n, choice in enumerate(self.plan.file.sources, 1):
-            source = self.plan.registry.source(choice.plugin)
-            settings = self.plan.registry.settings(
-                "source", choice.plugin, choice.settings, f"[[sources]] {n}"
-            )
-            make = functools.partial(source.read, settings, session)
             with within_memory():
-                inputs = source.inputs(settings, session) if stations.folder else None
-                if inputs is None:
-                    records = make()
-                    key = hashed(choice.plugin, settings, session.seed, records.data_hash)
-                else:
-                    files = hashed_files(inputs)
-                    key = hashed(code, choice.plugin, settings, session.seed, files)
-                    label = f"records of {choice.plugin}"
-                    records = stations.keep_records(label, key, session, make)
+                records, key = self._source(choice, n, session, stations, program)
             keys.append(key)
             if merged is not None:
                 _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
-        return merged, hashed(keys)
+        return Read(merged, program, hashed(keys))
 
-    def _profile(
-        self, session: Session, records: Records, stations: Stations, key: str
-    ) -> RecordProfile:
+    def _source(
+        self, choice: Choice, n: int, session: Session, stations: Stations, program: Program
+    ) -> tuple[Records, str]:
+        """Return the records of one source, and a hash of what they rest on or of what they are."""
+        source = self.plan.registry.source(choice.plugin)
+        settings = self.plan.registry.settings(
+            "source", choice.plugin, choice.settings, f"[[sources]] {n}"
+        )
+        make = functools.partial(source.read, settings, session)
+        if stations.folder is None:
+            return make(), ""
+        key = hashed(
+            choice.plugin,
+            of_settings(settings, session.base),
+            program.with_plugin(source),
+            session.seed,
+        )
+        inputs = source.inputs(settings, session)
+        if inputs is None:
+            records = make()
+            return records, hashed(key, of_records(records, session.backend))
+        key = hashed(key, hashed_files(inputs, session.base))
+        return stations.keep_records(f"records of {choice.plugin}", key, session, make), key
+
+    def _profile(self, session: Session, read: Read, stations: Stations) -> RecordProfile:
         """Profile the records; completeness is kept where it varies."""
         registry, settings = self.plan.registry, self.plan.file.profile
 
         def make() -> RecordProfile:
             with within_memory():
-                rules = rules_for(registry, records)
-                return profile_records(records, rules, session, settings).compact()
+                rules = rules_for(registry, read.records)
+                return profile_records(read.records, rules, session, settings).compact()
 
-        return stations.keep("profile of the records", hashed(key, settings), make)
+        return stations.keep("profile of the records", hashed(read.key, settings), make)
 
     def run(
         self,
@@ -198,7 +207,8 @@ class Study:
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
         use = MemoryUse(file.study.memory)
-        records, key = self._read(session, stations)
+        read = self._read(session, stations)
+        records = read.records
         design, warnings = designs.make_design(
             file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
         )
@@ -209,11 +219,11 @@ class Study:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
         warnings += files_left_out(records.quality.checks)
         neighbours = _neighbours(records)
-        profile = None if only_crosscheck else self._profile(session, records, stations, key)
+        profile = None if only_crosscheck else self._profile(session, read, stations)
         inputs = []
         with session.progress.step("Deriving outcomes", len(file.outcomes)) as advance:
             for choice in file.outcomes:
-                station = OutcomeStation(plan, session, records, choice, stations, key, profile)
+                station = OutcomeStation(plan, session, read, choice, stations, profile)
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         use.note("deriving")
@@ -246,7 +256,7 @@ class Study:
             truth=records.truth,
             unit_names=dict(records.unit_names),
             manifest={
-                **manifest(plan.registry, records, plan.text, file.study.seed),
+                **manifest(plan.registry, records, plan.text, file.study.seed, stations.folder),
                 "memory": use.to_dict(),
             },
             study_toml=plan.text,
@@ -314,15 +324,29 @@ def _analyse(
 
 
 @dataclass(frozen=True)
+class Read:
+    """Records as a study has read them.
+
+    Attributes:
+        records: The records of all sources.
+        program: What computes.
+        key: Hash of the records, or of all that they rest on; empty where nothing is kept.
+    """
+
+    records: Records
+    program: Program = field(default_factory=Program)
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class OutcomeStation:
     """One outcome of a study on its way from records to cases."""
 
     plan: Plan
     session: Session
-    records: Records
+    read: Read
     choice: OutcomeChoice
     stations: Stations = KEEP_NOTHING
-    key: str = ""
     profile: RecordProfile | None = None
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
@@ -357,9 +381,26 @@ class OutcomeStation:
             definitions=definitions,
             design=design,
             neighbours=neighbours,
-            unit_names=dict(self.records.unit_names),
+            unit_names=dict(self.read.records.unit_names),
             faults=self._faults(),
-            key=hashed(self.key, self.choice),
+            program=self.read.program,
+            key=self._key(settings, how),
+        )
+
+    def _key(self, settings: BaseModel, how: Collection) -> str:
+        """Return a hash of all that cases under some settings rest on."""
+        if self.stations.folder is None:
+            return ""
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return hashed(
+            self.read.key,
+            self.choice.plugin,
+            of_settings(settings, self.session.base),
+            self.read.program.with_plugin(outcome),
+            self.info(settings).name,
+            self.session.backend.name,
+            self.session.backend.version,
+            how.key,
         )
 
     def _faults(self) -> pd.DataFrame:
@@ -374,18 +415,16 @@ class OutcomeStation:
 
     def _cases(self, settings: BaseModel, how: Collection = ONE_BY_ONE) -> CollectedCases | str:
         info = self.info(settings)
-        key = hashed(self.key, self.choice.plugin, settings, info.name, *how.key)
+        label, key = f"cases of {info.name}", self._key(settings, how)
         try:
             with within_memory():
-                return self.stations.keep(
-                    f"cases of {info.name}", key, lambda: self._derived(settings, info, how)
-                )
+                return self.stations.keep(label, key, lambda: self._derived(settings, info, how))
         except SosError as error:
             return str(error)
 
     def _derived(self, settings: BaseModel, info: OutcomeInfo, how: Collection) -> CollectedCases:
         outcome = self.plan.registry.outcome(self.choice.plugin)
-        derived = outcome.derive(self.records, settings, self.session)
+        derived = outcome.derive(self.read.records, settings, self.session)
         return collect(derived, info, self.session, how)
 
 

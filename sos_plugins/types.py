@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, Literal
 
 import ibis
@@ -765,4 +766,4 @@ def plain(value: Any) -> Any:
         return number if np.isfinite(number) else ("inf" if number > 0 else "-inf")
     if value is None or value is pd.NA or value is pd.NaT:
         return None
-    return value
+    return str(value) if isinstance(value, PurePath) else value

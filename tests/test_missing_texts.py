@@ -257,7 +257,7 @@ def test_a_tidy_file_that_cannot_be_read_is_a_sentence(
     with pytest.raises(DataError, match="There is no file"):
         tidy(tmp_path, name)
     path.mkdir()
-    with pytest.raises(DataError, match="is a folder; a file was expected"):
+    with pytest.raises(DataError, match="is a folder; a file of"):
         tidy(tmp_path, name)
     path.rmdir()
     frame = pd.DataFrame(ROWS, columns=["area", "year", "adopted", "score"])

@@ -35,8 +35,8 @@ def run(path, folder, **changes):
 
 
 def facts(result):
-    """The result without when it was made."""
-    manifest = {**result.manifest, "created": "", "memory": {}}  # of the run, not of the result
+    """The result without when it was made, and where its stations are."""
+    manifest = {**result.manifest, "created": "", "memory": {}, "stations": ""}
     return type(result).to_json(type(result)(**{**vars(result), "manifest": manifest}))
 
 

@@ -42,6 +42,8 @@ def run_and_report(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
     )
     terminal.note(study.plan.registry)
+    if stations.news:
+        terminal.say(stations.news)
     folder = out or Path("results") / study.plan.file.study.name
     with claimed(folder):
         check_folder(folder, study.plan.text)

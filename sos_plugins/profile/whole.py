@@ -19,7 +19,7 @@ from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.session import Progress, Session, within_memory
-from sos_plugins.study import OutcomeStation, Study, units_of
+from sos_plugins.study import OutcomeStation, Read, Study, units_of
 from sos_plugins.types import QUALITY_COLUMNS, Design, Records, plain
 
 COUNTED_AGAIN = ("missing", "out-of-order", "unknown-code")
@@ -124,7 +124,7 @@ def profile_study(
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:
         for choice in plan.file.outcomes if outcomes else ():
-            derived = OutcomeStation(plan, session, records, choice).cases()
+            derived = OutcomeStation(plan, session, Read(records), choice).cases()
             if isinstance(derived, str):
                 notes = (*notes, derived)
             else:

@@ -36,7 +36,8 @@ def run(path, folder, **changes):
 
 def facts(result):
     """The result without when it was made, and where its stations are."""
-    manifest = {**result.manifest, "created": "", "memory": {}, "stations": ""}
+    of_the_run = ("created", "memory", "stations")
+    manifest = {k: v for k, v in result.manifest.items() if k not in of_the_run}
     return type(result).to_json(type(result)(**{**vars(result), "manifest": manifest}))
 
 

@@ -392,8 +392,8 @@ def write_study(folder: Path, names: Sequence[str], source: str, collect: str) -
             con.execute("CREATE TABLE cases AS SELECT * FROM given")
         path = 'url = "duckdb://cases.duckdb"\ntables = { cases = "cases" }'
     units = sorted(cases["unit"].unique())
-    areas = pd.DataFrame({"unit": units, "size": np.arange(len(units)) % 5})
-    further = {n: np.arange(len(units)) % (j + 2) for j, n in enumerate(names) if n != "size"}
+    areas = pd.DataFrame({"unit": units, "size of plain": np.arange(len(units)) % 5})
+    further = {n: np.arange(len(units)) % (j + 2) for j, n in enumerate(names)}
     pd.concat([areas, pd.DataFrame(further)], axis=1).to_csv(folder / "areas.csv", index=False)
     pilots = pd.DataFrame({"unit": units[:6], "cohort": 2013})
     marks = {n: f"of {n}" for n in names if n not in (*PilotRow.model_fields, "external_support")}
@@ -418,8 +418,8 @@ def figures(folder: Path, names: Sequence[str], source: str, how: str) -> dict[s
     (found,) = result.outcomes
     assert not found.error, found.error
     assert found.balance["covariate"][found.balance["level"] == "units"].is_unique
-    further = found.balance["covariate"].str.match("x_(?!size$)")  # characteristics of these names
-    kept = ~further | (found.balance["level"] == "cases")
+    of_areas = found.balance["covariate"].str.match("x_(?!size of plain$)")
+    kept = ~of_areas | (found.balance["level"] == "cases")
     return {
         "estimates": found.estimates[0].estimate.tidy,
         "groups": found.groups,
@@ -453,6 +453,9 @@ def plain_figures(source: str, how: str, folder: Path) -> dict[str, Any]:
     return STUDIES[source, how]
 
 
+ARGUMENTS = sorted({n for f in TAKE_NAMES for n in inspect.signature(f).parameters if n != "axis"})
+
+
 def further_columns(*packages: str) -> list[str]:
     """Return names that a further column of cases may have beside the others in a database."""
     return [name for name in from_packages(*packages) if name.lower() not in CASE_COLUMNS]
@@ -468,6 +471,7 @@ def internal(names: Sequence[str]) -> list[str]:
 def test_no_name_changes_a_study(tmp_path, source, how):
     """The names that look most like internal ones."""
     lists = batches(internal(further_columns()), len(IN_STUDY))
+    lists[0][-len(ARGUMENTS) :] = ARGUMENTS
     for number, names in enumerate(lists if (source, how) == ("tidy", "cases") else lists[::4]):
         folder = tmp_path / str(number)
         folder.mkdir()

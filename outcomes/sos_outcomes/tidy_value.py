@@ -84,11 +84,11 @@ class TidyValue(Outcome):
         texts = [c for c in covariates if not table[c].type().is_numeric()]
         numbers = [c for c in covariates if c not in texts]
         table = table.mutate(
+            *(_category(table[name]).name(name) for name in texts),
             unit=table.unit.cast("string"),
             period=table.period.cast("int64"),
             value=table.value.cast("float64"),
             **{name: _typed(table, name) for name in ("child", "date", "follow_up_end")},
-            **{name: _category(table[name]) for name in texts},
         )
         steps = derive.Attrition(session.table(table), "rows", "all in the table of cases")
         steps.keep("unit and period known", _.unit.notnull() & _.period.notnull(), "neither known")

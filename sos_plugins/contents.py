@@ -160,6 +160,8 @@ class Program:
 
     code: str = ""
     in_r: Mapping[str, str] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Versions are looked up once a run."""
 
     @classmethod
     def of(cls, registry: Registry) -> Program:
@@ -182,13 +184,19 @@ class Program:
             return hashed(self.code, str(error))
         plugin = self.with_plugin(registry.engine_host(host))
         needs = self._needs((*chosen.requires, *chosen.decides))
-        return hashed(plugin, chosen.name, needs, versions(chosen.packages))
+        return hashed(plugin, chosen.name, needs, self._versions(chosen.packages))
 
     def _needs(self, needs: Iterable[Requirement]) -> Any:
         needs = list(needs)
         python = [distribution_of(need.name) for need in needs if need.language == "python"]
         in_r = [need.name for need in needs if need.language == "r"]
-        return [versions(python), {name: self.in_r.get(name, "") for name in in_r}]
+        return [self._versions(python), {name: self.in_r.get(name, "") for name in in_r}]
+
+    def _versions(self, distributions: Iterable[str]) -> dict[str, str]:
+        names = {below for name in distributions for below in _with_dependencies(name)}
+        for name in names - set(self._known):
+            self._known[name] = distribution_version(name)
+        return {name: self._known[name] for name in sorted(names)}
 
 
 def declared(registry: Registry) -> tuple[list[str], list[str]]:

@@ -172,7 +172,8 @@ def test_what_travels_down_the_line_comes_back() -> None:
 
 def test_what_stands_in_a_value_twice_is_kept_once_and_stays_the_same_object() -> None:
     frame = pd.DataFrame(np.random.default_rng(1).normal(size=(1000, 8)), columns=list("abcdefgh"))
-    frame = frame.rename(columns=dict(zip("abcdefgh", "value weight cohort period".split())))
+    named = {"a": "value", "b": "weight", "c": "cohort", "d": "period"}
+    frame = frame.rename(columns=named)
     frame = frame.assign(unit="1", cluster="1", treated=1, post=0)
     sample = Sample(frame)
     content = encode((sample, sample, frame))

@@ -1,4 +1,4 @@
-"""All five outcomes from Parquet to cells: the plugins on DuckDB and Spark, and plain pandas.
+"""Six outcomes from Parquet to cells: the plugins on DuckDB and Spark, and plain pandas.
 
     python benchmarks/bench_outcomes.py --referrals 100000 650000 1000000 6500000 10000000
 
@@ -6,7 +6,7 @@ Each job runs in a process of its own, which reads one folder of record tables (
 authorities) and reports its seconds and its peak memory. Each prints cases and sums of values by
 outcome; where jobs disagree the benchmark fails.
 
-- duckdb: source ``records``, five outcomes, attrition, completeness and cells, within --memory.
+- duckdb: source ``records``, six outcomes, attrition, completeness and cells, within --memory.
 - pandas: the same outcomes and cells as tests/plain_pandas.py derives them, and nothing besides.
 - spark: the same plugins on a Spark on this machine; processor and memory with those of Java.
 
@@ -42,7 +42,7 @@ Found = dict[str, Any]
 
 
 def _derived(folder: Path, backend: Any) -> Iterator[tuple[str, Found]]:
-    from sos_outcomes.assessment_duration import AssessmentDuration
+    from sos_outcomes.assessment_duration import AssessmentDuration, AssessmentWithin45Days
     from sos_outcomes.escalation import Escalation
     from sos_outcomes.icpc import Icpc
     from sos_outcomes.kinship_care import KinshipCare
@@ -58,7 +58,8 @@ def _derived(folder: Path, backend: Any) -> Iterator[tuple[str, Found]]:
     start = time.perf_counter()
     records = source.read(validate(source.Settings, {"folder": "."}, where="benchmark"), session)
     yield "reading", {"seconds": time.perf_counter() - start}
-    for outcome in (AssessmentDuration(), Rereferral(), Escalation(), KinshipCare(), Icpc()):
+    outcomes = (AssessmentDuration(), AssessmentWithin45Days(), Rereferral(), Escalation())
+    for outcome in (*outcomes, KinshipCare(), Icpc()):
         start = time.perf_counter()
         settings = validate(outcome.Settings, {}, where="benchmark")
         cases = outcome.derive(records, settings, session)

@@ -18,6 +18,7 @@ from sos_plugins.compression import compress
 from sos_plugins.contents import Program, hashed, of_sample, of_settings, of_value
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.estimate import compare, run_engines
+from sos_plugins.heard import heard
 from sos_plugins.kinds import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.plan import Plan, Planned
 from sos_plugins.plugins import Registry
@@ -199,6 +200,8 @@ class OutcomeAnalysis:
             frame, self.given.design, covariates, characteristics, blank
         )
         match, step = self._match_units(units, task)
+        warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
+        warnings += match.warnings
         warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
         if not match.groups:
             raise DesignError(
@@ -233,7 +236,12 @@ class OutcomeAnalysis:
             unweighted=stacked,
             case_match=case_match,
             steps=steps,
-            warnings=(*warnings, *dropped, *(case_match.warnings if case_match else ())),
+            warnings=(
+                *cases.warnings,
+                *warnings,
+                *dropped,
+                *(case_match.warnings if case_match else ()),
+            ),
         )
 
     def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:
@@ -278,7 +286,8 @@ class OutcomeAnalysis:
         if reason := engine.limits(task, settings):
             raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
         try:
-            match = engine.fit(task, settings)
+            with heard(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
+                match = engine.fit(task, settings)
         except SosError:
             raise
         except Exception as error:
@@ -286,6 +295,7 @@ class OutcomeAnalysis:
                 f"Engine '{engine.name}' of '{choice.plugin}' failed with "
                 f"{type(error).__name__}: {error}"
             ) from error
+        match = replace(match, warnings=(*match.warnings, *told))
         return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
 
     def sample_for(
@@ -306,7 +316,11 @@ class OutcomeAnalysis:
         if gap and "anticipation" in fields and "anticipation" not in planned.given:
             values = {**planned.given, "anticipation": gap}
             options = self.registry.settings("estimator", planned.name, values, planned.name)
-            return sample, options, warnings
+            bridged = (
+                f"'{planned.name}' takes anticipation = {gap}: so many periods lie empty between "
+                "the last cases before an embedding window and the first after it."
+            )
+            return sample, options, (*warnings, bridged)
         return sample, planned.options, warnings
 
     def cells_for(self, planned: Planned, sample: Sample) -> Sample | None:
@@ -325,7 +339,7 @@ class OutcomeAnalysis:
         agreements: list[Agreement] = []
         setups: list[Setup] = []
         failures: dict[str, str] = {}
-        warnings = list(prepared.warnings)
+        warnings = [*prepared.cases.info.cautions, *prepared.warnings]
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
             sample, options, notes = self.sample_for(planned, prepared)

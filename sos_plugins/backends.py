@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins.errors import DataError
+from sos_plugins.memory import SIZE, in_bytes, share_of_records, threads_within
+from sos_plugins.scratch import remove, scratch_folder
 
 BackendName = Literal["duckdb", "spark"]
 
@@ -39,20 +41,32 @@ INTERRUPTED = "Query interrupted"
 def duckdb_backend(memory: str | None = None) -> Any:
     """Connect to DuckDB, perhaps with a limit of memory; what goes beyond is kept on disk.
 
-    The disk is the folder for temporary files of the system (``TMPDIR``); the files there are
-    removed with the connection.
+    The disk is a folder of one's own in the system's folder for temporary files (``TMPDIR``); it
+    is removed with the connection, or by a later run if this process is killed.
 
     Args:
         memory: Such as ``"4GB"`` or ``"500 MiB"``.
+
+    Raises:
+        DataError: If there is a limit of memory and no place for files.
     """
-    if memory is None:
-        return ibis.duckdb.connect()
-    spill = tempfile.mkdtemp(prefix="sos-plugins-")
-    # Rows have no order of their own here; to keep the order of a file takes memory.
-    backend = ibis.duckdb.connect(
-        memory_limit=memory, temp_directory=spill, preserve_insertion_order=False
-    )
-    weakref.finalize(backend, shutil.rmtree, spill, ignore_errors=True)
+    config: dict[str, Any] = {}
+    if memory is not None:
+        # Rows have no order of their own here; to keep the order of a file takes memory.
+        config = {"memory_limit": memory, "preserve_insertion_order": False}
+        if SIZE.fullmatch(memory):
+            config["threads"] = threads_within(in_bytes(memory))
+    try:
+        spill = scratch_folder()
+    except OSError as error:
+        if memory is not None:
+            raise DataError(
+                "There is no folder for what goes beyond the limit of memory: "
+                f"{error.strerror or error}. Name one that can be written to in TMPDIR."
+            ) from None
+        return ibis.duckdb.connect(temp_directory="", **config)  # else '.tmp' where one works
+    backend = ibis.duckdb.connect(temp_directory=str(spill), **config)
+    weakref.finalize(backend, remove, spill)
     return backend
 
 
@@ -119,11 +133,16 @@ def jvm_size(memory: str) -> str:
 def as_backend(given: Any, *, memory: str | None = None) -> Any:
     """Return the Ibis backend for a name, a ``SparkSession`` or an Ibis backend.
 
+    Args:
+        given: The name or the backend.
+        memory: For DuckDB the most that this process may take, of which it gets what is left; for
+            a Spark that is started here the most that its driver may take.
+
     Raises:
-        DataError: If it is none of these, or Spark cannot be used.
+        DataError: If it is none of these, Spark cannot be used, or the memory is too little.
     """
     if given == "duckdb":
-        return duckdb_backend(memory)
+        return duckdb_backend(None if memory is None else f"{share_of_records(memory) // 1024}KiB")
     if given == "spark":
         return spark_backend(memory=memory)
     if isinstance(given, ibis.backends.BaseBackend):
@@ -247,3 +266,15 @@ def _first_line(error: Exception) -> str:
     text = str(java.toString() if java is not None else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def write_parquet(backend: Any, table: ibis.Table, file: Path) -> None:
+    """Write a table to a file.
+
+    Raises:
+        OSError: If the disk is full or cannot be written to, as for any other file.
+    """
+    try:
+        backend.to_parquet(table, file)
+    except duckdb.IOException as error:
+        raise OSError(f"{file} cannot be written: {_first_line(error)}") from error

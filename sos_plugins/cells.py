@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sos_plugins.backends import in_words
+from sos_plugins.backends import duckdb_backend, in_words
+from sos_plugins.csv_text import read_text
 from sos_plugins.errors import DataError, listing
+from sos_plugins.schema import COMPRESSED_COLUMNS
 from sos_plugins.types import Sample
 
-COMPRESSED = ("_cases", "_weight_squares", "_value_sums")
-"""Columns that only a compressed sample has: how many cases a row stands for, the sum of their
-squared weights and the sum of their values without weights."""
+COMPRESSED = COMPRESSED_COLUMNS
+"""Columns that only a compressed sample has."""
 NO_SPREAD = 1e-14
 """A direction in which numeric covariates vary less within a cell than this share of their variance
 in all cases does not vary: it is rounding."""
@@ -253,6 +254,7 @@ def cells(
         )
     numbers = tuple(c for c in covariates if data[c].type().is_numeric())
     categories = tuple(c for c in covariates if c not in numbers)
+    _refuse_clashes((*wanted, *categories), numbers)
     columns = {name: data[column] for name, column in wanted.items()}
     columns |= {n: _text(columns[n]) for n in ("unit", "cluster") if n in columns}
     columns |= {c: data[c] for c in categories}
@@ -261,6 +263,30 @@ def cells(
     data = data.select(**columns, **{name: data[c].cast("float64") for name, c in measured.items()})
     with in_words():
         return _compress(data, tuple(columns), categories, measured)
+
+
+SUMS = (
+    *("n_cases", "weight", "weight_squares", "value_sums"),
+    *("weighted_value", "weighted_value_squares", "missing", "other_values"),
+)
+
+
+def _refuse_clashes(keys: Sequence[str], numbers: Sequence[str]) -> None:
+    """Refuse columns whose names are those of sums.
+
+    Raises:
+        DataError: With the name and what to do.
+    """
+    made = [*(f"{sum_}:{a}" for a in numbers for sum_ in ("z", "zy")), *COMPRESSED, "value", *SUMS]
+    made += [*(f"zz:{a}:{b}" for a, b in _pairs(numbers)), "_value", "_weight"]
+    found = [*made, *(f"_number:{a}" for a in numbers), *keys]
+    twice = {name for name in found if found.count(name) > 1}
+    twice |= {a for a in numbers if a in {*keys, *COMPRESSED, "value", "weight"}}
+    if twice:
+        raise DataError(
+            f"Cells have columns of their own named {listing(twice)}: a column of that name cannot "
+            "be a key or a covariate beside it. Rename the column in the table."
+        )
 
 
 def _text(column: Any) -> Any:
@@ -307,7 +333,9 @@ def _open(table: ibis.Table | pd.DataFrame | Path | str) -> ibis.Table:
     path = Path(table)
     if not path.exists():
         raise DataError(f"There is no file {path}.")
-    backend = ibis.duckdb.connect()
+    backend = duckdb_backend()
+    if path.suffix.lower() in (".csv", ".tsv"):
+        read_text(path, used=())  # refuses rows that a quotation mark swallows
     if path.suffix.lower() in (".csv", ".gz", ".tsv"):
         return backend.read_csv(path)
     return backend.read_parquet(path)

@@ -21,7 +21,9 @@ from sos_plugins.cells import cells
 from sos_plugins.derive.dates import CALENDAR
 from sos_plugins.design import YEAR_DAYS
 from sos_plugins.errors import DataError
+from sos_plugins.own_names import OwnNames
 from sos_plugins.plan import Plan
+from sos_plugins.schema import CASE_COLUMNS
 from sos_plugins.session import Session
 from sos_plugins.types import Cases, CollectedCases, OutcomeInfo, Pilot
 
@@ -112,16 +114,18 @@ def _cells(
     cases: Cases, info: OutcomeInfo, session: Session, pilots: Sequence[Pilot]
 ) -> pd.DataFrame | None:
     """Return one row a cell, with dates in the place of its cases' dates; None if that loses."""
-    table = cases.table.mutate(
-        **{BACKWARDS: (cases.table["follow_up_end"] < cases.table["date"]).fill_null(False)}
-    )
+    names = OwnNames(cases.covariates)
+    covariates = names.hide(cases.covariates)
+    roles = {role: role for role in ("weight", "cluster") if role in cases.table.columns}
+    table = cases.table.select(*CASE_COLUMNS, *roles, *cases.covariates)
+    table = table.rename(dict(zip(covariates, cases.covariates, strict=True)))
+    table = table.mutate(**{BACKWARDS: (table["follow_up_end"] < table["date"]).fill_null(False)})
     starts = {column: classes_of(column, pilots) for column in MARKS}
     for column in MARKS:
         table = _classified(table, session, column, starts[column])
-    roles = {role: role for role in ("weight", "cluster") if role in table.columns}
     found = cells(
         table,
-        covariates=cases.covariates,
+        covariates=covariates,
         keys={**{column: f"_{column}" for column in MARKS}, BACKWARDS: BACKWARDS},
         weight=roles.get("weight"),
         cluster=roles.get("cluster"),
@@ -135,8 +139,9 @@ def _cells(
         frame[column] = dates[frame[column].to_numpy(int)]
     if "cluster" not in roles:
         frame = frame.drop(columns="cluster")
-    order = ["unit", "period", *MARKS, *cases.covariates, "value"]
-    return frame.sort_values(order, kind="stable", ignore_index=True)
+    order = ["unit", "period", *MARKS, *covariates, "value"]
+    frame = frame.sort_values(order, kind="stable", ignore_index=True)
+    return frame.set_axis(names.show_names(frame.columns), axis=1)
 
 
 def classes_of(column: str, pilots: Iterable[Pilot]) -> Days:

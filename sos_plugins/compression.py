@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sos_plugins.cells import COMPRESSED, cells
+from sos_plugins.own_names import hiding_own_names
 from sos_plugins.types import Sample
 
 COUNT, SQUARES, _ = COMPRESSED
@@ -59,6 +60,7 @@ def squares(frame: pd.DataFrame) -> NDArray[np.float64]:
     return frame["weight"].to_numpy(float) ** 2
 
 
+@hiding_own_names
 def compress(sample: Sample) -> Sample | None:
     """Compress a sample for engines that take cells; their results are those of the cases.
 

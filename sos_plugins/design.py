@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_plugins.adoption import Adoption, in_words
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.compression import count, counts, mean
+from sos_plugins.csv_text import read_frame
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.kinds import UnitTask
 from sos_plugins.settings import validate
 from sos_plugins.study_file import DesignTable, PilotRow
+from sos_plugins.tidy_table import read_columns
 from sos_plugins.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
+
+FEATURES = ("outcome_pre_", "x_")
+"""What the names of features begin with that are no covariates: earlier outcomes, and what the file
+of authorities says."""
+NOTHING_SAID = Adoption()
 
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
@@ -57,19 +65,19 @@ def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
 
 
 def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
+    if not path.exists():
+        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).") from None
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise DesignError(f"The file of pilots {path} cannot be read: {error}") from None
+        frame = read_frame(path)
+    except DataError as error:
+        raise DesignError(f"The file of pilots cannot be read: {error}") from None
     if "unit" not in frame:
         raise DesignError(
             f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}. Expected: unit, "
             "start, end, and optionally name, cohort and columns of your own."
         )
     rows = []
-    for n, record in enumerate(frame.to_dict("records"), 2):
+    for n, record in zip(frame.index, frame.to_dict("records"), strict=True):
         values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
         where = f"{path}, line {n}"
         rows.append((where, validate(PilotRow, values, where=where)))
@@ -103,15 +111,29 @@ def _yes_or_no(value: Any, column: str, where: str) -> bool:
 
 
 def make_design(
-    table: DesignTable, base: Path, units: Sequence[str], names: Mapping[str, str]
+    table: DesignTable,
+    base: Path,
+    units: Sequence[str],
+    names: Mapping[str, str],
+    adoption: Adoption = NOTHING_SAID,
 ) -> tuple[Design, tuple[str, ...]]:
     """Make the design of a study from its table and the authorities that the records know.
 
+    Args:
+        table: The table of the study file.
+        base: Folder against which its paths are resolved.
+        units: Authorities in the records.
+        names: Authority code to name.
+        adoption: When authorities are treated, as the records say. Who is treated there without
+            being a pilot is no comparator.
+
     Returns:
-        The design, and a warning for each pilot that the records do not have.
+        The design, and warnings: pilots that the records do not have, authorities that the records
+        say are treated, pilots whose first treated period is another in the records.
 
     Raises:
-        DesignError: If a named authority is unknown, or no pilot or no comparator is left.
+        DesignError: If a named authority is unknown, the pool names one that the records say is
+            treated, or no pilot or no comparator is left.
     """
     pilots = read_pilots(table, base)
     codes = {p.unit for p in pilots}
@@ -135,22 +157,57 @@ def make_design(
             f"[design]: {listing(clash)} is a pilot and stands in pool or exclude too. Take it "
             "out of one of them."
         )
+    adopted = adoption.treated_by(table.last_period)
+    if table.pool != "all" and (wrong := sorted(set(table.pool) & set(adopted))):
+        raise DesignError(
+            f"[design] pool names authorities that the records say are treated: "
+            f"{_with_years(adopted, wrong)}. Take them out of the pool, make them pilots, or "
+            "correct the records' column of first treated periods."
+        )
     wanted = known if table.pool == "all" else set(table.pool)
-    pool = tuple(sorted(wanted - codes - set(table.exclude)))
+    candidates = wanted - codes - set(table.exclude)
+    pool = tuple(sorted(candidates - set(adopted)))
     if not pool:
-        raise DesignError("No authority is left that could be a comparator: see [design] pool.")
+        why = ""
+        if gone := sorted(candidates & set(adopted)):
+            why = f" The records say that these are treated: {_with_years(adopted, gone)}."
+        raise DesignError(
+            f"No authority is left that could be a comparator: see [design] pool.{why}"
+        )
     design = Design(
         pilots=tuple(
             replace(p, name=p.name or names.get(p.unit, "")) for p in pilots if p.unit in known
         ),
         pool=pool,
+        adopted={code: adopted[code] for code in sorted(candidates & set(adopted))},
     )
     warnings = tuple(
         f"Pilot {code} is not in the records and is left out of every outcome."
         f"{_same_code(code, known)}"
         for code in absent
     )
-    return design, warnings
+    return design, (*warnings, *adoption.warnings, *_told_of_adoption(design, adoption))
+
+
+def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
+    """Yield what the records say of treatment and the design does not."""
+    if n := len(design.adopted):
+        be = "authority is" if n == 1 else "authorities are"
+        yield (
+            f"{n} {be} treated according to the records and no pilot of the design, so no "
+            f"comparator either: {_with_years(design.adopted, list(design.adopted))}."
+        )
+    for pilot in design.pilots:
+        said = adoption.cohorts.get(pilot.unit)
+        if said is not None and said != pilot.cohort:
+            yield (
+                f"Pilot {pilot.unit} is treated from {pilot.cohort} according to the design and "
+                f"{in_words(said)} according to the records; the design is followed."
+            )
+
+
+def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
+    return _some([f"{code} ({in_words(adopted[code])})" for code in codes])
 
 
 def _same_code(code: str, known: Collection[str]) -> str:
@@ -379,10 +436,11 @@ def unit_task(
     all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
     """
     before, pilots, warnings = _before(frame, design)
-    features = _features(before, covariates)
+    features, notes = _features(before, covariates)
+    warnings += notes
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
-    task, further = _complete_task(features, pilots, design.pool, blank)
+    task, further = _complete_task(features, pilots, design, blank)
     return task, (*warnings, *further)
 
 
@@ -416,7 +474,10 @@ def _before(
     return before, tuple(pilots), tuple(warnings)
 
 
-def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+def _features(
+    before: pd.DataFrame, covariates: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the features that cases give, and what is said of names."""
     n = pd.Series(counts(before), index=before.index)
     value, unit = before["value"] * n, before["unit"]
     of_unit = n.groupby(unit).sum()
@@ -426,22 +487,38 @@ def _features(before: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
     features = by_period.add_prefix("outcome_pre_")
     features["outcome_pre_mean"] = value.groupby(unit).sum() / of_unit
     features["n_cases"] = of_unit / before["period"].nunique()
+    notes = []
     for name in covariates:
         column = before[name]
         if pd.api.types.is_numeric_dtype(column):
-            features[name] = (column * n).groupby(unit).sum() / of_unit
+            made = {name: (column * n).groupby(unit).sum() / of_unit}
         else:
             found = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
             shares = found.div(of_unit, axis=0)
-            features = features.join(shares.add_prefix(f"{name}="))
-    features.columns = [str(c) for c in features.columns]
-    return features
+            made = {f"{name}={level}": shares[level] for level in shares}
+        label = _feature_label(name, made, set(features.columns))
+        named = {label + key.removeprefix(name): mean_of for key, mean_of in made.items()}
+        features = features.join(pd.DataFrame(named))
+        if label != name:
+            notes.append(
+                f"To matchers the covariate '{name}' is the feature '{label}', since its own name "
+                "is that of another feature of authorities."
+            )
+    return features, tuple(notes)
+
+
+def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> str:
+    """Return the name of a covariate among features, which no other feature has."""
+    label = name
+    while label.startswith(FEATURES) or any(label + c.removeprefix(name) in taken for c in made):
+        label = f"covariate {label}"
+    return label
 
 
 def _complete_task(
-    features: pd.DataFrame, planned: Sequence[Pilot], pool: Sequence[str], blank: UnitTask
+    features: pd.DataFrame, planned: Sequence[Pilot], design: Design, blank: UnitTask
 ) -> tuple[UnitTask, tuple[str, ...]]:
-    warnings = []
+    pool, warnings = design.pool, []
     pilots = [p for p in planned if p.unit in features.index]
     for pilot in planned:
         if pilot.unit not in features.index:
@@ -467,6 +544,10 @@ def _complete_task(
     order = sorted(p.unit for p in pilots) + [u for u in sorted(pool) if u not in left_out]
     if len(order) == len(pilots):
         raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
+    left_out |= {
+        unit: f"it is treated {in_words(cohort)} according to the records"
+        for unit, cohort in design.adopted.items()
+    }
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
     return task, tuple(warnings)
 
@@ -488,16 +569,17 @@ def read_characteristics(path: Path) -> pd.DataFrame:
     Raises:
         DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
     """
-    try:
-        frame = pd.read_csv(path, dtype={"unit": str})
-    except FileNotFoundError:
-        raise DataError(
-            f"There is no file of authorities at {path} ([design] authorities)."
-        ) from None
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise DataError(f"The file of authorities {path} cannot be read: {error}") from None
-    if "unit" not in frame:
-        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}.")
+    if not path.exists():
+        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    columns = read_columns(path)
+    if "unit" not in columns.names:
+        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
+    further = {name: columns.covariate(name) for name in columns.names if name not in ("unit", "")}
+    frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **further})
+    empty = frame.isna().all(axis=1)
+    if (faulty := frame["unit"].isna() & ~empty).any():
+        columns.refuse("unit", faulty.to_numpy(), "no cell may be empty")
+    frame = frame[~empty]
     if frame["unit"].duplicated().any():
         twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
         raise DataError(f"{path} has more than one row for the authorities {twice}.")
@@ -585,3 +667,15 @@ def chosen_covariates(
                 f"{did_you_mean(name, cases.covariates)} Covariates: {listing(cases.covariates)}."
             )
     return tuple(n for n in names if frame[n].nunique(dropna=False) > 1)
+
+
+def constant_covariates(
+    cases: CollectedCases, choice: str | tuple[str, ...], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Say which covariates that are to be adjusted for are left out because they do not vary."""
+    wanted = {"none": (), "all": cases.covariates}.get(str(choice), tuple(choice))
+    kept = chosen_covariates(cases, choice, frame)
+    gone = [name for name in wanted if name not in kept]
+    if not gone:
+        return ()
+    return (f"Covariates that are the same in all cases are not adjusted for: {listing(gone)}.",)

@@ -14,7 +14,14 @@ from pydantic import BaseModel
 from sos_plugins import r
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.contents import distribution_of
-from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError, SosError
+from sos_plugins.errors import (
+    DataError,
+    EngineError,
+    EngineUnavailableError,
+    EstimationError,
+    SosError,
+)
+from sos_plugins.heard import heard
 from sos_plugins.kinds import R_BASE, Engine, distribution_version
 from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
@@ -57,16 +64,16 @@ def run_engine(
             f"Engine '{chosen.name}' of '{estimator}' needs the cases, and this sample is "
             "compressed to cells."
         )
-    if reason := chosen.limits(sample, options):
-        raise EngineUnavailableError(f"Engine '{chosen.name}' of '{estimator}': {reason}")
+    named = f"Engine '{chosen.name}' of '{estimator}'"
     try:
-        estimate = _fit(chosen, sample, cells, options)
+        if reason := chosen.limits(sample, options):
+            raise EngineUnavailableError(f"{named}: {reason}")
+        with heard(named) as told:
+            estimate = _fit(chosen, sample, cells, options)
     except SosError:
         raise
     except Exception as error:
-        raise EngineError(
-            f"Engine '{chosen.name}' of '{estimator}' failed with {type(error).__name__}: {error}"
-        ) from error
+        raise EngineError(f"{named} failed with {type(error).__name__}: {error}") from error
     if not isinstance(estimate, Estimate):
         raise EngineError(
             f"Engine '{chosen.name}' of '{estimator}' returned a {type(estimate).__name__}, "
@@ -84,7 +91,7 @@ def run_engine(
         tidy=estimate.tidy.reset_index(drop=True),
         glance=dict(estimate.glance),
         provenance={**filled_in, **estimate.provenance},
-        warnings=estimate.warnings,
+        warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings, *told))),
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled)
@@ -164,7 +171,7 @@ def run_engines(
                 run_engine, registry, estimator, name, sample, options, seed=seed, cells=cells
             )
             done.append(keep(name, make))
-        except EstimationError as error:
+        except (EstimationError, DataError) as error:
             reasons[name] = str(error)
     return done, reasons
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from sos_plugins.own_names import hiding_own_names
 from sos_plugins.rules import RecordRule
 from sos_plugins.session import Session
 from sos_plugins.settings import Settings
@@ -171,6 +172,11 @@ def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
 class Engine:
     """One implementation of an estimator or a matcher.
 
+    ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has, so that
+    a column that they make never takes the place of a user's (:mod:`sos_plugins.own_names`);
+    ``sample.covariates`` and settings that name columns say which, and what they return or raise
+    has the users' names again.
+
     Attributes:
         name: ``python``, ``r``, ``r-did``, ``differences``, ...
         fit: ``fit(sample, options) -> Estimate`` for an estimator;
@@ -196,6 +202,11 @@ class Engine:
     packages: tuple[str, ...] = ()
     takes_cells: bool = False
     decides: tuple[Requirement, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("fit", "limits"):
+            if callable(function := getattr(self, name)):
+                object.__setattr__(self, name, hiding_own_names(function))
 
     def missing(self) -> tuple[str, ...]:
         """Return a sentence for each requirement that is not met, each once."""
@@ -300,6 +311,7 @@ class UnitMatch:
         balance: Frame of :data:`BALANCE_COLUMNS`.
         unmatched: Pilots without a comparator, with the reason.
         sentence: What was done, as a manuscript would say it.
+        warnings: Sentences that a reader must see.
     """
 
     groups: tuple[MatchedGroup, ...]
@@ -308,6 +320,7 @@ class UnitMatch:
     balance: pd.DataFrame
     unmatched: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sos_plugins.annotations import is_list, members, type_name
 from sos_plugins.errors import did_you_mean, listing
+from sos_plugins.secrets import HIDDEN, is_secret_key, masked
 
 WRONG_KIND = ("_type", "_parsing", "_from_float", "literal_error")
 """Endings of pydantic's errors that say no more than that a value is of another kind."""
@@ -131,7 +132,8 @@ def _sentence(mistake: _Mistake, where: str, beside: tuple[str, ...]) -> str:
         return _unknown(mistake, path, where, beside if len(mistake.path) == 1 else ())
     if kind == "missing":
         return f"{where}: the setting '{path}' is missing."
-    shown = "" if kind == "value_error" else f" {item['input']!r} was given."
+    given = HIDDEN if any(is_secret_key(str(part)) for part in mistake.path) else item["input"]
+    shown = "" if kind == "value_error" else f" {masked(repr(given))} was given."
     start = f"{where}: setting '{path}': " if path else f"{where}: "
     return f"{start}{_expected(mistake)}.{shown}"
 

@@ -25,6 +25,7 @@ import pluggy
 from pydantic import BaseModel, Field
 
 from sos_plugins import hookspecs
+from sos_plugins.announced import announce
 from sos_plugins.errors import (
     EngineUnavailableError,
     NotRegisteredError,
@@ -301,11 +302,26 @@ def kind_named(name: str, *further: str) -> str:
     return kind
 
 
-def find_config(*folders: Path) -> Path | None:
-    """Find ``plugins.toml``: where ``$SOS_PLUGINS_TOML`` says, else the first in ``folders``."""
+def find_config(folder: Path | None = None) -> Path | None:
+    """Find ``plugins.toml``: where ``$SOS_PLUGINS_TOML`` says, else in the folder of the study.
+
+    One that only lies in the folder that the user works in is not looked for: it can run Python.
+    """
     if named := os.environ.get(CONFIG_VARIABLE):
         return Path(named)
-    return next((f / CONFIG_NAME for f in folders if (f / CONFIG_NAME).is_file()), None)
+    beside = folder / CONFIG_NAME if folder is not None else None
+    return beside if beside is not None and beside.is_file() else None
+
+
+def ignored_config(registry: Registry) -> str:
+    """Say that a ``plugins.toml`` of the current folder is not used; empty where there is none."""
+    stray = Path.cwd() / CONFIG_NAME
+    if registry.config_path is not None or not stray.is_file():
+        return ""
+    return (
+        f"{stray} is not read: only one beside the study, or one that is named, is, since it can "
+        f"run Python. To use it: --plugins {CONFIG_NAME}"
+    )
 
 
 def read_config(path: Path | None) -> Config:
@@ -340,15 +356,15 @@ def load_plugins(config: Path | None = None) -> Registry:
     """Load every plugin that is switched on.
 
     Args:
-        config: A ``plugins.toml``; by default the one in ``$SOS_PLUGINS_TOML`` or the current
-            folder, if there is one.
+        config: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, if any.
+            The Python files that it names are run, which is said the first time.
 
     Raises:
         PluginError: If a plugin cannot be imported, offers nothing, registers a class or a name
             twice, misspells a hook, or ``plugins.toml`` names one that does not exist. The text
             names the plugin, its file and line, and the next step.
     """
-    path = config or find_config(Path.cwd())
+    path = config or find_config()
     registry = Registry(config=read_config(path), config_path=path)
     _load(registry, {**_load_entry_points(registry), **_load_paths(registry)})
     _check_config(registry)
@@ -420,9 +436,11 @@ def _dist(entry: importlib.metadata.EntryPoint) -> str:
 
 def _load_paths(registry: Registry) -> dict[str, ModuleType]:
     loaded: dict[str, ModuleType] = {}
-    base = registry.config_path.parent if registry.config_path else Path.cwd()
-    for text in registry.config.plugins.paths:
-        file = base / Path(text).expanduser()
+    base = registry.config_path.parent if registry.config_path else Path()
+    files = {text: base / Path(text).expanduser() for text in registry.config.plugins.paths}
+    if registry.config_path and files:
+        announce(registry.config_path, list(files.values()))
+    for text, file in files.items():
         if not file.is_file():
             raise PluginError(
                 f"{registry.config_path}: [plugins] paths names {text}, but there is no file "

@@ -27,13 +27,19 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.errors import EngineError, EngineUnavailableError
+from sos_plugins.notices import tell
+from sos_plugins.scratch import remove, scratch_folder
 
 MEND_RPY2 = (
     "pip install 'sos-plugins[r]'; with an R older than 4.5: pip install 'sos-plugins[r-below-4-5]'"
 )
 MEND_R = "Debian: sudo apt-get install r-base-core"
-START_TIMEOUT = 120.0
+START_TIMEOUT = 60.0
 """Seconds that R may take to start, a cold disk included."""
+SLOW_START = 15.0
+"""Seconds after which it is said that R is slow to start."""
+LOOK_TIMEOUT = 40.0
+"""Seconds that R may take to say which packages it has."""
 
 STEADY_ENVIRONMENT = {
     "LC_COLLATE": "C",
@@ -49,6 +55,14 @@ STEADY_ENVIRONMENT = {
     "PYTHONIOENCODING": "utf-8",
 }
 """What makes R sort, print and add up alike everywhere: C collation, one thread."""
+LIBRARIES = ("R_LIBS", "R_LIBS_USER", "R_LIBS_SITE")
+"""Where the user's R packages are: lists of folders."""
+R_VARIABLES = ("R_HOME", *LIBRARIES)
+"""The variables of R that the worker gets; others, such as ``R_PROFILE``, change what R does."""
+PYTHON_VARIABLES = ("PYTHONSTARTUP", "PYTHONINSPECT")
+"""Variables of Python that the worker does not get."""
+USER_FILE = "SOS_R_ENVIRON_USER"
+"""Names to the worker the user's ``.Renviron``, of which it takes the library folders alone."""
 
 
 class _StoppedError(Exception):
@@ -60,13 +74,21 @@ class _Worker:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+            self._folder = scratch_folder()
+        except OSError as error:
+            raise EngineError(
+                f"R needs a folder for temporary files: {error.strerror or error}. Name one that "
+                "can be written to in TMPDIR."
+            ) from None
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-u", str(Path(__file__).with_name("r_worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=_environment(),
+            cwd=self._folder,  # nothing of the folder that the user works in is picked up
+            env=_environment(self._folder),
             start_new_session=True,
         )
 
@@ -74,8 +96,15 @@ class _Worker:
         """Whether the process runs and belongs to this process (not to the one it forked from)."""
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def exchange(self, request: Mapping[str, Any] | None, timeout: float) -> dict[str, Any]:
+    def exchange(
+        self, request: Mapping[str, Any] | None, timeout: float, patience: float | None = None
+    ) -> dict[str, Any]:
         """Send a request (or none) and wait for one answer.
+
+        Args:
+            request: What to send.
+            timeout: Seconds to wait.
+            patience: Seconds after which it is said that R is slow.
 
         Raises:
             TimeoutError: If no answer comes in time; the process still runs.
@@ -84,7 +113,7 @@ class _Worker:
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._talk, args=(request, answers), daemon=True).start()
         try:
-            answer = answers.get(timeout=timeout)
+            answer = _waited(answers, timeout, patience)
         except queue.Empty:
             raise TimeoutError from None
         if isinstance(answer, Exception):
@@ -125,6 +154,21 @@ class _Worker:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        remove(self._folder)
+
+
+def _waited(answers: queue.SimpleQueue[Any], timeout: float, patience: float | None) -> Any:
+    """Wait for an answer, and say so when it takes longer than ``patience``."""
+    if patience is None or patience >= timeout:
+        return answers.get(timeout=timeout)
+    try:
+        return answers.get(timeout=patience)
+    except queue.Empty:
+        tell(
+            f"R has not started after {patience:g} seconds; it is waited for until {timeout:g} "
+            "have passed. --no-r does without it."
+        )
+    return answers.get(timeout=timeout - patience)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -136,11 +180,38 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("LC_ALL", "LANG")}
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the variables of the worker: no start-up file or habit of R's comes with them.
+
+    Relative folders of libraries and modules mean what they mean here.
+    """
+    hidden = {"LC_ALL", "LANG", *PYTHON_VARIABLES}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in hidden and (k in R_VARIABLES or not k.startswith(("R_", "_R_")))
+    }
+    for name in (*LIBRARIES, "PYTHONPATH"):
+        if name in kept:
+            folders = filter(None, kept[name].split(os.pathsep))
+            kept[name] = os.pathsep.join(map(_from_here, folders))
     if sys.platform == "linux":
         kept["LC_CTYPE"] = "C.UTF-8"
-    return {**kept, **STEADY_ENVIRONMENT}
+    return {
+        **kept,
+        **STEADY_ENVIRONMENT,
+        "R_ENVIRON_USER": os.devnull,
+        "R_PROFILE_USER": os.devnull,
+        USER_FILE: _from_here(os.environ.get("R_ENVIRON_USER") or "~/.Renviron"),
+        "TMPDIR": str(folder),
+    }
+
+
+def _from_here(path: str) -> str:
+    """Make a path that means the same from another folder; ``%V`` and its like stay for R."""
+    if path.startswith("%"):
+        return path
+    return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111 (raises without a home)
 
 
 class _State:
@@ -222,9 +293,13 @@ def _look_up(packages: Sequence[str]) -> None:
         unknown = [p for p in ("base", *packages) if p not in _state.found]
         if not unknown:
             return
-        answer = _ask(
-            {"do": "describe", "packages": unknown}, START_TIMEOUT, "looking for packages"
-        )
+        request = {"do": "describe", "packages": unknown}
+        try:
+            answer = _ask(request, LOOK_TIMEOUT, "looking for packages")
+        except EngineError as error:
+            if not _state.found:  # it has never answered: nobody waits for it again
+                _state.cannot_start = str(error)
+            raise
         there = dict(zip(answer["packages"] or [], answer["versions"] or [], strict=True))
         _state.found.update({name: there.get(name) for name in unknown}, **{"": answer["R"][0]})
 
@@ -353,9 +428,14 @@ def _ready_worker() -> _Worker:
         raise EngineUnavailableError(_state.cannot_start)
     _state.worker = worker = _Worker()
     try:
-        greeting = worker.exchange(None, START_TIMEOUT)
-    except (TimeoutError, _StoppedError) as error:
-        greeting = {"failed": f"R did not start ({error or 'no answer in time'})"}
+        greeting = worker.exchange(None, START_TIMEOUT, SLOW_START)
+    except TimeoutError:
+        greeting = {
+            "failed": f"R did not start within {START_TIMEOUT:g} seconds and was ended; see "
+            "whether 'R --version' answers, or do without R: --no-r"
+        }
+    except _StoppedError as error:
+        greeting = {"failed": f"R did not start ({error})"}
     except BaseException:
         _drop_worker()
         raise
@@ -381,10 +461,10 @@ def stop() -> None:
         _state.beneath.clear()
 
 
-def _end_at_exit() -> None:
+def end_now() -> None:
     """End R without waiting for a call that another thread may still be in."""
     if _state.worker is not None:
         _state.worker.end()
 
 
-atexit.register(_end_at_exit)
+atexit.register(end_now)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import select
+import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
+BETWEEN_LOOKS = 0.25
+"""Seconds between two looks at whether a process is there."""
 INT_MAX = 2**31 - 1  # R's integers have 32 bits; the smallest one means NA
 
 START_OPTIONS: Any = (
@@ -29,6 +33,29 @@ START_OPTIONS: Any = (
     "--no-readline",
 )
 """No start-up file of the user's folder may change a result."""
+
+LIBRARIES = r"""
+local({
+  named <- c("R_LIBS", "R_LIBS_USER", "R_LIBS_SITE")
+  file <- Sys.getenv("SOS_R_ENVIRON_USER")
+  if (file.exists(file)) {
+    before <- Sys.getenv()
+    readRenviron(file)
+    folders <- Sys.getenv(named)
+    Sys.unsetenv(setdiff(names(Sys.getenv()), names(before)))
+    do.call(Sys.setenv, as.list(before))
+    folders <- folders[folders != Sys.getenv(named)]
+    expand <- get0(".expand_R_libs_env_var", baseenv(), ifnotfound = identity)
+    folders <- unlist(strsplit(vapply(folders, expand, ""), .Platform$path.sep, fixed = TRUE))
+    .libPaths(c(folders, .libPaths()))
+  }
+  for (p in c("methods", "datasets", "utils", "grDevices", "graphics", "stats")) {
+    library(p, character.only = TRUE)
+  }
+})
+"""
+"""Of the user's .Renviron the library folders count, nothing else; all that R has by default is on,
+whatever a variable says."""
 
 RUN = r"""
 local({
@@ -155,6 +182,7 @@ def start_r() -> Any:
     rinterface.initr()
     callbacks.consolewrite_print = _say_nothing
     callbacks.consoleread = _empty_answer
+    rinterface.evalr(LIBRARIES)
     rinterface.evalr("options(warn = 1, stringsAsFactors = FALSE, scipen = 0, OutDec = '.')")
     return rinterface
 
@@ -251,11 +279,50 @@ def listen(stream: IO[bytes], requests: queue.SimpleQueue[Any]) -> None:
         try:
             requests.put(pickle.load(stream))
         except (EOFError, OSError, pickle.UnpicklingError):
-            os._exit(0)
+            end_all()
+
+
+def end_all() -> None:
+    """End this process, and what R has started, which is of its group."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def guard_group() -> None:
+    """Start a process that ends what R has started, should this one die without doing so.
+
+    It is no child of this process, which somebody may kill together with its children while what
+    R has put in the background, and so is nobody's child, lives on.
+    """
+    if sys.platform == "win32" or os.getpgrp() != os.getpid():
+        return
+    leader = os.getpid()
+    ours, theirs = os.pipe()
+    between = os.fork()
+    if between == 0:
+        if os.fork() == 0:
+            os.closerange(0, ours)
+            os.closerange(ours + 1, theirs + 64)
+            watch(leader, ours)
+        os._exit(0)
+    os.waitpid(between, 0)
+    os.close(ours)  # the other end stays open for as long as this process lives
+
+
+def watch(leader: int, pipe: int) -> None:
+    """Wait until a process is gone, then end its group, and with it this process."""
+    while not select.select([pipe], [], [], BETWEEN_LOOKS)[0]:
+        try:  # the pipe may be held open by processes that R has forked
+            os.kill(leader, 0)
+        except ProcessLookupError:
+            break
+    os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
     """Serve until standard input closes."""
+    guard_group()
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -20,6 +20,7 @@ import pandas as pd
 
 from sos_plugins.errors import DataError, listing
 from sos_plugins.profile.record_profile import RecordProfile
+from sos_plugins.secrets import cleaned, cleaned_toml
 from sos_plugins.types import (
     Agreement,
     Estimate,
@@ -150,8 +151,13 @@ class StudyResult:
         raise DataError(f"The result has no outcome '{name}'.")
 
     def to_json(self) -> str:
-        """Write the whole result as JSON; missing numbers are null, infinite ones ``"inf"``."""
-        return json.dumps({"format": FORMAT, **_encode(self)}, indent=1, ensure_ascii=False)
+        """Write the whole result as JSON; missing numbers are null, infinite ones ``"inf"``.
+
+        Passwords and the homes of people are masked: the result is handed on.
+        """
+        data = {"format": FORMAT, **cleaned({**_encode(self), "study_toml": ""})}
+        data["study_toml"] = cleaned_toml(self.study_toml)
+        return json.dumps(data, indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> StudyResult:
@@ -166,6 +172,8 @@ class StudyResult:
             raise DataError(
                 f"The result is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
             ) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"The result is damaged: {error}. Run the study again.") from None
         found = data.pop("format", None) if isinstance(data, dict) else None
         if found != FORMAT:
             raise DataError(
@@ -217,9 +225,27 @@ def _decode(hint: Any, value: Any, place: str) -> Any:
         if not isinstance(value, list):
             raise ValueError(f"{place} is no list")
         return tuple(_decode(args[0], v, f"{place} {i}") for i, v in enumerate(value, start=1))
+    if origin is Mapping:
+        _demand(value, [], place)
+        return {name: _decode(args[1], v, f"{place} {name!r}") for name, v in value.items()}
+    return _scalar(hint, value, place)
+
+
+def _scalar(hint: Any, value: Any, place: str) -> Any:
+    """Return a single value as its type; ``Any`` and choices of values are left as they are."""
+    if hint is Any:
+        return value
+    if isinstance(value, (list, Mapping)):
+        raise ValueError(f"{place} is no single value")
     if hint is float and value in ("inf", "-inf"):
         return math.inf if value == "inf" else -math.inf
-    return value
+    if hint in (int, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"{place} is {value!r}, no number")
+    if hint is bool and not isinstance(value, bool):
+        raise ValueError(f"{place} is {value!r}, neither true nor false")
+    if hint is str and value is None:
+        raise ValueError(f"{place} is no text")
+    return str(value) if hint is str else value
 
 
 def _instance(hint: type, value: Any, place: str) -> Any:

@@ -6,6 +6,7 @@ putting the new name in the place of theirs.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from sos_plugins.errors import NotRegisteredError, PluginError, did_you_mean, listing
+from sos_plugins.output import cannot_write, check_writable
 
 TEMPLATES = files("sos_plugins") / "templates"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -92,6 +94,7 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
     Raises:
         NotRegisteredError: If there is no such kind.
         PluginError: If the name does not fit, or a file is there already.
+        OutputError: If the folder cannot be written to; nothing is left there then.
     """
     kind = _kind(kind)
     if kind == "study":
@@ -175,12 +178,20 @@ def _page(names: Names, switch_on: str, check: str) -> str:
 
 def _write(folder: Path, contents: dict[str, str]) -> list[Path]:
     paths = {folder / name: text for name, text in contents.items()}
-    there = [path for path in paths if path.exists()]
+    there = [path for path in paths if os.path.lexists(path)]
     if there:
         raise PluginError(
             f"{there[0]} exists already; nothing was written. Choose another name or folder."
         )
-    for path, text in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    return list(paths)
+    check_writable(folder, "A new plugin or study")
+    written: list[Path] = []
+    try:
+        for path, text in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written.append(path)
+            path.write_text(text, "utf-8")
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise cannot_write("A new plugin or study", folder, error) from None
+    return written

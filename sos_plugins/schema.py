@@ -146,9 +146,14 @@ SAMPLE_COLUMNS: dict[str, str] = {
 }
 """Columns of the frame that estimators take; covariates follow under their own names."""
 
+COMPRESSED_COLUMNS = ("_cases", "_weight_squares", "_value_sums")
+"""Columns that only a compressed sample has: how many cases a row stands for, the sum of their
+squared weights and the sum of their values without weights."""
+
 RESERVED_COLUMNS = frozenset(
     {
         *SAMPLE_COLUMNS,
+        *COMPRESSED_COLUMNS,
         *("case", "event", "child", "date", "follow_up_end"),
         *("n_cases", "weight_squares", "value_sums", "D"),
     }

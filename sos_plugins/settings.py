@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from sos_plugins.annotations import is_list, members, type_name
 from sos_plugins.errors import SettingsError
 from sos_plugins.mistakes import sentences
+
+NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
+"""``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
+engine sees covariates under other names (:mod:`sos_plugins.own_names`), in this field as well."""
+YEARS = (1900, 2199)
+"""Years in which dates of settings lie."""
+MOST_DAYS = 73_050
+"""Two hundred years."""
+AprilYear = Annotated[int, Field(ge=YEARS[0], le=YEARS[1])]
+"""A year that a setting names, by the April in which it begins."""
 
 
 class Settings(BaseModel):
@@ -32,6 +51,34 @@ class Settings(BaseModel):
         if field is not None:
             _refuse_other_than_number(field.annotation, value)
         return value
+
+    @field_validator("*")
+    @classmethod
+    def _possible_days(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse dates and numbers of days with which no calendar can count."""
+        return possible_days(value, info.field_name or "")
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        """Refuse days covered of which the last is before the first."""
+        start, end = getattr(self, "start", None), getattr(self, "end", None)
+        if isinstance(start, dt.date) and isinstance(end, dt.date) and start > end:
+            raise ValueError(f"'start' ({start}) is after 'end' ({end})")
+        return self
+
+
+def possible_days(value: Any, name: str) -> Any:
+    """Return a value unless it is a date outside of :data:`YEARS`, or too many days.
+
+    Raises:
+        ValueError: If it is.
+    """
+    first, last = YEARS
+    if isinstance(value, dt.date) and not first <= value.year <= last:
+        raise ValueError(f"expected a date from {first}-01-01 to {last}-12-31; found {value}")
+    if type(value) is int and "days" in name.split("_") and abs(value) > MOST_DAYS:
+        raise ValueError(f"expected at most {MOST_DAYS} days, two hundred years; found {value}")
+    return value
 
 
 S = TypeVar("S", bound=BaseModel)

@@ -24,6 +24,7 @@ import ibis
 import platformdirs
 import pyarrow as pa
 
+from sos_plugins.backends import write_parquet
 from sos_plugins.codec import CodecError, decode, encode
 from sos_plugins.contents import hashed, hashed_files
 from sos_plugins.errors import DataError
@@ -178,7 +179,7 @@ def default_folder(base: Path) -> Path:
     """Return where the stations of a study in a folder are kept unless the user names a place."""
     given = os.environ.get(FOLDER_VARIABLE)
     root = Path(given).expanduser() if given else platformdirs.user_cache_path("sos-plugins")
-    return root / hashed(str(base.resolve()))[:16]
+    return root / hashed(os.path.realpath(base))[:16]
 
 
 def _load(file: Path) -> Any:
@@ -235,7 +236,7 @@ def _save_records(place: Path, records: Records, session: Session) -> None:
         digests = {}
         for name, table in records.tables.items():
             file = temporary / f"{name}.parquet"
-            session.backend.to_parquet(table, file)
+            write_parquet(session.backend, table, file)
             file.chmod(0o600)
             digests[name] = hashed_files([file])
         nothing: dict[str, ibis.Table] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,19 +15,24 @@ import pandas as pd
 from pydantic import BaseModel
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import files_left_out
+from sos_plugins.adoption import adoption_of
 from sos_plugins.analysis import OutcomeAnalysis, OutcomeInput, no_faults
 from sos_plugins.backends import as_backend
 from sos_plugins.collecting import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.contents import Program, hashed, hashed_files, of_records, of_settings
-from sos_plugins.errors import SosError
+from sos_plugins.errors import SosError, StudyError
 from sos_plugins.estimate import unavailable
 from sos_plugins.manifest import manifest
+from sos_plugins.memory import MemoryUse
 from sos_plugins.plan import Plan
-from sos_plugins.plugins import CONFIG_NAME, Registry, load_plugins
+from sos_plugins.plugins import Registry, find_config, load_plugins
+from sos_plugins.processes import follow_parent, nothing_from_here
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.scratch import private_files
 from sos_plugins.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.settings import validate
 from sos_plugins.stations import KEEP_NOTHING, Stations
@@ -57,10 +63,11 @@ class Study:
 
         Args:
             path: The study file.
-            plugins: A ``plugins.toml``; by default the one beside the study, else the one in the
-                current folder, if any.
+            plugins: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, else
+                the one beside the study, if any.
             data: Folder to resolve the paths of the study against instead of the study's own.
-            memory: Most memory for records, such as ``"4GB"``, in place of the study's own.
+            memory: Most memory that the run may take, such as ``"4GB"``, in place of the study's
+                own.
             backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
 
         Raises:
@@ -73,14 +80,13 @@ class Study:
                 table = {**file.study.model_dump(), key: given}
                 changed = validate(StudyTable, table, where=f"--{key}")
                 file = file.model_copy(update={"study": changed})
-        beside = path.parent / CONFIG_NAME
-        registry = load_plugins(plugins or (beside if beside.is_file() else None))
-        return cls(Plan(file, text, (data or path.parent).resolve(), registry))
+        registry = load_plugins(plugins or find_config(path.parent))
+        return cls(Plan(file, text, _whole(data or path.parent), registry))
 
     @classmethod
     def from_text(cls, text: str, *, base: Path, registry: Registry) -> Study:
         """Make a study from the text of a study file."""
-        return cls(Plan(parse_study(text, where="the study"), text, base.resolve(), registry))
+        return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
 
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
@@ -109,6 +115,8 @@ class Study:
             with within_memory():
                 records, key = self._source(choice, n, session, stations, program)
             keys.append(key)
+            if merged is not None:
+                _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
         return Read(merged, program, hashed(keys))
@@ -189,7 +197,8 @@ class Study:
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         try:
-            return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+            with private_files():
+                return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
         finally:
             session.release()
 
@@ -197,14 +206,18 @@ class Study:
         self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
+        use = MemoryUse(file.study.memory)
         read = self._read(session, stations)
         records = read.records
         design, warnings = designs.make_design(
-            file.design, plan.base, units_of(records), records.unit_names
+            file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
         )
+        warnings += records.notes
+        use.note("reading")
         how = collection(plan, design.pilots, session.backend)
         if how.reason:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
+        warnings += files_left_out(records.quality.checks)
         neighbours = _neighbours(records)
         profile = None if only_crosscheck else self._profile(session, read, stations)
         inputs = []
@@ -213,14 +226,19 @@ class Study:
                 station = OutcomeStation(plan, session, read, choice, stations, profile)
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
+        use.note("deriving")
         with session.progress.step("Analysing outcomes", len(inputs)) as advance:
             outcomes = []
             analysed = _analysed(
                 plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
             )
-            for outcome in analysed:
-                outcomes.append(outcome)
-                advance()
+            with closing(analysed):
+                for outcome in analysed:
+                    outcomes.append(outcome)
+                    advance()
+        use.note("analysing")
+        if excess := use.excess():
+            warnings += (excess,)
         return StudyResult(
             name=file.study.name,
             title=file.study.title,
@@ -237,9 +255,27 @@ class Study:
             missing_checks=unavailable(plan.registry, [p.name for p in plan.estimators]),
             truth=records.truth,
             unit_names=dict(records.unit_names),
-            manifest=manifest(plan.registry, records, plan.text, file.study.seed, stations.folder),
+            manifest={
+                **manifest(plan.registry, records, plan.text, file.study.seed, stations.folder),
+                "memory": use.to_dict(),
+            },
             study_toml=plan.text,
             settings=plain(file.model_dump()),
+        )
+
+
+def _refuse_twice(before: Records, records: Records, where: str) -> None:
+    """Refuse a file that an earlier source has read: its rows would count twice.
+
+    Files that results show by their last parts only (``...``) may be others of the same name.
+    """
+    twice = sorted(set(before.files) & set(records.files))
+    twice = [name for name in twice if not name.startswith("...")]
+    if twice or (before.data_hash and before.data_hash == records.data_hash and records.files):
+        shown = f"the file {twice[0]}" if twice else "the same content"
+        raise StudyError(
+            f"{where} reads {shown}, which another source of the study has read: its rows would "
+            "count twice. Name each file in one source."
         )
 
 
@@ -251,7 +287,7 @@ def _analysed(
     workers: int | None,
     *,
     only_crosscheck: bool,
-) -> Iterator[OutcomeResult]:
+) -> Generator[OutcomeResult, None, None]:
     """Yield the results in order, from this process or from several."""
     if workers is None:
         cases = sum(len(i.cases.frame) for i in inputs if not isinstance(i.cases, str))
@@ -262,13 +298,22 @@ def _analysed(
             analysis = OutcomeAnalysis(plan, given, progress, stations)
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+    pool = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        batch_size=1,
+        max_nbytes=None,  # else columns of cases go to files that others can read
+        initializer=follow_parent,
+        initargs=(os.getpid(),),
+    )
     jobs = (
         joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
     )
-    for result, noted in cast(Iterator[tuple[OutcomeResult, Stations]], pool(jobs)):
-        stations.and_those(noted)
-        yield result
+    found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
+    with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
+        for result, noted in found:
+            stations.and_those(noted)
+            yield result
 
 
 def _analyse(
@@ -381,6 +426,11 @@ class OutcomeStation:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         derived = outcome.derive(self.read.records, settings, self.session)
         return collect(derived, info, self.session, how)
+
+
+def _whole(folder: Path) -> Path:
+    """Return the path from the root; a link to itself stays, for what reads there to tell."""
+    return Path(os.path.realpath(folder))
 
 
 def units_of(records: Records) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.errors import StudyError
+from sos_plugins.memory import SIZE
+from sos_plugins.period_codes import whole_period
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.settings import Settings, validate
+from sos_plugins.settings import Settings, possible_days, validate
 
-MEMORY = re.compile(r"[0-9]*[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
-"""A size of memory, as DuckDB reads it."""
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -76,7 +75,8 @@ class StudyTable(Settings):
     seed: int = Field(0, ge=0, description="seed of everything random")
     memory: str | None = Field(
         None,
-        description='most memory for records, such as "4GB"; what goes beyond is kept on disk',
+        description='most memory that the run may take, such as "4GB"; records beyond what is left '
+        "of it are kept on disk, and the report says so if the run takes more all the same",
     )
 
     backend: Literal["duckdb", "spark"] = Field(
@@ -94,7 +94,7 @@ class StudyTable(Settings):
     @field_validator("memory")
     @classmethod
     def _size(cls, given: str | None) -> str | None:
-        if given is not None and not MEMORY.fullmatch(given):
+        if given is not None and not SIZE.fullmatch(given):
             raise ValueError(NO_SIZE)
         return given
 
@@ -109,8 +109,17 @@ class PilotRow(BaseModel):
     start: dt.date | None = Field(None, description="first day of the embedding window")
     end: dt.date | None = Field(None, description="last day of the embedding window")
     cohort: int | None = Field(
-        None, description="first treated period; the April-year of the day after the window"
+        None,
+        gt=0,
+        description="first treated period; the April-year of the day after the window",
     )
+
+    @field_validator("start", "end")
+    @classmethod
+    def _possible(cls, given: dt.date | None) -> Any:
+        return possible_days(given, "")
+
+    _as_records = field_validator("cohort", mode="before")(whole_period)
 
 
 class DesignTable(Settings):
@@ -132,6 +141,8 @@ class DesignTable(Settings):
     )
     first_period: int | None = Field(None, description="earliest period used")
     last_period: int | None = Field(None, description="latest period used")
+
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
 
 
 class MatchingTable(Settings):
@@ -179,8 +190,10 @@ def read_study(path: Path) -> tuple[StudyFile, str]:
         raise StudyError(
             f"There is no study file at {path}. Start one with: sos-plugins new study {path.name}"
         ) from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        raise StudyError(f"The study file {path} cannot be read: {error}.") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"The study file {path} is no text in UTF-8: {error}.") from None
+    except OSError as error:
+        raise StudyError(f"The study file {path} cannot be read: {error.strerror}.") from None
     return parse_study(text, where=str(path)), text
 
 
@@ -190,4 +203,6 @@ def parse_study(text: str, *, where: str) -> StudyFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise StudyError(f"{where} nests tables or lists too deeply to be read.") from None
     return validate(StudyFile, data, where=where)

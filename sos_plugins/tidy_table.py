@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sos_plugins.csv_text import TextTable, read_text
+from sos_plugins.csv_text import TextTable, read_header, read_text, refuse_misfits
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.period_columns import Periods, read_cohorts, read_periods
+from sos_plugins.readable import PARQUET, readable, refuse_unreadable
 from sos_plugins.schema import RESERVED_COLUMNS
 from sos_plugins.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.types import Sample
@@ -27,7 +29,10 @@ from sos_plugins.types import Sample
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".")
-"""Texts that stand for a missing value in a CSV file, besides the empty cell."""
+"""Texts that stand for a missing value among numbers and dates, besides the empty cell."""
+BARE = "NA"
+"""Text that stands for a missing value among texts too, where a CSV file has it without quotation
+marks: R writes texts within them and missing values without."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 INFINITE = r"^[+-]?(inf|Inf|INF|infinity|Infinity)$"
 DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -37,6 +42,8 @@ FACTOR = re.compile(r"factor\(\s*(.*?)\s*\)")
 """How a covariate is written whose numbers are categories."""
 SHOWN = 3
 """How many faulty rows a message names."""
+MOST_NAMES = 100
+"""How many columns a message names."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,12 +52,17 @@ Floats = npt.NDArray[np.float64]
 class Columns:
     """The columns of a file, given out by name and type.
 
+    Missing are empty cells and the texts of ``missing``; among numbers and dates the texts of
+    :data:`MISSING`; among texts only ``NA`` without quotation marks. What a column that was given
+    out had of such texts is in :meth:`notes`.
+
     Attributes:
         path: The file.
         names: In the order of the file. They may repeat.
         columns: As read: text from CSV, typed from Parquet; none where not asked for.
         text: The CSV file the table came from, None for Parquet.
         sha256: Digest of the file's bytes.
+        missing: Further texts that stand for a missing value.
     """
 
     path: Path
@@ -58,6 +70,8 @@ class Columns:
     columns: tuple[pa.ChunkedArray | None, ...]
     sha256: str
     text: TextTable | None = None
+    missing: tuple[str, ...] = ()
+    _notes: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -70,19 +84,31 @@ class Columns:
         Raises:
             DataError: If no column, or more than one, has the name.
         """
+        column = self.columns[self._place(name)]
+        assert column is not None, f"'{name}' was not asked for when the file was read"
+        return column
+
+    def _place(self, name: str) -> int:
         hits = [i for i, known in enumerate(self.names) if known == name]
         if len(hits) == 1:
-            column = self.columns[hits[0]]
-            assert column is not None, f"'{name}' was not asked for when the file was read"
-            return column
+            return hits[0]
         if hits:
             raise DataError(
                 f"{self.path} has {len(hits)} columns named '{name}'; rename all but one."
             )
         raise DataError(
             f"{self.path} has no column '{name}'.{did_you_mean(name, self.names)} "
-            f"Columns: {', '.join(self.names)}."
+            f"Columns: {', '.join(self.names[:MOST_NAMES])}{' ...' * self._has_many}."
         )
+
+    @property
+    def _has_many(self) -> bool:
+        return len(self.names) > MOST_NAMES
+
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences on how the cells of the columns given out so far were read."""
+        breaks = () if self.text is None else line_breaks(self.path.name, self.text)
+        return (*breaks, *self._notes.values())
 
     def texts(self, name: str) -> pa.Array:
         """Return a column as text: leading zeros stay, whole numbers of Parquet lose no digit."""
@@ -95,6 +121,7 @@ class Columns:
                 self.refuse(
                     name, ~whole, "a code or a name was expected, not a number with decimals"
                 )
+            column = pa.chunked_array([pa.array(values, from_pandas=True)])
             column = column.cast(pa.int64(), safe=False)
         try:
             text = column.cast(pa.string())
@@ -102,8 +129,52 @@ class Columns:
             raise DataError(
                 f"{self.path}, column '{name}': a code or a name was expected, not {kind}."
             ) from None
-        whole = text.combine_chunks()
-        return whole if pa.types.is_integer(kind) else _blank(whole)
+        if not pa.types.is_integer(text.type) and not _is_text(kind):
+            return self._without(name, text.combine_chunks(), self.missing)
+        bare = self._bare(name) if _is_text(kind) else None
+        return self._without(name, text.combine_chunks(), self.missing, bare)
+
+    def typed_texts(self, name: str) -> pa.Array:
+        """Return a column of text as the text of numbers or dates."""
+        text = self.raw(name).combine_chunks().cast(pa.string())
+        return self._without(name, text, (*MISSING, *self.missing))
+
+    def _bare(self, name: str) -> npt.NDArray[np.bool_] | None:
+        """Say which cells of a CSV file are NA without quotation marks; None if none can be."""
+        place = self._place(name)
+        if self.text is None or not pc.any(pc.equal(self.raw(name), BARE)).as_py():
+            return None
+        return self.text.bare(place, BARE)
+
+    def _without(
+        self,
+        name: str,
+        text: pa.Array,
+        absent: Sequence[str],
+        bare: npt.NDArray[np.bool_] | None = None,
+    ) -> pa.Array:
+        """Trim texts, make those that stand for missing values null, and note them."""
+        text = _trimmed(text)
+        lost = pc.is_in(text, value_set=pa.array(absent, pa.string()))
+        if bare is not None:
+            lost = pc.or_(lost, pa.array(bare))
+        if not pc.any(lost).as_py():
+            return text
+        counted = text.filter(lost).value_counts().to_pylist()
+        self._note_missing(name, {c["values"]: c["counts"] for c in counted}, bare=bare is not None)
+        return pc.if_else(lost, pa.scalar(None, pa.string()), text)
+
+    def note(self, key: str, sentence: str) -> None:
+        """Add a sentence to :meth:`notes`, in place of an earlier one of the same key."""
+        self._notes[key] = sentence
+
+    def _note_missing(self, name: str, counted: Mapping[str, int], *, bare: bool = False) -> None:
+        found = ", ".join(
+            f"{n} {'cell' if n == 1 else 'cells'} '{text}'" for text, n in sorted(counted.items())
+        )
+        was = "was" if list(counted.values()) == [1] else "were"
+        hint = f" ({BARE} in quotation marks is text)" if bare and BARE in counted else ""
+        self.note(name, f"{self.path.name}, column '{name}': {found} {was} read as missing{hint}.")
 
     def numbers(self, name: str, *, infinite: bool = False) -> Floats:
         """Return a column as numbers, NaN where missing.
@@ -123,9 +194,19 @@ class Columns:
             raise DataError(f"{self.path}, column '{name}': a number was expected, not {kind}.")
         cast = column.cast(pa.float64(), safe=False)
         values: Floats = np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.float64)
+        values = self._without_numbers(name, values)
         if not infinite and np.isinf(values).any():
             self.refuse(name, np.isinf(values), "a finite number was expected")
         return values
+
+    def _without_numbers(self, name: str, values: Floats) -> Floats:
+        absent = [float(t) for t in self.missing if re.fullmatch(NUMBER, t)]
+        lost = np.isin(values, absent) if absent else np.zeros(0, dtype=bool)
+        if not lost.any():
+            return values
+        found, n = np.unique(values[lost], return_counts=True)
+        self._note_missing(name, {f"{v:.17g}": int(k) for v, k in zip(found, n, strict=True)})
+        return np.where(lost, np.nan, values)
 
     def whole_numbers(self, name: str, *, infinite: bool = False) -> Floats:
         """Return a column of whole numbers as floats, NaN where missing."""
@@ -139,7 +220,8 @@ class Columns:
     def integers(self, name: str) -> npt.NDArray[np.int64] | None:
         """Return a column that is whole numbers in the file, none of them missing or too large."""
         column = self.raw(name)
-        if not pa.types.is_integer(column.type) or column.null_count or not len(column):
+        typed = pa.types.is_integer(column.type)
+        if not typed or column.null_count or not len(column) or self.missing:
             return None
         values = column.to_numpy()
         low, high = int(values.min()), int(values.max())
@@ -150,17 +232,6 @@ class Columns:
         """Number the distinct values of a column that has none missing, given it as text."""
         exact = self.integers(name)
         return text_codes(texts) if exact is None else whole_number_codes(exact)
-
-    def cohorts(self, name: str) -> npt.NDArray[np.int64]:
-        """Return a column of first treated periods; 0, empty, NaN and infinite mean never (0)."""
-        exact = self.integers(name)
-        if exact is not None and exact.min() >= 0:
-            return exact
-        values = self.whole_numbers(name, infinite=True)
-        below = np.isfinite(values) & (values < 0)
-        if below.any():
-            self.refuse(name, below, "a first treated period was expected, or 0 for never")
-        return np.where(np.isfinite(values), values, 0.0).astype(np.int64)
 
     def weights(self, name: str) -> Floats:
         """Return a column of weights, none of them missing or negative, not all zero."""
@@ -179,7 +250,7 @@ class Columns:
             return self.raw(name).cast(pa.date32(), safe=False).combine_chunks()
         if not _is_text(kind):
             raise DataError(f"{self.path}, column '{name}': a date was expected, not {kind}.")
-        text = self.texts(name)
+        text = self.typed_texts(name)
         read = pc.strptime(text, format="%Y-%m-%d", unit="s", error_is_null=True)
         shaped = pc.match_substring_regex(text, DAY)
         days = pc.if_else(shaped, read, pa.scalar(None, read.type)).cast(pa.date32())
@@ -197,8 +268,10 @@ class Columns:
             return False
         if not _is_text(column.type):
             return not pa.types.is_dictionary(column.type)
-        text = _blank(column.combine_chunks())
-        return text.null_count < len(text) and not bool(pc.any(self._strange(text)).as_py())
+        text = _trimmed(column.combine_chunks().cast(pa.string()))
+        absent = pa.array((*MISSING, *self.missing), pa.string())
+        text = text.filter(pc.and_(pc.is_valid(text), pc.invert(pc.is_in(text, absent))))
+        return len(text) > 0 and not bool(pc.any(self._strange(text)).as_py())
 
     def covariate(self, name: str) -> pd.Series:
         """Return a column as numbers when all of it is numeric, else as text."""
@@ -238,7 +311,7 @@ class Columns:
         return pc.fill_null(pc.invert(fine), False)
 
     def _parsed(self, name: str) -> pa.Array:
-        text = _blank(self.raw(name).combine_chunks())
+        text = self.typed_texts(name)
         strange = self._strange(text).to_numpy(zero_copy_only=False)
         if strange.any():
             self.refuse(name, strange, "a number was expected")
@@ -249,25 +322,35 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _blank(text: pa.Array) -> pa.Array:
-    text = text.cast(pa.string())
+def _trimmed(text: pa.Array) -> pa.Array:
+    """Trim texts; those that are empty become null."""
     distinct = pc.unique(text)
-    cleaned = _cleaned(distinct)
-    return text if cleaned.equals(distinct) else _cleaned(text)
+    trimmed = pc.utf8_trim_whitespace(distinct)
+    if trimmed.equals(distinct) and not pc.any(pc.equal(distinct, "")).as_py():
+        return text
+    text = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
-def _cleaned(text: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(text)
-    absent = pc.is_in(trimmed, value_set=pa.array(["", *MISSING]))
-    return pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
+def line_breaks(label: str, text: TextTable) -> tuple[str, ...]:
+    """Say how many cells of a CSV file hold line breaks, if any do."""
+    if not text.n_broken_cells:
+        return ()
+    cells = "1 cell holds" if text.n_broken_cells == 1 else f"{text.n_broken_cells} cells hold"
+    lines = ", ".join(str(line) for line in text.broken[:SHOWN])
+    more = " ..." if len(text.broken) > SHOWN else ""
+    return (f"{label}: {cells} line breaks (rows from line {lines}{more}).",)
 
 
-def read_columns(path: Path, *, used: Collection[str] | None = None) -> Columns:
+def read_columns(
+    path: Path, *, used: Collection[str] | None = None, missing: Sequence[str] = ()
+) -> Columns:
     """Read a CSV or Parquet file, chosen by its suffix.
 
     Args:
         path: The file.
-        used: Columns that will be asked for; others of a Parquet file are not read. All if none.
+        used: Columns that will be asked for; others are not read. All if none.
+        missing: Texts that stand for a missing value, in any column.
 
     Raises:
         DataError: If the file is missing, of another kind, unreadable, has no rows, or a row has
@@ -277,7 +360,7 @@ def read_columns(path: Path, *, used: Collection[str] | None = None) -> Columns:
     if suffix in PARQUET_SUFFIXES:
         found = _read_parquet(path, used)
     elif suffix in CSV_SUFFIXES:
-        found = _read_csv(path)
+        found = _read_csv(path, used)
     else:
         raise DataError(
             f"{path}: a tidy table is a CSV file ({', '.join(CSV_SUFFIXES)}) or a Parquet file "
@@ -285,51 +368,68 @@ def read_columns(path: Path, *, used: Collection[str] | None = None) -> Columns:
         )
     if found.n_rows == 0:
         raise DataError(f"{path} has a header but no rows.")
-    return found
+    return replace(found, missing=tuple(text.strip() for text in missing))
 
 
-def _read_csv(path: Path) -> Columns:
-    text = read_text(path)
-    if text.misfits:
-        first = text.misfits[0]
-        raise DataError(
-            f"{path}, line {first.line}: {first.n_fields} fields, but the header names "
-            f"{len(text.names)} columns ({len(text.misfits)} such rows). Mend the rows, or quote "
-            "cells that hold a separator."
-        )
-    return Columns(path, text.names, text.columns, text.sha256, text)
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the columns of a file; errors as of :func:`read_columns`."""
+    if path.suffix.lower() not in PARQUET_SUFFIXES:
+        return read_header(path) if path.suffix.lower() in CSV_SUFFIXES else ()
+    with readable(path), path.open("rb") as file:
+        try:
+            return tuple(pq.read_schema(file).names)
+        except (pa.ArrowException, OSError) as error:
+            raise _no_parquet(path, error) from None
+
+
+def _read_csv(path: Path, used: Collection[str] | None) -> Columns:
+    text = read_text(path, used=used)
+    refuse_misfits(text)
+    columns = tuple(
+        column if used is None or name in used else None
+        for name, column in zip(text.names, text.columns, strict=True)
+    )
+    return Columns(path, text.names, columns, text.sha256, text)
 
 
 def _read_parquet(path: Path, used: Collection[str] | None) -> Columns:
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
-        file_read = pq.ParquetFile(path)
-        names = tuple(file_read.schema_arrow.names)
-        wanted = _wanted(names, used)
-        table = file_read.read(columns=wanted)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}.") from None
-    read = (
-        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        for column in table.columns
-    )
-    return Columns(path, names, tuple(next(read) if n in wanted else None for n in names), digest)
+    refuse_unreadable(path, expected=PARQUET)
+    with readable(path):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            read = pq.ParquetFile(path)
+            names = tuple(read.schema_arrow.names)
+            wanted = _wanted(names, used)
+            table = read.read(columns=wanted)
+        except (pa.ArrowException, OSError) as error:
+            raise _no_parquet(path, error) from None
+    plain = [
+        c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in table.columns
+    ]
+    if wanted is None:
+        return Columns(path, names, tuple(plain), digest)
+    given = iter(plain)
+    return Columns(path, names, tuple(next(given) if n in wanted else None for n in names), digest)
 
 
-def _wanted(names: Sequence[str], used: Collection[str] | None) -> list[str]:
-    """Columns to read: those that are used; all where none is there, or names repeat."""
+def _no_parquet(path: Path, error: Exception) -> DataError:
+    first = str(error).strip().split("\n")[0].rstrip(".")
+    return DataError(f"{path} cannot be read as Parquet: {first}.")
+
+
+def _wanted(names: Sequence[str], used: Collection[str] | None) -> list[str] | None:
+    """Columns to read: those that are used; all (None) where none is there, or names repeat."""
     found = [name for name in names if used is not None and name in used]
-    return found if found and len(set(names)) == len(names) else list(names)
+    return found if found and len(set(names)) == len(names) else None
 
 
 @dataclass(frozen=True)
 class TidySample:
     """A sample read from a tidy table, and what a reader should know about the reading.
 
-    ``notes`` are sentences: rows left out and why.
+    ``notes`` are sentences: cells read as missing, rows left out and why. The sample carries them
+    to the warnings of every estimate.
     """
 
     sample: Sample
@@ -347,21 +447,24 @@ def read_sample(
     covariates: Sequence[str] = (),
     weights: str | None = None,
     cluster: str | None = None,
+    missing: Sequence[str] = (),
 ) -> TidySample:
     """Read a tidy table as a sample: one row a case, or a unit and period of a panel.
 
     Args:
         path: CSV or Parquet file.
         unit: Column of the unit that is treated.
-        period: Column of the period, a whole number.
-        cohort: Column of the first treated period of the row's unit; 0, empty, NaN and infinite
-            mean never.
+        period: Column of the period, a whole number or a financial year such as 2014/15.
+        cohort: Column of the first treated period of the row's unit, in the same form; 0, empty,
+            NaN and infinite mean never. Where a period is 0 or less, 0 is refused.
         value: Column of the outcome.
         id: Column that identifies the observed unit of a panel; None for repeated cross-sections.
         covariates: Columns of covariates, numbers or text. ``factor(x)`` makes the numbers of
             the column ``x`` categories.
         weights: Column of weights, not negative; None for weights of 1.
         cluster: Column that standard errors are clustered by; None for the unit.
+        missing: Texts that stand for a missing value, besides empty cells, R's NA without
+            quotation marks and, among numbers, those of :data:`MISSING`.
 
     Returns:
         The sample. ``post`` is 1 from the cohort's first period on. Never-treated units are
@@ -376,16 +479,17 @@ def read_sample(
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
     named_in_factors = [found[1] for text in covariates if (found := FACTOR.fullmatch(text))]
     used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
-    columns = read_columns(path, used={name for name in used if name is not None})
+    columns = read_columns(path, used={name for name in used if name is not None}, missing=missing)
     chosen = _covariates(columns, covariates)
     _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})
     named = dict.fromkeys((unit, cluster or unit, *([id] if id is not None else [])))
     texts = {name: _required_text(columns, name) for name in named}
+    periods = _required_periods(columns, period)
     frame = pd.DataFrame(
         {
             "unit": texts[unit],
-            "period": _required_whole(columns, period),
-            "cohort": columns.cohorts(cohort),
+            "period": periods.values.astype(np.int64),
+            "cohort": read_cohorts(columns, cohort, periods),
             "value": columns.numbers(value),
             "weight": np.ones(columns.n_rows) if weights is None else columns.weights(weights),
             "cluster": texts[cluster or unit],
@@ -440,14 +544,11 @@ def _required_text(columns: Columns, name: str) -> pd.Series:
     return pd.Series(text.to_pandas())
 
 
-def _required_whole(columns: Columns, name: str) -> npt.NDArray[np.int64]:
-    exact = columns.integers(name)
-    if exact is not None:
-        return exact
-    values = columns.whole_numbers(name)
-    if np.isnan(values).any():
-        columns.refuse(name, np.isnan(values), "no cell may be empty")
-    return values.astype(np.int64)
+def _required_periods(columns: Columns, name: str) -> Periods:
+    periods = read_periods(columns, name)
+    if np.isnan(periods.values).any():
+        columns.refuse(name, np.isnan(periods.values), "no cell may be empty")
+    return periods
 
 
 def _refuse_repeats(
@@ -497,7 +598,7 @@ def _refuse_changing_cohorts(
 def _labelled(
     columns: Columns, frame: pd.DataFrame, covariates: tuple[str, ...], value: str
 ) -> TidySample:
-    notes = []
+    notes = list(columns.notes())
     for name, label in (("value", value), *((c, c) for c in covariates)):
         n = int(frame[name].isna().sum())
         if n:
@@ -514,4 +615,5 @@ def _labelled(
     frame["post"] = (frame["period"] >= start).astype(np.int64)
     value_of = frame["value"].to_numpy()
     binary = bool(((value_of == 0) | (value_of == 1)).all())
-    return TidySample(Sample(frame, covariates=covariates, binary=binary), tuple(notes))
+    sample = Sample(frame, covariates=covariates, binary=binary, notes=tuple(notes))
+    return TidySample(sample, tuple(notes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -53,10 +53,12 @@ class QualityProfile:
     ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
     return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
     faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
-    ``out-of-scope`` (totals of regions, reorganised authorities); ``unit`` and ``period`` may be
-    null (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was
-    done: ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped
-    is always here. A check that found nothing may stand as one row for all units and periods.
+    ``out-of-scope`` (totals of regions, reorganised authorities, files that are not the source's),
+    ``line-break`` (rows of a CSV file that have cells with line breaks), ``rows-read`` and
+    ``rows-given`` (see :mod:`sos_plugins.accounting`); ``unit`` and ``period`` may be null (all);
+    ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was done:
+    ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped is
+    always here. A check that found nothing may stand as one row for all units and periods.
 
     ``examples`` says where some of the faults are, a few a check, with the columns of
     :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of
@@ -101,6 +103,7 @@ class Records:
         unit_names: Authority code to name, as far as the source knows.
         simulated: True when the records are made up; every page then says so.
         truth: What a simulator knows (true effects by outcome), or None.
+        notes: Sentences on how the records were read that the result has among its warnings.
     """
 
     tables: Mapping[str, ibis.Table]
@@ -112,6 +115,7 @@ class Records:
     unit_names: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     truth: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def table(self, name: str) -> ibis.Table:
         """Return one table.
@@ -130,7 +134,11 @@ class Records:
         """Join the records of two sources: tables of the same name are stacked.
 
         ``children`` of both are kept once per unit and child: the first source with a value wins.
-        Coverage is what both sources cover.
+        A column that only one of two tables has is empty in the rows of the other. Coverage is
+        what both sources cover.
+
+        Raises:
+            DataError: If a column is of different types in two tables.
         """
         tables = dict(self.tables)
         for name, table in other.tables.items():
@@ -139,7 +147,7 @@ class Records:
             elif name == "children":
                 tables[name] = _merge_children(tables[name], table)
             else:
-                tables[name] = ibis.union(tables[name], table.select(tables[name].columns))
+                tables[name] = _stacked(name, tables[name], table)
         starts = [d for d in (self.start, other.start) if d]
         ends = [d for d in (self.end, other.end) if d]
         digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
@@ -153,7 +161,32 @@ class Records:
             unit_names={**other.unit_names, **self.unit_names},
             simulated=self.simulated or other.simulated,
             truth=self.truth if self.truth is not None else other.truth,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
+
+
+def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    """Put one table below another, by the names of their columns."""
+    types: dict[str, Any] = {}
+    for column in dict.fromkeys((*first.columns, *second.columns)):
+        found = [t[column].type() for t in (first, second) if column in t.columns]
+        same = all(kind.copy(nullable=True) == found[0].copy(nullable=True) for kind in found)
+        if not same and not all(kind.is_numeric() for kind in found):
+            raise DataError(
+                f"Two sources give the table '{name}', and its column '{column}' holds {found[0]} "
+                f"in one and {found[1]} in the other. Make them the same, or name other columns."
+            )
+        types[column] = found[0] if same else "float64"
+    made = [
+        table.select(
+            **{
+                column: (table[column] if column in table.columns else ibis.null()).cast(kind)
+                for column, kind in types.items()
+            }
+        )
+        for table in (first, second)
+    ]
+    return ibis.union(*made)
 
 
 def _merge_children(first: ibis.Table, second: ibis.Table) -> ibis.Table:
@@ -183,6 +216,10 @@ class OutcomeInfo:
         measure: Unit of the value: ``"proportion"``, ``"working days"``, ...
         expected: Direction expected by the theory of change.
         expected_note: Words beside the direction, such as "shorter is better if quality holds".
+        measured_after: Covariates that may be recorded, or come about, after the case began or a
+            programme did: adjusting for them may take away part of an effect, and reports mark
+            them.
+        cautions: Sentences about these settings that a reader must see beside every figure.
     """
 
     name: str
@@ -193,6 +230,8 @@ class OutcomeInfo:
     measure: str
     expected: Expected = "unclear"
     expected_note: str = ""
+    measured_after: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +248,7 @@ class Cases:
         completeness: Frame ``unit, period, n_candidates, n_usable``: how many records of the
             population could be judged at all.
         settings: The settings the cases were derived with.
+        warnings: Sentences for the result, such as a covariate that was left out.
     """
 
     table: ibis.Table
@@ -223,6 +263,7 @@ class Cases:
         default_factory=lambda: pd.DataFrame(columns=["unit", "period", "n_candidates", "n_usable"])
     )
     settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         absent = [c for c in (*CASE_COLUMNS, *self.covariates) if c not in self.table.columns]
@@ -231,6 +272,9 @@ class Cases:
                 f"The cases of outcome '{self.info.name}' lack the columns {listing(absent)}; "
                 f"an outcome must give {', '.join(CASE_COLUMNS)} and its covariates."
             )
+        roles = [c for c in ROLE_COLUMNS if c in self.table.columns]
+        where = f"Outcome '{self.info.name}'"
+        refuse_alike(self.covariates, [*CASE_COLUMNS, *roles], where=where)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -257,6 +301,7 @@ class CollectedCases:
     attrition: pd.DataFrame
     completeness: pd.DataFrame
     settings: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -283,7 +328,30 @@ class CollectedCases:
             attrition=cases.attrition,
             completeness=cases.completeness,
             settings=plain(dict(cases.settings)),
+            warnings=cases.warnings,
         )
+
+
+def refuse_alike(names: Iterable[str], taken: Iterable[str], *, where: str) -> None:
+    """Refuse a user's columns that a database cannot tell from others: it has no capitals.
+
+    Args:
+        names: Columns of a user.
+        taken: Columns that are there beside them.
+        where: What the sentence starts with.
+
+    Raises:
+        DataError: With the two names and what to do.
+    """
+    known = {name.lower(): name for name in taken}
+    for name in names:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise DataError(
+                f"{where}: the columns '{other}' and '{name}' differ in capitals only, which a "
+                f"database does not tell apart; rename the column '{name}', or leave it out of the "
+                "covariates."
+            )
 
 
 def _refuse_reserved_names(cases: Cases) -> None:
@@ -343,20 +411,25 @@ class Design:
         pilots: The treated authorities.
         pool: Codes of authorities that may serve as comparators.
         groups: Matched groups, once matching has been done or given; empty before.
+        adopted: First treated period of authorities that the records say are treated though they
+            are no pilots: they are in no pool.
     """
 
     pilots: tuple[Pilot, ...]
     pool: tuple[str, ...]
     groups: tuple[MatchedGroup, ...] = ()
+    adopted: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         codes = [pilot.unit for pilot in self.pilots]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
             raise DesignError(f"The design names the pilots {listing(twice)} more than once.")
-        both = sorted(set(codes) & set(self.pool))
+        both = sorted({*codes, *self.adopted} & set(self.pool))
         if both:
-            raise DesignError(f"The authorities {listing(both)} are both pilots and comparators.")
+            raise DesignError(
+                f"The authorities {listing(both)} are both treated and in the pool of comparators."
+            )
         for pilot in self.pilots:
             if pilot.start and pilot.end and pilot.end < pilot.start:
                 raise DesignError(
@@ -388,7 +461,10 @@ def _categorised(frame: pd.DataFrame) -> pd.DataFrame:
     for name in texts:
         twin = next((other for other in made if frame[other].equals(frame[name])), None)
         made[name] = categories(frame[name]) if twin is None else made[twin]
-    return frame.assign(**made)
+    hashed = frame.copy(deep=False)
+    for name, values in made.items():
+        hashed[name] = values
+    return hashed
 
 
 @dataclass(frozen=True)
@@ -405,18 +481,28 @@ class Sample:
         binary: True when the value is 0 or 1.
         window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
             simply ``period >= cohort``.
+        notes: Sentences on how the cases were read that every estimate has among its warnings.
     """
 
     frame: pd.DataFrame
     covariates: tuple[str, ...] = ()
     binary: bool = False
     window_gap: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]
         absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
         if absent:
             raise DataError(f"The sample lacks the columns {listing(absent)}.")
+        if (self.frame["period"] <= 0).any():
+            ambiguous = int(((self.frame["treated"] == 1) & (self.frame["cohort"] <= 0)).sum())
+            if ambiguous:
+                raise DataError(
+                    f"The sample has {ambiguous} treated cases whose first treated period is 0 or "
+                    "less, which means never, and periods of 0 or less. Add a number to the "
+                    "periods and the first treated periods so that all are above 0."
+                )
         taken = [c for c in self.covariates if c in RESERVED_COLUMNS]
         if taken:
             raise DataError(

@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import pytest
 from clean_environment import REPOSITORY, build_wheel
 
-from sos_plugins import Session, r
+from sos_plugins import Session, announced, r
 from sos_plugins.backends import missing_spark
 from sos_plugins.stations import FOLDER_VARIABLE
 
@@ -70,6 +70,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_stations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let no test go on from what another one finished."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path.with_name(f"{tmp_path.name}-stations")))
+
+
+@pytest.fixture(autouse=True)
+def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test remember what another one, or the user, was told."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
+    monkeypatch.setattr(announced, "_told", set())
 
 
 @pytest.fixture(autouse=True)

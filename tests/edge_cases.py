@@ -41,6 +41,13 @@ EXPECTED: dict[str, dict[str, float]] = {
         "assessment-duration Christmas": 4, "assessment-duration leap day": 1,
         "assessment-duration same day": 0, "assessment-duration Saturday": 1,
         "assessment-duration jubilee": 3, "assessment-duration twice": 4,
+        "assessment-duration open": 60, "assessment-duration day 59": 59,
+        "assessment-duration day 60": 60, "assessment-duration day 61": 60,
+        "assessment-duration later": 60, "assessment-duration twice, once late": 2,
+    },
+    "assessment-within-45-days": {
+        "assessment-within-45-days day 45": 1, "assessment-within-45-days day 46": 0,
+        "assessment-within-45-days weekend": 1, "assessment-within-45-days open": 0,
     },
 }  # fmt: skip
 """Value by child; a child of the table that is not here is no case of its outcome."""
@@ -171,10 +178,28 @@ def _durations(made: dict[str, Rows]) -> None:
         ("twice", "2016-06-06", "2016-06-10"),
         ("open", "2016-06-06", None),
         ("backwards", "2016-06-06", "2016-06-03"),
+        # From Monday 6 June 2016: 60 working days are 12 weeks and the bank holiday of 29 August.
+        ("day 59", "2016-06-06", "2016-08-26"),
+        ("day 60", "2016-06-06", "2016-08-30"),
+        ("day 61", "2016-06-06", "2016-08-31"),
+        ("later", "2016-06-06", "2018-06-06"),
+        ("twice, once late", "2016-06-06", "2016-06-08"),
+        ("twice, once late", "2016-06-06", "2016-12-08"),
         ("too early", "2011-03-31", "2011-04-20"),
     ):
         ended = None if end is None else day(end)
         child = f"assessment-duration {name}"
         made["assessments"].append(
             {"child": child, "start_date": day(start), "authorised_date": ended}
+        )
+    # From Friday 3 June 2016: 45 working days are nine weeks, to Friday 5 August.
+    for name, end in (
+        ("day 45", "2016-08-05"),
+        ("weekend", "2016-08-07"),
+        ("day 46", "2016-08-08"),
+        ("open", None),
+    ):
+        child, ended = f"assessment-within-45-days {name}", None if end is None else day(end)
+        made["assessments"].append(
+            {"child": child, "start_date": day("2016-06-03"), "authorised_date": ended}
         )

@@ -174,7 +174,9 @@ def _add_referral(
         tables["section47s"].append({**key, "referral_date": date, "icpc_date": conference})
     if rng.random() < 0.4:
         begins = after(date, int(_pick(rng, [-1, 0, 5, 100, 180, 181, 363])))
-        tables["protection_plans"].append({**key, "referral_date": date, "start_date": begins})
+        n_previous = _pick(rng, [None, 0, 0, 0, 1, 2])
+        plan = {"referral_date": date, "start_date": begins, "n_previous": n_previous}
+        tables["protection_plans"].append({**key, **plan})
 
 
 def _add_period_of_care(

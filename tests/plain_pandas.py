@@ -1,4 +1,4 @@
-"""The five outcomes in plain pandas, with their default settings, as an analyst would write them.
+"""Outcomes of children in plain pandas, with default settings, as an analyst would write them.
 
 The plugins are checked against this (tests/test_spark.py) and timed against it (bench_outcomes.py);
 the two share no code.
@@ -68,16 +68,28 @@ def add_child(cases: pd.DataFrame, tables: Tables) -> pd.DataFrame:
         disabled=yes_no(kids["disabled"]),
         uasc=yes_no(kids["uasc"]),
     )
-    plans = tables["protection_plans"].groupby(CHILD, as_index=False)["start_date"].min()
-    kids = kids.merge(plans.rename(columns={"start_date": "first_plan"}), on=CHILD, how="left")
+    kids = kids.merge(plans_of_children(tables["protection_plans"]), on=CHILD, how="left")
     cases = cases.merge(kids, on=CHILD, how="left")
     date, born = cases["date"], cases["born"]
     not_yet = date.dt.month * 100 + date.dt.day < born.dt.month * 100 + born.dt.day
     age = date.dt.year - born.dt.year - not_yet
     bands = [age.isna(), age < 0, age < 5, age < 13]
     cases["age_band"] = np.select(bands, ["Missing", "unborn", "0 to 4", "5 to 12"], "13 to 17")
-    cases["previous_plan"] = np.where(cases["first_plan"] < date, "yes", "no")
+    previous = (cases["first_plan"] < date) | cases["earlier_plan"].eq(True)
+    cases["previous_plan"] = np.where(previous, "yes", "no")
     return cases[age.isna() | age.between(-1, 17)]
+
+
+def plans_of_children(plans: pd.DataFrame) -> pd.DataFrame:
+    """Return the first plan in the records, and whether a plan tells of one before them."""
+    plans = plans.dropna(subset="start_date").groupby([*CHILD, "start_date"], as_index=False)
+    plans = plans["n_previous"].max().sort_values("start_date")
+    said = plans.groupby("unit")["n_previous"].agg(["count", "min"])
+    itself = said.index[(said["count"] >= 10) & (said["min"] > 0)]
+    before = plans["n_previous"] - plans["unit"].isin(itself).astype(int)
+    plans["earlier_plan"] = before.fillna(0) > plans.groupby(CHILD).cumcount()
+    kids = plans.groupby(CHILD, as_index=False)
+    return kids.agg(first_plan=("start_date", "min"), earlier_plan=("earlier_plan", "max"))
 
 
 def first_event(cases: pd.DataFrame, events: pd.DataFrame, *, on: str, within: int, same_day: bool):
@@ -107,24 +119,38 @@ def latest_referrals(tables: Tables) -> pd.DataFrame:
     return ordered.drop_duplicates([*CHILD, "referral_date"], keep="last")
 
 
-def assessment_duration(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
-    """Return assessments with their working days."""
-    first, last = pd.Timestamp(start), pd.Timestamp(end)
+def assessments(tables: Tables, start: dt.date, end: dt.date, limit: int) -> pd.DataFrame:
+    """Return assessments followed up for working days; ``taken`` is missing where open then."""
     a = tables["assessments"].dropna(subset=[*CHILD, "start_date"])
+    bank = holidays.UnitedKingdom(subdiv="ENG", years=range(1990, 2030))
+    free, one = np.array(list(bank), "M8[D]"), np.timedelta64(1, "D")
+    begun = a["start_date"].to_numpy().astype("M8[D]")
+    # The working day after the last, less a day.
+    last = np.busday_offset(begun, 0, roll="backward", holidays=free)
+    a = a.assign(follow_up_end=np.busday_offset(last, limit + 1, holidays=free) - one)
+    done = a["authorised_date"] <= a["follow_up_end"]
+    a["authorised_date"] = a["authorised_date"].where(done)
     a = a.sort_values("authorised_date", na_position="first")
     a = a.drop_duplicates([*CHILD, "start_date"], keep="last")
-    begun, ended = a["start_date"], a["authorised_date"]
-    a = a[(begun >= first) & (begun + days(53) <= last) & (begun <= ended) & (ended <= last)]
-    a = a[april_year(a["start_date"]) >= 2011]
+    a = a[(a["start_date"] >= pd.Timestamp(start)) & (a["follow_up_end"] <= pd.Timestamp(end))]
+    a = a[(april_year(a["start_date"]) >= 2011) & ~(a["authorised_date"] < a["start_date"])]
     a = add_child(a.assign(date=a["start_date"], period=april_year(a["start_date"])), tables)
-    free = np.array(list(holidays.UnitedKingdom(subdiv="ENG", years=range(1990, 2030))), "M8[D]")
-    one = np.timedelta64(1, "D")
+    ended = a["authorised_date"].fillna(a["start_date"]).to_numpy().astype("M8[D]") + one
     begun = a["start_date"].to_numpy().astype("M8[D]") + one
-    ended = a["authorised_date"].to_numpy().astype("M8[D]") + one
-    a["value"] = np.busday_count(begun, ended, holidays=free).astype(float)
-    low, high = a["value"].quantile([0.25, 0.75])
-    a = a[a["value"] <= high + 1.5 * (high - low)]
-    return a.assign(follow_up_end=a["authorised_date"])
+    taken = np.busday_count(begun, ended, holidays=free).astype(float)
+    return a.assign(taken=np.where(a["authorised_date"].isna(), np.nan, taken))
+
+
+def assessment_duration(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
+    """Return assessments with their working days, at most 60."""
+    a = assessments(tables, start, end, 60)
+    return a.assign(value=a["taken"].fillna(60).clip(upper=60))
+
+
+def assessment_in_time(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
+    """Return assessments, and whether they were authorised within 45 working days."""
+    a = assessments(tables, start, end, 45)
+    return a.assign(value=(a["taken"] <= 45).astype(float))
 
 
 def closed_nfa(tables: Tables, start: dt.date, end: dt.date, follow_up: int) -> pd.DataFrame:
@@ -157,7 +183,7 @@ def rereferral(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
 
 def escalation(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
     """Return referrals closed NFA, and whether a re-referral led to a plan or to care."""
-    cases = closed_nfa(tables, start, end, 360)
+    cases = closed_nfa(tables, start, end, 363)
     first = first_episodes(tables)
     first = first[first["reason_start"].isna() | first["reason_start"].eq("S")]
     columns = [*CHILD, "start_date"]
@@ -197,17 +223,35 @@ def icpc(tables: Tables, start: dt.date, end: dt.date) -> pd.DataFrame:
     nfa, reason = r["nfa"].eq(True), r["closure_reason"]
     still_open = r["closure_date"].isna() & reason.isna() & r["nfa"].notna()
     r = r[(reason.isin(KNOWN_REASONS) | still_open) & ~nfa & ~reason.isin(["RC8", "RC9"])]
-    r = r.assign(date=r["referral_date"], follow_up_end=r["referral_date"] + days(90))
+    until = r["referral_date"] + days(90)
+    told = r["closure_date"].where(r["nfa"].isna()).fillna(until)
+    r = r.assign(date=r["referral_date"], follow_up_end=until.where(until > told, told))
     r = r[(r["date"] >= pd.Timestamp(start)) & (r["follow_up_end"] <= pd.Timestamp(end))]
     r = add_child(r.assign(period=april_year(r["date"])), tables)
-    columns = [*CHILD, "icpc_date"]
-    events = pd.concat([tables["referrals"][columns], tables["section47s"][columns]])
-    held = first_event(r, events, on="date", within=90, same_day=True)
-    return r.assign(value=(~np.isnat(held)).astype(float))
+    held = conferences(tables)
+    held = held[held["icpc_date"] - held["referral_date"] <= days(90)]
+    key = [*CHILD, "referral_date"]
+    value = pd.MultiIndex.from_frame(r[key]).isin(pd.MultiIndex.from_frame(held[key]))
+    return r.assign(value=value.astype(float))
+
+
+def conferences(tables: Tables) -> pd.DataFrame:
+    """Return the conferences, each with its referral: the recorded one, else the latest before."""
+    columns = [*CHILD, "icpc_date", "referral_date"]
+    held = pd.concat([tables["referrals"][columns], tables["section47s"][columns]])
+    held = held.dropna(subset="icpc_date").rename(columns={"referral_date": "recorded"})
+    referrals = tables["referrals"]
+    referrals = referrals[~referrals["nfa"].eq(True)]
+    pairs = held.merge(referrals[[*CHILD, "referral_date"]], on=CHILD)
+    pairs = pairs[pairs["referral_date"] <= pairs["icpc_date"]]
+    pairs["own"] = pairs["recorded"] == pairs["referral_date"]
+    pairs = pairs.sort_values(["own", "referral_date"])
+    return pairs.drop_duplicates([*CHILD, "icpc_date"], keep="last")[columns]
 
 
 OUTCOMES: dict[str, tuple[Callable[[Tables, dt.date, dt.date], pd.DataFrame], list[str]]] = {
     "assessment-duration": (assessment_duration, COVARIATES),
+    "assessment-within-45-days": (assessment_in_time, COVARIATES),
     "rereferral": (rereferral, [*COVARIATES, "holiday_referral"]),
     "escalation": (escalation, [*COVARIATES, "holiday_referral"]),
     "kinship-care": (kinship_care, [*COVARIATES, "uasc"]),

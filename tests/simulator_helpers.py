@@ -72,7 +72,7 @@ def escalation(f: Frames, start: pd.Timestamp) -> pd.DataFrame:
     )
     found = first_event(cases[cases["again"].notna()], "again", events, 0, 180)
     value = pd.Series(cases.index.isin(found.dropna().index))
-    return _cases(cases, cases["referral_date"], cases["nfa_date"] + days(360), value)
+    return _cases(cases, cases["referral_date"], cases["nfa_date"] + days(363), value)
 
 
 def kinship(

@@ -126,6 +126,7 @@ OUTCOME_FAULTS: dict[str, dict[str, Any]] = {
     "dates_cases_in_order": with_columns(follow_up_end=_.date - ibis.interval(days=1)),
     "counts_periods_from_april": with_columns(period=_.date.year().cast("int64")),
     "stays_within_the_records": with_columns(follow_up_end=_.date + ibis.interval(years=30)),
+    "knows_its_values_when_follow_up_ends": with_columns(follow_up_end=_.date),
     "counts_what_it_drops": with_frame(attrition=lambda f: f.assign(n_dropped=0)),
     "counts_what_it_can_judge": with_frame(completeness=lambda f: f.iloc[1:]),
     "gives_complete_covariates": with_columns(sex=ibis.null("string")),

@@ -43,6 +43,7 @@ def registered() -> list[Outcome]:
 def test_the_outcomes_have_the_names_of_the_seed():
     assert [outcome.name for outcome in registered()] == [
         "assessment-duration",
+        "assessment-within-45-days",
         "rereferral",
         "escalation",
         "kinship-care",

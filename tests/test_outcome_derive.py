@@ -257,6 +257,91 @@ def test_a_previous_plan_started_before_the_day(session):
     assert frame.to_dict() == {"before": "yes", "same-day": "no", "none": "no", "elsewhere": "no"}
 
 
+def previous(session: Session, plans: list[dict], **settings: str) -> dict[str, str]:
+    """Return previous_plan of children referred on 1 May 2015, by child, with these plans."""
+    date = day("2015-05-01")
+    asked = [{"child": c, "referral_date": date} for c in sorted({p["child"] for p in plans})]
+    given = records(session, referrals=asked, protection_plans=plans)
+    table = given.table("referrals").mutate(date=_.referral_date)
+    chosen = validate(derive.ChildSettings, settings, where="test")
+    frame = derive.add_child(table, given, chosen).to_pandas()
+    assert len(frame) == len(asked)
+    return dict(zip(frame["child"], frame["previous_plan"], strict=True))
+
+
+def test_a_later_plan_that_counts_more_before_it_than_are_recorded_tells_of_a_previous_one(session):
+    def plan(child: str, start: str, n: int | None) -> dict:
+        return {"child": child, "start_date": day(start), "n_previous": n}
+
+    plans = [
+        plan("none before", "2015-06-01", 0),
+        plan("one before", "2015-06-01", 1),
+        plan("not said", "2015-06-01", None),
+        plan("on the day", "2015-05-01", 1),
+        # Both plans came after the referral: the second counts the first.
+        plan("after", "2015-06-01", 0),
+        plan("after", "2017-06-01", 1),
+        # One of the two that the second counts is not in the records.
+        plan("long ago", "2015-06-01", None),
+        plan("long ago", "2017-06-01", 2),
+        plan("recorded before", "2014-06-01", 0),
+        # Two returns of one plan are one plan.
+        plan("twice", "2015-06-01", 0),
+        plan("twice", "2015-06-01", 0),
+        plan("twice", "2016-06-01", 1),
+    ]
+    expected = {
+        "none before": "no", "one before": "yes", "not said": "no", "on the day": "yes",
+        "after": "no", "long ago": "yes", "recorded before": "yes", "twice": "no",
+    }  # fmt: skip
+    assert previous(session, plans) == expected
+    assert previous(session, plans, plan_counts="before") == expected
+    unused = dict.fromkeys(expected, "no") | {"recorded before": "yes"}
+    assert previous(session, plans, plan_counts="unused") == unused
+    assert previous(session, plans, plan_counts="itself") == unused
+
+
+def test_ten_numbers_of_plans_without_a_0_count_the_plan_itself(session):
+    def plans(n: int, unit: str, more: int) -> list[dict]:
+        rows = [{"child": f"{unit} first {i}", "n_previous": 1} for i in range(n - 1)]
+        rows.append({"child": f"{unit} other", "n_previous": more})
+        return [{"unit": unit, "start_date": day("2015-06-01"), **row} for row in rows]
+
+    def told(rows: list[dict]) -> set[str]:
+        asked = [{"unit": r["unit"], "child": r["child"]} for r in rows]
+        asked = [{**row, "referral_date": day("2015-05-01")} for row in asked]
+        given = records(session, referrals=asked, protection_plans=rows)
+        table = given.table("referrals").mutate(date=_.referral_date)
+        frame = derive.add_child(table, given, derive.ChildSettings()).to_pandas()
+        return set(frame.loc[frame["previous_plan"] == "yes", "child"])
+
+    nine, ten, zero = plans(9, "1", 2), plans(10, "2", 2), plans(10, "3", 0)
+    found = told([*nine, *ten, *zero])
+    assert found == {
+        *(r["child"] for r in nine),  # too few to tell: at their word
+        "2 other",  # the first plans count themselves
+        *(r["child"] for r in zero if r["n_previous"] == 1),
+    }
+
+
+@pytest.mark.parametrize("nation", ["ENG", "SCT"])
+def test_the_limit_of_working_days_is_the_last_day_with_so_many(session, nation):
+    starts = [after(day("2015-03-20"), n) for n in range(40)]
+    free = holidays.UnitedKingdom(subdiv=nation, years=range(2014, 2017))
+    for days in (0, 1, 45):
+        table = dates_table(session, starts, starts)
+        table = derive.add_working_day_limit(
+            table, session, start="a", days=days, name="limit", nation=nation
+        )
+        limits = table.order_by("n").to_pandas()["limit"].dt.date
+        for start, limit in zip(starts, limits, strict=True):
+            counts = [
+                np.busday_count(after(start, 1), after(end, 1), holidays=list(free))
+                for end in (limit, after(limit, 1))
+            ]
+            assert counts == [days, days + 1]
+
+
 def test_previous_plan_without_plans_is_left_out(session):
     given = records(session, referrals=[{"child": "a"}])
     table = given.table("referrals").mutate(date=ibis.date("2015-01-01"))

@@ -9,6 +9,7 @@ from outcome_helpers import END, after, by_child, check_contract, day, derive, d
 from sos_outcomes.escalation import Escalation, EscalationSettings
 
 from sos_plugins import Session
+from sos_plugins.errors import SettingsError
 from sos_plugins.settings import validate
 
 NFA = day("2015-01-05")
@@ -81,15 +82,33 @@ def test_records_without_episodes_say_that_only_plans_count(session):
     assert "only plans count" in cases.attrition["reason"].iloc[0]
 
 
-def test_follow_up_is_360_days_from_the_nfa_date(session):
-    last = after(END, -360)
-    rows = [
-        {"child": "last", "referral_date": last, "nfa": True},
-        {"child": "late", "referral_date": after(last, 1), "nfa": True},
-    ]
-    cases = derive(Escalation(), records(session, referrals=rows, protection_plans=[]), session)
-    assert by_child(cases, "follow_up_end") == {"last": END}
-    assert dropped(cases) == {"follow-up complete": 1}
+def test_follow_up_is_363_days_from_the_nfa_date_and_360_by_the_quirk_of_2021(session):
+    for days, quirk in ((363, {}), (360, {"follow_up_days": 360, "short_follow_up": True})):
+        last = after(END, -days)
+        rows = [
+            {"child": "last", "referral_date": last, "nfa": True},
+            {"child": "late", "referral_date": after(last, 1), "nfa": True},
+        ]
+        given = records(session, referrals=rows, protection_plans=[])
+        cases = derive(Escalation(), given, session, **quirk)
+        assert by_child(cases, "follow_up_end") == {"last": END}
+        assert dropped(cases) == {"follow-up complete": 1}
+        told = [
+            "360 days, but an escalation may come up to day 363" in c for c in cases.info.cautions
+        ]
+        assert told == [True] * bool(quirk)
+
+
+def test_a_follow_up_shorter_than_the_windows_is_refused_unless_it_is_the_quirk():
+    with pytest.raises(SettingsError, match=r"follow_up_days = 360 ends before .* up to day 363"):
+        validate(EscalationSettings, {"follow_up_days": 360}, where="test")
+    longer = validate(EscalationSettings, {"escalation_days": 365}, where="test")
+    assert longer.followed_days == 183 + 365
+    preset = validate(EscalationSettings, {"definition": "wwcsc-2021"}, where="test")
+    assert preset.followed_days == 360
+    named = {"definition": "wwcsc-2021", "short_follow_up": False}
+    with pytest.raises(SettingsError, match="Give 363 or more"):
+        validate(EscalationSettings, named, where="test")
 
 
 def test_first_or_last_rereferral_changes_the_value(session):

@@ -99,3 +99,40 @@ def test_the_same_referral_in_two_returns_is_one_case(session):
     cases = derive(Icpc(), records(session, referrals=rows), session)
     assert by_child(cases) == {"a": 1}
     assert dropped(cases) == {"recorded once": 1}
+
+
+def test_one_conference_counts_for_one_referral(session):
+    second = after(REFERRED, 30)
+    held = after(REFERRED, 60)
+    twice = [referral(), referral(referral_date=second)]
+    enquiry = {"child": "a", "icpc_date": held}
+    for tables, expected in (
+        # Nothing says to which it belongs: to the latest referral on or before it.
+        ({"referrals": twice, "section47s": [enquiry]}, [0, 1]),
+        # It belongs to the referral with which it is recorded, wherever it stands.
+        ({"referrals": twice, "section47s": [{**enquiry, "referral_date": REFERRED}]}, [1, 0]),
+        ({"referrals": [referral(icpc_date=held), twice[1]]}, [1, 0]),
+        ({"referrals": [twice[0], referral(referral_date=second, icpc_date=held)]}, [0, 1]),
+        # Recorded with both, it counts for the later.
+        ({"referrals": [r | {"icpc_date": held} for r in twice]}, [0, 1]),
+        # Recorded with a referral that comes after it: that on or before it.
+        ({"referrals": [twice[0], referral(referral_date=second, icpc_date=REFERRED)]}, [1, 0]),
+        # A referral closed NFA has no conference.
+        ({"referrals": [twice[0], twice[1] | {"nfa": True}], "section47s": [enquiry]}, [1]),
+        # Two conferences, one for each.
+        (
+            {"referrals": twice, "section47s": [enquiry, {"child": "a", "icpc_date": REFERRED}]},
+            [1, 1],
+        ),
+    ):
+        cases = derive(Icpc(), records(session, **tables), session)
+        check_contract(cases)
+        assert cases.frame["value"].tolist() == expected
+
+
+def test_a_need_that_only_the_closure_tells_is_known_then(session):
+    rows = [referral("told", nfa=None), referral("said", nfa=False)]
+    cases = derive(Icpc(), records(session, referrals=rows), session)
+    assert by_child(cases, "follow_up_end") == {
+        "told": after(REFERRED, 300), "said": after(REFERRED, 90),
+    }  # fmt: skip

@@ -7,14 +7,14 @@ standard library. Windows and codes are written out, so that a changed default i
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import holidays
 import numpy as np
 import pytest
 from outcome_helpers import END, START, after, check_contract, derive, random_tables, records
-from sos_outcomes.assessment_duration import AssessmentDuration
+from sos_outcomes.assessment_duration import AssessmentDuration, AssessmentWithin45Days
 from sos_outcomes.escalation import Escalation
 from sos_outcomes.icpc import Icpc
 from sos_outcomes.kinship_care import KinshipCare
@@ -69,8 +69,17 @@ def facts(tables: Tables, row: dict[str, Any], date: dt.date) -> tuple[str, str,
         "OOTH": "Other", "REFU": "Refused or not obtained", "NOBT": "Refused or not obtained",
     }  # fmt: skip
     plans = same_child(tables["protection_plans"], row)
-    previous = any(plan["start_date"] < date for plan in plans)
+    previous = any(plan["start_date"] < date for plan in plans) or more_than_recorded(plans)
     return band, groups.get(child["ethnicity"], "Missing"), "yes" if previous else "no"
+
+
+def more_than_recorded(plans: Rows) -> bool:
+    """Return whether a plan says that more came before it than are recorded before it."""
+    return any(
+        (plan["n_previous"] or 0) > len({p["start_date"] for p in plans if p["start_date"] < begun})
+        for plan in plans
+        for begun in [plan["start_date"]]
+    )
 
 
 def put(plain: Plain, tables: Tables, row: dict[str, Any], date: dt.date, value: float, until):
@@ -83,18 +92,34 @@ def plain_icpc(tables: Tables) -> Plain:
     plain: Plain = {}
     for row in latest_returns(tables["referrals"]):
         date = row["referral_date"]
-        if not (date >= START and after(date, 90) <= END) or row["nfa"] is True:
+        until = after(date, 90)
+        if row["nfa"] is None and row["closure_date"] is not None:
+            until = max(until, row["closure_date"])
+        if not (date >= START and until <= END) or row["nfa"] is True:
             continue
         still_open = row["closure_date"] is None and row["closure_reason"] is None
         if row["closure_reason"] in {"RC8", "RC9"}:
             continue
         if row["closure_reason"] not in KNOWN and not (still_open and row["nfa"] is False):
             continue
-        dates = [r["icpc_date"] for r in same_child(tables["referrals"], row)]
-        dates += [r["icpc_date"] for r in same_child(tables["section47s"], row)]
-        value = any(d is not None and 0 <= (d - date).days <= 90 for d in dates)
-        put(plain, tables, row, date, float(value), after(date, 90))
+        held = [d for d, referred in conferences(tables, row).items() if referred == date]
+        value = any(0 <= (d - date).days <= 90 for d in held)
+        put(plain, tables, row, date, float(value), until)
     return plain
+
+
+def conferences(tables: Tables, row: dict[str, Any]) -> dict[dt.date, dt.date]:
+    """Return the conferences of the child, each with the date of its one referral."""
+    referrals = same_child(tables["referrals"], row)
+    possible = {r["referral_date"] for r in referrals if r["nfa"] is not True}
+    found: dict[dt.date, dt.date] = {}
+    rows = [r for r in [*referrals, *same_child(tables["section47s"], row)] if r["icpc_date"]]
+    for held in {r["icpc_date"] for r in rows}:
+        before = {d for d in possible if d <= held}
+        recorded = before & {r["referral_date"] for r in rows if r["icpc_date"] == held}
+        if before:
+            found[held] = max(recorded or before)
+    return found
 
 
 def nfa_cases(tables: Tables, buffer: int) -> list[tuple[dict[str, Any], dt.date, list[dt.date]]]:
@@ -135,7 +160,8 @@ def starts_of(tables: Tables, row: dict[str, Any]) -> list[dt.date]:
 
 def plain_escalation(tables: Tables, *, wwcsc: bool = False) -> Plain:
     plain: Plain = {}
-    for row, nfa_date, again in nfa_cases(tables, 360):
+    days = 360 if wwcsc else 363
+    for row, nfa_date, again in nfa_cases(tables, days):
         value = 0.0
         starts = starts_of(tables, row)
         if again:
@@ -143,7 +169,7 @@ def plain_escalation(tables: Tables, *, wwcsc: bool = False) -> Plain:
             value = float(any(0 <= (d - relevant).days <= 180 for d in starts))
             if wwcsc and any(nfa_date <= d < relevant for d in starts):
                 continue
-        put(plain, tables, row, row["referral_date"], value, after(nfa_date, 360))
+        put(plain, tables, row, row["referral_date"], value, after(nfa_date, days))
     return plain
 
 
@@ -177,7 +203,50 @@ def working_days(start: dt.date, end: dt.date) -> int:
     return sum(d.weekday() < 5 and d not in FREE for d in days)
 
 
+def last_day_of(start: dt.date, number: int) -> dt.date:
+    """Return the day before the working day that is one too many."""
+    day = start
+    passed = 0
+    while passed <= number:
+        day = after(day, 1)
+        passed += day.weekday() < 5 and day not in FREE
+    return after(day, -1)
+
+
+def assessments(tables: Tables, number: int) -> Iterator[tuple[dict[str, Any], dt.date, Any]]:
+    """Yield each assessment, when its follow-up ends and when it was authorised by then, if it was.
+
+    Of two that start on one day the one authorised last by then counts.
+    """
+    starts: dict[tuple[Any, ...], Rows] = {}
+    for row in tables["assessments"]:
+        if row["start_date"] >= dt.date(2011, 4, 1):
+            starts.setdefault((row["unit"], row["child"], row["start_date"]), []).append(row)
+    for rows in starts.values():
+        until = last_day_of(rows[0]["start_date"], number)
+        ends = [r["authorised_date"] for r in rows if r["authorised_date"] is not None]
+        end = max((e for e in ends if e <= until), default=None)
+        if until <= END and (end is None or end >= rows[0]["start_date"]):
+            yield rows[0], until, end
+
+
 def plain_duration(tables: Tables) -> Plain:
+    plain: Plain = {}
+    for row, until, end in assessments(tables, 60):
+        value = 60 if end is None else min(working_days(row["start_date"], end), 60)
+        put(plain, tables, row, row["start_date"], float(value), until)
+    return plain
+
+
+def plain_in_time(tables: Tables) -> Plain:
+    plain: Plain = {}
+    for row, until, end in assessments(tables, 45):
+        value = end is not None and working_days(row["start_date"], end) <= 45
+        put(plain, tables, row, row["start_date"], float(value), until)
+    return plain
+
+
+def plain_duration_of_2021(tables: Tables) -> Plain:
     latest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in tables["assessments"]:
         key = (row["unit"], row["child"], row["start_date"])
@@ -213,6 +282,8 @@ CHECKS: list[tuple[Outcome, dict[str, Any], Callable[[Tables], Plain]]] = [
         lambda tables: plain_kinship(tables, wwcsc=True),
     ),
     (AssessmentDuration(), {}, plain_duration),
+    (AssessmentDuration(), {"definition": "wwcsc-2021"}, plain_duration_of_2021),
+    (AssessmentWithin45Days(), {}, plain_in_time),
 ]
 
 

@@ -522,14 +522,15 @@ def test_where_plugins_toml_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mo
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
-    assert find_config(one, two) is None
+    assert find_config(two) is None
     (two / "plugins.toml").write_text('[plugins]\ndisable = ["icpc"]\n')
-    assert find_config(one, two) == two / "plugins.toml"
-    monkeypatch.setenv("SOS_PLUGINS_TOML", str(one / "mine.toml"))
-    assert find_config(one, two) == one / "mine.toml"
-    monkeypatch.delenv("SOS_PLUGINS_TOML")
+    assert find_config(two) == two / "plugins.toml"
+    assert find_config(one) is None
     monkeypatch.chdir(two)
-    assert "icpc" not in load_plugins().plugins
+    assert find_config() is None
+    assert "icpc" in load_plugins().plugins
+    monkeypatch.setenv("SOS_PLUGINS_TOML", str(one / "mine.toml"))
+    assert find_config(two) == one / "mine.toml"
 
 
 # Asking the registry ------------------------------------------------------------------------------

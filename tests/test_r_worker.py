@@ -417,3 +417,156 @@ def test_a_million_rows_arrive_with_text_as_codes(script: Path) -> None:
     assert answer["classes"] == ["numeric"] * 5 + ["factor"]
     expected = [*(np.sum(column) for column in columns.values()), (codes + 1).sum()]
     np.testing.assert_allclose(answer["sums"], expected, rtol=1e-12)
+
+
+# What the folder and the environment may not change --------------------------------------------
+
+
+ASKS = """
+import sys
+from pathlib import Path
+from sos_plugins import r
+problem = r.missing("base", "")
+print(problem or r.call(Path(sys.argv[1]), "asks", {})["found"][0])
+print(r.versions(["stats", "planted"]).get("planted") if not problem else "")
+"""
+ASKED = """
+asks <- function(data) list(found = paste(
+  getwd() == Sys.getenv("HERE"), exists("planted"), Sys.getenv("PLANTED") != "",
+  "package:stats" %in% search(), "package:utils" %in% search(), sort(c("b", "A"))[1]))
+"""
+CLEAN = "FALSE FALSE FALSE TRUE TRUE A"
+
+
+def asked_from(folder: Path, script: Path, **further: str) -> list[str]:
+    script.write_text(ASKED)
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS, str(script)],
+        cwd=folder,
+        env={**os.environ, "HERE": str(folder), **further},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_no_startup_file_of_the_folder_is_run(tmp_path: Path, script: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    marker = tmp_path / "ran"
+    plants = f'file.create("{marker}"); planted <- 1\n'
+    (here / ".Rprofile").write_text(plants)
+    (here / "profile.R").write_text(plants)
+    profiles = "".join(f"{name}={here / 'profile.R'}\n" for name in ("R_PROFILE", "R_TESTS"))
+    (here / ".Renviron").write_text(f"PLANTED=1\nR_DEFAULT_PACKAGES=NULL\n{profiles}")
+    for module in ("numpy", "pickle", "rpy2"):
+        (here / f"{module}.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    # Not from the folder itself, whose modules the asking process would import.
+    asks = f"import os; os.chdir({str(here)!r})\n{ASKS}"
+    script.write_text(ASKED)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", asks, str(script)],
+        env={**os.environ, "HERE": str(here)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[0] == CLEAN, done.stderr
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "R_DEFAULT_PACKAGES=NULL",
+        "R_SCRIPT_DEFAULT_PACKAGES=NULL",
+        "R_PROFILE={planted}",
+        "R_PROFILE_USER={planted}",
+        "R_ENVIRON={environ}",
+        "R_ENVIRON_USER={environ}",
+        "R_HISTFILE=/nowhere/history",
+        "R_TESTS={planted}",
+        "R_ENABLE_JIT=no",
+    ],
+)
+def test_no_variable_of_r_switches_it_off_or_runs_a_file(
+    tmp_path: Path, script: Path, variable: str
+) -> None:
+    planted, environ = tmp_path / "planted.R", tmp_path / "environ"
+    planted.write_text("planted <- 1; stop('planted')\n")
+    environ.write_text("PLANTED=1\nR_DEFAULT_PACKAGES=NULL\n")
+    name, value = variable.format(planted=planted, environ=environ).split("=", 1)
+    assert asked_from(tmp_path, script, **{name: value})[0] == CLEAN
+
+
+@pytest.mark.parametrize("where", ["R_LIBS", "R_LIBS_USER", "relative", "home", "R_ENVIRON_USER"])
+def test_libraries_of_the_user_are_found(tmp_path: Path, script: Path, where: str) -> None:
+    home, library = tmp_path / "home", tmp_path / "library"
+    home.mkdir()
+    (library / "planted" / "Meta").mkdir(parents=True)
+    description = "Package: planted\nVersion: 1.2.3\nBuilt: R 4.2.2; ; 2024-01-01; unix\n"
+    (library / "planted" / "DESCRIPTION").write_text(description)
+    further = {"HOME": str(home)}
+    if where in ("R_LIBS", "R_LIBS_USER"):
+        further[where] = str(library)
+    elif where == "relative":
+        further["R_LIBS"] = "library"
+    else:
+        file = home / (".Renviron" if where == "home" else "mine")
+        file.write_text(f"R_LIBS_USER={library}\nPLANTED=1\nR_DEFAULT_PACKAGES=NULL\n")
+        if where == "R_ENVIRON_USER":
+            further[where] = str(file)
+    assert asked_from(tmp_path, script, **further) == [CLEAN, "1.2.3"]
+
+
+# R that hangs -----------------------------------------------------------------------------------
+
+
+def test_an_r_that_hangs_is_told_well_before_two_minutes() -> None:
+    assert r.SLOW_START <= 20
+    assert r.START_TIMEOUT + r.LOOK_TIMEOUT <= 105
+
+
+HANGS = """
+import sys, time
+from sos_plugins import r
+from sos_plugins.cli import main
+r.SLOW_START, r.START_TIMEOUT, r.LOOK_TIMEOUT = 0.5, 2.0, 2.0
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("arguments", [("doctor",), ("list", "engines", "--json")])
+def test_a_hanging_r_costs_one_wait_and_is_said(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    fake = tmp_path / "R"
+    fake.write_text("#!/bin/sh\nsleep 600\n")
+    fake.chmod(0o755)
+    without = {k: v for k, v in os.environ.items() if k != "R_HOME"}
+    before = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, *arguments],
+        env={**without, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - before < 60
+    assert done.stderr.count("R has not started after 0.5 seconds") == 1
+    assert "R did not start within 2 seconds" in " ".join(done.stdout.split())
+
+
+def test_an_r_that_starts_and_then_hangs_costs_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    r.stop()
+    monkeypatch.setattr(r, "LOOK_TIMEOUT", 0.0)
+    try:
+        assert "did not finish looking for packages" in str(r.missing("base", "mend"))
+        monkeypatch.undo()
+        started = time.monotonic()
+        assert "did not finish looking for packages" in str(r.missing("sandwich", "mend"))
+        assert time.monotonic() - started < 0.1
+    finally:
+        r.stop()
+    assert r.available()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from lxml import html as lxml_html
@@ -254,15 +255,24 @@ def test_both_engines_are_in_the_event_study(tree: lxml_html.HtmlElement) -> Non
     assert table_rows(tree, "kinship-care_event-study-callaway-santanna")
 
 
+def gaps_with_enough_cases(trends: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the yearly gaps of pilots over comparators, and the pilots' cases."""
+    usual = trends.groupby("series")["n_cases"].transform("median")
+    enough = trends[trends["n_cases"] >= usual / 2]
+    wide = enough.pivot_table(index="period", columns="series", values=["mean", "n_cases"]).dropna()
+    return wide["mean"]["pilots"] - wide["mean"]["comparators"], wide["n_cases"]["pilots"]
+
+
 def test_the_text_alternative_of_the_trends_is_written_from_the_data(
     result: StudyResult, tree: lxml_html.HtmlElement
 ) -> None:
+    gap, weights = gaps_with_enough_cases(result.outcome("kinship-care").trends)
     trends = result.outcome("kinship-care").trends.set_index(["series", "period"])["mean"]
-    gap = trends["pilots"] - trends["comparators"]
     found = tree.xpath('//*[@id="kinship-care_trends-desc"]')[0].text_content()
     assert f"Pilots: {100 * trends['pilots', 2008]:.1f}% in 2008/09" in found
     # Windows run from April 2014 to March 2017.
-    after = f"{abs(100 * gap[gap.index >= 2017].mean()):.1f}"
+    years = gap.index[gap.index >= 2017]
+    after = f"{abs(100 * np.average(gap[years], weights=weights[years])):.1f}"
     assert re.search(rf"−?{re.escape(after)} percentage points in those wholly after", found)
 
 
@@ -284,6 +294,24 @@ def test_the_text_alternative_of_balance_names_the_largest_difference(
     found = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
     assert f"Before matching, {beyond} of {len(balance)} characteristics" in found
     assert f"{balance['smd_before'].abs().max():.2f}" in found
+
+
+def test_characteristics_that_may_be_measured_late_are_marked() -> None:
+    study = make_result()
+    outcome = study.outcome("kinship-care")
+    info = replace(outcome.info, measured_after=("disabled", "ethnicity"))
+    page = render_html(only(study, replace(outcome, info=info)))
+    tree = lxml_html.document_fromstring(page)
+    rows = [row[0] for row in table_rows(tree, "kinship-care_balance-cases")]
+    late = {c for c in outcome.balance["covariate"] if c.split("=")[0] in info.measured_after}
+    assert len(late) == 7
+    assert sum(row.endswith("*") for row in rows) == len(late)
+    assert "Disabled*" in rows
+    assert "Age" in rows
+    found = tree.xpath('//*[@id="kinship-care_balance-cases-desc"]')[0].text_content()
+    assert "after the programme began" in found
+    units = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
+    assert "*" not in units
 
 
 def test_record_quality_adds_up_over_authorities(
@@ -610,10 +638,12 @@ def test_periods_of_published_figures_are_april_years_and_starts_are_marked() ->
     outcome = replace(study.outcomes[0], estimates=(), completeness=pd.DataFrame())
     tree = lxml_html.document_fromstring(render_html(only(study, outcome)))
     found = tree.xpath('//*[@id="assessment-duration_trends-desc"]')[0].text_content()
-    means = outcome.trends.set_index(["series", "period"])["mean"]
-    gap = means["pilots"] - means["comparators"]
+    gap, weights = gaps_with_enough_cases(outcome.trends)
     # Cohorts 2014 to 2016: 2008-2013 lie before the first start, 2016-2019 after the last.
-    before, after = gap[gap.index < 2014].mean(), gap[gap.index >= 2016].mean()
+    before, after = (
+        np.average(gap[years], weights=weights[years])
+        for years in (gap.index[gap.index < 2014], gap.index[gap.index >= 2016])
+    )
     assert "in 2008/09" in found
     assert f"{before:.1f} working days in the years wholly before the first start" in found
     assert f"{after:.1f} working days in those wholly after the last" in found

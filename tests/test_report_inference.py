@@ -186,3 +186,11 @@ def test_examples_in_docstrings_hold() -> None:
     found = doctest.testmod(inference)
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_randomisation_on_the_coefficient_is_not_advised() -> None:
+    """It rejects a fifth of samples without an effect where treated authorities are the small."""
+    advised, warned = FEW_TREATED.split("before them")
+    assert "RI-t" in advised
+    assert "RI-beta" not in advised
+    assert "RI-beta" in warned

@@ -413,3 +413,13 @@ def test_no_row_of_any_text_is_lost_uncounted(tmp_path: Path, rows: list[list[st
     with_plans = sum(bool(row[6:8] != ["", ""]) for row in rows if len(row) == 12)
     kept = len(table(records, "referrals"))
     assert kept + lost <= len(rows) + 2 <= kept + lost + with_plans
+
+
+def test_the_number_of_previous_plans_reaches_the_plans(tmp_path: Path) -> None:
+    head = "CIN_LAchildID_Anon,CIN_LA,CIN_ReferralDate,CIN_CPPstartDate,"
+    head += "CIN_NumberOfPreviousCPP,CIN_DOB"
+    rows = ["A,330,2008-05-01,2008-06-01,2,2000-01-02", "B,330,2008-05-01,2008-06-01,,2000-01-02"]
+    (tmp_path / "CIN_2009.csv").write_text("\n".join([head, *rows]) + "\n")
+    plans = table(read(tmp_path), "protection_plans").sort_values("child")
+    told = [None if pd.isna(n) else int(n) for n in plans["n_previous"]]
+    assert told == [2, None]

@@ -433,6 +433,7 @@ def test_faulty_cells_are_counted_with_their_lines(tmp_path: Path) -> None:
     records = read(tmp_path)
     assert {r["child"] for r in episodes(records)} == {"A", "C", "F\nF", "G"}
     assert faults(records) == {
+        ("files", "episodes.csv", "line-break"): 1,
         ("episodes", "", "unreadable"): 1,
         ("episodes", "child", "missing"): 1,
         ("episodes", "start_date", "unreadable"): 1,

@@ -126,7 +126,12 @@ def test_rows_without_a_value_or_covariate_are_left_out_and_said(tmp_path: Path)
     text = PANEL.replace("1.5", "NA").replace(",21,", ",,").replace("2.5,11", "2.5,")
     found = sample(write(tmp_path, text), covariates=["pop", "kind"])
     assert found.sample.frame["unit"].tolist() == ["330"]
-    assert found.notes == ("1 row without 'y' left out.", "2 rows without 'pop' left out.")
+    assert found.notes == (
+        "data.csv, column 'y': 1 cell 'NA' was read as missing.",
+        "1 row without 'y' left out.",
+        "2 rows without 'pop' left out.",
+    )
+    assert found.sample.notes == found.notes
     with pytest.raises(DataError, match="no row has a value"):
         sample(write(tmp_path, "la,year,first,y\n1,2012,0,\n"))
 
@@ -243,10 +248,10 @@ def test_lines_are_right_after_blank_lines_and_cells_with_breaks(tmp_path: Path)
 
 def test_a_quotation_mark_never_closed(tmp_path: Path) -> None:
     text = "la,year,first,y\n" + '"1,2012,0,1\n' + "2,2012,0,1\n" * 60
-    with pytest.raises(DataError, match=r"line 2: 1 fields, but the header names 4"):
+    with pytest.raises(DataError, match=r"line 2: a quotation mark .* is never closed"):
         sample(write(tmp_path, text))
     closed = "y,note\n" + '1,"open\n' + "2,fine\n" * 60 + '3,closed"\n'
-    with pytest.raises(DataError, match=r"line 2, column 'note': a cell of 61 lines starts here"):
+    with pytest.raises(DataError, match=r"line 2, column 'note': a cell of 62 lines starts here"):
         read_text(write(tmp_path, closed))
 
 

@@ -20,7 +20,7 @@ import pytest
 import study_helpers
 from click.testing import CliRunner
 from outcome_helpers import END, START, derive, random_tables, records
-from sos_outcomes.assessment_duration import AssessmentDuration
+from sos_outcomes.assessment_duration import AssessmentDuration, AssessmentWithin45Days
 from sos_outcomes.escalation import Escalation
 from sos_outcomes.icpc import Icpc
 from sos_outcomes.kinship_care import KinshipCare
@@ -37,11 +37,13 @@ from sos_plugins.study import Study
 SUMS = 1e-9
 """Sums of at most a few thousand terms, added in another order: rounding is far below this."""
 OUTCOMES: tuple[Outcome, ...] = (
-    AssessmentDuration(), Rereferral(), Escalation(), KinshipCare(), Icpc(),
+    AssessmentDuration(), AssessmentWithin45Days(), Rereferral(), Escalation(), KinshipCare(),
+    Icpc(),
 )  # fmt: skip
 OTHER: tuple[tuple[Outcome, dict[str, Any]], ...] = (
     (Escalation(), {"definition": "wwcsc-2021"}),
     (KinshipCare(), {"definition": "wwcsc-2021", "covariates": ["age", "sex", "uasc"]}),
+    (AssessmentDuration(), {"definition": "wwcsc-2021", "plan_counts": "itself"}),
 )
 
 QUICK = {
@@ -90,8 +92,7 @@ def with_edges(tables: dict[str, Any]) -> dict[str, Any]:
 def test_the_edge_cases_are_what_they_are_by_hand(outcome: Outcome, session: Session) -> None:
     tables = edge_cases.tables()
     expected = edge_cases.EXPECTED[outcome.name]
-    settings = {"outlier_iqr": None} if outcome.name == "assessment-duration" else {}
-    cases = derive(outcome, records(session, **tables), session, **settings).frame
+    cases = derive(outcome, records(session, **tables), session).frame
     make, _ = plain_pandas.OUTCOMES[outcome.name]
     plain = make(in_pandas(tables), START, END)
     for found in (cases, plain.sort_values("date")):

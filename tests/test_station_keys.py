@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
@@ -563,6 +564,22 @@ def test_records_are_hashed_as_they_were_read() -> None:
         records(frame, session, unit_names={"1": "A"}),
     ]
     assert len({once, *hashes}) == len(hashes) + 1
+
+
+def test_a_table_that_lies_elsewhere_is_hashed_too() -> None:
+    session, frame = Session(), pd.DataFrame({"unit": ["1", "2"], "value": [0.5, 1.5]})
+
+    def of(table: pd.DataFrame) -> str:
+        return of_records(Records({"cases": ibis.memtable(table)}), session.backend)
+
+    assert of(frame) == of(frame.iloc[::-1])
+    assert of(frame) != of(frame.assign(value=1.5))
+
+
+def test_what_does_not_travel_is_like_nothing_else() -> None:
+    session, frame = Session(), pd.DataFrame({"unit": ["1"]})
+    odd = {"truth": {"made by": object()}}
+    assert records(frame, session, **odd) != records(frame, session, **odd)
 
 
 @pytest.mark.spark

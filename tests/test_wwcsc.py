@@ -73,6 +73,17 @@ def test_an_increase_is_called_an_increase():
     assert rating.sentence == "Moderate strength evidence of increased kinship care"
 
 
+def test_an_insignificant_estimate_is_not_said_to_be_zero():
+    for p, sentence in ((0.3, "cannot be told from zero"), (0.01, "differs from zero")):
+        (found,) = [
+            r
+            for r in rate(main=a_run(p=p, family="main")).reasons
+            if "threshold" in r.sentence and "main" in r.sentence and "zero" in r.sentence
+        ]
+        assert found.sentence.startswith(f"The main estimate {sentence} (")
+        assert "does not differ" not in found.sentence
+
+
 @pytest.mark.parametrize(
     ("changes", "metric"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import ibis
 from ibis import _
@@ -12,15 +12,23 @@ from pydantic import Field
 from sos_outcomes import rereferral
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
 
-WWCSC_2021 = {**rereferral.WWCSC_2021, "drop_plan_before_rereferral": True}
+WWCSC_2021 = {
+    **rereferral.WWCSC_2021,
+    "drop_plan_before_rereferral": True,
+    "follow_up_days": 360,
+    "short_follow_up": True,
+}
 """What ``definition = "wwcsc-2021"`` switches on."""
 
 
 class EscalationSettings(rereferral.RereferralSettings):
     """Settings of the outcome: those of re-referral, and what counts as an escalation."""
 
-    follow_up_days: int = Field(
-        360, ge=0, description="Days after the NFA date by which the value is known."
+    definition: Literal["default", "wwcsc-2021"] = Field(
+        "default",
+        description="wwcsc-2021 switches on the quirks of the 2021 analysis that are not set "
+        "otherwise: last_rereferral, label_by_nfa_date, rc9_unknown, drop_plan_before_rereferral, "
+        "follow_up_days = 360 with short_follow_up.",
     )
     escalation_days: int = Field(
         180,
@@ -38,6 +46,23 @@ class EscalationSettings(rereferral.RereferralSettings):
         description="Quirk of 2021: leave out re-referred cases with a plan or a period of care "
         "that starts between the NFA date and the re-referral.",
     )
+
+    short_follow_up: bool = Field(
+        False,
+        description="Quirk of 2021: follow_up_days may be fewer than the two windows take (2021: "
+        "360 for 183 + 180). A late re-referral can then escalate after the follow-up, which "
+        "counts only where the records go on.",
+    )
+
+    @property
+    def needed_days(self) -> int:
+        """Days of the re-referral's window and of the escalation's."""
+        return self.window_days + self.escalation_days
+
+    @property
+    def allows_short_follow_up(self) -> bool:
+        """Whether the quirk of 2021 is on."""
+        return self.short_follow_up
 
     @classmethod
     def preset(cls) -> dict[str, Any]:
@@ -70,6 +95,8 @@ class Escalation(Outcome):
             binary=True,
             measure="proportion",
             expected="decrease",
+            measured_after=derive.measured_after(settings),
+            cautions=cautions(settings),
         )
 
     def derive(self, records: Records, settings: EscalationSettings, session: Session) -> Cases:
@@ -123,6 +150,17 @@ def plan_and_care_starts(records: Records, settings: EscalationSettings) -> ibis
     periods = derive.periods_of_care(records.table("episodes"))
     started = periods.reason_start.isnull() | periods.reason_start.isin(settings.start_reasons)
     return ibis.union(plans, periods.filter(started).select("unit", "child", "start_date"))
+
+
+def cautions(settings: EscalationSettings) -> tuple[str, ...]:
+    """Return what a reader must know of a follow-up that is too short."""
+    if settings.followed_days >= settings.needed_days:
+        return ()
+    return (
+        f"Cases are followed up for {settings.followed_days} days, but an escalation may come up "
+        f"to day {settings.needed_days} (short_follow_up): values near the end of the records, and "
+        "just before embedding windows, may rest on what came later.",
+    )
 
 
 def _scope(records: Records) -> str:

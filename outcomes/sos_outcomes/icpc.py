@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ibis
 from ibis import _
@@ -12,14 +12,11 @@ from pydantic import Field
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
 
 
-class IcpcSettings(derive.ChildSettings):
+class IcpcSettings(derive.FollowUpSettings):
     """Settings of the outcome."""
 
     window_days: int = Field(
         90, ge=0, description="A conference counts up to this day after the referral."
-    )
-    follow_up_days: int = Field(
-        90, ge=0, description="Days after the referral by which the value is known."
     )
     not_in_need_reasons: tuple[str, ...] = Field(
         ("RC8", "RC9"),
@@ -37,7 +34,8 @@ class Icpc(Outcome):
 
     Population: referrals not closed with no further action, and not closed after an assessment
     that found the child not in need. A referral that is still open counts as in need. The date of
-    the conference may stand with the referral or with a section 47 enquiry.
+    the conference may stand with the referral or with a section 47 enquiry; one conference counts
+    for one referral.
     """
 
     name = "icpc"
@@ -58,13 +56,14 @@ class Icpc(Outcome):
             binary=True,
             measure="proportion",
             expected="decrease",
+            measured_after=derive.measured_after(settings),
         )
 
     def derive(self, records: Records, settings: IcpcSettings, session: Session) -> Cases:
         """Derive the cases."""
         table = derive.referrals_of_children(records, settings, session).mutate(
             date=_.referral_date,
-            follow_up_end=derive.add_days(_.referral_date, settings.follow_up_days),
+            follow_up_end=followed_until(settings),
             period=derive.april_year(_.referral_date),
             judged=_.nfa.fill_null(False)
             | _.closure_reason.isin(settings.known_reasons)
@@ -88,6 +87,7 @@ class Icpc(Outcome):
             event="icpc_date",
             name="conference",
             to_day=settings.window_days,
+            key=(*derive.KEY, "referral_date"),
             session=session,
         )
         steps.go_on(followed.mutate(value=_.conference.notnull().cast("float64")))
@@ -101,13 +101,43 @@ class Icpc(Outcome):
         )
 
 
+def followed_until(settings: IcpcSettings) -> Any:
+    """Return the last day of the window, or a later closure that alone tells of the need."""
+    end = derive.add_days(_.referral_date, settings.followed_days)
+    told = ibis.ifelse(_.nfa.isnull(), _.closure_date, ibis.null("date"))
+    return ibis.greatest(end, told.fill_null(end))
+
+
 def conferences(records: Records) -> ibis.Table:
-    """Return ``unit, child, icpc_date`` from both places where returns hold the date."""
+    """Return ``unit, child, icpc_date, referral_date``: each conference with its one referral.
+
+    That is the referral with which the conference is recorded; where none is, or several are, the
+    latest of them on or before the conference. Referrals closed NFA have no conferences.
+    """
     places = [records.table("referrals")]
     if "section47s" in records.tables:
         places.append(records.table("section47s"))
-    dates = [place.select("unit", "child", "icpc_date") for place in places]
-    return ibis.union(*dates) if len(dates) > 1 else dates[0]
+    columns = ("unit", "child", "icpc_date", "referral_date")
+    dates = [place.select(*columns).filter(_.icpc_date.notnull()) for place in places]
+    held = ibis.union(*dates) if len(dates) > 1 else dates[0]
+    referrals = records.table("referrals")
+    referrals = referrals.filter(~referrals.nfa.fill_null(False))
+    possible = referrals.select(_unit="unit", _child="child", _referred="referral_date").distinct()
+    both = held.inner_join(
+        possible,
+        [
+            held.unit == possible["_unit"],
+            held.child == possible["_child"],
+            held.icpc_date >= possible["_referred"],
+        ],
+    )
+    of_it = both["_referred"] == both.referral_date
+    chosen = both.group_by(["unit", "child", "icpc_date"]).aggregate(
+        _own=both["_referred"].max(where=of_it), _latest=both["_referred"].max()
+    )
+    return chosen.select(
+        "unit", "child", "icpc_date", referral_date=ibis.coalesce(_["_own"], _["_latest"])
+    )
 
 
 @hookimpl

@@ -22,7 +22,7 @@ WWCSC_2021 = {
 DEFINITIONS = {"strict": STRICT, "wwcsc-2021": WWCSC_2021}
 
 
-class KinshipCareSettings(derive.ChildSettings):
+class KinshipCareSettings(derive.FollowUpSettings):
     """Settings of the outcome."""
 
     definition: Literal["strict", "wwcsc-2021"] = Field(
@@ -52,9 +52,6 @@ class KinshipCareSettings(derive.ChildSettings):
     )
     window_days: int = Field(
         365, ge=0, description="Placements and exits count up to this day after care starts."
-    )
-    follow_up_days: int = Field(
-        365, ge=0, description="Days after the start of care by which the value is known."
     )
 
     @model_validator(mode="before")
@@ -93,13 +90,14 @@ class KinshipCare(Outcome):
             binary=True,
             measure="proportion",
             expected="increase",
+            measured_after=derive.measured_after(settings),
         )
 
     def derive(self, records: Records, settings: KinshipCareSettings, session: Session) -> Cases:
         """Derive the cases."""
         table = with_kinship(records.table("episodes"), settings).mutate(
             date=_.start_date,
-            follow_up_end=derive.add_days(_.start_date, settings.follow_up_days),
+            follow_up_end=derive.add_days(_.start_date, settings.followed_days),
             period=derive.april_year(_.start_date),
         )
         table = derive.add_child(table, records, settings, session=session)

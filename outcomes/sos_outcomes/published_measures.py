@@ -9,10 +9,11 @@ from typing import ClassVar
 import ibis
 import pandas as pd
 from ibis import _
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, derive, hookimpl
 from sos_plugins.errors import DataError, listing
+from sos_plugins.period_codes import whole_period
 from sos_plugins.types import Expected
 
 
@@ -28,6 +29,8 @@ class PublishedSettings(Settings):
     complete_panel: bool = Field(
         True, description="Keep only authorities with a figure in every year of the range."
     )
+
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
 
     @model_validator(mode="after")
     def _ordered(self) -> PublishedSettings:

@@ -15,7 +15,7 @@ WWCSC_2021 = {"last_rereferral": True, "label_by_nfa_date": True, "rc9_unknown":
 """What ``definition = "wwcsc-2021"`` switches on."""
 
 
-class RereferralSettings(derive.ChildSettings):
+class RereferralSettings(derive.FollowUpSettings):
     """Settings of the outcome."""
 
     definition: Literal["default", "wwcsc-2021"] = Field(
@@ -37,9 +37,6 @@ class RereferralSettings(derive.ChildSettings):
     )
     window_days: int = Field(
         183, ge=1, description="A re-referral counts from the day after the NFA date to this day."
-    )
-    follow_up_days: int = Field(
-        183, ge=0, description="Days after the NFA date by which the value is known."
     )
     holiday_flag: bool = Field(
         True, description="Add the covariate holiday_referral: referred around holidays."
@@ -105,6 +102,7 @@ class Rereferral(Outcome):
             binary=True,
             measure="proportion",
             expected="decrease",
+            measured_after=derive.measured_after(settings),
         )
 
     def derive(self, records: Records, settings: RereferralSettings, session: Session) -> Cases:
@@ -144,9 +142,11 @@ def dated_referrals(records: Records, settings: RereferralSettings, session: Ses
         period=derive.april_year(_.referral_date),
     )
     earlier = ibis.least(_.referral_date, _.nfa_date)
+    # Who was not closed NFA at referral is known to be a case when the referral is closed.
+    decided = ibis.greatest(_.referral_date, ibis.ifelse(nfa, _.referral_date, closed))
     return table.mutate(
         date=earlier if settings.label_by_nfa_date else _.referral_date,
-        follow_up_end=derive.add_days(_.nfa_date, settings.follow_up_days),
+        follow_up_end=ibis.greatest(derive.add_days(_.nfa_date, settings.followed_days), decided),
     )
 
 

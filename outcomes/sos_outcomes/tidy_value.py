@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -94,14 +95,18 @@ class TidyValue(Outcome):
         known = {"value": "no value"} | {c: f"covariate {c} missing" for c in numbers}
         usable = functools.reduce(operator.and_, [_[name].notnull() for name in known])
         complete = derive.completeness(steps.table, usable)
-        for name in (c for c in candidates if c not in covariates):
-            reason = f"covariate {name} left out: missing in {missing[name]:.0%} of rows"
+        left_out = {
+            name: f"covariate {name} left out: missing in {missing[name]:.0%} of rows"
+            for name in candidates
+            if name not in covariates
+        }
+        for name, reason in left_out.items():
             steps.keep(f"without {name}", ibis.literal(True), reason)
         for name, reason in known.items():
             steps.keep(f"{name} known", _[name].notnull(), reason)
         if settings.binary:
             _demand_binary(steps.table)
-        return derive.to_cases(
+        cases = derive.to_cases(
             steps,
             info=self.info(settings),
             settings=settings,
@@ -109,6 +114,8 @@ class TidyValue(Outcome):
             completeness=complete,
             extra=ROLES,
         )
+        told = (f"The {reason}." for reason in left_out.values())
+        return replace(cases, warnings=(*cases.warnings, *told))
 
 
 def demand_columns(table: ibis.Table) -> None:

@@ -358,7 +358,7 @@ def _precision(evidence: Evidence, s: WwcscSettings) -> Judged:
     main = evidence.main
     assert main.p_value is not None
     clear = main.p_value < s.significance
-    verb = "differs" if clear else "does not differ"
+    verb = "differs" if clear else "cannot be told"
     text = f"The main estimate {verb} from zero ({_p(main.p_value)}, threshold {s.significance:g})."
     return (0, Reason("precision", text, main.p_value, s.significance, clear))
 

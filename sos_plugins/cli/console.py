@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -17,8 +18,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from sos_plugins import scratch
+from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.notices import tell
+from sos_plugins.secrets import masked
 
 if TYPE_CHECKING:
     from sos_plugins.plugins import Registry
@@ -28,8 +34,6 @@ T = TypeVar("T")
 
 FAILED = 1
 WRONG_CALL = 2
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 @dataclass
@@ -40,17 +44,29 @@ class Terminal:
         quiet: Print nothing but the answer and errors.
         json: Print the answer as JSON.
         plugins: The ``plugins.toml`` to use, or None.
+        noted: Whether it was said that one of the current folder is not used.
     """
 
     quiet: bool = False
     json: bool = False
     plugins: Path | None = None
+    noted: bool = False
 
     def registry(self) -> Registry:
         """Load the plugins."""
         from sos_plugins.plugins import load_plugins
 
-        return load_plugins(self.plugins)
+        registry = load_plugins(self.plugins)
+        self.note(registry)
+        return registry
+
+    def note(self, registry: Registry) -> None:
+        """Say once that a ``plugins.toml`` of the current folder is not used, if one is not."""
+        from sos_plugins.plugins import ignored_config
+
+        if (text := ignored_config(registry)) and not self.noted:
+            self.noted = True
+            self.say(f"Note: {text}")
 
     def say(self, text: str) -> None:
         """Print a line of news to standard error, unless quiet."""
@@ -68,9 +84,9 @@ class Terminal:
         show = not self.quiet and not self.json
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total}"),
+            TextColumn("{task.completed:.0f}/{task.total}", markup=False),
             TimeElapsedColumn(),
         )
         with Progress(
@@ -110,7 +126,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     @click.option(
         "--plugins",
         type=click.Path(path_type=Path),
-        help="The plugins.toml to use; by default the one beside the study or in this folder.",
+        help="The plugins.toml to use; by default the one beside the study.",
     )
     @click.pass_context
     @functools.wraps(command)
@@ -127,24 +143,44 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
         context.obj = Terminal(quiet, as_json, plugins)
-        try:
-            return context.invoke(command, context.obj, *args, **options)
-        except SosError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(FAILED)
-        except (KeyboardInterrupt, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _interrupted(error):
+        with stopping() as stop:
+            try:
+                return context.invoke(command, context.obj, *args, **options)
+            except BaseException as raised:
+                error = _in_words(raised)
+                if stop.asked or isinstance(error, KeyboardInterrupt):
+                    scratch.prune()  # of helpers that were ended with it
+                    tell(stop.sentence)
+                    sys.exit(stop.status)
+                if isinstance(error, SosError):
+                    click.echo(f"Error: {masked(str(error))}", err=True)
+                    sys.exit(FAILED)
+                if isinstance(error, OSError) and error.errno != errno.EPIPE:
+                    click.echo(f"Error: {masked(about_files(error))}", err=True)
+                    sys.exit(FAILED)
                 raise
-            click.echo("Stopped.", err=True)
-            sys.exit(STOPPED)
 
     return wrapped  # type: ignore[return-value]
 
 
-def _interrupted(error: RuntimeError) -> bool:
-    from sos_plugins.backends import interrupted
+def about_files(error: OSError) -> str:
+    """Say what the system did not let us do with a file."""
+    where = f"{error.filename}: " if error.filename else ""
+    mend = "Look whether it is there and can be read or written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        mend = "Make room, or name a folder on another disk"
+    return f"{where}{error.strerror or error}. {mend}."
 
-    return interrupted(error)
+
+def _in_words(error: BaseException) -> BaseException:
+    """Return what the complaints of databases mean, and other errors as they are."""
+    from sos_plugins.backends import in_words
+
+    try:
+        with in_words():
+            raise error
+    except BaseException as told:
+        return told
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -174,13 +210,17 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """Lay out a table as text, as wide as the terminal (120 columns where there is none)."""
+    """Lay out a table as text, as wide as the terminal (120 columns where there is none).
+
+    Everything in it is shown as it is: brackets and colons of a user's text are no markup.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    shown = Text(title) if title else None
+    table = Table(title=shown, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(text_of(value) for value in row))
+        table.add_row(*(Text(text_of(value)) for value in row))
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip()
@@ -194,4 +234,4 @@ def text_of(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return "-" if value != value else f"{value:.6g}"
-    return str(value).replace("[", r"\[")
+    return str(value)

@@ -28,7 +28,7 @@ def main() -> None:
 @click.option("--out", type=OUT, help="Folder for the report; results/<name> by default.")
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @click.option("--workers", type=click.IntRange(1), help="Outcomes analysed at once.")
-@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option("--memory", help='Most memory to take, such as "4GB"; records beyond go to disk.')
 @click.option("--backend", type=BACKEND, help="Where cases are derived, in place of [study].")
 @click.option(
     "--stations",
@@ -113,12 +113,9 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @common
 def report(terminal: Terminal, result: Path, out: Path | None) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
-    from sos_plugins.report import write_report
-    from sos_plugins.result import StudyResult
+    from sos_plugins.cli.studies import report_again
 
-    found = StudyResult.read(result)
-    folder = out or (result if result.is_dir() else result.parent)
-    page = write_report(found, folder)
+    page = report_again(result, out)
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 
@@ -127,7 +124,7 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
 @click.option("--source", help="A source to profile without a study.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Setting of the source.")
 @click.option("--data", type=OUT, help="Folder of the data: paths start there.")
-@click.option("--memory", help='Most memory for records, such as "4GB"; the rest goes to disk.')
+@click.option("--memory", help='Most memory to take, such as "4GB"; records beyond go to disk.')
 @click.option(
     "--backend",
     type=click.Choice(["duckdb", "spark"]),
@@ -169,8 +166,10 @@ def profile(
 @click.argument("estimator")
 @click.option("--data", type=FILE, required=True, help="Table, CSV or Parquet.")
 @click.option("--unit", required=True, help="Column of the authority.")
-@click.option("--period", required=True, help="Column of the period, whole numbers.")
-@click.option("--cohort", required=True, help="Column of the first treated period; 0 = never.")
+@click.option("--period", required=True, help="Column of the period: numbers, or 2014/15.")
+@click.option(
+    "--cohort", required=True, help="Column of the first treated period; empty or 0 = never."
+)
 @click.option("--value", required=True, help="Column of the outcome.")
 @click.option("--id", "identifier", help="Column of a panel's unit of observation.")
 @click.option(
@@ -180,6 +179,12 @@ def profile(
 )
 @click.option("--weights", help="Column of weights.")
 @click.option("--cluster", help="Column to cluster by; the unit by default.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="TEXT",
+    help="Text that stands for a missing value in any column; may be repeated.",
+)
 @click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Argument of the method.")
 @common

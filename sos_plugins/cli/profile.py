@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,37 @@ import pandas as pd
 
 from sos_plugins.backends import as_backend
 from sos_plugins.cli.console import Terminal, render
-from sos_plugins.errors import DataError, StudyError
+from sos_plugins.errors import StudyError
+from sos_plugins.memory import SIZE
+from sos_plugins.output import (
+    Content,
+    OutputError,
+    cannot_write,
+    check_ours,
+    check_writable,
+    claimed,
+    replacing,
+)
 from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
+from sos_plugins.report.cells import csv_of
 from sos_plugins.report.profile_page import profile_page
 from sos_plugins.report.words import plural, share
 from sos_plugins.session import Session
 from sos_plugins.study import Study
-from sos_plugins.study_file import MEMORY, NO_SIZE
+from sos_plugins.study_file import NO_SIZE
 from sos_plugins.types import plain
+from sos_plugins.whole_files import put
 
 Row = Mapping[str, Any]
+
+PROFILE = Content(
+    what="The profile",
+    manifest="profile-files.json",
+    key="files",
+    last="profile.html",
+    removable=re.compile(r"[a-z-]+\.csv"),
+)
+FILES = ("profile.html", "profile.json", *(f"{name}.csv" for name in StudyProfile.TABLES))
 
 
 def profile(
@@ -41,48 +64,63 @@ def profile(
 
     Raises:
         StudyError: If neither a study nor a source is named, or both.
-        DataError: If nothing can be read, or a file cannot be written.
+        DataError: If nothing can be read.
+        OutputError: If a file cannot be written, or one of the user's would be replaced; before
+            anything is read.
     """
     if (path is None) == (source is None):
         raise StudyError("Name a study file, or a source with --source, and not both.")
-    with terminal.progress() as progress:
+    with _claimed(out, html), terminal.progress() as progress:
         if path is not None:
             study = Study.from_toml(
                 path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
             )
+            terminal.note(study.plan.registry)
             found = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
-            if memory is not None and not MEMORY.fullmatch(memory):
+            if memory is not None and not SIZE.fullmatch(memory):
                 raise StudyError(f"--memory: {memory!r} {NO_SIZE}.")
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
             found = profile_source(terminal.registry(), source, values, session)
-    written = _write(found, out, html)
+        written = _write(found, out, html)
     answer = {**found.to_dict(), "files": [str(file) for file in written]}
     text = "\n\n".join([*_tables(found, most), *(f"Written: {file}" for file in written)])
     terminal.answer(answer, text)
 
 
+@contextmanager
+def _claimed(out: Path | None, html: Path | None) -> Iterator[None]:
+    """Find out whether the files can be written before anything is read."""
+    if html is not None:
+        if html.is_dir():
+            raise OutputError(f"--html: {html} is a folder. Name a file.")
+        check_writable(html.parent, PROFILE.what)
+    with nullcontext() if out is None else claimed(out):
+        if out is not None:
+            check_writable(out, PROFILE.what)
+            check_ours(out, PROFILE, FILES)
+        yield
+
+
 def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
     """Write the profile: a page, its figures as JSON and its tables as CSV, none of them half."""
-    files: dict[Path, str] = {}
+    files: dict[str, str] = {}
     if out is not None:
-        files[out / "profile.html"] = profile_page(found)
-        files[out / "profile.json"] = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+        files["profile.html"] = profile_page(found)
+        files["profile.json"] = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
         for name, frame in found.frames().items():
-            files[out / f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
+            files[f"{name}.csv"] = csv_of(frame)
+        with replacing(out, PROFILE) as place:
+            for name, text in files.items():
+                (place / name).write_text(text, encoding="utf-8")
     if html is not None:
-        files[html] = profile_page(found)
-    for file, text in files.items():
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            beside = file.with_name(f".{file.name}.part")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(file)
+            put(html, profile_page(found).encode("utf-8"))
         except OSError as error:
-            raise DataError(f"{file} cannot be written: {error.strerror or error}.") from None
-    return list(files)
+            raise cannot_write(PROFILE.what, html, error) from None
+    return [*(out / name for name in files if out), *([html] if html else [])]
 
 
 def _tables(found: StudyProfile, most: int) -> list[str]:
@@ -97,6 +135,7 @@ def _tables(found: StudyProfile, most: int) -> list[str]:
         head += " Simulated records."
     parts = [
         _table("Rows", _rows(profile.rows), most),
+        _table("Read = given + merged + dropped", _plain(found.accounts), most),
         _table("Faults", _faults(profile.summary()), most),
         _table("Found and handled by the sources", _plain(found.handled()), most),
         _table("How far columns are filled", _filled(profile.filling()), most),

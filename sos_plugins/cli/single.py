@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from sos_plugins.cli.console import Terminal, render
-from sos_plugins.errors import EngineUnavailableError
+from sos_plugins.errors import EngineUnavailableError, SosError
 from sos_plugins.estimate import run_engine, run_engines
+from sos_plugins.plugins import Registry
 from sos_plugins.result import NamedEstimate
 from sos_plugins.tidy_table import read_sample
+from sos_plugins.types import Sample
 
 
 def estimate(
@@ -30,6 +34,7 @@ def estimate(
     weights: str | None,
     cluster: str | None,
     engine: str | None,
+    missing: Sequence[str] = (),
 ) -> None:
     """Read the table, run one engine or all, and print the estimates.
 
@@ -48,21 +53,43 @@ def estimate(
         covariates=tuple(c.strip() for c in covariates.split(",") if c.strip()),
         weights=weights,
         cluster=cluster,
+        missing=missing,
     )
-    for note in table.notes:
-        terminal.say(f"Note: {note}")
+    try:
+        _run(terminal, registry, estimator, options, table.sample, engine)
+    except SosError:  # without an estimate that has the notes among its warnings
+        for note in table.notes:
+            terminal.say(f"Note: {note}")
+        raise
+
+
+def _run(
+    terminal: Terminal,
+    registry: Registry,
+    estimator: str,
+    options: BaseModel,
+    sample: Sample,
+    engine: str | None,
+) -> None:
     if engine != "all":
-        named = run_engine(registry, estimator, engine, table.sample, options)
+        named = run_engine(registry, estimator, engine, sample, options)
         terminal.answer(_data(named), _text(named))
         return
-    done, reasons = run_engines(registry, estimator, "all", table.sample, options)
+    done, reasons = run_engines(registry, estimator, "all", sample, options)
     for reason in reasons.values():
         terminal.say(f"Not run: {reason}")
     if not done:
         raise EngineUnavailableError(
             f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
         )
+    done = [_told(named, reasons) for named in done]
     terminal.answer([_data(n) for n in done], "\n\n".join(_text(n) for n in done))
+
+
+def _told(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
+    """Say beside an estimate which engines did not run, so that it cannot be compared with them."""
+    warnings = (*named.estimate.warnings, *(f"Not run: {why}" for why in reasons.values()))
+    return replace(named, estimate=replace(named.estimate, warnings=warnings))
 
 
 def _data(named: NamedEstimate) -> dict[str, Any]:

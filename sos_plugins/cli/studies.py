@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from sos_plugins.cli.console import Terminal, render
-from sos_plugins.errors import NotRegisteredError, StudyError, listing
+from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
 from sos_plugins.kinds import Simulator
-from sos_plugins.report import write_report
+from sos_plugins.output import SIMULATION, check_writable, claimed, replacing
+from sos_plugins.report import check_folder, write_report
 from sos_plugins.result import OutcomeResult, StudyResult
 from sos_plugins.session import Session
 from sos_plugins.stations import KEEP_NOTHING, Stations
 from sos_plugins.study import Study
 from sos_plugins.types import Agreement, plain
 
-STUDY = "study.toml"
+STUDY, RESULT = "study.toml", "result.json"
 AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
 
 
@@ -34,19 +35,47 @@ def run_and_report(
 
     Raises:
         StudyError: If no outcome could be analysed; the report is written all the same.
+        OutputError: Before the study is run, if the folder cannot be written to, another process
+            writes into it, or it has files that are not of a report.
     """
     study = Study.from_toml(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
     )
+    terminal.note(study.plan.registry)
     if stations.news:
         terminal.say(stations.news)
-    with terminal.progress() as progress:
-        result = study.run(progress, workers=workers, stations=stations)
-    folder = out or Path("results") / result.name
-    page = write_report(result, folder)
+    folder = out or Path("results") / study.plan.file.study.name
+    with claimed(folder):
+        check_folder(folder, study.plan.text)
+        with terminal.progress() as progress:
+            result = study.run(progress, workers=workers, stations=stations)
+        page = write_report(result, folder)
     _answer(terminal, result, page, stations)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
+
+
+def report_again(path: Path, out: Path | None) -> Path:
+    """Write the report of a result file again, beside it unless a folder is named.
+
+    Raises:
+        DataError: If the result is damaged.
+        OutputError: If the report cannot be written there.
+    """
+    file = path / RESULT if path.is_dir() else path
+    folder = out or file.parent
+    result = StudyResult.read(file)
+    own = folder / RESULT
+    also = (RESULT,) if own.exists() and own.samefile(file) else ()
+    try:
+        return write_report(result, folder, also=also)
+    except (SosError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"The result {file} cannot be shown ({type(error).__name__}: {error}). It is damaged, "
+            "or another version wrote it: run the study again."
+        ) from error
 
 
 def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
@@ -68,10 +97,16 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stati
         [list(row.values()) for row in rows],
         title,
     )
+    told = [list(outcome.warnings) for outcome in result.outcomes]
+    notes += [
+        f"{row['outcome']}: {len(some)} warnings, which the report has."
+        for row, some in zip(rows, told, strict=True)
+        if some
+    ]
     data = {
         "report": str(page),
         "simulated": result.simulated,
-        "outcomes": rows,
+        "outcomes": [{**row, "warnings": some} for row, some in zip(rows, told, strict=True)],
         "notes": notes,
         "reused": stations.reused,
     }
@@ -97,6 +132,7 @@ def crosscheck(
 ) -> int:
     """Print the cross-checks of a study; return the exit status."""
     study = Study.from_toml(path, plugins=terminal.plugins, data=data, backend=backend)
+    terminal.note(study.plan.registry)
     with terminal.progress() as progress:
         result = study.crosscheck(progress)
     rows = [row for outcome in result.outcomes for row in _checks(outcome)]
@@ -106,8 +142,12 @@ def crosscheck(
     ]
     shown = [list(row.values()) for row in rows]
     errors = [f"{o.info.label}: {o.error}" for o in result.outcomes if o.error]
-    text = "\n".join([render(columns, shown), *errors])
-    terminal.answer({"checks": rows, "errors": errors}, text)
+    warnings = [
+        *result.warnings,
+        *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
+    ]
+    text = "\n".join([render(columns, shown), *errors, *warnings])
+    terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)
     verdicts = [a.verdict for o in result.outcomes for a in o.agreements]
     if "disagree" in verdicts:
         return DISAGREE
@@ -173,7 +213,8 @@ def simulate(
     """Write simulated records and a study of them into a folder; return the truth.
 
     Raises:
-        StudyError: If the folder holds other files.
+        OutputError: If the folder cannot be written to, another process writes into it, or files
+            of the user would be replaced.
         NotRegisteredError: If there is no such simulator.
     """
     registry = terminal.registry()
@@ -182,20 +223,18 @@ def simulate(
     if name not in known:
         raise NotRegisteredError(f"There is no simulator '{name}'. Simulators: {listing(known)}.")
     settings = registry.settings("source", name, values, f"--set ({name})")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "truth.json").is_file():
-        raise StudyError(
-            f"The folder {folder} holds other files. Name an empty one, or one that an earlier "
-            "simulation made."
-        )
     simulator = cast(Simulator, registry.source(name))
-    with terminal.progress() as progress, progress.step(f"Simulating into {folder}"):
-        truth = simulator.write(settings, folder, Session(progress=progress))
-    (folder / STUDY).write_text(simulator.study(settings), encoding="utf-8")
+    with replacing(folder, SIMULATION) as place:
+        with terminal.progress() as progress, progress.step(f"Simulating into {folder}"):
+            truth = simulator.write(settings, place, Session(progress=progress))
+        (place / STUDY).write_text(simulator.study(settings), encoding="utf-8")
     return cast(Mapping[str, Any], plain(truth))
 
 
 def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
     """Simulate records and run the demonstration study on them."""
-    data = out / "data"
-    simulate(terminal, data, values)
-    run_and_report(terminal, data / STUDY, out / "report")
+    data, report = out / "data", out / "report"
+    with claimed(data), claimed(report):
+        check_writable(report, "The report")
+        simulate(terminal, data, values)
+        run_and_report(terminal, data / STUDY, report)

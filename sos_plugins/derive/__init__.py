@@ -17,11 +17,13 @@ from sos_plugins.derive.children import (
     add_child,
     age_band,
     ethnic_group,
+    measured_after,
     yes_no,
 )
 from sos_plugins.derive.dates import (
     add_days,
     add_near_holiday,
+    add_working_day_limit,
     add_working_days,
     april_year,
     bank_holidays,
@@ -33,6 +35,7 @@ from sos_plugins.derive.events import (
     number_repeats,
     periods_of_care,
 )
+from sos_plugins.derive.follow_up import FollowUpSettings
 from sos_plugins.derive.referrals import referrals_of_children
 from sos_plugins.derive.steps import (
     Attrition,
@@ -50,9 +53,11 @@ __all__ = [
     "Attrition",
     "ChildSettings",
     "Covariate",
+    "FollowUpSettings",
     "add_child",
     "add_days",
     "add_near_holiday",
+    "add_working_day_limit",
     "add_working_days",
     "age_band",
     "april_year",
@@ -64,6 +69,7 @@ __all__ = [
     "event_in_window",
     "keep_ages",
     "keep_observed",
+    "measured_after",
     "number_repeats",
     "periods_of_care",
     "referrals_of_children",

@@ -31,6 +31,13 @@ ETHNIC_GROUPS = {
 }
 """Ethnic group by census code or the beginning of one."""
 
+ENOUGH_PLANS = 10
+"""Numbers of previous plans from which on it tells that none of them is 0: about four plans of five
+are a child's first, so that ten without one happen by chance once in ten million authorities."""
+
+MEASURED_AFTER = ("disabled", "uasc", "previous_plan")
+"""Covariates that may be recorded, or come about, after the case began or a programme did."""
+
 Covariate = Literal["age", "age_band", "sex", "ethnic_group", "disabled", "uasc", "previous_plan"]
 
 
@@ -54,6 +61,14 @@ class ChildSettings(Settings):
         "'previous_plan' is there only if the records have protection plans. 'uasc' is known of "
         "looked-after children only: among referred children it tells who came into care later.",
     )
+    plan_counts: Literal["auto", "before", "itself", "unused"] = Field(
+        "auto",
+        description="What the number of previous plans of a protection plan (NumberOfPreviousCPP) "
+        "counts: the plans before it, or the plan itself too. A child with more plans before than "
+        "the records have is one with a previous plan. auto: an authority with ten such numbers "
+        "or more, none of them 0, counts the plan itself, since the schemas of the census admit "
+        "no 0; all others count the plans before. unused: only plans in the records tell.",
+    )
     entered_in_data: bool = Field(
         True,
         description="Leave out cases dated before the records start: only those that stayed open "
@@ -69,6 +84,15 @@ class ChildSettings(Settings):
         if not cuts or list(cuts) != sorted(set(cuts)):
             raise ValueError("give at least one age, each higher than the one before")
         return cuts
+
+
+def measured_after(settings: ChildSettings) -> tuple[str, ...]:
+    """Return the covariates of the settings that ``OutcomeInfo.measured_after`` must name.
+
+    ``disabled`` and ``uasc`` are as the last return has them. ``previous_plan`` may be known from a
+    later plan, and in cases after adoption the earlier plan may be one that the programme made.
+    """
+    return tuple(name for name in settings.covariates if name in MEASURED_AFTER)
 
 
 def yes_no(condition: Any) -> Any:
@@ -108,8 +132,9 @@ def add_child(
 
     ``age`` is in completed years (-1: unborn), null if unknown; all others are text with the level
     "Missing". ``previous_plan`` is "yes" when a child protection plan of the child started before
-    the date. Records without the table ``protection_plans`` give no such column. With ``session``
-    what is known of the children is computed once for all outcomes.
+    the date, or a plan says that the child had more plans before than the records have
+    (``plan_counts``). Records without the table ``protection_plans`` give no such column. With
+    ``session`` what is known of the children is computed once for all outcomes.
     """
     facts = _facts(records, settings)
     if session is not None:
@@ -124,7 +149,9 @@ def add_child(
     )
     if "protection_plans" in records.tables:
         before = (joined["_first_plan"] < joined[date]).fill_null(False)
-        joined = joined.mutate(previous_plan=ibis.ifelse(before, "yes", "no")).drop("_first_plan")
+        before |= joined["_unrecorded_plan"].fill_null(False)
+        joined = joined.mutate(previous_plan=ibis.ifelse(before, "yes", "no"))
+        joined = joined.drop("_first_plan", "_unrecorded_plan")
     return joined.drop("_unit", "_child", "_born")
 
 
@@ -150,10 +177,7 @@ def _facts(records: Records, settings: ChildSettings) -> ibis.Table:
     )
     if "protection_plans" not in records.tables:
         return facts
-    plans = records.table("protection_plans")
-    first = plans.group_by(_of_unit=plans.unit, _of_child=plans.child).aggregate(
-        _first_plan=plans.start_date.min()
-    )
+    first = _plans_of_children(records.table("protection_plans"), settings)
     # A child of whom nothing is known but the plan has a row too.
     same = [facts["_unit"] == first["_of_unit"], facts["_child"] == first["_of_child"]]
     both = facts.outer_join(first, same)
@@ -162,3 +186,31 @@ def _facts(records: Records, settings: ChildSettings) -> ibis.Table:
         "_child": ibis.coalesce(both["_child"], both["_of_child"]),
     }
     return both.mutate(**keys).drop("_of_unit", "_of_child")
+
+
+def _plans_of_children(plans: ibis.Table, settings: ChildSettings) -> ibis.Table:
+    """Return, one row a child, the first plan and whether there were plans before the records.
+
+    A plan that counts more earlier plans than the records have tells of one that they lack. Where
+    the records have all from their first day on, it lies before that day, and so before each case.
+    """
+    starts = plans.group_by(["unit", "child", "start_date"]).aggregate(_n=plans.n_previous.max())
+    starts = starts.filter(starts.start_date.notnull())
+    per_child = ibis.window(group_by=["unit", "child"], order_by=starts.start_date)
+    starts = starts.mutate(_recorded=ibis.row_number().over(per_child))
+    unrecorded: Any = ibis.literal(False)
+    if settings.plan_counts != "unused":
+        unrecorded = starts["_n"] - _itself(starts, settings) > starts["_recorded"]
+    starts = starts.mutate(_more=unrecorded.fill_null(False).cast("int64"))
+    return starts.group_by(_of_unit=starts.unit, _of_child=starts.child).aggregate(
+        _first_plan=starts.start_date.min(), _unrecorded_plan=starts["_more"].max() > 0
+    )
+
+
+def _itself(starts: ibis.Table, settings: ChildSettings) -> Any:
+    """Return 1 where the number of previous plans counts the plan itself, else 0."""
+    if settings.plan_counts != "auto":
+        return ibis.literal(int(settings.plan_counts == "itself"))
+    unit = ibis.window(group_by="unit")
+    counts, least = starts["_n"].count().over(unit), starts["_n"].min().over(unit)
+    return ((counts >= ENOUGH_PLANS) & (least > 0)).cast("int64")

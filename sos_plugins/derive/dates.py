@@ -56,14 +56,34 @@ def add_working_days(
     This is ``numpy.busday_count(start + 1, end + 1)``. Null where a date is missing or lies
     outside 1900-2199; negative or 0 where ``end`` is before ``start``.
     """
-    calendar = session.once(
-        "working_days", ("working days", nation), lambda: _calendar(CALENDAR, nation)
-    )
+    calendar = _working_days(session, nation)
     for side in (start, end):
         until = calendar.select(_day="day", **{f"_{side}": "worked"})
         table = table.left_join(until, [table[side].cast("date") == until["_day"]]).drop("_day")
     passed = table[f"_{end}"] - table[f"_{start}"]
     return table.mutate(**{name: passed}).drop(f"_{start}", f"_{end}")
+
+
+def add_working_day_limit(
+    table: ibis.Table, session: Session, *, start: str, days: int, name: str, nation: str = "ENG"
+) -> ibis.Table:
+    """Add column ``name``: the last day up to which :func:`add_working_days` gives ``days``.
+
+    It is the day before the next working day: for 1 day after a Thursday the Sunday. Null where
+    :func:`add_working_days` is.
+    """
+    calendar = _working_days(session, nation)
+    begun = calendar.select(_day="day", _begun="worked")
+    table = table.left_join(begun, [table[start].cast("date") == begun["_day"]])
+    table = table.mutate(_until=table["_begun"] + days).drop("_day", "_begun")
+    ends = calendar.group_by(_passed=calendar["worked"]).aggregate(_last=calendar["day"].max())
+    table = table.left_join(ends, [table["_until"] == ends["_passed"]])
+    return table.mutate(**{name: table["_last"]}).drop("_until", "_passed", "_last")
+
+
+def _working_days(session: Session, nation: str) -> ibis.Table:
+    key = ("working days", nation)
+    return session.once("working_days", key, lambda: _calendar(CALENDAR, nation))
 
 
 def _calendar(years: range, nation: str) -> pa.Table:

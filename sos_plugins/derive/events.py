@@ -41,6 +41,7 @@ def event_in_window(
     from_day: int | None = 0,
     to_day: int | None = None,
     last: bool = False,
+    key: Sequence[str] = KEY,
     session: Session | None = None,
 ) -> ibis.Table:
     """Add column ``name``: the date of the child's first event within a window of days.
@@ -55,16 +56,19 @@ def event_in_window(
         from_day: First day of the window, counted from ``date``; None for no limit.
         to_day: Last day of the window, itself included; None for no limit.
         last: Take the last event in the window and not the first.
+        key: Columns of both tables in which a row and its events agree: those of a child, and
+            perhaps of one of its referrals.
         session: Where the events of each child are listed once for all outcomes.
     """
-    happened = events.select(_unit="unit", _child="child", _event=events[event])
+    names = {column: f"_key_{n}" for n, column in enumerate(key)}
+    happened = events.select(_event=events[event], **{n: events[c] for c, n in names.items()})
     happened = happened.filter(happened["_event"].notnull())
     # A list a child: one pass over the events and one join, however many rows a child has.
-    lists = happened.group_by(["_unit", "_child"]).aggregate(_events=_["_event"].collect())
+    lists = happened.group_by(list(names.values())).aggregate(_events=_["_event"].collect())
     if session is not None:
         listed = lists
         lists = session.once("events", listed.op(), lambda: listed)
-    same = [table["unit"] == lists["_unit"], table["child"] == lists["_child"]]
+    same = [table[column] == lists[name] for column, name in names.items()]
     joined = table.left_join(lists, same)
 
     def within(day: Any) -> Any:
@@ -77,18 +81,23 @@ def event_in_window(
 
     found = joined["_events"].filter(within)
     dates = found.maxs() if last else found.mins()
-    return joined.mutate(**{name: dates}).drop("_unit", "_child", "_events")
+    return joined.mutate(**{name: dates}).drop(*names.values(), "_events")
 
 
 def periods_of_care(episodes: ibis.Table) -> ibis.Table:
     """Return one row a period of care: its first episode.
 
     ``start_date``, ``reason_start``, ``legal_status`` and ``placement`` are those of the first
-    episode of the period, however many episodes and years it spans.
+    episode of the period, however many episodes and years it spans. Of several that start on one
+    day, that which also ended on it is the first; later ends do not matter, as they may not have
+    been known yet.
     """
     key = [*KEY, "period_of_care"]
-    ended = episodes["end_date"]
-    order = [episodes["start_date"].asc(), ended.isnull().asc(), ended.asc()]
+    begun = episodes["start_date"]
+    at_once = (episodes["end_date"] == begun).fill_null(False)
+    told = [episodes[c] for c in ("reason_start", "legal_status", "placement")]
+    order = [begun.asc(), at_once.desc()]
+    order += [part for c in told for part in (c.isnull().asc(), c.desc())]
     rank = ibis.row_number().over(ibis.window(group_by=key, order_by=order))
     first = episodes.mutate(_rank=rank).filter(_._rank == 0)
     return first.select(*key, "start_date", "reason_start", "legal_status", "placement")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from sos_plugins.own_names import OwnNames
 from sos_plugins.profile.cells import trust_cells
 from sos_plugins.profile.facts import FACTS
+from sos_plugins.profile.judged import PERIOD, RULE
 from sos_plugins.profile.record_profile import RecordProfile, rule_table
 from sos_plugins.profile.repeats import count_repeats
 from sos_plugins.profile.rows import Counted, count_rows, empty_faults
@@ -41,6 +44,7 @@ def profile_records(
         settings: Cut-offs; the defaults unless given.
     """
     settings = settings or ProfileSettings()
+    records, own_names = _out_of_the_way(records)
     names = [name for name in records.tables if name in FACTS]
     counted = []
     repeats = []
@@ -60,7 +64,7 @@ def profile_records(
         breaks_in_filling(filled, years, settings),
     )
     faults = _joined(*(c.faults for c in counted), *repeats, series)
-    return RecordProfile(
+    profile = RecordProfile(
         completeness=filled,
         faults=faults,
         cells=trust_cells(cells, faults, records.quality.checks, years),
@@ -70,6 +74,18 @@ def profile_records(
         last_year=years.stop - 1 if len(years) else None,
         settings=settings.model_dump(mode="json"),
     )
+    return own_names.show(profile) if own_names.own else profile
+
+
+def _out_of_the_way(records: Records) -> tuple[Records, OwnNames]:
+    """Hide the further columns of cases that have the name of one that a profile makes."""
+    if "cases" not in records.tables:
+        return records, OwnNames(())
+    table = records.table("cases")
+    clash = [c for c in table.columns if c.lower() == PERIOD or c.lower().startswith(RULE)]
+    own_names = OwnNames(tuple(clash))
+    renamed = table.rename(dict(zip(own_names.hide(clash), clash, strict=True)))
+    return replace(records, tables={**records.tables, "cases": renamed}), own_names
 
 
 def _by_return(records: Records, cells: pd.DataFrame) -> pd.DataFrame:

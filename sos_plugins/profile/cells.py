@@ -12,7 +12,7 @@ from sos_plugins.profile.series import BREAK, MISSING_YEAR
 
 DROPPED, EMPTIED = "dropped", "set to missing"
 """What sources do with what they cannot use."""
-NO_FAULTS = ("recurrence", "out-of-scope", "suppressed")
+NO_FAULTS = ("recurrence", "out-of-scope", "suppressed", "line-break")
 """Checks of sources that say nothing against a row, or that the profile counts as missing."""
 ROW_FAULTS_BESIDE = (DUPLICATE,)
 CELL_COLUMNS = ("unit", "period", "n", "n_faulty", "share", "missing", "breaks")

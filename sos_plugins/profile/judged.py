@@ -14,6 +14,8 @@ from sos_plugins.session import Session
 from sos_plugins.types import Records
 
 PERIOD = "_period"
+RULE = "_rule_"
+"""What the columns of rules begin with, before their number."""
 """Column of the April-year in which a row counts; null where no date tells."""
 
 
@@ -47,7 +49,7 @@ def judged(records: Records, name: str, rules: Sequence[RecordRule], session: Se
     for adds in dict.fromkeys(rule.adds for rule in ready):
         if adds is not None:
             table = adds(table, records, session)
-    columns = {f"_rule_{number}": rule for number, rule in enumerate(ready)}
+    columns = {f"{RULE}{number}": rule for number, rule in enumerate(ready)}
     broken = {column: _broken(table, rule) for column, rule in columns.items()}
     if broken:
         table = table.mutate(**broken)

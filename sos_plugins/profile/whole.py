@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from sos_plugins import design as designs
+from sos_plugins.accounting import COLUMNS as ACCOUNT_COLUMNS
+from sos_plugins.accounting import accounts, files_left_out
+from sos_plugins.adoption import adoption_of
 from sos_plugins.plugins import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -39,9 +42,17 @@ class StudyProfile:
         steps: Rows dropped on the way from records to the cases of each outcome: frame
             ``of, step, reason, n_before, n_dropped, n_after``.
         coverage: One row a pilot, see :func:`sos_plugins.profile.coverage.pilot_coverage`.
+        accounts: Rows and files that the sources read, gave, merged and dropped: frame
+            :data:`sos_plugins.accounting.COLUMNS`.
         notes: Sentences: outcomes that cannot be derived, pilots without records.
         unit_names: Authority code to name.
     """
+
+    TABLES: ClassVar[tuple[str, ...]] = (
+        *("summary", "faults", "completeness", "cells", "rows", "rules", "coverage", "steps"),
+        *("source-checks", "accounts"),
+    )
+    """Names of the files of :meth:`frames`."""
 
     title: str
     simulated: bool
@@ -49,6 +60,9 @@ class StudyProfile:
     checks: pd.DataFrame
     steps: pd.DataFrame
     coverage: pd.DataFrame
+    accounts: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(ACCOUNT_COLUMNS))
+    )
     notes: tuple[str, ...] = ()
     unit_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,17 +75,9 @@ class StudyProfile:
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""
         found = self.profile
-        return {
-            "summary": found.summary(),
-            "faults": found.faults,
-            "completeness": found.completeness,
-            "cells": found.cells,
-            "rows": found.rows,
-            "rules": found.rules,
-            "coverage": self.coverage,
-            "steps": self.steps,
-            "source-checks": self.checks,
-        }
+        of_profile = (found.faults, found.completeness, found.cells, found.rows, found.rules)
+        of_study = (self.coverage, self.steps, self.checks, self.accounts)
+        return dict(zip(self.TABLES, (found.summary(), *of_profile, *of_study), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -82,6 +88,7 @@ class StudyProfile:
             "coverage": plain(self.coverage),
             "steps": plain(self.steps),
             "source_checks": plain(self.checks),
+            "accounts": plain(self.accounts),
             "notes": list(self.notes),
             "unit_names": dict(self.unit_names),
         }
@@ -108,7 +115,11 @@ def profile_study(
     session, plan = study.session(progress), study.plan
     records = study.read(session)
     design, notes = designs.make_design(
-        plan.file.design, plan.base, units_of(records), records.unit_names
+        plan.file.design,
+        plan.base,
+        units_of(records),
+        records.unit_names,
+        adoption_of(records),
     )
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:
@@ -168,11 +179,12 @@ def _profile(
         simulated=records.simulated,
         profile=found,
         checks=_summed(records.quality.checks),
+        accounts=accounts(records.quality.checks),
         steps=pd.concat(steps, ignore_index=True)[list(STEP_COLUMNS)]
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),
         coverage=pilot_coverage(found, pilots, records.unit_names),
-        notes=notes,
+        notes=(*notes, *files_left_out(records.quality.checks)),
         unit_names=dict(records.unit_names),
     )
 

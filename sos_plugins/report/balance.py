@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from sos_plugins.result import OutcomeResult
 BALANCE_LINE = 0.1
 """Standardised mean differences within this line count as balanced (Austin, 2009)."""
 
+MARK, MARK_NOTE = "*", "* may have been recorded, or come about, after the programme began."
+"""Marks characteristics of ``OutcomeInfo.measured_after``."""
+
 LEVELS = {"units": "authorities", "cases": "children"}
 """What is balanced at each level of matching."""
 
@@ -32,7 +36,10 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
         return None
     name = LEVELS.get(level, level)
     title = f"Balance of {name} before and after matching: {words.clean(result.info.label)}"
-    finding = _balance_finding(usable, april=april)
+    name_of = _namer(result, april=april)
+    finding = _balance_finding(usable, name_of)
+    if any(MARK in name_of(row) for row in usable):
+        finding = f"{finding} {MARK_NOTE}"
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=2.75, right=0.3, top=0.55, bottom=0.6)
@@ -53,11 +60,22 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
                 markeredgewidth=1.5,
                 markersize=6,
             )
-        _love_axes(axes, usable, april=april)
+        _love_axes(axes, usable, name_of)
 
     height = 1.2 + 0.25 * len(usable)
     svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
     return Chart(ident, title, finding, svg, balance_table(result, level, ident, april=april))
+
+
+def _namer(result: OutcomeResult, *, april: bool) -> Callable[[dict[str, Any]], str]:
+    """Return what names the characteristic of a row, with a mark where it may be measured late."""
+
+    def name_of(row: dict[str, Any]) -> str:
+        name = covariate_name(row.get("covariate"), april=april)
+        column, _, _ = words.text(row.get("covariate")).partition("=")
+        return f"{name}{MARK}" if column in result.info.measured_after else name
+
+    return name_of
 
 
 def _level(row: dict[str, Any]) -> str:
@@ -69,8 +87,10 @@ def balance_levels(result: OutcomeResult) -> list[str]:
     return list(dict.fromkeys(_level(row) for row in rows_of(result.balance)))
 
 
-def _love_axes(axes: Axes, rows: list[dict[str, Any]], *, april: bool) -> None:
-    labels = [shorten(covariate_name(row.get("covariate"), april=april), 36) for row in rows]
+def _love_axes(
+    axes: Axes, rows: list[dict[str, Any]], name_of: Callable[[dict[str, Any]], str]
+) -> None:
+    labels = [shorten(name_of(row), 36) for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -85,7 +105,7 @@ def _love_axes(axes: Axes, rows: list[dict[str, Any]], *, april: bool) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.01), ncols=2, borderaxespad=0)
 
 
-def _balance_finding(rows: list[dict[str, Any]], *, april: bool) -> str:
+def _balance_finding(rows: list[dict[str, Any]], name_of: Callable[[dict[str, Any]], str]) -> str:
     parts = []
     for key, name in (("smd_before", "Before matching"), ("smd_after", "after matching")):
         values = [(abs(v), r) for r in rows if (v := to_float(r.get(key))) is not None]
@@ -96,7 +116,7 @@ def _balance_finding(rows: list[dict[str, Any]], *, april: bool) -> str:
         parts.append(
             f"{name}, {words.count(beyond)} of {words.plural(len(values), 'characteristic')} "
             f"differ by more than {words.figure(BALANCE_LINE)} standard deviations (largest: "
-            f"{covariate_name(row.get('covariate'), april=april)}, {words.number(largest, 2)})"
+            f"{name_of(row)}, {words.number(largest, 2)})"
         )
     return f"{'; '.join(parts)}."
 
@@ -110,8 +130,9 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
     def two(key: str, heading: str) -> Column:
         return column(key, heading, lambda v: words.number(v, 2), numeric=True)
 
+    name_of = _namer(result, april=april)
     columns = (
-        column("covariate", "Characteristic", lambda v: covariate_name(v, april=april)),
+        column("covariate", "Characteristic", lambda v: name_of({"covariate": v})),
         column("mean_treated", "Mean, pilots", words.figure, numeric=True),
         column("mean_control_before", "Mean, others before", words.figure, numeric=True),
         column("mean_control_after", "Mean, others after", words.figure, numeric=True),
@@ -126,6 +147,7 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
         f"Balance of {LEVELS.get(level, level)}: {label}",
         frame,
         columns,
+        note=MARK_NOTE if any(MARK in name_of(row) for row in rows_of(frame)) else "",
         missing_note="it does not arise: a share has no variance of its own, or nothing varies",
     )
 

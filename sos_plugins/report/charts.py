@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,13 @@ from sos_plugins.result import OutcomeResult, StudyResult
 
 ZERO_BASE = 0.25
 """A value axis starts at zero when values vary by more than this share of the largest."""
+
+FEW_CASES = 10
+"""With fewer cases than this one child moves a share by more than ten percentage points."""
+
+USUAL_SHARE = 0.5
+"""A year with less than this share of its series' usual (median) cases is a year cut short: of an
+embedding window, of follow-up or of the records; its cases are not like those of other years."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | Non
     ]
     if not rows:
         return None
+    rows = with_few(rows, binary=result.info.binary)
     april, scale, when = april_years(study), words.scale_of(result), uptake(study)
     title = f"Pilots and comparators over time: {words.clean(result.info.label)}"
     finding = _trend_finding(rows, scale, when, april=april)
@@ -125,24 +134,33 @@ def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | Non
         if when:
             _shade(axes, when)
         for index, series in enumerate(_series(rows)):
-            points = _points(rows, series)
+            color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
             axes.plot(
-                [x for x, _ in points],
-                [y for _, y in points],
+                *_coordinates(_points(rows, series)),
                 label=words.heading(series),
-                color=SERIES[index % len(SERIES)],
-                marker=MARKERS[index % len(MARKERS)],
+                color=color,
+                marker=marker,
                 linestyle=DASHES[index % len(DASHES)],
                 linewidth=2,
                 markersize=5.5,
             )
+            if few := _points(rows, series, few=True):
+                axes.plot(
+                    *_coordinates(few),
+                    label=f"{words.heading(series)}, few cases",
+                    color=color,
+                    marker=marker,
+                    linestyle="none",
+                    markerfacecolor="white",
+                    markersize=5.5,
+                )
         _period_axis(axes, rows, april=april)
         _value_axis(axes, [to_float(r["mean"]) or 0.0 for r in rows], scale)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.1), ncols=3, borderaxespad=0)
         axes.set_title(_level_name(result), color=MUTED, pad=6)
 
     svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
-    return Chart(ident, title, finding, svg, _trend_table(result, ident, scale, april=april))
+    return Chart(ident, title, finding, svg, _trend_table(result, rows, ident, scale, april=april))
 
 
 @dataclass(frozen=True)
@@ -180,16 +198,46 @@ def april_position(day: dt.date) -> float:
     return year - 0.5 + (day - dt.date(year, 4, 1)).days / length
 
 
-def _series(rows: list[dict[str, Any]]) -> list[str]:
+def _series(rows: Sequence[dict[str, Any]]) -> list[str]:
     order = {"pilots": 0, "comparators": 1}
     found = dict.fromkeys(str(row["series"]) for row in rows)
     return sorted(found, key=lambda name: (order.get(name, 2), name))
 
 
-def _points(rows: list[dict[str, Any]], series: str) -> list[tuple[float, float]]:
+def with_few(rows: Sequence[dict[str, Any]], *, binary: bool) -> list[dict[str, Any]]:
+    """Add ``few``: whether the cases of a year are too few for its mean to be told.
+
+    They are when they are less than :data:`USUAL_SHARE` of what is usual in their series, or, of a
+    binary outcome, fewer than :data:`FEW_CASES`. (Of other outcomes a case may be the figure of a
+    whole authority.)
+    """
+    cases: dict[str, list[float]] = {series: [] for series in _series(rows)}
+    for row in rows:
+        if (n := to_float(row.get("n_cases"))) is not None:
+            cases[str(row["series"])].append(n)
+
+    def few(row: dict[str, Any]) -> bool:
+        n, of_series = to_float(row.get("n_cases")), cases[str(row["series"])]
+        if n is None:
+            return False
+        return n < USUAL_SHARE * statistics.median(of_series) or (binary and n < FEW_CASES)
+
+    return [{**row, "few": few(row)} for row in rows]
+
+
+def _points(
+    rows: Sequence[dict[str, Any]], series: str, *, few: bool = False
+) -> list[tuple[float, float]]:
+    """Return periods and means of a series, of years with enough cases or with few."""
     return sorted(
-        (float(row["period"]), float(row["mean"])) for row in rows if str(row["series"]) == series
+        (float(row["period"]), float(row["mean"]))
+        for row in rows
+        if str(row["series"]) == series and row["few"] == few
     )
+
+
+def _coordinates(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _shade(axes: Axes, when: Uptake) -> None:
@@ -247,6 +295,9 @@ def _trend_finding(
     parts = []
     for series in _series(rows):
         points = _points(rows, series)
+        if not points:
+            parts.append(f"{words.heading(series)}: too few cases in every year.")
+            continue
         (first, start), (last, end) = points[0], points[-1]
         parts.append(
             f"{words.heading(series)}: {scale.level(start)} in {period_name(first, april=april)}, "
@@ -258,31 +309,72 @@ def _trend_finding(
         parts.append(
             f"The mean gap of pilots over comparators was {scale.with_unit(gaps[0])} in the years "
             f"wholly before the {sides[0]} and {scale.with_unit(gaps[1])} in those wholly after "
-            f"the {sides[1]}, without weights or adjustment."
+            f"the {sides[1]}, each year weighted by the pilots' cases, without matching weights or "
+            "adjustment."
         )
-    return " ".join(parts)
+    return " ".join([*parts, *_about_few(rows, april=april)])
+
+
+def _about_few(rows: Sequence[dict[str, Any]], *, april: bool) -> list[str]:
+    """Name the years that the text leaves out, by series."""
+    told = []
+    for series in _series(rows):
+        few = sorted((r for r in rows if r["few"] and r["series"] == series), key=_period_of)
+        if few:
+            years = ", ".join(
+                f"{period_name(_period_of(row), april=april)} ({words.count(row['n_cases'])})"
+                for row in few
+            )
+            told.append(f"{series} {years}")
+    if not told:
+        return []
+    return [
+        "Years with too few cases to be told, or fewer than half of the usual number, are hollow "
+        f"in the chart and left out of this text (cases in brackets): {'; '.join(told)}."
+    ]
+
+
+def _period_of(row: dict[str, Any]) -> float:
+    return float(row["period"])
 
 
 def _gaps(rows: list[dict[str, Any]], when: Uptake) -> tuple[float, float] | None:
+    """Return the mean gaps before and after, each year weighted by the pilots' cases."""
     pilots, others = dict(_points(rows, "pilots")), dict(_points(rows, "comparators"))
+    cases = {_period_of(r): to_float(r.get("n_cases")) for r in rows if r["series"] == "pilots"}
     both = sorted(set(pilots) & set(others))
-    before = [pilots[p] - others[p] for p in both if p + 0.5 <= when.first]
-    after = [pilots[p] - others[p] for p in both if p - 0.5 >= when.last]
-    if not before or not after:
-        return None
-    return sum(before) / len(before), sum(after) / len(after)
+    before = [p for p in both if p + 0.5 <= when.first]
+    after = [p for p in both if p - 0.5 >= when.last]
+
+    def gap(periods: Sequence[float]) -> float:
+        weights = [cases[p] for p in periods]
+        known = [1.0 if w is None else w for w in weights]
+        gaps = [pilots[p] - others[p] for p in periods]
+        return statistics.fmean(gaps, known if sum(known) else None)
+
+    return (gap(before), gap(after)) if before and after else None
 
 
-def _trend_table(result: OutcomeResult, ident: str, scale: Scale, *, april: bool) -> Table:
-    columns = (
+def _trend_table(
+    result: OutcomeResult,
+    rows: Sequence[dict[str, Any]],
+    ident: str,
+    scale: Scale,
+    *,
+    april: bool,
+) -> Table:
+    columns = [
         column("period", "Year" if april else "Period", lambda v: period_name(v, april=april)),
         column("series", "Series", lambda v: words.heading(words.text(v))),
         column("mean", "Mean", scale.level, numeric=True),
         counts("n_cases", "Cases"),
-    )
+        column("few_cases", "Few cases"),
+    ]
+    few = {(row["series"], row["period"]) for row in rows if row["few"]}
     frame = result.trends.sort_values(["period", "series"], kind="stable", ignore_index=True)
+    marks = [(s, p) in few for s, p in zip(frame["series"], frame["period"], strict=True)]
     caption = f"Means by year: {words.clean(result.info.label)}"
-    return Table(ident, caption, frame, columns)
+    return Table(ident, caption, frame.assign(few_cases=marks), tuple(columns))
 
 
 def event_terms(result: OutcomeResult, estimator: str) -> list[dict[str, Any]]:

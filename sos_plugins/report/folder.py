@@ -4,66 +4,80 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from sos_plugins.errors import SosError
+from sos_plugins.output import Content, OutputError, check_ours, check_writable, replacing
+from sos_plugins.report.cells import csv_of
 from sos_plugins.report.page import render_page
 from sos_plugins.report.sections import Page, index_rows, page_of
 from sos_plugins.report.tables import frame_of, to_csv
 from sos_plugins.result import StudyResult
 from sos_plugins.types import plain
 
-OWN_FILE = re.compile(r"tables/[A-Za-z0-9._-]+\.csv")
-"""The files of an earlier report that a new one may take away."""
-
-
 LAST = "report.html"
 """The file whose presence says that a report is whole."""
 
+REPORT = Content(
+    what="The report",
+    manifest="manifest.json",
+    key="report",
+    last=LAST,
+    removable=re.compile(r"tables/[A-Za-z0-9._-]+\.csv"),
+)
+ALWAYS = (LAST, "result.json", "study.toml", "tables/index.csv")
+"""Files of every report, whatever its outcomes."""
 
-class ReportError(SosError):
-    """A report cannot be written."""
+ReportError = OutputError
+"""A report cannot be written."""
 
 
-def write_report(result: StudyResult, folder: Path | str) -> Path:
-    """Write the report of a study into a folder and return the path of its HTML file.
-
-    Every file is written in whole beside its place; then the earlier ``report.html`` goes, all are
-    renamed, and the new ``report.html`` comes last. If nothing could be renamed, the earlier one
-    comes back. So a reader never sees half a file, nor a report with the tables of another,
-    wherever the writing is cut off. CSV tables of an earlier report that this one lacks are
-    removed; other files in the folder stay.
+def check_folder(folder: Path, study_toml: str) -> None:
+    """Find out before a study is run whether its report can be written to a folder.
 
     Raises:
-        ReportError: If the folder cannot be made or written to.
+        ReportError: If the folder cannot be written to, or has files that are not of a report.
+    """
+    check_writable(folder, REPORT.what)
+    same = {"study.toml": hashlib.sha256(_bytes(study_toml)).hexdigest()}
+    check_ours(folder, REPORT, ALWAYS, same=same)
+
+
+def write_report(result: StudyResult, folder: Path | str, *, also: Sequence[str] = ()) -> Path:
+    """Write the report of a study into a folder and return the path of its HTML file.
+
+    Every file is written in whole in a folder of its own; then the earlier ``report.html`` goes,
+    all are moved to their place, and the new ``report.html`` comes last. If nothing could be moved,
+    the earlier one comes back. So a reader never sees half a file, nor a report with the tables of
+    another, wherever the writing is cut off. CSV tables of an earlier report that this one lacks
+    are removed; other files in the folder stay, and those that no report has written are never
+    replaced.
+
+    Args:
+        result: What is reported.
+        folder: Where; made if needed.
+        also: Files that may be replaced whoever wrote them.
+
+    Raises:
+        ReportError: If the folder cannot be made or written to, another process is writing there,
+            or a file of the user would be replaced.
     """
     folder = Path(folder)
     json_text = result.to_json()
-    page = page_of(StudyResult.from_json(json_text))
-    files = _files(page, json_text)
-    try:
-        stale = _earlier_tables(folder) - set(files)
-        _put(folder, files)
-        for name in sorted(stale):
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise ReportError(
-            f"The report cannot be written to {folder}: {error.strerror or error}. "
-            "Name a folder that can be written to."
-        ) from None
-    return folder / "report.html"
+    files = _files(page_of(StudyResult.from_json(json_text)), json_text)
+    with replacing(folder, REPORT, also=also) as place:
+        for name, text in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(_bytes(text))
+    return folder / LAST
 
 
 def _files(page: Page, json_text: str) -> dict[str, str]:
     files = {f"tables/{table.name}.csv": to_csv(table) for table in page.tables}
     index = index_rows(page)
     columns = ("file", "caption", "rows", "simulated")
-    files["tables/index.csv"] = frame_of(index, columns).to_csv(index=False, lineterminator="\n")
+    files["tables/index.csv"] = csv_of(frame_of(index, columns))
     files["result.json"] = json_text + "\n"
     if page.study.study_toml:
         files["study.toml"] = page.study.study_toml
@@ -87,68 +101,6 @@ def _manifest(study: StudyResult, files: dict[str, str]) -> str:
     return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
 
 
-def _earlier_tables(folder: Path) -> set[str]:
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        names = manifest["report"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    return {str(name) for name in names if OWN_FILE.fullmatch(str(name))}
-
-
-def _put(folder: Path, files: dict[str, str]) -> None:
-    written: dict[Path, Path] = {}
-    try:
-        for name, text in files.items():
-            written[folder / name] = _beside(folder / name, text)
-        with _set_aside(folder / LAST) as replaced:
-            for place in sorted(written, key=lambda place: place.name == LAST):
-                written[place].replace(place)
-                replaced.append(place)
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _set_aside(path: Path) -> Iterator[list[Path]]:
-    """Take a file away; bring it back if what follows fails before it has replaced a file."""
-    aside = path.with_name(f".{path.name}.earlier")
-    there = path.exists()
-    if there:
-        path.rename(aside)
-    replaced: list[Path] = []
-    try:
-        yield replaced
-    except BaseException:
-        if there and not replaced:
-            aside.rename(path)
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _beside(path: Path, text: str) -> Path:
-    """Write a file under a name of its own beside its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_bytes(text))
-        temporary.chmod(0o666 & ~_umask())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
 def _bytes(text: str) -> bytes:
     """Encode text; half characters, as in file names that are no UTF-8, are written as escapes."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -31,7 +31,9 @@ USUAL_LEVEL = 0.95
 FEW_TREATED = (
     "With few treated authorities the usual clustered tests (CR0, CR1, CR1S, fixest) and WCU tend "
     "to call too much significant and WCR too little: trust CR2, unless a warning calls its p "
-    "value rough, and randomisation (RI-beta, RI-t), if there are assignments enough, before them."
+    "value rough, and randomisation of the t statistic (RI-t), if there are assignments enough, "
+    "before them; that of the coefficient (RI-beta) calls too much significant where treated "
+    "authorities are smaller than the others."
 )
 
 

@@ -95,6 +95,7 @@ class Page:
     outcomes: tuple[OutcomeSection, ...]
     pilots: Table | None
     quality: Table | None
+    accounts: Table | None
     quality_file: Table | None
     trust: Chart | None
     profile: tuple[Table, ...]
@@ -106,7 +107,7 @@ class Page:
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        found = [self.summary, self.pilots, self.quality, self.quality_file]
+        found = [self.summary, self.pilots, self.quality, self.accounts, self.quality_file]
         found += [self.trust.table if self.trust else None, *self.profile, self.thresholds]
         found += [self.truth, self.truth_facts, *self.manifest]
         tables = [table for table in found if table is not None]
@@ -136,6 +137,7 @@ def page_of(study: StudyResult) -> Page:
         ),
         pilots=study_tables.pilots_table(study),
         quality=quality,
+        accounts=study_tables.accounts_table(study),
         quality_file=quality_file,
         trust=_trust(study, names),
         profile=_profile_tables(study, names),

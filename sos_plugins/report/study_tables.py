@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sos_plugins.accounting import accounts
 from sos_plugins.report import words
 from sos_plugins.report.outcome_tables import mark
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
@@ -47,6 +48,29 @@ def _whole(value: Any) -> Any:
 
 
 QUALITY_KEYS = ("source", "table", "column", "check", "action")
+
+
+def accounts_table(study: StudyResult) -> Table | None:
+    """Make the table of what the sources read, gave, merged and dropped."""
+    found = accounts(study.record_quality)
+    if found.empty:
+        return None
+    columns = (
+        column("source", "Source"),
+        column("table", "Table"),
+        counts("n_read", "Read"),
+        counts("n_given", "Given"),
+        counts("n_merged", "Merged with others"),
+        counts("n_dropped", "Dropped"),
+    )
+    return Table(
+        "record-accounts",
+        "What was read: every row and file is given, merged or dropped",
+        found,
+        columns,
+        note="A row recurs in later returns and is then merged. Rows of headers and of lists of "
+        "unaccompanied children become rows of 'children'.",
+    )
 
 
 def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
@@ -235,9 +259,13 @@ def _inside(row: Row) -> str | Markup:
 def manifest_tables(study: StudyResult) -> tuple[Table, ...]:
     """Make the tables of the manifest: what ran, versions, plugins and files."""
     manifest = study.manifest
-    listed = ("versions", "plugins", "files")
+    listed = ("memory", "versions", "plugins", "files")
     facts = {words.heading(k): v for k, v in manifest.items() if k not in listed}
     tables = [pairs("manifest-run", "What ran", facts, first="Fact", second="Value")]
+    memory = manifest.get("memory")
+    if isinstance(memory, Mapping) and memory:
+        taken = {words.heading(k): v for k, v in memory.items()}
+        tables.append(pairs("manifest-memory", "Memory", taken, first="Fact", second="Value"))
     versions = manifest.get("versions")
     if isinstance(versions, Mapping) and versions:
         tables.append(

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.report import words
+from sos_plugins.report.cells import csv_of
 from sos_plugins.types import plain
 
 Row = Mapping[str, Any]
@@ -121,5 +122,4 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def to_csv(table: Table) -> str:
     """Write the raw values of a table as CSV text; missing values are empty."""
     frame = table.frame if table.raw is None else table.raw
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    return text
+    return csv_of(frame)

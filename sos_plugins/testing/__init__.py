@@ -16,6 +16,7 @@ from sos_plugins.testing.core import (
     NotApplicableError,
     plugin_beside,
 )
+from sos_plugins.testing.earlier import records_as_known
 from sos_plugins.testing.engines import assert_engines_agree
 from sos_plugins.testing.estimators import check_estimator, estimator_checks
 from sos_plugins.testing.examples import (
@@ -89,6 +90,7 @@ __all__ = [
     "outcome_checks",
     "plugin_beside",
     "rating_rule_checks",
+    "records_as_known",
     "records_of",
     "rule_set_checks",
     "run_checks",

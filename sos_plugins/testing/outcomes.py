@@ -27,10 +27,15 @@ from sos_plugins.testing.core import (
     run_all,
     settings_of,
 )
+from sos_plugins.testing.earlier import records_as_known
 from sos_plugins.testing.examples import example_records
 from sos_plugins.types import Cases, Records
 
 ATTRITION = ("step", "reason", "n_before", "n_dropped", "n_after")
+CASE_KEY = ["unit", "child", "date"]
+"""What a case is known by in two derivations."""
+CUT_AT = (0.1, 0.5, 0.9)
+"""Shares of the cases after whose follow-up the records are cut; each costs a derivation."""
 COMPLETENESS = ("unit", "period", "n_candidates", "n_usable")
 
 
@@ -253,6 +258,41 @@ def stays_within_the_records(subject: OutcomeSubject) -> None:
     demand(late == 0, f"{late} cases are followed up beyond {end}, where the records end.")
 
 
+def knows_its_values_when_follow_up_ends(subject: OutcomeSubject) -> None:
+    """Records cut at follow_up_end hold the case already, with the same value."""
+    frame = subject.frame
+    ends = frame["follow_up_end"].dropna().sort_values(ignore_index=True)
+    if ends.empty:
+        raise NotApplicableError("Its cases have no dates.")
+    for share in CUT_AT:
+        day = ends.iloc[int(share * (len(ends) - 1))]
+        then = _values_then(subject, day)
+        known = frame[frame["follow_up_end"] <= day]
+        now = known.groupby(CASE_KEY, dropna=False)["value"].agg(sorted)
+        for key, values in now.items():
+            found = then.get(key, [])
+            demand(
+                not set(values) - set(found) and len(found) == len(values),
+                f"A case of {pd.Timestamp(key[2]).date()} has the value {values[0]:g} and is "
+                f"followed up until {day.date()} at the latest, but from records that end then its "
+                f"value is {', '.join(f'{v:g}' for v in found) or 'unknown: it is no case'}. "
+                "follow_up_end must be the day from which the value cannot change any more.",
+            )
+
+
+def _values_then(subject: OutcomeSubject, day: pd.Timestamp) -> dict[Any, list[float]]:
+    """Return the values of cases by their key, from records as known on a day."""
+    cut = records_as_known(subject.records, day.date())
+    settings = subject.settings
+    if getattr(settings, "data_end", None) is not None:
+        settings = settings.model_copy(update={"data_end": day.date()})
+    try:
+        frame = subject.derive(cut, settings).frame
+    except DataError:
+        return {}
+    return dict(frame.groupby(CASE_KEY, dropna=False)["value"].agg(sorted))
+
+
 def counts_what_it_drops(subject: OutcomeSubject) -> None:
     """The attrition adds up, step by step, from the candidates to the cases."""
     steps = subject.cases.attrition
@@ -404,6 +444,7 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     dates_cases_in_order,
     counts_periods_from_april,
     stays_within_the_records,
+    knows_its_values_when_follow_up_ends,
     counts_what_it_drops,
     counts_what_it_can_judge,
     gives_complete_covariates,

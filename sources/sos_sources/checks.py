@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from sos_plugins.csv_text import TextTable
 from sos_plugins.types import EXAMPLE_COLUMNS, QUALITY_COLUMNS, QualityProfile
 
 LONGEST_CODE = 6
@@ -51,6 +52,16 @@ def form(column: str) -> str:
 def code(column: str) -> str:
     """Return SQL that shows a short text as it is, and of a longer one its form."""
     return f"CASE WHEN length({column}) <= {LONGEST_CODE} THEN {column} ELSE {form(column)} END"
+
+
+def line_breaks(text: TextTable, *, source: str, file: str) -> QualityProfile:
+    """Count the rows of a CSV file that have cells with line breaks; nothing where none has."""
+    if not text.broken:
+        return QualityProfile()
+    label = {"source": source, "table": "files", "column": file, "check": "line-break"}
+    counts = {"n": text.n_rows, "n_flagged": len(text.broken), "action": "kept"}
+    rows = QualityProfile.of([{**label, **counts}])
+    return QualityProfile(rows.checks.astype({"period": "Int64"}))
 
 
 def profile(

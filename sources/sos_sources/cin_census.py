@@ -18,12 +18,14 @@ from pydantic import Field, field_validator
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_plugins.readable import XML, refuse_closed, refuse_unreadable
+from sos_plugins.settings import AprilYear
 from sos_sources.cin_rows import RAW
 from sos_sources.cin_tables import Bounds, Lost, Return, build
 from sos_sources.cin_worker import read_all
 from sos_sources.cin_workspace import Workspace, workspace
 from sos_sources.cin_xml import RawReturn
-from sos_sources.paths import as_tuple, find_files, shown
+from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
 
 MEGABYTE = 1_000_000
 SHOWN = 3
@@ -37,7 +39,7 @@ class CinCensusSettings(Settings):
         description="Files, folders (searched through for .xml) or patterns, relative to the study."
     )
     authority: str = Field("", description="Authority code for files whose header names none.")
-    return_year: int | None = Field(
+    return_year: AprilYear | None = Field(
         None,
         description="Year (2015 = April 2015 to March 2016) for files whose header names none.",
     )
@@ -94,7 +96,9 @@ class CinCensus(Source):
                 (unless ``broken_files = "keep"``), its authority or year is unknown, or no
                 referral with a usable date is left.
         """
-        paths = find_files(settings.paths, session, suffix=".xml")
+        covered = cover(settings.paths, session, suffix=".xml")
+        paths = list(covered.files)
+        _refuse_unreadable(paths, settings)
         bounds = Bounds(
             earliest_event=settings.earliest_event,
             earliest_birth=settings.earliest_birth,
@@ -108,12 +112,27 @@ class CinCensus(Source):
         _refuse_empty(returns, built.n_referrals)
         return Records(
             tables=built.tables,
-            quality=built.quality,
+            quality=built.quality
+            + count_files(
+                len(returns),
+                (*covered.left_out, *_lost_files(found)),
+                session,
+                source=self.name,
+                examples=settings.examples,
+            ),
             start=dt.date(min(r.year for r in returns), 4, 1),
             end=dt.date(max(r.year for r in returns) + 1, 3, 31),
             files=tuple(shown(path, session) for path in paths),
             data_hash=_digest([r.raw for r in returns]),
         )
+
+
+def _refuse_unreadable(paths: Sequence[Path], settings: CinCensusSettings) -> None:
+    """Refuse files that cannot be opened, and, unless they are kept, those that are no XML."""
+    for path in paths:
+        refuse_closed(path)
+        if settings.broken_files == "error":
+            refuse_unreadable(path, expected=XML, may_be_empty=True)
 
 
 def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> list[RawReturn]:
@@ -134,6 +153,13 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
             )
     except OSError as error:
         raise DataError(f"A census return cannot be opened: {error}.") from None
+
+
+def _lost_files(found: Sequence[RawReturn]) -> list[LeftOut]:
+    """Return the files of which nothing could be read."""
+    return [
+        LeftOut(raw.path, UNREADABLE, raw.broken) for raw in found if raw.broken and not raw.root
+    ]
 
 
 def _identified(

@@ -11,6 +11,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins.accounting import account
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
@@ -119,6 +120,9 @@ def build(
         quality += merge(con, plan, source=SOURCE, examples=examples)
         for done in ("typed", "again", "repeated"):
             con.execute(f"DROP TABLE {table}_{done}")
+        n_given = con.execute(f"SELECT count(*) FROM {table}_merged").fetchone()[0]
+        n_read = sum(one.raw.n_rows[table] for one in ordered)
+        quality += account(quality, source=SOURCE, table=table, n_read=n_read, n_given=n_given)
         given[table] = _final(space, plan)
         if table != "referrals":
             con.execute(f"DROP TABLE {table}_merged")

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 import sos_sources
+from sos_plugins.processes import follow_parent
 from sos_sources.cin_plain import read_return
 from sos_sources.cin_rows import Sink
 from sos_sources.cin_xml import RawReturn
@@ -114,7 +115,7 @@ def _start(n_lines: int) -> subprocess.Popen[bytes] | None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, homes))}
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "sos_sources.cin_worker", str(n_lines)],
+            [sys.executable, "-P", "-m", "sos_sources.cin_worker", str(n_lines), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -193,4 +194,5 @@ def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
 
 
 if __name__ == "__main__":
+    follow_parent(int(sys.argv[2]))
     _work(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]))

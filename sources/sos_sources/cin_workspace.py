@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import duckdb
 import ibis
 import pyarrow as pa
 
 from sos_plugins import Session
+from sos_plugins.backends import duckdb_backend
 from sos_sources.cin_rows import RAW, SCHEMAS
 
 FILE_NO = "file_no"
@@ -82,8 +82,8 @@ class FileSink:
 def workspace(session: Session) -> Iterator[Workspace]:
     """Open a connection with empty tables ``<table>_raw`` for rows as read; all is gone after."""
     name = f"cin_{uuid4().hex[:8]}"
-    shared = session.backend.name == "duckdb"
-    con: Any = session.backend.con.cursor() if shared else duckdb.connect()
+    backend: Any = session.backend if session.backend.name == "duckdb" else duckdb_backend()
+    con = backend.con.cursor()
     before = con.execute("SELECT current_database()").fetchone()[0]
     con.execute(f"ATTACH ':memory:' AS {name}")
     con.execute(f"USE {name}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import duckdb
 import ibis
@@ -21,10 +21,14 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
-from sos_plugins.schema import TABLES
+from sos_plugins.period_columns import read_cohorts, read_periods
+from sos_plugins.readable import readable
+from sos_plugins.schema import CASE_COLUMNS, TABLES
+from sos_plugins.secrets import HIDDEN, masked, secrets_in
 from sos_plugins.tidy_table import SHOWN, Columns
-from sos_plugins.types import QualityProfile
+from sos_plugins.types import QualityProfile, refuse_alike
 from sos_sources.checks import Check, profile
 from sos_sources.columns import identifier, quoted
 from sos_sources.paths import shown
@@ -63,7 +67,6 @@ BACKEND = "backend"
 ROWS_AT_ONCE = 500_000
 """Rows of the database that are in memory at a time."""
 STAGED, LOCATED = "database_rows_read", "database_rows_located"
-SECRET_KEYS = ("password", "passwd", "pwd", "token")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -87,6 +90,11 @@ class DatabaseSettings(Settings):
     absent: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
         description="Record table -> columns that the database does not have; they are missing.",
+    )
+    missing: tuple[str, ...] = Field(
+        (),
+        description="Texts that stand for a missing value in any column, besides null, the empty "
+        "text and, among numbers and dates, the usual ones.",
     )
     start: dt.date | None = Field(None, description="First day that the records cover.")
     end: dt.date | None = Field(None, description="Last day that the records cover.")
@@ -129,8 +137,9 @@ class Database(Source):
         _known("tables", settings.tables)
         _known("columns", settings.columns, within=settings.tables)
         _known("absent", settings.absent, within=settings.tables)
-        database = _Connection(settings.url, session)
+        database = _Connection(settings.url, session, settings.missing)
         quality = QualityProfile()
+        notes: list[str] = []
         tables: dict[str, Any] = {}
         digest = hashlib.sha256()
         files = []
@@ -139,9 +148,10 @@ class Database(Source):
                 place = f"{database.label}: {source}"
                 with _staging(session) as con:
                     batches = database.batches(source, whole=name == "cases")
-                    schema = _load(con, name, batches, settings)
+                    schema = _load(con, name, batches, settings, notes)
                     found = _profiled(con, name, schema, place, settings.examples)
                     kept = _kept(con, name, schema, place)
+                    found += _account(con, name, kept, found)
                     digest.update(name.encode() + _content(con, kept))
                     tables[name] = _handed_over(con, kept, schema, name, session)
                 quality = quality + found
@@ -155,14 +165,16 @@ class Database(Source):
             end=settings.end,
             files=tuple(files),
             data_hash=digest.hexdigest(),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
 
 class _Connection:
     """A database, and sentences for what goes wrong with it."""
 
-    def __init__(self, url: str, session: Session) -> None:
+    def __init__(self, url: str, session: Session, missing: tuple[str, ...] = ()) -> None:
         self._secrets: set[str] = set()
+        self._missing = missing
         self._own = url != BACKEND
         if not self._own:
             self.label, self._backend = f"backend {session.backend.name}", session.backend
@@ -174,11 +186,14 @@ class _Connection:
         if scheme in FILES:
             path = session.path(rest)
             self.label = shown(path, session)
-            if not path.is_file():
-                raise DataError(f"There is no database file {path}.")
+            with readable(path):
+                if not path.is_file():
+                    raise DataError(f"There is no database file {path}.")
+                with path.open("rb"):
+                    pass
         try:
             if scheme == "duckdb":
-                self._backend = ibis.duckdb.connect(path, read_only=True)
+                self._backend = _locked(path, session)
             elif scheme == "sqlite":
                 self._backend = ibis.sqlite.connect(path)
                 self._backend.list_tables()
@@ -211,17 +226,23 @@ class _Connection:
         try:
             found = self._backend.table(name, **place)
             if whole:
-                yield _columns(source, found.to_pyarrow())
+                yield _columns(source, found.to_pyarrow(), self._missing)
                 return
             reader = found.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
             none = True
             for batch in reader:
                 none = False
-                yield _columns(source, pa.Table.from_batches([batch]))
+                yield _columns(source, pa.Table.from_batches([batch]), self._missing)
             if none:
-                yield _columns(source, reader.schema.empty_table())
+                yield _columns(source, reader.schema.empty_table(), self._missing)
         except DataError:
             raise
+        except duckdb.PermissionException:
+            raise DataError(
+                f"'{source}' of {self.label} is a view that reads outside of the database file, "
+                "which is not done: whoever made the file could have any file of yours read. "
+                "Make it a table (CREATE TABLE ... AS SELECT ...) and name that."
+            ) from None
         except Exception as error:
             raise DataError(
                 f"Table '{source}' of {self.label} cannot be read "
@@ -236,32 +257,53 @@ class _Connection:
     def _plain(self, error: Exception) -> str:
         text = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+            text = text.replace(secret, HIDDEN)
+        return masked(text)
 
 
-def _columns(source: str, data: pa.Table) -> RecordColumns:
+def _locked(path: Path, session: Session) -> Any:
+    """Open a DuckDB file that others made: nothing is written, loaded or read outside of it.
+
+    What the session may take of memory and disk is set first, for later nothing can be set.
+    """
+    limits: dict[str, str] = {}
+    if session.backend.name == "duckdb":
+        ((memory, spill),) = session.backend.con.execute(
+            "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchall()
+        limits["memory_limit"] = memory
+        if Path(spill).is_absolute():
+            limits["temp_directory"] = spill
+    backend = ibis.duckdb.connect(path, read_only=True, **limits)
+    for setting in (
+        "autoload_known_extensions = false",
+        "autoinstall_known_extensions = false",
+        "allow_community_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        backend.raw_sql(f"SET {setting}")
+    return backend
+
+
+def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
     plain = tuple(
         c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in data.columns
     )
-    return RecordColumns(Path(f"Table '{source}'"), tuple(data.column_names), plain, "")
+    names = tuple(data.column_names)
+    return RecordColumns(Path(f"Table '{source}'"), names, plain, "", missing=missing)
 
 
 def _refuse_password(url: str) -> None:
     try:
-        parts = urlsplit(url)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = urlsplit(url).password
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
-    if any(text and not VARIABLE.fullmatch(text) for text in given):
+    if (given and not VARIABLE.fullmatch(given)) or secrets_in(url):
         raise DataError(
             "The setting 'url' holds a password. Put it into an environment variable and write "
             "its name, such as postgres://reader:${DB_PASSWORD}@host/database."
         )
-
-
-def _is_secret(key: str) -> bool:
-    return key.lower() in SECRET_KEYS
 
 
 def _filled(url: str) -> tuple[str, set[str]]:
@@ -281,7 +323,7 @@ def _filled(url: str) -> tuple[str, set[str]]:
     secrets = {os.environ[name] for name in VARIABLE.findall(url)} | {full}
     try:
         parts = urlsplit(full)
-        given = [parts.password, *(v for k, v in parse_qsl(parts.query) if _is_secret(k))]
+        given = [parts.password, *secrets_in(full)]
     except ValueError:
         raise DataError("The setting 'url' is no address of a database.") from None
     for text in (t for t in given if t):
@@ -318,6 +360,10 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
     for column, kind in wanted.items():
         if column in absent:
             made[column] = pa.nulls(columns.n_rows, kind)
+        elif column == "cohort":
+            periods = read_periods(columns, names.get("period", "period"))
+            cohorts = read_cohorts(columns, names.get(column, column), periods)
+            made[column] = pa.array(cohorts)
         else:
             made[column] = _column(columns, names.get(column, column), column, kind)
     if name == "cases":
@@ -340,12 +386,13 @@ def _covariates(
         series = columns.covariate(source)
         kind = pa.string() if series.dtype == object else None
         made[label] = pa.Array.from_pandas(series, type=kind)
+    refuse_alike(made, {*wanted, *CASE_COLUMNS}, where=str(columns.path))
     return made
 
 
 def _column(columns: RecordColumns, source: str, name: str, kind: pa.DataType) -> pa.Array:
-    if name == "cohort":
-        return pa.array(columns.cohorts(source))
+    if name in YEARS and not pa.types.is_null(columns.raw(source).type):
+        return pa.array(read_periods(columns, source).values, from_pandas=True).cast(pa.int64())
     if name == "weight":
         return pa.array(columns.weights(source))
     if pa.types.is_null(columns.raw(source).type):
@@ -365,7 +412,8 @@ def _truths(columns: RecordColumns, name: str) -> pa.Array:
     raw = columns.raw(name)
     if pa.types.is_boolean(raw.type):
         return raw.combine_chunks()
-    text = columns.texts(name)
+    is_text = pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)
+    text = columns.typed_texts(name) if is_text else columns.texts(name)
     found = pa.array(
         [None if t is None else TRUTHS.get(t.lower()) for t in text.to_pylist()], type=pa.bool_()
     )
@@ -391,12 +439,17 @@ def _staging(session: Session) -> Iterator[Any]:
 
 
 def _load(
-    con: Any, name: str, batches: Iterator[RecordColumns], settings: DatabaseSettings
+    con: Any,
+    name: str,
+    batches: Iterator[RecordColumns],
+    settings: DatabaseSettings,
+    notes: list[str],
 ) -> pa.Schema:
-    """Collect the typed rows in one table, whose columns are c0, c1 ..."""
+    """Collect the typed rows in one table, whose columns are c0, c1 ...; add to the notes."""
     schema = None
     for batch in batches:
         typed = _typed(name, batch, settings)
+        notes.extend(batch.notes())
         con.register("piece", typed.rename_columns([f"c{i}" for i in range(typed.num_columns)]))
         if schema is None:
             schema = typed.schema
@@ -447,6 +500,12 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
             "one row for each. Name a view of the database that holds one."
         )
     return f"SELECT {named} FROM {STAGED} WHERE {filled}"
+
+
+def _account(con: Any, name: str, kept: str, found: QualityProfile) -> QualityProfile:
+    ((n_read,),) = con.execute(f"SELECT count(*) FROM {STAGED}").fetchall()
+    ((n_given,),) = con.execute(f"SELECT count(*) FROM ({kept})").fetchall()
+    return account(found, source=Database.name, table=name, n_read=n_read, n_given=n_given)
 
 
 def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Session) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -14,9 +14,18 @@ from pydantic import Field, field_validator
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import read_header
 from sos_plugins.errors import DataError, listing
+from sos_plugins.readable import refuse_other_header
 from sos_sources.npd_kinds import KINDS, Header, Kind, Place
 from sos_sources.npd_tables import Extract, Rules, build
-from sos_sources.paths import as_tuple, find_files, shown
+from sos_sources.paths import (
+    OUT_OF_SCOPE,
+    LeftOut,
+    as_tuple,
+    count_files,
+    cover,
+    find_files,
+    shown,
+)
 
 SUFFIX = re.compile(r"_SPR(\d{2})$", re.IGNORECASE)
 """What extracts add to the name of a column: the spring of the year, 09 for 2008-09."""
@@ -99,6 +108,23 @@ class Npd(Source):
         """Return the files."""
         return find_files(settings.paths, session, suffix=".csv")
 
+    def _chosen(
+        self, settings: NpdSettings, session: Session
+    ) -> tuple[list[Extract], list[LeftOut]]:
+        """Return the files that are extracts, and what else the paths cover."""
+        covered = cover(settings.paths, session, suffix=".csv")
+        extracts, left_out = [], list(covered.left_out)
+        for path in covered.files:
+            names = read_header(path)
+            kind = _kind(_header(path, names, settings.columns))
+            if kind is None:
+                _refuse_hidden_extract(path, names, settings.columns)
+                left_out.append(LeftOut(path, OUT_OF_SCOPE, "no columns of an extract"))
+            else:
+                header = _header(path, names, settings.columns)
+                extracts.append(Extract(shown(path, session), path, kind, header))
+        return extracts, left_out
+
     def read(self, settings: NpdSettings, session: Session) -> Records:
         """Read all extracts; a file is known by its columns, not by its name.
 
@@ -107,17 +133,11 @@ class Npd(Source):
                 stands twice, a file's year cannot be told, most of its dates cannot be read, or
                 no usable row is left.
         """
-        extracts, skipped = [], []
-        for path in self.inputs(settings, session):
-            header = _header(path, settings.columns)
-            kind = _kind(header)
-            if kind is None:
-                skipped.append(shown(path, session))
-            else:
-                extracts.append(Extract(shown(path, session), path, kind, header))
+        extracts, left_out = self._chosen(settings, session)
         if not extracts:
+            n = sum(one.path.suffix.lower() == ".csv" for one in left_out)
             raise DataError(
-                f"None of {len(skipped)} CSV files in {listing(settings.paths)} is an extract. "
+                f"None of {n} CSV files in {listing(settings.paths)} is an extract. "
                 f"An extract is known by its columns: {_marks()}. Name columns that are called "
                 "otherwise in the setting 'columns'."
             )
@@ -132,10 +152,13 @@ class Npd(Source):
             days_after_return=settings.days_after_return,
         )
         with session.progress.step("Reading extracts", len(extracts)) as advance:
-            built = build(extracts, rules, skipped, examples=settings.examples, advance=advance)
+            built = build(extracts, rules, examples=settings.examples, advance=advance)
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
-            quality=built.quality,
+            quality=built.quality
+            + count_files(
+                len(extracts), left_out, session, source=self.name, examples=settings.examples
+            ),
             start=dt.date(built.first_year, 4, 1),
             end=dt.date(built.last_year + 1, 3, 31),
             files=tuple(extract.file for extract in extracts),
@@ -143,7 +166,7 @@ class Npd(Source):
         )
 
 
-def _header(path: Path, renamed: Mapping[str, str]) -> Header:
+def _header(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> Header:
     """Return, by documented name, where a column stands and the April-year of its suffix.
 
     Raises:
@@ -151,7 +174,9 @@ def _header(path: Path, renamed: Mapping[str, str]) -> Header:
     """
     documented = {theirs.upper(): ours.upper() for ours, theirs in renamed.items()}
     found: dict[str, Place] = {}
-    for place, name in enumerate(read_header(path)):
+    for place, name in enumerate(names):
+        if not name:
+            continue
         suffix = SUFFIX.search(name)
         bare = SUFFIX.sub("", name).upper()
         bare = documented.get(bare, bare)
@@ -167,6 +192,25 @@ def _header(path: Path, renamed: Mapping[str, str]) -> Header:
 def _kind(header: Header) -> Kind | None:
     """Return what kind of extract has such columns: the first whose marks are all there."""
     return next((kind for kind in KINDS if all(kind.place(m, header) for m in kind.marks)), None)
+
+
+def _refuse_hidden_extract(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> None:
+    """Refuse a file that would be an extract, were its columns found: a year would be missing.
+
+    Raises:
+        DataError: If the names of its columns stand under a title or between other separators, or
+            a column by which an extract is known is absent.
+    """
+    refuse_other_header(path, lambda found: _kind(_header(path, found, renamed)) is not None)
+    header = _header(path, names, renamed)
+    for kind in KINDS:
+        if kind.day and kind.place(kind.day, header):
+            absent = next(mark for mark in kind.marks if not kind.place(mark, header))
+            raise DataError(
+                f"{path} has the dates of {kind.label} ({kind.columns[kind.day][0]}) but no column "
+                f"{kind.columns[absent][0]}. If it is called otherwise, name it in the setting "
+                "'columns'; if the file is no extract, name in 'paths' only those that are."
+            )
 
 
 def _marks() -> str:

@@ -12,12 +12,13 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins.accounting import account
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
-from sos_sources.checks import Check, code, form, profile
+from sos_sources.checks import Check, code, form, line_breaks, profile
 from sos_sources.columns import (
     Column,
     date,
@@ -91,7 +92,6 @@ class Built:
 def build(
     extracts: Sequence[Extract],
     rules: Rules,
-    skipped: Sequence[str],
     *,
     examples: int,
     advance: Callable[[], None],
@@ -101,7 +101,6 @@ def build(
     Args:
         extracts: The files.
         rules: How to read them.
-        skipped: Files that are no extracts, to be counted.
         examples: How many places of a fault are listed.
         advance: Called after each file.
 
@@ -118,14 +117,16 @@ def build(
                 f"{columns})"
             )
         quality, digests = QualityProfile(), []
+        n_read = {kind.name: 0 for kind in KINDS}
         for number, extract in enumerate(extracts):
             text = read_text(extract.path)
+            n_read[extract.kind.name] += text.n_rows + len(text.misfits)
             _load(con, extract, number, text, rules)
             quality += _misfits(extract, text, examples)
+            quality += line_breaks(text, source=SOURCE, file=extract.file)
             digests.append(text.sha256)
             advance()
         _number(con, extracts, rules)
-        quality += _skipped(skipped)
         for kind in KINDS:
             _typed(con, kind, rules)
             checks = _row_checks(kind, rules)
@@ -133,8 +134,10 @@ def build(
         quality += _reconciled(con, rules, examples)
         for relation, sql in _DERIVED.items():
             con.execute(f"CREATE TABLE {relation} AS {sql}")
+        quality += profile(con, *_FURTHER_PLANS, source=SOURCE, examples=examples)
         for plan in _MERGES:
             quality += merge(con, plan, source=SOURCE, examples=examples)
+        quality += _accounts(con, n_read, quality)
         con.execute(_LINKED)
         con.execute(_CARE)
         given = {e.kind.name for e in extracts}
@@ -606,6 +609,13 @@ _DERIVED = {
 """A row of a children-in-need extract is a referral and perhaps a plan: several rows may repeat
 one referral, once for each of its plans."""
 
+_FURTHER_PLANS = (
+    f"(SELECT *, row_number() OVER (PARTITION BY {_REFERRAL} ORDER BY ord) AS nth FROM cin_typed "
+    f"WHERE {_KEYED} AND referral_date IS NOT NULL)",
+    (Check("referrals", "plan", "recurrence", "nth > 1", "merged"),),
+)
+"""Where rows are counted that repeat a referral for a further plan."""
+
 _PERSON = {"unit": "unit", "child": "child"}
 _MERGES = (
     Merge(
@@ -683,6 +693,30 @@ FROM episodes_merged
 """
 
 
+def _accounts(con: Any, n_read: Mapping[str, int], quality: QualityProfile) -> QualityProfile:
+    """Count the rows of each kind of extract, and those that tell of a plan."""
+
+    def count(relation: str) -> int:
+        ((n,),) = con.execute(f"SELECT count(*) FROM {relation}").fetchall()
+        return int(n)
+
+    told = count(f"disabilities_typed WHERE {_KEYED}")
+    pairs = {
+        "referrals": (n_read["cin"], count("referrals_merged")),
+        "protection_plans": (
+            count("protection_plans_typed"),
+            count("protection_plans_merged"),
+        ),
+        "assessments": (n_read["assessments"], count("assessments_merged")),
+        "episodes": (n_read["episodes"], count("episodes_merged")),
+        "children": (n_read["disabilities"], told),
+    }
+    found = QualityProfile()
+    for table, (read, given) in pairs.items():
+        found += account(quality, source=SOURCE, table=table, n_read=read, n_given=given)
+    return found
+
+
 def _given_tables(kinds: set[str]) -> list[str]:
     given = {
         "cin": ("referrals", "protection_plans"),
@@ -715,10 +749,3 @@ def _misfits(extract: Extract, text: TextTable, examples: int) -> QualityProfile
     found = [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
     return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
-
-
-def _skipped(files: Sequence[str]) -> QualityProfile:
-    """Count files that are no extracts."""
-    label = {"source": SOURCE, "table": "files", "check": "out-of-scope", "n": 1, "n_flagged": 1}
-    rows = [{**label, "column": file, "action": "dropped"} for file in files]
-    return QualityProfile(QualityProfile.of(rows).checks.astype({"period": "Int64"}))

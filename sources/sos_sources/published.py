@@ -14,11 +14,23 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from sos_plugins import QualityProfile, Records, Session, Settings, Source, hookimpl
+from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_plugins.period_codes import whole_period
+from sos_plugins.readable import refuse_closed, refuse_other_header
+from sos_plugins.settings import AprilYear
+from sos_sources.checks import line_breaks
 from sos_sources.neighbours import NeighbourModel, is_model, of_areas, read_neighbours
-from sos_sources.paths import find_files, shown
+from sos_sources.paths import (
+    NOT_ASKED_FOR,
+    OUT_OF_SCOPE,
+    UNREADABLE,
+    LeftOut,
+    count_files,
+    cover,
+    shown,
+)
 from sos_sources.published_measures import (
     AUTHORITY,
     AUTHORITY_NAME,
@@ -42,10 +54,11 @@ class PublishedSettings(Settings):
     measures: tuple[str, ...] | None = Field(
         None, description="Measures to read; none given means all that the folder holds."
     )
-    first_period: int | None = Field(
+    first_period: AprilYear | None = Field(
         None, description="First April-year kept (2012 = year ending March 2013)."
     )
-    last_period: int | None = Field(None, description="Last April-year kept.")
+    last_period: AprilYear | None = Field(None, description="Last April-year kept.")
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
     reorganised: Literal["keep", "drop", "join"] = Field(
         "keep",
         description="Authorities that were split or merged within the years kept: keep old and new "
@@ -97,8 +110,8 @@ class Published(Source):
             DataError: If the folder has no CSV file or none with a measure asked for, or a file
                 has several figures of one authority and year.
         """
-        paths = find_files([settings.folder], session, suffix=".csv")
-        headers, lost = _headers(paths, session)
+        covered = cover([settings.folder], session, suffix=".csv")
+        headers, broken = _headers(covered.files)
         chosen = _chosen(headers, settings)
         texts = {path: read_text(path) for path, found in chosen.items() if found}
         releases = [
@@ -117,13 +130,19 @@ class Published(Source):
         units = {*built.table["unit"].to_pylist(), *built.areas}
         model = _model(headers, units, settings, session)
         tables = {"published": session.table(built.table, "published")}
-        quality = built.quality + lost
+        quality = built.quality
         if model is not None:
             neighbours = of_areas(model.table, built.areas)
             tables["neighbours"] = session.table(neighbours, "neighbours")
             quality += model.quality
             texts[model.path] = model.text
         used = sorted(texts)
+        for path in used:
+            quality += line_breaks(texts[path], source=SOURCE, file=shown(path, session))
+        left_out = (*covered.left_out, *broken, *_unused(headers, used))
+        quality += count_files(
+            len(used), left_out, session, source=SOURCE, examples=settings.examples
+        )
         return Records(
             tables=tables,
             quality=quality,
@@ -133,19 +152,40 @@ class Published(Source):
         )
 
 
-def _headers(
-    paths: Sequence[Path], session: Session
-) -> tuple[dict[Path, list[str]], QualityProfile]:
-    """Return the plain names of the columns of every file; files without a header are counted."""
-    headers, rows = {}, []
+def _headers(paths: Sequence[Path]) -> tuple[dict[Path, list[str]], list[LeftOut]]:
+    """Return the plain names of the columns of every file, and the files that hold no CSV text.
+
+    Raises:
+        DataError: If a file cannot be opened, or the names of the columns of one with figures
+            stand under a title or between other separators.
+    """
+    headers, broken = {}, []
     for path in paths:
+        refuse_closed(path)
         try:
             headers[path] = [plain_name(name) for name in read_header(path)]
-        except DataError:
-            label = {"source": SOURCE, "table": "files", "column": shown(path, session)}
-            counts = {"check": "unreadable", "n": 1, "n_flagged": 1, "action": "dropped"}
-            rows.append({**label, **counts})
-    return headers, QualityProfile.of(rows)
+        except DataError as error:
+            broken.append(LeftOut(path, UNREADABLE, str(error).removeprefix(f"{path} ")))
+        else:
+            refuse_other_header(path, _is_published)
+    return headers, broken
+
+
+def _is_published(names: Sequence[str]) -> bool:
+    """Whether columns are those of a published measure or of statistical neighbours."""
+    plain = [plain_name(name) for name in names]
+    return is_model(plain) or any(_holds(plain, m) or _counts(plain, m) for m in MEASURES)
+
+
+def _unused(headers: dict[Path, list[str]], used: Sequence[Path]) -> list[LeftOut]:
+    """Return the files that gave nothing, and why."""
+    return [
+        LeftOut(path, NOT_ASKED_FOR, "none of the measures or neighbours that are read")
+        if _is_published(names)
+        else LeftOut(path, OUT_OF_SCOPE, "no column of a published measure")
+        for path, names in headers.items()
+        if path not in used
+    ]
 
 
 def _chosen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sos_plugins.accounting import account
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
+from sos_plugins.period_codes import financial_year
 from sos_plugins.schema import TABLES
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
@@ -27,6 +30,7 @@ DECIMALS = 1
 ROW_BITS = 40
 """Bits of ``ord`` that number the rows of one release; the bits above number the releases."""
 NUMBER = r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"
+YEAR = re.compile("[0-9]{4}")
 LOCAL_AUTHORITY = "local authority"
 YEARS_TO_MARCH = ("reporting year", "financial year")
 PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denominator", "only")
@@ -95,6 +99,7 @@ def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltP
         con.execute(_PER_POPULATION)
         con.execute(_joined() if scope.reorganised == "join" else _AS_PUBLISHED)
         quality += profile(con, "whole", _JOINED_CHECKS, source=SOURCE, examples=examples)
+        quality += _accounts(con, releases, scope, quality)
         columns = ", ".join(TABLES["published"].names)
         table = con.sql(
             f"SELECT {columns} FROM whole WHERE measure IN {listed(scope.measures)} ORDER BY ALL"
@@ -138,7 +143,11 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
             "line": pa.array(one.text.line_numbers()),
         }
         parts.append(pa.table({**head, **{place: _column(one, place) for place in PLACES}}))
-    con.register("figures_raw", pa.concat_tables(parts))
+    figures = pa.concat_tables(parts)
+    con.register("figures_raw", figures)
+    times = [time for time in pc.unique(figures["time"]).to_pylist() if time is not None]
+    ends = pa.array([_ends(time) for time in times], pa.int64())
+    con.register("times", pa.table({"time": pa.array(times, pa.string()), "ends": ends}))
     con.register(
         "releases",
         pa.table(
@@ -159,6 +168,18 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
     )
 
 
+def _ends(time: str) -> int | None:
+    """Return the year in which a published year ends, None if the text is no year.
+
+    >>> [_ends(time) for time in ("2024", "202324", "2023/24", "2023Q4")]
+    [2024, 2024, 2024, None]
+    """
+    if YEAR.fullmatch(time):
+        return int(time)
+    begins = financial_year(time)
+    return None if begins is None else begins + 1
+
+
 def _number(column: str) -> str:
     return (
         f"CASE WHEN regexp_full_match({column}, '{NUMBER}') "
@@ -176,19 +197,18 @@ def _typed(scope: Scope) -> str:
     return (
         "CREATE TABLE published_typed AS WITH read AS (SELECT r.line, r.unit, r.unit_name, f.*, "
         f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
-        "CASE WHEN regexp_full_match(r.time, '\\d{4}') THEN CAST(r.time AS BIGINT) "
-        "WHEN regexp_full_match(r.time, '\\d{6}') AND "
-        "(CAST(left(r.time, 4) AS BIGINT) + 1) % 100 = CAST(right(r.time, 2) AS BIGINT) "
-        "THEN CAST(left(r.time, 4) AS BIGINT) + 1 END + f.shift AS period, "
+        "t.ends + f.shift AS period, "
         f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
-        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol "
-        "FROM figures_raw r JOIN releases f USING (release_no) "
-        "WHERE f.category IS NULL OR starts_with(lower(r.only), f.category)), "
+        "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol, "
+        "coalesce(f.category IS NOT NULL AND NOT starts_with(lower(r.only), f.category), "
+        "f.category IS NOT NULL) AS of_other_category "
+        "FROM figures_raw r JOIN releases f USING (release_no) LEFT JOIN times t USING (time)), "
         f"span AS (SELECT min(period) AS first, max(period) AS last FROM read "
-        f"WHERE NOT ({' OR '.join(outside)})) "
+        f"WHERE NOT of_other_category AND NOT ({' OR '.join(outside)})) "
         "SELECT read.*, "
         f"({_reorganised()}) AS reorganised, "
-        f"CASE WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
+        "CASE WHEN of_other_category THEN 'category' "
+        f"WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
         f"WHEN lower(kind_of_year) NOT IN {listed(YEARS_TO_MARCH)} THEN 'kind of year' "
         "WHEN period IS NULL THEN 'time' WHEN unit IS NULL THEN 'unit' "
         f"WHEN {' OR '.join(outside)} THEN 'window' "
@@ -212,6 +232,7 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
 
     action = {"keep": "kept", "drop": "dropped", "join": "merged"}[scope.reorganised]
     common = (
+        left_out("category", "category", "out-of-scope", "''"),
         left_out("geographic_level", "level", "out-of-scope", "level"),
         left_out("time_identifier", "kind of year", "out-of-scope", "kind_of_year"),
         left_out("time_period", "time", "unreadable", "time"),
@@ -347,6 +368,40 @@ _JOINED_CHECKS = (
         "measure",
     ),
 )
+
+
+def _accounts(
+    con: Any, releases: Sequence[Release], scope: Scope, quality: QualityProfile
+) -> QualityProfile:
+    """Count rows with too few or too many fields, those no measure asks for, and all of them."""
+    asked = f"measure IN {listed(scope.measures)}"
+
+    def count(relation: str, where: str = asked) -> int:
+        ((n,),) = con.execute(f"SELECT count(*) FROM {relation} WHERE {where}").fetchall()
+        return int(n)
+
+    n_misfits = sum(len(one.text.misfits) for one in releases)
+    n_read = sum(one.text.n_rows for one in releases) + n_misfits
+    n_finished, n_whole = count("finished"), count("whole")
+    other = f"NOT {asked}"
+    n_other = count("published_typed", f"{other} AND dropped IS NOT NULL")
+    n_other += count("published_merged", other)
+    label = {"source": SOURCE, "table": "published", "column": ""}
+    rows = [
+        ("unreadable", n_read, n_misfits, "dropped"),
+        ("not-asked-for", count("published_typed", other), n_other, "dropped"),
+        ("joined", n_finished, n_finished - n_whole, "merged"),
+    ]
+    counted = QualityProfile.of(
+        [
+            {**label, "check": check, "n": n, "n_flagged": flagged, "action": action}
+            for check, n, flagged, action in rows
+        ]
+    )
+    found = QualityProfile(counted.checks.astype({"period": "Int64"}))
+    return found + account(
+        quality + found, source=SOURCE, table="published", n_read=n_read, n_given=n_whole
+    )
 
 
 def _refuse_breakdowns(con: Any) -> None:

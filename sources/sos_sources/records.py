@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,13 +17,16 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.period_codes import PLAUSIBLE
+from sos_plugins.readable import PARQUET, refuse_unreadable
 from sos_plugins.schema import TABLES
 from sos_plugins.types import QualityProfile
 from sos_sources.checks import Check, profile
 from sos_sources.columns import identifier, quoted
-from sos_sources.database import KEYS, UNIQUE
-from sos_sources.paths import shown
+from sos_sources.database import KEYS, UNIQUE, YEARS
+from sos_sources.paths import HIDDEN, WILD, LeftOut, count_files, covered_by, shown
 
 SUFFIX = ".parquet"
 KNOWN = tuple(name for name in TABLES if name != "cases")
@@ -78,7 +82,7 @@ class _Part:
     @property
     def scan(self) -> str:
         """SQL of all rows, in the columns and types of the schema."""
-        files = ", ".join(quoted(str(file)) for file in self.files)
+        files = ", ".join(quoted(_plain(file)) for file in self.files)
         columns = ", ".join(
             f"CAST({identifier(field.name)} AS {SQL_TYPES[field.type]}) AS {identifier(field.name)}"
             for field in TABLES[self.name]
@@ -89,6 +93,24 @@ class _Part:
     def filled(self) -> str:
         """SQL condition of a row that has its key."""
         return " AND ".join(f"{identifier(key)} IS NOT NULL" for key in KEYS[self.name])
+
+
+def _plain(file: Path) -> str:
+    """Return a path of which DuckDB takes no sign for a pattern."""
+    return "".join(f"[{sign}]" if sign in WILD else sign for sign in str(file))
+
+
+@contextmanager
+def _in_words(label: str) -> Iterator[None]:
+    """Turn what DuckDB says of damaged Parquet into a sentence."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise DataError(
+            f"The record table {label} cannot be read: {_first_line(error)}. Write it again."
+        ) from None
 
 
 class RecordTables(Source):
@@ -113,19 +135,28 @@ class RecordTables(Source):
             DataError: If the folder, a table or a column is missing, unknown or of another type,
                 or no row has its key.
         """
-        parts = _parts(session.path(settings.folder), session)
+        parts, left_out = _parts(session.path(settings.folder), session)
         tables: dict[str, Any] = {}
         quality = QualityProfile()
         with duckdb.connect() as con:
             for part in parts:
                 _refuse_other_columns(part)
-                found, repeated = _examined(con, part, settings.examples)
+                _refuse_other_years(con, part)
+                with _in_words(part.label):
+                    found, repeated = _examined(con, part, settings.examples)
                 quality = quality + found
                 tables[part.name] = _lazily(session, part, repeated=repeated)
             first, last = _covered(con, parts)
         return Records(
             tables=tables,
-            quality=quality,
+            quality=quality
+            + count_files(
+                sum(len(part.files) for part in parts),
+                left_out,
+                session,
+                source=self.name,
+                examples=settings.examples,
+            ),
             start=settings.start or first,
             end=settings.end or last,
             files=tuple(shown(file, session) for part in parts for file in part.files),
@@ -133,13 +164,19 @@ class RecordTables(Source):
         )
 
 
-def _parts(folder: Path, session: Session) -> list[_Part]:
+def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
+    """Return the record tables of a folder, and what else lies in it."""
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder} with record tables as Parquet.")
     found = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "_")) or (entry.is_file() and entry.suffix != SUFFIX):
-            continue
+    covered = covered_by(folder, suffix=SUFFIX)
+    inside = [path for path in covered.files if not _aside(path, folder)]
+    left_out = [
+        *covered.left_out,
+        *(LeftOut(p, HIDDEN, "its name begins with _") for p in covered.files if p not in inside),
+    ]
+    folders = {p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    for entry in sorted(folders | {p for p in inside if p.parent == folder}):
         if entry.stem not in KNOWN:
             raise DataError(
                 f"{entry} is none of the record tables {', '.join(KNOWN)}."
@@ -147,18 +184,24 @@ def _parts(folder: Path, session: Session) -> list[_Part]:
             )
         if (folder / entry.stem).is_dir() and (folder / f"{entry.stem}{SUFFIX}").is_file():
             raise DataError(f"{folder} has '{entry.stem}' as a file and as a folder; leave one.")
-        files = (entry,) if entry.is_file() else tuple(sorted(entry.rglob(f"*{SUFFIX}")))
+        files = tuple(path for path in inside if path == entry or entry in path.parents)
         if not files:
             raise DataError(f"The folder {entry} has no {SUFFIX} file.")
         found[entry.stem] = _Part(entry.stem, files, shown(entry, session))
     if not found:
         raise DataError(f"{folder} has no record table; expected files such as referrals{SUFFIX}.")
-    return [found[name] for name in KNOWN if name in found]
+    return [found[name] for name in KNOWN if name in found], left_out
+
+
+def _aside(path: Path, folder: Path) -> bool:
+    """Whether a path is what programs put beside their files, as Spark does."""
+    return any(part.startswith("_") for part in path.relative_to(folder).parts)
 
 
 def _refuse_other_columns(part: _Part) -> None:
     wanted = TABLES[part.name]
     for file in part.files:
+        refuse_unreadable(file, expected=PARQUET)
         try:
             schema = pq.read_schema(file)
         except (pa.ArrowException, OSError) as error:
@@ -193,6 +236,20 @@ def _refuse_other_type(file: Path, field: pa.Field, wanted: pa.DataType) -> None
         )
 
 
+def _refuse_other_years(con: Any, part: _Part) -> None:
+    """Refuse April-years that are none, such as 201415 for 2014."""
+    for name in (n for n in YEARS if n in TABLES[part.name].names):
+        found = con.execute(
+            f"SELECT min({name}) FROM ({part.scan}) "
+            f"WHERE {name} NOT BETWEEN {PLAUSIBLE[0]} AND {PLAUSIBLE[-1]}"
+        ).fetchone()
+        if found[0] is not None:
+            raise DataError(
+                f"{part.label}, column '{name}': {found[0]} is no April-year; the year in which it "
+                "begins was expected, such as 2014 for April 2014 to March 2015."
+            )
+
+
 def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, bool]:
     """Count rows without a value, without a key and with the key of another row."""
     keys = KEYS[part.name]
@@ -201,11 +258,12 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         f"(SELECT *, {year} AS {'period' if part.name != 'published' else 'april_year'}, "
         f"{quoted(part.label)} AS file, NULL::BIGINT AS line FROM ({part.scan}))"
     )
-    missing = {name: f"{identifier(name)} IS NULL" for name in TABLES[part.name].names}
-    checks = [
-        Check(part.name, name, "missing", sql, "dropped" if name in keys else "kept")
-        for name, sql in missing.items()
-    ]
+    checks, before = [], "true"
+    for name in (*keys, *(n for n in TABLES[part.name].names if n not in keys)):
+        empty, action = f"{identifier(name)} IS NULL", "dropped" if name in keys else "kept"
+        looked_at = before if name in keys else "true"
+        checks.append(Check(part.name, name, "missing", empty, action, looked_at))
+        before += f" AND NOT ({empty})"  # a row without several keys is dropped once
     found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
     by = ", ".join(identifier(key) for key in keys)
     ((n, different),) = con.execute(
@@ -214,14 +272,19 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
     ).fetchall()
     if n == 0:
         raise DataError(f"{part.label}: no row has {', '.join(keys)}.")
+    ((n_read,),) = con.execute(f"SELECT count(*) FROM ({part.scan})").fetchall()
     if n == different:
-        return found, False
+        return found + _account(part, found, n_read, n), False
     again = f"row_number() OVER (PARTITION BY {by}) > 1"
     repeated = f"(SELECT *, {again} AS again FROM {relation} WHERE {part.filled})"
     check = Check(part.name, "", "duplicate", "again", "merged")
-    return found + profile(
-        con, repeated, [check], source=RecordTables.name, examples=examples
-    ), True
+    found += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
+    return found + _account(part, found, n_read, different), True
+
+
+def _account(part: _Part, found: QualityProfile, n_read: int, n_given: int) -> QualityProfile:
+    name = RecordTables.name
+    return account(found, source=name, table=part.name, n_read=n_read, n_given=n_given)
 
 
 def _april_year(name: str) -> str:

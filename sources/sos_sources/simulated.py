@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
-
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
+from sos_plugins.scratch import remove, scratch_folder
+from sos_plugins.tidy_table import read_columns
 from sos_sources.cin_census import CinCensus, CinCensusSettings
 from sos_sources.records import RecordsSettings, RecordTables
 from sos_sources.simulator import (
@@ -27,6 +26,15 @@ from sos_sources.simulator import (
 from sos_sources.ssda903 import Ssda903, Ssda903Settings
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+OF_RETURNS = "# Child-level records in the formats that authorities return them.\n"
+BEFORE_TRUTH = "# Gives no records:"
+"""Between these lines the study of the demonstration names the sources of its returns."""
+OF_TABLES = """\
+# Child-level records as record tables.
+[[sources]]
+plugin = "records"
+folder = "records"
+"""
 
 
 class Simulated(Simulator):
@@ -66,8 +74,11 @@ class Simulated(Simulator):
             return write(simulate(settings), folder, advance)
 
     def study(self, settings: SimulatedSettings) -> str:
-        """Return the study of the demonstration, its title fitted to the number of pilots."""
+        """Return the study of the demonstration, fitted to the number of pilots and the form."""
         text = resources.files("sos_sources.simulator").joinpath("demo.toml").read_text("utf-8")
+        if settings.form == "parquet":
+            before, _, after = text.partition(OF_RETURNS)
+            text = f"{before}{OF_TABLES}\n{BEFORE_TRUTH}{after.partition(BEFORE_TRUTH)[2]}"
         n = settings.pilots
         number = NUMBERS[n] if n < len(NUMBERS) else str(n)
         noun = "authority" if n == 1 else "authorities"
@@ -81,15 +92,17 @@ class Simulated(Simulator):
         """
         if settings.folder:
             return _read_back(session.path(settings.folder), session, settings)
-        with tempfile.TemporaryDirectory(prefix="sos-simulated-") as made:
-            folder = Path(made) / "records"
-            self.write(settings, folder, session)
-            return _read_back(folder, session, settings)
+        made = scratch_folder()
+        try:
+            self.write(settings, made / "records", session)
+            return _read_back(made / "records", session, settings)
+        finally:
+            remove(made)
 
 
 def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> Records:
     truth = _truth(folder)
-    names = pd.read_csv(folder / "authorities.csv", dtype=str)
+    names = read_columns(folder / "authorities.csv")
     records = (
         Records(tables={})
         if settings.truth_only
@@ -99,7 +112,13 @@ def _read_back(folder: Path, session: Session, settings: SimulatedSettings) -> R
         records,
         simulated=True,
         truth=truth,
-        unit_names=dict(zip(names["unit"], names["name"], strict=True)),
+        unit_names=dict(
+            zip(
+                names.texts("unit").to_pylist(),
+                [name or "" for name in names.texts("name").to_pylist()],
+                strict=True,
+            )
+        ),
     )
 
 
@@ -117,6 +136,11 @@ def _truth(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(
             f"There is no {TRUTH} in {folder}: no simulation was written there. Write one with "
+            "sos-plugins simulate."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{folder / TRUTH} cannot be read: {error}. Write the simulation again with "
             "sos-plugins simulate."
         ) from None
     except json.JSONDecodeError as error:

@@ -17,9 +17,18 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
-from sos_plugins.csv_text import TextTable, read_text
+from sos_plugins.csv_text import TextTable, read_header, read_text
 from sos_plugins.errors import DataError, did_you_mean
-from sos_sources.paths import as_tuple, find_files, shown
+from sos_plugins.readable import refuse_closed, refuse_other_header
+from sos_sources.paths import (
+    OUT_OF_SCOPE,
+    UNREADABLE,
+    LeftOut,
+    as_tuple,
+    count_files,
+    cover,
+    shown,
+)
 from sos_sources.ssda903_tables import COLUMNS, File, Limits, Return903, build
 
 KIND = re.compile(r"(?<![a-z])(episodes|header|uasc)(?![a-z])")
@@ -27,6 +36,8 @@ AUTHORITY = re.compile(r"(?<![A-Za-z\d])(\d{3})(?!\d)")
 RETURN_NAME = "903"
 """The name of the return itself, never an authority."""
 FROM_FOLDER = "folder"
+MARKED = ("episodes", "header")
+"""Kinds of file whose columns tell them from others of the collection."""
 
 
 class Ssda903Settings(Settings):
@@ -109,11 +120,9 @@ class Ssda903(Source):
                 authority cannot be told, most dates of a file cannot be read, a year contradicts
                 the dates, or no episode is usable.
         """
-        paths = [
-            path
-            for path in find_files(settings.paths, session, suffix=".csv")
-            if KIND.search(path.stem.lower())
-        ]
+        covered = cover(settings.paths, session, suffix=".csv")
+        paths = [path for path in covered.files if KIND.search(path.stem.lower())]
+        left_out = (*covered.left_out, *_of_other_kinds(covered.files))
         returns = [_read(group, settings, session) for group in _grouped(paths, settings)]
         limits = Limits(
             earliest_event=settings.earliest_event,
@@ -127,12 +136,43 @@ class Ssda903(Source):
             built = build(returns, limits, examples=settings.examples)
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
-            quality=built.quality,
+            quality=built.quality
+            + count_files(
+                len(paths), left_out, session, source=self.name, examples=settings.examples
+            ),
             start=settings.start or dt.date(built.first_year, 4, 1),
             end=settings.end or dt.date(built.last_year + 1, 3, 31),
             files=tuple(shown(path, session) for path in paths),
             data_hash=_digest(returns),
         )
+
+
+def _of_other_kinds(paths: Sequence[Path]) -> list[LeftOut]:
+    """Return the files whose names tell no kind of file of a return.
+
+    Raises:
+        DataError: If one has the columns of a kind all the same: its rows would be missing.
+    """
+    left_out = []
+    for path in (path for path in paths if not KIND.search(path.stem.lower())):
+        refuse_closed(path)
+        try:
+            names = {name.upper() for name in read_header(path)}
+        except DataError as error:
+            left_out.append(LeftOut(path, UNREADABLE, str(error).removeprefix(f"{path} ")))
+            continue
+        for kind in MARKED:
+            if _required(kind) <= names:
+                raise DataError(
+                    f"{path} has the columns of a file of {kind}, but not '{kind}' in its name. "
+                    f"Rename it to such as {kind}.csv, or name in 'paths' only what is to be read."
+                )
+        left_out.append(LeftOut(path, OUT_OF_SCOPE, f"none of {', '.join(COLUMNS)} in its name"))
+    return left_out
+
+
+def _required(kind: str) -> set[str]:
+    return {name for name, required in COLUMNS[kind].items() if required}
 
 
 def _grouped(paths: Sequence[Path], settings: Ssda903Settings) -> list[dict[str, Path]]:
@@ -164,7 +204,7 @@ def _grouped(paths: Sequence[Path], settings: Ssda903Settings) -> list[dict[str,
 def _read(group: dict[str, Path], settings: Ssda903Settings, session: Session) -> Return903:
     path = group["episodes"]
     files = tuple(
-        File(kind, shown(one, session), *_columns(kind, read_text(one)))
+        File(kind, shown(one, session), *_columns(kind, _text(kind, one)))
         for kind, one in sorted(group.items())
     )
     return Return903(
@@ -172,6 +212,12 @@ def _read(group: dict[str, Path], settings: Ssda903Settings, session: Session) -
         year=_named_year(path) if settings.years == "names" else None,
         files=files,
     )
+
+
+def _text(kind: str, path: Path) -> TextTable:
+    text = read_text(path)
+    refuse_other_header(path, lambda names: _required(kind) <= {name.upper() for name in names})
+    return text
 
 
 def _columns(kind: str, text: TextTable) -> tuple[TextTable, dict[str, int | None]]:

@@ -11,12 +11,13 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins.accounting import account
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_sources import codes
-from sos_sources.checks import Check, form, profile
+from sos_sources.checks import Check, form, line_breaks, profile
 from sos_sources.columns import (
     Column,
     coded,
@@ -124,6 +125,8 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
         spans = _spans(con, returns, limits)
         _number(con, returns, spans)
         quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
+        for file in (file for one in returns for file in one.files):
+            quality += line_breaks(file.text, source=SOURCE, file=file.shown)
         for table, columns in _typed_columns(limits).items():
             con.execute(_typed(table, columns))
             checks = tuple(check for column in columns for check in column.checks)
@@ -139,11 +142,12 @@ def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Bui
         con.execute(_chained(limits))
         con.execute(_CHILDREN)
         for relation, found in (
-            ("uasc_typed", (missing("uasc", "child", action="dropped"),)),
+            ("uasc_typed", _UASC_CHECKS),
             ("chained", _chain_checks(limits)),
             ("everyone", _CHILD_CHECKS),
         ):
             quality += profile(con, relation, found, source=SOURCE, examples=examples)
+        quality += _accounts(con, returns, quality)
         tables = {name: _final(con, name) for name in ("children", "episodes")}
     _refuse_empty(returns, tables["episodes"].num_rows)
     first, last = min(s.first for s in spans), max(s.last for s in spans)
@@ -430,8 +434,13 @@ def _chain_checks(limits: Limits) -> tuple[Check, ...]:
 
 
 _UASC = (
-    "CREATE VIEW uasc_typed AS SELECT unit, period, file, line, r.CHILD AS child "
+    "CREATE TABLE uasc_typed AS SELECT unit, period, file, line, r.CHILD AS child, "
+    "row_number() OVER (PARTITION BY unit, r.CHILD ORDER BY period DESC, return_no, row_no) AS nth "
     "FROM uasc_raw r JOIN returns USING (return_no)"
+)
+_UASC_CHECKS = (
+    missing("uasc", "child", action="dropped"),
+    Check("uasc", "", "duplicate", "nth > 1", "merged", _HAS_CHILD),
 )
 _CHILDREN = """
 CREATE TABLE everyone AS
@@ -510,7 +519,9 @@ def _misfits(returns: Sequence[Return903], spans: Sequence[_Span], examples: int
             bad = file.text.misfits
             if not bad:
                 continue
-            label = {"source": SOURCE, "table": file.kind, "column": "", "check": "unreadable"}
+            merges = _MERGES.get(file.kind)
+            table = (merges.label if merges else "") or file.kind
+            label = {"source": SOURCE, "table": table, "column": "", "check": "unreadable"}
             n = file.text.n_rows + len(bad)
             counts = {"n": n, "n_flagged": len(bad), "action": "dropped"}
             rows.append({**label, "unit": one.unit, "period": span.last, **counts})
@@ -518,6 +529,26 @@ def _misfits(returns: Sequence[Return903], spans: Sequence[_Span], examples: int
             found += [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
     return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
+
+
+def _accounts(con: Any, returns: Sequence[Return903], quality: QualityProfile) -> QualityProfile:
+    """Count the rows of each kind of file; rows of headers and of the uasc file are children."""
+    found = QualityProfile()
+    given = {"episodes": "episodes_merged", "header": "header_merged", "uasc": "uasc_typed"}
+    for kind, relation in given.items():
+        where = f"{_HAS_CHILD} AND nth = 1" if kind == "uasc" else "true"
+        ((n_given,),) = con.execute(f"SELECT count(*) FROM {relation} WHERE {where}").fetchall()
+        texts = [file.text for one in returns for file in one.kind(kind)]
+        n_read = sum(text.n_rows + len(text.misfits) for text in texts)
+        label = _MERGES[kind].label if kind in _MERGES else ""
+        found += account(
+            quality,
+            source=SOURCE,
+            table=label or kind,
+            n_read=n_read,
+            n_given=n_given,
+        )
+    return found
 
 
 def _refuse_empty(returns: Sequence[Return903], n_episodes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import duckdb
@@ -13,16 +13,22 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.accounting import account
 from sos_plugins.errors import DataError
+from sos_plugins.period_columns import read_cohorts, read_periods
+from sos_plugins.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.schema import CASE_COLUMNS, SAMPLE_COLUMNS
-from sos_plugins.tidy_table import Columns, read_columns
-from sos_sources.checks import Check, profile
+from sos_plugins.tidy_table import CSV_SUFFIXES, Columns, read_columns, read_names
+from sos_plugins.types import refuse_alike
+from sos_sources.checks import Check, line_breaks, profile
 from sos_sources.columns import missing
 from sos_sources.paths import shown
 
 KEYS = ("unit", "period", "value")
 ROLES = ("cohort", "id", "weight", "cluster", "child", "date", "follow_up_end")
 """Settings that name a column with a role, besides those of :data:`KEYS`."""
+MOST_FURTHER = 200
+"""Further columns that are covariates without being named."""
 RESERVED = frozenset((*CASE_COLUMNS, *SAMPLE_COLUMNS))
 
 
@@ -31,10 +37,14 @@ class TidySettings(Settings):
 
     path: str = Field(description="CSV or Parquet file, relative to the study.")
     unit: str = Field("unit", description="Column of the authority; kept as text, zeros and all.")
-    period: str = Field("period", description="Column of the period, a whole number.")
+    period: str = Field(
+        "period", description="Column of the period, a whole number or a year such as 2014/15."
+    )
     value: str = Field("value", description="Column of the outcome, a number.")
     cohort: str | None = Field(
-        None, description="Column of the first treated period of the authority, 0 for never."
+        None,
+        description="Column of the first treated period of the authority, written as the periods; "
+        "empty or 0 for never.",
     )
     id: str | None = Field(None, description="Column that identifies the observed unit of a panel.")
     weight: str | None = Field(None, description="Column of weights.")
@@ -45,7 +55,14 @@ class TidySettings(Settings):
         None, description="Column of the date by which the value is known, yyyy-mm-dd."
     )
     covariates: tuple[str, ...] | None = Field(
-        None, description="Columns of covariates; none given means every further column."
+        None,
+        description="Columns of covariates; none given means every further column, or none where "
+        f"there are more than {MOST_FURTHER}.",
+    )
+    missing: tuple[str, ...] = Field(
+        (),
+        description="Texts that stand for a missing value in any column, besides empty cells, NA "
+        "without quotation marks and, among numbers, the usual ones.",
     )
     start: dt.date | None = Field(None, description="First day that the cases cover.")
     end: dt.date | None = Field(None, description="Last day that the cases cover.")
@@ -72,13 +89,21 @@ class Tidy(Source):
                 names its line), or no row is left.
         """
         path = session.path(settings.path)
-        columns = read_columns(path)
-        table = _typed(columns, settings)
+        if path.suffix.lower() in CSV_SUFFIXES:
+            refuse_unreadable(path, expected=CSV_TEXT)
+            needed = {settings.unit, settings.period, settings.value}
+            refuse_other_header(path, lambda names: needed <= {*names})
+        covariates, notes = _covariates(read_names(path), settings)
+        used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
+        columns = read_columns(path, used={*used, *covariates}, missing=settings.missing)
+        table = _typed(columns, settings, covariates)
         with duckdb.connect() as con:
             con.register("typed", _located(table, columns, shown(path, session)))
             quality = profile(
                 con, "typed", _checks(table), source=self.name, examples=settings.examples
             )
+        if columns.text is not None:
+            quality += line_breaks(columns.text, source=self.name, file=shown(path, session))
         cases = table.filter(pc.and_(pc.is_valid(table["unit"]), pc.is_valid(table["period"])))
         if cases.num_rows == 0:
             raise DataError(
@@ -87,23 +112,32 @@ class Tidy(Source):
             )
         return Records(
             tables={"cases": session.table(cases, "cases")},
-            quality=quality,
+            quality=quality
+            + account(
+                quality,
+                source=self.name,
+                table="cases",
+                n_read=table.num_rows,
+                n_given=cases.num_rows,
+            ),
             start=settings.start,
             end=settings.end,
             files=(shown(path, session),),
             data_hash=columns.sha256,
+            notes=(*columns.notes(), *notes),
         )
 
 
-def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
+def _typed(columns: Columns, settings: TidySettings, covariates: Sequence[str]) -> pa.Table:
     """Return the columns under the names of :data:`sos_plugins.schema.TABLES`, then covariates."""
+    periods = read_periods(columns, settings.period)
     made: dict[str, pa.Array] = {
         "unit": columns.texts(settings.unit),
-        "period": _whole(columns, settings.period),
+        "period": pa.array(periods.values, from_pandas=True).cast(pa.int64()),
         "value": _number(columns, settings.value),
     }
     makers: dict[str, Callable[[Columns, str], pa.Array]] = {
-        "cohort": _cohort,
+        "cohort": lambda columns, name: pa.array(read_cohorts(columns, name, periods)),
         "id": Columns.texts,
         "weight": _weight,
         "cluster": Columns.texts,
@@ -115,7 +149,8 @@ def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
         name = getattr(settings, role)
         if name is not None:
             made[role] = make(columns, name)
-    for name in _covariates(columns, settings):
+    refuse_alike(covariates, {*made, *CASE_COLUMNS}, where=str(columns.path))
+    for name in covariates:
         if name in made or name in RESERVED:
             raise DataError(
                 f"{columns.path}: the further column '{name}' has a name that means something "
@@ -125,11 +160,20 @@ def _typed(columns: Columns, settings: TidySettings) -> pa.Table:
     return pa.table(made)
 
 
-def _covariates(columns: Columns, settings: TidySettings) -> tuple[str, ...]:
+def _covariates(
+    names: Sequence[str], settings: TidySettings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the covariates among the columns of the file, and what to say about the others."""
     if settings.covariates is not None:
-        return tuple(dict.fromkeys(settings.covariates))
+        return tuple(dict.fromkeys(settings.covariates)), ()
     used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
-    return tuple(name for name in columns.names if name and name not in used)
+    further = tuple(name for name in names if name and name not in used)
+    if len(further) <= MOST_FURTHER:
+        return further, ()
+    return (), (
+        f"{settings.path}: none of its {len(further):,} further columns was read. Name those that "
+        "are covariates in the setting 'covariates' of the source.",
+    )
 
 
 def _covariate(columns: Columns, name: str) -> pa.Array:
@@ -139,14 +183,6 @@ def _covariate(columns: Columns, name: str) -> pa.Array:
 
 def _number(columns: Columns, name: str) -> pa.Array:
     return pa.array(columns.numbers(name), from_pandas=True)
-
-
-def _whole(columns: Columns, name: str) -> pa.Array:
-    return pa.array(columns.whole_numbers(name), from_pandas=True).cast(pa.int64())
-
-
-def _cohort(columns: Columns, name: str) -> pa.Array:
-    return pa.array(columns.cohorts(name))
 
 
 def _weight(columns: Columns, name: str) -> pa.Array:

@@ -128,6 +128,11 @@ def panel_means(sample: Sample, *, drop_incomplete: bool = False) -> pd.DataFram
                 "incomplete = 'drop', or choose periods that all units have."
             )
         cells = cells[seen == n_periods]
+        if cells.empty:
+            raise EstimationError(
+                f"No unit has a case in each of the {n_periods} periods, so incomplete = 'drop' "
+                f"leaves none: {_some(units)} lack some. Choose periods that units have in common."
+            )
     return cells[[*keys, "value"]].reset_index(drop=True)
 
 

@@ -116,6 +116,12 @@ class EventCoefficients:
                 "anticipation)."
             )
         terms = [str(t) for t in estimate.covariance.columns if str(t).startswith(PREFIX)]
+        without = estimate.tidy.set_index("term").loc[terms, "std_error"].isna()
+        if without.any():
+            raise EstimationError(
+                f"{', '.join(without.index[without])} of the event study have no standard error, "
+                "and bounds and power rest on their covariance. " + " ".join(estimate.warnings)
+            )
         values = estimate.tidy.set_index("term")["estimate"]
         return cls.of(
             [int(t.removeprefix(PREFIX)) for t in terms],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from sos_estimators.diagnostics.bacon import (
     panel_means,
 )
 from sos_estimators.did import classic
+from sos_estimators.did.adoption import AlwaysTreated
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import prepare
@@ -41,6 +43,11 @@ class BaconSettings(Settings):
         "error", description="units that lack a period: an error, or left out with a warning"
     )
     vcov: Variance = Field("CR2", description="variance of 'overall', as in did")
+    always_treated: AlwaysTreated = Field(
+        "keep",
+        description="units without a case before treatment: kept, as in the regression on the "
+        "table as it is, and their weight as comparators told; or left out, as in did",
+    )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence interval")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
@@ -66,15 +73,20 @@ def fit_r(sample: Sample, options: BaconSettings) -> Estimate:
 def _fit(
     sample: Sample, options: BaconSettings, how: Callable[[pd.DataFrame], Decomposition]
 ) -> Estimate:
-    prepare(Sample(sample.frame, binary=sample.binary), "twfe")
-    panel = panel_means(sample, drop_incomplete=options.incomplete == "drop")
+    whole = prepare(Sample(sample.frame, binary=sample.binary), "twfe", options.always_treated)
+    used = Sample(whole.frame, binary=sample.binary)
+    panel = panel_means(used, drop_incomplete=options.incomplete == "drop")
     parts = how(panel)
     regression = _regression(panel, options)
     overall = _overall(dict(regression.term("ATT")), parts.estimate)
     return Estimate(
         pd.DataFrame([overall, *(_row(c) for c in parts.comparisons)]),
-        {**regression.glance, **_glance(sample, panel, parts)},
-        warnings=(*regression.warnings, *_warnings(sample, panel, parts, options)),
+        {**regression.glance, **_glance(used, panel, parts)},
+        warnings=(
+            *whole.warnings,
+            *regression.warnings,
+            *_warnings(used, panel, parts, options, bool(sample.covariates)),
+        ),
     )
 
 
@@ -84,12 +96,18 @@ def _regression(panel: pd.DataFrame, options: BaconSettings) -> Estimate:
     treated = (cohort > 0).astype("int64")
     post = treated * (panel["period"] >= cohort)
     cells = Sample(panel.assign(weight=1.0, treated=treated, post=post.astype("int64")))
-    return classic.fit_python(
+    found = classic.fit_python(
         cells,
         DidSettings(
-            vcov=options.vcov, conf_level=options.conf_level, few_clusters=options.few_clusters
+            vcov=options.vcov,
+            conf_level=options.conf_level,
+            few_clusters=options.few_clusters,
+            always_treated="keep",
         ),
     )
+    of_sample = prepare(cells, "twfe", "keep").warnings
+    own = (w.replace("ATT", "overall") for w in found.warnings if w not in of_sample)
+    return replace(found, warnings=tuple(own))
 
 
 def _overall(row: dict[str, Any], estimate: float) -> dict[str, Any]:
@@ -156,13 +174,17 @@ def _glance(sample: Sample, panel: pd.DataFrame, parts: Decomposition) -> dict[s
 
 
 def _warnings(
-    sample: Sample, panel: pd.DataFrame, parts: Decomposition, options: BaconSettings
+    sample: Sample,
+    panel: pd.DataFrame,
+    parts: Decomposition,
+    options: BaconSettings,
+    covariates: bool,
 ) -> tuple[str, ...]:
     told = []
     left_out = sample.frame["unit"].nunique() - panel["unit"].nunique()
     if left_out:
         told.append(f"{left_out} units lack a period and are left out.")
-    if sample.covariates:
+    if covariates:
         told.append("Covariates play no part in the decomposition.")
     late = parts.share("later vs earlier")
     if late > options.misleading:
@@ -170,8 +192,13 @@ def _warnings(
             f"{late:.0%} of the weight is on comparisons with units treated earlier: where effects "
             "grow or fade, the two-way fixed effects estimate is misleading."
         )
+    always = parts.share("treated vs always")
     if any(c.control == ALWAYS for c in parts.comparisons):
-        told.append("Some units are treated in every period; they serve as comparators.")
+        told.append(
+            f"{always:.0%} of the weight is on comparisons with units treated in every period, "
+            "which serve as comparators although they are treated: where effects grow or fade, "
+            "these comparisons are misleading too. always_treated = 'drop' leaves them out."
+        )
     return tuple(told)
 
 

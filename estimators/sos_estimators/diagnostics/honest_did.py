@@ -13,6 +13,7 @@ from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterva
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.did import event_study, r_engine
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.did.event_plan import EventStudySettings
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.variance import VCOV
@@ -86,6 +87,7 @@ class HonestDidSettings(HonestSettings):
         description="twfe: unit and period effects; stacked: both within each matched group",
     )
     vcov: Variance = Field("CR2", description=VCOV)
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
 
     @property
     def event_study(self) -> EventStudySettings:
@@ -95,6 +97,7 @@ class HonestDidSettings(HonestSettings):
             min_event=self.min_event,
             max_event=self.max_event,
             vcov=self.vcov,
+            always_treated=self.always_treated,
             conf_level=self.conf_level,
             few_clusters=self.few_clusters,
         )

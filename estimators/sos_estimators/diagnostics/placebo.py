@@ -54,8 +54,9 @@ class PlaceboUnits:
         placebos: One run a comparator.
         statistic: What is ranked: ``estimate`` or ``t``, in absolute value.
         p_value: Share of runs, the real one among them, at least as extreme as the real one; None
-            when the real one has no such statistic.
+            when the real one has no such statistic, or no placebo has.
         n_ranked: Runs in that share.
+        why_no_p_value: As a clause; empty where there is one.
     """
 
     actual: Placebo
@@ -63,6 +64,7 @@ class PlaceboUnits:
     statistic: Literal["estimate", "t"]
     p_value: float | None
     n_ranked: int
+    why_no_p_value: str = ""
 
 
 def placebo_dates(
@@ -137,8 +139,8 @@ def placebo_units(
         fit: The estimator.
         term: The term that is looked at.
         statistic: What is ranked.
-        cohort: Adoption of placebos without matched groups; the pilots' most common one by default
-            (the earliest of several). In matched groups it is the group's own.
+        cohort: Adoption of placebos without matched groups; the pilots' most common one within the
+            data by default (the earliest of several). In matched groups it is the group's own.
     """
     actual = _run("actual", lambda: sample, fit, term)
     frame = sample.frame
@@ -148,8 +150,13 @@ def placebo_units(
     )
     mine = _size(actual, statistic)
     sizes = np.array([x for x in (_size(run, statistic) for run in runs) if x is not None])
+    why = ""
     if mine is None:
-        return PlaceboUnits(actual, runs, statistic, None, len(sizes))
+        why = f"the real run has no {'standard error' if statistic == 't' else 'estimate'}"
+    elif not len(sizes):
+        why = "there is no placebo to compare with"
+    if mine is None or why:
+        return PlaceboUnits(actual, runs, statistic, None, len(sizes), why)
     extreme = int((sizes >= mine * (1 - TIES)).sum())
     p_value = (1 + extreme) / (1 + len(sizes))
     return PlaceboUnits(actual, runs, statistic, p_value, 1 + len(sizes))
@@ -170,10 +177,8 @@ def with_pilot(sample: Sample, unit: str, cohort: int | None = None) -> Sample:
     if sample.has_groups:
         kept = kept & frame["group"].isin(frame.loc[mine, "group"]).to_numpy()
     else:
-        pilots = frame.loc[frame["treated"] == 1].drop_duplicates("unit")["cohort"]
-        if cohort is None and pilots.empty:
-            raise EstimationError("The sample has no pilots whose adoption a placebo could take.")
-        start = pd.Series(float(pilots.mode().min() if cohort is None else cohort), frame.index)
+        lent = _common_adoption(frame) if cohort is None else cohort
+        start = pd.Series(float(lent), frame.index)
     part, start, mine = frame[kept], start[kept], mine[kept]
     if sample.has_groups:
         post = part["post"]
@@ -185,6 +190,21 @@ def with_pilot(sample: Sample, unit: str, cohort: int | None = None) -> Sample:
         cohort=np.where(mine, start.fillna(0), 0).astype("int64"),
     )
     return replace(sample, frame=new.reset_index(drop=True))
+
+
+def _common_adoption(frame: pd.DataFrame) -> int:
+    """The most common adoption of the pilots within the data, the earliest of several."""
+    pilots = frame.loc[frame["treated"] == 1].drop_duplicates("unit")["cohort"]
+    if pilots.empty:
+        raise EstimationError("The sample has no pilots whose adoption a placebo could take.")
+    first, last = frame["period"].min(), frame["period"].max()
+    within = pilots[(pilots > first) & (pilots <= last)]
+    if within.empty:
+        raise EstimationError(
+            f"No pilot adopts within the data ({first} to {last}), so there is no adoption that a "
+            "placebo could take."
+        )
+    return int(within.mode().min())
 
 
 def _run(label: str, make: Callable[[], Sample], fit: Fit, term: str) -> Placebo:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
 from sos_estimators.did import classic, r_engine
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.did.classic import DidSettings
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import Form
@@ -38,6 +39,7 @@ class PlaceboSettings(Settings):
     )
     form: Form = Field("twfe", description="as in did: twfe, stacked or pilot-post")
     vcov: Variance = Field("CR2", description="as in did")
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
@@ -56,6 +58,7 @@ class PlaceboSettings(Settings):
         return DidSettings(
             form=self.form,
             vcov=self.vcov,
+            always_treated=self.always_treated,
             conf_level=self.conf_level,
             few_clusters=self.few_clusters,
         )
@@ -73,20 +76,23 @@ def fit_r(sample: Sample, options: PlaceboSettings) -> Estimate:
 
 def _fit(sample: Sample, options: PlaceboSettings, fit: Fit) -> Estimate:
     real = fit(sample)
+    adopting, _ = adopters(sample.where(sample.frame["weight"] > 0), options.always_treated)
+    told: tuple[str, ...] = ()
     if options.kind == "dates":
-        runs = placebo_dates(sample, fit, term=TERM, shifts=options.shifts)
+        runs = placebo_dates(adopting, fit, term=TERM, shifts=options.shifts)
         facts: dict[str, Any] = {}
     else:
-        found = placebo_units(sample, fit, term=TERM, statistic=options.statistic)
+        found = placebo_units(adopting, fit, term=TERM, statistic=options.statistic)
         runs = found.placebos
         facts = {"rank_p_value": found.p_value, "n_ranked": found.n_ranked}
+        told = () if found.why_no_p_value == "" else (f"There is no rank: {found.why_no_p_value}.",)
     df = float(real.term(TERM)["df"])
     rows = [_row(run, df, options) for run in runs if run.estimate is not None]
     failed = tuple(f"No placebo '{run.label}': {run.reason}" for run in runs if run.reason)
     return Estimate(
         pd.DataFrame([{**real.term(TERM), "term": ACTUAL}, *rows]),
         {**real.glance, "placebo": options.kind, "n_placebos": len(rows), **facts},
-        warnings=(*real.warnings, *failed),
+        warnings=(*real.warnings, *told, *failed),
     )
 
 

@@ -21,6 +21,7 @@ each divided by the sum of the standard deviations of the inequalities that it i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
@@ -86,16 +87,22 @@ def _rays(
     """Return rays (K, p) and their change with theta (K,) of one polyhedron."""
     up, down = after - m * largest, -after - m * largest
     sd_up, sd_down = (
-        np.sqrt(np.einsum("ij,jk,ik->i", rows, covariance, rows)) for rows in (up, down)
+        np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, covariance, rows), 0.0))
+        for rows in (up, down)
     )
     size, positive = np.abs(share), share > 0
-    above = size @ np.where(positive, sd_up, sd_down)
-    below = size @ np.where(positive, sd_down, sd_up)
+    above = _or_one(size @ np.where(positive, sd_up, sd_down))
+    below = _or_one(size @ np.where(positive, sd_down, sd_up))
     bound = m * size.sum() * largest
     target = share @ after
-    pairs = np.outer(1 / (sd_up + sd_down), -2 * m * largest)
+    pairs = np.outer(1 / _or_one(sd_up + sd_down), -2 * m * largest)
     rays = np.vstack([(target - bound) / above, (-target - bound) / below, pairs])
     return rays, np.array([-1 / above, 1 / below, *np.zeros(len(after))])
+
+
+def _or_one(size: Any) -> Any:
+    """Of zero variance are inequalities that hold anyway: see :data:`NO_VARIANCE`."""
+    return np.where(size > 0, size, 1.0)
 
 
 def draw_noise(path: EventCoefficients, *, draws: int = DRAWS, seed: int = 0) -> Floats:

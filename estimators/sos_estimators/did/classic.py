@@ -11,7 +11,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import engine_pyfixest, feols, r_engine
-from sos_estimators.did.inference import glance, real_errors, tidy_rows
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
+from sos_estimators.did.inference import Own, glance, real_errors, tidy_rows
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -53,6 +54,7 @@ class DidSettings(Settings):
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
     vcov: Variance = Field("CR2", description=f"{VCOV}; a logit takes CR1 unless told otherwise")
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
@@ -108,7 +110,7 @@ def fit_r(sample: Sample, options: DidSettings) -> Estimate:
     fitted = _fit(sample, options, _in_r)
     if not options.inference:
         return fitted
-    told = too_many_refits(prepare(sample, options.form), options.draws)
+    told = too_many_refits(prepare(sample, options.form, options.always_treated), options.draws)
     return _warned(fitted, told) if told else _with_inference(fitted, sample, options, in_r)
 
 
@@ -139,7 +141,7 @@ def _with_inference(
     if options.model == "logit":
         return _warned(fitted, "The table of inference is for model = 'linear' and is left out.")
     found = how(
-        prepare(sample, options.form),
+        prepare(sample, options.form, options.always_treated),
         options,
         options.inference,
         seed=options.seed,
@@ -164,7 +166,7 @@ def _fit(
     sample: Sample, options: DidSettings, how: Callable[[Prepared, DidSettings], Fitted]
 ) -> Estimate:
     check_model(options.vcov, options.model)
-    prepared = prepare(sample, options.form)
+    prepared = prepare(sample, options.form, options.always_treated)
     if options.model == "logit":
         prepared = drop_perfectly_predicted(prepared, options.form)
         check_logit_contrast(prepared)
@@ -175,7 +177,12 @@ def _fit(
     facts = glance(
         prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
     )
-    errors, about_errors = real_errors(fitted.std_errors, prepared)
+    errors, about_errors = real_errors(
+        fitted.std_errors,
+        fitted.terms,
+        prepared.frame["value"],
+        lambda: Own.of(_regression(prepared, options)),
+    )
     tidy = tidy_rows(
         fitted.terms,
         fitted.estimates,
@@ -187,7 +194,7 @@ def _fit(
         *prepared.warnings,
         *one_sided_pilots(prepared, options.form),
         *few_clusters(prepared, options.few_clusters, options.vcov),
-        *few_df(fitted.terms, fitted.df, options.vcov),
+        *few_df(fitted.terms, fitted.df, options.vcov, errors),
         *about_errors,
         *fitted.warnings,
     )

@@ -16,11 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sos_estimators.did.clusters import by_cluster, without_each
 from sos_estimators.did.least_squares import (
     RANK_TOLERANCE,
+    Absorber,
     CollinearTermsError,
     Floats,
     Regression,
+    absorbed_columns,
     side_by_side,
 )
 from sos_plugins import Engine, Estimate, Requirement, Sample, Tolerance
@@ -38,6 +41,7 @@ ROUNDS = 100_000
 MAX_ROWS = 2_000_000
 """Rows of a panel, which cells do not make fewer; beyond this pyfixest takes minutes."""
 JACKKNIFE = ("CR3",)
+STOPPED = "the jackknife of pyfixest stops where a column is collinear without a cluster"
 KNOWN = ("CR0", "CR1", "CR1S", "fixest", *JACKKNIFE)
 """Variances that pyfixest has, but for a factor."""
 
@@ -115,14 +119,17 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         CollinearTermsError: If a term is collinear.
         EngineError: If pyfixest fails.
     """
-    columns = side_by_side([problem.covariates, problem.terms], len(problem.value))
+    whole = side_by_side([problem.covariates, problem.terms], len(problem.value))
+    _, kept = absorbed_columns(problem, Absorber(problem.effects, problem.weight))
+    columns = whole[:, kept]
     lengths = np.linalg.norm(columns * np.sqrt(problem.weight)[:, None], axis=0)
     lengths[lengths == 0] = 1.0
+    centre, size = standard(problem.value)
     names = [f"x{j}" for j in range(columns.shape[1])]
-    effects = [f"effect{j}" for j in range(len(problem.effects))]
+    effects = names_of_effects(len(problem.effects))
     table = pd.DataFrame(
         {
-            "value": problem.value,
+            "value": (problem.value - centre) / size,
             "weight": problem.weight,
             "cluster": problem.cluster,
             **dict(zip(effects, problem.effects, strict=True)),
@@ -130,20 +137,40 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         }
     )
     missing = lacks(vcov, separate=separate)
+    if vcov in JACKKNIFE and np.isnan(without_each(by_cluster(problem))).any():
+        missing = STOPPED
     formula = f"value ~ {' + '.join(names)} | {' + '.join(effects)}"
     fit, stopped = _feols(formula, table, "CR1" if missing else vcov)
-    kept = ~np.isin(names, fit._collin_vars)
+    kept[kept] = ~np.isin(names, fit._collin_vars)
     n_covariates = problem.covariates.shape[1]
     lost = np.flatnonzero(~kept[n_covariates:])
     if len(lost):
         raise CollinearTermsError([int(place) for place in lost])
     terms = slice(int(kept[:n_covariates].sum()), None)
-    scale = lengths[n_covariates:]
+    scale = lengths[len(lengths) - problem.terms.shape[1] :]
     covariance = np.full((len(scale), len(scale)), np.nan)
     if not (missing or stopped):
         widening = _widening(fit, problem, vcov)
-        covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening
-    return Regressed(fit._beta_hat[terms] / scale, covariance, kept, missing or stopped)
+        covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening * size**2
+    return Regressed(fit._beta_hat[terms] / scale * size, covariance, kept, missing or stopped)
+
+
+def standard(value: Floats) -> tuple[float, float]:
+    """Return the mean and standard deviation (1 if zero) of values.
+
+    The tolerances at which pyfixest ends are those of values of the size of one.
+    """
+    size = float(value.std())
+    return float(value.mean()), size if size > 0 else 1.0
+
+
+def names_of_effects(n: int) -> list[str]:
+    """Name one or two sets of effects so that pyfixest takes them out in the given order.
+
+    It puts the names of a formula into a set, whose order hangs on PYTHONHASHSEED, and projections
+    that end at a tolerance hang on the order. A set of two has the order of the list made of it.
+    """
+    return list({f"effect{j}" for j in range(n)})
 
 
 def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
@@ -171,14 +198,20 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
                 return _jackknife(fit)
             return fit, ""
     except Exception as error:
-        raise EngineError(f"The package 'pyfixest' failed: {error}") from error
+        raise failed(error) from error
+
+
+def failed(error: Exception) -> EngineError:
+    """Say in a sentence that pyfixest failed."""
+    words = " ".join(str(error).split()) or "without a word"
+    return EngineError(f"The package pyfixest failed with {type(error).__name__}: {words}")
 
 
 def _jackknife(fit: Any) -> tuple[Any, str]:
     try:
         return fit.vcov({"CRV3": "cluster"}), ""
     except ValueError:
-        return fit, "the jackknife of pyfixest stops where a column is collinear without a cluster"
+        return fit, STOPPED
 
 
 def _widening(fit: Any, problem: Regression, vcov: str) -> float:

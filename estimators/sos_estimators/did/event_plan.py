@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.did.least_squares import Variance
 from sos_estimators.did.prepare import Prepared, count_cases
 from sos_estimators.did.variance import VCOV
@@ -46,6 +47,7 @@ class EventStudySettings(Settings):
         False, description="no leads: every period before adoption is the reference"
     )
     vcov: Variance = Field("CR2", description=VCOV)
+    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"

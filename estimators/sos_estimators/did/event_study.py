@@ -12,7 +12,15 @@ import pandas as pd
 from sos_estimators.did import engine_pyfixest, feols, r_engine
 from sos_estimators.did.clusters import by_cluster
 from sos_estimators.did.event_plan import EventStudySettings, Plan, plan, with_events
-from sos_estimators.did.inference import FTest, JointTest, glance, real_errors, tidy_rows, wald
+from sos_estimators.did.inference import (
+    FTest,
+    JointTest,
+    Own,
+    glance,
+    real_errors,
+    tidy_rows,
+    wald,
+)
 from sos_estimators.did.joint_test import approximate_hotelling
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -82,13 +90,13 @@ def _fit(
     options: EventStudySettings,
     how: Callable[[Prepared, Plan, EventStudySettings], Fitted],
 ) -> Estimate:
-    prepared = with_events(prepare(sample, options.form), options)
+    prepared = with_events(prepare(sample, options.form, options.always_treated), options)
     chosen = plan(prepared, options)
     try:
         found = how(prepared, chosen, options)
     except CollinearTermsError as error:
-        raise _cannot_be_told([chosen.events[i] for i in error.places], options) from None
-    fitted, about_errors = _with_real_errors(found, prepared, chosen)
+        raise _cannot_be_told(prepared, [chosen.events[i] for i in error.places], options) from None
+    fitted, about_errors = _with_real_errors(found, prepared, chosen, options)
     leads = _joint_test(fitted, prepared, chosen)
     facts = glance(
         prepared,
@@ -99,7 +107,12 @@ def _fit(
     told = (
         *prepared.warnings,
         *few_clusters(prepared, options.few_clusters, options.vcov),
-        *few_df(_names(chosen), fitted.df, options.vcov),
+        *few_df(
+            _names(chosen),
+            fitted.df,
+            options.vcov,
+            np.append(fitted.std_errors, fitted.overall[1]),
+        ),
         *about_errors,
         *fitted.warnings,
         *_about_thin_events(chosen, options),
@@ -134,11 +147,10 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
     problem = _regression(prepared, chosen, options)
     fit = least_squares(problem)
     leads = np.flatnonzero(np.isin(chosen.events, chosen.tested))
-    lags = np.array(chosen.events) >= 0
-    mean = lags / lags.sum()
+    mean = _with_mean(chosen)[:, -1]
     by_aht = len(leads) > 0 and options.leads_df == "AHT"
     clusters = by_cluster(problem) if by_aht else None
-    combinations = np.column_stack([np.eye(len(mean)), mean])
+    combinations = _with_mean(chosen)
     found = spread(problem, fit, options.vcov, combinations, clusters)
     variance = found.covariance[:-1, :-1]
     if not len(leads):
@@ -161,6 +173,12 @@ def _linear(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fi
         covariance=variance,
         df=found.df,
     )
+
+
+def _with_mean(chosen: Plan) -> Floats:
+    """Each event time, and the mean of the lags, as combinations of the terms, (p, p + 1)."""
+    lags = np.array(chosen.events) >= 0
+    return np.column_stack([np.eye(len(lags)), lags / lags.sum()])
 
 
 def _wald_df(prepared: Prepared, options: EventStudySettings) -> float:
@@ -252,15 +270,23 @@ def _by_feols(
 
 
 def _with_real_errors(
-    fitted: Fitted, prepared: Prepared, chosen: Plan
+    fitted: Fitted, prepared: Prepared, chosen: Plan, options: EventStudySettings
 ) -> tuple[Fitted, tuple[str, ...]]:
     """Make errors that are zero but for rounding missing, and a joint test that needs them."""
     together = np.append(fitted.std_errors, fitted.overall[1])
-    errors, told = real_errors(together, prepared)
+    errors, told = real_errors(
+        together,
+        _names(chosen),
+        prepared.frame["value"],
+        lambda: Own.of(_regression(prepared, chosen, options), _with_mean(chosen)),
+    )
     of_leads = errors[:-1][np.isin(chosen.events, chosen.tested)]
-    leads = FTest(float("nan"), fitted.leads.df) if np.isnan(of_leads).any() else fitted.leads
     overall = (fitted.overall[0], float(errors[-1]))
-    return replace(fitted, std_errors=errors[:-1], overall=overall, leads=leads), told
+    found = replace(fitted, std_errors=errors[:-1], overall=overall)
+    if told and np.isnan(of_leads).any():
+        untested = found.untested or "some have no standard error"
+        found = replace(found, leads=FTest(float("nan"), fitted.leads.df), untested=untested)
+    return found, told
 
 
 def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
@@ -274,11 +300,23 @@ def _aht(test: JointTest, options: EventStudySettings) -> bool:
     return options.leads_df == "AHT" and test.p_value is not None
 
 
-def _cannot_be_told(events: list[int], options: EventStudySettings) -> EstimationError:
-    return EstimationError(
+def _cannot_be_told(
+    prepared: Prepared, events: list[int], options: EventStudySettings
+) -> EstimationError:
+    what = (
         f"The event times {', '.join(map(str, events))} cannot be told from {FORMS[options.form]}, "
-        "the covariates and the other event times. Bin the ends with min_event and max_event, or "
-        "see that comparators have cases in the same periods."
+        "the covariates and the other event times"
+    )
+    if (prepared.frame["treated"] == 1).all():
+        return EstimationError(
+            f"{what}: no unit is never treated, and then a trend in event time is one of units and "
+            "periods too. Set lags_only = true, or count event times as one with min_event and "
+            "max_event; or take imputation, two-stage or callaway-santanna with control = "
+            "'notyettreated', which compare with units not treated yet only."
+        )
+    return EstimationError(
+        f"{what}. Bin the ends with min_event and max_event, or see that comparators have cases in "
+        "the same periods."
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.feols import FIXEST_STOPS, R_FIXEST
-from sos_estimators.did.inference import FTest, JointTest, wald
+from sos_estimators.did.inference import FTest, JointTest, negligible, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Convention,
@@ -53,7 +53,8 @@ class Leads:
     """Coefficients of the time before treatment, among untreated cases.
 
     Attributes:
-        reference: Event time that the others are compared with; None if there are no leads.
+        reference: Event time that the others are compared with; None if no leads are asked for,
+            or it is outside the window.
         events: Event times with a coefficient, (q,).
         estimates: (q,).
         scores: What each cluster adds to them; their cross products are the covariance. (G, q).
@@ -140,7 +141,7 @@ def lead_events(cells: Cells, options: ImputationSettings) -> tuple[tuple[int, .
     events = sorted({int(e) for e in table["period"] - table["cohort"]})
     reference = events.pop()
     first = -np.inf if options.min_event is None else options.min_event
-    return tuple(e for e in events if e >= first), reference
+    return tuple(e for e in events if e >= first), reference if reference >= first else None
 
 
 def _coefficients(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
@@ -173,7 +174,7 @@ def fit_leads(
             scores = np.zeros((cells.n_clusters, len(events)))
             scores[np.unique(cells.codes("cluster")[~cells.treated])] = added
             return Leads(reference, events, estimates, scores, tuple(told))
-    return no_leads(cells.n_clusters, *told)
+    return replace(no_leads(cells.n_clusters, *told), reference=reference)
 
 
 def _about_collinear(events: Iterable[int]) -> str:
@@ -226,6 +227,8 @@ def _second(values: Floats, inserted: Floats) -> Floats:
 def _joint_test(leads: Leads, cells: Cells) -> dict[str, Any]:
     n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
     statistic = wald(leads.estimates, leads.covariance, n_clusters)
+    if (leads.std_errors <= negligible(cells.value)).any():
+        statistic = float("nan")
     test = JointTest.of(FTest(statistic, n_clusters - 1), len(leads.events), n_clusters)
     return {
         "leads_tested": list(leads.events),
@@ -280,7 +283,9 @@ def fit_r(sample: Sample, options: ImputationSettings) -> Estimate:
         leads=wants_leads(options),
         leads_vcov=options.leads_vcov,
     )
-    leads = _leads_of_r(found, cells) if wants_leads(options) else no_leads(cells.n_clusters)
+    leads = (
+        _leads_of_r(found, cells, options) if wants_leads(options) else no_leads(cells.n_clusters)
+    )
     return assemble(engine_r.in_order(found, averages.names), leads, cells, options)
 
 
@@ -298,21 +303,20 @@ def fit_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
     )
 
 
-def _leads_of_r(found: dict[str, Any], cells: Cells) -> Leads:
+def _leads_of_r(found: dict[str, Any], cells: Cells, options: ImputationSettings) -> Leads:
     told = []
     gone = [int(e) for e in np.atleast_1d(found.get("collinear", ()))]
     if gone:
         told.append(_about_collinear(gone))
     events = tuple(int(e) for e in found["lead"])
-    reference = found.get("reference")
+    reference = lead_events(cells, options)[1]
     if not events:
-        known = None if reference is None else int(np.atleast_1d(reference)[0])
-        return replace(no_leads(cells.n_clusters, *told), reference=known)
+        return replace(no_leads(cells.n_clusters, *told), reference=reference)
     scores = np.zeros((cells.n_clusters, len(events)))
     clusters = np.asarray(found["lead_cluster"], dtype=int) - 1
     scores[clusters] = engine_r.rows(found["lead_scores"], len(events))
     return Leads(
-        int(np.atleast_1d(found["reference"])[0]),
+        reference,
         events,
         np.asarray(found["lead_estimate"], dtype=float),
         scores,

@@ -2,33 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.least_squares import Fit, Floats, Regression, least_squares
 from sos_estimators.did.prepare import Prepared
 from sos_estimators.distributions import f_tail, t_quantile, t_two_sided
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
 about zero: the scores of every cluster sum to zero, as with one pilot and one comparator."""
+SMALL = 1e-6
+"""A root of a variance below this share may be rounding error."""
+ROUNDING = 1e-14
+"""Likewise below this share of the value's largest size."""
 
 
-def real_errors(std_errors: Floats, prepared: Prepared) -> tuple[Floats, tuple[str, ...]]:
-    """Make standard errors that are zero but for rounding missing, and warn of them."""
+def negligible(value: npt.ArrayLike) -> float:
+    """Return the size below which a standard error, or a residual, of these values is zero."""
+    values = np.asarray(value, dtype=float)
+    return max(NEGLIGIBLE * float(values.std()), ROUNDING * float(np.abs(values).max(initial=0.0)))
+
+
+@dataclass(frozen=True)
+class Own:
+    """What sums by cluster say of standard errors, free of the rounding of a covariance.
+
+    Attributes:
+        std_errors: Without small-sample correction, (p,).
+        exactly: Whether the values are fitted exactly.
+    """
+
+    std_errors: Floats
+    exactly: bool
+
+    @classmethod
+    def of(cls, problem: Regression, combinations: Floats | None = None) -> Own:
+        """Fit a regression; the errors are of combinations (p, q) of its terms, if given."""
+        fit = least_squares(problem)
+        scores = fit.influence if combinations is None else fit.influence @ combinations
+        return cls(np.sqrt(np.square(scores).sum(axis=0)), _exactly(fit, problem))
+
+
+def fitted_exactly(problem: Regression) -> bool:
+    """Whether least squares fits the values but for rounding, with fewer parameters than rows."""
+    return _exactly(least_squares(problem), problem)
+
+
+def _exactly(fit: Fit, problem: Regression) -> bool:
+    off = float(np.abs(fit.residuals).max(initial=0.0))
+    return off <= negligible(problem.value) and fit.counts.n_parameters < len(problem.value)
+
+
+def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
+    """Say why terms have no standard error."""
+    if exactly:
+        return (
+            f"{', '.join(names)}: there is no standard error, because the values are fitted "
+            "exactly: it would be zero, and is left missing."
+        )
+    return (
+        f"{', '.join(names)}: the clusters are too few for a standard error: their scores sum to "
+        "zero, which would make it zero. It is left missing."
+    )
+
+
+def real_errors(
+    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, own: Callable[[], Own]
+) -> tuple[Floats, tuple[str, ...]]:
+    """Make standard errors that are zero but for rounding missing, and warn of them.
+
+    The root of a variance that is zero but for rounding is some 1e-8; so one that is small is
+    looked at again.
+
+    Args:
+        std_errors: Of an engine, (p,).
+        names: Of the terms, p.
+        value: The values that were fitted.
+        own: Looks again.
+    """
     errors = np.asarray(std_errors, dtype=float)
-    none = errors <= NEGLIGIBLE * float(prepared.frame["value"].std())
+    small = errors <= SMALL / NEGLIGIBLE * negligible(value)
+    if not small.any():
+        return errors, ()
+    found = own()
+    none = small & (found.std_errors <= negligible(value))
     if not none.any():
         return errors, ()
-    told = (
-        "The clusters are too few for a standard error: their scores sum to zero, which would make "
-        "it zero. It is left missing."
-    )
-    return np.where(none, np.nan, errors), (told,)
+    lost = [name for name, gone in zip(names, none, strict=True) if gone]
+    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=found.exactly),)
 
 
 def tidy_rows(
@@ -132,12 +199,14 @@ def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
 
 
 def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:
-    """Return the keys that every estimator gives, and the number of treated clusters."""
-    frame = prepared.frame
+    """Return the keys that every estimator gives, and the number of treated clusters.
+
+    Treated units and clusters are those that change: with cases before and after adoption.
+    """
     return {
         "n_cases": prepared.n_cases,
         "n_units": prepared.count("unit"),
-        "n_treated_units": int(frame.loc[frame["D"] == 1, "unit"].nunique()),
+        "n_treated_units": prepared.n_treated_units,
         "n_clusters": prepared.count("cluster"),
         "n_periods": prepared.count("period"),
         "estimand": estimand,

@@ -17,12 +17,20 @@ REDUCED = ("CR2", "CR2-cases")
 """Variances with degrees of freedom of their own, which fewer treated clusters make smaller."""
 
 
-def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...]:
-    """Warn of degrees of freedom too few for Satterthwaite's approximation."""
+def few_df(
+    names: Sequence[str], df: Floats | None, vcov: str, errors: Floats | None = None
+) -> tuple[str, ...]:
+    """Warn of degrees of freedom too few for Satterthwaite's approximation.
+
+    Terms whose standard error is missing have no p value to be rough.
+    """
     if vcov not in REDUCED or df is None:
         return ()
+    known = np.ones(len(names), dtype=bool) if errors is None else ~np.isnan(errors)
     rough = [
-        f"{name} ({value:.2f})" for name, value in zip(names, df, strict=True) if value < FEWEST_DF
+        f"{name} ({value:.2f})"
+        for name, value, there in zip(names, df, known, strict=True)
+        if there and round(float(value), 2) < FEWEST_DF
     ]
     if not rough:
         return ()
@@ -34,7 +42,7 @@ def few_df(names: Sequence[str], df: Floats | None, vcov: str) -> tuple[str, ...
 
 def weak_test(n_leads: int, df: float) -> tuple[str, ...]:
     """Warn of a joint test of leads that has too few degrees of freedom to find much."""
-    if not df < FEWEST_DF:
+    if not round(df, 1) < FEWEST_DF:
         return ()
     return (
         f"The joint test of {n_leads} leads has {df:.1f} degrees of freedom: too few treated "
@@ -94,7 +102,9 @@ def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
     times = {tuple(row) for row in compared[keys].drop_duplicates().to_numpy().tolist()}
     shared = [tuple(row) in times for row in treated[keys].to_numpy().tolist()]
     both_sides = treated[shared].groupby("unit")["post"].nunique().eq(2).any()
-    if not both_sides:
+    if compared.empty:
+        why = "every unit is treated, and no two of them at different times that their periods show"
+    elif not both_sides:
         why = "no pilot has cases both before and after in periods in which comparators have any"
     elif form == "pilot-post" and compared["post"].nunique() < 2:
         why = "comparators have no cases on both sides of the window"
@@ -102,19 +112,23 @@ def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
         why = f"it does not vary apart from them and the covariates {listing(prepared.covariates)}"
     else:
         why = "it does not vary apart from them"
-    return EstimationError(f"The effect cannot be told from {FORMS[form]}, because {why}.")
+    told = " ".join(["", *prepared.warnings]) if compared.empty else ""
+    return EstimationError(f"The effect cannot be told from {FORMS[form]}, because {why}.{told}")
 
 
 def one_sided_pilots(prepared: Prepared, form: Form) -> tuple[str, ...]:
-    """Warn of pilots that have cases on one side only: with authority effects they tell nothing."""
+    """Warn of pilots without a case after adoption: with authority effects they are comparators.
+
+    Of those without a case before it :mod:`sos_estimators.did.adoption` tells.
+    """
     if form == "pilot-post":
         return ()
     treated = prepared.frame[prepared.frame["treated"] == 1]
-    sides = treated.groupby("unit")["post"].nunique()
-    units = sorted(str(u) for u in sides.index[sides < 2])
+    after = treated.groupby("unit")["post"].max()
+    units = sorted(str(u) for u in after.index[after == 0])
     if not units:
         return ()
     return (
-        f"Treated units with cases only before or only after adoption: {listing(units)}; they say "
-        "nothing about the effect.",
+        f"Treated units without a case after adoption: {listing(units)}; they show no effect and "
+        "serve for comparison only.",
     )

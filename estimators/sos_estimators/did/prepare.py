@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sos_estimators.did.adoption import AlwaysTreated, adopters, changing
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import EstimationError, listing
 from sos_plugins.schema import SAMPLE_COLUMNS
@@ -24,6 +25,12 @@ FORMS: Mapping[Form, str] = {
 }
 MAX_LEVELS = 500
 """A text covariate with more levels than this is an identifier, not a covariate."""
+
+NOBODY_NEVER = (
+    "There is no never-treated unit: units treated at other times are compared with each other, "
+    "and units already treated serve as comparators of those treated later. Estimator 'bacon' "
+    "shows the weight of these comparisons."
+)
 
 NUMBERS = ("period", "cohort", "value", "weight")
 
@@ -65,8 +72,18 @@ class Prepared:
 
     @property
     def treated_clusters(self) -> list[str]:
-        """Clusters with treated cases after adoption."""
-        return sorted({str(c) for c in self.frame.loc[self.frame["D"] == 1, "cluster"]})
+        """Clusters with treated units that change: with cases before and after adoption."""
+        return sorted({str(c) for c in self.frame.loc[self._adopting, "cluster"]})
+
+    @property
+    def n_treated_units(self) -> int:
+        """Number of treated units that change."""
+        return int(self.frame.loc[self._adopting, "unit"].nunique())
+
+    @property
+    def _adopting(self) -> NDArray[np.bool_]:
+        found = changing(self.frame)
+        return found if found.any() else (self.frame["D"] == 1).to_numpy()
 
     def without(self, rows: NDArray[np.bool_], warning: str) -> Prepared:
         """Leave rows out and say so."""
@@ -74,8 +91,13 @@ class Prepared:
         return replace(self, frame=frame, warnings=(*self.warnings, warning))
 
 
-def prepare(sample: Sample, form: Form) -> Prepared:
+def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> Prepared:
     """Check a sample and make it ready.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+        always_treated: What becomes of units without a case before treatment.
 
     Raises:
         EstimationError: If the sample cannot give an estimate; the sentence says why.
@@ -90,8 +112,13 @@ def prepare(sample: Sample, form: Form) -> Prepared:
     weightless = count_cases(frame[frame["weight"] == 0])
     frame = frame[frame["weight"] > 0].reset_index(drop=True)
     warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
+    if not frame.empty and (frame["treated"] == 1).any():
+        adopting, told = adopters(replace(sample, frame=frame), always_treated)
+        frame, warnings = adopting.frame, [*warnings, *told]
     frame = frame.assign(D=frame["treated"].astype(int) * frame["post"].astype(int))
     check_contrast(frame)
+    if (frame["treated"] == 1).all():
+        warnings.append(NOBODY_NEVER)
     constant = [c for c in sample.covariates if frame[c].nunique() < 2]
     if constant:
         warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
@@ -134,18 +161,14 @@ def check_contrast(frame: pd.DataFrame) -> None:
     """Check that there is something to compare.
 
     Raises:
-        EstimationError: For no treated case, no comparator, no case before or after, a value that
-            does not vary, or a single cluster.
+        EstimationError: For no treated case, no case before or after, a value that does not vary,
+            or a single cluster.
     """
     treated = frame["treated"] == 1
     post = frame["post"] == 1
     if not treated.any():
         raise EstimationError(
             "No case belongs to a treated unit (column 'treated' is 0 throughout)."
-        )
-    if treated.all():
-        raise EstimationError(
-            "Every case belongs to a treated unit; a comparison needs cases of comparators."
         )
     for rows, word in ((~post, "before"), (post, "after")):
         if not (treated & rows).any():

@@ -9,7 +9,9 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 import pandas as pd
 
+from sos_estimators.did.adoption import AlwaysTreated
 from sos_estimators.did.clusters import Clusters, by_cluster, influence
+from sos_estimators.did.inference import Own, real_errors
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
     Fit,
@@ -62,6 +64,8 @@ CITATIONS: Mapping[str, str] = {
     "RI-beta": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
     "RI-t": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
 }
+WITHOUT_ERRORS: tuple[Method, ...] = ("RI-beta",)
+"""Methods that rest on no standard error."""
 COLUMNS: Mapping[str, str] = {
     "method": "name of the method",
     "estimate": "the coefficient, the same in every row",
@@ -83,6 +87,10 @@ class Options(Protocol):
     @property
     def form(self) -> Form:
         """Which effects."""
+
+    @property
+    def always_treated(self) -> AlwaysTreated:
+        """What becomes of units without a case before treatment."""
 
     @property
     def conf_level(self) -> float:
@@ -149,7 +157,7 @@ def inference(
     Raises:
         EstimationError: If there is no estimate.
     """
-    prepared = prepare(sample, options.form)
+    prepared = prepare(sample, options.form, options.always_treated)
     try:
         return of_prepared(prepared, options, methods, seed=seed, draws=draws)
     except CollinearTermsError:
@@ -177,13 +185,15 @@ def of_prepared(
     given = _Given(
         problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
     )
-    rows, warnings = _rows(given, methods)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
+    _, none = real_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
+    rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
+    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
     weight = influence(clusters)
     names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
         table=table,
-        warnings=(*disagreement(table, 1 - options.conf_level), *warnings),
+        warnings=(*disagreement(table, 1 - options.conf_level), *none, *warnings),
         clusters=pd.DataFrame(
             {
                 "cluster": names.to_numpy(),
@@ -194,6 +204,21 @@ def of_prepared(
         ),
         effective_clusters=weight.effective,
     )
+
+
+def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> pd.DataFrame:
+    """Put rows in the order of the methods; those without a row have the estimate alone."""
+    made = table.set_index("method")
+    rows = []
+    for method in dict.fromkeys(methods):
+        alone: dict[str, Any] = {
+            "estimate": float(estimate),
+            "distribution": "",
+            "citation": CITATIONS[method],
+        }
+        known = dict(made.loc[method]) if method in made.index else alone
+        rows.append({"method": method, **known})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(

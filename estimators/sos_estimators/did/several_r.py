@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.did import r_engine
+from sos_estimators.did.inference import Own, real_errors
 from sos_estimators.did.prepare import Prepared
+from sos_estimators.did.regression import regression
 from sos_estimators.did.several import CITATIONS, COLUMNS, Inference, Method, Options, disagreement
 
 MOST_REFITS = 50_000_000
@@ -67,7 +69,11 @@ def in_r(
     table = pd.DataFrame({"method": chosen, **columns})
     table["distribution"] = [_distribution(answer, i, method) for i, method in enumerate(chosen)]
     table["citation"] = [CITATIONS[method] for method in chosen]
-    table = table[list(COLUMNS)]
+    problem = regression(
+        prepared, options.form, ["D"], lambda cells: (cells[["D"]].to_numpy(float), ("ATT",))
+    )
+    _, none = real_errors(np.zeros(1), ("ATT",), problem.value, lambda: Own.of(problem))
+    table = _with_real_errors(table[list(COLUMNS)], none)
     told = tuple(f"R warns: {warning}." for warning in answer["warnings"])
     clusters = {
         name: np.atleast_1d(answer[name])
@@ -75,9 +81,19 @@ def in_r(
     }
     return Inference(
         table=table,
-        warnings=(*disagreement(table, 1 - options.conf_level), *told),
+        warnings=(*disagreement(table, 1 - options.conf_level), *none, *told),
         clusters=pd.DataFrame(clusters),
         effective_clusters=float(np.ravel(answer["effective_clusters"])[0]),
+    )
+
+
+def _with_real_errors(table: pd.DataFrame, told: tuple[str, ...]) -> pd.DataFrame:
+    """Leave missing what rests on a standard error that is zero but for rounding."""
+    none = pd.Series(bool(told), table.index) & table["std_error"].notna()
+    gone = [name for name in NUMBERS if name != "estimate"]
+    return table.assign(
+        **{name: table[name].mask(none) for name in gone},
+        distribution=table["distribution"].mask(none, ""),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.did import engine_pyfixest
+from sos_estimators.did.adoption import numbers
 from sos_estimators.did.least_squares import (
     Codes,
     CollinearTermsError,
@@ -21,7 +22,7 @@ from sos_estimators.did.least_squares import (
 )
 from sos_estimators.did.regression import codes_of, covariate_columns
 from sos_estimators.did.staggered import engine_r
-from sos_estimators.did.staggered.cells import Cells, join, make_cells
+from sos_estimators.did.staggered.cells import Cells, make_cells
 from sos_estimators.did.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.did.staggered.result import Found, build_estimate
 from sos_estimators.did.staggered.saturated import collinear, scores_of
@@ -102,7 +103,7 @@ def stack(sample: Sample, options: StackedSettings) -> Stack:
     told = []
     if left_out:
         told.append(
-            f"The cohorts {join(left_out)} have no sub-experiment: their window of "
+            f"The cohorts {numbers(left_out)} have no sub-experiment: their window of "
             f"{options.before} periods before and {options.after} after the first treated one is "
             "not whole, or has periods without cases to compare with. They may serve for "
             "comparison."

@@ -13,13 +13,16 @@ from sos_estimators.matching.propensity import Penalty
 from sos_estimators.matching.report import plural
 from sos_plugins import CaseMatch, Sample, Settings
 from sos_plugins.compression import count, reweighted
+from sos_plugins.settings import NAMES_COLUMNS
 
 
 class CaseSettings(Settings):
     """What both matchers of cases take."""
 
     covariates: tuple[str, ...] | None = Field(
-        None, description="covariates of the score; all of the outcome unless given"
+        None,
+        description="covariates of the score; all of the outcome unless given",
+        json_schema_extra=NAMES_COLUMNS,
     )
     within: tuple[str, ...] | None = Field(
         None,
@@ -27,6 +30,7 @@ class CaseSettings(Settings):
             "columns that make the strata, within which cases are compared; unless given: group "
             "and post, as far as the cases have them"
         ),
+        json_schema_extra=NAMES_COLUMNS,
     )
     scores: ScoreModels = Field(
         "pooled",

@@ -12,6 +12,7 @@ from pydantic import Field
 from sos_estimators.matching.features import sides
 from sos_estimators.matching.report import DISTANCE_COLUMNS, Sentences, assemble
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
+from sos_plugins.csv_text import read_frame
 from sos_plugins.errors import DataError, DesignError, SettingsError, did_you_mean, listing
 
 
@@ -136,12 +137,12 @@ def read_groups(path: Path, outcome: str = "") -> dict[str, tuple[str, ...]]:
     """
     path = path.expanduser()
     where = f"Matcher 'given-groups': the file {path}"
+    if not path.exists():
+        raise DataError(f"{where} does not exist.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{where} does not exist.") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{where} cannot be read as CSV: {error}.") from None
+        table = read_frame(path)
+    except DataError as error:
+        raise DataError(f"{where} cannot be read as CSV: {error}") from None
     table.columns = [str(c).strip().lower() for c in table.columns]
     absent = [c for c in ("pilot", "comparator") if c not in table]
     if absent:
@@ -152,7 +153,7 @@ def read_groups(path: Path, outcome: str = "") -> dict[str, tuple[str, ...]]:
     table = table.apply(lambda column: column.str.strip())
     for column in ("pilot", "comparator"):
         if (table[column] == "").any():
-            line = int((table[column] == "").to_numpy().argmax()) + 2
+            line = table.index[table[column] == ""][0]
             raise DataError(f"{where}, row {line}: the column {column} is empty.")
     if "outcome" in table and outcome:
         table = table[table["outcome"].isin(["", outcome])]

@@ -21,13 +21,18 @@
 callaway_santanna <- function(data, covariates = character(0), control = "nevertreated",
                               method = "dr", base = "varying", anticipation = 0,
                               aggregate = "group-time", min_event = -Inf, max_event = Inf,
-                              overlap = 0.999, trim = 0.995, scores = "published") {
+                              overlap = 0.999, trim = 0.995, scores = "exact") {
   effects <- group_time_effects(data, covariates, control, method, base, anticipation,
                                 overlap, trim, scores)
+  post <- effects$cells$period >= effects$cells$cohort & !is.na(effects$cells$att)
+  if (!any(post)) {  # the caller says why, of the effects that are missing
+    none <- list(term = character(0), estimate = numeric(0), std_error = numeric(0))
+    return(c(none, list(missing = effects$missing$term, reason = effects$missing$reason)))
+  }
   found <- average_effects(effects, aggregate, min_event, max_event)
   covariance <- attr(found, "covariance")
   list(term = found$term, estimate = found$estimate, std_error = found$std_error,
-       covaried = rownames(covariance), covariance = as.vector(covariance),
+       covaried = as.character(rownames(covariance)), covariance = as.vector(covariance),
        missing = effects$missing$term, reason = effects$missing$reason)
 }
 
@@ -39,7 +44,7 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
 # be estimated).
 group_time_effects <- function(data, covariates = character(0), control = "nevertreated",
                                method = "dr", base = "varying", anticipation = 0,
-                               overlap = 0.999, trim = 0.995, scores = "published") {
+                               overlap = 0.999, trim = 0.995, scores = "exact") {
   control <- match.arg(control, c("nevertreated", "notyettreated"))
   method <- match.arg(method, c("dr", "reg", "ipw"))
   base <- match.arg(base, c("varying", "universal"))
@@ -272,7 +277,7 @@ cases_doubly_robust <- function(y, D, post, X, w, how) {
   gap <- weighted_mean(after$gap - before$gap, treated)
   scores <- gap$scores + after$scores - before$scores
   if (how$scores == "published") {
-    # the R package DRDID (drdid_rc, up to 1.2.3) adds here what the derivative subtracts; where
+    # the R package DRDID (drdid_rc, up to 1.3.0) adds here what the derivative subtracts; where
     # the propensity model holds both means are the same in large samples
     own <- share(w * (D & !post))
     scores <- scores - 2 * before$other$moves(colSums((own - before$reweighted) * X))

@@ -45,6 +45,23 @@ collapse_for <- function(data, form, covariates, by) {
   )))
 }
 
+# Covariates as numbers: factors as dummies without their first level, none of a factor with one.
+covariate_matrix <- function(data, covariates) {
+  covariates <- with_levels(data, covariates)
+  if (!length(covariates)) return(matrix(0, nrow(data), 0))
+  right <- Reduce(function(a, b) call("+", a, b), lapply(covariates, as.name))
+  data[covariates] <- lapply(data[covariates], function(x) if (is.factor(x)) droplevels(x) else x)
+  stats::model.matrix(stats::as.formula(call("~", right)), data)[, -1, drop = FALSE]
+}
+
+# The columns without factors of one level, for which R has no contrasts and no column is needed.
+with_levels <- function(data, columns) {
+  several <- vapply(columns, function(name) {
+    !is.factor(data[[name]]) || length(unique(data[[name]])) > 1
+  }, logical(1))
+  columns[several]
+}
+
 # Regress value on effects, structure, covariates and terms, in this order, so that of collinear
 # columns the later one is left out.
 #
@@ -57,7 +74,9 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
   })
   names(effects) <- paste0("effect_", seq_along(effects))
   cells[names(effects)] <- effects
-  right <- lapply(c(names(effects), structure_columns(form), covariates, terms), as.name)
+  used <- with_levels(cells, names(effects))
+  covariates <- with_levels(cells, covariates)
+  right <- lapply(c(used, structure_columns(form), covariates, terms), as.name)
   formula <- as.formula(call("~", quote(value), Reduce(function(a, b) call("+", a, b), right)))
   if (model == "logit") {
     fit <- logit_cells(formula, cells)
@@ -75,8 +94,8 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
     terms = terms,
     estimate = unname(coefficients[is_term]),
     aliased = anyNA(coefficients[is_term]),
-    kept = unname(!is.na(coefficients[assign > length(effects) & !is_term])),
-    n_outside = sum(!is.na(coefficients[assign > length(effects)]))
+    kept = unname(!is.na(coefficients[assign > length(used) & !is_term])),
+    n_outside = sum(!is.na(coefficients[assign > length(used)]))
   )
 }
 

@@ -31,10 +31,9 @@ event_study_fixest <- function(data, form = "twfe", reference = -1, lags_only = 
 fit_feols <- function(data, form, covariates, terms, vcov) {
   made <- NULL
   if (length(covariates)) {
-    right <- Reduce(function(a, b) call("+", a, b), lapply(covariates, as.name))
-    made <- stats::model.matrix(stats::as.formula(call("~", right)), data)[, -1, drop = FALSE]
-    labels <- colnames(made)
-    colnames(made) <- paste0("x_", seq_len(ncol(made)))
+    made <- covariate_matrix(data, covariates)
+    labels <- as.character(colnames(made))
+    colnames(made) <- paste0("x_", seq_len(ncol(made)), recycle0 = TRUE)
     data <- cbind(data[setdiff(names(data), covariates)], made)
   }
   effects <- vapply(effect_columns(form), paste, "", collapse = "^")

@@ -159,15 +159,18 @@ extreme_rays <- function(path, v, after, m) {
   v <- matrix(v, n, length(v), byrow = TRUE)
   up <- sqrt(variances(after - m * v, path$V))
   down <- sqrt(variances(-after - m * v, path$V))
-  above <- sum(abs(L) * ifelse(L > 0, up, down))
-  below <- sum(abs(L) * ifelse(L > 0, down, up))
+  above <- or_one(sum(abs(L) * ifelse(L > 0, up, down)))
+  below <- or_one(sum(abs(L) * ifelse(L > 0, down, up)))
   bound <- m * sum(abs(L)) * v[1, ]
   target <- drop(L %*% after)
-  list(rays = rbind((target - bound) / above, (-target - bound) / below, -2 * m * v / (up + down)),
+  list(rays = rbind((target - bound) / above, (-target - bound) / below, -2 * m * v / or_one(up + down)),
        slope = c(-1 / above, 1 / below, rep(0, n)))
 }
 
-variances <- function(rows, V) rowSums((rows %*% V) * rows)
+variances <- function(rows, V) pmax(rowSums((rows %*% V) * rows), 0)
+
+# Of zero variance are inequalities that hold anyway: see NO_VARIANCE.
+or_one <- function(size) ifelse(size > 0, size, 1)
 
 # Critical value of the least favourable first stage.
 critical_value <- function(polyhedron, size) {

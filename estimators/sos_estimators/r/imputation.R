@@ -51,7 +51,7 @@ lead_regression <- function(data, covariates, min_event, vcov) {
   for (k in seq_along(events)) free[[names[k]]] <- +(!is.na(free$event) & free$event == events[k])
   fitted <- fit_cells(free, "twfe", covariates, names)
   known <- !is.na(fitted$estimate)
-  if (!any(known)) return(list(lead = numeric(0), collinear = events))
+  if (!any(known)) return(list(lead = numeric(0), reference = reference, collinear = events))
   scores <- cluster_scores(fitted, vcov)
   list(lead = events[known], lead_estimate = fitted$estimate[known], reference = reference,
        lead_scores = by_row(scores), lead_cluster = as.integer(rownames(scores)),

@@ -54,9 +54,10 @@ list_averages <- function(effects, how, min_event = -Inf, max_event = Inf) {
 
 # The share of each effect in each average, by the weight of the cases: averages x effects.
 shares_of <- function(effects, averages) {
-  t(vapply(averages, function(chosen) {
+  of_each <- vapply(averages, function(chosen) {
     chosen * effects$weight / sum(effects$weight[chosen])
-  }, numeric(nrow(effects))))
+  }, numeric(nrow(effects)))
+  matrix(of_each, length(averages), nrow(effects), byrow = TRUE)  # of one effect too
 }
 
 # Regress on unit and period effects, covariates and a dummy for each effect that is no reference,
@@ -100,8 +101,7 @@ fit_saturated <- function(data, effects, averages, covariates, vcov, interact = 
 #   effect    the effect (of a cohort or period the first, without a shift)
 #   shift     mean of the effect's cohort less mean of its cases
 interact_covariates <- function(data, dummies, covariates) {
-  right <- Reduce(function(a, b) call("+", a, b), lapply(covariates, as.name))
-  x <- model.matrix(as.formula(call("~", right)), data)[, -1, drop = FALSE]
+  x <- covariate_matrix(data, covariates)
   mean_of <- function(rows) {
     colSums(x[rows, , drop = FALSE] * data$weight[rows]) / sum(data$weight[rows])
   }
@@ -147,8 +147,9 @@ by_row <- function(matrix) as.vector(t(matrix))
 #   influence  function(W): minus the weights of the unaffected values in sums of imputed effects,
 #              where row i counts W[i, j] in sum j:  -W0 Z0 (Z0' W0 Z0)^-1 Z' W
 first_stage <- function(data, covariates, control = "notyettreated") {
-  right <- c(quote(factor(period)), lapply(covariates, as.name))
-  Z <- model.matrix(as.formula(call("~", Reduce(function(a, b) call("+", a, b), right))), data)
+  period <- factor(data$period)
+  Z <- cbind(1, outer(as.integer(period), seq_len(nlevels(period))[-1], "==") * 1,
+             covariate_matrix(data, covariates))
   free <- !data$affected
   compared <- if (control == "nevertreated") data$cohort == 0 else free
   unit <- as.character(data$unit)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from sos_plugins import QualityProfile, Records, Session, Settings, Source, hookimpl
+from sos_plugins.csv_text import read_frame
 from sos_plugins.errors import DataError, listing
 from sos_plugins.schema import TABLES
 
@@ -40,12 +41,7 @@ def read_file(settings: NewSourceSettings, session: Session) -> tuple[pd.DataFra
         DataError: If the file is missing, no CSV, or lacks a column.
     """
     path = session.path(settings.path)
-    if not path.is_file():
-        raise DataError(f"There is no file {path} (setting 'path' of new-source).")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from None
+    frame = read_frame(path)
     absent = [c for c in COLUMNS if c not in frame]
     if absent:
         raise DataError(

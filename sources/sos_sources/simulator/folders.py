@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from sos_plugins.errors import DataError
+from sos_plugins.output import SIMULATION, replacing
 from sos_plugins.schema import TABLES
 from sos_sources.simulator import csv_writer, dirt, xml_writer
 from sos_sources.simulator.parts import each
@@ -113,7 +112,8 @@ def make_tables(part: Simulation) -> Done:
 def write(simulation: Simulation, folder: Path, advance: Advance = silent) -> dict[str, Any]:
     """Write the returns, the design and the truth into ``folder``; return the truth.
 
-    An earlier simulation in the folder is replaced.
+    An earlier simulation in the folder is replaced when the new one is whole; files of the user
+    stay.
 
     Args:
         simulation: What to write.
@@ -121,14 +121,14 @@ def write(simulation: Simulation, folder: Path, advance: Advance = silent) -> di
         advance: Called with 1 after each year of each return.
 
     Raises:
-        DataError: If the folder holds anything else.
+        OutputError: If the folder cannot be written to, holds anything else, or files of the
+            simulation in it were changed.
     """
-    _make_room(folder)
-    with _Files(folder, simulation.settings) as files:
+    with replacing(folder, SIMULATION) as place, _Files(place, simulation.settings) as files:
         if simulation.settings.form == "parquet":
             files.add(make_tables(simulation))
         else:
-            files.add(WriteReturns(folder, advance)(simulation))
+            files.add(WriteReturns(place, advance)(simulation))
         return files.finish()
 
 
@@ -145,11 +145,11 @@ def simulate_into(
         advance: Called with 1 after each part.
 
     Raises:
-        DataError: If the folder holds anything else, or a process ends too early.
+        OutputError: As from :func:`write`.
+        DataError: If a process ends too early.
     """
-    _make_room(folder)
-    job = make_tables if settings.form == "parquet" else WriteReturns(folder)
-    with _Files(folder, settings) as files:
+    with replacing(folder, SIMULATION) as place, _Files(place, settings) as files:
+        job = make_tables if settings.form == "parquet" else WriteReturns(place)
         for done in each(settings, job):
             files.add(done)
             advance(1)
@@ -215,19 +215,3 @@ class _Files:
         (folder / "README.txt").write_text(text, encoding="utf-8")
         (folder / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
         return truth
-
-
-def _make_room(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; name a folder for the simulated records.")
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / TRUTH).is_file():
-            raise DataError(
-                f"The folder {folder} holds other files. Name an empty one, or one that an earlier "
-                "simulation made."
-            )
-        for name in (CIN, CARE, RECORDS):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in FAULTS_FILE.values():
-            (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)

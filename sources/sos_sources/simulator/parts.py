@@ -86,7 +86,7 @@ class _Worker:
         homes = [str(Path(str(sos_sources.__file__)).parent.parent), os.environ.get("PYTHONPATH")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(h for h in homes if h)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sos_sources.simulator.worker"],
+            [sys.executable, "-P", "-m", "sos_sources.simulator.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from sos_plugins.processes import follow_parent
 from sos_sources.simulator.parts import work
 
 if __name__ == "__main__":
+    follow_parent(int(sys.argv[1]))
     with contextlib.suppress(BrokenPipeError):
         work(sys.stdin.buffer, sys.stdout.buffer)

@@ -56,6 +56,13 @@ def missing_sentences(missing: Mapping[str, str]) -> list[str]:
     ]
 
 
+def no_effect(missing: Mapping[str, str]) -> EstimationError:
+    """Say that no effect after treatment is left, and why each is missing."""
+    return EstimationError(
+        " ".join(["No effect after treatment could be estimated.", *missing_sentences(missing)])
+    )
+
+
 def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Return the overall effect and those that ``aggregate`` asks for.
 
@@ -63,10 +70,7 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
         EstimationError: If no effect after treatment could be estimated.
     """
     if not _post(effects).size:
-        raise EstimationError(
-            "No effect after treatment could be estimated. "
-            + " ".join(missing_sentences(effects.missing))
-        )
+        raise no_effect(effects.missing)
     if options.aggregate == "event":
         return _events(effects, options)
     if options.aggregate == "cohort":

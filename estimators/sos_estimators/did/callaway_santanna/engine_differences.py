@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.callaway_santanna.aggregation import Term, missing_sentences
+from sos_estimators.did.callaway_santanna.aggregation import Term, missing_sentences, no_effect
 from sos_estimators.did.callaway_santanna.nuisance import ComparisonError, FloatArray
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
@@ -27,6 +27,7 @@ from sos_plugins.types import Estimate, Sample
 CONTROL = {"nevertreated": "never_treated", "notyettreated": "not_yet_treated"}
 FUNCTION = {"dr": ("dr", "mle"), "ipw": ("std_ipw", "mle"), "reg": ("reg", None)}
 AGGREGATE = {"simple": "simple", "event": "event", "cohort": "cohort", "calendar": "time"}
+DONE = "estimated"
 FIELD = {"event": "relative_period", "cohort": "cohort", "calendar": "time"}
 
 
@@ -47,7 +48,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
     errors = errors_of(found, options)
-    return build_estimate(
+    estimate = build_estimate(
         [term.name for term in found],
         [term.estimate for term in found],
         errors.std_errors,
@@ -56,14 +57,15 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         missing,
         critical=errors.critical if options.band else None,
     )
+    if options.scores != "published" and prepared.rests_on_scores(options):
+        return estimate.without_std_errors("differences has scores = 'published' only")
+    return estimate
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the package cannot do of what is asked."""
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
-    if options.scores != "published" and options.method == "dr" and not sample.is_panel:
-        return "differences has the published scores only"
     frame = sample.frame
     if not (frame["cohort"] == 0).any():
         return "differences needs a never-treated unit here: it drops the last cohort otherwise"
@@ -95,14 +97,21 @@ def fit_model(prepared: Prepared, options: CallawaySantAnnaSettings) -> Any:
         base_period=options.base,
         anticipation=options.anticipation,
     )
-    model.fit(
-        formula,
-        est_method=_function(prepared, options),
-        control_group=CONTROL[options.control],
-        weights_column="weight",
-        n_jobs=1,
-        progress_bar=False,
-    )
+    outcomes: list[str] = []
+    try:
+        model.fit(
+            formula,
+            est_method=_function(prepared, options, outcomes),
+            control_group=CONTROL[options.control],
+            weights_column="weight",
+            n_jobs=1,
+            progress_bar=False,
+        )
+    except Exception:
+        if DONE in outcomes:
+            raise
+        why = "; ".join(dict.fromkeys(outcomes))
+        raise EstimationError(f"No effect could be estimated: {why}.") from None
     return model
 
 
@@ -112,9 +121,7 @@ def collect(
     """Return the terms of a fitted model, and sentences on those that are missing."""
     cells, missing = _group_time(model, prepared)
     if not any(cell.is_post and cell.term not in missing for cell in prepared.cells):
-        raise EstimationError(
-            "No effect after treatment could be estimated. " + " ".join(missing_sentences(missing))
-        )
+        raise no_effect(missing)
     clusters = _clusters(prepared)
     if options.aggregate == "group-time":
         found = _aggregated(model, "simple", clusters)
@@ -140,9 +147,12 @@ def _clusters(prepared: Prepared) -> npt.NDArray[np.int64]:
 
 
 def _function(
-    prepared: Prepared, options: CallawaySantAnnaSettings
+    prepared: Prepared, options: CallawaySantAnnaSettings, outcomes: list[str]
 ) -> Callable[..., Mapping[str, Any]]:
-    """The package's estimator of one comparison, after the checks that it lacks."""
+    """The package's estimator of one comparison, after the checks that it lacks.
+
+    What becomes of each is noted in ``outcomes``: the package stops when none is left.
+    """
     from differences.models.did.did_cal import did_cal_funcs
 
     layout = "panel" if prepared.balanced else "rc"
@@ -157,17 +167,26 @@ def _function(
     ) -> Mapping[str, Any]:
         later = None if post is None else post == 1
         rows = Comparison(endog, treated == 1, exog.astype(float), weights, later)
-        _require_rows(rows)
-        if not full_rank(rows, options):
-            raise ComparisonError("some covariates do not vary on their own in a group and period")
-        if options.method != "reg":
-            _require_overlap(rows, options)
+        try:
+            _check(rows, options)
+        except ComparisonError as error:
+            outcomes.append(str(error))
+            raise
+        outcomes.append(DONE)
         result: Mapping[str, Any] = compute(
             endog=endog, exog=exog, treated=treated, weights=weights, post=post
         )
         return result
 
     return checked
+
+
+def _check(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
+    _require_rows(rows)
+    if not full_rank(rows, options):
+        raise ComparisonError("some covariates do not vary on their own in a group and period")
+    if options.method != "reg":
+        _require_overlap(rows, options)
 
 
 def _require_rows(rows: Comparison) -> None:

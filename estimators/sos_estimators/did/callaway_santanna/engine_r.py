@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.did.callaway_santanna.aggregation import missing_sentences
+from sos_estimators.did.callaway_santanna.aggregation import missing_sentences, no_effect
 from sos_estimators.did.callaway_santanna.design import levels
 from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
@@ -24,6 +25,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "r"
 TIMEOUT = 600.0
 """Seconds after which R is ended."""
 
+DRDID_EXACT = [1, 4]
+"""From this version on drdid_rc of DRDID has the exact derivative."""
 DID_OVERLAP, DID_TRIM = 0.999, 0.995
 """Cut-offs that are fixed inside the R packages did and DRDID."""
 
@@ -54,6 +57,8 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     missing = dict(zip(found["missing"], found["reason"], strict=True))
     planned = {cell.term for cell in prepared.cells}
     warnings = missing_sentences({term: why for term, why in missing.items() if term in planned})
+    if not found["term"]:
+        raise no_effect(missing)
     return _estimate(found, prepared, options, warnings)
 
 
@@ -74,15 +79,28 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         {**_arguments(options), "covariates": list(names)},
         timeout=TIMEOUT,
     )
-    return _estimate(found, prepared, options, [])
+    estimate = _estimate(found, prepared, options, [])
+    version = r.versions(["DRDID"])["DRDID"]
+    known = scores_of_drdid(version)
+    if options.scores != known and prepared.rests_on_scores(options):
+        return estimate.without_std_errors(f"DRDID {version} has scores = '{known}' only")
+    return estimate
+
+
+def scores_of_drdid(version: str) -> str:
+    """Return the value of ``scores`` that a version of the R package DRDID computes.
+
+    >>> scores_of_drdid("1.2.3"), scores_of_drdid("1.10.0")
+    ('published', 'exact')
+    """
+    numbers = [int(part) for part in re.findall(r"\d+", version)]
+    return "exact" if numbers >= DRDID_EXACT else "published"
 
 
 def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     """Say what the R package ``did`` cannot do of what is asked."""
     if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
-    if options.scores != "published" and options.method == "dr" and not sample.is_panel:
-        return "did has the published scores only"
     return rank_limit(sample, options)
 
 
@@ -133,7 +151,7 @@ def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
     """Name the covariance of the terms that have a standard error; did gives none."""
     if "covaried" not in found:
         return None
-    names = list(found["covaried"])
+    names = list(found["covaried"] or ())
     values = np.asarray(found["covariance"], dtype=float).reshape(len(names), len(names))
     return pd.DataFrame(values, index=names, columns=names)
 

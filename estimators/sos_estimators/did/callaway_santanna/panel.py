@@ -7,7 +7,7 @@ Whatever a check would refuse, count or warn of row by row is left to the rows
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from sos_estimators.did.callaway_santanna.preparation import (
     plan_of_outline,
 )
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.inference import negligible
 from sos_estimators.did.prepare import MAX_LEVELS, is_category
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.types import Sample
@@ -123,7 +124,13 @@ def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
     cluster, n_clusters = _clusters(units, kept, options)
     cohort = cohort[kept]
     place = _placed(cohort)[1]
-    add_cluster_warnings(plan, _counts(cohort, cluster, n_clusters), options)
+    clusters = _counts(cohort, cluster, n_clusters)
+    add_cluster_warnings(plan, clusters, options)
+    plan = replace(
+        plan,
+        negligible=negligible(units.value),
+        one_against_one=clusters.one_against_one(options),
+    )
     plan.counts["n_clusters"] = n_clusters
     by_cohort = np.argsort(place, kind="stable")
     ends = np.cumsum(np.bincount(place)).tolist()

@@ -5,15 +5,24 @@ All engines start here, so what is dropped, and the sentence that says so, is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from sos_estimators.did.adoption import (
+    about_late,
+    about_without_base,
+    late_cohorts,
+    nobody_adopts,
+    numbers,
+    without_base,
+)
 from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, planned_cells, with_rows
 from sos_estimators.did.callaway_santanna.design import Design, build_design
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.did.inference import negligible
 from sos_estimators.did.prepare import count_cases, refuse_unusable
 from sos_plugins.cells import COMPRESSED
 from sos_plugins.errors import DataError, EstimationError
@@ -39,6 +48,8 @@ class Prepared:
         cells: Comparisons to make, by cohort and period.
         warnings: What a reader must know.
         counts: Counts for the one-row summary.
+        negligible: Size below which a standard error is rounding.
+        one_against_one: Whether some cohort of a single cluster is compared with a single one.
     """
 
     frame: pd.DataFrame
@@ -49,6 +60,12 @@ class Prepared:
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...]
     counts: dict[str, int]
+    negligible: float = 0.0
+    one_against_one: bool = False
+
+    def rests_on_scores(self, options: CallawaySantAnnaSettings) -> bool:
+        """Whether standard errors depend on the setting ``scores``."""
+        return options.method == "dr" and not self.balanced and bool(self.design.names)
 
     @property
     def periods(self) -> IntArray:
@@ -82,6 +99,7 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
         _shared_comparators(frame, warnings)
     else:
         _cluster_warnings(_clusters_of(frame), options, cells, warnings)
+    clusters = _clusters_of(frame)
     return Prepared(
         frame=frame,
         design=design,
@@ -91,6 +109,8 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> Prepared:
         cells=cells,
         warnings=tuple(warnings),
         counts=_counts(frame),
+        negligible=negligible(frame["value"]),
+        one_against_one=clusters.one_against_one(options),
     )
 
 
@@ -105,6 +125,8 @@ class Plan:
         cohorts: Cohorts of the rows that are used, 0 for all that count as never treated.
         periods: Their periods.
         late: Cohorts after this one count as never treated.
+        negligible: Size below which a standard error is rounding.
+        one_against_one: Whether some cohort of a single cluster is compared with a single one.
     """
 
     cells: tuple[Cell, ...]
@@ -113,6 +135,8 @@ class Plan:
     cohorts: IntArray
     periods: IntArray
     late: int
+    negligible: float = 0.0
+    one_against_one: bool = False
 
 
 def plan_of_outline(outline: pd.DataFrame, options: CallawaySantAnnaSettings) -> Plan:
@@ -149,7 +173,7 @@ def _usable(
     """Return the rows that some comparison can use, and the cohort that only is compared with."""
     frame = _late_cohorts(frame, options.anticipation, warnings)
     frame, latest = _require_controls(frame, options, warnings)
-    return _drop_treated_from_start(frame, options.anticipation, warnings), latest
+    return _drop_without_base(frame, options.anticipation, warnings), latest
 
 
 def _columns(sample: Sample) -> pd.DataFrame:
@@ -214,13 +238,10 @@ def _keys(frame: pd.DataFrame) -> list[str]:
 
 def _late_cohorts(frame: pd.DataFrame, anticipation: int, warnings: list[str]) -> pd.DataFrame:
     """Cohorts treated too late to be affected in the data serve as never treated."""
-    late = frame["cohort"] > frame["period"].max() + anticipation
+    late = late_cohorts(frame, anticipation)
     if not late.any():
         return frame
-    warnings.append(
-        f"The cohorts {_join(frame.loc[late, 'cohort'])} are treated after the last period "
-        f"({frame['period'].max()}) and count as never treated."
-    )
+    warnings.append(about_late(frame, late))
     return frame.assign(cohort=frame["cohort"].where(~late, 0))
 
 
@@ -245,32 +266,25 @@ def _require_controls(
     warnings.append(
         f"There is no never-treated unit: cohort {latest}, the last to be treated, serves for "
         f"comparison only, and {count_cases(frame[~kept])} cases of the periods "
-        f"{_join(frame.loc[~kept, 'period'])} are left out, for they have no comparison."
+        f"{numbers(frame.loc[~kept, 'period'])} are left out, for they have no comparison."
     )
     return frame[kept], latest
 
 
-def _drop_treated_from_start(
-    frame: pd.DataFrame, anticipation: int, warnings: list[str]
-) -> pd.DataFrame:
-    first = frame["period"].min()
-    early = (frame["cohort"] > 0) & (frame["cohort"] <= first + anticipation)
+def _drop_without_base(frame: pd.DataFrame, anticipation: int, warnings: list[str]) -> pd.DataFrame:
+    affected = (frame["cohort"] > 0) & (frame["period"] >= frame["cohort"] - anticipation)
+    early = without_base(frame, affected.to_numpy(), "cohort")
     if not early.any():
         return frame
-    units = _count_units(frame[early])
-    counting = f", counting anticipation of {anticipation}" if anticipation else ""
-    n_cases = count_cases(frame[early])
+    gone = frame[early]
     warnings.append(
-        f"The cohorts {_join(frame.loc[early, 'cohort'])} ({units} units, {n_cases} cases) are "
-        f"treated in the first period ({first}) or before{counting}: they have no period before "
-        "treatment and are left out."
+        about_without_base(
+            _count_units(gone), count_cases(gone), gone["cohort"], anticipation=anticipation
+        )
     )
     kept: pd.DataFrame = frame[~early]
     if not (kept["cohort"] > 0).any():
-        raise EstimationError(
-            f"No treated unit has a period before treatment: the data start in {first}{counting}. "
-            "Add earlier periods."
-        )
+        raise nobody_adopts(frame["period"].min(), anticipation)
     return kept
 
 
@@ -330,6 +344,15 @@ class ClusterCounts:
     never: int
     by_cohort: Mapping[int, int]
 
+    def one_against_one(self, options: CallawaySantAnnaSettings) -> bool:
+        """Whether some cohort of a single cluster is compared with a single one."""
+        for cohort, n in self.by_cohort.items():
+            later = sum(m for g, m in self.by_cohort.items() if g > cohort)
+            compared = self.never + (later if options.control == "notyettreated" else 0)
+            if cohort > 0 and n == 1 and compared == 1:
+                return True
+        return False
+
 
 def _clusters_of(frame: pd.DataFrame) -> ClusterCounts:
     by_cohort = frame.groupby("cohort")["cluster"].nunique()
@@ -367,7 +390,7 @@ def _cluster_warnings(
     single = [g for g in of_cells if clusters.by_cohort.get(g, 0) == 1]
     if single:
         warnings.append(
-            f"The cohorts {_join(single)} are one cluster each: the standard errors of their "
+            f"The cohorts {numbers(single)} are one cluster each: the standard errors of their "
             "effects hold the variation of the comparison clusters only."
         )
 
@@ -384,7 +407,3 @@ def _counts(frame: pd.DataFrame) -> dict[str, int]:
         "n_clusters": int(frame["cluster"].nunique()),
         "n_periods": int(frame["period"].nunique()),
     }
-
-
-def _join(values: Iterable[int]) -> str:
-    return ", ".join(str(value) for value in sorted({int(value) for value in values}))

@@ -10,7 +10,7 @@ import pandas as pd
 from sos_estimators.did.callaway_santanna.aggregation import Term
 from sos_estimators.did.callaway_santanna.preparation import Plan, Prepared
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.inference import tidy_rows
+from sos_estimators.did.inference import about_no_error, tidy_rows
 from sos_estimators.did.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_plugins.types import Estimate
 
@@ -44,10 +44,15 @@ def build_estimate(
     that all others are compared with, null where leads have bases of their own. ``critical`` is
     the half width of a simultaneous band in standard errors; no band if none.
     """
+    values = np.array(list(estimates), dtype=float)
+    errors = np.array(list(std_errors), dtype=float)
+    none = np.isnan(errors) | (errors <= prepared.negligible)
+    lost = [names[int(j)] for j in np.flatnonzero(none & ~np.isnan(values) & (values != 0))]
+    told = [about_no_error(lost, exactly=not prepared.one_against_one)] if lost else []
     tidy = tidy_rows(
         names,
-        np.array(list(estimates), dtype=float),
-        np.array(list(std_errors), dtype=float),
+        values,
+        np.where(none, np.nan, errors),
         df=np.inf,
         conf_level=options.conf_level,
     )
@@ -61,7 +66,7 @@ def build_estimate(
             "reference": -1 - options.anticipation if options.base == "universal" else None,
             **({} if critical is None else {"band_critical": critical}),
         },
-        warnings=(*prepared.warnings, *warnings),
+        warnings=(*prepared.warnings, *warnings, *told),
         covariance=covariance,
     )
 

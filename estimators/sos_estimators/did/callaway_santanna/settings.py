@@ -51,8 +51,8 @@ class CallawaySantAnnaSettings(GroupTimeSettings, StaggeredSettings):
         le=1,
         description="with dr and ipw: comparison cases of this propensity or above get no weight",
     )
-    scores: Literal["published", "exact"] = Field(
-        "published",
-        description="standard errors of dr on repeated cross-sections: as the R package did "
-        "computes them, or from the exact derivative of the estimator",
+    scores: Literal["exact", "published"] = Field(
+        "exact",
+        description="standard errors of dr with covariates on repeated cross-sections: from the "
+        "exact derivative of the estimator, or as the R package DRDID computes them up to 1.3.0",
     )

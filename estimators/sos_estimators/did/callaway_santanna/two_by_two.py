@@ -228,7 +228,7 @@ def _robust_cross_sections(
 def _published_slip(rows: Comparison, period: BoolArray, compared: FloatArray) -> FloatArray:
     """Difference in mean covariates that the published scores count with the opposite sign.
 
-    The R package DRDID (``drdid_rc``, up to version 1.2.3) adds, for the comparison regression of
+    The R package DRDID (``drdid_rc``, up to version 1.3.0) adds, for the comparison regression of
     the earlier period, what the derivative of the estimator subtracts. The difference is of no
     account in large samples where the propensity model holds, for then both means are the same.
     """

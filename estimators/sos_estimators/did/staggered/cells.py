@@ -6,7 +6,6 @@ Every engine starts here: what is left out, and the sentence that says so, is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.did.adoption import (
+    about_late,
+    about_without_base,
+    late_cohorts,
+    nobody_adopts,
+    numbers,
+    without_base,
+)
 from sos_estimators.did.least_squares import Codes, Floats
 from sos_estimators.did.prepare import refuse_unusable
 from sos_estimators.did.regression import codes_of, collapse, covariate_columns
@@ -204,15 +211,10 @@ def _check_panel(frame: pd.DataFrame) -> None:
 def _late_cohorts(cells: Cells) -> Cells:
     """Cohorts treated too late to be affected in the data serve as never treated."""
     table = cells.table
-    last = table["period"].max()
-    late = table["cohort"] > last + cells.anticipation
+    late = late_cohorts(table, cells.anticipation)
     if not late.any():
         return cells
-    found = join(table.loc[late, "cohort"])
-    told = cells.told(
-        f"The cohorts {found} are treated after the last period ({last}) and count as never "
-        "treated."
-    )
+    told = cells.told(about_late(table, late))
     return replace(told, table=table.assign(cohort=table["cohort"].where(~late, 0)))
 
 
@@ -246,9 +248,13 @@ def _drop_periods_without_controls(cells: Cells, control: Control) -> Cells:
     kept = table["period"].isin(table.loc[compared, "period"].unique()).to_numpy()
     if kept.all():
         return cells
+    if not kept.any():
+        raise EstimationError(
+            f"In no period has a unit that is {COMPARED[control]} a case to compare with."
+        )
     return cells.where(
         kept,
-        f"In the periods {join(table.loc[~kept, 'period'])} no unit that is {COMPARED[control]} "
+        f"In the periods {numbers(table.loc[~kept, 'period'])} no unit that is {COMPARED[control]} "
         f"has a case to compare with: {int(table.loc[~kept, 'n_cases'].sum())} cases are left out.",
     )
 
@@ -260,23 +266,17 @@ def drop_without_base(cells: Cells) -> Cells:
         EstimationError: If no treated unit is left.
     """
     table = cells.table
-    based = table.loc[~cells.treated, "cohort"].unique()
-    early = ~table["cohort"].isin([*based, 0]).to_numpy()
+    early = without_base(table, cells.treated, "cohort")
     if not early.any():
         return cells
     gone = table[early]
-    counting = f", counting anticipation of {cells.anticipation}" if cells.anticipation else ""
+    n_units, n_cases = gone["unit"].nunique(), int(gone["n_cases"].sum())
     kept = cells.where(
         ~early,
-        f"The cohorts {join(gone['cohort'])} ({gone['unit'].nunique()} units, "
-        f"{int(gone['n_cases'].sum())} cases) have no case before treatment{counting}, and are "
-        "left out.",
+        about_without_base(n_units, n_cases, gone["cohort"], anticipation=cells.anticipation),
     )
     if not (kept.table["cohort"] > 0).any():
-        raise EstimationError(
-            f"No treated unit has a case before treatment: the data start in "
-            f"{table['period'].min()}{counting}. Add earlier periods."
-        )
+        raise nobody_adopts(table["period"].min(), cells.anticipation)
     return kept
 
 
@@ -303,16 +303,7 @@ def _about_clusters(cells: Cells, threshold: int, control: Control) -> list[str]
     alone = n_by_cohort.index[(n_by_cohort == 1) & (n_by_cohort.index > 0)].tolist()
     if alone:
         found.append(
-            f"The cohorts {join(alone)} are one cluster each: the standard errors of their "
+            f"The cohorts {numbers(alone)} are one cluster each: the standard errors of their "
             "effects hold the variation of the comparison clusters only."
         )
     return found
-
-
-def join(values: Iterable[int]) -> str:
-    """Write numbers in order, each once.
-
-    >>> join([3, 1, 3])
-    '1, 3'
-    """
-    return ", ".join(str(value) for value in sorted({int(value) for value in values}))

@@ -13,6 +13,7 @@ from sos_estimators.did import engine_pyfixest
 from sos_estimators.did.least_squares import Floats
 from sos_estimators.did.staggered.averages import Averages, Effects
 from sos_estimators.did.staggered.cells import Cells
+from sos_estimators.did.staggered.first_stage import first_stage
 from sos_estimators.did.staggered.plugin import Fit
 from sos_estimators.did.staggered.result import Found
 from sos_plugins import Engine, Sample, Tolerance
@@ -66,35 +67,40 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
             found = _did2s(cells, columns.astype(float))
             estimates.append(found.coef().to_numpy())
             errors.append(np.sqrt(np.diag(found._vcov)))
-    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors))
+    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True)
 
 
 def _did2s(cells: Cells, indicators: Floats) -> Any:
     import pyfixest
 
+    owner, period = engine_pyfixest.names_of_effects(2)
     names = [f"indicator_{j}" for j in range(indicators.shape[1])]
-    made, _ = cells.covariate_columns()
+    made, of_columns = cells.covariate_columns()
+    made = made[:, ~np.isin(of_columns, first_stage(cells).dropped)]
     covariates = [f"covariate_{j}" for j in range(made.shape[1])]
     table = pd.DataFrame(
         {
             "value": cells.value,
             "weight": cells.weight,
-            "owner": cells.codes("owner"),
-            "period": cells.codes("period"),
+            owner: cells.codes("owner"),
+            period: cells.codes("period"),
             "cluster": cells.codes("cluster"),
             "affected": cells.treated,
             **dict(zip(names, indicators.T, strict=True)),
             **dict(zip(covariates, made.T, strict=True)),
         }
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pyfixest.did2s(
-            table,
-            yname="value",
-            first_stage=f"~ {' + '.join(covariates) or '0'} | owner + period",
-            second_stage=f"~ {' + '.join(names)}",
-            treatment="affected",
-            cluster="cluster",
-            weights="weight",
-        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pyfixest.did2s(
+                table,
+                yname="value",
+                first_stage=f"~ {' + '.join(covariates) or '0'} | {owner} + {period}",
+                second_stage=f"~ {' + '.join(names)}",
+                treatment="affected",
+                cluster="cluster",
+                weights="weight",
+            )
+    except Exception as error:
+        raise engine_pyfixest.failed(error) from error

@@ -102,6 +102,8 @@ def in_order(found: dict[str, Any], names: Sequence[str], told: Sequence[str] = 
         np.asarray(found[key], dtype=float)[order] for key in ("estimate", "std_error")
     )
     scores = rows(found["scores"], len(place))[:, order] if "scores" in found else None
+    if scores is not None:  # free of the rounding of a variance
+        std_errors = np.sqrt(np.square(scores).sum(axis=0))
     told = (*told, *warnings(found))
     return Found(tuple(names), estimates, std_errors, scores, told)
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from sos_estimators.did.adoption import numbers
 from sos_estimators.did.least_squares import (
     Codes,
     Floats,
@@ -23,7 +24,7 @@ from sos_estimators.did.least_squares import (
 )
 from sos_estimators.did.prepare import is_category
 from sos_estimators.did.staggered.averages import list_effects
-from sos_estimators.did.staggered.cells import Bools, Cells, join
+from sos_estimators.did.staggered.cells import Bools, Cells
 from sos_estimators.did.staggered.saturated import collinear
 from sos_plugins.errors import EstimationError
 
@@ -180,8 +181,8 @@ def _with_untreated(cells: Cells) -> Cells:
     what = "ids" if cells.panel else "units"
     fewer = cells.where(
         seen,
-        f"{gone['owner'].nunique()} treated {what} of the cohorts {join(gone['cohort'])} have no "
-        f"case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
+        f"{gone['owner'].nunique()} treated {what} of the cohorts {numbers(gone['cohort'])} have "
+        f"no case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
     )
     return _require_post(fewer)
 

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_estimators.did.inference import NEGLIGIBLE, tidy_rows
-from sos_estimators.did.least_squares import Floats
+from sos_estimators.did.inference import about_no_error, fitted_exactly, negligible, tidy_rows
+from sos_estimators.did.least_squares import Floats, Regression, side_by_side
 from sos_estimators.did.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.did.staggered.cells import Cells
 from sos_estimators.did.staggered.settings import CommonSettings
 from sos_plugins.types import Estimate
 
+OF_VARIANCES = 1000.0
+"""So much larger is the rounding error of a root of a variance than that of sums by cluster."""
+ITERATED = 1e-3
+"""Errors below this share of the values' standard deviation may be what an iteration left."""
 OVERALL = "average effect on the treated cases over their treated periods"
 
 
@@ -31,6 +35,7 @@ class Found:
             convention has it: their cross products are the covariance. (G, J); None where an engine
             does not give them.
         warnings: What a reader must know.
+        iterated: Whether errors are no more exact than an iteration of some six digits.
     """
 
     names: tuple[str, ...]
@@ -38,6 +43,7 @@ class Found:
     std_errors: Floats
     scores: Floats | None = None
     warnings: tuple[str, ...] = ()
+    iterated: bool = False
 
     @classmethod
     def of(
@@ -72,16 +78,16 @@ def build_estimate(
     this have the same draws. One that does not has no band, and no errors where they are to be
     drawn.
     """
-    none = ~(found.std_errors > NEGLIGIBLE * float(cells.value.std()))
+    least = negligible(cells.value) * (1 if found.scores is not None else OF_VARIANCES)
+    none = ~(found.std_errors > least)
+    if found.iterated and (found.std_errors <= ITERATED * cells.value.std()).any():
+        none = none | fitted_exactly(_saturated(cells))
     told = list(found.warnings)
     zero = none & ~np.isnan(found.std_errors)
     terms = zip(found.names, zero, found.estimates, strict=True)
     lost = [name for name, gone, value in terms if gone and value]
     if lost:
-        told.append(
-            f"{', '.join(lost)}: the clusters are too few for a standard error, which would be "
-            "zero. It is left missing."
-        )
+        told.append(about_no_error(lost, exactly=fitted_exactly(_saturated(cells))))
     drawn = _drawn(found, np.where(none, np.nan, found.std_errors), options, df)
     tidy = tidy_rows(
         found.names, found.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
@@ -103,6 +109,26 @@ def build_estimate(
     if found.scores is None and options.cannot_draw:
         return estimate.without_std_errors(options.cannot_draw)
     return estimate
+
+
+def _saturated(cells: Cells) -> Regression:
+    """Unit and period effects, covariates, and one effect for each cohort and treated period."""
+    table = cells.table
+    effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
+    numbers = np.unique(effect[effect > 0])
+    made, names = cells.covariate_columns()
+    dummies = (effect[:, None] == numbers).astype(float)
+    return Regression(
+        value=cells.value,
+        weight=cells.weight,
+        n_cases=int(table["n_cases"].sum()),
+        effects=(cells.codes("owner"), cells.codes("period")),
+        cluster=cells.codes("cluster"),
+        covariates=side_by_side([made, dummies], len(table)),
+        covariate_names=(*names, *(str(number) for number in numbers)),
+        terms=np.empty((len(table), 0)),
+        term_names=(),
+    )
 
 
 def _drawn(found: Found, errors: Floats, options: CommonSettings, df: float) -> Bootstrapped:

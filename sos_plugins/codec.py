@@ -361,9 +361,10 @@ class _Reader:
             if told["multi"]:
                 index = pd.MultiIndex.from_arrays(levels, names=names)
             else:
-                index = pd.Index(levels[0], name=names[0])
-        frame = pd.DataFrame(dict(enumerate(arrays[: len(columns)])), index=index)
-        frame.columns = columns
+                index = _index(levels[0], names[0])
+        series = [pd.Series(array, dtype=array.dtype) for array in arrays[: len(columns)]]
+        frame = pd.DataFrame(dict(enumerate(series)), index=pd.RangeIndex(len(index)))
+        frame.index, frame.columns = index, columns
         frame.attrs.update(self.value(told["attrs"]))
         return frame
 
@@ -373,7 +374,7 @@ class _Reader:
             start, stop, step = told["range"]
             return pd.RangeIndex(start, stop, step, name=name)
         (array,) = self.arrays(told["of"], told["part"])
-        return cast("pd.Index[Any]", pd.Index(array, name=name))
+        return _index(array, name)
 
     def arrays(self, of: Sequence[Any], part: int | None) -> list[Any]:
         columns = iter(())
@@ -414,12 +415,16 @@ class _Reader:
         return (numbers.view(native) if dtype.kind in "mM" else numbers).astype(dtype, copy=False)
 
 
+def _index(array: Any, name: Any) -> pd.Index[Any]:
+    return cast("pd.Index[Any]", pd.Index(array, name=name, dtype=array.dtype))
+
+
 def _from_arrow(dtype: Any, column: Any) -> Any:
     return dtype.__from_arrow__(column)
 
 
 def _numbers(column: pa.Array) -> np.ndarray:
-    return cast(np.ndarray, column.to_numpy(zero_copy_only=False))
+    return cast(np.ndarray, column.to_numpy(zero_copy_only=False, writable=True))
 
 
 def _read_table(reader: _Reader, content: Any) -> dict[Any, Any]:

@@ -20,13 +20,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
+import duckdb
 import ibis
+from ibis.expr import operations
 from pydantic import BaseModel
 
 from sos_plugins import r
-from sos_plugins.codec import encode
+from sos_plugins.codec import CodecError, encode
 from sos_plugins.errors import SosError
 from sos_plugins.kinds import KINDS, Engine, Plugin, Requirement, distribution_version
 from sos_plugins.plugins import Registry, each_engine
@@ -51,12 +54,14 @@ def _simple(part: Any) -> Any:
 
 
 def of_value(value: Any) -> str:
-    """Return a hash of anything that travels down the line; of :func:`sos_plugins.codec.encode`.
+    """Return a hash of anything that travels down the line (:mod:`sos_plugins.codec`).
 
-    Raises:
-        CodecError: If something in it does not travel.
+    What does not travel is like nothing else, and what rests on it is made anew in every run.
     """
-    return hashlib.sha256(encode(value)).hexdigest()
+    try:
+        return hashlib.sha256(encode(value)).hexdigest()
+    except CodecError:
+        return uuid4().hex
 
 
 def hashed_files(paths: Iterable[Path], base: Path | None = None) -> str:
@@ -137,15 +142,23 @@ def of_records(records: Records, backend: Any) -> str:
 def _of_table(table: ibis.Table, backend: Any) -> list[str]:
     """Return the columns of a table, and what its rows add up to, whatever their order."""
     columns = [f"{name} {kind}" for name, kind in table.schema().items()]
-    rows = backend.compile(table)
+    return [*columns, *(str(number) for number in _added_up(table, backend))]
+
+
+def _added_up(table: ibis.Table, backend: Any) -> Sequence[Any]:
+    """Return how many rows a table has, and the sums of their hashes."""
     if backend.name == "pyspark":  # its hash of several columns passes over missing ones
-        row, sum_of = "xxhash64(to_json(struct(*)))", "sum(cast(h AS DECIMAL(38, 0)))"
-        query = f"SELECT count(*), bit_xor(h), {sum_of} FROM (SELECT {row} AS h FROM ({rows}) t)"
-        found = backend.raw_sql(query).collect()
+        rows = f"SELECT xxhash64(to_json(struct(*))) AS h FROM ({backend.compile(table)}) t"
+        query = f"SELECT count(*), bit_xor(h), sum(cast(h AS DECIMAL(38, 0))) FROM ({rows}) h"
+        return cast("Sequence[Any]", backend.raw_sql(query).collect()[0])
+    query = "SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT) FROM {} t"
+    if backend.name == "duckdb" and not table.op().find(operations.InMemoryTable):
+        found = backend.raw_sql(query.format(f"({backend.compile(table)})")).fetchall()
     else:
-        query = f"SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT) FROM ({rows}) t"
-        found = backend.raw_sql(query).fetchall()
-    return [*columns, *(str(number) for number in found[0])]
+        with duckdb.connect() as con:
+            con.register("rows", backend.to_pyarrow_batches(table))
+            found = con.execute(query.format("rows")).fetchall()
+    return cast("Sequence[Any]", found[0])
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,8 @@ class Program:
 
     code: str = ""
     in_r: Mapping[str, str] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Versions are looked up once a run."""
 
     @classmethod
     def of(cls, registry: Registry) -> Program:
@@ -182,13 +197,19 @@ class Program:
             return hashed(self.code, str(error))
         plugin = self.with_plugin(registry.engine_host(host))
         needs = self._needs((*chosen.requires, *chosen.decides))
-        return hashed(plugin, chosen.name, needs, versions(chosen.packages))
+        return hashed(plugin, chosen.name, needs, self._versions(chosen.packages))
 
     def _needs(self, needs: Iterable[Requirement]) -> Any:
         needs = list(needs)
         python = [distribution_of(need.name) for need in needs if need.language == "python"]
         in_r = [need.name for need in needs if need.language == "r"]
-        return [versions(python), {name: self.in_r.get(name, "") for name in in_r}]
+        return [self._versions(python), {name: self.in_r.get(name, "") for name in in_r}]
+
+    def _versions(self, distributions: Iterable[str]) -> dict[str, str]:
+        names = {below for name in distributions for below in _with_dependencies(name)}
+        for name in names - set(self._known):
+            self._known[name] = distribution_version(name)
+        return {name: self._known[name] for name in sorted(names)}
 
 
 def declared(registry: Registry) -> tuple[list[str], list[str]]:

@@ -225,10 +225,10 @@ class HonestDid(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
+            decides=(r_engine.R_CLUB_SANDWICH,),
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             tolerance_estimate=SAME_BOUNDS,
             tolerance_std_error=SAME_BOUNDS,
-            packages=("sandwich",),
         ),
     )
 

@@ -131,8 +131,8 @@ class PlaceboRuns(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
+            decides=(r_engine.R_CLUB_SANDWICH,),
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
-            packages=("sandwich",),
         ),
     )
 

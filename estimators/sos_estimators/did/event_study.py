@@ -389,8 +389,8 @@ class EventStudy(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
+            decides=(r_engine.R_CLUB_SANDWICH,),
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
-            packages=("sandwich",),
         ),
         feols.r_fixest_engine(fit_r_fixest, no_limits),
     )

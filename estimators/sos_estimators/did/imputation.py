@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.did import engine_pyfixest
-from sos_estimators.did.feols import FIXEST_STOPS
+from sos_estimators.did.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.did.inference import FTest, JointTest, negligible, wald
 from sos_estimators.did.least_squares import (
     CollinearTermsError,
@@ -360,7 +360,7 @@ class Imputation(StaggeredEstimator):
             limits=didimputation_limits,
             tolerance_estimate=FIXEST_STOPS,
             tolerance_std_error=FIXEST_STOPS,
-            packages=("didimputation", "fixest"),
+            decides=(R_FIXEST,),
         ),
     )
 

@@ -24,6 +24,8 @@ SAME_SCORES = Tolerance(
 EARLIER_STEP = Tolerance(
     2e-5, 1e-9, "statsmodels takes the covariance of the logit from the step before the last"
 )
+R_DRDID = Requirement("r", "DRDID", 'in R: install.packages("DRDID")')
+"""did hands every comparison of two groups and two periods to it."""
 DIFFERENCES = Requirement("python", "differences", "pip install differences==0.3.0")
 
 
@@ -72,7 +74,7 @@ class CallawaySantAnna(Estimator):
             limits=engine_r.did_limits,
             tolerance_estimate=SAME_FORMULAS,
             tolerance_std_error=SAME_SCORES,
-            packages=("did", "DRDID"),
+            decides=(R_DRDID,),
         ),
     )
 

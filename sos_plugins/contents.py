@@ -192,8 +192,9 @@ class Program:
 
     def with_engine(self, registry: Registry, host: str, engine: str | None) -> str:
         """Return a hash of the program with an engine (None: the first that can run here)."""
-        try:
-            chosen = registry.engine(host, engine)
+        found = {one.name: one for one in registry.engines(host)}
+        try:  # whether one that is named can run here, which may start R, need not be known
+            chosen = found.get(engine or "") or registry.engine(host, engine)
         except SosError as error:
             return hashed(self.code, str(error))
         plugin = self.with_plugin(registry.engine_host(host))

@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any, cast
 from uuid import uuid4
@@ -74,8 +74,9 @@ def hashed_files(paths: Iterable[Path], base: Path | None = None) -> str:
     digest = hashlib.sha256()
     for name, path in sorted((_called(path, base), path) for path in paths):
         digest.update(f"\0{name}\0".encode("utf-8", "backslashreplace"))
-        with suppress(OSError), path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        if path.is_file():  # a pipe would be waited for
+            with suppress(OSError), path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -128,14 +129,14 @@ def _leaves(value: Any) -> Iterator[str | PurePath]:
 def of_sample(sample: Sample) -> str:
     """Return a hash of a sample: its rows in order, its columns and its marks."""
     types = [[str(name), str(dtype)] for name, dtype in sample.frame.dtypes.items()]
-    marks = [sample.covariates, sample.binary, sample.window_gap]
-    return hashed(sample.data_hash, types, marks)
+    marks = {f.name: getattr(sample, f.name) for f in fields(sample) if f.name != "frame"}
+    return hashed(sample.data_hash, types, of_value(marks))
 
 
 def of_records(records: Records, backend: Any) -> str:
     """Return a hash of records as they were read: every table, and all that is told of them."""
     tables = {name: _of_table(table, backend) for name, table in records.tables.items()}
-    told = {name: value for name, value in vars(records).items() if name != "tables"}
+    told = {f.name: getattr(records, f.name) for f in fields(records) if f.name != "tables"}
     return hashed(tables, of_value(told))
 
 
@@ -191,8 +192,9 @@ class Program:
 
     def with_engine(self, registry: Registry, host: str, engine: str | None) -> str:
         """Return a hash of the program with an engine (None: the first that can run here)."""
-        try:
-            chosen = registry.engine(host, engine)
+        found = {one.name: one for one in registry.engines(host)}
+        try:  # whether one that is named can run here, which may start R, need not be known
+            chosen = found.get(engine or "") or registry.engine(host, engine)
         except SosError as error:
             return hashed(self.code, str(error))
         plugin = self.with_plugin(registry.engine_host(host))

@@ -77,8 +77,9 @@ class Source(Plugin):
     def inputs(self, settings: Any, session: Session) -> Sequence[Path] | None:  # noqa: ARG002
         """Return the files that reading rests on, or None when that is not a matter of files.
 
-        A study keeps what was read from files and does not read the same files again. None suits
-        sources that are quick to read as well.
+        A study keeps what was read from files and does not read the same files again: the same by
+        what they hold and by what they and their folders are called. None suits sources that are
+        quick to read as well.
 
         Raises:
             DataError: If a file is missing.

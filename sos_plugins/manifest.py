@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from sos_plugins import r
 from sos_plugins.contents import DISTRIBUTION, LOCAL, declared, dependencies
 from sos_plugins.kinds import R_BASE, distribution_version
 from sos_plugins.plugins import Registry
+from sos_plugins.secrets import without_home
 from sos_plugins.types import Records
 
 
@@ -43,7 +43,7 @@ def manifest(
         ],
         "plugins_toml": str(registry.config_path.name) if registry.config_path else None,
         "platform": platform.platform(),
-        **({"stations": _shortened(stations)} if stations else {}),
+        **({"stations": without_home(str(stations))} if stations else {}),
     }
 
 
@@ -59,10 +59,3 @@ def _versions(registry: Registry) -> dict[str, str]:
         return {**found, "R": "not available"}
     told = r.versions(name for name in in_r if name != R_BASE.name)
     return {**found, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}
-
-
-def _shortened(folder: Path) -> str:
-    """Return a folder without the name of the user."""
-    with suppress(ValueError, RuntimeError):
-        return f"~/{folder.relative_to(Path.home()).as_posix()}"
-    return str(folder)

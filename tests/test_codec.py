@@ -174,7 +174,7 @@ def test_what_stands_in_a_value_twice_is_kept_once_and_stays_the_same_object() -
     frame = pd.DataFrame(np.random.default_rng(1).normal(size=(1000, 8)), columns=list("abcdefgh"))
     named = {"a": "value", "b": "weight", "c": "cohort", "d": "period"}
     frame = frame.rename(columns=named)
-    frame = frame.assign(unit="1", cluster="1", treated=1, post=0)
+    frame = frame.assign(unit="1", cluster="1", treated=0, post=0)
     sample = Sample(frame)
     content = encode((sample, sample, frame))
     assert len(content) < 1.2 * len(encode(frame))

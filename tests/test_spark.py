@@ -30,9 +30,11 @@ from sos_sources.records import RecordTables
 from sos_plugins import Outcome, Session, backends
 from sos_plugins.cells import cells
 from sos_plugins.cli.main import main
+from sos_plugins.contents import of_records
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
 from sos_plugins.study import Study
+from sos_plugins.types import Records
 
 SUMS = 1e-9
 """Sums of at most a few thousand terms, added in another order: rounding is far below this."""
@@ -256,3 +258,14 @@ def test_what_is_no_backend_is_a_sentence(given: Any, text: str) -> None:
 )
 def test_a_size_of_memory_is_written_as_java_does(size: str, in_java: str) -> None:
     assert backends.jvm_size(size) == in_java
+
+
+def test_records_are_hashed_as_they_were_read(on_spark: Session) -> None:
+    frame = pd.DataFrame({"unit": ["1", "2"], "a": ["x", None], "b": [None, "x"]})
+
+    def of(rows: pd.DataFrame) -> str:
+        return of_records(Records({"cases": on_spark.table(rows)}), on_spark.backend)
+
+    others = [frame.assign(a=[None, "x"], b=["x", None]), frame.assign(unit="1"), frame.iloc[:1]]
+    assert of(frame.iloc[::-1]) == of(frame)
+    assert len({of(rows) for rows in (frame, *others)}) == 4

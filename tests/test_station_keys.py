@@ -22,10 +22,11 @@ import pandas as pd
 import pytest
 import study_helpers
 from pydantic import Field
+from sos_sources.npd import Npd
 from test_stations import change, facts
 
 from sos_plugins import r
-from sos_plugins.contents import Program, of_records, of_sample, of_settings
+from sos_plugins.contents import Program, hashed_files, of_records, of_sample, of_settings
 from sos_plugins.plugins import load_plugins
 from sos_plugins.result import StudyResult
 from sos_plugins.session import Session
@@ -149,6 +150,30 @@ def test_folders_of_years_renamed(returns: Path, tmp_path: Path) -> None:
             (folder / "returns" / unit / "2017-18").rename(folder / "returns" / unit / "2018-19")
 
     assert_fresh(returns, tmp_path / "kept", later)
+
+
+def test_what_lies_beside_extracts_counts_by_its_name(tmp_path: Path) -> None:
+    """A later run must say that it leaves out an archive that came since."""
+    source, session = Npd(), Session(base=tmp_path)
+    folder = tmp_path / "extracts"
+    folder.mkdir()
+    (folder / "2012.csv").write_text("a,b\n")
+    settings = source.Settings(paths="extracts")
+
+    def key() -> str:
+        return hashed_files(source.inputs(settings, session), tmp_path)
+
+    once = key()
+    (folder / "2013.zip").write_bytes(b"PK")
+    assert key() != once
+    (folder / "2013.zip").unlink()
+    assert key() == once
+    (folder / "2012.csv").rename(folder / "2013.csv")
+    assert key() != once
+    folder.rename(tmp_path / "other")
+    (tmp_path / "other" / "2013.csv").rename(tmp_path / "other" / "2012.csv")
+    settings = source.Settings(paths="other")
+    assert key() != once
 
 
 # Files that any table of the study names, settings, the seed --------------------------------------
@@ -582,19 +607,6 @@ def test_what_does_not_travel_is_like_nothing_else() -> None:
     assert records(frame, session, **odd) != records(frame, session, **odd)
 
 
-@pytest.mark.spark
-def test_records_on_spark_are_hashed_as_they_were_read() -> None:
-    from sos_plugins.backends import spark_backend
-
-    session = Session(backend=spark_backend())
-    frame = pd.DataFrame({"unit": ["1", "2"], "a": ["x", None], "b": [None, "x"]})
-    moved = frame.assign(a=[None, "x"], b=["x", None])
-    once = records(frame, session)
-    assert records(frame.iloc[::-1], session) == once
-    assert records(moved, session) != once
-    session.release()
-
-
 def test_samples_are_hashed_with_their_columns_and_marks() -> None:
     frame = pd.DataFrame(
         {"unit": ["1", "2"], "period": [1, 2], "cohort": [0, 2], "value": [0.5, 1.0], "weight": 1.0,
@@ -606,6 +618,7 @@ def test_samples_are_hashed_with_their_columns_and_marks() -> None:
         Sample(frame, ("b", "a")),
         Sample(frame, ("a", "b"), binary=True),
         Sample(frame, ("a", "b"), window_gap=True),
+        Sample(frame, ("a", "b"), notes=("told",)),
         Sample(frame.rename(columns={"a": "b", "b": "a"}), ("a", "b")),
         Sample(frame.assign(weight=[1.0, 2.0]), ("a", "b")),
         Sample(frame.iloc[::-1], ("a", "b")),

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import result_factory
 import study_helpers
 from click.testing import CliRunner
 
+from sos_plugins import codec, contents
+from sos_plugins import stations as places
 from sos_plugins.cli.main import main
 from sos_plugins.errors import DataError
 from sos_plugins.report import folder, write_report
@@ -333,6 +336,110 @@ def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
     assert not old.exists()
     assert (folder / "letter.txt").exists()
     assert len(list(folder.glob("*.station"))) == 1
+
+
+def test_only_their_owner_can_read_stations(study, tmp_path):
+    session = Session()
+    stations = Stations.at(tmp_path / "kept")
+    stations.keep("one", "key", lambda: 1)
+    stations.keep_records(
+        "records",
+        "key",
+        session,
+        lambda: Records({"referrals": session.table(pd.DataFrame({"unit": ["1"]}))}),
+    )
+    kept = list((tmp_path / "kept").rglob("*"))
+    assert len(kept) == 4
+    assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path, mode):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(DataError, match=r"others can write to it.*chmod go-w"):
+        Stations.at(folder)
+    folder.chmod(mode & 0o755)
+    assert Stations.at(folder).folder == folder
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "kept"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, 12345, -1) if os.geteuid() == 0 else monkeypatch.setattr(
+        places.os, "fstat", lambda _: os.stat_result((0, 0, 0, 0, 12345, *[0] * 5))
+    )
+    with pytest.raises(DataError, match="belongs to another user"):
+        Stations.at(folder)
+
+
+def test_a_station_that_others_may_have_written_is_made_again(tmp_path, monkeypatch):
+    stations = Stations.at(tmp_path / "kept")
+    stations.keep("step", "key", lambda: "ours")
+    (file,) = (tmp_path / "kept").glob("*.station")
+    file.chmod(0o666)
+    assert stations.keep("step", "key", lambda: "made again") == "made again"
+    assert stations.damaged == ["step"]
+    monkeypatch.setattr(places.os, "geteuid", lambda: 12345)
+    assert stations.keep("step", "key", lambda: "once more") == "once more"
+    assert stations.damaged == ["step", "step"]
+
+
+class Planted:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_planted_pickle_is_not_run(study, tmp_path):
+    first, _ = run(study, tmp_path / "kept")
+    mark = tmp_path / "ran"
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, places.COMPRESSION) as packed:
+        packed.write(pickle.dumps(Planted(mark)))
+    planted = sink.getvalue().to_pybytes()
+    for file in (tmp_path / "kept").glob("*.station"):
+        file.write_bytes(hashlib.sha256(planted).digest() + planted)
+    second, reused = run(study, tmp_path / "kept")
+    assert not mark.exists()
+    assert reused == []
+    assert facts(first) == facts(second)
+
+
+def test_no_module_that_keeps_stations_knows_pickle():
+    for module in (places, codec, contents):
+        assert "import pickle" not in Path(module.__file__).read_text()
+
+
+def test_what_does_not_travel_costs_the_station_and_not_the_run(tmp_path):
+    stations = Stations.at(tmp_path)
+    odd = object()
+    assert stations.keep("step", "key", lambda: odd) is odd
+    assert stations.keep("step", "key", lambda: 1) == 1
+    assert not stations.damaged
+
+
+def test_the_first_run_says_where_stations_are_and_later_ones_do_not(study, tmp_path):
+    command = ["run", str(study), "--out", str(tmp_path / "out"), "--no-r"]
+    told = [CliRunner().invoke(main, command) for _ in range(2)]
+    folder = str(default_folder(study.parent).resolve())
+    assert [done.exit_code for done in told] == [0, 0]
+    for words in (f"are kept in {folder}", "records of individuals", "--no-stations"):
+        assert [words in done.stderr for done in told] == [True, False], words
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["stations"] == folder
+    without = CliRunner().invoke(main, [*command, "--no-stations"])
+    assert "Finished stations" not in without.stderr
+    assert "stations" not in json.loads((tmp_path / "out" / "manifest.json").read_text())
+
+
+def test_a_manifest_does_not_name_the_user(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result, _ = run(study, tmp_path / "cache" / "kept")
+    assert result.manifest["stations"] == "~/cache/kept"
 
 
 def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):

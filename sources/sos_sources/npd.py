@@ -23,7 +23,6 @@ from sos_sources.paths import (
     as_tuple,
     count_files,
     cover,
-    find_files,
     shown,
 )
 
@@ -105,8 +104,9 @@ class Npd(Source):
     )
 
     def inputs(self, settings: NpdSettings, session: Session) -> list[Path]:
-        """Return the files."""
-        return find_files(settings.paths, session, suffix=".csv")
+        """Return the files, and what lies beside them, which is counted by its name."""
+        covered = cover(settings.paths, session, suffix=".csv")
+        return [*covered.files, *(one.path for one in covered.left_out)]
 
     def _chosen(
         self, settings: NpdSettings, session: Session

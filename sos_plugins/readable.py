@@ -93,6 +93,8 @@ def refuse_closed(path: Path) -> None:
 
 def cannot_open(path: Path, error: OSError) -> DataError:
     """Return the sentence for a file or folder that the system does not let us read."""
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path} is a folder; a file was expected. Name a file inside it.")
     folder = _is_folder(path)
     kind = "folder" if folder else "file"
     mend = (

@@ -135,7 +135,7 @@ def test_units_treated_before_the_data_start_are_left_out_and_told(case: Path) -
     assert term(found, "ATT")["estimate"] == pytest.approx(2.50667, abs=SIX_DIGITS)
     assert found["glance"]["n_treated_units"] == 2
     told = " ".join(found["warnings"])
-    assert "3 treated units (15 cases; first treated in 2008)" in told
+    assert "2008 (3 units, 15 cases) have no case before treatment" in told
     assert "say nothing" not in told
     assert "Only 2 clusters are treated" in told
 

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 from result_factory import make_result
@@ -89,6 +89,7 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=4, ma
 @given(secret=TEXTS.filter(lambda t: not re.fullmatch(r"\*+|\$\{.*\}|~.*", t)),
        key=st.sampled_from(KEYS))  # fmt: skip
 def test_a_copy_of_a_study_holds_no_secret(secret: str, key: str) -> None:
+    assume(secret not in f"{key} plugin sources deep kept")  # else its letters go there as well
     line = f'"{key}" = {json.dumps(secret, ensure_ascii=False)}\n'
     text = f'a = "kept"\n[[sources]]\nplugin = "x"\n{line}[sources.deep]\n{line}'
     copy = cleaned_toml(text)

@@ -24,7 +24,7 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.accounting import account
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.period_columns import read_cohorts, read_periods
-from sos_plugins.readable import readable
+from sos_plugins.readable import refuse_closed
 from sos_plugins.schema import CASE_COLUMNS, TABLES
 from sos_plugins.secrets import HIDDEN, masked, secrets_in
 from sos_plugins.tidy_table import SHOWN, Columns
@@ -186,11 +186,9 @@ class _Connection:
         if scheme in FILES:
             path = session.path(rest)
             self.label = shown(path, session)
-            with readable(path):
-                if not path.is_file():
-                    raise DataError(f"There is no database file {path}.")
-                with path.open("rb"):
-                    pass
+            if not path.exists():
+                raise DataError(f"There is no database file {path}.")
+            refuse_closed(path)
         try:
             if scheme == "duckdb":
                 self._backend = _locked(path, session)

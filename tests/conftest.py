@@ -42,12 +42,22 @@ def _demand(reason: str | None, variable: str) -> None:
     pytest.skip(reason)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of optional CRAN packages where those are not installed.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that asks for the tests that take minutes to hours."""
+    parser.addoption("--long", action="store_true", help="run the tests marked 'long' as well")
 
-    No Debian package has them, so they are part of no set-up; what they would give is compared with
-    stored results by other tests.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests unless they are asked for, and those of CRAN packages that are not here.
+
+    No Debian package has these, so they are part of no set-up; what they would give is compared
+    with stored results by other tests.
     """
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        if long:
+            config.hook.pytest_deselected(items=long)
+            items[:] = [item for item in items if item not in long]
     wanted = {mark.args[0] for item in items for mark in item.iter_markers("cran")}
     absent = {package for package in wanted if r.missing(package, "")}
     gone = [i for i in items if any(m.args[0] in absent for m in i.iter_markers("cran"))]

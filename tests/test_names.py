@@ -255,7 +255,7 @@ def test_no_name_of_a_covariate_changes_an_estimate(estimator):
     assert_names_change_nothing(estimator, "python", batches(made_in_estimators(), N_NAMES) + lists)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_no_name_at_all_of_a_covariate_changes_an_estimate(estimator):
     assert_names_change_nothing(estimator, "python", batches(from_packages(), N_NAMES))
@@ -274,7 +274,7 @@ def test_no_name_of_a_covariate_changes_what_another_engine_gives(estimator, eng
     assert_names_change_nothing(estimator, engine, chosen + made[first % 3 :: 3])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("estimator", "engine"), OTHER_ENGINES)
 def test_no_name_at_all_changes_what_another_engine_gives(estimator, engine):
     lists = batches(from_packages("estimators", "R"), N_NAMES)
@@ -311,7 +311,7 @@ def test_no_name_of_a_column_with_a_role_changes_what_is_read(tmp_path):
     assert_read_alike(tmp_path, swapped)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_name_at_all_changes_what_is_read_in_any_role(tmp_path):
     lists = batches(from_packages(), len(COLUMNS))
     turned = [[*names[j:], *names[:j]] for names in lists for j in range(len(COLUMNS))]
@@ -478,7 +478,7 @@ def test_no_name_changes_a_study(tmp_path, source, how):
         assert_same_study(folder, names, source, how)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["cases", "cells"])
 @pytest.mark.parametrize("source", ["tidy", "database"])
 def test_no_name_at_all_changes_a_study(tmp_path, source, how):

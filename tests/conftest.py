@@ -99,11 +99,17 @@ def _r_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def from_r() -> Path:
+    """The folder of results from R, with the data they were computed on."""
+    return REPOSITORY / "tests" / "reference"
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference data: ``$SOS_SHARED``, else ``shared`` beside the repository."""
+    """Public data that are not in the repository: ``$SOS_SHARED``, else ``shared`` beside it."""
     folder = Path(os.environ.get("SOS_SHARED") or REPOSITORY.parent / "shared")
     if not folder.is_dir():
-        pytest.skip(f"the reference data are not here: no folder {folder} (set SOS_SHARED)")
+        pytest.skip(f"the public data are not here: no folder {folder} (set SOS_SHARED)")
     return folder
 
 

@@ -20,9 +20,9 @@ NAMES = {
 }
 
 
-def stored(shared: Path, data: str, *, weights: bool = False, x: bool = False) -> Sample:
+def stored(from_r: Path, data: str, *, weights: bool = False, x: bool = False) -> Sample:
     """Make a sample of a stored data set; ``x`` enters as dummies, as in the stored results."""
-    frame = pd.read_csv(shared / "reference" / f"{data}.csv").rename(columns=NAMES[data])
+    frame = pd.read_csv(from_r / f"{data}.csv").rename(columns=NAMES[data])
     frame["unit"] = frame["unit"].astype(str)
     frame["cluster"] = frame["unit"]
     frame["weight"] = frame["w"] if weights else 1.0
@@ -33,9 +33,9 @@ def stored(shared: Path, data: str, *, weights: bool = False, x: bool = False) -
     return Sample(frame, ("x",) if x else (), binary=data == "cases_bin_shared")
 
 
-def results(shared: Path, data: str, method: str) -> pd.DataFrame:
+def results(from_r: Path, data: str, method: str) -> pd.DataFrame:
     """Return stored results of a method, with the parts of ``options`` as columns."""
-    table = pd.read_csv(shared / "reference" / "reference_shared.csv")
+    table = pd.read_csv(from_r / "reference_shared.csv")
     table = table[(table["data"] == data) & (table["method"] == method)].reset_index(drop=True)
     options = [dict(o.split("=", 1) for o in text.split(";")) for text in table["options"]]
     return table.drop(columns="data").join(pd.DataFrame(options))

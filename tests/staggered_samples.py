@@ -33,18 +33,18 @@ PANELS = ("mpdta", "panel_shared")
 
 
 @cache
-def stored_sample(shared: Path, data: str) -> Sample:
+def stored_sample(from_r: Path, data: str) -> Sample:
     """Cases of a stored data set, without covariates and weights, clustered by unit."""
-    frame = pd.read_csv(shared / "reference" / f"{data}.csv").rename(columns=NAMES[data])
+    frame = pd.read_csv(from_r / f"{data}.csv").rename(columns=NAMES[data])
     frame["unit"] = frame["unit"].astype(str)
     if data in PANELS:
         frame["id"] = frame["unit"]
     return Sample(labelled(frame.assign(cluster=frame["unit"], weight=1.0)))
 
 
-def stored(shared: Path, data: str, method: str) -> pd.DataFrame:
+def stored(from_r: Path, data: str, method: str) -> pd.DataFrame:
     """Stored rows ``term, estimate, std_error`` under our names of the terms."""
-    table = pd.read_csv(shared / "reference" / "reference_shared.csv")
+    table = pd.read_csv(from_r / "reference_shared.csv")
     rows = table[(table["data"] == data) & (table["method"] == method)]
     number = rows["term"].str.extract(r"(-?\d+)$")[0]
     term = ("event=" + number).where(number.notna(), "overall")

@@ -39,8 +39,8 @@ def registry() -> Registry:
     return load_plugins()
 
 
-def table(shared: Path, case: str) -> pd.DataFrame:
-    (folder,) = (shared / "cases").glob(f"{case}-*")
+def table(case: str) -> pd.DataFrame:
+    (folder,) = (Path(__file__).parent / "cases").glob(f"{case}*")
     return pd.read_csv(folder / "data.csv")
 
 
@@ -67,9 +67,9 @@ def told(estimate: Estimate) -> str:
 
 @pytest.mark.parametrize("name", [*REGRESSIONS, *STAGGERED])
 def test_units_treated_before_the_data_are_left_out_and_told(
-    registry: Registry, shared: Path, tmp_path: Path, name: str
+    registry: Registry, tmp_path: Path, name: str
 ) -> None:
-    frame = table(shared, "05")
+    frame = table("always-treated")
     options = LEAVES_OUT.get(name, {})
     with_them = run(registry, name, sample_of(frame, tmp_path), **options)
     without = run(registry, name, sample_of(frame[frame["adopted"] != 2008], tmp_path), **options)
@@ -81,18 +81,18 @@ def test_units_treated_before_the_data_are_left_out_and_told(
 
 
 def test_the_effect_without_them_is_that_of_the_table_without_them(
-    registry: Registry, shared: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    found = run(registry, "did", sample_of(table(shared, "05"), tmp_path), vcov="CR1")
+    found = run(registry, "did", sample_of(table("always-treated"), tmp_path), vcov="CR1")
     assert found.term("ATT")["estimate"] == pytest.approx(2.50667, abs=5e-6)
     assert found.glance["n_treated_clusters"] == 2
     assert "Only 2 clusters are treated" in told(found)
 
 
 def test_kept_they_are_told_to_be_comparators_and_never_counted_as_changing(
-    registry: Registry, shared: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    sample = sample_of(table(shared, "05"), tmp_path)
+    sample = sample_of(table("always-treated"), tmp_path)
     kept = run(registry, "did", sample, vcov="CR1", always_treated="keep")
     assert kept.term("ATT")["estimate"] == pytest.approx(1.86583, abs=5e-6)
     assert "serve as comparators although they are treated" in told(kept)
@@ -106,9 +106,9 @@ def test_kept_they_are_told_to_be_comparators_and_never_counted_as_changing(
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
 def test_bacon_decomposes_the_regression_on_the_table_as_it_is(
-    registry: Registry, shared: Path, tmp_path: Path, engine: str
+    registry: Registry, tmp_path: Path, engine: str
 ) -> None:
-    found = run(registry, "bacon", sample_of(table(shared, "37"), tmp_path), engine)
+    found = run(registry, "bacon", sample_of(table("bacon-with-always"), tmp_path), engine)
     overall, parts = found.tidy.iloc[0], found.tidy.iloc[1:]
     assert overall["estimate"] == pytest.approx(R_LM["always treated"], abs=5e-7)
     assert parts["weight"].sum() == pytest.approx(1)
@@ -139,9 +139,9 @@ def test_many_always_treated_units_do_not_silence_the_caution_of_few(
 
 @pytest.mark.parametrize("name", [*REGRESSIONS, *STAGGERED])
 def test_adoption_after_the_data_is_never_whatever_its_code(
-    registry: Registry, shared: Path, tmp_path: Path, name: str
+    registry: Registry, tmp_path: Path, name: str
 ) -> None:
-    frame = table(shared, "12")
+    frame = table("never-coded-9999")
     zero = frame.assign(adopted=frame["adopted"].replace({9999: 0}))
     expected = figures(run(registry, name, sample_of(zero, tmp_path)))
     mixed = frame["area"].eq("Yew")
@@ -153,10 +153,8 @@ def test_adoption_after_the_data_is_never_whatever_its_code(
             assert (NEVER_TOLD in told(found)) == bool((codes == 9999).any())
 
 
-def test_never_coded_9999_gives_the_regression_of_r(
-    registry: Registry, shared: Path, tmp_path: Path
-) -> None:
-    sample = sample_of(table(shared, "12"), tmp_path)
+def test_never_coded_9999_gives_the_regression_of_r(registry: Registry, tmp_path: Path) -> None:
+    sample = sample_of(table("never-coded-9999"), tmp_path)
     for form in ("twfe", "pilot-post"):  # alike in a balanced panel with one adoption
         found = run(registry, "did", sample, form=form)
         assert found.term("ATT")["estimate"] == pytest.approx(R_LM["never coded 9999"], abs=5e-7)
@@ -176,9 +174,9 @@ def test_anticipation_counts_for_late_cohorts(registry: Registry, tmp_path: Path
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
 def test_where_nobody_is_never_treated_the_two_way_regression_is_run_and_told(
-    registry: Registry, shared: Path, tmp_path: Path, engine: str
+    registry: Registry, tmp_path: Path, engine: str
 ) -> None:
-    sample = sample_of(table(shared, "13"), tmp_path)
+    sample = sample_of(table("nobody-never"), tmp_path)
     found = run(registry, "did", sample, engine)
     assert found.term("ATT")["estimate"] == pytest.approx(R_LM["nobody never treated"])
     assert "units already treated serve as comparators" in told(found)
@@ -190,9 +188,9 @@ def test_where_nobody_is_never_treated_the_two_way_regression_is_run_and_told(
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
 def test_an_event_study_without_never_treated_refuses_only_what_is_not_identified(
-    registry: Registry, shared: Path, tmp_path: Path, engine: str
+    registry: Registry, tmp_path: Path, engine: str
 ) -> None:
-    frame = table(shared, "13")
+    frame = table("nobody-never")
     sample = sample_of(frame, tmp_path)
     with pytest.raises(EstimationError, match="no unit is never treated, and then a trend"):
         run(registry, "event-study", sample, engine)
@@ -213,17 +211,17 @@ def test_an_event_study_without_never_treated_refuses_only_what_is_not_identifie
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
 def test_one_cohort_alone_has_nobody_to_be_compared_with(
-    registry: Registry, shared: Path, tmp_path: Path, engine: str
+    registry: Registry, tmp_path: Path, engine: str
 ) -> None:
-    frame = table(shared, "13")
+    frame = table("nobody-never")
     with pytest.raises(EstimationError, match="every unit is treated, and no two"):
         run(registry, "did", sample_of(frame[frame["adopted"] == 2], tmp_path), engine)
 
 
 def test_a_table_whose_adoptions_are_all_late_or_early_says_so(
-    registry: Registry, shared: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    frame = table(shared, "12")
+    frame = table("never-coded-9999")
     late = frame.assign(adopted=frame["adopted"].replace({2013: 2020}))
     early = frame.assign(adopted=frame["adopted"].replace({2013: 2009}))
     for name in ("did", "event-study", "placebo"):
@@ -234,9 +232,9 @@ def test_a_table_whose_adoptions_are_all_late_or_early_says_so(
 
 
 def test_placebo_authorities_take_an_adoption_within_the_data(
-    registry: Registry, shared: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    frame = table(shared, "11")
+    frame = table("placebo-without")
     for always in ("drop", "keep"):
         sample = sample_of(frame, tmp_path)
         found = run(registry, "placebo", sample, kind="units", always_treated=always)
@@ -246,10 +244,8 @@ def test_placebo_authorities_take_an_adoption_within_the_data(
     assert run(registry, "placebo", sample_of(late, tmp_path), kind="units").glance["n_ranked"] == 7
 
 
-def test_there_is_no_rank_without_a_placebo(
-    registry: Registry, shared: Path, tmp_path: Path
-) -> None:
-    sample = sample_of(table(shared, "13"), tmp_path)
+def test_there_is_no_rank_without_a_placebo(registry: Registry, tmp_path: Path) -> None:
+    sample = sample_of(table("nobody-never"), tmp_path)
     found = run(registry, "placebo", sample, kind="units")
     assert found.glance["rank_p_value"] is None
     assert found.glance["n_placebos"] == 0

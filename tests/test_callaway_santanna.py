@@ -92,8 +92,8 @@ def settings_of(options: str, **further: Any) -> CallawaySantAnnaSettings:
 
 
 @cache
-def stored_frame(shared: Path, data: str) -> pd.DataFrame:
-    frame = pd.read_csv(shared / "reference" / f"{data}.csv").rename(columns=NAMES[data])
+def stored_frame(from_r: Path, data: str) -> pd.DataFrame:
+    frame = pd.read_csv(from_r / f"{data}.csv").rename(columns=NAMES[data])
     frame["unit"] = frame["unit"].astype(str)
     if data in PANELS:
         frame["id"] = frame["unit"]
@@ -107,20 +107,20 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(treated=treated, post=treated * (frame["period"] >= frame["cohort"]))
 
 
-def stored_sample(shared: Path, data: str, options: str) -> Sample:
-    return Sample(stored_frame(shared, data), ("x",) if "x=x" in options else ())
+def stored_sample(from_r: Path, data: str, options: str) -> Sample:
+    return Sample(stored_frame(from_r, data), ("x",) if "x=x" in options else ())
 
 
 @cache
-def stored_table(shared: Path) -> pd.DataFrame:
-    table = pd.read_csv(shared / "reference" / "reference_shared.csv")
+def stored_table(from_r: Path) -> pd.DataFrame:
+    table = pd.read_csv(from_r / "reference_shared.csv")
     table = table[table["method"].isin(AGGREGATES)]
     term = table["term"].str.replace("group=", "cohort=").str.replace("dynamic=", "event=")
     return table.assign(term=term)
 
 
-def stored(shared: Path, data: str, options: str) -> pd.DataFrame:
-    table = stored_table(shared)
+def stored(from_r: Path, data: str, options: str) -> pd.DataFrame:
+    table = stored_table(from_r)
     chosen = table["options"] == f"{options};weights=none;cluster=unit"
     return table[chosen & (table["data"] == data)]
 
@@ -141,17 +141,17 @@ def assert_as_stored(stored_rows: pd.DataFrame, found: Found, error_tolerance: f
         np.testing.assert_allclose(got[:, 1], rows["std_error"], rtol=error_tolerance)
 
 
-def test_the_stored_table_has_no_other_option_sets(shared: Path) -> None:
-    table = stored_table(shared)
+def test_the_stored_table_has_no_other_option_sets(from_r: Path) -> None:
+    table = stored_table(from_r)
     known = {f"{options};weights=none;cluster=unit" for options in OPTION_SETS}
     assert set(table["options"]) == known
-    assert len(table) == sum(len(stored(shared, data, o)) for data, o in MATRIX) == 3808
+    assert len(table) == sum(len(stored(from_r, data, o)) for data, o in MATRIX) == 3808
 
 
 @pytest.mark.parametrize(("data", "options"), MATRIX)
-def test_python_gives_every_stored_result(shared: Path, data: str, options: str) -> None:
+def test_python_gives_every_stored_result(from_r: Path, data: str, options: str) -> None:
     chosen = settings_of(options)
-    sample = stored_sample(shared, data, options)
+    sample = stored_sample(from_r, data, options)
     prepared = prepare(sample, chosen)
     several = [group_time(observations(prepared), prepared.cells, chosen)]
     if data in PANELS:
@@ -166,7 +166,7 @@ def test_python_gives_every_stored_result(shared: Path, data: str, options: str)
             }
             for how in AGGREGATES.values()
         }
-        assert_as_stored(stored(shared, data, options), found, STORED_ERROR)
+        assert_as_stored(stored(from_r, data, options), found, STORED_ERROR)
 
 
 class DenseColumn:
@@ -184,11 +184,11 @@ class DenseColumn:
 
 @pytest.mark.parametrize(("data", "options"), MATRIX_DIFFERENCES)
 def test_differences_gives_the_stored_results(
-    shared: Path, data: str, options: str, monkeypatch: pytest.MonkeyPatch
+    from_r: Path, data: str, options: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("differences.models.attgt.attgt_cal.lil_array", DenseColumn)
     chosen = settings_of(options)
-    sample = stored_sample(shared, data, options)
+    sample = stored_sample(from_r, data, options)
     assert engine_differences.limits(sample, chosen) is None
     prepared = prepare(sample, chosen)
     found = {}
@@ -200,7 +200,7 @@ def test_differences_gives_the_stored_results(
             made, missing = engine_differences.collect(model, prepared, wanted)
             assert missing == []
             found[how] = {term.name: (term.estimate, term.std_error) for term in made}
-    assert_as_stored(stored(shared, data, options), found, STORED_ERROR_DIFFERENCES)
+    assert_as_stored(stored(from_r, data, options), found, STORED_ERROR_DIFFERENCES)
 
 
 ALL_AVERAGES = """
@@ -223,12 +223,12 @@ def averages_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.r
 @pytest.mark.parametrize(("data", "options"), MATRIX)
 def test_r_gives_every_stored_result(
-    shared: Path, averages_script: Path, data: str, options: str
+    from_r: Path, averages_script: Path, data: str, options: str
 ) -> None:
     from sos_plugins import r
 
     chosen = settings_of(options)
-    frame = stored_frame(shared, data)
+    frame = stored_frame(from_r, data)
     covariates = ["x"] if "x=x" in options else []
     columns: dict[str, Any] = {n: frame[n].to_numpy() for n in ("period", "cohort", "value")}
     if data in PANELS:
@@ -247,7 +247,7 @@ def test_r_gives_every_stored_result(
         for how, one in answer.items()
         if how != "warnings"
     }
-    assert_as_stored(stored(shared, data, options), found, STORED_ERROR)
+    assert_as_stored(stored(from_r, data, options), found, STORED_ERROR)
 
 
 # ---- closed forms and derivatives ----------------------------------------------------------------
@@ -406,8 +406,8 @@ CSDID = 0.400807
 
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
-def test_the_default_scores_are_those_of_the_python_port(shared: Path, engine: str) -> None:
-    (folder,) = (shared / "cases").glob("22-*")
+def test_the_default_scores_are_those_of_the_python_port(from_r: Path, engine: str) -> None:
+    folder = from_r.parent / "cases" / "doubly-robust-scores-of-cross-sections"
     columns = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
     given = {"covariates": ("need",), "cluster": "row"}
     sample = read_sample(folder / "data.csv", **columns, **given).sample

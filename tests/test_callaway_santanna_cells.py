@@ -61,14 +61,14 @@ def both_ways(
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("data", CASES)
 def test_merged_cases_of_the_stored_sets_equal_rows(
-    shared: Path,
+    from_r: Path,
     monkeypatch: pytest.MonkeyPatch,
     data: str,
     method: str,
     covariates: tuple[str, ...],
     weights: str,
 ) -> None:
-    frame = stored_sample(shared, data).frame
+    frame = stored_sample(from_r, data).frame
     sample = Sample(frame.assign(x=frame["x"].astype(str)), covariates)
     if weights == "weighted":
         sample = weighted(sample)

@@ -119,9 +119,9 @@ def test_a_panel_gives_what_its_rows_give(name: str, method: str, covariates: st
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("data", PANELS)
 def test_stored_panels_give_what_their_rows_give(
-    shared: Path, data: str, method: str, covariates: tuple[str, ...], weights: str
+    from_r: Path, data: str, method: str, covariates: tuple[str, ...], weights: str
 ) -> None:
-    frame = stored_sample(shared, data).frame
+    frame = stored_sample(from_r, data).frame
     rng = np.random.default_rng(2)
     if weights == "fixed":
         chosen = dict(zip(frame["id"].unique(), rng.uniform(0.2, 2, len(frame)), strict=False))

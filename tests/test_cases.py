@@ -12,10 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from sos_estimators.matching.units import (
+    PreOutcomesSettings,
+    match_pre_outcomes,
+    match_pre_outcomes_r,
+)
 
+from sos_plugins import Pilot, UnitTask
 from sos_plugins.cli import main
 
 CASES = Path(__file__).parent / "cases"
@@ -487,3 +494,47 @@ def test_namespaces_of_the_census(case: Path, form: str) -> None:
         if row["n_flagged"] and row["table"] == "referrals"
     }
     assert any(column == "referral_date" for column, _ in flagged)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("replacement", [True, False])
+def test_every_match_lies_within_the_caliper(replacement: bool) -> None:
+    """Ideas: kosukeimai/MatchIt #236, #207, #163. Not the first match alone; engines agree."""
+    caliper = 0.6
+    for seed in range(10):
+        task = _task_of_random_authorities(seed)
+        both = [
+            {
+                group.pilot: group.comparators
+                for group in match(
+                    task,
+                    PreOutcomesSettings(ratio=4, caliper=caliper, replacement=replacement),
+                ).groups
+            }
+            for match in (match_pre_outcomes, match_pre_outcomes_r)
+        ]
+        assert both[0] == both[1], seed
+        z = _standardised(task)
+        for pilot, others in both[0].items():
+            for other in others:
+                assert np.linalg.norm(z.loc[pilot] - z.loc[other]) <= caliper + 1e-7
+
+
+def _task_of_random_authorities(seed: int) -> UnitTask:
+    rng = np.random.default_rng(seed)
+    codes = [f"{200 + i}" for i in range(24)]
+    frame = pd.DataFrame(
+        rng.integers(0, 5, (24, 2)).astype(float),
+        index=pd.Index(codes, name="unit"),
+        columns=["outcome_pre_2011", "outcome_pre_2012"],
+    )
+    frame["outcome_pre_mean"] = frame.mean(axis=1)
+    return UnitTask(tuple(Pilot(c, None, None, 2014) for c in codes[:5]), frame)
+
+
+def _standardised(task: UnitTask) -> pd.DataFrame:
+    """Earlier outcomes in units of their deviation about the means of pilots and of the others."""
+    z = task.features[["outcome_pre_2011", "outcome_pre_2012"]]
+    pilot = z.index.isin([p.unit for p in task.pilots])
+    centre = np.where(pilot[:, None], z[pilot].mean().to_numpy(), z[~pilot].mean().to_numpy())
+    return z / np.sqrt(((z - centre) ** 2).sum() / (len(z) - 2))

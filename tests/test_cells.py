@@ -46,15 +46,15 @@ def options(data: str) -> Sequence[tuple[bool, str]]:
     return [(w, kind) for w in weights for kind in kinds]
 
 
-def stored_sample(shared: Path, data: str, weights: bool, kind: str) -> Sample:
-    sample = stored(shared, data, weights=weights, x=kind == "category")
+def stored_sample(from_r: Path, data: str, weights: bool, kind: str) -> Sample:
+    sample = stored(from_r, data, weights=weights, x=kind == "category")
     return Sample(sample.frame, ("x",), sample.binary) if kind == "number" else sample
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_cells_give_what_rows_give(shared: Path, data: str) -> None:
+def test_cells_give_what_rows_give(from_r: Path, data: str) -> None:
     for weights, kind in options(data):
-        sample = stored_sample(shared, data, weights, kind)
+        sample = stored_sample(from_r, data, weights, kind)
         if kind == "number" and data.startswith("cases"):
             rng = np.random.default_rng(1)
             moved = sample.frame["x"] + rng.normal(2000, 1, len(sample.frame))

@@ -22,8 +22,8 @@ def estimate(name, *words):
     return pd.DataFrame(json.loads(result.stdout)["tidy"]).set_index("term")
 
 
-def reference(shared, **wanted):
-    rows = pd.read_csv(shared / "reference" / "reference_shared.csv")
+def reference(from_r, **wanted):
+    rows = pd.read_csv(from_r / "reference_shared.csv")
     for column, value in wanted.items():
         rows = rows[rows[column] == value]
     assert len(rows), wanted
@@ -32,24 +32,24 @@ def reference(shared, **wanted):
 
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
 @pytest.mark.parametrize("weights", ["none", "w"])
-def test_two_way_effects_with_a_factor_equal_fixest(shared, data, weights):
+def test_two_way_effects_with_a_factor_equal_fixest(from_r, data, weights):
     words = ["--covariates", "factor(x)", "--set", "vcov=fixest", "--engine", "python"]
-    words += ["--data", str(shared / "reference" / f"{data}.csv")]
+    words += ["--data", str(from_r / f"{data}.csv")]
     words += [] if weights == "none" else ["--weights", "w"]
     found = estimate("did", *words).loc["ATT"]
     options = f"cluster=la;weights={weights};x=x"
-    stored = reference(shared, data=data, method="twfe", options=options).iloc[0]
+    stored = reference(from_r, data=data, method="twfe", options=options).iloc[0]
     assert found["estimate"] == pytest.approx(stored["estimate"], rel=STORED)
     assert found["std_error"] == pytest.approx(stored["std_error"], rel=STORED)
 
 
-def test_group_time_effects_with_a_factor_equal_did(shared):
-    data = str(shared / "reference" / "cases_cont_shared.csv")
+def test_group_time_effects_with_a_factor_equal_did(from_r):
+    data = str(from_r / "cases_cont_shared.csv")
     words = ["--covariates", "factor(x)", "--engine", "python", "--data", data]
     words += ["--set", "method=reg", "--set", "cluster=unit-of-observation"]
     found = estimate("callaway-santanna", *words)
     stored = reference(
-        shared,
+        from_r,
         data="cases_cont_shared",
         method="att_gt",
         options="control=nevertreated;est=reg;x=x;base=varying;anticipation=0;weights=none;"
@@ -117,8 +117,8 @@ def test_a_column_named_like_one_that_is_made_is_to_be_renamed(file, name):
         sample(file, name)
 
 
-def test_the_value_as_a_covariate_is_an_error_on_the_command_line(shared):
-    data = str(shared / "reference" / "cases_cont_shared.csv")
+def test_the_value_as_a_covariate_is_an_error_on_the_command_line(from_r):
+    data = str(from_r / "cases_cont_shared.csv")
     words = ["estimate", "did", *COLUMNS, "--data", data, "--covariates", "y"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1

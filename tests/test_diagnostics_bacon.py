@@ -99,8 +99,8 @@ def test_comparisons_are_the_differences_that_their_names_say() -> None:
     }
 
 
-def test_the_stored_panel_adds_up_to_its_stored_regression(shared: Path) -> None:
-    sample = stored(shared, "mpdta")
+def test_the_stored_panel_adds_up_to_its_stored_regression(from_r: Path) -> None:
+    sample = stored(from_r, "mpdta")
     found = fit_python(sample, BaconSettings())
     parts = found.tidy[found.tidy["term"] != "overall"]
     overall = found.term("overall")
@@ -124,8 +124,8 @@ def test_growing_effects_mislead_where_treated_units_compare(fit: Fit) -> None:
 
 
 @pytest.mark.r
-def test_r_gives_the_same_components(shared: Path) -> None:
-    for sample in (stored(shared, "mpdta"), as_sample(panel([1, 3, 0, 5, 6, 9], [1, 2, 4, 6, 7]))):
+def test_r_gives_the_same_components(from_r: Path) -> None:
+    for sample in (stored(from_r, "mpdta"), as_sample(panel([1, 3, 0, 5, 6, 9], [1, 2, 4, 6, 7]))):
         assert_engines_agree(Bacon(), sample, BaconSettings())
         ours, theirs = fit_python(sample, BaconSettings()), fit_r(sample, BaconSettings())
         assert list(ours.tidy["term"]) == list(theirs.tidy["term"])

@@ -28,9 +28,9 @@ R_SUMS = 1e-9  # relative; R's least squares, solved another way
 R_BOUNDS = 1e-6  # halvings of an interval stop where rounding of the covariance moves an end
 
 
-def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(shared: Path) -> None:
+def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(from_r: Path) -> None:
     options = CallawaySantAnnaSettings(aggregate="event", base="universal")
-    study = engine_python.fit(stored(shared, "mpdta"), options)
+    study = engine_python.fit(stored(from_r, "mpdta"), options)
     assert study.covariance is not None
     assert "event=-1" not in study.covariance
     errors = study.tidy.set_index("term").loc[study.covariance.columns, "std_error"]
@@ -40,8 +40,8 @@ def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(shared: Path
     assert study.term("overall")["std_error"] == pytest.approx(np.sqrt(overall), rel=EXACT)
 
 
-def test_the_plugin_bounds_the_effects_that_it_estimates(shared: Path) -> None:
-    sample = stored(shared, "mpdta")
+def test_the_plugin_bounds_the_effects_that_it_estimates(from_r: Path) -> None:
+    sample = stored(from_r, "mpdta")
     found = fit_python(sample, HonestStaggeredSettings(m=(0.5,), target="event=0"))
     study = engine_python.fit(sample, HonestStaggeredSettings().group_time)
     row, event = found.term("M=0.5"), study.term("event=0")
@@ -55,8 +55,8 @@ def test_the_plugin_bounds_the_effects_that_it_estimates(shared: Path) -> None:
 
 @pytest.mark.r
 @pytest.mark.parametrize("method", ["dr", "reg"])
-def test_r_gives_the_covariance_and_so_the_bounds_of_python(shared: Path, method: Any) -> None:
-    sample = stored(shared, "mpdta")
+def test_r_gives_the_covariance_and_so_the_bounds_of_python(from_r: Path, method: Any) -> None:
+    sample = stored(from_r, "mpdta")
     options = HonestStaggeredSettings(m=(0.0, 0.5), method=method)
     one, two = (
         engine_python.fit(sample, options.group_time),
@@ -76,9 +76,9 @@ def test_r_gives_the_covariance_and_so_the_bounds_of_python(shared: Path, method
     )
 
 
-def test_leads_with_bases_of_their_own_are_refused(shared: Path) -> None:
+def test_leads_with_bases_of_their_own_are_refused(from_r: Path) -> None:
     varying = CallawaySantAnnaSettings(aggregate="event")
-    study = engine_python.fit(stored(shared, "mpdta"), varying)
+    study = engine_python.fit(stored(from_r, "mpdta"), varying)
     with pytest.raises(EstimationError, match="base = 'universal'"):
         EventCoefficients.from_estimate(study)
 

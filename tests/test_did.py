@@ -42,11 +42,11 @@ def att(estimate: Estimate, term: str = "ATT") -> tuple[float, float]:
 
 @pytest.mark.parametrize("fit", ENGINE)
 @pytest.mark.parametrize("data", ["mpdta", "panel_shared", *CASES])
-def test_two_way_fixed_effects_are_those_of_fixest(shared: Path, data: str, fit: Fit) -> None:
-    rows = results(shared, data, "twfe")
+def test_two_way_fixed_effects_are_those_of_fixest(from_r: Path, data: str, fit: Fit) -> None:
+    rows = results(from_r, data, "twfe")
     assert len(rows) in (1, 4)
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
+        sample = stored(from_r, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
         estimate, error = att(fit(sample, DidSettings(vcov="fixest")))
         assert estimate == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
         assert error == pytest.approx(row["std_error"], rel=STORED_ERROR)
@@ -56,13 +56,13 @@ def test_two_way_fixed_effects_are_those_of_fixest(shared: Path, data: str, fit:
 @pytest.mark.parametrize("method", ["twfe_vcovCL", "twfe_clubSandwich"])
 @pytest.mark.parametrize("data", CASES)
 def test_variances_are_those_of_sandwich_and_clubsandwich(
-    shared: Path, data: str, method: str, fit: Fit
+    from_r: Path, data: str, method: str, fit: Fit
 ) -> None:
-    rows = results(shared, data, method)
+    rows = results(from_r, data, method)
     rows = rows[rows["type"] != "CR2"]
     assert len(rows) == (8 if method == "twfe_vcovCL" else 12)
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row["weights"] == "w", x=row["x"] == "x")
+        sample = stored(from_r, data, weights=row["weights"] == "w", x=row["x"] == "x")
         vcov = SANDWICH.get(row["type"], row["type"])
         estimate, error = att(fit(sample, DidSettings(vcov=vcov)))
         assert estimate == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
@@ -70,9 +70,9 @@ def test_variances_are_those_of_sandwich_and_clubsandwich(
 
 
 @pytest.mark.parametrize("fit", ENGINE)
-def test_the_logit_is_that_of_fixest(shared: Path, fit: Fit) -> None:
-    row = results(shared, "cases_bin_shared", "logit").iloc[0]
-    sample = stored(shared, "cases_bin_shared", x=True)
+def test_the_logit_is_that_of_fixest(from_r: Path, fit: Fit) -> None:
+    row = results(from_r, "cases_bin_shared", "logit").iloc[0]
+    sample = stored(from_r, "cases_bin_shared", x=True)
     options = DidSettings(model="logit", vcov="fixest")
     estimate, error = att(fit(sample, options), "log_odds")
     assert estimate == pytest.approx(row["estimate"], rel=STORED_LOGIT)

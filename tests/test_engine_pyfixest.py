@@ -45,10 +45,10 @@ def test_it_agrees_on_every_aggregation(name: str, aggregate: str) -> None:
 
 
 @pytest.mark.parametrize("data", made.NAMES)
-def test_it_gives_every_stored_result_of_sunab(shared: Path, data: str) -> None:
+def test_it_gives_every_stored_result_of_sunab(from_r: Path, data: str) -> None:
     options = sun_abraham.SunAbrahamSettings(vcov="fixest")
-    found = sun_abraham.fit_pyfixest(made.stored_sample(shared, data), options)
-    made.assert_as_stored(made.stored(shared, data, "sunab"), found)
+    found = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)

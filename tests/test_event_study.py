@@ -37,9 +37,9 @@ ENGINE = [fit_python, pytest.param(fit_r, marks=pytest.mark.r)]
 
 @pytest.mark.parametrize("fit", ENGINE)
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
-def test_leads_and_lags_are_those_of_fixest(shared: Path, data: str, fit: Fit) -> None:
-    rows = results(shared, data, "event_study")
-    found = fit(stored(shared, data), EventStudySettings(vcov="fixest"))
+def test_leads_and_lags_are_those_of_fixest(from_r: Path, data: str, fit: Fit) -> None:
+    rows = results(from_r, data, "event_study")
+    found = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
     assert len(rows) == 11
     for row in rows.to_dict("records"):
         term = found.term(row["term"].replace("rel::", "event="))

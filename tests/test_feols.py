@@ -43,12 +43,12 @@ def assert_same(ours: Estimate, theirs: Estimate) -> None:
 @pytest.mark.parametrize("fit", DID)
 @pytest.mark.parametrize("data", DATA)
 def test_two_way_fixed_effects_are_those_stored_of_fixest(
-    shared: Path, data: str, fit: Fit
+    from_r: Path, data: str, fit: Fit
 ) -> None:
-    rows = results(shared, data, "twfe")
+    rows = results(from_r, data, "twfe")
     assert len(rows) in (1, 4)
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
+        sample = stored(from_r, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
         found = fit(sample, DidSettings(vcov="fixest")).term("ATT")
         assert found["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
         assert found["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
@@ -56,9 +56,9 @@ def test_two_way_fixed_effects_are_those_stored_of_fixest(
 
 @pytest.mark.parametrize("fit", EVENTS)
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
-def test_leads_and_lags_are_those_stored_of_fixest(shared: Path, data: str, fit: Fit) -> None:
-    rows = results(shared, data, "event_study")
-    found = fit(stored(shared, data), EventStudySettings(vcov="fixest"))
+def test_leads_and_lags_are_those_stored_of_fixest(from_r: Path, data: str, fit: Fit) -> None:
+    rows = results(from_r, data, "event_study")
+    found = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
     assert len(rows) == 11
     for row in rows.to_dict("records"):
         term = found.term(row["term"].replace("rel::", "event="))
@@ -67,12 +67,12 @@ def test_leads_and_lags_are_those_stored_of_fixest(shared: Path, data: str, fit:
 
 
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
-def test_the_jackknife_of_pyfixest_is_that_stored(shared: Path, data: str) -> None:
-    rows = results(shared, data, "twfe_jackknife")
+def test_the_jackknife_of_pyfixest_is_that_stored(from_r: Path, data: str) -> None:
+    rows = results(from_r, data, "twfe_jackknife")
     rows = rows[rows["type"].str.startswith("CR3(")]
     assert len(rows) == 4
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
+        sample = stored(from_r, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
         found = classic.fit_pyfixest(sample, DidSettings(vcov="CR3")).term("ATT")
         assert found["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
 

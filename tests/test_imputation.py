@@ -23,39 +23,39 @@ def fit(sample: Sample, **options: Any) -> Estimate:
     return imputation.fit_python(sample, ImputationSettings(**options))
 
 
-def stored(shared: Path, data: str) -> pd.DataFrame:
+def stored(from_r: Path, data: str) -> pd.DataFrame:
     methods = ("imputation", "imputation_event")
-    return pd.concat([made.stored(shared, data, method) for method in methods])
+    return pd.concat([made.stored(from_r, data, method) for method in methods])
 
 
 @pytest.mark.parametrize("data", made.PANELS)
-def test_python_gives_every_stored_result(shared: Path, data: str) -> None:
-    found = fit(made.stored_sample(shared, data), leads_vcov="fixest")
-    rows = stored(shared, data)
+def test_python_gives_every_stored_result(from_r: Path, data: str) -> None:
+    found = fit(made.stored_sample(from_r, data), leads_vcov="fixest")
+    rows = stored(from_r, data)
     made.assert_as_stored(rows, found)
     assert set(found.tidy["term"]) - set(rows["term"]) == {"event=-1"}
 
 
-def test_the_stored_table_has_no_more(shared: Path) -> None:
-    assert sum(len(stored(shared, data)) for data in made.NAMES) == 19
+def test_the_stored_table_has_no_more(from_r: Path) -> None:
+    assert sum(len(stored(from_r, data)) for data in made.NAMES) == 19
 
 
 @pytest.mark.r
 @pytest.mark.parametrize("data", made.PANELS)
-def test_r_gives_every_stored_result(shared: Path, data: str) -> None:
+def test_r_gives_every_stored_result(from_r: Path, data: str) -> None:
     options = ImputationSettings(leads_vcov="fixest")
-    found = imputation.fit_r(made.stored_sample(shared, data), options)
-    made.assert_as_stored(stored(shared, data), found)
+    found = imputation.fit_r(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(stored(from_r, data), found)
 
 
 @pytest.mark.r
 @pytest.mark.cran("didimputation")
 @pytest.mark.parametrize("data", made.PANELS)
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-def test_didimputation_agrees(shared: Path, data: str, aggregate: str) -> None:
+def test_didimputation_agrees(from_r: Path, data: str, aggregate: str) -> None:
     (other,) = [e for e in Imputation.engines if e.name == "r-didimputation"]
     options = ImputationSettings(aggregate=aggregate, leads=False)
-    sample = made.stored_sample(shared, data)
+    sample = made.stored_sample(from_r, data)
     assert other.limits(sample, options) is None
     found = other.fit(sample, options)
     made.assert_same(imputation.fit_python(sample, options), found, 1e-6)

@@ -42,12 +42,12 @@ def problem(sample: Sample, form: str = "twfe") -> Regression:
 
 
 @pytest.mark.parametrize("data", CASES)
-def test_cr2_and_its_degrees_of_freedom_are_those_of_clubsandwich(shared: Path, data: str) -> None:
-    rows = results(shared, data, "twfe_clubSandwich")
+def test_cr2_and_its_degrees_of_freedom_are_those_of_clubsandwich(from_r: Path, data: str) -> None:
+    rows = results(from_r, data, "twfe_clubSandwich")
     rows = rows[rows["type"] == "CR2"]
     assert len(rows) == 4
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row["weights"] == "w", x=row["x"] == "x")
+        sample = stored(from_r, data, weights=row["weights"] == "w", x=row["x"] == "x")
         for vcov in ("CR2-cases",) if row["weights"] == "w" else ("CR2", "CR2-cases"):
             att = classic.fit_python(sample, DidSettings(vcov=vcov)).term("ATT")
             assert att["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
@@ -56,11 +56,11 @@ def test_cr2_and_its_degrees_of_freedom_are_those_of_clubsandwich(shared: Path, 
 
 
 @pytest.mark.parametrize("data", CASES)
-def test_jackknife_errors_are_those_of_refits_in_r(shared: Path, data: str) -> None:
-    rows = results(shared, data, "twfe_jackknife")
+def test_jackknife_errors_are_those_of_refits_in_r(from_r: Path, data: str) -> None:
+    rows = results(from_r, data, "twfe_jackknife")
     assert len(rows) == 8
     for row in rows.to_dict("records"):
-        sample = stored(shared, data, weights=row["weights"] == "w", x=row["x"] == "x")
+        sample = stored(from_r, data, weights=row["weights"] == "w", x=row["x"] == "x")
         att = classic.fit_python(sample, DidSettings(vcov=JACKKNIFE[row["type"]])).term("ATT")
         assert att["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
         assert att["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
@@ -69,12 +69,12 @@ def test_jackknife_errors_are_those_of_refits_in_r(shared: Path, data: str) -> N
 
 @pytest.mark.parametrize("data", CASES)
 def test_leaving_each_authority_out_gives_the_coefficients_of_refits(
-    shared: Path, data: str
+    from_r: Path, data: str
 ) -> None:
-    rows = results(shared, data, "leave_one_la_out")
+    rows = results(from_r, data, "leave_one_la_out")
     assert len(rows) == 96
     for (weights, x), part in rows.groupby(["weights", "x"]):
-        sample = stored(shared, data, weights=weights == "w", x=x == "x")
+        sample = stored(from_r, data, weights=weights == "w", x=x == "x")
         found = without_each(by_cluster(problem(sample)))[:, 0]
         units = sorted(sample.frame["unit"].unique())
         for unit, coefficient in zip(units, found, strict=True):

@@ -82,9 +82,9 @@ def test_all_sign_vectors_and_assignments(form: Any, make: Any) -> None:
 
 
 @pytest.mark.parametrize("weights", ["rademacher", "webb"])
-def test_draws_of_their_own(shared: Path, weights: Any) -> None:
+def test_draws_of_their_own(from_r: Path, weights: Any) -> None:
     """With 24 authorities neither takes all: p values differ by chance alone."""
-    sample = stored(shared, "cases_cont_shared", weights=True)
+    sample = stored(from_r, "cases_cont_shared", weights=True)
     frame = sample.frame.assign(value=sample.frame["value"] + 1.9 * sample.frame["post"])
     methods, draws = ("WCR", "WCU", "RI-beta", "RI-t"), 999
     options = DidSettings(wild_weights=weights)

@@ -137,8 +137,8 @@ def few_units(sample: Sample, units: list[str]) -> Sample:
     return Sample(kept.frame, ())
 
 
-def test_every_assignment_of_cohorts_by_refits(shared: Path) -> None:
-    whole = stored(shared, "cases_cont_shared", weights=True)
+def test_every_assignment_of_cohorts_by_refits(from_r: Path) -> None:
+    whole = stored(from_r, "cases_cont_shared", weights=True)
     sample = few_units(whole, ["1", "3", "6", "10", "12", "20", "22"])
     cohorts = sample.frame.groupby("unit")["cohort"].first()
     treated = cohorts[cohorts > 0]
@@ -257,8 +257,8 @@ def test_engine_r_checks_a_design_that_asks_for_further_methods() -> None:
     assert found.max_difference_std_error is not None
 
 
-def test_seeds_repeat_and_the_form_of_2021_has_no_randomisation(shared: Path) -> None:
-    sample = stored(shared, "cases_cont_shared")
+def test_seeds_repeat_and_the_form_of_2021_has_no_randomisation(from_r: Path) -> None:
+    sample = stored(from_r, "cases_cont_shared")
     methods = ("WCR", "RI-t")
     one, two, other = (
         inference(sample, DidSettings(), methods, seed=seed, draws=199).table for seed in (1, 1, 2)

@@ -604,6 +604,7 @@ def test_no_code_uses_a_name_that_covariates_are_hidden_under():
 
 # The cases that were found ------------------------------------------------------------------------
 
+CASES = Path(__file__).parent / "cases"
 OF_LM = {"sun-abraham": 2.123716, "imputation": 2.086689}
 """Of ``lm`` in R, by hand, to seven digits."""
 PLAINLY = {"two-stage": 2.08669, "extended-twfe": 2.29847, "stacked": 2.02393}
@@ -611,8 +612,8 @@ PLAINLY = {"two-stage": 2.08669, "extended-twfe": 2.29847, "stacked": 2.02393}
 
 
 @pytest.mark.parametrize(("estimator", "expected"), (OF_LM | PLAINLY).items())
-def test_a_covariate_called_owner(shared, estimator, expected):
-    path = shared / "cases" / "01-covariate-named-owner" / "data.csv"
+def test_a_covariate_called_owner(estimator, expected):
+    path = CASES / "covariate-named-owner" / "data.csv"
     roles = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
     given = read_sample(path, **roles, covariates=["owner"]).sample
     options = registry().settings("estimator", estimator, {"aggregate": "simple"}, "test")
@@ -624,12 +625,12 @@ def test_a_covariate_called_owner(shared, estimator, expected):
 
 
 @pytest.mark.parametrize(
-    "case", ["03-covariate-named-outcome_pre_mean", "04-covariate-x_share-and-characteristic-share"]
+    "case", ["covariate-named-outcome_pre_mean", "covariate-x_share-and-characteristic-share"]
 )
-def test_a_covariate_called_like_a_feature_of_authorities(shared, tmp_path, case):
+def test_a_covariate_called_like_a_feature_of_authorities(tmp_path, case):
     folder = tmp_path / case
     folder.mkdir()
-    for file in (shared / "cases" / case).iterdir():
+    for file in (CASES / case).iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     (found,) = Study.from_toml(folder / "study.toml").run(workers=1).outcomes
     assert not found.error

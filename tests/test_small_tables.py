@@ -41,8 +41,8 @@ def registry() -> Registry:
     return load_plugins()
 
 
-def table(shared: Path, case: str) -> pd.DataFrame:
-    (folder,) = (shared / "cases").glob(f"{case}-*")
+def table(case: str) -> pd.DataFrame:
+    (folder,) = (Path(__file__).parent / "cases").glob(f"{case}*")
     return pd.read_csv(folder / "data.csv")
 
 
@@ -97,23 +97,23 @@ def assert_alike(registry: Registry, name: str, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("aggregate", ["event", "group-time", "simple", "cohort", "calendar"])
 def test_two_periods_and_one_cohort(
-    registry: Registry, shared: Path, tmp_path: Path, name: str, aggregate: str
+    registry: Registry, tmp_path: Path, name: str, aggregate: str
 ) -> None:
     options = {"aggregate": aggregate} if name in STAGGERED else {}
     if not options and aggregate != "event":
         return
     for further in ({}, {"id": "area"}):
         found = every_engine(
-            registry, name, sample_of(table(shared, "14"), tmp_path, **further), **options
+            registry, name, sample_of(table("two-areas"), tmp_path, **further), **options
         )
         assert_alike(registry, name, found)
 
 
 @pytest.mark.r
 def test_one_effect_is_the_difference_of_differences_in_every_engine(
-    registry: Registry, shared: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    frame = table(shared, "14")
+    frame = table("two-areas")
     mean = frame.groupby([frame["adopted"] > 0, "year"])["score"].mean()
     by_hand = (mean[True, 2] - mean[True, 1]) - (mean[False, 2] - mean[False, 1])
     found = every_engine(registry, "extended-twfe", sample_of(frame, tmp_path))
@@ -125,10 +125,8 @@ def test_one_effect_is_the_difference_of_differences_in_every_engine(
 
 
 @pytest.mark.r
-def test_one_pilot_and_one_comparator_in_every_engine(
-    registry: Registry, shared: Path, tmp_path: Path
-) -> None:
-    sample = sample_of(table(shared, "15"), tmp_path)
+def test_one_pilot_and_one_comparator_in_every_engine(registry: Registry, tmp_path: Path) -> None:
+    sample = sample_of(table("one-pilot"), tmp_path)
     by_hand = ((12.3 - 10.6 - 0.2) + (12.9 - 10.6 - 0.9)) / 2
     for aggregate in ("group-time", "simple", "event", "cohort", "calendar"):
         found = every_engine(registry, "callaway-santanna", sample, aggregate=aggregate)
@@ -156,19 +154,19 @@ def test_where_no_effect_can_be_estimated_every_engine_says_so(
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
 def test_bacon_without_a_complete_unit_is_a_sentence(
-    registry: Registry, shared: Path, tmp_path: Path, engine: str
+    registry: Registry, tmp_path: Path, engine: str
 ) -> None:
     chosen = registry.settings("estimator", "bacon", {"incomplete": "drop"}, "test")
     with pytest.raises(EstimationError, match="No unit has a case in each of the 4 periods"):
-        run_engine(registry, "bacon", engine, sample_of(table(shared, "17"), tmp_path), chosen)
+        run_engine(registry, "bacon", engine, sample_of(table("bacon-drop"), tmp_path), chosen)
 
 
 @pytest.mark.r
 @pytest.mark.parametrize("options", [{}, {"min_event": -1}, {"min_event": 0}, {"leads": False}])
 def test_the_reference_stands_in_every_engine_where_the_window_holds_it(
-    registry: Registry, shared: Path, tmp_path: Path, options: dict[str, Any]
+    registry: Registry, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    sample = sample_of(table(shared, "19"), tmp_path)
+    sample = sample_of(table("imputation-ref"), tmp_path)
     shown = options in ({}, {"min_event": -1})
     for named in every_engine(registry, "imputation", sample, **options).values():
         if isinstance(named, str):
@@ -257,9 +255,9 @@ def failing(name: str, where: str) -> Engine:
 
 @pytest.mark.parametrize("where", ["limits", "fit"])
 def test_an_engine_that_stops_is_a_reason_and_the_others_go_on(
-    registry: Registry, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    sample = sample_of(table(shared, "14"), tmp_path)
+    sample = sample_of(table("two-areas"), tmp_path)
     python = registry.engine("did", "python")
     both = (failing("first", where), python)
     monkeypatch.setattr(type(registry), "engines", lambda self, name: both)

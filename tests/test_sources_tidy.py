@@ -76,8 +76,8 @@ def test_a_panel(tmp_path: Path) -> None:
     assert (found.sample.binary, found.sample.is_panel, found.notes) == (False, True, ())
 
 
-def test_mpdta_row_by_row(shared: Path) -> None:
-    path = shared / "reference" / "mpdta.csv"
+def test_mpdta_row_by_row(from_r: Path) -> None:
+    path = from_r / "mpdta.csv"
     found = read_sample(
         path,
         unit="countyreal",

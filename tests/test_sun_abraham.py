@@ -27,23 +27,23 @@ def fit(sample: Sample, **options: Any) -> Estimate:
 
 
 @pytest.mark.parametrize("data", made.NAMES)
-def test_python_gives_every_stored_result(shared: Path, data: str) -> None:
-    rows = made.stored(shared, data, "sunab")
-    found = fit(made.stored_sample(shared, data), vcov="fixest")
+def test_python_gives_every_stored_result(from_r: Path, data: str) -> None:
+    rows = made.stored(from_r, data, "sunab")
+    found = fit(made.stored_sample(from_r, data), vcov="fixest")
     made.assert_as_stored(rows, found)
     assert set(found.tidy["term"]) - set(rows["term"]) == {"event=-1"}
 
 
-def test_the_stored_table_has_no_more(shared: Path) -> None:
-    assert sum(len(made.stored(shared, data, "sunab")) for data in made.NAMES) == 43
+def test_the_stored_table_has_no_more(from_r: Path) -> None:
+    assert sum(len(made.stored(from_r, data, "sunab")) for data in made.NAMES) == 43
 
 
 @pytest.mark.r
 @pytest.mark.parametrize("data", made.NAMES)
-def test_r_gives_every_stored_result(shared: Path, data: str) -> None:
+def test_r_gives_every_stored_result(from_r: Path, data: str) -> None:
     options = SunAbrahamSettings(vcov="fixest")
-    found = sun_abraham.fit_r(made.stored_sample(shared, data), options)
-    made.assert_as_stored(made.stored(shared, data, "sunab"), found)
+    found = sun_abraham.fit_r(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
 
 
 @pytest.mark.r

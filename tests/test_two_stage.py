@@ -32,8 +32,8 @@ def did2s() -> Any:
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-def test_did2s_of_pyfixest_agrees_on_a_stored_panel(shared: Path, aggregate: str) -> None:
-    sample = made.stored_sample(shared, "panel_shared")
+def test_did2s_of_pyfixest_agrees_on_a_stored_panel(from_r: Path, aggregate: str) -> None:
+    sample = made.stored_sample(from_r, "panel_shared")
     options = TwoStageSettings(aggregate=aggregate)
     made.assert_same(two_stage.fit_python(sample, options), did2s().fit(sample, options), DID2S)
 
@@ -47,8 +47,8 @@ def test_did2s_of_pyfixest_agrees_on_weighted_cases(aggregate: str, vcov: str) -
     made.assert_same(two_stage.fit_python(sample, options), did2s().fit(sample, options), DID2S)
 
 
-def test_pyfixest_says_what_it_cannot_do(shared: Path) -> None:
-    sample = made.stored_sample(shared, "mpdta")
+def test_pyfixest_says_what_it_cannot_do(from_r: Path) -> None:
+    sample = made.stored_sample(from_r, "mpdta")
     told = did2s().limits(sample, TwoStageSettings())
     assert "single row of untreated cases" in told
     told = did2s().limits(sample, TwoStageSettings(control="nevertreated"))

@@ -70,6 +70,24 @@ def duckdb_backend(memory: str | None = None) -> Any:
     return backend
 
 
+def limits_of(backend: Any) -> dict[str, str]:
+    """Return what a backend may take of memory and disk, as settings of DuckDB."""
+    if backend.name != "duckdb":
+        return {}
+    names = ("memory_limit", "threads", "temp_directory")
+    asked = ", ".join(f"current_setting('{name}')::VARCHAR" for name in names)
+    (values,) = backend.con.execute(f"SELECT {asked}").fetchall()
+    return {name: value for name, value in zip(names, values, strict=True) if value}
+
+
+def scratch_database(backend: Any) -> Any:
+    """Open an empty DuckDB for the work of a source, within the limits of the session's backend.
+
+    It spills where the session's does, and never into the folder that one works in.
+    """
+    return duckdb.connect(config={"temp_directory": "", **limits_of(backend)})
+
+
 def missing_spark() -> str | None:
     """Say what Spark lacks on this machine, or None."""
     if importlib.util.find_spec("pyspark") is None:

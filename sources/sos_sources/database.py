@@ -22,6 +22,7 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.accounting import account
+from sos_plugins.backends import limits_of, scratch_database
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.period_columns import read_cohorts, read_periods
 from sos_plugins.readable import refuse_closed
@@ -264,15 +265,7 @@ def _locked(path: Path, session: Session) -> Any:
 
     What the session may take of memory and disk is set first, for later nothing can be set.
     """
-    limits: dict[str, str] = {}
-    if session.backend.name == "duckdb":
-        ((memory, spill),) = session.backend.con.execute(
-            "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
-        ).fetchall()
-        limits["memory_limit"] = memory
-        if Path(spill).is_absolute():
-            limits["temp_directory"] = spill
-    backend = ibis.duckdb.connect(path, read_only=True, **limits)
+    backend = ibis.duckdb.connect(path, read_only=True, **limits_of(session.backend))
     for setting in (
         "autoload_known_extensions = false",
         "autoinstall_known_extensions = false",
@@ -432,7 +425,7 @@ def _staging(session: Session) -> Iterator[Any]:
             con.execute(f"DROP VIEW IF EXISTS {LOCATED}")
             con.execute(f"DROP TABLE IF EXISTS {STAGED}")
     else:
-        with duckdb.connect() as con:
+        with scratch_database(session.backend) as con:
             yield con
 
 

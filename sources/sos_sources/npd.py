@@ -152,7 +152,9 @@ class Npd(Source):
             days_after_return=settings.days_after_return,
         )
         with session.progress.step("Reading extracts", len(extracts)) as advance:
-            built = build(extracts, rules, examples=settings.examples, advance=advance)
+            built = build(
+                extracts, rules, examples=settings.examples, advance=advance, session=session
+            )
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
             quality=built.quality

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins import Session
 from sos_plugins.accounting import account
+from sos_plugins.backends import scratch_database
 from sos_plugins.csv_text import TextTable, read_text
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
@@ -95,6 +96,7 @@ def build(
     *,
     examples: int,
     advance: Callable[[], None],
+    session: Session,
 ) -> Built:
     """Build record tables from extracts, one file in memory at a time.
 
@@ -103,12 +105,13 @@ def build(
         rules: How to read them.
         examples: How many places of a fault are listed.
         advance: Called after each file.
+        session: What the work may take of memory and disk.
 
     Raises:
         DataError: If most dates of a file cannot be read, its year contradicts its dates, or no
             row is usable.
     """
-    with duckdb.connect() as con:
+    with scratch_database(session.backend) as con:
         con.execute("SET preserve_insertion_order TO false")
         for kind in KINDS:
             columns = ", ".join(f"{name} VARCHAR" for name in kind.columns)

@@ -126,7 +126,7 @@ class Published(Source):
             reorganised=settings.reorganised,
             symbols=settings.symbols,
         )
-        built = build(releases, scope, examples=settings.examples)
+        built = build(releases, scope, examples=settings.examples, session=session)
         units = {*built.table["unit"].to_pylist(), *built.areas}
         model = _model(headers, units, settings, session)
         tables = {"published": session.table(built.table, "published")}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sos_plugins import Session
 from sos_plugins.accounting import account
+from sos_plugins.backends import scratch_database
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
 from sos_plugins.period_codes import financial_year
@@ -74,7 +75,9 @@ class BuiltPublished:
     areas: dict[str, str]
 
 
-def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltPublished:
+def build(
+    releases: Sequence[Release], scope: Scope, *, examples: int, session: Session
+) -> BuiltPublished:
     """Build one row an authority, year and measure.
 
     Where several files have a figure, that of the release that reaches furthest wins.
@@ -83,7 +86,7 @@ def build(releases: Sequence[Release], scope: Scope, *, examples: int) -> BuiltP
         DataError: If a file has several figures of a measure for one authority and year, or no
             figure is left.
     """
-    with duckdb.connect() as con:
+    with scratch_database(session.backend) as con:
         _load(con, sorted(releases, key=lambda r: (_reach(r), r.file)))
         con.execute(_typed(scope))
         _refuse_breakdowns(con)

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.accounting import account
+from sos_plugins.backends import scratch_database
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.period_codes import PLAUSIBLE
 from sos_plugins.readable import PARQUET, refuse_unreadable
@@ -138,7 +139,7 @@ class RecordTables(Source):
         parts, left_out = _parts(session.path(settings.folder), session)
         tables: dict[str, Any] = {}
         quality = QualityProfile()
-        with duckdb.connect() as con:
+        with scratch_database(session.backend) as con:
             for part in parts:
                 _refuse_other_columns(part)
                 _refuse_other_years(con, part)

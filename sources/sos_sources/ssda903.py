@@ -133,7 +133,7 @@ class Ssda903(Source):
             unreadable_share=settings.unreadable_share,
         )
         with session.progress.step("Reading looked-after returns"):
-            built = build(returns, limits, examples=settings.examples)
+            built = build(returns, limits, examples=settings.examples, session=session)
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
             quality=built.quality

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins import Session
 from sos_plugins.accounting import account
+from sos_plugins.backends import scratch_database
 from sos_plugins.csv_text import TextTable
 from sos_plugins.errors import DataError
 from sos_plugins.schema import TABLES
@@ -111,14 +112,16 @@ class _Span:
     last: int
 
 
-def build(returns: Sequence[Return903], limits: Limits, *, examples: int) -> Built903:
+def build(
+    returns: Sequence[Return903], limits: Limits, *, examples: int, session: Session
+) -> Built903:
     """Build ``children`` and ``episodes`` from returns.
 
     Raises:
         DataError: If the dates of a file are in another format, the year of a return contradicts
             its dates, or no episode is usable.
     """
-    with duckdb.connect() as con:
+    with scratch_database(session.backend) as con:
         con.execute("SET preserve_insertion_order TO false")
         _load(con, returns)
         _refuse_unreadable(con, limits.unreadable_share)

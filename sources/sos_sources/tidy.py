@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.accounting import account
+from sos_plugins.backends import scratch_database
 from sos_plugins.errors import DataError
 from sos_plugins.period_columns import read_cohorts, read_periods
 from sos_plugins.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
@@ -97,7 +97,7 @@ class Tidy(Source):
         used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
         columns = read_columns(path, used={*used, *covariates}, missing=settings.missing)
         table = _typed(columns, settings, covariates)
-        with duckdb.connect() as con:
+        with scratch_database(session.backend) as con:
             con.register("typed", _located(table, columns, shown(path, session)))
             quality = profile(
                 con, "typed", _checks(table), source=self.name, examples=settings.examples

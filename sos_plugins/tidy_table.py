@@ -76,6 +76,8 @@ class Columns:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
+        if self.text is not None:  # which knows it even where no column that was asked for is there
+            return self.text.n_rows
         return next((len(column) for column in self.columns if column is not None), 0)
 
     def raw(self, name: str) -> pa.ChunkedArray:

@@ -195,6 +195,7 @@ MISTAKES = [
         r"rename the column 'weight' in the file",
     ),
     ("la,year,first,y\n", {}, r"has a header but no rows"),
+    ("Table 1,,,\nla,year,first,y\n1,2012,0,1\n", {}, r"has no column 'la'.*Table 1"),
     ("", {}, r"is empty"),
 ]
 

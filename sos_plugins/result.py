@@ -267,6 +267,13 @@ def _demand(value: Any, names: Sequence[str], place: str) -> None:
 
 def _frame(value: Any, place: str) -> pd.DataFrame:
     _demand(value, ["columns", "rows"], place)
+    columns, rows = value["columns"], value["rows"]
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError(f"{place}: 'columns' is no list of names")
+    if not isinstance(rows, list) or not all(
+        isinstance(row, list) and len(row) == len(columns) for row in rows
+    ):
+        raise ValueError(f"{place}: 'rows' is no list of rows of {len(columns)} cells")
     frame = pd.DataFrame(value["rows"], columns=value["columns"])
     for column in frame:
         if frame[column].isin(["inf", "-inf"]).any():

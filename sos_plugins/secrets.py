@@ -20,14 +20,15 @@ SHORT = 4
 """A secret of fewer signs is masked where its key shows it, not wherever its letters stand."""
 _PARTS = ("password", "passwd", "passphrase", "pwd", "token", "secret", "credential")
 _ENDS = ("privatekey", "apikey", "accesskey", "accountkey", "authkey")
-_WHOLE = ("pass", "pw", "auth", "sas")
+_WHOLE = ("pass", "pw", "auth", "sas", "sig", "signature")
 _KEY = r"[A-Za-z][\w.-]*"
 _PAIR = re.compile(
     rf"({_KEY})([ \t]*=[ \t]*)(\{{[^}}]*\}}|\"[^\"]*\"|'[^']*'|\$\{{\w+\}}|[^\s;&,\"'<>)]+)"
 )
 """A name and its value, as in ``PWD=...;``, ``?token=...&`` and ``password='...'``."""
-_LOGIN = re.compile(r"(?<=://)([^\s/:@\"'<>]*):(?!\d{1,5}[/?#])(\$\{\w+\}|[^\s\"'<>]+)@(?=[^\s@])")
-"""A user and a password before a host; a number after a colon is a port."""
+_LOGIN = re.compile(r"(?<=:/)(/?[^\s/:@\"'<>]*):(?!\d{1,5}[/?#])(\$\{\w+\}|[^\s\"'<>]+)@(?=[^\s@])")
+"""A user and a password before a host; a number after a colon is a port. Of an address taken for a
+path one of the two strokes is left."""
 _HOME = re.compile(
     r"(?<![\w.~/-])(/(?:home|Users)/[^/\s\"':;,)]+|[A-Za-z]:\\Users\\[^\\\s\"';,)]+)"
 )
@@ -78,7 +79,7 @@ def masked(text: str) -> str:
     >>> masked("no route to mssql://anna:pw1@host/x?sslpassword=pw2&a=b")
     'no route to mssql://anna:***@host/x?sslpassword=***&a=b'
     """
-    if "=" not in text and "://" not in text:
+    if "=" not in text and ":/" not in text:
         return text
     text = _LOGIN.sub(_without_password, text)
     text = _PAIR.sub(_without_value, text)

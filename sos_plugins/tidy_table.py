@@ -21,7 +21,13 @@ import pyarrow.parquet as pq
 from sos_plugins.csv_text import TextTable, read_header, read_text, refuse_misfits
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.period_columns import Periods, read_cohorts, read_periods
-from sos_plugins.readable import PARQUET, readable, refuse_unreadable
+from sos_plugins.readable import (
+    CSV_TEXT,
+    PARQUET,
+    readable,
+    refuse_other_header,
+    refuse_unreadable,
+)
 from sos_plugins.schema import RESERVED_COLUMNS
 from sos_plugins.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.types import Sample
@@ -76,6 +82,8 @@ class Columns:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
+        if self.text is not None:  # which knows it even where no column that was asked for is there
+            return self.text.n_rows
         return next((len(column) for column in self.columns if column is not None), 0)
 
     def raw(self, name: str) -> pa.ChunkedArray:
@@ -479,6 +487,9 @@ def read_sample(
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
     named_in_factors = [found[1] for text in covariates if (found := FACTOR.fullmatch(text))]
     used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
+    if path.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(path, expected=CSV_TEXT)
+        refuse_other_header(path, lambda names: {*filter(None, roles.values())} <= {*names})
     columns = read_columns(path, used={name for name in used if name is not None}, missing=missing)
     chosen = _covariates(columns, covariates)
     _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})

@@ -33,6 +33,10 @@ def test_a_result_without_outcomes_is_read():
         ({"outcomes": 3}, "'outcomes' is no list"),
         ({"pilots": {"rows": []}}, "'pilots' lacks columns"),
         ({"pilots": 1}, "'pilots' is no table of names and values"),
+        ({"pilots": {"columns": ["a", {"b": []}], "rows": []}}, "'pilots': 'columns' is no list"),
+        ({"pilots": {"columns": "a", "rows": []}}, "'pilots': 'columns' is no list of names"),
+        ({"pilots": {"columns": ["a", "b"], "rows": [[1, 2], [3]]}}, "'pilots': 'rows' is no list"),
+        ({"pilots": {"columns": ["a"], "rows": {"a": 1}}}, "'pilots': 'rows' is no list of rows"),
     ],
 )
 def test_a_damaged_result_is_a_sentence(changes, said):

@@ -43,6 +43,8 @@ ADDRESSES = (
     f"snowflake://anna@host/x?private_key={SECRET}",
     f"databricks://host?access_token={SECRET}",
     f"duckdb://md:x?motherduck_token={SECRET}",
+    f"https://store.example/cases.csv?sp=r&sig={SECRET}",
+    f"/studies/https:/anna:{SECRET}@host/cases.csv",
 )
 INNOCENT = ("path", "unit", "phase", "compass", "password_file", "passage", "authority", "author")
 

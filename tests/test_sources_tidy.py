@@ -195,6 +195,9 @@ MISTAKES = [
         r"rename the column 'weight' in the file",
     ),
     ("la,year,first,y\n", {}, r"has a header but no rows"),
+    ("Table 1,,,\nla,year,first,y\n1,2012,0,1\n", {}, r"names .* stand in line 2"),
+    ("Table 1\n\nla,year,first,y\n1,2012,0,1\n", {}, r"names .* stand in line 3"),
+    ("area,time\n1,2012\n", {}, r"has no column 'la'\..*area, time"),
     ("", {}, r"is empty"),
 ]
 
@@ -317,6 +320,10 @@ def test_mistakes_of_the_source(tmp_path: Path) -> None:
         DataError, match="the further column 'cohort' has a name that means something"
     ):
         read(tmp_path)
+    with pytest.raises(
+        DataError, match=r"the covariate 'cohort' .*Rename the column in the file\.$"
+    ):
+        read(tmp_path, covariates=["cohort"])
     write(tmp_path, PANEL.replace("2.5", "x"))
     with pytest.raises(DataError, match=r"'x' \(line 3\)"):
         read(tmp_path)

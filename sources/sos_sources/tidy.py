@@ -152,12 +152,22 @@ def _typed(columns: Columns, settings: TidySettings, covariates: Sequence[str]) 
     refuse_alike(covariates, {*made, *CASE_COLUMNS}, where=str(columns.path))
     for name in covariates:
         if name in made or name in RESERVED:
+            kind = "further column" if settings.covariates is None else "covariate"
             raise DataError(
-                f"{columns.path}: the further column '{name}' has a name that means something "
-                f"else here. Rename it, name it in the setting '{name}', or list 'covariates'."
+                f"{columns.path}: the {kind} '{name}' has a name that means something else here. "
+                f"{_mend(name, settings)}"
             )
         made[name] = _covariate(columns, name)
     return pa.table(made)
+
+
+def _mend(name: str, settings: TidySettings) -> str:
+    """Say what to do about a covariate whose name means something else among cases."""
+    if settings.covariates is not None:
+        return "Rename the column in the file."
+    free = name in ROLES and getattr(settings, name) is None
+    role = f", name it in the setting '{name}'," if free else ""
+    return f"Rename the column in the file{role} or list 'covariates' without it."
 
 
 def _covariates(

@@ -169,7 +169,7 @@ def _weights(kind: str, frame: pd.DataFrame, rng: np.random.Generator) -> Any:
     made = {
         "whole": rng.integers(1, 4, n).astype(float),
         "zeros": rng.integers(0, 2, n).astype(float),
-        "wide": 10.0 ** rng.uniform(-4, 4, n).round(2),
+        "wide": 10.0 ** rng.uniform(-3, 3, n).round(2),
         "of unit": 1.0 + frame["number"].to_numpy() % 3,
     }
     return made[kind]

@@ -26,7 +26,20 @@ from sos_plugins.types import Sample
 
 RAW = ("failed with", "R raised an error", "R stopped", "The package", "Traceback", "Error in ")
 """What a sentence never has: it stands for an error that nobody foresaw."""
-NAMES = ("area", "a b", "Größe", "if", "1st", "T", "log(x)", "x:y", "owner", "weight_", ".key", "_n")
+NAMES = (
+    "area",
+    "a b",
+    "Größe",
+    "if",
+    "1st",
+    "T",
+    "log(x)",
+    "x:y",
+    "owner",
+    "weight_",
+    ".key",
+    "_n",
+)
 """Names of the unit and of covariates, plain ones and odd ones."""
 VALUES = ("binary", "rare", "constant", "exact", "few", "count")
 COVARIATES = ("number", "text", "constant", "unit", "period", "treated", "twice", "rare", "binary")
@@ -315,7 +328,9 @@ def faults(registry: Registry, example: Example, file: Path) -> list[str]:
             continue
         if isinstance(first, SosError) or isinstance(other, SosError):
             if isinstance(first, SosError) != isinstance(other, SosError):
-                told.append(f"{name}: only one engine gives an estimate: {first!s:.300} / {other!s:.300}")
+                told.append(
+                    f"{name}: only one engine gives an estimate: {first!s:.300} / {other!s:.300}"
+                )
             continue
         unit = example.scale
         compared = agreement("score", engines[name], _per(unit, first), _per(unit, other))

@@ -318,23 +318,56 @@ least_squares <- function(y, X, w, rows, needed) {
   list(fitted = fitted, moves = function(d) pull * drop(X %*% solve(information, d[kept])))
 }
 
-# The propensity by logit: `odds` of comparison rows after trimming, zero for treated ones.
+# The propensity by logit: `odds` of comparison rows after trimming, zero for treated ones. Where the
+# covariates separate comparison rows from all others, their propensity tends to 0; near it they get
+# 0 and have no part. A treated row that is separated ends the comparison.
 propensity_of <- function(D, X, w, how) {
   w <- w / mean(w)
-  fit <- suppressWarnings(glm.fit(X, as.numeric(D), weights = w, family = binomial(),
-                                  control = glm.control(epsilon = 1e-12, maxit = 100)))
-  p <- fit$fitted.values
+  p <- fit_logit(D, X, w)
   if (max(p) >= how$overlap) {
     not_estimable("the covariates tell treated from comparison cases apart (a propensity reaches ",
                   how$overlap, ")")
   }
-  information <- crossprod(X, w * p * (1 - p) * X)
-  if (anyNA(fit$coefficients) || rcond(information) < .Machine$double.eps) {
+  distance <- ifelse(D, 1 - p, p)
+  perfect <- distance < 1e-5 & w * distance < 1e-9
+  if (any(perfect & D)) {
     not_estimable("the covariates tell treated from comparison cases apart")
   }
+  p[perfect] <- 0
+  kept <- independent_columns(sqrt(w * p * (1 - p)) * X)
+  X <- X[, kept, drop = FALSE]
+  information <- crossprod(X, w * p * (1 - p) * X)
+  unit <- 1 / sqrt(diag(information))
+  scaled <- information * outer(unit, unit)
   pull <- w * (D - p)
   list(odds = ifelse(D | p >= how$trim, 0, p / (1 - p)),
-       moves = function(d) pull * drop(X %*% solve(information, d)))
+       moves = function(d) pull * drop(X %*% (unit * solve(scaled, unit * d[kept], tol = 0))))
+}
+
+# Fitted values of a weighted logit, by Newton steps (each a weighted least squares fit) that are
+# halved while the deviance rises. They end when no row's weighted fitted value changes.
+fit_logit <- function(D, X, w) {
+  side <- ifelse(D, 1, -1)
+  deviance <- function(eta) -2 * sum(w * plogis(side * eta, log.p = TRUE))
+  eta <- rep(qlogis(sum(w * D) / sum(w)), length(D))
+  for (i in 1:100) {
+    p <- plogis(eta)
+    root <- sqrt(w * p * (1 - p))
+    there <- root > 0
+    step <- qr.coef(qr(root[there] * X[there, , drop = FALSE], tol = 1e-12),
+                    (w * (D - p))[there] / root[there])
+    step[is.na(step)] <- 0
+    move <- drop(X %*% step)
+    allowed <- deviance(eta) + 1e-12 * (deviance(eta) + 0.1)
+    for (halving in 1:30) {
+      if (deviance(eta + move) <= allowed) break
+      move <- if (halving < 30) move / 2 else 0 * move
+    }
+    eta <- eta + move
+    p <- plogis(eta)
+    if (max(w * p * (1 - p) * abs(move)) <= 1e-10) return(p)
+  }
+  not_estimable("the logit of being treated does not converge")
 }
 
 # ---- averages ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from sos_estimators.did.callaway_santanna.cells import Cell, IntArray, control_c
 from sos_estimators.did.callaway_santanna.nuisance import (
     ComparisonError,
     FloatArray,
+    Nuisance,
     independent,
     logit,
 )
@@ -55,14 +56,14 @@ class Propensity:
     Attributes:
         fitted: By cohort, (its units,).
         odds: Weight of comparison units by cohort, (its units,).
-        information: Of the logit, whose weights have mean 1; (k, k).
+        fit: The logit, whose weights have mean 1.
         mean_weight: Mean of the weights over these cohorts.
         sums: Sum of ``odds x f'`` over comparison units; (k, T + k).
     """
 
     fitted: Mapping[int, FloatArray]
     odds: Mapping[int, FloatArray]
-    information: FloatArray
+    fit: Nuisance
     mean_weight: float
     sums: FloatArray
 
@@ -208,7 +209,7 @@ def solve(
         pull=pull,
         odds_sum=total,
         odds_level=products[0],
-        drift=np.linalg.solve(propensity.information, drift),
+        drift=propensity.fit.solved(drift),
     )
 
 
@@ -235,7 +236,7 @@ def fit_propensity(panel: Panel, key: Key, options: CallawaySantAnnaSettings) ->
     return Propensity(
         fitted=dict(zip(cohorts, np.split(found.fitted, cuts), strict=True)),
         odds=of_cohorts,
-        information=found.information,
+        fit=found,
         mean_weight=float(weight.mean()),
         sums=_odds_sums(panel, key, of_cohorts),
     )

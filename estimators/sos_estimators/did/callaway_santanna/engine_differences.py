@@ -20,8 +20,13 @@ from sos_estimators.did.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.did.callaway_santanna.rank import rank_limit
 from sos_estimators.did.callaway_santanna.result import build_estimate, errors_of
 from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.did.callaway_santanna.two_by_two import Comparison, full_rank, propensity_of
-from sos_plugins.errors import EngineError, EstimationError
+from sos_estimators.did.callaway_santanna.two_by_two import (
+    NONE_LEFT,
+    Comparison,
+    full_rank,
+    propensity_of,
+)
+from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError
 from sos_plugins.types import Estimate, Sample
 
 CONTROL = {"nevertreated": "never_treated", "notyettreated": "not_yet_treated"}
@@ -29,6 +34,13 @@ FUNCTION = {"dr": ("dr", "mle"), "ipw": ("std_ipw", "mle"), "reg": ("reg", None)
 AGGREGATE = {"simple": "simple", "event": "event", "cohort": "cohort", "calendar": "time"}
 DONE = "estimated"
 FIELD = {"event": "relative_period", "cohort": "cohort", "calendar": "time"}
+CONVERGED = 1e-4
+"""How far variances of the coefficients of a propensity may be from ours, as a share. The package
+takes them from the fitted values of the step before the last."""
+
+
+class _BeyondError(Exception):
+    """The package cannot make a comparison that can be made."""
 
 
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
@@ -36,6 +48,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
 
     Raises:
         EngineError: If the package fails, or is of another version than its results are read by.
+        EngineUnavailableError: If it would have to trim, or does not fit a propensity well.
         DataError, EstimationError: As :func:`prepare`.
     """
     prepared = prepare(sample, options)
@@ -98,21 +111,31 @@ def fit_model(prepared: Prepared, options: CallawaySantAnnaSettings) -> Any:
         anticipation=options.anticipation,
     )
     outcomes: list[str] = []
+    beyond: list[str] = []
     try:
         model.fit(
             formula,
-            est_method=_function(prepared, options, outcomes),
+            est_method=_function(prepared, options, outcomes, beyond),
             control_group=CONTROL[options.control],
             weights_column="weight",
             n_jobs=1,
             progress_bar=False,
         )
     except Exception:
+        if beyond:
+            raise _unable(beyond) from None
         if DONE in outcomes:
             raise
         why = "; ".join(dict.fromkeys(outcomes))
         raise EstimationError(f"No effect could be estimated: {why}.") from None
+    if beyond:
+        raise _unable(beyond)
     return model
+
+
+def _unable(beyond: list[str]) -> EngineUnavailableError:
+    why = "; ".join(dict.fromkeys(beyond))
+    return EngineUnavailableError(f"Engine 'differences' of 'callaway-santanna': {why}.")
 
 
 def collect(
@@ -147,11 +170,15 @@ def _clusters(prepared: Prepared) -> npt.NDArray[np.int64]:
 
 
 def _function(
-    prepared: Prepared, options: CallawaySantAnnaSettings, outcomes: list[str]
+    prepared: Prepared,
+    options: CallawaySantAnnaSettings,
+    outcomes: list[str],
+    beyond: list[str],
 ) -> Callable[..., Mapping[str, Any]]:
     """The package's estimator of one comparison, after the checks that it lacks.
 
-    What becomes of each is noted in ``outcomes``: the package stops when none is left.
+    What becomes of each is noted in ``outcomes``: the package stops when none is left. What only
+    the package cannot do is noted in ``beyond``: an average over the rest would be another one.
     """
     from differences.models.did.did_cal import did_cal_funcs
 
@@ -171,6 +198,9 @@ def _function(
             _check(rows, options)
         except ComparisonError as error:
             outcomes.append(str(error))
+            raise
+        except _BeyondError as error:
+            beyond.append(str(error))
             raise
         outcomes.append(DONE)
         result: Mapping[str, Any] = compute(
@@ -196,11 +226,27 @@ def _require_rows(rows: Comparison) -> None:
 
 
 def _require_overlap(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
-    propensity = propensity_of(rows, options)
-    if (propensity.fitted[~rows.treated] >= options.trim).any():
-        raise ComparisonError(
+    from differences.models.did.pscore_cal import pscore_mle
+
+    fit = propensity_of(rows, options)
+    ours = fit.fitted
+    trimmed = ours[~rows.treated] >= options.trim
+    if trimmed.all():
+        raise ComparisonError(NONE_LEFT)
+    if trimmed.any():
+        raise _BeyondError(
             f"a comparison case has a propensity of {options.trim:g} or more, and differences "
             "does not trim"
+        )
+    _, theirs = pscore_mle(rows.treated.astype(float), rows.design, rows.weight)
+    information = rows.design.T @ ((rows.weight * ours * (1 - ours))[:, None] * rows.design)
+    short = len(fit.kept) < len(information)
+    if short or not np.allclose(
+        np.diag(theirs), np.diag(np.linalg.inv(information)), rtol=CONVERGED, atol=0
+    ):
+        raise _BeyondError(
+            "the covariates nearly tell treated from comparison cases apart, and the logit of "
+            "differences stops before it has converged; method = 'reg' needs no propensity"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -18,7 +19,15 @@ MAX_ITERATIONS = 100
 BLOCK = 8192
 """Rows of a logit that are worked on at a time."""
 DEVIANCE_CHANGE = 1e-12
-"""Newton steps of the logit end when the deviance changes by less than this share."""
+"""A Newton step of the logit is halved while it raises the deviance by more than this share."""
+HALVINGS = 30
+CONVERGED = 1e-10
+"""Newton steps end when no row's weighted fitted value changes by more; they square the error."""
+SPENT, PERFECT = 1e-9, 1e-5
+"""A row is fitted perfectly whose weighted variance and distance from its outcome are below these.
+Rows that the covariates separate come there by a factor of about e a step."""
+WELL_CONDITIONED = 1e6
+"""Condition number up to which the normal equations give a Newton step."""
 
 
 class ComparisonError(Exception):
@@ -48,6 +57,12 @@ class Nuisance:
         return self.residual * (
             self.design @ np.linalg.solve(self.information, direction[self.kept])
         )
+
+    def solved(self, directions: FloatArray) -> FloatArray:
+        """Divide directions (k, m) by the information; zero where there is no coefficient."""
+        found = np.zeros_like(directions)
+        found[self.kept] = np.linalg.solve(self.information, directions[self.kept])
+        return found
 
 
 def independent_columns(matrix: FloatArray) -> list[int]:
@@ -99,7 +114,12 @@ def least_squares(
 
 
 def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisance:
-    """Fit a weighted logit by Newton's method.
+    """Fit a weighted logit by Newton steps that are halved until the deviance falls.
+
+    Where covariates separate some rows from the others, the likelihood has no maximum and the
+    fitted values of these rows tend to their outcomes. Near them (:data:`SPENT`) rows of outcome 0
+    get the fitted value 0 and no part in the fit, which is the limit; columns that do not vary
+    among the rest get no coefficient.
 
     Args:
         outcome: (n,).
@@ -107,46 +127,89 @@ def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisanc
         weight: (n,).
 
     Raises:
-        ComparisonError: If the classes separate so far that the information matrix is singular.
+        ComparisonError: If a row of outcome 1 is predicted perfectly, or steps do not end.
     """
     scaled = weight / weight.mean()
     y = outcome.astype(float)
     share = float(np.average(y, weights=scaled))
-    coefficients = np.zeros(design.shape[1])
-    coefficients[0] = np.log(share / (1 - share))
-    deviance, fitted = np.inf, np.empty(len(y))
+    index = np.full(len(y), np.log(share / (1 - share)))
+    at = _likelihood(y, design, scaled, index)
     for _ in range(MAX_ITERATIONS):
-        before = deviance
-        deviance, gradient, information = _derivatives(y, design, scaled, coefficients, fitted)
-        if not np.linalg.cond(information, 1) < 1 / np.finfo(float).eps:
-            raise ComparisonError("the covariates tell treated from comparison cases apart")
-        if abs(before - deviance) <= DEVIANCE_CHANGE * (abs(deviance) + 0.1):
+        move = design @ _newton_step(at, y, design, scaled)
+        index, at, largest = _moved(at, y, design, scaled, index, move)
+        if largest <= CONVERGED:
             break
-        coefficients = coefficients + np.linalg.solve(information, gradient)
-    everything = list(range(design.shape[1]))
-    return Nuisance(fitted, scaled * (y - fitted), design, information, everything)
+    else:
+        raise ComparisonError("the logit of being treated does not converge")
+    distance = np.where(outcome, 1 - at.fitted, at.fitted)
+    perfect = (distance < PERFECT) & (scaled * distance < SPENT)
+    if (perfect & outcome).any():
+        raise ComparisonError("the covariates tell treated from comparison cases apart")
+    fitted = np.where(perfect, 0.0, at.fitted)
+    information = at.information
+    if perfect.any():
+        information = design.T @ ((scaled * fitted * (1 - fitted))[:, None] * design)
+    kept = independent(information)
+    basis = design if len(kept) == design.shape[1] else design[:, kept]
+    return Nuisance(fitted, scaled * (y - fitted), basis, information[np.ix_(kept, kept)], kept)
 
 
-def _derivatives(
+@dataclass(frozen=True)
+class _Likelihood:
+    """A logit at some coefficients: its deviance, fitted values (n,), and derivatives (k,), (k, k)."""
+
+    deviance: float
+    fitted: FloatArray
+    gradient: FloatArray
+    information: FloatArray
+
+
+def _newton_step(
+    at: _Likelihood, y: FloatArray, design: FloatArray, weight: FloatArray
+) -> FloatArray:
+    """Return the change of the coefficients; (k,)."""
+    if np.linalg.cond(at.information, 1) < WELL_CONDITIONED:
+        return np.asarray(np.linalg.solve(at.information, at.gradient))
+    root = np.sqrt(weight * at.fitted * (1 - at.fitted))
+    there = root > 0
+    target = (weight * (y - at.fitted))[there] / root[there]
+    step = np.linalg.lstsq(design[there] * root[there, None], target, rcond=None)[0]
+    return np.asarray(step)
+
+
+def _moved(
+    at: _Likelihood,
     y: FloatArray,
     design: FloatArray,
     weight: FloatArray,
-    coefficients: FloatArray,
-    fitted: FloatArray,
-) -> tuple[float, FloatArray, FloatArray]:
-    """Return deviance, gradient and information of a logit, and fill ``fitted``.
+    index: FloatArray,
+    move: FloatArray,
+) -> tuple[FloatArray, _Likelihood, float]:
+    """Take a step, halved while it leads uphill; return the largest change of a fitted value."""
+    allowed = at.deviance + DEVIANCE_CHANGE * (at.deviance + 0.1)
+    for _ in range(HALVINGS):
+        new = _likelihood(y, design, weight, index + move)
+        if new.deviance <= allowed:
+            break
+        move = move / 2
+    else:
+        return index, at, 0.0
+    changed = weight * new.fitted * (1 - new.fitted) * np.abs(move)
+    return index + move, new, float(changed.max())
 
-    Some rows at a time, so that what is made on the way stays in the processor's cache.
-    """
+
+def _likelihood(
+    y: FloatArray, design: FloatArray, weight: FloatArray, index: FloatArray
+) -> _Likelihood:
+    """Evaluate a logit, some rows at a time, so that what is made stays in the cache."""
     deviance, k = 0.0, design.shape[1]
     gradient, information = np.zeros(k), np.zeros((k, k))
+    fitted = expit(index)
     for start in range(0, len(y), BLOCK):
         rows = slice(start, start + BLOCK)
-        x, w = design[rows], weight[rows]
-        index = np.clip(x @ coefficients, -30, 30)
-        p = 1 / (1 + np.exp(-index))
-        fitted[rows] = p
-        deviance += 2 * float(w @ (index - np.log(p) - y[rows] * index))
+        x, w, p = design[rows], weight[rows], fitted[rows]
+        towards = np.where(y[rows] == 1, index[rows], -index[rows])
+        deviance += 2 * float(w @ np.logaddexp(0.0, -towards))
         gradient += x.T @ (w * (y[rows] - p))
         information += x.T @ ((w * p * (1 - p))[:, None] * x)
-    return deviance, gradient, information
+    return _Likelihood(deviance, fitted, gradient, information)

@@ -44,10 +44,23 @@ PATIENCE = 5.0
 """A mutant is stopped, and counts as noticed, after so many times what the tests take."""
 
 SWAPS = {
-    **{"min": "max", "max": "min", "any": "all", "all": "any", "first": "last", "last": "first"},
-    **{"greatest": "least", "least": "greatest", "notnull": "isnull", "isnull": "notnull"},
-    **{"floor": "ceil", "ceil": "floor", "sum": "max", "mean": "sum", "abs": "float"},
-    **{"isna": "notna", "notna": "isna"},
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "first": "last",
+    "last": "first",
+    "greatest": "least",
+    "least": "greatest",
+    "notnull": "isnull",
+    "isnull": "notnull",
+    "floor": "ceil",
+    "ceil": "floor",
+    "sum": "max",
+    "mean": "sum",
+    "abs": "float",
+    "isna": "notna",
+    "notna": "isna",
 }
 """Names that are called, and what a slip would call."""
 
@@ -169,7 +182,7 @@ def _occurrences(source: str, operator: Any) -> int:
 
 
 def _meaning(code: str) -> str | None:
-    """Return what code says apart from annotations, which nothing here evaluates; None if broken."""
+    """Return what code says apart from annotations, which types check; None if it is broken."""
     try:
         tree = ast.parse(code)
         compile(code, "mutant", "exec")
@@ -301,7 +314,9 @@ def report(target: Target, found: Sequence[Mutant], n: int, why: dict[Any, str])
 
 def arguments(targets: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="./dev mutate", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="./dev mutate", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(targets)}")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of each module")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")

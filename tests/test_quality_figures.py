@@ -6,20 +6,24 @@ Every expected figure is the fraction of rows that the records below are made of
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import study_helpers
+from sos_outcomes.tidy_value import TidyValue
 
 from sos_plugins.quality import FIGURES
 from sos_plugins.result import OutcomeResult
 from sos_plugins.schema import TABLES
 from sos_plugins.study import Study
+from sos_plugins.types import Cases
 
 YEARS = range(2010, 2020)
 N = 40
@@ -231,3 +235,55 @@ def test_a_table_of_cases_has_the_shares_of_its_rows_with_a_value(tmp_path: Path
     assert outcome.quality["covariates_missing"] == pytest.approx(expected, rel=1e-12)
     assert outcome.quality["usable_share"] == 1.0
     assert outcome.quality["pilots_covered"] == 1.0
+
+
+def with_completeness(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, changed: Callable[[pd.DataFrame], pd.DataFrame]
+) -> OutcomeResult:
+    """A study of a table whose outcome counts otherwise what could be judged."""
+    plain = TidyValue.derive
+
+    def derive(self: TidyValue, *given: Any) -> Cases:
+        cases = plain(self, *given)
+        return replace(cases, completeness=changed(cases.completeness))
+
+    monkeypatch.setattr(TidyValue, "derive", derive)
+    text = study_helpers.STUDY.replace("[rating]", "[sensitivity]\nfamilies = []\n\n[rating]")
+    path = study_helpers.write(folder, text, study_helpers.table(cases=4))
+    (outcome,) = Study.from_toml(path).run(workers=1).outcomes
+    assert not outcome.error
+    return outcome
+
+
+def test_an_authority_year_without_candidates_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pilot 901 has no candidates but one, who cannot be judged."""
+
+    def almost_none(complete: pd.DataFrame) -> pd.DataFrame:
+        complete = complete.copy()
+        own = complete["unit"] == "901"
+        complete.loc[own, ["n_candidates", "n_usable"]] = 0
+        complete.loc[own & (complete["period"] == 2010), "n_candidates"] = 1
+        return complete
+
+    outcome = with_completeness(tmp_path, monkeypatch, almost_none)
+    units = {*study_helpers.PILOTS, *outcome.groups["comparator"]}
+    years = 12 * (len(units) - 1)
+    assert outcome.quality["usable_share"] == pytest.approx(4 * years / (4 * years + 1))
+    assert outcome.quality["usable_share_worst"] == 0.0
+    assert outcome.quality["sparse_share"] == pytest.approx(1 / (years + 1))
+    assert outcome.quality["usable_shift"] == 0.0  # of the other groups alone
+
+
+@pytest.mark.parametrize("rows", [None, 0])
+def test_without_candidates_nothing_is_known_of_completeness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int | None
+) -> None:
+    def none(complete: pd.DataFrame) -> pd.DataFrame:
+        return complete.assign(n_candidates=0, n_usable=0).iloc[:rows]
+
+    outcome = with_completeness(tmp_path, monkeypatch, none)
+    assert not [name for name in outcome.quality if name.startswith(("usable", "sparse"))]
+    assert outcome.rating is not None
+    assert any("is not known: moderate" in reason.sentence for reason in outcome.rating.reasons)

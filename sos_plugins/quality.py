@@ -105,9 +105,7 @@ def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> 
         "usable_share_pilots": _share(complete[complete["unit"].isin(pilots)]),
         "usable_share_comparators": _share(complete[complete["unit"].isin(comparators)]),
         "usable_share_worst": float((by_unit["n_usable"] / by_unit["n_candidates"]).min()),
-        "sparse_share": float(
-            (complete["n_usable"] / complete["n_candidates"] < SPARSE_BELOW).mean()
-        ),
+        "sparse_share": float((by_year < SPARSE_BELOW).mean()),
     }
 
 

@@ -182,7 +182,7 @@ def _occurrences(source: str, operator: Any) -> int:
 
 
 def _meaning(code: str) -> str | None:
-    """Return what code says apart from annotations, which types check; None if it is broken."""
+    """Return what code says, types and kinds of parameters apart; None if it is broken."""
     try:
         tree = ast.parse(code)
         compile(code, "mutant", "exec")
@@ -191,6 +191,10 @@ def _meaning(code: str) -> str | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             node.annotation = None
+        elif isinstance(node, ast.arguments):
+            node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+            node.defaults += [default for default in node.kw_defaults if default is not None]
+            node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
         elif isinstance(node, ast.AnnAssign):

@@ -47,6 +47,34 @@ def test_shares_run_from_0_to_1(name: str) -> None:
     assert not accepted(**{moderate: 1.01, high: 1.01})
 
 
+@pytest.mark.parametrize("value", [-0.01, 1.01])
+@pytest.mark.parametrize("level", ["moderate", "high"])
+@pytest.mark.parametrize("name", [*SHARES, *MOST])
+def test_a_share_out_of_bounds_is_said_to_be_so(name: str, level: str, value: float) -> None:
+    """And not that high and moderate are out of order, which is true too."""
+    other = {"moderate": "high", "high": "moderate"}[level]
+    between = min(max(value, 0), 1)
+    with pytest.raises(SettingsError) as told:
+        validate(WwcscSettings, {f"{name}_{level}": value, f"{name}_{other}": between}, where="x")
+    assert f"'{name}_{level}'" in str(told.value)
+    assert "must be at" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["runs", "pilots"])
+def test_a_number_below_1_is_said_to_be_so(name: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        validate(WwcscSettings, {f"{name}_moderate": 1, f"{name}_high": 0}, where="x")
+    assert f"'{name}_high'" in str(told.value)
+    assert "must be at" not in str(told.value)
+
+
+def test_a_change_below_0_is_said_to_be_so() -> None:
+    with pytest.raises(SettingsError) as told:
+        validate(WwcscSettings, {"change_moderate": -0.01, "change_high": 0}, where="x")
+    assert "'change_moderate'" in str(told.value)
+    assert "must be at" not in str(told.value)
+
+
 @pytest.mark.parametrize("name", ["runs", "pilots"])
 def test_numbers_begin_at_1(name: str) -> None:
     assert accepted(**{f"{name}_moderate": 1, f"{name}_high": 1})

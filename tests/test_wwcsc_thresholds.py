@@ -331,6 +331,39 @@ def test_the_run_that_changes_most_is_named(evidence: Evidence) -> None:
     none = replace(evidence.main, estimate=0.0, std_error=None)
     runs = tuple(replace(r, estimate=0.25) for r in evidence.runs)
     assert reason_with(rate(replace(evidence, main=none, runs=runs)), "changes most").figure == 0.25
+    without_error = replace(evidence.main, estimate=0.5, std_error=None)
+    found = rate(replace(evidence, main=without_error, runs=runs))
+    assert reason_with(found, "changes most").figure == 0.5
+
+
+@pytest.mark.parametrize(
+    ("main", "runs", "figure", "worst"),
+    [
+        (-2.0, {"zero": 0.0, "far": -4.5}, 1.25, "far"),
+        (-2.0, {"zero": 0.0, "near": -2.5}, 1.0, "zero"),
+        (0.0, {"near": 0.25, "far": 0.75}, 0.75, "far"),
+    ],
+)
+def test_an_estimate_of_zero_is_a_number(
+    evidence: Evidence, main: float, runs: dict[str, float], figure: float, worst: str
+) -> None:
+    changed = [replace(evidence.runs[0], label=n, estimate=e) for n, e in runs.items()]
+    of_main = replace(evidence.main, estimate=main, std_error=0.5 if main else 1.0, p_value=0.9)
+    found = reason_with(rate(replace(evidence, main=of_main, runs=tuple(changed))), "changes most")
+    assert found.figure == figure
+    assert f"in: {worst} (" in found.sentence
+
+
+@pytest.mark.parametrize("estimate", [-2.0, 2.0])
+def test_a_run_without_an_estimate_or_direction_has_not_the_direction_of_the_main_run(
+    evidence: Evidence, estimate: float
+) -> None:
+    main = replace(evidence.main, estimate=estimate)
+    like_main = replace(evidence.runs[0], estimate=estimate)
+    failed = Run("logit", "x", status="failed", reason="r")
+    for other in (failed, replace(like_main, estimate=0.0)):
+        rating = rate(replace(evidence, main=main, runs=(like_main,) * 3 + (other,)))
+        assert reason_with(rating, "have the direction").figure == 0.75
 
 
 def test_cross_checks_that_disagree_are_counted_among_those_that_ran(evidence: Evidence) -> None:

@@ -56,8 +56,9 @@ def figures(
         "pilots_covered": _covered(frame) / n_pilots_planned,
     }
     complete = restrict_periods(cases.completeness, table)
-    complete = complete[complete["unit"].isin(pilots | comparators)]
-    if len(complete) and complete["n_candidates"].sum() > 0:
+    analysed = complete["unit"].isin(pilots | comparators)
+    complete = complete[analysed & (complete["n_candidates"] > 0)]
+    if len(complete):
         found |= _usable(complete, pilots, comparators)
         found["usable_shift"] = _shift(complete, design)
     found |= _faulty(restrict_periods(faults, table), design)
@@ -98,14 +99,13 @@ def _faulty(faults: pd.DataFrame, design: Design) -> dict[str, float]:
 
 def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> dict[str, float]:
     by_unit = complete.groupby("unit")[["n_usable", "n_candidates"]].sum()
-    by_unit = by_unit[by_unit["n_candidates"] > 0]
-    filled = complete[complete["n_candidates"] > 0]
+    by_year = complete["n_usable"] / complete["n_candidates"]
     return {
         "usable_share": _share(complete),
         "usable_share_pilots": _share(complete[complete["unit"].isin(pilots)]),
         "usable_share_comparators": _share(complete[complete["unit"].isin(comparators)]),
         "usable_share_worst": float((by_unit["n_usable"] / by_unit["n_candidates"]).min()),
-        "sparse_share": float((filled["n_usable"] / filled["n_candidates"] < SPARSE_BELOW).mean()),
+        "sparse_share": float((by_year < SPARSE_BELOW).mean()),
     }
 
 

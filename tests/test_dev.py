@@ -37,6 +37,7 @@ case "$*" in
     printf '#!/bin/sh\\necho "sos-plugins $* no_r=$SOS_NO_R"\\n' >.venv/bin/sos-plugins
     chmod +x .venv/bin/sos-plugins ;;
 *"-m pip"*) echo "pip $*" >>calls ; {pip} ;;
+*tests/mutate.py*) echo "mutate $*" ;;
 *"-m pytest"*) echo "pytest $* no_r=$SOS_NO_R required=$SOS_REQUIRE_R" ;;
 esac
 """
@@ -109,7 +110,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_help_lists_the_commands(machine: Machine) -> None:
     done = machine.dev("help")
     assert done.returncode == 0
-    for command in ("setup", "demo", "test", "lint", "bench", "--no-r", "--no-spark"):
+    for command in ("setup", "demo", "test", "lint", "bench", "mutate", "--no-r", "--no-spark"):
         assert command in done.stdout
 
 
@@ -261,6 +262,16 @@ def test_the_tests_need_r_unless_told_otherwise(machine: Machine) -> None:
     machine.r("4.2.2")
     done = machine.dev("test", "-q")
     assert done.stdout == "pytest -m pytest -n 2 -q no_r= required=1\n"
+
+
+def test_cosmic_ray_is_installed_once_and_for_mutations_alone(machine: Machine) -> None:
+    machine.python()
+    machine.dev("test", "--no-r")
+    assert not any("mutation" in call for call in machine.calls)
+    done = machine.dev("mutate", "--no-r", "quality", "--sample", "5")
+    assert done.stdout == "mutate tests/mutate.py quality --sample 5\n"
+    machine.dev("mutate", "--no-r")
+    assert [call for call in machine.calls if "mutation" in call] == [machine.calls[-1]]
 
 
 def test_nothing_is_left_in_the_folder_of_temporary_files(machine: Machine) -> None:

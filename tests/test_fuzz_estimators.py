@@ -1,8 +1,9 @@
 """Random small tables and settings through every estimator and engine, and the command line.
 
-Each engine gives figures, or a sentence; engines that both give figures agree. The short profile is
-the same on each run. The long one (``pytest --long -k fuzz``) draws anew each time, prints its seed,
-takes ``SOS_FUZZ_SEED`` and the number of examples for each estimator from ``SOS_FUZZ_EXAMPLES``.
+Each engine gives figures, or a sentence; engines that both give figures agree. The short profile
+is the same on each run. The long one (``pytest --long -k fuzz``) draws anew each time, prints its
+seed, takes ``SOS_FUZZ_SEED`` and the number of examples for each estimator from
+``SOS_FUZZ_EXAMPLES``.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisanc
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """A logit at some coefficients: its deviance, fitted values (n,), and derivatives (k,), (k, k)."""
+    """A logit at given coefficients: deviance, fitted values (n,), derivatives (k,) and (k, k)."""
 
     deviance: float
     fitted: FloatArray

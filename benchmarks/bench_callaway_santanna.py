@@ -134,7 +134,7 @@ def read(path: Path, task: Task) -> Any:
 
 def ours(task: Task, path: Path) -> Row:
     import numpy as np
-    from sos_estimators.did.callaway_santanna import engine_python
+    from sos_estimators.callaway_santanna import engine_python
 
     from sos_plugins import Sample
 
@@ -156,9 +156,9 @@ def ours(task: Task, path: Path) -> Row:
 
 
 def ours_from_file(task: Task, path: Path) -> Row:
-    from sos_estimators.did.callaway_santanna import engine_python
+    from sos_estimators.callaway_santanna import engine_python
 
-    from sos_plugins.tidy_table import read_sample
+    from sos_plugins.tables.read_table import read_sample
 
     start = Clock()
     sample = read_sample(
@@ -176,7 +176,7 @@ def ours_from_file(task: Task, path: Path) -> Row:
 
 
 def _settings(task: Task) -> Any:
-    from sos_estimators.did.callaway_santanna.settings import CallawaySantAnnaSettings
+    from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 
     return CallawaySantAnnaSettings(
         cluster="cluster" if task.by_authority and not task.panel else "unit-of-observation",
@@ -380,9 +380,9 @@ def work(job: str, design: str, path: Path) -> None:
     if peer is not None:
         __import__(PEERS[peer][0])
     else:
-        import sos_estimators.did.callaway_santanna
+        import sos_estimators.callaway_santanna
 
-        assert sos_estimators.did.callaway_santanna  # imported before the clock starts
+        assert sos_estimators.callaway_santanna  # imported before the clock starts
     found = call(path)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({**found, "megabytes": peak}))

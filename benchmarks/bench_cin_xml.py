@@ -88,7 +88,7 @@ SEXES = {"1": "male", "M": "male", "2": "female", "F": "female", "9": "indetermi
 
 def write_return(path: Path, megabytes: float) -> None:
     """Write a return of this size: the children of a simulated one, each time renamed."""
-    from sos_sources.simulator import SimulatedSettings, simulate_into
+    from sos_simulator import SimulatedSettings, simulate_into
 
     settings = {
         "preset": "clean",
@@ -127,7 +127,7 @@ class Clock:
 
 
 def job_parser(path: Path) -> dict[str, float]:
-    from sos_sources.cin_plain import read_return
+    from sos_sources.cin.fast_reader import read_return
 
     class Nowhere:
         def add(self, table: str, rows: Any) -> None: ...
@@ -140,10 +140,10 @@ def job_parser(path: Path) -> dict[str, float]:
 
 
 def _ours(path: Path, memory: str | None) -> dict[str, float]:
-    from sos_sources.cin_census import CinCensus, CinCensusSettings
+    from sos_sources.cin.census import CinCensus, CinCensusSettings
 
     from sos_plugins import Session
-    from sos_plugins.session import duckdb_backend
+    from sos_plugins.contract.session import duckdb_backend
 
     session = Session(backend=duckdb_backend(memory))
     clock = Clock()
@@ -323,7 +323,7 @@ def warm_up() -> None:
     import ibis.backends.duckdb
     import pandas as pd
     import pyarrow.compute
-    from sos_sources.cin_census import CinCensus
+    from sos_sources.cin.census import CinCensus
 
     assert ibis.backends.duckdb
     assert pd.DataFrame

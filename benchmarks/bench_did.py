@@ -98,12 +98,12 @@ def job_group_by(path: Path) -> dict[str, float]:
 
 
 def job_import_cells(path: Path) -> dict[str, float]:  # noqa: ARG001
-    import sos_estimators.did.several
+    import sos_estimators.inference.inference_table
 
-    import sos_plugins.cells
+    import sos_plugins.cells.build
 
-    assert sos_estimators.did.several
-    assert sos_plugins.cells
+    assert sos_estimators.inference.inference_table
+    assert sos_plugins.cells.build
     return {"seconds": 0.0}
 
 
@@ -116,10 +116,10 @@ def job_import_pyfixest(path: Path) -> dict[str, float]:  # noqa: ARG001
 
 def job_cells(path: Path) -> dict[str, float]:
     import ibis.backends.duckdb
-    from sos_estimators.did.classic import DidSettings
-    from sos_estimators.did.several import inference
+    from sos_estimators.did import DidSettings
+    from sos_estimators.inference.inference_table import inference
 
-    from sos_plugins.cells import cells
+    from sos_plugins.cells.build import cells
 
     assert ibis.backends.duckdb  # imported before the clock starts, as pyfixest is
     clock = Clock()
@@ -149,9 +149,9 @@ def job_cells(path: Path) -> dict[str, float]:
 
 def job_cells_event_study(path: Path) -> dict[str, float]:
     import ibis.backends.duckdb
-    from sos_estimators.did.event_study import EventStudySettings, fit_python
+    from sos_estimators.event_study import EventStudySettings, fit_python
 
-    from sos_plugins.cells import cells
+    from sos_plugins.cells.build import cells
 
     assert ibis.backends.duckdb  # imported before the clock starts, as pyfixest is
     clock = Clock()

@@ -46,7 +46,7 @@ class Watch:
 def simulate(folder: Path) -> None:
     """Write the records of the demonstration."""
     from sos_plugins.cli.console import Terminal
-    from sos_plugins.cli.studies import simulate
+    from sos_plugins.cli.run import simulate
 
     simulate(Terminal(quiet=True), folder, {})
 
@@ -54,7 +54,7 @@ def simulate(folder: Path) -> None:
 def run(folder: Path) -> dict[str, dict[str, float]]:
     """Run the study, write its report, and return what each step took."""
     from sos_plugins.report import write_report
-    from sos_plugins.study import Study
+    from sos_plugins.study.study import Study
 
     watch, clock = Watch(), Clock()
     result = Study.from_toml(folder / "study.toml").run(watch, workers=1)

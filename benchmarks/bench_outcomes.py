@@ -7,7 +7,8 @@ authorities) and reports its seconds and its peak memory. Each prints cases and 
 outcome; where jobs disagree the benchmark fails.
 
 - duckdb: source ``records``, six outcomes, attrition, completeness and cells, within --memory.
-- pandas: the same outcomes and cells as tests/plain_pandas.py derives them, and nothing besides.
+- pandas: the same outcomes and cells as tests/support/plain_pandas.py derives them, and nothing
+  besides.
 - spark: the same plugins on a Spark on this machine; processor and memory with those of Java.
 
 What is imported is imported before the clock starts, and Spark is started before. ``busy`` are
@@ -47,11 +48,11 @@ def _derived(folder: Path, backend: Any) -> Iterator[tuple[str, Found]]:
     from sos_outcomes.icpc import Icpc
     from sos_outcomes.kinship_care import KinshipCare
     from sos_outcomes.rereferral import Rereferral
-    from sos_sources.records import RecordTables
+    from sos_sources.tables.records import RecordTables
 
-    from sos_plugins.cells import cells
-    from sos_plugins.session import Session
-    from sos_plugins.settings import validate
+    from sos_plugins.cells.build import cells
+    from sos_plugins.contract.session import Session
+    from sos_plugins.contract.settings import validate
 
     session = Session(backend=backend, base=folder)
     source = RecordTables()
@@ -119,7 +120,7 @@ def job_pandas(folder: Path, memory: str) -> Found:  # noqa: ARG001
     sys.path.insert(0, str(HERE.parent / "tests"))
     import plain_pandas
 
-    from sos_plugins.session import Session
+    from sos_plugins.contract.session import Session
 
     assert Session  # the imports of the other jobs, so that memory compares
     start = time.perf_counter()

@@ -27,14 +27,14 @@ MEMORY = "2GB"
 def profiled(folder: Path) -> dict[str, float]:
     """Profile the records of a folder, and count their filled values."""
     import duckdb
-    from sos_sources.records import RecordTables
+    from sos_sources.tables.records import RecordTables
 
     from sos_plugins.backends import duckdb_backend
-    from sos_plugins.plugins import load_plugins
+    from sos_plugins.contract.session import Session
+    from sos_plugins.contract.settings import validate
+    from sos_plugins.host.registry import load_plugins
     from sos_plugins.profile import profile_records
     from sos_plugins.profile.rules_of import rules_for
-    from sos_plugins.session import Session
-    from sos_plugins.settings import validate
 
     registry, source = load_plugins(), RecordTables()
     session = Session(backend=duckdb_backend(MEMORY), base=folder)

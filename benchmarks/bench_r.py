@@ -36,9 +36,9 @@ def _frame(path: Path) -> Any:
 
 
 def job_worker(kind: str, path: Path) -> dict[str, float]:
-    from sos_estimators.did.r_engine import _factor
+    from sos_estimators.regression.engine_r import _factor
 
-    from sos_plugins import r
+    from sos_plugins.r import client as r
 
     data = _frame(path)
     if kind == "numbers":

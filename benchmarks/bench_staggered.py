@@ -30,7 +30,7 @@ NAMES = ("sun-abraham", "imputation", "two-stage", "extended-twfe", "stacked")
 def _engine(name: str) -> Any:
     import ibis.backends.duckdb
 
-    from sos_plugins.plugins import load_plugins
+    from sos_plugins.host.registry import load_plugins
 
     assert ibis.backends.duckdb  # imported before the clock starts
     registry = load_plugins()
@@ -47,7 +47,7 @@ def _overall(estimate: Any, seconds: float) -> dict[str, float]:
 
 
 def job_cells(name: str, options: dict[str, Any], path: Path) -> dict[str, float]:
-    from sos_plugins.cells import cells
+    from sos_plugins.cells.build import cells
 
     fit, settings = _engine(name)
     start = time.perf_counter()

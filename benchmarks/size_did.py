@@ -28,12 +28,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sos_estimators.did.classic import DidSettings
-from sos_estimators.did.event_study import EventStudySettings, fit_python
-from sos_estimators.did.several import Method, inference
+from sos_estimators.did import DidSettings
+from sos_estimators.event_study import EventStudySettings, fit_python
+from sos_estimators.inference.inference_table import Method, inference
 
 from sos_plugins import Sample
-from sos_plugins.cells import COMPRESSED
+from sos_plugins.cells.build import COMPRESSED
 
 INTERVALS: tuple[Method, ...] = ("CR1", "CR2", "CR3", "CR3J", "WCR", "WCU")
 METHODS: tuple[Method, ...] = (*INTERVALS, "RI-beta", "RI-t")

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sos_plugins.hookspecs import hookimpl, hookspec
-    from sos_plugins.kinds import (
+    from sos_plugins.contract.hookspecs import hookimpl, hookspec
+    from sos_plugins.contract.interfaces import (
         CaseMatch,
         Engine,
         Estimator,
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
         UnitTask,
         Variant,
     )
-    from sos_plugins.rules import RecordRule
-    from sos_plugins.session import Session
-    from sos_plugins.settings import Settings
-    from sos_plugins.types import (
+    from sos_plugins.contract.rules import RecordRule
+    from sos_plugins.contract.session import Session
+    from sos_plugins.contract.settings import Settings
+    from sos_plugins.contract.types import (
         Agreement,
         Cases,
         Design,
@@ -91,7 +91,7 @@ __all__ = [
     "hookspec",
 ]
 
-_HOMES = ("hookspecs", "kinds", "rules", "session", "settings", "types")
+_HOMES = ("hookspecs", "interfaces", "rules", "session", "settings", "types")
 
 if not TYPE_CHECKING:  # a type checker would take any name for known
 
@@ -99,7 +99,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for known
         """Import what the package offers from the module that defines it."""
         if name in __all__:
             for home in _HOMES:
-                module = import_module(f"{__name__}.{home}")
+                module = import_module(f"{__name__}.contract.{home}")
                 if name in vars(module):
                     globals()[name] = vars(module)[name]
                     return globals()[name]

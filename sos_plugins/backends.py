@@ -19,8 +19,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins.errors import DataError
-from sos_plugins.memory import SIZE, in_bytes, share_of_records, threads_within
-from sos_plugins.scratch import remove, scratch_folder
+from sos_plugins.system.memory import SIZE, in_bytes, share_of_records, threads_within
+from sos_plugins.system.scratch import remove, scratch_folder
 
 BackendName = Literal["duckdb", "spark"]
 

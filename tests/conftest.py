@@ -18,9 +18,11 @@ matplotlib.use("Agg")
 import pytest
 from clean_environment import REPOSITORY, build_wheel
 
-from sos_plugins import Session, announced, r
+from sos_plugins import Session
 from sos_plugins.backends import missing_spark
-from sos_plugins.stations import FOLDER_VARIABLE
+from sos_plugins.cache.store import FOLDER_VARIABLE
+from sos_plugins.host import announced
+from sos_plugins.r import client as r
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

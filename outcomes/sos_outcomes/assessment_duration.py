@@ -13,7 +13,8 @@ import ibis
 from ibis import _
 from pydantic import Field, model_validator
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 CITATION = "What Works for Children's Social Care (2021), Signs of Safety evaluation"
 WWCSC_2021 = {"authorised_only": True, "outlier_iqr": 1.5}

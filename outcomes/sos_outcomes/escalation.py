@@ -10,7 +10,8 @@ from ibis import _
 from pydantic import Field
 
 from sos_outcomes import rereferral
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 WWCSC_2021 = {
     **rereferral.WWCSC_2021,

@@ -9,7 +9,8 @@ import ibis
 from ibis import _
 from pydantic import Field
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 
 class IcpcSettings(derive.FollowUpSettings):

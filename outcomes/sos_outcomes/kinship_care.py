@@ -9,7 +9,8 @@ import ibis
 from ibis import _
 from pydantic import Field, model_validator
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 STRICT = {
     "kinship_placements": ("U1", "U2", "U3", "Q1", "F1", "F4"),

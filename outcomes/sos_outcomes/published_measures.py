@@ -11,10 +11,11 @@ import pandas as pd
 from ibis import _
 from pydantic import Field, field_validator, model_validator
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, hookimpl
+from sos_plugins.authors import derive
+from sos_plugins.contract.types import Expected
 from sos_plugins.errors import DataError, listing
-from sos_plugins.period_codes import whole_period
-from sos_plugins.types import Expected
+from sos_plugins.tables.period_codes import whole_period
 
 
 class PublishedSettings(Settings):

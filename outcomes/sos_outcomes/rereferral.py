@@ -9,7 +9,8 @@ import ibis
 from ibis import _
 from pydantic import Field, model_validator
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 WWCSC_2021 = {"last_rereferral": True, "label_by_nfa_date": True, "rc9_unknown": True}
 """What ``definition = "wwcsc-2021"`` switches on."""

@@ -12,10 +12,11 @@ import ibis
 from ibis import _
 from pydantic import Field
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, hookimpl
+from sos_plugins.authors import derive
+from sos_plugins.contract.columns import CASE_COLUMNS
+from sos_plugins.contract.types import Expected
 from sos_plugins.errors import DataError, listing
-from sos_plugins.schema import CASE_COLUMNS
-from sos_plugins.types import Expected
 
 ROLES = ("id", "weight", "cohort", "cluster", "group", "treated", "post")
 """Columns that have a role in the analysis and are no covariates."""

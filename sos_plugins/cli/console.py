@@ -20,14 +20,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from sos_plugins import scratch
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
-from sos_plugins.notices import tell
-from sos_plugins.secrets import masked
+from sos_plugins.system import scratch
+from sos_plugins.system.notices import tell
+from sos_plugins.system.secrets import masked
 
 if TYPE_CHECKING:
-    from sos_plugins.plugins import Registry
+    from sos_plugins.host.registry import Registry
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Terminal:
 
     def registry(self) -> Registry:
         """Load the plugins."""
-        from sos_plugins.plugins import load_plugins
+        from sos_plugins.host.registry import load_plugins
 
         registry = load_plugins(self.plugins)
         self.note(registry)
@@ -62,7 +62,7 @@ class Terminal:
 
     def note(self, registry: Registry) -> None:
         """Say once that a ``plugins.toml`` of the current folder is not used, if one is not."""
-        from sos_plugins.plugins import ignored_config
+        from sos_plugins.host.registry import ignored_config
 
         if (text := ignored_config(registry)) and not self.noted:
             self.noted = True

@@ -54,8 +54,8 @@ def run(
     What a run has finished (records read, cases derived, estimates) is kept: run again after an
     interruption, or with other settings, and only what is missing or has changed is made.
     """
-    from sos_plugins import stations as places
-    from sos_plugins.cli.studies import run_and_report
+    from sos_plugins.cache import store as places
+    from sos_plugins.cli.run import run_and_report
 
     kept = places.KEEP_NOTHING
     if not no_stations:
@@ -74,7 +74,7 @@ def crosscheck(terminal: Terminal, study: Path, data: Path | None, backend: str 
     Exit status: 0 when all engines that ran agree, 1 on an error, 3 when engines disagree, 4 when
     an estimator could be compared with no second engine.
     """
-    from sos_plugins.cli.studies import crosscheck as compare
+    from sos_plugins.cli.run import crosscheck as compare
 
     sys.exit(compare(terminal, study, data, backend))
 
@@ -87,7 +87,7 @@ def crosscheck(terminal: Terminal, study: Path, data: Path | None, backend: str 
 @common
 def demo(terminal: Terminal, out: Path, pairs: tuple[str, ...]) -> None:
     """Simulate records in their real formats and run the demonstration study on them."""
-    from sos_plugins.cli.studies import demo as run_demo
+    from sos_plugins.cli.run import demo as run_demo
 
     run_demo(terminal, out, parse_settings(pairs))
 
@@ -101,7 +101,7 @@ def demo(terminal: Terminal, out: Path, pairs: tuple[str, ...]) -> None:
 @common
 def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: str | None) -> None:
     """Write simulated records into FOLDER, in the formats that the sources read."""
-    from sos_plugins.cli.studies import simulate as write
+    from sos_plugins.cli.run import simulate as write
 
     truth = write(terminal, folder, parse_settings(pairs), source)
     terminal.answer(truth, f"Simulated records are in {folder}; the truth is in truth.json there.")
@@ -113,7 +113,7 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @common
 def report(terminal: Terminal, result: Path, out: Path | None) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
-    from sos_plugins.cli.studies import report_again
+    from sos_plugins.cli.run import report_again
 
     page = report_again(result, out)
     terminal.answer({"report": str(page)}, f"Report: {page}")
@@ -190,7 +190,7 @@ def profile(
 @common
 def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table: Any) -> None:
     """Run one ESTIMATOR on one tidy table, without a study."""
-    from sos_plugins.cli.single import estimate as run_estimate
+    from sos_plugins.cli.estimate import estimate as run_estimate
 
     run_estimate(terminal, estimator, parse_settings(pairs), **table)
 
@@ -229,7 +229,7 @@ def show(terminal: Terminal, plugin: str) -> None:
 @common
 def new(terminal: Terminal, kind: str, name: str, out: Path, package: bool) -> None:
     """Write a working plugin (or study) of KIND with the NAME, its test and its docs."""
-    from sos_plugins.scaffold import scaffold
+    from sos_plugins.authors.scaffold import scaffold
 
     files = scaffold(kind, name, out, package=package)
     names = [str(file) for file in files]
@@ -257,7 +257,7 @@ def check(terminal: Terminal, plugin: str) -> None:
 @common
 def doctor(terminal: Terminal) -> None:
     """Tell what is installed, which engines can run, and the line that mends each gap."""
-    from sos_plugins import doctor as doctors
+    from sos_plugins.host import doctor as doctors
 
     diagnosis = doctors.examine(terminal.registry())
     terminal.answer(doctors.as_dict(diagnosis), doctors.render(diagnosis))

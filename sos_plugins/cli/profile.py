@@ -13,9 +13,17 @@ import pandas as pd
 
 from sos_plugins.backends import as_backend
 from sos_plugins.cli.console import Terminal, render
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import plain
 from sos_plugins.errors import StudyError
-from sos_plugins.memory import SIZE
-from sos_plugins.output import (
+from sos_plugins.report.cells import csv_of
+from sos_plugins.report.formatting import plural, share
+from sos_plugins.report.profile_page import profile_page
+from sos_plugins.study.file import NO_SIZE
+from sos_plugins.study.study import Study
+from sos_plugins.study.study_profile import StudyProfile, profile_source, profile_study
+from sos_plugins.system.memory import SIZE
+from sos_plugins.system.output_folder import (
     Content,
     OutputError,
     cannot_write,
@@ -24,15 +32,7 @@ from sos_plugins.output import (
     claimed,
     replacing,
 )
-from sos_plugins.profile.whole import StudyProfile, profile_source, profile_study
-from sos_plugins.report.cells import csv_of
-from sos_plugins.report.profile_page import profile_page
-from sos_plugins.report.words import plural, share
-from sos_plugins.session import Session
-from sos_plugins.study import Study
-from sos_plugins.study_file import NO_SIZE
-from sos_plugins.types import plain
-from sos_plugins.whole_files import put
+from sos_plugins.system.whole_files import put
 
 Row = Mapping[str, Any]
 

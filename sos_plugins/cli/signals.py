@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from sos_plugins import scratch
-from sos_plugins.notices import tell
+from sos_plugins.system import scratch
+from sos_plugins.system.notices import tell
 
 GRACE = 10.0
 """Seconds in which a command may unwind before it is ended with what it has left."""
@@ -55,8 +55,8 @@ class Stop:
 
     def _give_up(self) -> None:
         """End without unwinding: something does not let go."""
-        if "sos_plugins.r" in sys.modules:
-            sys.modules["sos_plugins.r"].end_now()
+        if "sos_plugins.r.client" in sys.modules:
+            sys.modules["sos_plugins.r.client"].end_now()
         tell(self.sentence)
         scratch.remove_all()
         os._exit(self.status)

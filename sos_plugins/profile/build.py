@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from sos_plugins.own_names import OwnNames
+from sos_plugins.contract.column_aliases import OwnNames
+from sos_plugins.contract.rules import RecordRule
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import Records
 from sos_plugins.profile.cells import trust_cells
-from sos_plugins.profile.facts import FACTS
-from sos_plugins.profile.judged import PERIOD, RULE
+from sos_plugins.profile.counts import Counted, count_rows, empty_faults
 from sos_plugins.profile.record_profile import RecordProfile, rule_table
 from sos_plugins.profile.repeats import count_repeats
-from sos_plugins.profile.rows import Counted, count_rows, empty_faults
+from sos_plugins.profile.rule_checks import PERIOD, RULE
 from sos_plugins.profile.series import (
     breaks_in_filling,
     breaks_in_numbers,
@@ -22,9 +24,7 @@ from sos_plugins.profile.series import (
     missing_years,
 )
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.rules import RecordRule
-from sos_plugins.session import Session
-from sos_plugins.types import Records
+from sos_plugins.profile.table_info import FACTS
 
 FIRST_MONTH = 4
 

@@ -25,7 +25,7 @@ def trust_cells(
 
     Args:
         rows: Frame ``table, unit, period, n, n_faulty``.
-        faults: Faults of :data:`sos_plugins.profile.rows.FAULT_COLUMNS`.
+        faults: Faults of :data:`sos_plugins.profile.counts.FAULT_COLUMNS`.
         checks: What the sources found while reading.
         years: The years that the records cover.
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from sos_plugins.contract.types import Pilot
 from sos_plugins.profile.record_profile import RecordProfile
-from sos_plugins.types import Pilot
 
 COVERAGE_COLUMNS = (
     *("unit", "name", "cohort", "years_before", "years_after", "years_missing"),

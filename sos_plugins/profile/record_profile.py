@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sos_plugins.types import plain
+from sos_plugins.contract.types import plain
 
 if TYPE_CHECKING:
-    from sos_plugins.profile.rows import Counted
+    from sos_plugins.profile.counts import Counted
 
 RULE_COLUMNS = ("fault", "table", "column", "sentence", "query", "judged", "source", "note")
 

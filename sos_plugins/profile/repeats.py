@@ -7,11 +7,11 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from sos_plugins.profile.facts import FACTS
-from sos_plugins.profile.judged import PERIOD, with_period
-from sos_plugins.profile.rows import FAULT_COLUMNS, empty_faults
-from sos_plugins.session import Session
-from sos_plugins.types import Records
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import Records
+from sos_plugins.profile.counts import FAULT_COLUMNS, empty_faults
+from sos_plugins.profile.rule_checks import PERIOD, with_period
+from sos_plugins.profile.table_info import FACTS
 
 DUPLICATE = "duplicate"
 
@@ -23,7 +23,7 @@ def count_repeats(records: Records, name: str, session: Session) -> pd.DataFrame
     told once, they contradict each other.
 
     Returns:
-        Frame of :data:`sos_plugins.profile.rows.FAULT_COLUMNS`; ``n`` is left to the caller.
+        Frame of :data:`sos_plugins.profile.counts.FAULT_COLUMNS`; ``n`` is left to the caller.
     """
     facts = FACTS[name]
     if not facts.key:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sos_plugins.plugins import Registry
-from sos_plugins.rules import RecordRule
-from sos_plugins.types import Records
+from sos_plugins.contract.rules import RecordRule
+from sos_plugins.contract.types import Records
+from sos_plugins.host.registry import Registry
 
 
 def rules_for(registry: Registry, records: Records) -> list[RecordRule]:

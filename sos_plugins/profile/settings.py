@@ -6,7 +6,7 @@ import datetime as dt
 
 from pydantic import Field
 
-from sos_plugins.settings import Settings
+from sos_plugins.contract.settings import Settings
 
 
 class ProfileSettings(Settings):

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
-from sos_plugins.report.names import Names, covariate_name
+from sos_plugins.report.formatting import to_float
+from sos_plugins.report.labels import Names, covariate_name
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
 from sos_plugins.report.tables import Column, Table, column, frame_of, rows_of
-from sos_plugins.report.words import to_float
-from sos_plugins.result import OutcomeResult
+from sos_plugins.study.result import OutcomeResult
 
 BALANCE_LINE = 0.1
 """Standardised mean differences within this line count as balanced (Austin, 2009)."""

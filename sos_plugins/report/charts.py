@@ -14,8 +14,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 
-from sos_plugins.report import words
-from sos_plugins.report.names import april_years, period_name
+from sos_plugins.report import formatting as words
+from sos_plugins.report.formatting import Scale, missing, to_float
+from sos_plugins.report.labels import april_years, period_name
 from sos_plugins.report.svg import (
     DASHES,
     INK,
@@ -29,8 +30,7 @@ from sos_plugins.report.svg import (
     inline,
 )
 from sos_plugins.report.tables import Column, Table, column, counts, frame_of, rows_of
-from sos_plugins.report.words import Scale, missing, to_float
-from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import OutcomeResult, StudyResult
 
 ZERO_BASE = 0.25
 """A value axis starts at zero when values vary by more than this share of the largest."""

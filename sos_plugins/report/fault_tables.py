@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.profile import RecordProfile
-from sos_plugins.report import words
-from sos_plugins.report.names import Names, period_name
+from sos_plugins.report import formatting as words
+from sos_plugins.report.labels import Names, period_name
 from sos_plugins.report.tables import Column, Row, Table, column, counts
 
 

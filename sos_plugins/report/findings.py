@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sos_plugins.report.words import (
+from sos_plugins.contract.types import Run
+from sos_plugins.report.formatting import (
     clean,
     confidence,
     count,
@@ -14,8 +15,7 @@ from sos_plugins.report.words import (
     stop,
     to_float,
 )
-from sos_plugins.result import OutcomeResult
-from sos_plugins.types import Run
+from sos_plugins.study.result import OutcomeResult
 
 
 def effect_sentence(result: OutcomeResult, run: Run) -> str:

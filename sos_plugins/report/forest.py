@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sos_plugins.report import words
+from sos_plugins.contract.types import Run
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten, show_on_axis
-from sos_plugins.report.names import all_runs, grouped_runs, run_label
+from sos_plugins.report.formatting import Scale, to_float
+from sos_plugins.report.labels import all_runs, grouped_runs, run_label
 from sos_plugins.report.outcome_tables import runs_table
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
-from sos_plugins.report.words import Scale, to_float
-from sos_plugins.result import OutcomeResult
-from sos_plugins.types import Run
+from sos_plugins.study.result import OutcomeResult
 
 LABEL_WIDTH = 3.25
 """Inches left of the chart for the names of runs."""

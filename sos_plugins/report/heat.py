@@ -8,13 +8,13 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
-from sos_plugins.report.names import Names, april_years, period_name
+from sos_plugins.report.formatting import to_float
+from sos_plugins.report.labels import Names, april_years, period_name
 from sos_plugins.report.svg import LINE, MUTED
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
-from sos_plugins.report.words import to_float
-from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EVEN_LUMINANCE = 0.1791
 """Where black and white have the same contrast: (x + 0.05)^2 = 1.05 * 0.05."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of
-from sos_plugins.result import NamedEstimate, OutcomeResult
+from sos_plugins.study.result import NamedEstimate, OutcomeResult
 
 KEY = "inference"
 """Where an estimate keeps the table in ``glance``: a list with one mapping a method."""

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from sos_plugins.quality import FIGURES
-from sos_plugins.report import words
+from sos_plugins.contract.types import Agreement, Run, Tolerance
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import effect_columns
-from sos_plugins.report.names import Names, all_runs, grouped_runs, run_label
+from sos_plugins.report.labels import Names, all_runs, grouped_runs, run_label
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
-from sos_plugins.result import OutcomeResult
-from sos_plugins.types import Agreement, Run, Tolerance
+from sos_plugins.study.quality import FIGURES
+from sos_plugins.study.result import OutcomeResult
 
 RUN_COLUMNS = tuple(Run.__dataclass_fields__)
 

@@ -7,10 +7,10 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.balance import BALANCE_LINE
 from sos_plugins.report.sections import Page, page_of
-from sos_plugins.result import StudyResult
+from sos_plugins.study.result import StudyResult
 
 SIMULATED = (
     "The records in this report are simulated. They describe no real child, family or authority, "

@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from sos_plugins.profile.whole import StudyProfile
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.fault_tables import (
     coverage_table,
     faults_table,
     filling_table,
     rules_table,
 )
-from sos_plugins.report.names import Names
+from sos_plugins.report.labels import Names
 from sos_plugins.report.page import environment
 from sos_plugins.report.tables import Column, Table, column, counts
 from sos_plugins.report.trust import trust_map
+from sos_plugins.study.study_profile import StudyProfile
 
 
 def profile_page(found: StudyProfile) -> str:

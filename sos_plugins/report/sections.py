@@ -16,16 +16,16 @@ from sos_plugins.report import (
     outcome_tables,
     study_tables,
     verdict,
-    words,
 )
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
-from sos_plugins.report.names import Names, all_runs, april_years
+from sos_plugins.report.labels import Names, all_runs, april_years
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.report.trust import trust_map
-from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EVENT_STUDIES = ("event-study", "callaway-santanna")
 """Estimators whose event terms are drawn first, in this order; others follow by name."""

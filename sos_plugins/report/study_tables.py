@@ -7,11 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sos_plugins.accounting import accounts
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.outcome_tables import mark
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
-from sos_plugins.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.tables.row_accounts import accounts
 
 KNOWN_PILOT_COLUMNS = ("unit", "name", "start", "end", "cohort")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from sos_plugins.report import words
+from sos_plugins.contract.types import plain
+from sos_plugins.report import formatting as words
 from sos_plugins.report.cells import csv_of
-from sos_plugins.types import plain
 
 Row = Mapping[str, Any]
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
 from sos_plugins.profile import RecordProfile
-from sos_plugins.report import words
+from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
 from sos_plugins.report.heat import heat_colour, heat_ink
-from sos_plugins.report.names import Names, period_name
+from sos_plugins.report.labels import Names, period_name
 from sos_plugins.report.svg import LINE, MUTED, SERIES
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
 

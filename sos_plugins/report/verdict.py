@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sos_plugins.report import words
+from sos_plugins.contract.types import Rating
+from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Column, Row, Table, frame_of
-from sos_plugins.result import OutcomeResult, StudyResult
-from sos_plugins.types import Rating
+from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EXPECTED = {"increase": "Increase", "decrease": "Decrease", "unclear": "Unclear"}
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from sos_plugins.accounting import FILES, account
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.errors import DataError
-from sos_plugins.readable import cannot_open
-from sos_plugins.session import Session
-from sos_plugins.types import EXAMPLE_COLUMNS, QualityProfile
+from sos_plugins.tables.readable import cannot_open
+from sos_plugins.tables.row_accounts import FILES, account
 
 WILD = "*?["
 HIDDEN = "hidden"

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.diagnostics.coefficients import Floats
+from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
-from sos_plugins.types import Sample
 
 Kind = Literal["treated vs never", "treated vs always", "earlier vs later", "later vs earlier"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sos_plugins.contract.types import Estimate
 from sos_plugins.errors import EstimationError, listing
-from sos_plugins.types import Estimate
 
 Floats = NDArray[np.float64]
 

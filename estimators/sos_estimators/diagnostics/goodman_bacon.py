@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from sos_estimators import did as classic
 from sos_estimators.diagnostics.bacon import (
     ALWAYS,
     Comparison,
@@ -18,15 +19,15 @@ from sos_estimators.diagnostics.bacon import (
     decompose,
     panel_means,
 )
-from sos_estimators.did import classic
-from sos_estimators.did.adoption import AlwaysTreated
-from sos_estimators.did.classic import DidSettings
-from sos_estimators.did.least_squares import Variance
-from sos_estimators.did.prepare import prepare
-from sos_estimators.did.r_engine import FOLDER, TIMEOUT
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl, r
+from sos_estimators.did import DidSettings
+from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
+from sos_estimators.regression.least_squares import Variance
+from sos_estimators.sample.adoption import AlwaysTreated
+from sos_estimators.sample.prepare import prepare
+from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.errors import EstimationError
-from sos_plugins.kinds import R_BASE
+from sos_plugins.r import client as r
 
 KINDS: tuple[Kind, ...] = (
     "treated vs never",

@@ -15,7 +15,7 @@ import numpy as np
 from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
 from sos_estimators.diagnostics.relative_magnitudes import DRAWS, RelativeMagnitudes, draw_noise
 from sos_estimators.diagnostics.smoothness import Smoothness
-from sos_estimators.distributions import normal_quantile, normal_tail
+from sos_estimators.inference.distributions import normal_quantile, normal_tail
 from sos_plugins.errors import EstimationError
 
 Delta = Literal["relative-magnitudes", "smoothness"]

@@ -8,18 +8,19 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field, field_validator
 
+from sos_estimators import event_study
 from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval, honest_bounds
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
-from sos_estimators.did import event_study, r_engine
-from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.did.event_plan import EventStudySettings
-from sos_estimators.did.least_squares import Variance
-from sos_estimators.did.variance import VCOV
+from sos_estimators.event_plan import EventStudySettings
+from sos_estimators.inference.vcov import VCOV
+from sos_estimators.regression import engine_r as r_engine
+from sos_estimators.regression.least_squares import Variance
+from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Tolerance, hookimpl
+from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
 from sos_plugins.errors import EstimationError
-from sos_plugins.kinds import R_BASE, R_SANDWICH
 
 DEFAULT_M: Mapping[Delta, tuple[float, ...]] = {
     "relative-magnitudes": (0.0, 0.5, 1.0, 1.5, 2.0),

@@ -11,8 +11,8 @@ from sos_estimators.diagnostics.coefficients import REFERENCE, EventCoefficients
 from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval
 from sos_estimators.diagnostics.relative_magnitudes import DRAWS, draw_noise
 from sos_estimators.diagnostics.smoothness import refuse_singular
-from sos_estimators.did.r_engine import FOLDER, TIMEOUT
-from sos_plugins import r
+from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
+from sos_plugins.r import client as r
 
 
 def honest_bounds_in_r(

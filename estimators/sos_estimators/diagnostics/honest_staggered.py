@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sos_estimators.callaway_santanna import engine_python, engine_r
+from sos_estimators.callaway_santanna.settings import (
+    CallawaySantAnnaSettings,
+    GroupTimeSettings,
+)
 from sos_estimators.diagnostics.honest_did import (
     SAME_BOUNDS,
     HonestDid,
@@ -12,13 +17,8 @@ from sos_estimators.diagnostics.honest_did import (
     term_of,
 )
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
-from sos_estimators.did.callaway_santanna import engine_python, engine_r
-from sos_estimators.did.callaway_santanna.settings import (
-    CallawaySantAnnaSettings,
-    GroupTimeSettings,
-)
 from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
-from sos_plugins.kinds import R_BASE
+from sos_plugins.contract.interfaces import R_BASE
 
 
 class HonestStaggeredSettings(GroupTimeSettings, HonestSettings):

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.errors import EstimationError, SosError
-from sos_plugins.types import Estimate, Sample
 
 Fit = Callable[[Sample], Estimate]
 FIGURES = ("estimate", "std_error", "p_value")

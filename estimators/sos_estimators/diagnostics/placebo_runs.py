@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
+from sos_estimators import did as classic
 from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
-from sos_estimators.did import classic, r_engine
-from sos_estimators.did.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
-from sos_estimators.did.classic import DidSettings
-from sos_estimators.did.least_squares import Variance
-from sos_estimators.did.prepare import Form
-from sos_estimators.distributions import t_quantile
+from sos_estimators.did import DidSettings
+from sos_estimators.inference.distributions import t_quantile
+from sos_estimators.regression import engine_r as r_engine
+from sos_estimators.regression.least_squares import Variance
+from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
+from sos_estimators.sample.prepare import Form
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
-from sos_plugins.kinds import R_BASE, R_SANDWICH
+from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
 
 TERM = "ATT"
 ACTUAL = "actual"

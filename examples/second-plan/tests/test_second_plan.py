@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 import sos_second_plan as plugin
 
-from sos_plugins import Session, testing
+from sos_plugins import Session
+from sos_plugins.authors import testing
 
 
 @pytest.mark.parametrize("check", testing.outcome_checks(plugin.SecondPlan()), ids=str)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ibis import _
 from pydantic import Field
 
-from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, derive, hookimpl
+from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
+from sos_plugins.authors import derive
 
 
 class SecondPlanSettings(derive.ChildSettings):

@@ -1,0 +1,170 @@
+"""Averages of group-time effects, with their standard errors.
+
+Source: Callaway and Sant'Anna (2021), section 3. Cohorts are weighted by the weight of their
+cases (of their ids in a panel); that these weights are estimated too enters the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
+from sos_estimators.callaway_santanna.group_time import GroupTime
+from sos_estimators.callaway_santanna.nuisance import FloatArray
+from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_plugins.errors import EstimationError
+
+RELATIVE_ZERO = 1e-12
+"""A standard error this small beside the effects is rounding: there is none."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """An effect or an average of effects, and what each cluster contributes to its error."""
+
+    name: str
+    estimate: float
+    scores: FloatArray
+
+    @property
+    def std_error(self) -> float:
+        """Standard error; missing where there is none, as in a reference period."""
+        se = float(np.sqrt(self.scores @ self.scores))
+        largest = float(np.abs(self.scores).sum())
+        return se if se > 0 and largest > RELATIVE_ZERO * abs(self.estimate) else np.nan
+
+
+def covariance(found: Sequence[Term]) -> pd.DataFrame:
+    """Return the covariance of the terms that have a standard error, named by them."""
+    known = [term for term in found if not np.isnan(term.std_error)]
+    names = [term.name for term in known]
+    scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
+    return pd.DataFrame(scores.T @ scores, index=names, columns=names)
+
+
+def missing_sentences(missing: Mapping[str, str]) -> list[str]:
+    """Name the effects that are missing, together where the reason is the same."""
+    reasons = dict.fromkeys(missing.values())
+    together = {why: [name for name in missing if missing[name] == why] for why in reasons}
+    return [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing: {why}."
+        for why, names in together.items()
+    ]
+
+
+def no_effect(missing: Mapping[str, str]) -> EstimationError:
+    """Say that no effect after treatment is left, and why each is missing."""
+    return EstimationError(
+        " ".join(["No effect after treatment could be estimated.", *missing_sentences(missing)])
+    )
+
+
+def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
+    """Return the overall effect and those that ``aggregate`` asks for.
+
+    Raises:
+        EstimationError: If no effect after treatment could be estimated.
+    """
+    if not _post(effects).size:
+        raise no_effect(effects.missing)
+    if options.aggregate == "event":
+        return _events(effects, options)
+    if options.aggregate == "cohort":
+        return _cohorts(effects)
+    if options.aggregate == "calendar":
+        return _calendar(effects)
+    overall = _weighted("overall", effects, _post(effects))
+    if options.aggregate == "simple":
+        return [overall]
+    single = [
+        Term(cell.term, float(effects.att[j]), effects.scores[:, j])
+        for j, cell in enumerate(effects.cells)
+    ]
+    return [overall, *single]
+
+
+def _post(effects: GroupTime) -> IntArray:
+    return _where(effects, (cell.is_post for cell in effects.cells))
+
+
+def _where(effects: GroupTime, wanted: Iterable[bool]) -> IntArray:
+    """Positions of the wanted effects that are not missing."""
+    return np.flatnonzero(np.fromiter(wanted, bool, len(effects.cells)) & ~np.isnan(effects.att))
+
+
+def _weighted(name: str, effects: GroupTime, chosen: IntArray) -> Term:
+    """Average chosen effects by the weight of their cohorts."""
+    cohorts = np.array([effects.cells[j].cohort for j in chosen])
+    return _average_over_cohorts(
+        name, effects.att[chosen], effects.scores[:, chosen], cohorts, effects
+    )
+
+
+def _average_over_cohorts(
+    name: str, att: FloatArray, scores: FloatArray, cohorts: IntArray, effects: GroupTime
+) -> Term:
+    place = np.searchsorted(effects.cohorts, cohorts)
+    size = effects.cohort_size[place]
+    share = size / size.sum()
+    estimate = float(share @ att)
+    departure = np.zeros(len(effects.cohorts))
+    np.add.at(departure, place, att - estimate)
+    from_weights = effects.cohort_weight @ departure / size.sum()
+    return Term(name, estimate, scores @ share + from_weights)
+
+
+def _plain_average(name: str, parts: list[Term]) -> Term:
+    estimate = float(np.mean([part.estimate for part in parts]))
+    return Term(name, estimate, np.mean([part.scores for part in parts], axis=0))
+
+
+def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
+    """Effects by time since treatment; overall is the mean of those from treatment on."""
+    first = -np.inf if options.min_event is None else options.min_event
+    last = np.inf if options.max_event is None else options.max_event
+    since = np.array([cell.period - cell.cohort for cell in effects.cells])
+    times = [e for e in np.unique(since[~np.isnan(effects.att)]) if first <= e <= last]
+    found = {int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times}
+    after = [term for e, term in found.items() if e >= 0]
+    if not after:
+        raise EstimationError(
+            "No event time from treatment on is left to average: the cases give the event times "
+            f"{since.min()} to {since.max()}; change min_event or max_event."
+        )
+    return [_plain_average("overall", after), *found.values()]
+
+
+def _cohorts(effects: GroupTime) -> list[Term]:
+    """Mean effect of each cohort over its treated periods; overall by the weight of cohorts."""
+    parts = []
+    for g in effects.cohorts:
+        chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.cells))
+        if chosen.size:
+            estimate = float(effects.att[chosen].mean())
+            parts.append((g, Term(f"cohort={g}", estimate, effects.scores[:, chosen].mean(axis=1))))
+    overall = _average_over_cohorts(
+        "overall",
+        np.array([part.estimate for _, part in parts]),
+        np.column_stack([part.scores for _, part in parts]),
+        np.array([g for g, _ in parts]),
+        effects,
+    )
+    return [overall, *(part for _, part in parts)]
+
+
+def _calendar(effects: GroupTime) -> list[Term]:
+    """Effects by period over the cohorts treated by then; overall is their mean."""
+    periods = sorted({effects.cells[j].period for j in _post(effects)})
+    parts = [
+        _weighted(
+            f"calendar={t}",
+            effects,
+            _where(effects, (c.is_post and c.period == t for c in effects.cells)),
+        )
+        for t in periods
+    ]
+    return [_plain_average("overall", parts), *parts]

@@ -1,0 +1,87 @@
+"""From terms to the result that every engine returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.callaway_santanna.aggregation import Term
+from sos_estimators.callaway_santanna.preparation import Plan, Prepared
+from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
+from sos_estimators.inference.results import about_no_error, tidy_rows
+from sos_plugins.contract.types import Estimate
+
+OVERALL = {
+    "group-time": "average effect on the treated over their treated periods",
+    "simple": "average effect on the treated over their treated periods",
+    "event": "average over times since treatment of the effect on the treated",
+    "cohort": "average over cohorts of the effect on the treated",
+    "calendar": "average over periods of the effect on those treated by then",
+}
+VCOV = {
+    "cluster": "influence functions, summed by cluster",
+    "unit-of-observation": "influence functions",
+}
+
+
+def build_estimate(
+    names: Sequence[str],
+    estimates: Iterable[float],
+    std_errors: Iterable[float],
+    prepared: Prepared | Plan,
+    options: CallawaySantAnnaSettings,
+    warnings: Iterable[str] = (),
+    *,
+    covariance: pd.DataFrame | None = None,
+    critical: float | None = None,
+) -> Estimate:
+    """Complete estimates and standard errors, in the order of ``names``, to an ``Estimate``.
+
+    Tests and intervals are from the normal distribution. ``reference`` in glance is the event time
+    that all others are compared with, null where leads have bases of their own. ``critical`` is
+    the half width of a simultaneous band in standard errors; no band if none.
+    """
+    values = np.array(list(estimates), dtype=float)
+    errors = np.array(list(std_errors), dtype=float)
+    none = np.isnan(errors) | (errors <= prepared.negligible)
+    lost = [names[int(j)] for j in np.flatnonzero(none & ~np.isnan(values) & (values != 0))]
+    told = [about_no_error(lost, exactly=not prepared.one_against_one)] if lost else []
+    tidy = tidy_rows(
+        names,
+        values,
+        np.where(none, np.nan, errors),
+        df=np.inf,
+        conf_level=options.conf_level,
+    )
+    return Estimate(
+        tidy=tidy if critical is None else with_band(tidy, critical, in_band(names)),
+        glance={
+            **prepared.counts,
+            "estimand": OVERALL[options.aggregate],
+            "vcov": options.described(VCOV[options.cluster]),
+            "conf_level": options.conf_level,
+            "reference": -1 - options.anticipation if options.base == "universal" else None,
+            **({} if critical is None else {"band_critical": critical}),
+        },
+        warnings=(*prepared.warnings, *warnings, *told),
+        covariance=covariance,
+    )
+
+
+def errors_of(found: Sequence[Term], options: CallawaySantAnnaSettings) -> Bootstrapped:
+    """Standard errors by formula or of draws, and the width of a band."""
+    return bootstrap(
+        np.column_stack([term.scores for term in found]),
+        np.array([term.std_error for term in found]),
+        options,
+        conf_level=options.conf_level,
+        in_band=in_band([term.name for term in found]),
+    )
+
+
+def undrawn(estimate: Estimate, options: CallawaySantAnnaSettings) -> Estimate:
+    """Complete what an engine gives that does not draw: no errors where they are to be drawn."""
+    return estimate.without_std_errors(options.cannot_draw) if options.cannot_draw else estimate

@@ -1,1 +1,0 @@
-"""Difference-in-differences: the classic design, the event study, group-time effects."""

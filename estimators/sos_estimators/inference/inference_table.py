@@ -1,0 +1,344 @@
+"""Several methods of inference on one estimate, side by side, and where they disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, get_args
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.inference.cluster_products import Clusters, by_cluster, influence
+from sos_estimators.inference.distributions import t_quantile, t_two_sided
+from sos_estimators.inference.randomisation import Randomised, randomise, treatments
+from sos_estimators.inference.results import Own, real_errors
+from sos_estimators.inference.vcov import spread
+from sos_estimators.inference.wild import Weights, Wild, auxiliary, wild_bootstrap
+from sos_estimators.regression.design_matrix import regression
+from sos_estimators.regression.least_squares import (
+    CollinearTermsError,
+    Fit,
+    Floats,
+    Regression,
+    Variance,
+    least_squares,
+)
+from sos_estimators.sample.adoption import AlwaysTreated
+from sos_estimators.sample.prepare import Form, Prepared, prepare
+from sos_estimators.sample.warnings_text import cannot_be_told, few_clusters, few_df
+from sos_plugins.contract.types import Sample
+from sos_plugins.errors import EstimationError
+
+Method = Literal[
+    "CR0",
+    "CR1",
+    "CR1S",
+    "fixest",
+    "CR2",
+    "CR2-cases",
+    "CR3",
+    "CR3J",
+    "WCR",
+    "WCU",
+    "RI-beta",
+    "RI-t",
+]
+
+CITATIONS: Mapping[str, str] = {
+    "CR0": "Liang and Zeger (1986), Biometrika 73(1)",
+    "CR1": "Liang and Zeger (1986), Biometrika 73(1), times G / (G - 1)",
+    "CR1S": "Liang and Zeger (1986), Biometrika 73(1), with Stata's factor",
+    "fixest": "Liang and Zeger (1986), Biometrika 73(1), with the factor of R's fixest",
+    "CR2": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton (2018), "
+    "Journal of Business and Economic Statistics 36(4)",
+    "CR2-cases": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton "
+    "(2018), Journal of Business and Economic Statistics 36(4), errors of one variance a case",
+    "CR3": "Bell and McCaffrey (2002), Survey Methodology 28(2); MacKinnon, Nielsen and Webb "
+    "(2023), Journal of Applied Econometrics 38(5)",
+    "CR3J": "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
+    "WCR": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
+    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
+    "WCU": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
+    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
+    "RI-beta": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
+    "RI-t": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
+}
+WITHOUT_ERRORS: tuple[Method, ...] = ("RI-beta",)
+"""Methods that rest on no standard error."""
+COLUMNS: Mapping[str, str] = {
+    "method": "name of the method",
+    "estimate": "the coefficient, the same in every row",
+    "std_error": "standard error; that of CR1 for WCR, WCU and RI-t, whose t statistics need one",
+    "statistic": "estimate / std_error; the estimate for RI-beta",
+    "df": "degrees of freedom of Student's t; missing for a bootstrap or randomisation",
+    "p_value": "two-sided, that the effect is zero",
+    "conf_low": "lower end of the confidence set; missing for randomisation",
+    "conf_high": "upper end of the confidence set",
+    "distribution": "what the statistic is compared with",
+    "citation": "the paper of the method",
+}
+"""Glossary of the table of inference."""
+
+
+class Options(Protocol):
+    """What of the settings of ``did`` is used."""
+
+    @property
+    def form(self) -> Form:
+        """Which effects."""
+
+    @property
+    def always_treated(self) -> AlwaysTreated:
+        """What becomes of units without a case before treatment."""
+
+    @property
+    def conf_level(self) -> float:
+        """Level of confidence sets."""
+
+    @property
+    def few_clusters(self) -> int:
+        """Fewer treated clusters than this are few."""
+
+    @property
+    def wild_weights(self) -> Weights:
+        """Auxiliary variable of the wild bootstrap."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Several methods on one coefficient.
+
+    Attributes:
+        table: One row a method, with :data:`COLUMNS`.
+        warnings: Where the methods disagree about significance, and which one not to trust.
+        clusters: One row a cluster: ``cluster``, ``estimate_without`` it, ``leverage`` and
+            ``partial_leverage``.
+        effective_clusters: Effective number of clusters.
+    """
+
+    table: pd.DataFrame
+    warnings: tuple[str, ...]
+    clusters: pd.DataFrame
+    effective_clusters: float
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What every method works on."""
+
+    problem: Regression
+    fit: Fit
+    clusters: Clusters
+    cells: pd.DataFrame
+    prepared: Prepared
+    options: Options
+    seed: int
+    draws: int
+
+
+def inference(
+    sample: Sample,
+    options: Options,
+    methods: Sequence[Method] = get_args(Method),
+    *,
+    seed: int = 1,
+    draws: int = 9999,
+) -> Inference:
+    """Test the effect of the classic design by several methods.
+
+    Args:
+        sample: The cases, or a compressed sample of :class:`sos_plugins.cells.build.Cells`.
+        options: Settings of ``did``; the model is linear.
+        methods: Which.
+        seed: Of the bootstrap and of randomisation.
+        draws: Replications and assignments, unless fewer are all there are.
+
+    Raises:
+        EstimationError: If there is no estimate.
+    """
+    prepared = prepare(sample, options.form, options.always_treated)
+    try:
+        return of_prepared(prepared, options, methods, seed=seed, draws=draws)
+    except CollinearTermsError:
+        raise cannot_be_told(prepared, options.form) from None
+
+
+def of_prepared(
+    prepared: Prepared, options: Options, methods: Sequence[Method], *, seed: int, draws: int
+) -> Inference:
+    """Do the same on a prepared sample.
+
+    Raises:
+        CollinearTermsError: If the effect cannot be told.
+    """
+    kept: list[pd.DataFrame] = []
+
+    def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+        kept.append(cells)
+        return cells[["D"]].to_numpy(float), ("ATT",)
+
+    known = ("D", "unit", "period", "cohort", "treated", "post", "group")
+    by = [column for column in known if column in prepared.frame]
+    problem = regression(prepared, options.form, by, term)
+    clusters = by_cluster(problem)
+    given = _Given(
+        problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
+    )
+    found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
+    _, none = real_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
+    rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
+    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
+    weight = influence(clusters)
+    names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
+    return Inference(
+        table=table,
+        warnings=(*disagreement(table, 1 - options.conf_level), *none, *warnings),
+        clusters=pd.DataFrame(
+            {
+                "cluster": names.to_numpy(),
+                "estimate_without": weight.without,
+                "leverage": weight.leverage,
+                "partial_leverage": weight.partial_leverage,
+            }
+        ),
+        effective_clusters=weight.effective,
+    )
+
+
+def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> pd.DataFrame:
+    """Put rows in the order of the methods; those without a row have the estimate alone."""
+    made = table.set_index("method")
+    rows = []
+    for method in dict.fromkeys(methods):
+        alone: dict[str, Any] = {
+            "estimate": float(estimate),
+            "distribution": "",
+            "citation": CITATIONS[method],
+        }
+        known = dict(made.loc[method]) if method in made.index else alone
+        rows.append({"method": method, **known})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(
+    given: _Given, methods: Sequence[Method]
+) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    rows: list[Mapping[str, Any]] = []
+    told: list[str] = []
+    at_random: Randomised | None = None
+    for method in dict.fromkeys(methods):
+        if method in ("WCR", "WCU"):
+            row, warnings = _wild(given, method)
+        elif method in ("RI-beta", "RI-t"):
+            try:
+                at_random = at_random or _randomised(given)
+                row, warnings = _of_randomised(given, at_random, method)
+            except EstimationError as error:
+                row, warnings = {}, (f"There is no {method}: {error}.",)
+        else:
+            row, warnings = _analytical(given, cast(Variance, method))
+        fixed = {"method": method, "estimate": float(given.fit.coefficients[0])}
+        rows.append({**fixed, **row, "citation": CITATIONS[method]})
+        told += warnings
+    clustered = [method for method in dict.fromkeys(methods) if method in get_args(Variance)]
+    told += few_clusters(given.prepared, given.options.few_clusters, *clustered)
+    return rows, tuple(dict.fromkeys(told))
+
+
+def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[str, ...]]:
+    found = spread(given.problem, given.fit, method, np.eye(1), given.clusters)
+    estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
+    error = float(np.sqrt(found.covariance[0, 0]))
+    half = float(t_quantile((1 + given.options.conf_level) / 2, df)) * error
+    warnings = (*found.warnings, *few_df(("ATT",), found.df, method))
+    row = {
+        "std_error": error,
+        "statistic": estimate / error,
+        "df": df,
+        "p_value": float(t_two_sided(estimate / error, df)),
+        "conf_low": estimate - half,
+        "conf_high": estimate + half,
+        "distribution": f"t with {df:.4g} degrees of freedom",
+    }
+    return row, warnings
+
+
+def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    draws = auxiliary(
+        given.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
+    )
+    found: Wild = wild_bootstrap(
+        given.clusters,
+        draws,
+        restricted=method == "WCR",
+        conf_level=given.options.conf_level,
+    )
+    number = f"all {found.draws}" if found.complete else f"{found.draws}"
+    treated, few = len(given.prepared.treated_clusters), given.options.few_clusters
+    warnings: tuple[str, ...] = ()
+    if treated < few:
+        tends = "rarely" if method == "WCR" else "often"
+        warnings = (
+            f"With {treated} treated clusters {method} tends to reject too {tends} (MacKinnon and "
+            "Webb 2017, Journal of Applied Econometrics 32(2)).",
+        )
+    row = {
+        "std_error": float(given.fit.coefficients[0]) / found.statistic,
+        "statistic": found.statistic,
+        "p_value": found.p_value,
+        "conf_low": found.conf_low,
+        "conf_high": found.conf_high,
+        "distribution": f"{number} draws ({found.distribution})",
+    }
+    return row, warnings
+
+
+def _randomised(given: _Given) -> Randomised:
+    if given.options.form == "pilot-post":
+        raise EstimationError(
+            "form = 'pilot-post' has a term for pilots that a new assignment would change too; "
+            "use form = 'twfe' or 'stacked'"
+        )
+    return randomise(given.problem, treatments(given.cells, draws=given.draws, seed=given.seed))
+
+
+def _of_randomised(
+    given: _Given, found: Randomised, method: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    number = f"all {found.assignments}" if found.complete else f"{found.assignments}"
+    row: dict[str, Any] = {
+        "statistic": found.estimate,
+        "p_value": found.p_estimate,
+        "distribution": f"{number} assignments",
+    }
+    if method == "RI-t":
+        row |= {
+            "std_error": found.estimate / found.statistic,
+            "statistic": found.statistic,
+            "p_value": found.p_statistic,
+        }
+    smallest = 1 / (found.assignments + (not found.complete))
+    if smallest <= 1 - given.options.conf_level:
+        return row, ()
+    return row, (
+        f"There are only {found.assignments} assignments to compare with, so no p value of "
+        f"{method} is below {smallest:.2g}.",
+    )
+
+
+def disagreement(table: pd.DataFrame, level: float) -> tuple[str, ...]:
+    """Say which methods call the effect significant and which do not, if some do."""
+    known = table[table["p_value"].notna()]
+    below = known["p_value"] < level
+    if below.all() or not below.any():
+        return ()
+
+    def listed(rows: pd.DataFrame) -> str:
+        pairs = zip(rows["method"], rows["p_value"], strict=True)
+        return ", ".join(f"{method} (p = {p:.2g})" for method, p in pairs)
+
+    return (
+        f"The methods disagree at {level:.2g}: significant by {listed(known[below])}; not by "
+        f"{listed(known[~below])}.",
+    )

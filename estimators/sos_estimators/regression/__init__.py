@@ -1,0 +1,1 @@
+"""Least squares and logit, and the engines that fit them."""

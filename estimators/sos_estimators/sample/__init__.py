@@ -1,0 +1,1 @@
+"""A sample checked and put into order for an estimator."""

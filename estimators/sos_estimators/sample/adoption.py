@@ -1,0 +1,187 @@
+"""Who adopts within the data: the one check that the samples of all estimators pass.
+
+A cohort after the last period is never treated as far as the data go. A unit that was treated
+before its first case never changes, so that it cannot show an effect; in a regression on unit and
+period effects it would serve as a comparator although it is treated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sos_plugins.cells.compression import count
+from sos_plugins.contract.types import Sample
+from sos_plugins.errors import EstimationError, listing
+
+AlwaysTreated = Literal["drop", "keep"]
+Bools = npt.NDArray[np.bool_]
+
+ABOUT_ALWAYS_TREATED = (
+    "units without a case before treatment: left out, or kept, where they serve as comparators "
+    "although they are treated"
+)
+"""Description of the setting."""
+SHOWN = 5
+"""So many units are named."""
+KEPT = (
+    "and are kept: they serve as comparators although they are treated, with a weight that "
+    "estimator 'bacon' shows"
+)
+
+
+def late_cohorts(frame: pd.DataFrame, anticipation: int = 0) -> Bools:
+    """Find the rows of cohorts too late to be affected in the data, (n,).
+
+    Args:
+        frame: With the columns ``cohort`` and ``period``.
+        anticipation: Periods before the first treated one that count as treated.
+    """
+    late: Bools = (frame["cohort"] > frame["period"].max() + anticipation).to_numpy()
+    return late
+
+
+def about_late(frame: pd.DataFrame, late: Bools) -> str:
+    """Say what becomes of late cohorts."""
+    return (
+        f"The cohorts {numbers(frame.loc[late, 'cohort'])} are treated after the last period "
+        f"({frame['period'].max()}) and count as never treated."
+    )
+
+
+def without_base(frame: pd.DataFrame, affected: Bools, by: str) -> Bools:
+    """Find the rows of treated units, or cohorts, that have no row before treatment.
+
+    Args:
+        frame: With the columns ``cohort`` (0 for never) and ``by``.
+        affected: Which rows treatment may affect, (n,).
+        by: ``unit`` or ``cohort``: what needs a row before treatment.
+    """
+    based = frame.loc[~affected, by].unique()
+    gone: Bools = ((frame["cohort"] > 0) & ~frame[by].isin(based)).to_numpy()
+    return gone
+
+
+def about_without_base(
+    n_units: int,
+    n_cases: int,
+    cohorts: Iterable[int],
+    *,
+    anticipation: int = 0,
+    becomes: str = "and are left out",
+) -> str:
+    """Say what becomes of units treated before their first case."""
+    counting = f", counting anticipation of {anticipation}" if anticipation else ""
+    return (
+        f"The cohorts {numbers(cohorts)} ({n_units} units, {n_cases} cases) have no case before "
+        f"treatment{counting}, {becomes}."
+    )
+
+
+def nobody_adopts(first: object, anticipation: int = 0) -> EstimationError:
+    """Say that no treated unit is left that changes."""
+    counting = f", counting anticipation of {anticipation}" if anticipation else ""
+    return EstimationError(
+        f"No treated unit has a case before treatment: the data start in {first}{counting}. "
+        "Add earlier periods."
+    )
+
+
+def adopters(
+    sample: Sample, always_treated: AlwaysTreated = "drop"
+) -> tuple[Sample, tuple[str, ...]]:
+    """Apply both rules to a sample that says which cases are treated and after adoption.
+
+    Late cohorts become comparators. Comparators of a tidy table are "after" from the one adoption
+    there is, which is looked for anew when cohorts go.
+
+    Args:
+        sample: Cases of positive weight.
+        always_treated: What becomes of units without a case before treatment.
+
+    Returns:
+        The sample, and what a reader must know.
+
+    Raises:
+        EstimationError: If no unit adopts within the data.
+    """
+    late, told = _without_late(sample.frame)
+    frame, further = _without_always(late, always_treated)
+    if not (told or further):
+        return sample, ()
+    return replace(sample, frame=_relabelled(frame, sample)), (*told, *further)
+
+
+def _without_late(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    treated = (frame["treated"] == 1).to_numpy()
+    late = late_cohorts(frame) & treated & ~_has(frame, frame["post"] == 1)
+    if not late.any():
+        return frame, ()
+    if not treated[~late].any():
+        raise EstimationError(
+            f"No unit is treated within the data: the cohorts {numbers(frame.loc[late, 'cohort'])} "
+            f"are treated after the last period ({frame['period'].max()})."
+        )
+    never = {name: frame[name].where(~late, 0) for name in ("treated", "cohort", "post")}
+    return frame.assign(**never), (about_late(frame, late),)
+
+
+def _without_always(
+    frame: pd.DataFrame, always_treated: AlwaysTreated
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    affected = frame["treated"].eq(1) & frame["post"].eq(1)
+    always = _has(frame, affected) & ~_has(frame, ~affected)
+    if not always.any():
+        return frame, ()
+    gone = frame[always]
+    size = gone["unit"].nunique(), count(gone), gone["cohort"]
+    if always_treated == "keep":
+        return frame, (about_without_base(*size, becomes=f"{KEPT} ({_some(gone['unit'])})"),)
+    if not (frame.loc[~always, "treated"] == 1).any():
+        raise EstimationError(
+            "No treated unit has a case before its adoption: the data start in "
+            f"{frame['period'].min()}. Add earlier periods."
+        )
+    return frame[~always].reset_index(drop=True), (about_without_base(*size),)
+
+
+def _some(units: pd.Series) -> str:
+    names = sorted({str(unit) for unit in units})
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return listing(names[:SHOWN]) + more
+
+
+def changing(frame: pd.DataFrame) -> Bools:
+    """Find the rows of units that have cases both before and after their treatment, (n,)."""
+    affected = frame["treated"].eq(1) & frame["post"].eq(1)
+    return _has(frame, affected) & _has(frame, ~affected)
+
+
+def _has(frame: pd.DataFrame, rows: pd.Series[bool]) -> Bools:
+    """Whether the unit of each row has one of these rows."""
+    return frame["unit"].isin(frame.loc[rows, "unit"].unique()).to_numpy()
+
+
+def _relabelled(frame: pd.DataFrame, sample: Sample) -> pd.DataFrame:
+    """Comparators of a tidy table that are "after" nowhere are so from the one adoption, if any."""
+    never = (frame["treated"] == 0).to_numpy()
+    if sample.has_groups or sample.window_gap or (frame.loc[never, "post"] == 1).any():
+        return frame
+    adopted = frame.loc[~never & changing(frame), "cohort"].unique()
+    start = adopted[0] if len(adopted) == 1 else np.inf
+    after = (frame["period"] >= start).astype(frame["post"].dtype)
+    return frame.assign(post=frame["post"].where(~never, after))
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Write numbers in order, each once.
+
+    >>> numbers([3, 1, 3])
+    '1, 3'
+    """
+    return ", ".join(str(value) for value in sorted({int(value) for value in values}))

@@ -1,0 +1,223 @@
+"""Samples, checked and made ready, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
+from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.contract.columns import SAMPLE_COLUMNS
+from sos_plugins.contract.types import Sample
+from sos_plugins.errors import EstimationError, listing
+
+Form = Literal["twfe", "stacked", "pilot-post"]
+
+FORMS: Mapping[Form, str] = {
+    "twfe": "authority and period effects",
+    "stacked": "authority and period effects of each matched group",
+    "pilot-post": "period effects, a pilot and a post term, no authority effects",
+}
+MAX_LEVELS = 500
+"""A text covariate with more levels than this is an identifier, not a covariate."""
+
+NOBODY_NEVER = (
+    "There is no never-treated unit: units treated at other times are compared with each other, "
+    "and units already treated serve as comparators of those treated later. Estimator 'bacon' "
+    "shows the weight of these comparisons."
+)
+
+NUMBERS = ("period", "cohort", "value", "weight")
+
+EFFECT_COLUMNS: Mapping[Form, tuple[tuple[str, ...], ...]] = {
+    "twfe": (("unit",), ("period",)),
+    "stacked": (("unit", "group"), ("period", "group")),
+    "pilot-post": (("period",),),
+}
+STRUCTURE: Mapping[Form, tuple[str, ...]] = {
+    "twfe": (),
+    "stacked": (),
+    "pilot-post": ("treated", "post"),
+}
+"""Columns that a form adds to the covariates; a collinear one is no news to the reader."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked sample, the same for every engine.
+
+    Attributes:
+        frame: Cases with positive weight, with the further column ``D`` = treated x post.
+        covariates: Covariates with more than one value.
+        warnings: What a reader must know.
+    """
+
+    frame: pd.DataFrame
+    covariates: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def count(self, column: str) -> int:
+        """Count the distinct values of a column."""
+        return int(self.frame[column].nunique())
+
+    @property
+    def n_cases(self) -> int:
+        """Number of cases, also of a compressed sample."""
+        return count_cases(self.frame)
+
+    @property
+    def treated_clusters(self) -> list[str]:
+        """Clusters with treated units that change: with cases before and after adoption."""
+        return sorted({str(c) for c in self.frame.loc[self._adopting, "cluster"]})
+
+    @property
+    def n_treated_units(self) -> int:
+        """Number of treated units that change."""
+        return int(self.frame.loc[self._adopting, "unit"].nunique())
+
+    @property
+    def _adopting(self) -> NDArray[np.bool_]:
+        found = changing(self.frame)
+        return found if found.any() else (self.frame["D"] == 1).to_numpy()
+
+    def without(self, rows: NDArray[np.bool_], warning: str) -> Prepared:
+        """Leave rows out and say so."""
+        frame = self.frame[~rows].reset_index(drop=True)
+        return replace(self, frame=frame, warnings=(*self.warnings, warning))
+
+
+def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> Prepared:
+    """Check a sample and make it ready.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+        always_treated: What becomes of units without a case before treatment.
+
+    Raises:
+        EstimationError: If the sample cannot give an estimate; the sentence says why.
+    """
+    if form == "stacked" and not sample.has_groups:
+        raise EstimationError(
+            "form = 'stacked' needs matched groups, and the sample has none (no column 'group'): "
+            "match authorities first, or use form = 'twfe'."
+        )
+    frame = sample.frame
+    _check_values(frame, sample.covariates)
+    weightless = count_cases(frame[frame["weight"] == 0])
+    frame = frame[frame["weight"] > 0].reset_index(drop=True)
+    warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
+    if not frame.empty and (frame["treated"] == 1).any():
+        adopting, told = adopters(replace(sample, frame=frame), always_treated)
+        frame, warnings = adopting.frame, [*warnings, *told]
+    frame = frame.assign(D=frame["treated"].astype(int) * frame["post"].astype(int))
+    check_contrast(frame)
+    if (frame["treated"] == 1).all():
+        warnings.append(NOBODY_NEVER)
+    constant = [c for c in sample.covariates if frame[c].nunique() < 2]
+    if constant:
+        warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
+    covariates = tuple(c for c in sample.covariates if c not in constant)
+    return Prepared(frame, covariates, tuple(warnings))
+
+
+def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
+    if frame.empty:
+        raise EstimationError("The sample has no cases.")
+    used = [c for c in SAMPLE_COLUMNS if c in frame and c != "id"]
+    for column in (*used, *covariates):
+        values = frame[column]
+        if column in NUMBERS and not pd.api.types.is_numeric_dtype(values):
+            raise EstimationError(f"Column '{column}' holds {values.dtype}; it must hold numbers.")
+        bad = values.isna()
+        if pd.api.types.is_float_dtype(values):
+            bad |= ~np.isfinite(values)
+        if bad.any():
+            raise EstimationError(
+                f"Column '{column}' has {int(bad.sum())} missing or infinite values in "
+                f"{len(frame)} cases; fill or drop them before estimating."
+            )
+    for column in ("treated", "post"):
+        if not frame[column].isin([0, 1]).all():
+            raise EstimationError(f"Column '{column}' must hold 0 and 1 only.")
+    if (frame["weight"] < 0).any():
+        n = int((frame["weight"] < 0).sum())
+        raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")
+    for column in covariates:
+        levels = frame[column].nunique() if is_category(frame[column]) else 0
+        if levels > MAX_LEVELS:
+            raise EstimationError(
+                f"The text covariate '{column}' has {levels} levels, more than {MAX_LEVELS}; "
+                "group them or leave it out."
+            )
+
+
+def check_contrast(frame: pd.DataFrame) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        EstimationError: For no treated case, no case before or after, a value that does not vary,
+            or a single cluster.
+    """
+    treated = frame["treated"] == 1
+    post = frame["post"] == 1
+    if not treated.any():
+        raise EstimationError(
+            "No case belongs to a treated unit (column 'treated' is 0 throughout)."
+        )
+    for rows, word in ((~post, "before"), (post, "after")):
+        if not (treated & rows).any():
+            raise EstimationError(f"No treated unit has a case {word} its adoption.")
+    if frame["value"].nunique() < 2:
+        raise EstimationError(f"The value is {frame['value'].iloc[0]:g} in every case.")
+    if frame["cluster"].nunique() < 2:
+        raise EstimationError(
+            f"All cases lie in one cluster ({frame['cluster'].iloc[0]}); standard errors need two."
+        )
+
+
+def count_cases(frame: pd.DataFrame) -> int:
+    """Count cases: rows, or what the rows of a compressed sample stand for."""
+    cases = COMPRESSED[0]
+    return round(float(frame[cases].sum())) if cases in frame else len(frame)
+
+
+def is_category(values: pd.Series) -> bool:
+    """Whether a covariate enters as dummies: text, booleans and categories do."""
+    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
+
+
+def refuse_unusable(frame: pd.DataFrame, covariates: Sequence[str], *, finer: str) -> None:
+    """Refuse cases from which no group-time effect can be estimated.
+
+    ``finer`` says in words what to choose where all cases are one cluster.
+
+    Raises:
+        EstimationError: If there is no case, no treated case, no variation or one cluster, or a
+            text covariate has too many levels.
+    """
+    if frame.empty:
+        raise EstimationError("The sample has no case of positive weight.")
+    for name in covariates:
+        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
+        if n_levels > MAX_LEVELS:
+            raise EstimationError(
+                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
+                "group them or leave it out."
+            )
+    if frame["value"].nunique() == 1:
+        raise EstimationError(
+            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
+        )
+    if not (frame["cohort"] > 0).any():
+        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
+    if frame["cluster"].nunique() == 1:
+        raise EstimationError(
+            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
+            f"at least two. Choose {finer}."
+        )

@@ -1,0 +1,69 @@
+"""Arguments that all estimators of this folder take, named as those of ``callaway-santanna``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sos_estimators.inference.multiplier import BootstrapSettings
+
+Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
+
+
+class CommonSettings(BootstrapSettings):
+    """What checking a sample and giving a result need, draws included."""
+
+    anticipation: int = Field(
+        0, ge=0, description="periods before the first treated one that may already be affected"
+    )
+    conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
+    few_clusters: int = Field(
+        10, ge=2, description="fewer treated or comparison clusters than this give a warning"
+    )
+
+
+class AggregateSettings(CommonSettings):
+    """What to average effects by."""
+
+    aggregate: Aggregate = Field(
+        "event",
+        description="which effects to give beside the overall one: of each cohort and period, "
+        "none, by time since treatment, by cohort, or by period",
+    )
+
+
+class StaggeredSettings(AggregateSettings):
+    """Arguments of the estimators that average effects by cohort and period."""
+
+    min_event: int | None = Field(
+        None, description="earliest event time to give (with aggregate=event); none: all"
+    )
+    max_event: int | None = Field(
+        None,
+        ge=0,
+        description="latest event time to give, in the overall effect too (with aggregate=event); "
+        "none: all",
+    )
+
+    @field_validator("min_event", "max_event")
+    @classmethod
+    def _check_event_window(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("aggregate", "event") != "event":
+            raise ValueError("needs aggregate=event")
+        first = info.data.get("min_event")
+        later = value is not None and first is not None and first > value
+        if info.field_name == "max_event" and later:
+            raise ValueError(f"is earlier than min_event={first}")
+        return value
+
+
+class ImputedSettings(StaggeredSettings):
+    """Arguments of the estimators that impute what the treated would have been."""
+
+    control: Literal["notyettreated", "nevertreated"] = Field(
+        "notyettreated",
+        description="which cases give period effects and covariates: all that are not treated yet, "
+        "or units never treated, whose trend alone then is that of the treated; unit effects are "
+        "from all cases of a unit before its treatment",
+    )

@@ -1,0 +1,136 @@
+"""Balance before and after matching: standardised mean differences and variance ratios.
+
+The definitions are those of MatchIt's ``summary()`` for an effect on the treated (Stuart 2010;
+Austin 2009): differences are divided by the SD of the treated before matching, which is
+``sqrt(p (1 - p))`` for a column of zeros and ones; where that SD is zero or cannot be computed (one
+pilot), by the SD pooled within both groups.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sos_plugins.contract.interfaces import BALANCE_COLUMNS
+
+EQUAL = 1e-12
+"""Means closer than this share of the larger one are equal: a rounding error is no imbalance."""
+
+
+def balance_table(
+    covariates: pd.DataFrame,
+    treated: np.ndarray,
+    *,
+    weight_before: np.ndarray | None = None,
+    weight_after: np.ndarray,
+) -> pd.DataFrame:
+    """Compare the treated with controls, before and after matching or weighting.
+
+    Args:
+        covariates: Frame (rows, covariates) without missing values: numbers and booleans are
+            compared as they are, everything else level by level.
+        treated: Array (rows,) of 1 for the treated and 0 for controls.
+        weight_before: Array (rows,) of weights before matching; None for 1 each.
+        weight_after: Array (rows,) of weights after matching; 0 for rows that were left out.
+
+    Returns:
+        A frame with the columns of :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`, one row
+        a covariate or level, in the order of the covariates.
+    """
+    before = np.ones(len(covariates)) if weight_before is None else np.asarray(weight_before, float)
+    after = np.asarray(weight_after, float)
+    side = np.asarray(treated) == 1
+    columns = spread_levels(covariates)
+    rows = [_row(name, values, side, before, after) for name, values in columns.items()]
+    return pd.DataFrame(rows, columns=list(BALANCE_COLUMNS))
+
+
+def love_plot_data(balance: pd.DataFrame) -> pd.DataFrame:
+    """Return ``covariate, smd_before, smd_after``, the largest absolute difference before first.
+
+    Equal ones stand in the order of their names; missing differences come last.
+    """
+    data = balance[["covariate", "smd_before", "smd_after"]].copy()
+    data["_size"] = data["smd_before"].abs()
+    data = data.sort_values(["_size", "covariate"], ascending=[False, True], ignore_index=True)
+    return data.drop(columns="_size")
+
+
+def spread_levels(covariates: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return numeric columns by name; a category becomes one 0/1 column a level, sorted."""
+    columns: dict[str, np.ndarray] = {}
+    for name in covariates.columns:
+        values = covariates[name]
+        if pd.api.types.is_numeric_dtype(values):
+            columns[str(name)] = values.to_numpy(float)
+            continue
+        text = values.astype(str).to_numpy()
+        for level in sorted(set(text)):
+            columns[f"{name}={level}"] = (text == level).astype(float)
+    return columns
+
+
+def _row(
+    name: str, values: np.ndarray, side: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> dict[str, str | float]:
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    means = {
+        (group, time): _mean(values[rows], weights[rows])
+        for group, rows in (("treated", side), ("control", ~side))
+        for time, weights in (("before", before), ("after", after))
+    }
+    sd = _sd_of_treated(values, side, before, binary=binary)
+    return {
+        "covariate": name,
+        "mean_treated": means["treated", "before"],
+        "mean_treated_after": means["treated", "after"],
+        "mean_control_before": means["control", "before"],
+        "mean_control_after": means["control", "after"],
+        "smd_before": _difference(means["treated", "before"], means["control", "before"], sd),
+        "smd_after": _difference(means["treated", "after"], means["control", "after"], sd),
+        "variance_ratio_before": np.nan if binary else _variance_ratio(values, side, before),
+        "variance_ratio_after": np.nan if binary else _variance_ratio(values, side, after),
+    }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    total = weights.sum()
+    return float((weights * values).sum() / total) if total > 0 else np.nan
+
+
+def _variance(values: np.ndarray, weights: np.ndarray, *, binary: bool) -> float:
+    """Variance with reliability weights; with equal weights the usual one with n - 1."""
+    if weights.sum() <= 0:
+        return np.nan
+    share = weights / weights.sum()
+    mean = (share * values).sum()
+    if binary:
+        return float(mean * (1 - mean))
+    left = 1 - (share**2).sum()
+    return float((share * (values - mean) ** 2).sum() / left) if left > 1e-12 else np.nan
+
+
+def _sd_of_treated(
+    values: np.ndarray, side: np.ndarray, weights: np.ndarray, *, binary: bool
+) -> float:
+    variance = _variance(values[side], weights[side], binary=binary)
+    if np.isfinite(variance) and np.sqrt(variance) > EQUAL * np.abs(values).max(initial=0):
+        return float(np.sqrt(variance))
+    centred = values.copy()
+    for group in (side, ~side):
+        centred[group] -= _mean(values[group], weights[group])
+    share = weights / weights.sum()
+    left = 1.0 if binary else 1 - (share**2).sum()
+    return float(np.sqrt((share * centred**2).sum() / left)) if left > 1e-12 else np.nan
+
+
+def _difference(treated: float, control: float, sd: float) -> float:
+    if abs(treated - control) <= EQUAL * max(abs(treated), abs(control)):
+        return 0.0
+    return (treated - control) / sd if sd > EQUAL * abs(treated - control) else np.nan
+
+
+def _variance_ratio(values: np.ndarray, side: np.ndarray, weights: np.ndarray) -> float:
+    treated = _variance(values[side], weights[side], binary=False)
+    control = _variance(values[~side], weights[~side], binary=False)
+    return treated / control if control > 0 else np.nan

@@ -1,0 +1,1 @@
+"""Cases weighted or paired by their covariates."""

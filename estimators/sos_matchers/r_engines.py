@@ -1,0 +1,117 @@
+"""The engine ``r-matchit``: what goes to ``matching.R`` and what comes back.
+
+Authorities are sent pilots first, then the pool, each in the order of the codes, so that MatchIt,
+which breaks ties by row, breaks them by code. Cases are sent in the order of ``CaseData``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_matchers.cases.data import CaseData, text_levels
+from sos_matchers.features import Candidates
+from sos_matchers.nearest import STEPS, Pairs
+from sos_matchers.summaries import Found
+from sos_plugins.r import client as r
+
+SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
+
+
+def units_on_score(given: Candidates, settings: Any) -> Found:
+    """Match authorities on the propensity score; ``settings`` are those of propensity-units."""
+    arguments = {
+        "penalty": settings.penalty,
+        "C": settings.C,
+        "scale": settings.distance,
+        "std_caliper": settings.std_caliper,
+    }
+    return _units("match_units_on_score", given, settings, arguments)
+
+
+def units_on_outcomes(given: Candidates, settings: Any) -> Found:
+    """Match authorities on pre-period outcomes; ``settings`` are those of pre-outcomes-units."""
+    return _units("match_units_on_outcomes", given, settings, {"kind": settings.distance})
+
+
+def _units(function: str, given: Candidates, settings: Any, arguments: dict[str, Any]) -> Found:
+    columns = {"treated": given.treated} | {
+        f"x{j}": given.values[:, j] for j in range(len(given.names))
+    }
+    shared = {
+        "ratio": settings.ratio,
+        "caliper": settings.caliper,
+        "replacement": settings.replacement,
+        "order_by": settings.order,
+        "steps": STEPS,
+    }
+    answer = r.call(SCRIPT, function, columns, {**arguments, **shared})
+    return Found(
+        pairs_of(answer),
+        np.asarray(answer["distance"], dtype=float),
+        matchit_version(),
+        None if answer.get("score") is None else np.asarray(answer["score"], dtype=float),
+    )
+
+
+def cases_on_score(data: CaseData, settings: Any) -> Pairs:
+    """Match cases; ``settings`` are those of propensity-cases."""
+    arguments = {
+        **_model(settings),
+        "scale": settings.distance,
+        "ratio": settings.ratio,
+        "caliper": settings.caliper,
+        "std_caliper": settings.std_caliper,
+        "replacement": settings.replacement,
+        "order_by": settings.order,
+        "steps": STEPS,
+    }
+    return pairs_of(r.call(SCRIPT, "match_cases", _case_columns(data), arguments))
+
+
+def relative_odds(data: CaseData, settings: Any) -> np.ndarray:
+    """Weight cases; ``settings`` are those of inverse-weights. Relative odds, treated 1."""
+    arguments = {**_model(settings), "trim": settings.trim}
+    answer = r.call(SCRIPT, "relative_odds", _case_columns(data), arguments)
+    return np.asarray(answer["relative"], dtype=float)
+
+
+def _model(settings: Any) -> dict[str, Any]:
+    return {"penalty": settings.penalty, "C": settings.C, "models": settings.scores}
+
+
+def _case_columns(data: CaseData) -> dict[str, Any]:
+    """Treated, weight and stratum first, then covariates: numbers as such, text as factors."""
+    levels = [str(s) for s in range(len(data.strata))]
+    columns: dict[str, Any] = {
+        "treated": data.treated,
+        "weight": data.weight,
+        "stratum": pd.Categorical(data.stratum.astype(str), categories=levels),
+    }
+    for j, name in enumerate(data.covariates.columns):
+        values = data.covariates[name]
+        number = pd.api.types.is_numeric_dtype(values)
+        columns[f"x{j}"] = values.to_numpy(float) if number else text_levels(values)
+    return columns
+
+
+def pairs_of(answer: dict[str, Any]) -> Pairs:
+    """Make pairs of R's row numbers, which count from one."""
+    treated, control, rank = (
+        np.asarray(answer[key], dtype=int).reshape(-1) for key in ("treated", "control", "rank")
+    )
+    return Pairs(treated - 1, control - 1, rank)
+
+
+def matchit_version() -> str:
+    """Return ``"MatchIt 4.5.1 in R 4.2.2"``, with the versions that are installed."""
+    found = r.versions(["MatchIt"])
+    return f"MatchIt {found['MatchIt']} in R {found['R']}"
+
+
+def r_version() -> str:
+    """Return ``"R 4.2.2"``, with the version that is installed."""
+    return f"R {r.versions([])['R']}"

@@ -1,0 +1,1 @@
+"""What plugins are written with: derivations, test kits, templates."""

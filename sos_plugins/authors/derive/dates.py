@@ -1,0 +1,142 @@
+"""Dates: arithmetic, working days, days around bank holidays."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import holidays
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from sos_plugins.contract.session import Session
+from sos_plugins.errors import DataError
+
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+"""Years that calendars cover; a date beyond them is a slip of the pen."""
+CALENDAR = range(FIRST_YEAR, LAST_YEAR + 1)
+
+
+def add_days(date: Any, days: int) -> Any:
+    """Return the date a number of days later (earlier if negative)."""
+    return (date.cast("timestamp") + ibis.interval(days=days)).date()
+
+
+def april_year(date: Any) -> Any:
+    """Return the April-year of a date: 2008 for 1 April 2008 to 31 March 2009."""
+    return (date.year() - (date.month() < 4).cast("int64")).cast("int64")
+
+
+def completed_years(birth: Any, date: Any) -> Any:
+    """Return the age in completed years: -1 in the year before the (expected) birth.
+
+    A child born on 29 February completes a year on 1 March of a common year.
+    """
+    not_yet = (date.month() * 100 + date.day()) < (birth.month() * 100 + birth.day())
+    return (date.year() - birth.year() - not_yet.cast("int64")).cast("int64")
+
+
+def bank_holidays(years: Iterable[int], *, nation: str = "ENG") -> dict[dt.date, str]:
+    """Return the bank holidays of a part of the United Kingdom with their names.
+
+    Days moved to a weekday and one-off holidays are there. From the package ``holidays``.
+    """
+    return dict(holidays.country_holidays("GB", subdiv=nation, years=list(years)))
+
+
+def add_working_days(
+    table: ibis.Table, session: Session, *, start: str, end: str, name: str, nation: str = "ENG"
+) -> ibis.Table:
+    """Add column ``name``: working days after ``start``, up to and including ``end``.
+
+    A working day is a weekday that is no bank holiday. The first day does not count and the last
+    does: the same day gives 0, Monday to Tuesday 1, Friday to Monday 1, Saturday to Monday 1.
+    This is ``numpy.busday_count(start + 1, end + 1)``. Null where a date is missing or lies
+    outside 1900-2199; negative or 0 where ``end`` is before ``start``.
+    """
+    calendar = _working_days(session, nation)
+    for side in (start, end):
+        until = calendar.select(_day="day", **{f"_{side}": "worked"})
+        table = table.left_join(until, [table[side].cast("date") == until["_day"]]).drop("_day")
+    passed = table[f"_{end}"] - table[f"_{start}"]
+    return table.mutate(**{name: passed}).drop(f"_{start}", f"_{end}")
+
+
+def add_working_day_limit(
+    table: ibis.Table, session: Session, *, start: str, days: int, name: str, nation: str = "ENG"
+) -> ibis.Table:
+    """Add column ``name``: the last day up to which :func:`add_working_days` gives ``days``.
+
+    It is the day before the next working day: for 1 day after a Thursday the Sunday. Null where
+    :func:`add_working_days` is.
+    """
+    calendar = _working_days(session, nation)
+    begun = calendar.select(_day="day", _begun="worked")
+    table = table.left_join(begun, [table[start].cast("date") == begun["_day"]])
+    table = table.mutate(_until=table["_begun"] + days).drop("_day", "_begun")
+    ends = calendar.group_by(_passed=calendar["worked"]).aggregate(_last=calendar["day"].max())
+    table = table.left_join(ends, [table["_until"] == ends["_passed"]])
+    return table.mutate(**{name: table["_last"]}).drop("_until", "_passed", "_last")
+
+
+def _working_days(session: Session, nation: str) -> ibis.Table:
+    key = ("working days", nation)
+    return session.once("working_days", key, lambda: _calendar(CALENDAR, nation))
+
+
+def _calendar(years: range, nation: str) -> pa.Table:
+    """Return ``day, worked``: how many working days there are up to and including each day."""
+    days = np.arange(f"{years.start}-01-01", f"{years.stop}-01-01", dtype="datetime64[D]")
+    free = np.array(list(bank_holidays(years, nation=nation)), dtype="datetime64[D]")
+    worked = np.cumsum(np.is_busday(days, holidays=free))
+    return pa.table({"day": days, "worked": worked})
+
+
+def add_near_holiday(
+    table: ibis.Table,
+    session: Session,
+    *,
+    date: str,
+    name: str,
+    named: Sequence[str],
+    days: int,
+    nation: str = "ENG",
+) -> ibis.Table:
+    """Add column ``name``: "yes" where ``date`` is within ``days`` days of a named bank holiday.
+
+    Args:
+        table: A table with the column ``date``.
+        session: Where the calendar is put.
+        date: Column to look at.
+        name: Column to add.
+        named: Names of bank holidays, such as "Christmas Day"; the day itself counts, not the
+            weekday to which it is moved.
+        days: How near, before and after.
+        nation: Part of the United Kingdom.
+
+    Raises:
+        DataError: If a name is no bank holiday.
+    """
+    known = holidays.country_holidays("GB", subdiv=nation, years=list(CALENDAR), observed=False)
+    unknown = sorted(set(named) - set(known.values()))
+    if unknown:
+        raise DataError(
+            f"'{unknown[0]}' is no bank holiday between {FIRST_YEAR} and {LAST_YEAR}. "
+            f"Bank holidays: {', '.join(sorted(set(known.values())))}."
+        )
+    near = {
+        day + dt.timedelta(days=shift)
+        for day, label in known.items()
+        if label in named
+        for shift in range(-days, days + 1)
+    }
+    if not near:
+        return table.mutate(**{name: ibis.literal("no")})
+    key = ("near holidays", nation, tuple(named), days)
+    dates = session.once("holidays", key, lambda: pa.table({"_near": sorted(near)}))
+    joined = table.left_join(dates, [table[date].cast("date") == dates["_near"]])
+    return joined.mutate(**{name: ibis.ifelse(joined["_near"].notnull(), "yes", "no")}).drop(
+        "_near"
+    )

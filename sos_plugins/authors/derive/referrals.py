@@ -1,0 +1,34 @@
+"""Referrals as several outcomes need them."""
+
+from __future__ import annotations
+
+import ibis
+
+from sos_plugins.authors.derive.children import ChildSettings, add_child
+from sos_plugins.authors.derive.events import KEY, number_repeats
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import Records
+
+REFERRAL_COLUMNS = (*KEY, "referral_date", "nfa", "closure_date", "closure_reason")
+LATEST = ("return_year", "closure_date", "closure_reason", "nfa")
+
+
+def referrals_of_children(
+    records: Records, settings: ChildSettings, session: Session
+) -> ibis.Table:
+    """Return every referral, its repeats numbered, with the child's covariates at its date.
+
+    ``repeat`` is 0 for the latest return of a referral. The table is computed once for all
+    outcomes that see children the same way.
+    """
+    columns = dict.fromkeys((*REFERRAL_COLUMNS, *LATEST))
+    rows = records.table("referrals").select(*columns)
+    numbered = number_repeats(rows, key=(*KEY, "referral_date"), latest=LATEST)
+    table = add_child(
+        numbered.select(*REFERRAL_COLUMNS, "repeat"),
+        records,
+        settings,
+        date="referral_date",
+        session=session,
+    )
+    return session.once("referrals", table.op(), lambda: table)

@@ -1,0 +1,98 @@
+"""The plugin author's kits: what must hold for a plugin, and small data to see whether it does.
+
+Each kind of plugin has a list of named checks. ``check_outcome(MyOutcome())`` runs them all and
+fails with a sentence for each that does not hold; ``outcome_checks(MyOutcome())`` gives them one
+by one for ``pytest.mark.parametrize``. The built-in plugins pass the same checks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sos_plugins.authors.testing.core import (
+    Check,
+    CheckFailedError,
+    CheckResult,
+    NotApplicableError,
+    plugin_beside,
+)
+from sos_plugins.authors.testing.earlier import records_as_known
+from sos_plugins.authors.testing.engines import assert_engines_agree
+from sos_plugins.authors.testing.estimators import check_estimator, estimator_checks
+from sos_plugins.authors.testing.examples import (
+    example_evidence,
+    example_panel,
+    example_records,
+    example_run,
+    example_sample,
+    example_unit_task,
+    records_of,
+)
+from sos_plugins.authors.testing.matchers import check_matcher, matcher_checks
+from sos_plugins.authors.testing.outcomes import check_outcome, outcome_checks
+from sos_plugins.authors.testing.ratings import check_rating_rule, rating_rule_checks
+from sos_plugins.authors.testing.rules import check_rule_set, rule_set_checks
+from sos_plugins.authors.testing.sources import check_source, source_checks
+from sos_plugins.contract.interfaces import Estimator, Matcher
+
+CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
+    "source": source_checks,
+    "outcome": outcome_checks,
+    "matcher": matcher_checks,
+    "estimator": estimator_checks,
+    "rating-rule": rating_rule_checks,
+    "rule-set": rule_set_checks,
+}
+"""The lists of checks by kind of plugin, with nothing but the defaults."""
+
+
+def run_checks(
+    kind: str, plugin: Any, *, host: Estimator | Matcher | None = None
+) -> list[CheckResult]:
+    """Run every check of a kind on a plugin object with its defaults and example data.
+
+    Nothing is raised: a check that has nothing to look at is ``skipped`` and says why.
+
+    Args:
+        kind: A kind of plugin, or ``engine``.
+        plugin: The plugin object, or the engine.
+        host: The estimator or matcher that an engine was added to.
+    """
+    if isinstance(host, Estimator):
+        checks = estimator_checks(host, engine=plugin)
+    elif isinstance(host, Matcher):
+        checks = matcher_checks(host, engine=plugin)
+    else:
+        checks = CHECKS_OF[kind](plugin)
+    return [check.result() for check in checks]
+
+
+__all__ = [
+    "CHECKS_OF",
+    "Check",
+    "CheckFailedError",
+    "CheckResult",
+    "NotApplicableError",
+    "assert_engines_agree",
+    "check_estimator",
+    "check_matcher",
+    "check_outcome",
+    "check_rating_rule",
+    "check_rule_set",
+    "check_source",
+    "estimator_checks",
+    "example_evidence",
+    "example_panel",
+    "example_records",
+    "example_run",
+    "example_sample",
+    "example_unit_task",
+    "matcher_checks",
+    "outcome_checks",
+    "plugin_beside",
+    "rating_rule_checks",
+    "records_as_known",
+    "records_of",
+    "rule_set_checks",
+    "run_checks",
+    "source_checks",
+]

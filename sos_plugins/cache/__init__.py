@@ -1,0 +1,1 @@
+"""Finished steps on disk, keyed by what they rest on."""

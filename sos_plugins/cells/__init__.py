@@ -1,0 +1,1 @@
+"""Cases added up: the exact sufficient statistics that estimators need."""

@@ -1,0 +1,121 @@
+"""One estimator on one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from sos_plugins.cli.console import Terminal, render
+from sos_plugins.contract.types import Sample
+from sos_plugins.errors import EngineUnavailableError, SosError
+from sos_plugins.host.registry import Registry
+from sos_plugins.study.estimate import run_engine, run_engines
+from sos_plugins.study.result import NamedEstimate
+from sos_plugins.tables.read_table import read_sample
+
+
+def estimate(
+    terminal: Terminal,
+    estimator: str,
+    values: Mapping[str, Any],
+    *,
+    data: Path,
+    unit: str,
+    period: str,
+    cohort: str,
+    value: str,
+    identifier: str | None,
+    covariates: str,
+    weights: str | None,
+    cluster: str | None,
+    engine: str | None,
+    missing: Sequence[str] = (),
+) -> None:
+    """Read the table, run one engine or all, and print the estimates.
+
+    Raises:
+        EngineUnavailableError: If none of the engines can run.
+    """
+    registry = terminal.registry()
+    options = registry.settings("estimator", estimator, values, f"--set ({estimator})")
+    table = read_sample(
+        data,
+        unit=unit,
+        period=period,
+        cohort=cohort,
+        value=value,
+        id=identifier,
+        covariates=tuple(c.strip() for c in covariates.split(",") if c.strip()),
+        weights=weights,
+        cluster=cluster,
+        missing=missing,
+    )
+    try:
+        _run(terminal, registry, estimator, options, table.sample, engine)
+    except SosError:  # without an estimate that has the notes among its warnings
+        for note in table.notes:
+            terminal.say(f"Note: {note}")
+        raise
+
+
+def _run(
+    terminal: Terminal,
+    registry: Registry,
+    estimator: str,
+    options: BaseModel,
+    sample: Sample,
+    engine: str | None,
+) -> None:
+    if engine != "all":
+        named = run_engine(registry, estimator, engine, sample, options)
+        terminal.answer(_data(named), _text(named))
+        return
+    done, reasons = run_engines(registry, estimator, "all", sample, options)
+    for reason in reasons.values():
+        terminal.say(f"Not run: {reason}")
+    if not done:
+        raise EngineUnavailableError(
+            f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
+        )
+    done = [_told(named, reasons) for named in done]
+    terminal.answer([_data(n) for n in done], "\n\n".join(_text(n) for n in done))
+
+
+def _told(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
+    """Say beside an estimate which engines did not run, so that it cannot be compared with them."""
+    warnings = (*named.estimate.warnings, *(f"Not run: {why}" for why in reasons.values()))
+    return replace(named, estimate=replace(named.estimate, warnings=warnings))
+
+
+def _data(named: NamedEstimate) -> dict[str, Any]:
+    return named.estimate.to_dict()
+
+
+def _text(named: NamedEstimate) -> str:
+    found = named.estimate
+    table = render(
+        list(found.tidy.columns),
+        found.tidy.to_numpy(dtype=object).tolist(),
+        f"{named.estimator}, engine {named.engine}",
+    )
+    facts = {key: value for key, value in found.glance.items() if not _is_table(value)}
+    glance = ", ".join(f"{key} {value}" for key, value in facts.items())
+    further = [_table(key, value) for key, value in found.glance.items() if _is_table(value)]
+    return "\n".join([table, click.wrap_text(glance, 118), *further, *found.warnings])
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value of ``glance`` is a list of rows, which gets a table of its own."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = [column for column in rows[0] if column != "citation"]
+    table = render(columns, [[row[column] for column in columns] for row in rows], title)
+    sources = [f"{row[columns[0]]}: {row['citation']}" for row in rows if row.get("citation")]
+    return "\n".join([table, *sources])

@@ -1,0 +1,240 @@
+"""Commands on whole studies: run, crosscheck, demo, simulate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.cli.console import Terminal, render
+from sos_plugins.contract.interfaces import Simulator
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import Agreement, plain
+from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
+from sos_plugins.report import check_folder, write_report
+from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.study.study import Study
+from sos_plugins.system.output_folder import SIMULATION, check_writable, claimed, replacing
+
+STUDY, RESULT = "study.toml", "result.json"
+AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
+
+
+def run_and_report(
+    terminal: Terminal,
+    path: Path,
+    out: Path | None = None,
+    data: Path | None = None,
+    workers: int | None = None,
+    memory: str | None = None,
+    stations: Stations = KEEP_NOTHING,
+    backend: str | None = None,
+) -> None:
+    """Run a study, write its report and print the verdicts.
+
+    Raises:
+        StudyError: If no outcome could be analysed; the report is written all the same.
+        OutputError: Before the study is run, if the folder cannot be written to, another process
+            writes into it, or it has files that are not of a report.
+    """
+    study = Study.from_toml(
+        path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
+    )
+    terminal.note(study.plan.registry)
+    if stations.news:
+        terminal.say(stations.news)
+    folder = out or Path("results") / study.plan.file.study.name
+    with claimed(folder):
+        check_folder(folder, study.plan.text)
+        with terminal.progress() as progress:
+            result = study.run(progress, workers=workers, stations=stations)
+        page = write_report(result, folder)
+    _answer(terminal, result, page, stations)
+    if all(outcome.error for outcome in result.outcomes):
+        raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
+
+
+def report_again(path: Path, out: Path | None) -> Path:
+    """Write the report of a result file again, beside it unless a folder is named.
+
+    Raises:
+        DataError: If the result is damaged.
+        OutputError: If the report cannot be written there.
+    """
+    file = path / RESULT if path.is_dir() else path
+    folder = out or file.parent
+    result = StudyResult.read(file)
+    own = folder / RESULT
+    also = (RESULT,) if own.exists() and own.samefile(file) else ()
+    try:
+        return write_report(result, folder, also=also)
+    except (SosError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"The result {file} cannot be shown ({type(error).__name__}: {error}). It is damaged, "
+            "or another version wrote it: run the study again."
+        ) from error
+
+
+def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
+    rows = [_verdict(outcome) for outcome in result.outcomes]
+    notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
+    if stations.damaged:
+        notes.append(
+            f"Warning: {len(stations.damaged)} finished stations in {stations.folder} were damaged "
+            f"and have been made again: {listing(stations.damaged)}."
+        )
+    if stations.reused:
+        notes.append(
+            f"{len(stations.reused)} finished stations were taken from {stations.folder}; with "
+            "--no-stations everything is made again."
+        )
+    title = f"{result.title}{' (simulated records)' if result.simulated else ''}"
+    table = render(
+        ["outcome", "result", "strength", "estimate", "95% interval"],
+        [list(row.values()) for row in rows],
+        title,
+    )
+    told = [list(outcome.warnings) for outcome in result.outcomes]
+    notes += [
+        f"{row['outcome']}: {len(some)} warnings, which the report has."
+        for row, some in zip(rows, told, strict=True)
+        if some
+    ]
+    data = {
+        "report": str(page),
+        "simulated": result.simulated,
+        "outcomes": [{**row, "warnings": some} for row, some in zip(rows, told, strict=True)],
+        "notes": notes,
+        "reused": stations.reused,
+    }
+    terminal.answer(data, "\n".join([table, *notes, f"Report: {page}"]))
+
+
+def _verdict(outcome: OutcomeResult) -> dict[str, Any]:
+    rating, main = outcome.rating, outcome.main
+    interval = None
+    if main is not None and main.conf_low is not None and main.conf_high is not None:
+        interval = f"{main.conf_low:.4g} to {main.conf_high:.4g}"
+    return {
+        "outcome": outcome.info.label,
+        "result": rating.sentence if rating else f"Not analysed: {outcome.error}",
+        "strength": rating.level if rating else None,
+        "estimate": main.estimate if main else None,
+        "interval": interval,
+    }
+
+
+def crosscheck(
+    terminal: Terminal, path: Path, data: Path | None, backend: str | None = None
+) -> int:
+    """Print the cross-checks of a study; return the exit status."""
+    study = Study.from_toml(path, plugins=terminal.plugins, data=data, backend=backend)
+    terminal.note(study.plan.registry)
+    with terminal.progress() as progress:
+        result = study.crosscheck(progress)
+    rows = [row for outcome in result.outcomes for row in _checks(outcome)]
+    columns = [
+        *("outcome", "estimator", "engine", "estimate", "std. error"),
+        *("largest difference", "tolerance", "reason", "verdict"),
+    ]
+    shown = [list(row.values()) for row in rows]
+    errors = [f"{o.info.label}: {o.error}" for o in result.outcomes if o.error]
+    warnings = [
+        *result.warnings,
+        *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
+    ]
+    text = "\n".join([render(columns, shown), *errors, *warnings])
+    terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)
+    verdicts = [a.verdict for o in result.outcomes for a in o.agreements]
+    if "disagree" in verdicts:
+        return DISAGREE
+    if errors and len(errors) == len(result.outcomes):
+        return ALL_FAILED
+    compared = {a.estimator for o in result.outcomes for a in o.agreements if a.verdict == "agree"}
+    planned = {e.estimator for o in result.outcomes for e in o.estimates}
+    return AGREE if planned and planned <= compared else NOTHING_COMPARED
+
+
+def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:
+    """Return one row an engine: its headline and how it compares with the reference."""
+    checks = {(a.estimator, a.engine): a for a in outcome.agreements}
+    rows = []
+    for named in outcome.estimates:
+        check = checks.pop((named.estimator, named.engine), None)
+        shown = _shown_term(named.estimate.tidy)
+        rows.append(
+            {
+                "outcome": outcome.info.name,
+                "estimator": named.estimator,
+                "engine": named.engine,
+                "estimate": plain(shown["estimate"]),
+                "std_error": plain(shown["std_error"]),
+                **(_compared(check) if check else _reference()),
+            }
+        )
+    for (estimator, engine), check in checks.items():
+        names = {"outcome": outcome.info.name, "estimator": estimator, "engine": engine}
+        rows.append({**names, "estimate": None, "std_error": None, **_compared(check)})
+    return rows
+
+
+def _shown_term(tidy: Any) -> Mapping[str, Any]:
+    """Return the row to show: the average effect where there is one, else the first."""
+    for term in ("ATT", "overall"):
+        rows = tidy[tidy["term"] == term]
+        if len(rows):
+            return cast(Mapping[str, Any], rows.iloc[0])
+    return cast(Mapping[str, Any], tidy.iloc[0])
+
+
+def _reference() -> dict[str, Any]:
+    return {"difference": None, "tolerance": None, "reason": "", "verdict": "reference"}
+
+
+def _compared(check: Agreement) -> dict[str, Any]:
+    estimate, error = check.tolerance_estimate, check.tolerance_std_error
+    differences = [check.max_difference_estimate, check.max_difference_std_error]
+    known = [d for d in differences if d is not None]
+    reasons = dict.fromkeys([estimate.reason, error.reason])
+    return {
+        "difference": max(known) if known else None,
+        "tolerance": f"{estimate.relative:g} / {error.relative:g} (SE)",
+        "reason": check.reason or "; ".join(reasons),
+        "verdict": check.verdict,
+    }
+
+
+def simulate(
+    terminal: Terminal, folder: Path, values: Mapping[str, Any], name: str | None = None
+) -> Mapping[str, Any]:
+    """Write simulated records and a study of them into a folder; return the truth.
+
+    Raises:
+        OutputError: If the folder cannot be written to, another process writes into it, or files
+            of the user would be replaced.
+        NotRegisteredError: If there is no such simulator.
+    """
+    registry = terminal.registry()
+    known = [o.name for o in registry.offers("source") if isinstance(o.obj, Simulator)]
+    name = name or (known[0] if known else "")
+    if name not in known:
+        raise NotRegisteredError(f"There is no simulator '{name}'. Simulators: {listing(known)}.")
+    settings = registry.settings("source", name, values, f"--set ({name})")
+    simulator = cast(Simulator, registry.source(name))
+    with replacing(folder, SIMULATION) as place:
+        with terminal.progress() as progress, progress.step(f"Simulating into {folder}"):
+            truth = simulator.write(settings, place, Session(progress=progress))
+        (place / STUDY).write_text(simulator.study(settings), encoding="utf-8")
+    return cast(Mapping[str, Any], plain(truth))
+
+
+def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
+    """Simulate records and run the demonstration study on them."""
+    data, report = out / "data", out / "report"
+    with claimed(data), claimed(report):
+        check_writable(report, "The report")
+        simulate(terminal, data, values)
+        run_and_report(terminal, data / STUDY, report)

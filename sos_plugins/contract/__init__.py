@@ -1,0 +1,1 @@
+"""What the author of a plugin reads: interfaces, types that travel, columns, settings, hooks."""

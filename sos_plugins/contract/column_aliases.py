@@ -1,0 +1,152 @@
+"""A user's columns under names that nothing else has, and their own names again.
+
+Engines make columns beside those of a sample, in Python, in R and in SQL, and a covariate may have
+any of their names. So an engine never sees a covariate's own name: every
+:class:`sos_plugins.contract.interfaces.Engine` hands over the sample with a user's columns called
+``owncolumn001_``, ``owncolumn002_`` and so on, and puts their own names back into whatever comes
+out, errors included. These names are plain words to R, to formulas and to SQL; no code may use one;
+they tell columns apart by their place, so that no result rests on a name; and what is made of two
+of them (a dummy's name, for one) always differs.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
+
+import pandas as pd
+from pydantic import BaseModel
+
+from sos_plugins.contract.columns import COMPRESSED_COLUMNS, SAMPLE_COLUMNS
+from sos_plugins.contract.settings import NAMES_COLUMNS
+from sos_plugins.contract.types import Sample
+
+KNOWN = frozenset(
+    {*SAMPLE_COLUMNS, *COMPRESSED_COLUMNS, "case", "event", "child", "date", "follow_up_end"}
+)
+"""Columns of a sample that are not a user's own."""
+HIDDEN = re.compile(r"owncolumn(\d{3,})_")
+
+T = TypeVar("T")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class OwnNames:
+    """Columns of a user, in order; the n-th is hidden as ``owncolumn00n_``."""
+
+    own: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sample: Sample) -> OwnNames:
+        """Name the covariates of a sample, then its other columns that no contract knows."""
+        further = (c for c in sample.frame.columns if c not in KNOWN)
+        return cls(tuple(dict.fromkeys([*sample.covariates, *further])))
+
+    @functools.cached_property
+    def hidden(self) -> Mapping[str, str]:
+        """The name that each is hidden under."""
+        return {name: f"owncolumn{n:03d}_" for n, name in enumerate(self.own, 1)}
+
+    def hide(self, names: Iterable[str]) -> list[str]:
+        """Return the names with those hidden that are a user's own."""
+        return [self.hidden.get(name, name) for name in names]
+
+    def hide_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame with a user's columns hidden."""
+        return frame.set_axis(self.hide(frame.columns), axis=1)
+
+    def hide_sample(self, sample: Sample) -> Sample:
+        """Return a sample with a user's columns hidden."""
+        frame = self.hide_columns(sample.frame)
+        return replace(sample, frame=frame, covariates=tuple(self.hide(sample.covariates)))
+
+    def hide_options(self, options: Any) -> Any:
+        """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name."""
+        if not isinstance(options, BaseModel):
+            return options
+        changed: dict[str, Any] = {}
+        for name, field in type(options).model_fields.items():
+            value = getattr(options, name)
+            if field.json_schema_extra == NAMES_COLUMNS and value is not None:
+                hidden = self.hide([value] if isinstance(value, str) else value)
+                changed[name] = hidden[0] if isinstance(value, str) else tuple(hidden)
+        return options.model_copy(update=changed) if changed else options
+
+    def show(self, found: T) -> T:
+        """Return what came out with a user's own names: texts, tables, and what holds them."""
+        shown: Any = found
+        if isinstance(found, str):
+            shown = HIDDEN.sub(self._own_name, found)
+        elif isinstance(found, Sample):
+            frame = found.frame.set_axis(self.show_names(found.frame.columns), axis=1)
+            covariates = tuple(self.show_names(found.covariates))
+            shown = replace(found, frame=frame, covariates=covariates)
+        elif isinstance(found, pd.DataFrame):
+            shown = self._show_table(found)
+        elif isinstance(found, Mapping):
+            shown = {self.show(key): self.show(value) for key, value in found.items()}
+        elif type(found) in (list, tuple):
+            shown = type(shown)([self.show(item) for item in shown])
+        elif is_dataclass(found) and not isinstance(found, type):
+            values = {f.name: getattr(found, f.name) for f in fields(found) if f.init}
+            shown = replace(found, **{name: self.show(value) for name, value in values.items()})
+        return shown  # type: ignore[no-any-return]
+
+    def show_names(self, labels: Iterable[Any]) -> list[Any]:
+        """Return names of columns with a user's own in place of hidden ones."""
+        own = {hidden: name for name, hidden in self.hidden.items()}
+        return [own[label] if label in own else self.show(label) for label in labels]
+
+    @contextmanager
+    def shown_in_errors(self) -> Iterator[None]:
+        """Put a user's own names into the text of an error."""
+        try:
+            yield
+        except Exception as error:
+            error.args = tuple(self.show(a) if isinstance(a, str) else a for a in error.args)
+            raise
+
+    def _own_name(self, match: re.Match[str]) -> str:
+        place = int(match[1])
+        return str(self.own[place - 1]) if 0 < place <= len(self.own) else match[0]
+
+    def _show_table(self, table: pd.DataFrame) -> pd.DataFrame:
+        shown = table.set_axis(self.show_names(table.columns), axis=1)
+        if not pd.api.types.is_numeric_dtype(table.index.dtype):
+            shown = shown.set_axis(table.index.map(self.show), axis=0)
+        for j, kind in enumerate(table.dtypes):
+            values = table.iloc[:, j]
+            if not pd.api.types.is_numeric_dtype(kind) and values.map(_has_hidden).any():
+                shown.isetitem(j, values.map(self.show).array)
+        return shown
+
+
+def _has_hidden(value: Any) -> bool:
+    return isinstance(value, str) and HIDDEN.search(value) is not None
+
+
+def hiding_own_names(function: Function) -> Function:
+    """Make a function of a sample, and of settings, see a user's columns under hidden names.
+
+    What it returns or raises has their own names. Data that is no sample, or has no column of a
+    user, goes through as it is.
+    """
+    if hasattr(function, "hides_own_names"):
+        return function
+
+    @functools.wraps(function)
+    def hiding(data: Any, *options: Any) -> Any:
+        names = OwnNames.of(data) if isinstance(data, Sample) else OwnNames(())
+        if not names.own:
+            return function(data, *options)
+        with names.shown_in_errors():
+            given = (names.hide_options(option) for option in options)
+            return names.show(function(names.hide_sample(data), *given))
+
+    hiding.hides_own_names = True  # type: ignore[attr-defined]
+    return cast(Function, hiding)

@@ -1,0 +1,400 @@
+"""The kinds of plugin: source, outcome, matcher, estimator and engine, rating rule, rule set.
+
+A plugin object is an instance of one of these classes (or of a class of the same shape) with the
+class attributes filled in. No work happens in ``__init__``; everything a call needs comes in as
+arguments, everything it found goes out as one of the types of :mod:`sos_plugins.contract.types`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+
+from sos_plugins.contract.column_aliases import hiding_own_names
+from sos_plugins.contract.rules import RecordRule
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.settings import Settings
+from sos_plugins.contract.types import (
+    Cases,
+    Evidence,
+    MatchedGroup,
+    OutcomeInfo,
+    Pilot,
+    Rating,
+    Records,
+    Sample,
+    Tolerance,
+)
+
+EXACT = Tolerance(
+    1e-8, 1e-10, "the same least squares in double precision, other order of summation"
+)
+
+
+class Plugin(ABC):
+    """What every plugin object has.
+
+    Attributes:
+        name: Lower case words joined by hyphens; what users type.
+        label: One line for lists.
+        Settings: The settings it takes.
+        citation: Paper, specification or source of the method.
+        decides: Packages that decide what it gives, besides those that its own distribution
+            requires: their versions go into the manifest, and with another version everything
+            that rests on the plugin is made again.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    Settings: ClassVar[type[Settings]] = Settings
+    citation: ClassVar[str] = ""
+    decides: ClassVar[tuple[Requirement, ...]] = ()
+
+
+class Source(Plugin):
+    """Reads (or makes) records."""
+
+    gives: ClassVar[tuple[str, ...]]
+    """Names of the record tables that it can give."""
+
+    @abstractmethod
+    def read(self, settings: Any, session: Session) -> Records:
+        """Read the records.
+
+        Raises:
+            DataError: If a file is missing or nothing in it can be read. Single faults do not
+                raise: they are counted in ``Records.quality``.
+        """
+
+    def inputs(self, settings: Any, session: Session) -> Sequence[Path] | None:  # noqa: ARG002
+        """Return the files that reading rests on, or None when that is not a matter of files.
+
+        A study keeps what was read from files and does not read the same files again: the same by
+        what they hold and by what they and their folders are called. None suits sources that are
+        quick to read as well.
+
+        Raises:
+            DataError: If a file is missing.
+        """
+        return None
+
+
+class Simulator(Source):
+    """A source that can also write what it simulates, in the formats that other sources read."""
+
+    @abstractmethod
+    def write(self, settings: Any, folder: Path, session: Session) -> Mapping[str, Any]:
+        """Write the simulated records into ``folder`` and return the truth, written there too."""
+
+    @abstractmethod
+    def study(self, settings: Any) -> str:
+        """Return the text of a study file that fits what ``write`` writes under these settings.
+
+        Its paths are relative to the folder.
+        """
+
+
+class Outcome(Plugin):
+    """Derives cases from records."""
+
+    needs: ClassVar[tuple[str, ...]]
+    """Names of the record tables that it reads."""
+
+    definitions: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Other definitions by name: settings that replace the chosen ones in sensitivity analysis."""
+
+    @abstractmethod
+    def info(self, settings: Any) -> OutcomeInfo:
+        """Describe the outcome under these settings."""
+
+    @abstractmethod
+    def derive(self, records: Records, settings: Any, session: Session) -> Cases:
+        """Derive the cases.
+
+        Raises:
+            DataError: If a table is missing, or no case is left (the message says at which step).
+        """
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What an engine needs installed: a Python module, an R package, or R itself.
+
+    ``mend`` is the line that installs it; ``version`` is the oldest that serves, of a Python
+    package that has the name of its module.
+    """
+
+    language: Literal["python", "r"]
+    name: str
+    mend: str
+    version: str = ""
+
+    def missing(self) -> str | None:
+        """Return a sentence that says what is missing, or None when it is there."""
+        if self.language == "python":
+            if importlib.util.find_spec(self.name) is None:
+                return f"the Python package '{self.name}' is not installed ({self.mend})"
+            if self.version and _numbers(distribution_version(self.name)) < _numbers(self.version):
+                return (
+                    f"the Python package '{self.name}' is older than {self.version} ({self.mend})"
+                )
+            return None
+        from sos_plugins.r import client as r
+
+        return r.missing(self.name, self.mend)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Make numbers of the leading parts of a version: ``"0.60.1rc2"`` is (0, 60)."""
+    leading = itertools.takewhile(str.isdigit, version.split("."))
+    return tuple(int(part) for part in leading)
+
+
+R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")
+R_SANDWICH = Requirement("r", "sandwich", "Debian: sudo apt-get install r-cran-sandwich")
+R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
+R_DID = Requirement("r", "did", 'in R: install.packages("did")')
+
+
+def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
+    """Accept every sample and options."""
+    return None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One implementation of an estimator or a matcher.
+
+    ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has, so that
+    a column that they make never takes the place of a user's
+    (:mod:`sos_plugins.contract.column_aliases`); ``sample.covariates`` and settings that name
+    columns say which, and what they return or raise has the users' names again.
+
+    Attributes:
+        name: ``python``, ``r``, ``r-did``, ``differences``, ...
+        fit: ``fit(sample, options) -> Estimate`` for an estimator;
+            ``fit(task, settings) -> UnitMatch`` or ``CaseMatch`` for a matcher.
+        requires: What must be installed.
+        limits: Returns a sentence when this engine cannot do what is asked (its cross-check is
+            then "not run"), None when it can.
+        tolerance_estimate: Against the reference engine, for estimates.
+        tolerance_std_error: Against the reference engine, for standard errors.
+        packages: Names of Python distributions whose versions go to provenance.
+        decides: Further packages that decide its figures without having to be there: those that
+            what it requires hands the work to, or that it calls only for some settings.
+        takes_cells: Whether an engine of an estimator or of a matcher of cases takes compressed
+            samples of :class:`sos_plugins.cells.build.Cells`, whose rows stand for many cases.
+    """
+
+    name: str
+    fit: Callable[[Any, Any], Any]
+    requires: tuple[Requirement, ...] = ()
+    limits: Callable[[Any, Any], str | None] = no_limits
+    tolerance_estimate: Tolerance = EXACT
+    tolerance_std_error: Tolerance = EXACT
+    packages: tuple[str, ...] = ()
+    takes_cells: bool = False
+    decides: tuple[Requirement, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("fit", "limits"):
+            if callable(function := getattr(self, name)):
+                object.__setattr__(self, name, hiding_own_names(function))
+
+    def missing(self) -> tuple[str, ...]:
+        """Return a sentence for each requirement that is not met, each once."""
+        found = (need.missing() for need in self.requires)
+        return tuple(dict.fromkeys(sentence for sentence in found if sentence))
+
+    @property
+    def language(self) -> str:
+        """``"R"`` when the engine needs R, else ``"Python"``."""
+        return "R" if any(need.language == "r" for need in self.requires) else "Python"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another way to run the same estimator, offered to every sensitivity analysis.
+
+    Attributes:
+        family: Name of the family of runs, such as ``"logit"``.
+        label: In words, such as "logit instead of a linear model".
+        changes: Settings that differ from those of the main run.
+        binary_only: True when it makes sense for binary outcomes only.
+    """
+
+    family: str
+    label: str
+    changes: Mapping[str, Any]
+    binary_only: bool = False
+
+
+class Estimator(Plugin):
+    """A method with harmonised, keyword-only arguments (its Settings) and one or more engines.
+
+    The first engine is the reference of cross-checks and the default. ``headline`` names the term
+    that answers "what was the effect".
+    """
+
+    engines: ClassVar[tuple[Engine, ...]]
+
+    sample: ClassVar[Literal["stacked", "calendar"]] = "stacked"
+    """Which sample a study gives it: ``stacked`` has a comparator's cases once per matched group
+    and periods counted from the group's embedding window; ``calendar`` has every case once, in
+    calendar periods, with the cohort of its authority."""
+
+    family: ClassVar[str] = "classic"
+    """Family of its run when another estimator is the main one, such as ``"staggered"``."""
+
+    tests_leads: ClassVar[bool] = False
+    """True when ``glance`` has ``leads_statistic``, ``leads_df_num``, ``leads_df_den`` and
+    ``leads_p_value``: the joint test that all leads are zero."""
+
+    diagnostic: ClassVar[bool] = False
+    """True when it looks into the main estimate and is no other way to estimate the effect: a study
+    shows it, and counts it neither as a sensitivity run nor in the rating."""
+
+    variants: ClassVar[tuple[Variant, ...]] = ()
+    """Specifications that a sensitivity analysis should also show."""
+
+    @abstractmethod
+    def headline(self, options: Any) -> str:
+        """Return the term that is the estimate of the average effect under these options."""
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """What a matcher of authorities gets.
+
+    Attributes:
+        pilots: The treated authorities.
+        features: Frame indexed by ``unit`` (pilots and pool), numeric columns without gaps:
+            ``outcome_pre_<period>`` and ``outcome_pre_mean`` of the outcome, means of the
+            covariates over pre-period cases, ``n_cases`` per year, and ``x_<name>`` from a table
+            of authority characteristics where the study gives one. Pre-period means before the
+            earliest embedding start of any pilot, so it is the same for all.
+        neighbours: For a source that knows statistical neighbours: unit to codes, nearest first.
+        seed: For random tie-breaks (none of ours uses one).
+        outcome: Name of the outcome, for groups that are given by outcome; empty if none.
+        left_out: Authorities of the design that have no features, with the reason.
+    """
+
+    pilots: tuple[Pilot, ...]
+    features: pd.DataFrame
+    neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seed: int = 0
+    outcome: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Codes of the units in ``features`` that are no pilots."""
+        treated = {p.unit for p in self.pilots}
+        return tuple(u for u in self.features.index if u not in treated)
+
+
+@dataclass(frozen=True)
+class UnitMatch:
+    """What a matcher of authorities returns.
+
+    Attributes:
+        groups: One group for every pilot that got at least one comparator.
+        distances: Frame ``pilot, comparator, distance, rank``.
+        scores: Frame ``unit, treated, score`` (propensity), or empty.
+        balance: Frame of :data:`BALANCE_COLUMNS`.
+        unmatched: Pilots without a comparator, with the reason.
+        sentence: What was done, as a manuscript would say it.
+        warnings: Sentences that a reader must see.
+    """
+
+    groups: tuple[MatchedGroup, ...]
+    distances: pd.DataFrame
+    scores: pd.DataFrame
+    balance: pd.DataFrame
+    unmatched: Mapping[str, str] = field(default_factory=dict)
+    sentence: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseMatch:
+    """What a matcher of cases returns: the sample with new weights, rows without weight gone."""
+
+    sample: Sample
+    balance: pd.DataFrame
+    n_dropped: int = 0
+    sentence: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+BALANCE_COLUMNS: dict[str, str] = {
+    "covariate": "covariate, or covariate=level for a category",
+    "mean_treated": "weighted mean among the treated before matching",
+    "mean_treated_after": "the same among the treated that were matched",
+    "mean_control_before": "mean among all controls before matching",
+    "mean_control_after": "weighted mean among matched controls",
+    "smd_before": "standardised mean difference before, by the SD of the treated before matching",
+    "smd_after": "standardised mean difference of the matched, by the same SD",
+    "variance_ratio_before": "variance of the treated / variance of controls; missing if binary",
+    "variance_ratio_after": "the same after matching, weighted",
+}
+
+
+class Matcher(Plugin):
+    """Chooses comparators (``level = "units"``) or weights cases (``level = "cases"``).
+
+    ``engines`` as for estimators: ``fit(UnitTask, settings) -> UnitMatch`` or
+    ``fit(Sample, settings) -> CaseMatch``. The first is the default.
+    """
+
+    level: ClassVar[Literal["units", "cases"]]
+    engines: ClassVar[tuple[Engine, ...]]
+
+
+class RatingRule(Plugin):
+    """Turns evidence into a verdict."""
+
+    levels: ClassVar[tuple[str, ...]]
+    """Levels from weakest to strongest."""
+
+    @abstractmethod
+    def rate(self, evidence: Evidence, settings: Any) -> Rating:
+        """Rate one outcome."""
+
+
+class RuleSet(Plugin):
+    """Rules that records of some format must keep: what the data-quality profile counts."""
+
+    needs: ClassVar[tuple[str, ...]]
+    """Names of the record tables on which it has rules; a profile asks those it has."""
+
+    @abstractmethod
+    def rules(self, settings: Any) -> Sequence[RecordRule]:
+        """Return the rules under these settings. No two have the same name, table and columns."""
+
+
+KINDS: dict[str, type[Plugin]] = {
+    "source": Source,
+    "outcome": Outcome,
+    "matcher": Matcher,
+    "estimator": Estimator,
+    "rating-rule": RatingRule,
+    "rule-set": RuleSet,
+}
+"""Kinds of plugin by the name used on the command line; engines belong to an estimator."""
+
+
+def distribution_version(name: str) -> str:
+    """Return the version of an installed distribution, or ``"not installed"``."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

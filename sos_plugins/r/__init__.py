@@ -1,0 +1,1 @@
+"""R in a worker process of its own."""

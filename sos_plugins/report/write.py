@@ -1,0 +1,112 @@
+"""The folder of a report: HTML, JSON, CSV tables, manifest and the study file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sos_plugins.contract.types import plain
+from sos_plugins.report.cells import csv_of
+from sos_plugins.report.page import render_page
+from sos_plugins.report.sections import Page, index_rows, page_of
+from sos_plugins.report.tables import frame_of, to_csv
+from sos_plugins.study.result import StudyResult
+from sos_plugins.system.output_folder import (
+    Content,
+    OutputError,
+    check_ours,
+    check_writable,
+    replacing,
+)
+
+LAST = "report.html"
+"""The file whose presence says that a report is whole."""
+
+REPORT = Content(
+    what="The report",
+    manifest="manifest.json",
+    key="report",
+    last=LAST,
+    removable=re.compile(r"tables/[A-Za-z0-9._-]+\.csv"),
+)
+ALWAYS = (LAST, "result.json", "study.toml", "tables/index.csv")
+"""Files of every report, whatever its outcomes."""
+
+ReportError = OutputError
+"""A report cannot be written."""
+
+
+def check_folder(folder: Path, study_toml: str) -> None:
+    """Find out before a study is run whether its report can be written to a folder.
+
+    Raises:
+        ReportError: If the folder cannot be written to, or has files that are not of a report.
+    """
+    check_writable(folder, REPORT.what)
+    same = {"study.toml": hashlib.sha256(_bytes(study_toml)).hexdigest()}
+    check_ours(folder, REPORT, ALWAYS, same=same)
+
+
+def write_report(result: StudyResult, folder: Path | str, *, also: Sequence[str] = ()) -> Path:
+    """Write the report of a study into a folder and return the path of its HTML file.
+
+    Every file is written in whole in a folder of its own; then the earlier ``report.html`` goes,
+    all are moved to their place, and the new ``report.html`` comes last. If nothing could be moved,
+    the earlier one comes back. So a reader never sees half a file, nor a report with the tables of
+    another, wherever the writing is cut off. CSV tables of an earlier report that this one lacks
+    are removed; other files in the folder stay, and those that no report has written are never
+    replaced.
+
+    Args:
+        result: What is reported.
+        folder: Where; made if needed.
+        also: Files that may be replaced whoever wrote them.
+
+    Raises:
+        ReportError: If the folder cannot be made or written to, another process is writing there,
+            or a file of the user would be replaced.
+    """
+    folder = Path(folder)
+    json_text = result.to_json()
+    files = _files(page_of(StudyResult.from_json(json_text)), json_text)
+    with replacing(folder, REPORT, also=also) as place:
+        for name, text in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(_bytes(text))
+    return folder / LAST
+
+
+def _files(page: Page, json_text: str) -> dict[str, str]:
+    files = {f"tables/{table.name}.csv": to_csv(table) for table in page.tables}
+    index = index_rows(page)
+    columns = ("file", "caption", "rows", "simulated")
+    files["tables/index.csv"] = csv_of(frame_of(index, columns))
+    files["result.json"] = json_text + "\n"
+    if page.study.study_toml:
+        files["study.toml"] = page.study.study_toml
+    html = render_page(page)
+    files["manifest.json"] = _manifest(page.study, {**files, "report.html": html})
+    files["report.html"] = html
+    return files
+
+
+def _manifest(study: StudyResult, files: dict[str, str]) -> str:
+    manifest = {
+        "study": study.name,
+        "title": study.title,
+        "simulated": study.simulated,
+        **plain(dict(study.manifest)),
+        "missing_checks": list(study.missing_checks),
+        "report": {
+            name: hashlib.sha256(_bytes(text)).hexdigest() for name, text in sorted(files.items())
+        },
+    }
+    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+
+
+def _bytes(text: str) -> bytes:
+    """Encode text; half characters, as in file names that are no UTF-8, are written as escapes."""
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,681 @@
+"""Who is treated and when: pilots, the pool, matched groups, and the samples made from them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.cells.compression import count, counts, mean
+from sos_plugins.contract.interfaces import UnitTask
+from sos_plugins.contract.settings import validate
+from sos_plugins.contract.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
+from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
+from sos_plugins.study.adoption import Adoption, in_words
+from sos_plugins.study.file import DesignTable, PilotRow
+from sos_plugins.tables.csv_text import read_frame
+from sos_plugins.tables.read_table import read_columns
+
+FEATURES = ("outcome_pre_", "x_")
+"""What the names of features begin with that are no covariates: earlier outcomes, and what the file
+of authorities says."""
+NOTHING_SAID = Adoption()
+
+YEAR_DAYS = 365.25
+"""Length of an event year: event times count years from the embedding window."""
+
+
+NUMBERS_SHARE = 0.5
+"""A column of text that holds more numbers than this was meant as numbers."""
+
+COVERED_SHARE = 0.5
+"""Least share of its usual cases that a pilot's period must have in a staggered sample."""
+
+
+def april_year(date: dt.date) -> int:
+    """Return the year whose April began the financial year of ``date``.
+
+    >>> april_year(dt.date(2009, 3, 31)), april_year(dt.date(2009, 4, 1))
+    (2008, 2009)
+    """
+    return date.year if date.month >= 4 else date.year - 1
+
+
+def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
+    """Read the pilots of a study file, from its CSV file or its list.
+
+    Raises:
+        DesignError: If the file is missing or a row has neither a window nor a cohort; with file
+            and line.
+        SettingsError: If a value does not fit.
+    """
+    if not isinstance(table.pilots, str):
+        rows = [(f"[design] pilots {n}", row) for n, row in enumerate(table.pilots, 1)]
+    else:
+        rows = _pilot_rows(base / Path(table.pilots).expanduser())
+    if not rows:
+        raise DesignError("The design names no pilots. Give [design] pilots at least one row.")
+    return tuple(_pilot(row, where, table.support) for where, row in rows)
+
+
+def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
+    if not path.exists():
+        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
+    try:
+        frame = read_frame(path)
+    except DataError as error:
+        raise DesignError(f"The file of pilots cannot be read: {error}") from None
+    if "unit" not in frame:
+        raise DesignError(
+            f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}. Expected: unit, "
+            "start, end, and optionally name, cohort and columns of your own."
+        )
+    rows = []
+    for n, record in zip(frame.index, frame.to_dict("records"), strict=True):
+        values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
+        where = f"{path}, line {n}"
+        rows.append((where, validate(PilotRow, values, where=where)))
+    return rows
+
+
+def _pilot(row: PilotRow, where: str, support: str) -> Pilot:
+    if (row.start is None) != (row.end is None):
+        raise DesignError(f"{where}: pilot {row.unit} has only one of start and end; give both.")
+    if row.end is None and row.cohort is None:
+        raise DesignError(
+            f"{where}: pilot {row.unit} has neither an embedding window (start, end) nor a cohort."
+        )
+    cohort = row.cohort
+    if cohort is None:
+        assert row.end is not None
+        cohort = april_year(row.end + dt.timedelta(days=1))
+    attributes = dict(row.model_extra or {})
+    if support in attributes:
+        attributes[support] = _yes_or_no(attributes[support], support, where)
+    return Pilot(row.unit, row.start, row.end, cohort, row.name, attributes)
+
+
+def _yes_or_no(value: Any, column: str, where: str) -> bool:
+    words = {"true": True, "yes": True, "y": True, "1": True}
+    words |= {"false": False, "no": False, "n": False, "0": False, "": False}
+    found = words.get(str(value).strip().lower())
+    if found is None:
+        raise DesignError(f"{where}: column '{column}' has {value!r}; expected true or false.")
+    return found
+
+
+def make_design(
+    table: DesignTable,
+    base: Path,
+    units: Sequence[str],
+    names: Mapping[str, str],
+    adoption: Adoption = NOTHING_SAID,
+) -> tuple[Design, tuple[str, ...]]:
+    """Make the design of a study from its table and the authorities that the records know.
+
+    Args:
+        table: The table of the study file.
+        base: Folder against which its paths are resolved.
+        units: Authorities in the records.
+        names: Authority code to name.
+        adoption: When authorities are treated, as the records say. Who is treated there without
+            being a pilot is no comparator.
+
+    Returns:
+        The design, and warnings: pilots that the records do not have, authorities that the records
+        say are treated, pilots whose first treated period is another in the records.
+
+    Raises:
+        DesignError: If a named authority is unknown, the pool names one that the records say is
+            treated, or no pilot or no comparator is left.
+    """
+    pilots = read_pilots(table, base)
+    codes = {p.unit for p in pilots}
+    known = set(units)
+    absent = [p.unit for p in pilots if p.unit not in known]
+    if len(absent) == len(pilots):
+        raise DesignError(
+            f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
+            f"{_some(sorted(known))}. Check [design] pilots and the codes."
+        )
+    named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
+    for code in named:
+        if code not in known:
+            raise DesignError(
+                f"[design] names the authority '{code}', which the records do not have."
+                f"{did_you_mean(code, known)} Authorities: {_some(sorted(known))}."
+            )
+    clash = sorted(codes & set(named))
+    if clash:
+        raise DesignError(
+            f"[design]: {listing(clash)} is a pilot and stands in pool or exclude too. Take it "
+            "out of one of them."
+        )
+    adopted = adoption.treated_by(table.last_period)
+    if table.pool != "all" and (wrong := sorted(set(table.pool) & set(adopted))):
+        raise DesignError(
+            f"[design] pool names authorities that the records say are treated: "
+            f"{_with_years(adopted, wrong)}. Take them out of the pool, make them pilots, or "
+            "correct the records' column of first treated periods."
+        )
+    wanted = known if table.pool == "all" else set(table.pool)
+    candidates = wanted - codes - set(table.exclude)
+    pool = tuple(sorted(candidates - set(adopted)))
+    if not pool:
+        why = ""
+        if gone := sorted(candidates & set(adopted)):
+            why = f" The records say that these are treated: {_with_years(adopted, gone)}."
+        raise DesignError(
+            f"No authority is left that could be a comparator: see [design] pool.{why}"
+        )
+    design = Design(
+        pilots=tuple(
+            replace(p, name=p.name or names.get(p.unit, "")) for p in pilots if p.unit in known
+        ),
+        pool=pool,
+        adopted={code: adopted[code] for code in sorted(candidates & set(adopted))},
+    )
+    warnings = tuple(
+        f"Pilot {code} is not in the records and is left out of every outcome."
+        f"{_same_code(code, known)}"
+        for code in absent
+    )
+    return design, (*warnings, *adoption.warnings, *_told_of_adoption(design, adoption))
+
+
+def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
+    """Yield what the records say of treatment and the design does not."""
+    if n := len(design.adopted):
+        be = "authority is" if n == 1 else "authorities are"
+        yield (
+            f"{n} {be} treated according to the records and no pilot of the design, so no "
+            f"comparator either: {_with_years(design.adopted, list(design.adopted))}."
+        )
+    for pilot in design.pilots:
+        said = adoption.cohorts.get(pilot.unit)
+        if said is not None and said != pilot.cohort:
+            yield (
+                f"Pilot {pilot.unit} is treated from {pilot.cohort} according to the design and "
+                f"{in_words(said)} according to the records; the design is followed."
+            )
+
+
+def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
+    return _some([f"{code} ({in_words(adopted[code])})" for code in codes])
+
+
+def _same_code(code: str, known: Collection[str]) -> str:
+    """Point to a code that differs in zeros only: spreadsheets eat leading zeros."""
+    near = [k for k in known if k.lstrip("0") == code.lstrip("0")]
+    return f" The records have '{near[0]}': the codes differ in leading zeros." if near else ""
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+
+
+def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
+    """Keep the cases between the first and last period of the design."""
+    keep = pd.Series(True, index=frame.index)
+    if table.first_period is not None:
+        keep &= frame["period"] >= table.first_period
+    if table.last_period is not None:
+        keep &= frame["period"] <= table.last_period
+    return frame.loc[keep]
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """Cases that a study can place in time, and the steps from the outcome's cases to them.
+
+    ``steps`` has the columns of ``Cases.attrition``.
+    """
+
+    frame: pd.DataFrame
+    steps: pd.DataFrame
+
+    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> Narrowed:
+        """Go one step further, to the cases of ``frame``."""
+        row = {
+            "step": step,
+            "reason": reason,
+            "n_before": count(self.frame),
+            "n_dropped": count(self.frame) - count(frame),
+            "n_after": count(frame),
+        }
+        return Narrowed(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
+
+
+def narrow(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> Narrowed:
+    """Leave out cases without a date, where others have one, and those outside the periods."""
+    found = Narrowed(frame, attrition)
+    if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
+        dated = frame["date"].notna() & frame["follow_up_end"].notna()
+        found = found.and_then(
+            "dated", "no date or no end of follow-up, so neither before nor after", frame[dated]
+        )
+    kept = restrict_periods(found.frame, table)
+    if table.first_period is not None or table.last_period is not None:
+        found = found.and_then("in the periods of the design", "earlier or later", kept)
+    return found
+
+
+def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
+    """Label cases by one pilot's embedding window; cases within the window are left out.
+
+    A case is *pre* when its follow-up ended before the window starts, *post* when it entered after
+    the window ended. Event time counts years away from the window: -1 is the last year before it,
+    0 the first after it. Without a window (panels), event time is ``period - cohort``.
+
+    Returns:
+        The labelled cases with columns ``post`` (0/1) and ``event`` added.
+    """
+    if pilot.start is None or pilot.end is None or frame["date"].isna().all():
+        years = (frame["period"] - pilot.cohort).astype("int64")
+        return frame.assign(event=years, post=(years >= 0).astype("int64"))
+    before = (pd.Timestamp(pilot.start) - frame["follow_up_end"]).dt.days
+    after = (frame["date"] - pd.Timestamp(pilot.end)).dt.days
+    pre, post = before > 0, after > 0
+    event = np.where(
+        post, np.floor((after - 1) / YEAR_DAYS), -1 - np.floor((before - 1) / YEAR_DAYS)
+    )
+    kept = pre | post
+    labelled: pd.DataFrame = frame.assign(event=event, post=post.astype("int64")).loc[kept]
+    return labelled.astype({"event": "int64"})
+
+
+def stacked_sample(
+    frame: pd.DataFrame, design: Design, covariates: Sequence[str], *, binary: bool
+) -> Sample:
+    """Stack the matched groups: each has its pilot and comparators in the pilot's window.
+
+    ``period`` is ``cohort + event``, so years are counted from the window; a comparator's cases
+    appear once in every group it serves and stay one cluster.
+
+    Raises:
+        DesignError: If there are no matched groups, or no case falls before or after a window.
+    """
+    if not design.groups:
+        raise DesignError("There are no matched groups: every pilot is without a comparator.")
+    parts = []
+    by_unit = dict(tuple(frame.groupby("unit", sort=False)))
+    empty = frame.iloc[:0]
+    for group in design.groups:
+        pilot = design.pilot(group.pilot)
+        for unit in (group.pilot, *group.comparators):
+            part = label(by_unit.get(unit, empty), pilot)
+            parts.append(
+                part.assign(
+                    group=group.pilot,
+                    case=part.index,
+                    treated=int(unit == group.pilot),
+                    cohort=pilot.cohort if unit == group.pilot else 0,
+                    period=part["event"] + pilot.cohort,
+                )
+            )
+    stacked = pd.concat(parts, ignore_index=True)
+    return _sample(stacked, covariates, binary, window_gap=True, keep=("group", "case", "event"))
+
+
+def calendar_sample(
+    frame: pd.DataFrame,
+    design: Design,
+    covariates: Sequence[str],
+    *,
+    binary: bool,
+) -> tuple[Sample, tuple[str, ...]]:
+    """Put every case once, in calendar periods: pilots outside their window, comparators whole.
+
+    A pilot's period counts where the window leaves at least half of its usual cases
+    (:data:`COVERED_SHARE`), since group-time effects rest on single periods; the pilot's cohort is
+    the first such period after the window. Cases in the other periods are left out.
+
+    Returns:
+        The sample, and a warning that counts the pilots' cases outside the window left out.
+    """
+    chosen = {c for g in design.groups for c in g.comparators}
+    controls = frame[frame["unit"].isin(chosen)]
+    parts = [controls.assign(treated=0, cohort=0, post=0)]
+    n_left_out = 0
+    for pilot in design.pilots:
+        labelled = label(frame[frame["unit"] == pilot.unit], pilot)
+        part, cohort = _covered(labelled, pilot)
+        n_left_out += count(labelled) - count(part)
+        parts.append(part.assign(treated=1, cohort=cohort).drop(columns="event"))
+    keep = ("id",) if "id" in frame else ()
+    whole = pd.concat(parts, ignore_index=True)
+    warnings: tuple[str, ...] = ()
+    if n_left_out:
+        warnings = (
+            f"The staggered sample leaves out {n_left_out:,} cases of pilots in periods that their "
+            "embedding windows cover for the most part.",
+        )
+    return _sample(whole, covariates, binary, window_gap=True, keep=keep), warnings
+
+
+def _covered(labelled: pd.DataFrame, pilot: Pilot) -> tuple[pd.DataFrame, int]:
+    """Return the cases of a pilot in the periods that count, and its cohort."""
+    if pilot.start is None or labelled["date"].isna().all():
+        return labelled, pilot.cohort
+    counted = labelled.assign(_n=counts(labelled))
+    sizes = {
+        post: counted[counted["post"] == post].groupby("period")["_n"].sum() for post in (0, 1)
+    }
+    kept = {post: set(n.index[n >= COVERED_SHARE * n.median()]) for post, n in sizes.items()}
+    for period in kept[0] & kept[1]:
+        fewer = 0 if sizes[0][period] < sizes[1][period] else 1
+        kept[fewer].discard(period)
+    cohort = min(kept[1], default=pilot.cohort)
+    before = labelled["period"].isin(kept[0]) & (labelled["period"] < cohort)
+    after = labelled["period"].isin(kept[1])
+    return labelled[np.where(labelled["post"] == 1, after, before)], cohort
+
+
+def empty_periods(sample: Sample) -> int:
+    """Return the most periods that lie empty between a cohort's last "pre" case and its start.
+
+    Embedding windows and follow-up buffers leave a gap there; a staggered estimator bridges it by
+    taking that many periods as anticipation.
+    """
+    frame = sample.frame
+    treated = frame[frame["treated"] == 1]
+    gaps = [0]
+    for _, cases in treated.groupby("unit"):
+        before = cases.loc[cases["post"] == 0, "period"]
+        if len(before):
+            gaps.append(int(cases["cohort"].iloc[0] - before.max() - 1))
+    return max(gaps)
+
+
+def _sample(
+    frame: pd.DataFrame,
+    covariates: Sequence[str],
+    binary: bool,
+    *,
+    window_gap: bool,
+    keep: Sequence[str] = (),
+) -> Sample:
+    if frame.empty:
+        raise DesignError(
+            "No case lies before or after an embedding window. Check the windows of the pilots "
+            "against the dates of the data."
+        )
+    if "weight" not in frame:
+        frame = frame.assign(weight=1.0)
+    if "cluster" not in frame:
+        frame = frame.assign(cluster=frame["unit"])
+    columns = [
+        *("unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"),
+        *keep,
+        *(c for c in ("child",) if c in frame and frame[c].notna().all()),
+        *(c for c in COMPRESSED if c in frame),
+        *covariates,
+    ]
+    columns = list(dict.fromkeys(columns))
+    return Sample(frame[columns].reset_index(drop=True), tuple(covariates), binary, window_gap)
+
+
+def unit_task(
+    frame: pd.DataFrame,
+    design: Design,
+    covariates: Sequence[str],
+    characteristics: pd.DataFrame | None,
+    blank: UnitTask,
+) -> tuple[UnitTask, tuple[str, ...]]:
+    """Describe authorities before any pilot began: outcome by period, case mix, size.
+
+    Authorities without cases in one of the periods cannot be comparators; they are named in
+    ``left_out`` and counted in the returned warnings. A feature that a pilot lacks is left out for
+    all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
+    """
+    before, pilots, warnings = _before(frame, design)
+    features, notes = _features(before, covariates)
+    warnings += notes
+    if characteristics is not None:
+        features = features.join(characteristics.add_prefix("x_"))
+    task, further = _complete_task(features, pilots, design, blank)
+    return task, (*warnings, *further)
+
+
+def _before(
+    frame: pd.DataFrame, design: Design
+) -> tuple[pd.DataFrame, tuple[Pilot, ...], tuple[str, ...]]:
+    """Return the cases before the first window, and the pilots that have some.
+
+    A pilot without a case before its own window is left out first, with a warning: it would
+    otherwise leave nothing before the first window for the others.
+    """
+    pilots, warnings = [], []
+    for pilot in design.pilots:
+        own = label(frame[frame["unit"] == pilot.unit], pilot)
+        if (own["post"] == 0).any():
+            pilots.append(pilot)
+        else:
+            warnings.append(
+                f"Pilot {pilot.unit} {pilot.name} has no case before its embedding window and is "
+                "left out."
+            )
+    if not pilots:
+        raise DesignError("No pilot has a case before its embedding window. " + " ".join(warnings))
+    cohort = min(p.cohort for p in pilots)
+    first = min(pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
+    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
+    before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
+    before = before[before["unit"].isin([*(p.unit for p in pilots), *design.pool])]
+    if before.empty:
+        raise DesignError("No case lies before the first embedding window: nothing to match on.")
+    return before, tuple(pilots), tuple(warnings)
+
+
+def _features(
+    before: pd.DataFrame, covariates: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the features that cases give, and what is said of names."""
+    n = pd.Series(counts(before), index=before.index)
+    value, unit = before["value"] * n, before["unit"]
+    of_unit = n.groupby(unit).sum()
+    by_period = (value.groupby([unit, before["period"]]).sum()).unstack() / (
+        n.groupby([unit, before["period"]]).sum()
+    ).unstack()
+    features = by_period.add_prefix("outcome_pre_")
+    features["outcome_pre_mean"] = value.groupby(unit).sum() / of_unit
+    features["n_cases"] = of_unit / before["period"].nunique()
+    notes = []
+    for name in covariates:
+        column = before[name]
+        if pd.api.types.is_numeric_dtype(column):
+            made = {name: (column * n).groupby(unit).sum() / of_unit}
+        else:
+            found = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
+            shares = found.div(of_unit, axis=0)
+            made = {f"{name}={level}": shares[level] for level in shares}
+        label = _feature_label(name, made, set(features.columns))
+        named = {label + key.removeprefix(name): mean_of for key, mean_of in made.items()}
+        features = features.join(pd.DataFrame(named))
+        if label != name:
+            notes.append(
+                f"To matchers the covariate '{name}' is the feature '{label}', since its own name "
+                "is that of another feature of authorities."
+            )
+    return features, tuple(notes)
+
+
+def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> str:
+    """Return the name of a covariate among features, which no other feature has."""
+    label = name
+    while label.startswith(FEATURES) or any(label + c.removeprefix(name) in taken for c in made):
+        label = f"covariate {label}"
+    return label
+
+
+def _complete_task(
+    features: pd.DataFrame, planned: Sequence[Pilot], design: Design, blank: UnitTask
+) -> tuple[UnitTask, tuple[str, ...]]:
+    pool, warnings = design.pool, []
+    pilots = [p for p in planned if p.unit in features.index]
+    for pilot in planned:
+        if pilot.unit not in features.index:
+            warnings.append(
+                f"Pilot {pilot.unit} {pilot.name} has no case before the first embedding window "
+                "and cannot be matched."
+            )
+    if not pilots:
+        raise DesignError("No pilot has a case before the first embedding window.")
+    of_pilots = features.loc[[p.unit for p in pilots]]
+    known = [name for name in features.columns if of_pilots[name].notna().all()]
+    if len(known) < features.shape[1]:
+        lost = listing(name for name in features.columns if name not in known)
+        warnings.append(f"Features that a pilot lacks are not matched on: {lost}.")
+    features = features[known]
+    complete = features.notna().all(axis=1)
+    left_out = {u: _gap(features, u) for u in pool if u not in features.index or not complete[u]}
+    for why in sorted(set(left_out.values())):
+        units = [u for u, reason in left_out.items() if reason == why]
+        warnings.append(
+            f"{len(units)} of {len(pool)} authorities of the pool cannot be comparators: {why}."
+        )
+    order = sorted(p.unit for p in pilots) + [u for u in sorted(pool) if u not in left_out]
+    if len(order) == len(pilots):
+        raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
+    left_out |= {
+        unit: f"it is treated {in_words(cohort)} according to the records"
+        for unit, cohort in design.adopted.items()
+    }
+    task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
+    return task, tuple(warnings)
+
+
+def _gap(features: pd.DataFrame, unit: str) -> str:
+    """Say what keeps an authority from being compared."""
+    if unit not in features.index:
+        return "no case before the first embedding window"
+    lacking = [str(name) for name, value in features.loc[unit].items() if pd.isna(value)]
+    if all(name.startswith("x_") for name in lacking):
+        absent = listing(name.removeprefix("x_") for name in lacking)
+        return f"no {absent} in the authorities' file"
+    return "no case in some period before the first embedding window"
+
+
+def read_characteristics(path: Path) -> pd.DataFrame:
+    """Read characteristics of authorities: a CSV with column ``unit``; numeric columns are used.
+
+    Raises:
+        DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
+    """
+    if not path.exists():
+        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    columns = read_columns(path)
+    if "unit" not in columns.names:
+        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
+    further = {name: columns.covariate(name) for name in columns.names if name not in ("unit", "")}
+    frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **further})
+    empty = frame.isna().all(axis=1)
+    if (faulty := frame["unit"].isna() & ~empty).any():
+        columns.refuse("unit", faulty.to_numpy(), "no cell may be empty")
+    frame = frame[~empty]
+    if frame["unit"].duplicated().any():
+        twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
+        raise DataError(f"{path} has more than one row for the authorities {twice}.")
+    table = frame.set_index("unit")
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            texts = table[column].dropna().astype(str)
+            numbers = pd.to_numeric(texts.str.replace(r"[,£%\s]", "", regex=True), errors="coerce")
+            if numbers.notna().mean() > NUMBERS_SHARE:
+                odd = texts[pd.to_numeric(texts, errors="coerce").isna()]
+                raise DataError(
+                    f"{path}, column '{column}': {len(odd)} values are not plain numbers, such as "
+                    f"{odd.iloc[0]!r}. Write numbers without commas or signs."
+                )
+    return table.select_dtypes("number")
+
+
+def with_groups(design: Design, groups: Sequence[MatchedGroup]) -> Design:
+    """Return the design with matched groups, and only the pilots that have one."""
+    matched = {g.pilot for g in groups}
+    kept = tuple(p for p in design.pilots if p.unit in matched)
+    return replace(design, pilots=kept, groups=tuple(sorted(groups, key=lambda g: g.pilot)))
+
+
+def trends(sample: Sample, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean outcome of pilots and comparators by calendar period.
+
+    Each authority's cases count once. Columns ``series, period, mean, n_cases``.
+    """
+    roles = {
+        "pilots": sample.frame.loc[sample.frame["treated"] == 1, "unit"].unique(),
+        "comparators": sample.frame.loc[sample.frame["treated"] == 0, "unit"].unique(),
+    }
+    parts = []
+    for series, units in roles.items():
+        cases = frame[frame["unit"].isin(units)]
+        by_period = cases.groupby("period")
+        part = pd.DataFrame({"mean": by_period.apply(mean), "n_cases": by_period.apply(count)})
+        parts.append(part.reset_index().assign(series=series))
+    return pd.concat(parts, ignore_index=True)[["series", "period", "mean", "n_cases"]]
+
+
+def group_table(sample: Sample) -> pd.DataFrame:
+    """Return cases and means before and after, by matched group and authority.
+
+    Columns ``group, role, unit, n_pre, n_post, mean_pre, mean_post``; means are weighted.
+    """
+    frame = sample.frame
+    rows = []
+    for (group, treated, unit), cases in frame.groupby(["group", "treated", "unit"]):
+        halves = {half: cases[cases["post"] == n] for half, n in (("pre", 0), ("post", 1))}
+        rows.append(
+            {
+                "group": group,
+                "role": "pilot" if treated else "comparator",
+                "unit": unit,
+                **{f"n_{half}": count(part) for half, part in halves.items()},
+                **{f"mean_{half}": _weighted_mean(part) for half, part in halves.items()},
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values(["group", "role", "unit"], ascending=[True, False, True])
+
+
+def _weighted_mean(cases: pd.DataFrame) -> float:
+    total = cases["weight"].sum()
+    return float((cases["value"] * cases["weight"]).sum() / total) if total else float("nan")
+
+
+def chosen_covariates(
+    cases: CollectedCases, choice: str | tuple[str, ...], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Return the covariates to adjust for: those chosen that vary.
+
+    Raises:
+        DataError: If one is chosen that the cases do not have.
+    """
+    if choice == "none":
+        return ()
+    names = cases.covariates if choice == "all" else tuple(choice)
+    for name in names:
+        if name not in cases.covariates:
+            raise DataError(
+                f"Outcome '{cases.info.name}' has no covariate '{name}'."
+                f"{did_you_mean(name, cases.covariates)} Covariates: {listing(cases.covariates)}."
+            )
+    return tuple(n for n in names if frame[n].nunique(dropna=False) > 1)
+
+
+def constant_covariates(
+    cases: CollectedCases, choice: str | tuple[str, ...], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Say which covariates that are to be adjusted for are left out because they do not vary."""
+    wanted = {"none": (), "all": cases.covariates}.get(str(choice), tuple(choice))
+    kept = chosen_covariates(cases, choice, frame)
+    gone = [name for name in wanted if name not in kept]
+    if not gone:
+        return ()
+    return (f"Covariates that are the same in all cases are not adjusted for: {listing(gone)}.",)

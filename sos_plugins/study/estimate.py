@@ -1,0 +1,296 @@
+"""Runs one engine on one sample, and compares engines."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from sos_plugins.cache.fingerprint import distribution_of
+from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.contract.columns import GLANCE_COLUMNS
+from sos_plugins.contract.interfaces import R_BASE, Engine, distribution_version
+from sos_plugins.contract.types import Agreement, Estimate, Sample, Tolerance, plain
+from sos_plugins.errors import (
+    DataError,
+    EngineError,
+    EngineUnavailableError,
+    EstimationError,
+    SosError,
+)
+from sos_plugins.host.registry import Registry
+from sos_plugins.r import client as r
+from sos_plugins.study.result import NamedEstimate
+from sos_plugins.system.library_warnings import heard
+
+
+def run_engine(
+    registry: Registry,
+    estimator: str,
+    engine: str | None,
+    sample: Sample,
+    options: BaseModel,
+    *,
+    seed: int | None = None,
+    provenance: bool = True,
+    cells: Sample | None = None,
+) -> NamedEstimate:
+    """Run one engine of an estimator and fill in the provenance.
+
+    Args:
+        registry: Who offers what.
+        estimator: Name of the estimator.
+        engine: Name of the engine; None for the first that can run here.
+        sample: The cases.
+        options: Validated settings of the estimator.
+        seed: Seed, where the method draws at random.
+        provenance: False leaves it out, which saves the hash of the sample.
+        cells: The same sample compressed (:func:`sos_plugins.cells.compression.compress`), for
+            engines that take cells; with settings that need the cases, such as errors that are not
+            clustered, those are taken.
+
+    Raises:
+        EngineUnavailableError: If the engine lacks something.
+        EstimationError: If no estimate exists on these cases, or the engine failed.
+    """
+    chosen = registry.engine(estimator, engine)
+    if COMPRESSED[0] in sample.frame and not chosen.takes_cells:
+        raise EngineUnavailableError(
+            f"Engine '{chosen.name}' of '{estimator}' needs the cases, and this sample is "
+            "compressed to cells."
+        )
+    named = f"Engine '{chosen.name}' of '{estimator}'"
+    try:
+        if reason := chosen.limits(sample, options):
+            raise EngineUnavailableError(f"{named}: {reason}")
+        with heard(named) as told:
+            estimate = _fit(chosen, sample, cells, options)
+    except SosError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{named} failed with {type(error).__name__}: {error}") from error
+    if not isinstance(estimate, Estimate):
+        raise EngineError(
+            f"Engine '{chosen.name}' of '{estimator}' returned a {type(estimate).__name__}, "
+            "expected a sos_plugins.Estimate."
+        )
+    absent = [key for key in GLANCE_COLUMNS if key not in estimate.glance]
+    if absent:
+        raise EngineError(
+            f"Engine '{chosen.name}' of '{estimator}' leaves out of glance: {', '.join(absent)}."
+        )
+    filled_in = (
+        _provenance(registry, estimator, chosen, sample, options, seed) if provenance else {}
+    )
+    filled = Estimate(
+        tidy=estimate.tidy.reset_index(drop=True),
+        glance=dict(estimate.glance),
+        provenance={**filled_in, **estimate.provenance},
+        warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings, *told))),
+        covariance=estimate.covariance,
+    )
+    return NamedEstimate(estimator, chosen.name, filled)
+
+
+def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel) -> Any:
+    if cells is None or not engine.takes_cells or engine.limits(cells, options):
+        return engine.fit(sample, options)
+    try:
+        return engine.fit(cells, options)
+    except EstimationError:  # what the cells lack, or what the cases lack too and say better
+        return engine.fit(sample, options)
+
+
+def _provenance(
+    registry: Registry,
+    estimator: str,
+    engine: Engine,
+    sample: Sample,
+    options: BaseModel,
+    seed: int | None,
+) -> dict[str, Any]:
+    info = registry.engine_plugin(estimator, engine.name)
+    return {
+        "estimator": estimator,
+        "engine": engine.name,
+        "plugin": info.name,
+        "version": info.version,
+        "options": plain(options.model_dump()),
+        "packages": engine_versions(engine),
+        "seed": seed,
+        "data_hash": sample.data_hash,
+        "citation": registry.estimator(estimator).citation,
+    }
+
+
+def engine_versions(engine: Engine) -> dict[str, str]:
+    """Return the versions of Python, R and the packages that an engine uses."""
+    needs = (*engine.requires, *engine.decides)
+    in_r = [need.name for need in needs if need.language == "r" and need.name != R_BASE.name]
+    in_python = [distribution_of(need.name) for need in needs if need.language == "python"]
+    found = {
+        name: distribution_version(name)
+        for name in (*in_python, *engine.packages)
+        if name not in in_r
+    }
+    if engine.language == "R":
+        found |= r.versions(in_r)
+    there = {name: version for name, version in found.items() if version != "not installed"}
+    return {"Python": platform.python_version(), "numpy": np.__version__, **there}
+
+
+def run_engines(
+    registry: Registry,
+    estimator: str,
+    engines: str | Sequence[str],
+    sample: Sample,
+    options: BaseModel,
+    *,
+    seed: int | None = None,
+    cells: Sample | None = None,
+    keep: Callable[[str, Callable[[], NamedEstimate]], NamedEstimate] = lambda _, make: make(),
+) -> tuple[list[NamedEstimate], dict[str, str]]:
+    """Run several engines on the same sample.
+
+    ``engines`` is ``"all"`` or names; the other arguments are those of :func:`run_engine`.
+    ``keep`` gets the name of an engine and what runs it, and may know the estimate already.
+
+    Returns:
+        The estimates in the order of the engines, and a reason for every engine that did not run.
+    """
+    names = [e.name for e in registry.engines(estimator)] if engines == "all" else list(engines)
+    done, reasons = [], {}
+    for name in names:
+        try:
+            make = functools.partial(
+                run_engine, registry, estimator, name, sample, options, seed=seed, cells=cells
+            )
+            done.append(keep(name, make))
+        except (EstimationError, DataError) as error:
+            reasons[name] = str(error)
+    return done, reasons
+
+
+def compare(
+    registry: Registry,
+    outcome: str,
+    estimator: str,
+    estimates: Sequence[NamedEstimate],
+    reasons: Mapping[str, str],
+) -> tuple[Agreement, ...]:
+    """Compare every engine with the first that ran, term by term.
+
+    Estimates and standard errors are compared by name of the term, within the tolerance that the
+    engine declares (or ``plugins.toml`` sets). A term that one engine lacks, or gives a standard
+    error for where the other has none, is a disagreement. Of an engine that says it cannot give the
+    standard errors that are asked for (:meth:`Estimate.without_std_errors`) estimates are compared.
+    """
+    engines = {e.name: e for e in registry.engines(estimator)}
+    reference = estimates[0] if estimates else None
+    found = []
+    for named in estimates[1:]:
+        assert reference is not None
+        found.append(agreement(outcome, engines[named.engine], reference, named))
+    for name, reason in reasons.items():
+        found.append(
+            Agreement(
+                outcome=outcome,
+                estimator=estimator,
+                engine=name,
+                reference=reference.engine if reference else "",
+                verdict="not run",
+                max_difference_estimate=None,
+                max_difference_std_error=None,
+                worst_term="",
+                tolerance_estimate=engines[name].tolerance_estimate,
+                tolerance_std_error=engines[name].tolerance_std_error,
+                reason=reason,
+            )
+        )
+    return tuple(found)
+
+
+def agreement(
+    outcome: str, engine: Engine, reference: NamedEstimate, other: NamedEstimate
+) -> Agreement:
+    """Compare the estimate of one engine with that of the reference, within its tolerances."""
+    columns = ["term", "estimate", "std_error"]
+    without = _without_std_errors(reference, other)
+    terms = reference.estimate.tidy[columns].merge(
+        other.estimate.tidy[columns], on="term", how="outer", suffixes=("_reference", "")
+    )
+    problems = []
+    largest: dict[str, float | None] = {}
+    worst = ("", -1.0)
+    for column, tolerance in (
+        ("estimate", engine.tolerance_estimate),
+        ("std_error", engine.tolerance_std_error),
+    ):
+        a, b = terms[f"{column}_reference"].astype(float), terms[column].astype(float)
+        difference = (a - b).abs()
+        terms[f"difference_{column}"] = difference
+        if without and column == "std_error":
+            largest[column] = None
+            continue
+        largest[column] = float(difference.max()) if difference.notna().any() else None
+        problems += _problems(terms["term"], a, b, column, tolerance)
+        relative = (difference / _allowed(a, b, tolerance)).fillna(-1.0)
+        if len(relative) and relative.max() > worst[1]:
+            worst = (str(terms["term"].iloc[int(relative.argmax())]), float(relative.max()))
+    return Agreement(
+        outcome=outcome,
+        estimator=other.estimator,
+        engine=other.engine,
+        reference=reference.engine,
+        verdict="disagree" if problems else "agree",
+        max_difference_estimate=largest["estimate"],
+        max_difference_std_error=largest["std_error"],
+        worst_term=worst[0],
+        tolerance_estimate=engine.tolerance_estimate,
+        tolerance_std_error=engine.tolerance_std_error,
+        reason=" ".join([*problems[:3], *without]),
+        terms=terms,
+    )
+
+
+def _without_std_errors(*estimates: NamedEstimate) -> list[str]:
+    """Say that standard errors are not compared, and why, where an engine gives none."""
+    reasons = [str(named.estimate.glance.get("no_std_error") or "") for named in estimates]
+    return [f"Standard errors are not compared: {why}." for why in dict.fromkeys(reasons) if why]
+
+
+def _allowed(a: pd.Series[float], b: pd.Series[float], tolerance: Tolerance) -> pd.Series[float]:
+    size = a.abs().combine(b.abs(), max)
+    allowed = tolerance.absolute + tolerance.relative * size
+    return allowed.where(allowed > 0, float(np.finfo(float).tiny))
+
+
+def _problems(
+    names: pd.Series[str],
+    a: pd.Series[float],
+    b: pd.Series[float],
+    column: str,
+    tolerance: Tolerance,
+) -> list[str]:
+    one_sided = a.isna() != b.isna()
+    apart = (a - b).abs() > _allowed(a, b, tolerance)
+    word = column.replace("_", " ")
+    sentences = [f"Only one engine gives the {word} of {name}." for name in names[one_sided]]
+    for i in names.index[apart]:
+        sentences.append(f"The {word} of {names[i]} differs by {abs(a[i] - b[i]):.3g}.")
+    return sentences
+
+
+def unavailable(registry: Registry, estimators: Iterable[str]) -> tuple[str, ...]:
+    """Say which engines cannot run here and what mends it: one sentence an engine."""
+    sentences = []
+    for name in estimators:
+        for engine in registry.engines(name):
+            if missing := engine.missing():
+                sentences.append(f"{name}, engine {engine.name}: {'; '.join(missing)}.")
+    return tuple(sentences)

@@ -1,0 +1,208 @@
+"""The study file: one TOML file that says what to read, compare, estimate and rate."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sos_plugins.contract.settings import Settings, possible_days, validate
+from sos_plugins.errors import StudyError
+from sos_plugins.profile.settings import ProfileSettings
+from sos_plugins.system.memory import SIZE
+from sos_plugins.tables.period_codes import whole_period
+
+NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
+EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Choice(BaseModel):
+    """A plugin with its settings: ``plugin = "..."`` and the settings beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    plugin: str = Field(description="name of the plugin")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that were given."""
+        return dict(self.model_extra or {})
+
+
+class MatcherChoice(Choice):
+    """A matcher, and which of its engines."""
+
+    engine: str | None = Field(None, description="engine; the first that runs here by default")
+
+
+class EstimatorChoice(Choice):
+    """An estimator, and which of its engines are run and compared."""
+
+    engines: EngineChoice = Field("all", description='"all", or a list of engines')
+    covariates: Literal["all", "none"] | tuple[str, ...] = Field(
+        "all", description='"all" that the outcome is adjusted for, "none", or a list of them'
+    )
+    sample: Literal["stacked", "calendar"] | None = Field(
+        None,
+        description="stacked: comparators once per matched group, years from the window; "
+        "calendar: every case once, calendar years; by default what suits the estimator",
+    )
+
+
+class OutcomeChoice(Choice):
+    """An outcome; ``name`` tells two settings of one plugin apart."""
+
+    name: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="name in the result, the plugin's by default",
+    )
+    covariates: Literal["all", "none"] | tuple[str, ...] = Field(
+        "all", description='"all" of the outcome\'s, "none", or a list'
+    )
+
+
+class StudyTable(Settings):
+    """The table ``[study]``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="short name, used for files")
+    title: str = Field(description="title of the report")
+    programme: str = Field("the programme", description="what is evaluated, as in a sentence")
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    memory: str | None = Field(
+        None,
+        description='most memory that the run may take, such as "4GB"; records beyond what is left '
+        "of it are kept on disk, and the report says so if the run takes more all the same",
+    )
+
+    backend: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description='where cases are derived: "duckdb" on this machine, or "spark" (a Spark that '
+        "is at hand, else one on this machine)",
+    )
+    collect: Literal["auto", "cells", "cases"] = Field(
+        "auto",
+        description='what is brought from the records to the analysis: "cases", "cells" (cases '
+        'that it cannot tell apart, added up), or "auto": from Spark cells, where every estimator '
+        "and matcher takes them, else cases",
+    )
+
+    @field_validator("memory")
+    @classmethod
+    def _size(cls, given: str | None) -> str | None:
+        if given is not None and not SIZE.fullmatch(given):
+            raise ValueError(NO_SIZE)
+        return given
+
+
+class PilotRow(BaseModel):
+    """A treated authority; further keys become columns of the design."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    unit: str = Field(min_length=1, description="authority code")
+    name: str = Field("", description="the authority's name")
+    start: dt.date | None = Field(None, description="first day of the embedding window")
+    end: dt.date | None = Field(None, description="last day of the embedding window")
+    cohort: int | None = Field(
+        None,
+        gt=0,
+        description="first treated period; the April-year of the day after the window",
+    )
+
+    @field_validator("start", "end")
+    @classmethod
+    def _possible(cls, given: dt.date | None) -> Any:
+        return possible_days(given, "")
+
+    _as_records = field_validator("cohort", mode="before")(whole_period)
+
+
+class DesignTable(Settings):
+    """The table ``[design]``."""
+
+    pilots: str | tuple[PilotRow, ...] = Field(
+        description="CSV file with columns unit, start, end [, name, cohort, ...], or a list"
+    )
+    pool: Literal["all"] | tuple[str, ...] = Field(
+        "all", description="authorities that may be comparators"
+    )
+    exclude: tuple[str, ...] = Field((), description="authorities that may not be comparators")
+    authorities: str | None = Field(
+        None, description="CSV file with column unit and characteristics of authorities"
+    )
+    support: str = Field(
+        "external_support",
+        description="true/false column of the pilots: those with outside support, left out once",
+    )
+    first_period: int | None = Field(None, description="earliest period used")
+    last_period: int | None = Field(None, description="latest period used")
+
+    _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
+
+
+class MatchingTable(Settings):
+    """The table ``[matching]``."""
+
+    units: MatcherChoice = Field(description="matcher of authorities")
+    cases: MatcherChoice | None = Field(None, description="matcher of cases, none by default")
+
+
+class SensitivityTable(Settings):
+    """The table ``[sensitivity]``."""
+
+    families: Literal["all"] | tuple[str, ...] = Field("all", description="families of runs")
+    units: tuple[MatcherChoice, ...] = Field(
+        (), description="other matchers of authorities, each one run"
+    )
+
+
+class StudyFile(Settings):
+    """A study file."""
+
+    study: StudyTable
+    sources: tuple[Choice, ...] = Field(min_length=1)
+    design: DesignTable
+    matching: MatchingTable
+    outcomes: tuple[OutcomeChoice, ...] = Field(min_length=1)
+    estimators: tuple[EstimatorChoice, ...] = Field(
+        min_length=1, description="the first is the main one"
+    )
+    sensitivity: SensitivityTable = SensitivityTable()
+    rating: Choice
+    profile: ProfileSettings = ProfileSettings()
+
+
+def read_study(path: Path) -> tuple[StudyFile, str]:
+    """Read a study file; return it with its text.
+
+    Raises:
+        StudyError: If there is no such file or it is not TOML (with line and column).
+        SettingsError: One sentence for each wrong key or value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(
+            f"There is no study file at {path}. Start one with: sos-plugins new study {path.name}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"The study file {path} is no text in UTF-8: {error}.") from None
+    except OSError as error:
+        raise StudyError(f"The study file {path} cannot be read: {error.strerror}.") from None
+    return parse_study(text, where=str(path)), text
+
+
+def parse_study(text: str, *, where: str) -> StudyFile:
+    """Parse the text of a study file; errors as in :func:`read_study`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise StudyError(f"{where} nests tables or lists too deeply to be read.") from None
+    return validate(StudyFile, data, where=where)

@@ -1,0 +1,61 @@
+"""The manifest: what a result rests on, so that it can be made again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from pathlib import Path
+from typing import Any
+
+from sos_plugins.cache.fingerprint import DISTRIBUTION, LOCAL, declared, dependencies
+from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.types import Records
+from sos_plugins.host.registry import Registry
+from sos_plugins.r import client as r
+from sos_plugins.system.secrets import without_home
+
+
+def manifest(
+    registry: Registry, records: Records, study_text: str, seed: int, stations: Path | None = None
+) -> dict[str, Any]:
+    """Return when, with what, from what and by which plugins a result was made.
+
+    Args:
+        registry: The plugins.
+        records: What the sources gave.
+        study_text: Text of the study file.
+        seed: Seed of the study.
+        stations: Where finished stations are kept, records of individuals among them, or None.
+    """
+    return {
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "data_hash": records.data_hash,
+        "files": list(records.files),
+        "data_start": records.start.isoformat() if records.start else None,
+        "data_end": records.end.isoformat() if records.end else None,
+        "study_hash": hashlib.sha256(study_text.encode()).hexdigest(),
+        "versions": _versions(registry),
+        "plugins": [
+            {"name": p.name, "version": p.version, "distribution": p.distribution}
+            for p in registry.plugins.values()
+        ],
+        "plugins_toml": str(registry.config_path.name) if registry.config_path else None,
+        "platform": platform.platform(),
+        **({"stations": without_home(str(stations))} if stations else {}),
+    }
+
+
+def _versions(registry: Registry) -> dict[str, str]:
+    """Return the versions of Python, of R and of what the core, plugins and engines rest on."""
+    owners = {info.distribution for info in registry.plugins.values()} - {LOCAL}
+    python, in_r = declared(registry)
+    names = {DISTRIBUTION, *owners, *dependencies(), *python}
+    names |= {name for owner in owners for name in dependencies(owner)}
+    found = {"Python": platform.python_version()}
+    found |= {name: distribution_version(name) for name in sorted(names)}
+    if not r.available():
+        return {**found, "R": "not available"}
+    told = r.versions(name for name in in_r if name != R_BASE.name)
+    return {**found, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}

@@ -1,0 +1,308 @@
+"""The sensitivity analysis: the same question asked in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from sos_plugins.cells.compression import count, expand, is_compressed
+from sos_plugins.contract.types import Design, LeadTest, MatchedGroup, Run, Sample, plain
+from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, listing
+from sos_plugins.host.registry import Registry
+from sos_plugins.study.estimate import run_engine
+from sos_plugins.study.result import NamedEstimate
+
+FAMILIES: dict[str, str] = {
+    "other-engine": "the same estimator by its other engines",
+    "drop-one-pilot": "without each pilot in turn",
+    "single-pilot": "each pilot alone with its comparators",
+    "no-external-support": "without the pilots that had support from outside",
+    "no-covariates": "without covariates",
+    "unweighted": "without the matching of cases",
+    "other-definition": "another definition of the outcome",
+    "other-matching": "comparators chosen in another way",
+}
+"""Families that the core offers; estimators add theirs (their variants and their own family)."""
+
+
+MOST_CASES_OF_A_PILOT = 5_000_000
+"""Cases of a matched group that are made again from their cells to test one pilot's leads."""
+NO_CASES = (
+    "The leads of a single pilot are tested with errors clustered by case, and this outcome came "
+    "as cells, which do not tell its cases apart."
+)
+TREATED_PER_LEAD = 3
+"""Least pilots for each lead of Wald's joint test: the variance of many leads rests on few treated
+clusters. On 60 simulated samples with parallel trends, 6 pilots and 12 comparators, the test of 4
+leads at 5% rejects 32% of the time with the degrees of freedom of all clusters, 10% with those of
+the treated."""
+LEAST_DF = 4.0
+"""Least degrees of freedom of an AHT test of all leads. With fewer it finds next to nothing: with
+nine pilots of 30 authorities and four leads it has about 2.7, and rejects 3% of the time at 5% when
+pilots drift away by a tenth of a case's standard deviation a year; see docs/benchmarks.md."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything one specification needs.
+
+    Attributes:
+        sample: The cases of the estimator.
+        estimator: Name of the estimator.
+        engine: Engine, or None for the first that can run.
+        options: Settings of the estimator.
+        groups: The matched groups of the sample.
+        seed: Seed of the study.
+        cells: The sample compressed, for engines that take cells; None for none.
+    """
+
+    sample: Sample
+    estimator: str
+    engine: str | None
+    options: BaseModel
+    groups: tuple[MatchedGroup, ...] = ()
+    seed: int = 0
+    cells: Sample | None = None
+
+    def only(self, pilots: Collection[str]) -> Setup:
+        """Return the set-up of these pilots and their comparators alone."""
+        if self.sample.has_groups:
+            column, wanted = "group", set(pilots)
+        else:
+            groups = [g for g in self.groups if g.pilot in pilots]
+            column, wanted = "unit", {*pilots, *(u for g in groups for u in g.comparators)}
+        return self.each(lambda sample: sample.where(sample.frame[column].isin(list(wanted))))
+
+    def each(self, change: Callable[[Sample], Sample]) -> Setup:
+        """Return the set-up with a change made to the cases and to their cells."""
+        cells = None if self.cells is None else change(self.cells)
+        return replace(self, sample=change(self.sample), cells=cells)
+
+
+def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
+    """Return the sample with the covariates that an estimator is to adjust for.
+
+    Raises:
+        DataError: If one is chosen that the sample does not have.
+    """
+    if choice == "all":
+        return sample
+    chosen = () if choice == "none" else tuple(choice)
+    unknown = [name for name in chosen if name not in sample.covariates]
+    if unknown:
+        raise DataError(
+            f"[[estimators]] covariates: the sample has no covariate '{unknown[0]}'. "
+            f"Covariates: {listing(sample.covariates)}."
+        )
+    return replace(sample, covariates=chosen)
+
+
+def headline(registry: Registry, named: NamedEstimate, options: BaseModel) -> Mapping[str, Any]:
+    """Return the row of the estimate's headline term."""
+    return named.estimate.term(registry.estimator(named.estimator).headline(options))
+
+
+def as_run(
+    registry: Registry, named: NamedEstimate, options: BaseModel, family: str, label: str
+) -> Run:
+    """Make a run of an estimate: its headline term and its counts."""
+    row = {k: plain(v) for k, v in headline(registry, named, options).items()}
+    glance = named.estimate.glance
+    if row["estimate"] is None:
+        return Run(
+            family,
+            label,
+            named.estimator,
+            named.engine,
+            status="failed",
+            reason=" ".join(named.estimate.warnings) or "The estimate is missing.",
+        )
+    return Run(
+        family=family,
+        label=label,
+        estimator=named.estimator,
+        engine=named.engine,
+        estimate=row["estimate"],
+        std_error=row["std_error"],
+        p_value=row["p_value"],
+        conf_low=row["conf_low"],
+        conf_high=row["conf_high"],
+        n_cases=int(glance["n_cases"]),
+        n_units=int(glance["n_units"]),
+        n_treated_units=int(glance["n_treated_units"]),
+    )
+
+
+def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) -> Run:
+    """Run one specification; a failure is a run with its reason, not an exception."""
+    setup = None
+    try:
+        setup = make()
+        named = run_engine(
+            registry,
+            setup.estimator,
+            setup.engine,
+            setup.sample,
+            setup.options,
+            seed=setup.seed,
+            provenance=False,
+            cells=setup.cells,
+        )
+        return as_run(registry, named, setup.options, family, label)
+    except SosError as error:
+        return Run(
+            family,
+            label,
+            setup.estimator if setup else "",
+            (setup.engine or "") if setup else "",
+            status="failed",
+            reason=str(error),
+        )
+
+
+def not_applicable(family: str, reason: str) -> Run:
+    """Say why a family has no run here."""
+    return Run(family, FAMILIES.get(family, family), status="not applicable", reason=reason)
+
+
+def pilots_out(
+    setup: Setup, design: Design, support: str
+) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    """Yield the runs that leave pilots out: family, label, and the set-up or why there is none.
+
+    A pilot leaves with its whole matched group.
+    """
+    names = {p.unit: p.name or p.unit for p in design.pilots}
+    if len(names) > 1:
+        for unit, name in names.items():
+            others = [u for u in names if u != unit]
+            yield "drop-one-pilot", f"without {name}", _only(setup, others)
+        for unit, name in names.items():
+            yield "single-pilot", f"{name} alone", _only(setup, [unit])
+    else:
+        yield "drop-one-pilot", FAMILIES["drop-one-pilot"], "There is only one pilot."
+    marked = [p for p in design.pilots if support in p.attributes]
+    helped = [p.unit for p in marked if p.attributes[support] is True]
+    without = [u for u in names if u not in helped]
+    label = FAMILIES["no-external-support"]
+    if not marked:
+        yield "no-external-support", label, f"The pilots have no column '{support}'."
+    elif not helped or not without:
+        which = "No" if not helped else "Every"
+        yield "no-external-support", label, f"{which} pilot had support from outside."
+    else:
+        yield "no-external-support", label, _only(setup, without)
+
+
+def _only(setup: Setup, pilots: list[str]) -> Callable[[], Setup]:
+    return lambda: setup.only(pilots)
+
+
+def variants(
+    registry: Registry, setup: Setup
+) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    """Yield the variants that the main estimator offers."""
+    estimator = registry.estimator(setup.estimator)
+    chosen = setup.options.model_dump(exclude_unset=True)
+    for variant in estimator.variants:
+        if variant.binary_only and not setup.sample.binary:
+            yield variant.family, variant.label, "The outcome is not binary."
+            continue
+        values = {**chosen, **variant.changes}
+        where = f"variant '{variant.family}' of {setup.estimator}"
+        options = registry.settings("estimator", setup.estimator, values, where)
+        if options == setup.options:
+            yield variant.family, variant.label, "It is the main specification."
+        else:
+            yield variant.family, variant.label, _with_options(setup, options)
+
+
+def _with_options(setup: Setup, options: BaseModel) -> Callable[[], Setup]:
+    return lambda: replace(setup, options=options)
+
+
+def check_families(registry: Registry, chosen: tuple[str, ...]) -> None:
+    """Refuse a family that nothing offers.
+
+    Raises:
+        StudyError: With the known families.
+    """
+    known = set(FAMILIES)
+    for offer in registry.offers("estimator"):
+        known |= {v.family for v in offer.obj.variants} | {offer.obj.family}
+    for name in chosen:
+        if name not in known:
+            raise StudyError(
+                f"[sensitivity] families: '{name}' is no family of runs."
+                f"{did_you_mean(name, known)} Families: {listing(known)}."
+            )
+
+
+def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
+    """Test jointly that all leads are zero, where there are enough pilots for that.
+
+    For a single pilot the standard errors are clustered by case, since three authorities are too
+    few clusters: shocks that hit a whole authority then count as evidence against parallel trends.
+    """
+    try:
+        sample = setup.sample
+        if pilot:
+            part = setup.only([pilot]).sample
+            if is_compressed(part.frame):
+                few = count(part.frame) <= MOST_CASES_OF_A_PILOT
+                cases = expand(part) if few else None
+                if cases is None:
+                    return LeadTest(pilot, None, None, None, None, "not applicable", NO_CASES)
+                part = cases
+            if part.frame.groupby(["unit", "period"]).size().max() == 1:
+                reason = (
+                    "There is one figure an authority and period, which leaves nothing to judge "
+                    "the leads of a single pilot by."
+                )
+                return LeadTest(pilot, None, None, None, None, "not applicable", reason)
+            frame = part.frame.assign(cluster=range(len(part.frame)))
+            sample = replace(part, frame=frame)
+        named = run_engine(
+            registry,
+            setup.estimator,
+            setup.engine,
+            sample,
+            setup.options,
+            seed=setup.seed,
+            provenance=False,
+            cells=None if pilot else setup.cells,
+        )
+    except SosError as error:
+        return LeadTest(pilot, None, None, None, None, "failed", str(error))
+    glance = named.estimate.glance
+    statistic, p_value = plain(glance["leads_statistic"]), plain(glance["leads_p_value"])
+    if p_value is None:
+        reason = " ".join(named.estimate.warnings) or "There are no leads to test."
+        return LeadTest(pilot, None, None, None, None, "not applicable", reason)
+    df_den = float(glance["leads_df_den"])
+    n_leads = int(glance["leads_df_num"])
+    if not pilot and (why := _misleading(glance)):
+        reason = (
+            f"{n_leads} leads of {int(glance['n_treated_units'])} pilots are not tested jointly: "
+            f"{why} (it would give p = {p_value:.3f}). The pilots are tested one by one."
+        )
+        return LeadTest(pilot, statistic, n_leads, df_den, None, "not applicable", reason)
+    return LeadTest(pilot, statistic, n_leads, df_den, p_value)
+
+
+def _misleading(glance: Mapping[str, Any]) -> str:
+    """Say why a joint test of all leads cannot be used with so few pilots, if it cannot."""
+    if glance.get("leads_test") == "AHT":
+        df_den = float(glance["leads_df_den"])
+        if df_den >= LEAST_DF:
+            return ""
+        return (
+            f"with {df_den:.1f} degrees of freedom, fewer than {LEAST_DF:g}, such a test finds "
+            "next to nothing; fewer leads find more, and min_event counts earlier ones as one"
+        )
+    if int(glance["leads_df_num"]) * TREATED_PER_LEAD <= int(glance["n_treated_units"]):
+        return ""
+    return f"with fewer than {TREATED_PER_LEAD} pilots for each lead such a test rejects too often"

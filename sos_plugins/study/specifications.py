@@ -1,0 +1,197 @@
+"""Which specifications the sensitivity analysis of one outcome runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sos_plugins.contract.types import CollectedCases, Run
+from sos_plugins.errors import DataError
+from sos_plugins.study import sensitivity
+from sos_plugins.study.file import MatcherChoice
+from sos_plugins.study.result import NamedEstimate
+from sos_plugins.study.sensitivity import Setup
+
+if TYPE_CHECKING:
+    from sos_plugins.study.analysis import OutcomeAnalysis, Prepared
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A specification with comparators that another matcher chooses."""
+
+    choice: MatcherChoice
+    make: Callable[[], Setup]
+
+
+@dataclass(frozen=True)
+class Specifications:
+    """The runs of the sensitivity analysis of one outcome."""
+
+    analysis: OutcomeAnalysis
+    prepared: Prepared
+    setups: Sequence[Setup]
+    estimates: Sequence[NamedEstimate]
+
+    def runs(self) -> tuple[Run, ...]:
+        """Run every specification that was chosen; the main run comes first."""
+        planned = list(self._planned())
+        name = self.prepared.cases.info.name
+        done: list[Run] = []
+        with self.analysis.progress.step(f"{name}: sensitivity", len(planned)) as advance:
+            for n, (family, label, what) in enumerate(planned):
+                same = sum(before[:2] == (family, label) for before in planned[:n])
+                done.append(self._run(family, label, what, same))
+                advance()
+        return tuple(done)
+
+    def _run(self, family: str, label: str, what: Any, same: int) -> Run:
+        """Run one specification; ``same`` others of its name came before it."""
+        if isinstance(what, Run):
+            return what
+        if isinstance(what, str):
+            return replace(sensitivity.not_applicable(family, what), label=label)
+        chosen = what if isinstance(what, Matched) else None
+        make = chosen.make if chosen else what
+        return self.analysis.keep(
+            f"run '{label}'",
+            (
+                self._main_key,
+                family,
+                same,
+                self.analysis.matcher_key(chosen.choice) if chosen else "",
+            ),
+            lambda: sensitivity.run(self.analysis.registry, family, label, make),
+            done=lambda run: run.status != "failed",
+        )
+
+    @cached_property
+    def _main_key(self) -> Sequence[Any]:
+        """What every run rests on: the main one, and the cases that it was prepared from."""
+        main, planned = self.setups[0], self.analysis.plan.estimators[0]
+        fit = self.analysis.fit_key(main.estimator, main.engine, main.sample, main.options)
+        return (self.analysis.key, fit, planned.given, planned.covariates, planned.sample)
+
+    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Matched | Run | str]]:
+        chosen = self.analysis.plan.file.sensitivity.families
+        main = self._estimated(self.setups[0], 0, "main", "main specification")
+        everything = [
+            *self._other_engines(),
+            *sensitivity.pilots_out(
+                self.setups[0], self.prepared.design, self.analysis.plan.file.design.support
+            ),
+            *self._without_covariates(),
+            *self._without_weights(),
+            *sensitivity.variants(self.analysis.registry, self.setups[0]),
+            *self._definitions(),
+            *self._other_matching(),
+            *self._other_estimators(),
+        ]
+        kept = [item for item in everything if chosen == "all" or item[0] in chosen]
+        return [("main", main.label, main), *kept]
+
+    def _of(self, estimator: str) -> list[NamedEstimate]:
+        return [e for e in self.estimates if e.estimator == estimator]
+
+    def _estimated(self, setup: Setup, n: int, family: str, label: str) -> Run:
+        named = self._of(setup.estimator)[n]
+        return sensitivity.as_run(self.analysis.registry, named, setup.options, family, label)
+
+    def _other_engines(self) -> list[tuple[str, str, Run | str]]:
+        setup = self.setups[0]
+        done = self._of(setup.estimator)
+        if len(done) < 2:
+            return [("other-engine", "another engine", "No other engine ran.")]
+        return [
+            (
+                "other-engine",
+                f"engine {named.engine}",
+                self._estimated(setup, n, "other-engine", f"engine {named.engine}"),
+            )
+            for n, named in enumerate(done)
+            if n > 0
+        ]
+
+    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        setup = self.setups[0]
+        if not setup.sample.covariates:
+            return [("no-covariates", "without covariates", "The main run has no covariates.")]
+        return [
+            (
+                "no-covariates",
+                "without covariates",
+                lambda: setup.each(lambda sample: replace(sample, covariates=())),
+            )
+        ]
+
+    def _without_weights(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        label = "without the matching of cases"
+        if self.prepared.case_match is None:
+            return [("unweighted", label, "Cases are not matched in the main run.")]
+        if self.analysis.plan.estimators[0].sample == "calendar":
+            return [("unweighted", label, "The main run uses calendar periods, without matching.")]
+        return [("unweighted", label, self._prepared(_without_match))]
+
+    def _definitions(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+        found: list[tuple[str, str, Callable[[], Setup] | str]] = [
+            ("other-definition", f"definition '{name}'", self._defined(cases))
+            for name, cases in sorted(self.analysis.given.definitions.items())
+        ]
+        return found or [
+            ("other-definition", "another definition", "The outcome has one definition.")
+        ]
+
+    def _defined(self, cases: CollectedCases | str) -> Callable[[], Setup]:
+        def make() -> Setup:
+            if isinstance(cases, str):
+                raise DataError(cases)
+            return self._main_on(self.analysis.with_cases(self.prepared, cases))
+
+        return make
+
+    def _other_matching(self) -> list[tuple[str, str, Matched]]:
+        return [
+            ("other-matching", f"comparators by {choice.plugin}", self._matched(choice))
+            for choice in self.analysis.plan.file.sensitivity.units
+        ]
+
+    def _matched(self, choice: MatcherChoice) -> Matched:
+        again = self._prepared(lambda prepared: self.analysis.prepare(prepared.cases, choice))
+        return Matched(choice, again)
+
+    def _prepared(self, change: Callable[[Prepared], Prepared]) -> Callable[[], Setup]:
+        return lambda: self._main_on(change(self.prepared))
+
+    def _main_on(self, prepared: Prepared) -> Setup:
+        """Return the main set-up on another sample."""
+        planned = self.analysis.plan.estimators[0]
+        sample, options, _ = self.analysis.sample_for(planned, prepared)
+        return replace(
+            self.setups[0],
+            sample=sample,
+            options=options,
+            groups=prepared.design.groups,
+            cells=self.analysis.cells_for(planned, sample),
+        )
+
+    def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
+        """Return the runs of other estimators, but for diagnostics and those for the leads."""
+        found: list[tuple[str, str, Run | str]] = []
+        for setup in self.setups[1:]:
+            estimator = self.analysis.registry.estimator(setup.estimator)
+            if estimator.tests_leads or getattr(estimator, "diagnostic", False):
+                continue
+            family = estimator.family
+            label = f"by {setup.estimator}"
+            done = self._of(setup.estimator)
+            if done:
+                found.append((family, label, self._estimated(setup, 0, family, label)))
+            else:
+                found.append((family, label, "No engine gave an estimate."))
+        return found
+
+
+def _without_match(prepared: Prepared) -> Prepared:
+    return replace(prepared, stacked=prepared.unweighted)

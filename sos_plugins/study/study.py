@@ -1,0 +1,471 @@
+"""A study, station by station: sources, outcomes, design, estimates, sensitivity, rating."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import joblib
+import pandas as pd
+from pydantic import BaseModel
+
+from sos_plugins.backends import as_backend
+from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_records, of_settings
+from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
+from sos_plugins.contract.settings import validate
+from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
+from sos_plugins.errors import SosError, StudyError
+from sos_plugins.host.registry import Registry, find_config, load_plugins
+from sos_plugins.profile import RecordProfile, profile_records
+from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.rules_of import rules_for
+from sos_plugins.study import design as designs
+from sos_plugins.study.adoption import adoption_of
+from sos_plugins.study.analysis import OutcomeAnalysis, OutcomeInput, no_faults
+from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
+from sos_plugins.study.estimate import unavailable
+from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
+from sos_plugins.study.plan import Plan
+from sos_plugins.study.provenance import manifest
+from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.system.memory import MemoryUse
+from sos_plugins.system.processes import follow_parent, nothing_from_here
+from sos_plugins.system.scratch import private_files
+from sos_plugins.tables.row_accounts import files_left_out
+
+PARALLEL_FROM = 20_000
+"""Cases of all outcomes from which on several processes pay for their start."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study read from its file and checked against the plugins."""
+
+    plan: Plan
+
+    @classmethod
+    def from_toml(
+        cls,
+        path: str | Path,
+        *,
+        plugins: Path | None = None,
+        data: Path | None = None,
+        memory: str | None = None,
+        backend: str | None = None,
+    ) -> Study:
+        """Read a study file.
+
+        Args:
+            path: The study file.
+            plugins: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, else
+                the one beside the study, if any.
+            data: Folder to resolve the paths of the study against instead of the study's own.
+            memory: Most memory that the run may take, such as ``"4GB"``, in place of the study's
+                own.
+            backend: ``"duckdb"`` or ``"spark"``, in place of the study's own.
+
+        Raises:
+            StudyError, SettingsError, NotRegisteredError, PluginError: For the first thing wrong.
+        """
+        path = Path(path)
+        file, text = read_study(path)
+        for key, given in (("memory", memory), ("backend", backend)):
+            if given is not None:
+                table = {**file.study.model_dump(), key: given}
+                changed = validate(StudyTable, table, where=f"--{key}")
+                file = file.model_copy(update={"study": changed})
+        registry = load_plugins(plugins or find_config(path.parent))
+        return cls(Plan(file, text, _whole(data or path.parent), registry))
+
+    @classmethod
+    def from_text(cls, text: str, *, base: Path, registry: Registry) -> Study:
+        """Make a study from the text of a study file."""
+        return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
+
+    def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
+        """Make the surroundings of a run, on the backend of the study or on another.
+
+        Raises:
+            DataError: If Spark is asked for and cannot be used.
+        """
+        table = self.plan.file.study
+        chosen = table.backend if backend is None else backend
+        return Session(
+            backend=as_backend(chosen, memory=table.memory),
+            base=self.plan.base,
+            seed=table.seed,
+            progress=progress or NoProgress(),
+        )
+
+    def read(self, session: Session, stations: Stations = KEEP_NOTHING) -> Records:
+        """Read and merge the records of every source."""
+        return self._read(session, stations).records
+
+    def _read(self, session: Session, stations: Stations) -> Read:
+        merged: Records | None = None
+        program = Program.of(self.plan.registry) if stations.folder else Program()
+        keys = [program.code, session.seed]
+        for n, choice in enumerate(self.plan.file.sources, 1):
+            with within_memory():
+                records, key = self._source(choice, n, session, stations, program)
+            keys.append(key)
+            if merged is not None:
+                _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
+            merged = records if merged is None else merged.merge(records)
+        assert merged is not None
+        return Read(merged, program, hashed(keys))
+
+    def _source(
+        self, choice: Choice, n: int, session: Session, stations: Stations, program: Program
+    ) -> tuple[Records, str]:
+        """Return the records of one source, and a hash of what they rest on or of what they are."""
+        source = self.plan.registry.source(choice.plugin)
+        settings = self.plan.registry.settings(
+            "source", choice.plugin, choice.settings, f"[[sources]] {n}"
+        )
+        make = functools.partial(source.read, settings, session)
+        if stations.folder is None:
+            return make(), ""
+        key = hashed(
+            choice.plugin,
+            of_settings(settings, session.base),
+            program.with_plugin(source),
+            session.seed,
+        )
+        inputs = source.inputs(settings, session)
+        if inputs is None:
+            records = make()
+            return records, hashed(key, of_records(records, session.backend))
+        key = hashed(key, hashed_files(inputs, session.base))
+        return stations.keep_records(f"records of {choice.plugin}", key, session, make), key
+
+    def _profile(self, session: Session, read: Read, stations: Stations) -> RecordProfile:
+        """Profile the records; completeness is kept where it varies."""
+        registry, settings = self.plan.registry, self.plan.file.profile
+
+        def make() -> RecordProfile:
+            with within_memory():
+                rules = rules_for(registry, read.records)
+                return profile_records(read.records, rules, session, settings).compact()
+
+        return stations.keep("profile of the records", hashed(read.key, settings), make)
+
+    def run(
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int | None = None,
+        stations: Stations = KEEP_NOTHING,
+        backend: Any = None,
+    ) -> StudyResult:
+        """Run the whole study.
+
+        An outcome that cannot be analysed becomes a result with an error; the others go on.
+
+        Args:
+            progress: Where progress is shown.
+            workers: Outcomes analysed at once, each in a process of its own; by default one a
+                processor where there are enough cases, else one. The result is the same.
+            stations: Where finished stations are kept: a run that was cut off, or whose settings
+                have changed since, makes only what is missing. The result is the same.
+            backend: Where cases are derived, in place of the study's own: ``"duckdb"``,
+                ``"spark"``, a ``SparkSession`` or an Ibis backend.
+
+        Raises:
+            SosError: If no records can be read, or the design fits none of them.
+        """
+        return self._run(self.session(progress, backend), workers, stations, only_crosscheck=False)
+
+    def crosscheck(
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int | None = None,
+        stations: Stations = KEEP_NOTHING,
+        backend: Any = None,
+    ) -> StudyResult:
+        """Run the estimators by all their engines, without sensitivity analysis and rating."""
+        return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
+
+    def _run(
+        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+    ) -> StudyResult:
+        try:
+            with private_files():
+                return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+        finally:
+            session.release()
+
+    def _run_on(
+        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+    ) -> StudyResult:
+        plan, file = self.plan, self.plan.file
+        use = MemoryUse(file.study.memory)
+        read = self._read(session, stations)
+        records = read.records
+        design, warnings = designs.make_design(
+            file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
+        )
+        warnings += records.notes
+        use.note("reading")
+        how = collection(plan, design.pilots, session.backend)
+        if how.reason:
+            warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
+        warnings += files_left_out(records.quality.checks)
+        neighbours = _neighbours(records)
+        profile = None if only_crosscheck else self._profile(session, read, stations)
+        inputs = []
+        with session.progress.step("Deriving outcomes", len(file.outcomes)) as advance:
+            for choice in file.outcomes:
+                station = OutcomeStation(plan, session, read, choice, stations, profile)
+                inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
+                advance()
+        use.note("deriving")
+        with session.progress.step("Analysing outcomes", len(inputs)) as advance:
+            outcomes = []
+            analysed = _analysed(
+                plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
+            )
+            with closing(analysed):
+                for outcome in analysed:
+                    outcomes.append(outcome)
+                    advance()
+        use.note("analysing")
+        if excess := use.excess():
+            warnings += (excess,)
+        return StudyResult(
+            name=file.study.name,
+            title=file.study.title,
+            programme=file.study.programme,
+            simulated=records.simulated,
+            outcomes=tuple(outcomes),
+            pilots=_pilot_table(design),
+            record_quality=records.quality.checks,
+            profile=profile,
+            coverage=pilot_coverage(profile, design.pilots, records.unit_names)
+            if profile
+            else pd.DataFrame(),
+            warnings=warnings,
+            missing_checks=unavailable(plan.registry, [p.name for p in plan.estimators]),
+            truth=records.truth,
+            unit_names=dict(records.unit_names),
+            manifest={
+                **manifest(plan.registry, records, plan.text, file.study.seed, stations.folder),
+                "memory": use.to_dict(),
+            },
+            study_toml=plan.text,
+            settings=plain(file.model_dump()),
+        )
+
+
+def _refuse_twice(before: Records, records: Records, where: str) -> None:
+    """Refuse a file that an earlier source has read: its rows would count twice.
+
+    Files that results show by their last parts only (``...``) may be others of the same name.
+    """
+    twice = sorted(set(before.files) & set(records.files))
+    twice = [name for name in twice if not name.startswith("...")]
+    if twice or (before.data_hash and before.data_hash == records.data_hash and records.files):
+        shown = f"the file {twice[0]}" if twice else "the same content"
+        raise StudyError(
+            f"{where} reads {shown}, which another source of the study has read: its rows would "
+            "count twice. Name each file in one source."
+        )
+
+
+def _analysed(
+    plan: Plan,
+    inputs: list[OutcomeInput],
+    progress: Progress,
+    stations: Stations,
+    workers: int | None,
+    *,
+    only_crosscheck: bool,
+) -> Generator[OutcomeResult, None, None]:
+    """Yield the results in order, from this process or from several."""
+    if workers is None:
+        cases = sum(len(i.cases.frame) for i in inputs if not isinstance(i.cases, str))
+        workers = (os.cpu_count() or 1) if cases >= PARALLEL_FROM else 1
+    workers = min(workers, len(inputs))
+    if workers <= 1:
+        for given in inputs:
+            analysis = OutcomeAnalysis(plan, given, progress, stations)
+            yield analysis.run(only_crosscheck=only_crosscheck)
+        return
+    pool = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        batch_size=1,
+        max_nbytes=None,  # else columns of cases go to files that others can read
+        initializer=follow_parent,
+        initargs=(os.getpid(),),
+    )
+    jobs = (
+        joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
+    )
+    found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
+    with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
+        for result, noted in found:
+            stations.and_those(noted)
+            yield result
+
+
+def _analyse(
+    plan: Plan, given: OutcomeInput, stations: Stations, only_crosscheck: bool
+) -> tuple[OutcomeResult, Stations]:
+    analysis = OutcomeAnalysis(plan, given, NoProgress(), stations)
+    return analysis.run(only_crosscheck=only_crosscheck), stations
+
+
+@dataclass(frozen=True)
+class Read:
+    """Records as a study has read them.
+
+    Attributes:
+        records: The records of all sources.
+        program: What computes.
+        key: Hash of the records, or of all that they rest on; empty where nothing is kept.
+    """
+
+    records: Records
+    program: Program = field(default_factory=Program)
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class OutcomeStation:
+    """One outcome of a study on its way from records to cases."""
+
+    plan: Plan
+    session: Session
+    read: Read
+    choice: OutcomeChoice
+    stations: Stations = KEEP_NOTHING
+    profile: RecordProfile | None = None
+
+    def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
+        """Return the validated settings of the outcome."""
+        values = {**self.choice.settings, **(changes or {})}
+        return self.plan.registry.settings("outcome", self.choice.plugin, values, "[[outcomes]]")
+
+    def info(self, settings: BaseModel) -> OutcomeInfo:
+        """Describe the outcome under its name in this study."""
+        info = self.plan.registry.outcome(self.choice.plugin).info(settings)
+        return replace(info, name=self.choice.name or info.name)
+
+    def derive(
+        self, design: Design, neighbours: Mapping[str, tuple[str, ...]], *, others: bool
+    ) -> OutcomeInput:
+        """Derive the cases, and with ``others`` those of the outcome's other definitions."""
+        settings = self.settings()
+        how = collection(self.plan, design.pilots, self.session.backend)
+        definitions = {}
+        chosen = self.plan.file.sensitivity.families
+        if others and (chosen == "all" or "other-definition" in chosen):
+            outcome = self.plan.registry.outcome(self.choice.plugin)
+            for name, changes in sorted(outcome.definitions.items()):
+                other = self.settings(changes)
+                if other != settings:
+                    definitions[name] = self._cases(other, how)
+        return OutcomeInput(
+            choice=self.choice,
+            info=self.info(settings),
+            settings=plain(settings.model_dump()),
+            cases=self._cases(settings, how),
+            definitions=definitions,
+            design=design,
+            neighbours=neighbours,
+            unit_names=dict(self.read.records.unit_names),
+            faults=self._faults(),
+            program=self.read.program,
+            key=self._key(settings, how),
+        )
+
+    def _key(self, settings: BaseModel, how: Collection) -> str:
+        """Return a hash of all that cases under some settings rest on."""
+        if self.stations.folder is None:
+            return ""
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return hashed(
+            self.read.key,
+            self.choice.plugin,
+            of_settings(settings, self.session.base),
+            self.read.program.with_plugin(outcome),
+            self.info(settings).name,
+            self.session.backend.name,
+            self.session.backend.version,
+            how.key,
+        )
+
+    def _faults(self) -> pd.DataFrame:
+        """Return the rows at fault in the tables that the outcome reads, by authority and year."""
+        if self.profile is None:
+            return no_faults()
+        return self.profile.at_fault(self.plan.registry.outcome(self.choice.plugin).needs)
+
+    def cases(self) -> CollectedCases | str:
+        """Derive the cases under the settings of the study, or say why that cannot be done."""
+        return self._cases(self.settings())
+
+    def _cases(self, settings: BaseModel, how: Collection = ONE_BY_ONE) -> CollectedCases | str:
+        info = self.info(settings)
+        label, key = f"cases of {info.name}", self._key(settings, how)
+        try:
+            with within_memory():
+                return self.stations.keep(label, key, lambda: self._derived(settings, info, how))
+        except SosError as error:
+            return str(error)
+
+    def _derived(self, settings: BaseModel, info: OutcomeInfo, how: Collection) -> CollectedCases:
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        derived = outcome.derive(self.read.records, settings, self.session)
+        return collect(derived, info, self.session, how)
+
+
+def _whole(folder: Path) -> Path:
+    """Return the path from the root; a link to itself stays, for what reads there to tell."""
+    return Path(os.path.realpath(folder))
+
+
+def units_of(records: Records) -> list[str]:
+    """Return the codes of all authorities in the records, sorted."""
+    units: set[str] = set()
+    for table in records.tables.values():
+        if "unit" in table.columns:
+            units |= set(table.select("unit").distinct().to_pandas()["unit"].dropna())
+    return sorted(units)
+
+
+def _pilot_table(design: Design) -> pd.DataFrame:
+    rows = [
+        {
+            "unit": p.unit,
+            "name": p.name,
+            "start": p.start.isoformat() if p.start else None,
+            "end": p.end.isoformat() if p.end else None,
+            "cohort": p.cohort,
+            **p.attributes,
+        }
+        for p in design.pilots
+    ]
+    return pd.DataFrame(rows)
+
+
+def _neighbours(records: Records) -> dict[str, tuple[str, ...]]:
+    if "neighbours" not in records.tables:
+        return {}
+    table = records.tables["neighbours"].to_pandas().sort_values(["unit", "rank"])
+    return {str(u): tuple(part["neighbour"]) for u, part in table.groupby("unit")}
+
+
+def run_study(
+    path: str | Path, *, progress: Progress | None = None, plugins: Path | None = None
+) -> StudyResult:
+    """Read a study file and run it: ``Study.from_toml(path).run()``."""
+    return Study.from_toml(path, plugins=plugins).run(progress)

@@ -1,0 +1,1 @@
+"""The machine: temporary folders, helper processes, memory, files, secrets kept out."""

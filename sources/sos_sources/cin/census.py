@@ -1,0 +1,253 @@
+"""The children in need census: XML returns of authorities and years, one row a thing.
+
+One file is the return of one authority for one year (1 April to 31 March). The header names both.
+The same referral stands in every return of a year in which its case was open, so returns overlap
+and are merged: see :mod:`sos_sources.sql.merging`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins.contract.settings import AprilYear
+from sos_plugins.errors import DataError
+from sos_plugins.tables.readable import XML, refuse_closed, refuse_unreadable
+from sos_sources.cin.rows import RAW
+from sos_sources.cin.staging import Workspace, workspace
+from sos_sources.cin.tables import Bounds, Lost, Return, build
+from sos_sources.cin.worker import read_all
+from sos_sources.cin.xml import RawReturn
+from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
+
+MEGABYTE = 1_000_000
+SHOWN = 3
+"""How many files a message names."""
+
+
+class CinCensusSettings(Settings):
+    """Where the returns are, and what in them is possible."""
+
+    paths: tuple[str, ...] = Field(
+        description="Files, folders (searched through for .xml) or patterns, relative to the study."
+    )
+    authority: str = Field("", description="Authority code for files whose header names none.")
+    return_year: AprilYear | None = Field(
+        None,
+        description="Year (2015 = April 2015 to March 2016) for files whose header names none.",
+    )
+    earliest_event: dt.date = Field(
+        dt.date(1990, 1, 1), description="Any event before this date is impossible."
+    )
+    earliest_birth: dt.date = Field(
+        dt.date(1980, 1, 1), description="A birth before this date is impossible."
+    )
+    latest_return: int = Field(
+        2100, description="A header with a later year is wrong.", ge=1990, le=9000
+    )
+    days_after_return: int = Field(
+        92,
+        ge=0,
+        description="Days after the end of its return's year in which an event is still possible: "
+        "returns are completed until the end of June.",
+    )
+    days_expected: int = Field(
+        366, ge=0, description="The same for expected births, reviews and conference targets."
+    )
+    broken_files: Literal["error", "keep"] = Field(
+        "error",
+        description="A file whose XML breaks off: stop, or keep the children before the break and "
+        "count the file as unreadable.",
+    )
+    workers: int | None = Field(
+        None, ge=1, description="Processes that read files; by default one a core."
+    )
+    parallel_from_mb: float = Field(
+        20.0, ge=0, description="Below this size of all files together one process reads them."
+    )
+    examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
+
+    _listed = field_validator("paths", mode="before")(as_tuple)
+
+
+class CinCensus(Source):
+    """Reads children in need census returns."""
+
+    name: ClassVar[str] = "cin-census"
+    label: ClassVar[str] = "Children in need census returns (XML), merged over years"
+    Settings: ClassVar[type[Settings]] = CinCensusSettings
+    citation: ClassVar[str] = (
+        "Department for Education, Children in need census: guide and XML schemas"
+    )
+    gives: ClassVar[tuple[str, ...]] = tuple(RAW)
+
+    def read(self, settings: CinCensusSettings, session: Session) -> Records:
+        """Read all returns.
+
+        Raises:
+            DataError: If a path names no file, a file is no census return, its XML breaks off
+                (unless ``broken_files = "keep"``), its authority or year is unknown, or no
+                referral with a usable date is left.
+        """
+        covered = cover(settings.paths, session, suffix=".xml")
+        paths = list(covered.files)
+        _refuse_unreadable(paths, settings)
+        bounds = Bounds(
+            earliest_event=settings.earliest_event,
+            earliest_birth=settings.earliest_birth,
+            days_after_return=settings.days_after_return,
+            days_expected=settings.days_expected,
+        )
+        with workspace(session) as space:
+            found = _read(paths, settings, space)
+            returns, lost = _identified(found, settings, session)
+            built = build(space, returns, bounds, examples=settings.examples, lost=lost)
+        _refuse_empty(returns, built.n_referrals)
+        return Records(
+            tables=built.tables,
+            quality=built.quality
+            + count_files(
+                len(returns),
+                (*covered.left_out, *_lost_files(found)),
+                session,
+                source=self.name,
+                examples=settings.examples,
+            ),
+            start=dt.date(min(r.year for r in returns), 4, 1),
+            end=dt.date(max(r.year for r in returns) + 1, 3, 31),
+            files=tuple(shown(path, session) for path in paths),
+            data_hash=_digest([r.raw for r in returns]),
+        )
+
+
+def _refuse_unreadable(paths: Sequence[Path], settings: CinCensusSettings) -> None:
+    """Refuse files that cannot be opened, and, unless they are kept, those that are no XML."""
+    for path in paths:
+        refuse_closed(path)
+        if settings.broken_files == "error":
+            refuse_unreadable(path, expected=XML, may_be_empty=True)
+
+
+def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> list[RawReturn]:
+    total = sum(path.stat().st_size for path in paths)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = min(settings.workers or cores or 1, len(paths))
+    if total < settings.parallel_from_mb * MEGABYTE:
+        workers = 1
+    try:
+        with space.session.progress.step("Reading census returns", total) as advance:
+            return read_all(
+                paths,
+                [space.sink(number) for number in range(len(paths))],
+                workers=workers,
+                cores=settings.workers or cores or 1,
+                n_lines=settings.examples,
+                advance=advance,
+            )
+    except OSError as error:
+        raise DataError(f"A census return cannot be opened: {error}.") from None
+
+
+def _lost_files(found: Sequence[RawReturn]) -> list[LeftOut]:
+    """Return the files of which nothing could be read."""
+    return [
+        LeftOut(raw.path, UNREADABLE, raw.broken) for raw in found if raw.broken and not raw.root
+    ]
+
+
+def _identified(
+    found: list[RawReturn], settings: CinCensusSettings, session: Session
+) -> tuple[list[Return], list[Lost]]:
+    """Give every file its authority and year; files that are no returns stop the reading."""
+    returns, lost = [], []
+    for number, raw in enumerate(found):
+        file = shown(raw.path, session)
+        if raw.broken:
+            _refuse_broken(raw, file, settings)
+            if not raw.root:
+                lost.append(Lost(file, raw.broken_line, raw.broken))
+                continue
+        _refuse_other_xml(raw, file)
+        unit = raw.header.get("LEA") or settings.authority
+        if not unit:
+            raise DataError(
+                f"{file}: the header names no authority (Header/Source/LEA). Set 'authority'."
+            )
+        returns.append(Return(number, file, unit, _year(raw, file, settings), raw))
+    if not returns:
+        raise DataError(f"None of {len(found)} census files can be read; all are broken XML.")
+    return returns, lost
+
+
+def _refuse_broken(raw: RawReturn, file: str, settings: CinCensusSettings) -> None:
+    if settings.broken_files == "keep":
+        return
+    raise DataError(
+        f"{file}, line {raw.broken_line}: the XML breaks off here ({raw.broken}). Mend the file, "
+        'or set broken_files = "keep" to go on with the children before the break.'
+    )
+
+
+def _refuse_other_xml(raw: RawReturn, file: str) -> None:
+    collection = raw.header.get("Collection", "CIN")
+    if raw.root != "Message" or collection.upper() != "CIN":
+        held = f"the collection '{collection}'" if raw.root == "Message" else f"<{raw.root}>"
+        raise DataError(
+            f"{file} is no children in need census return: it holds {held}, expected <Message> "
+            "with the collection 'CIN'."
+        )
+
+
+def _year(raw: RawReturn, file: str, settings: CinCensusSettings) -> int:
+    """Return the April-year: that of the reference date, else the year named less one."""
+    given = raw.header.get("ReferenceDate", "")
+    first, last = settings.earliest_event.year, settings.latest_return
+    candidates: list[Callable[[], int]] = [
+        lambda: _april_year(dt.date.fromisoformat(given[:10])),
+        lambda: int(raw.header.get("Year", "")) - 1,
+        lambda: int(str(settings.return_year)),
+    ]
+    for candidate in candidates:
+        try:
+            year = candidate()
+        except ValueError:
+            continue
+        if first <= year <= last:
+            return year
+    raise DataError(
+        f"{file}: the header names no year between {first} and {last} (Header/CollectionDetails, "
+        f"ReferenceDate '{given}', Year '{raw.header.get('Year', '')}'). Set 'return_year'."
+    )
+
+
+def _april_year(day: dt.date) -> int:
+    return day.year if day.month >= 4 else day.year - 1
+
+
+def _refuse_empty(returns: Sequence[Return], n_referrals: int) -> None:
+    if n_referrals:
+        return
+    n = sum(r.raw.n_rows["referrals"] for r in returns)
+    reason = "none has a date that can be read and is possible" if n else "the files hold no child"
+    raise DataError(
+        f"Of {n} referrals in {', '.join(r.file for r in returns[:SHOWN])}"
+        f"{' and others' if len(returns) > SHOWN else ''} none is usable: {reason}. Dates are "
+        "written yyyy-mm-dd; see the settings 'earliest_event' and 'days_after_return'."
+    )
+
+
+def _digest(found: Sequence[RawReturn]) -> str:
+    return hashlib.sha256("".join(raw.sha256 for raw in found).encode()).hexdigest()
+
+
+@hookimpl
+def register_sources(register: Callable[[Source], None]) -> None:
+    """Offer the source."""
+    register(CinCensus())

@@ -1,0 +1,1 @@
+"""Extracts of the National Pupil Database: wide CSV files into record tables."""

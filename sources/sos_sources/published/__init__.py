@@ -1,0 +1,1 @@
+"""Published statistics of the Department for Education."""

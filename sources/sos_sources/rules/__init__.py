@@ -1,0 +1,1 @@
+"""Rules that returns must keep."""

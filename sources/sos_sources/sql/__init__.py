@@ -1,0 +1,1 @@
+"""Record tables from databases, and the SQL that readers share."""

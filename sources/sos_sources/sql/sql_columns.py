@@ -1,0 +1,208 @@
+"""Typed columns out of text columns, in SQL, with the faults each kind of column can have.
+
+A :class:`Column` gives SQL for its value and the :class:`~sos_sources.sql.sql_checks.Check` s on
+it. The SQL is a list of expressions for one SELECT over a table of text; later expressions use the
+names of earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sos_sources.sql.sql_checks import Check, code, form
+
+LONG_DATE = r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?(Z|[+-]\d{2}:\d{2})?"
+"""xs:date with the time zone that it allows, and with the time that some exports add."""
+UK_DATE = r"\d{1,2}/\d{1,2}/\d{4}"
+
+
+def iso_date(column: str) -> str:
+    """Return SQL that reads ``yyyy-mm-dd``, null when it is none."""
+    return (
+        f"CASE WHEN {column} LIKE '____-__-__' THEN try_cast({column} AS DATE) "
+        f"WHEN regexp_full_match({column}, '{LONG_DATE}') "
+        f"THEN try_cast(left({column}, 10) AS DATE) END"
+    )
+
+
+def uk_date(column: str) -> str:
+    """Return SQL that reads ``dd/mm/yyyy``, null when it is none."""
+    return (
+        f"CASE WHEN regexp_full_match({column}, '{UK_DATE}') "
+        f"THEN CAST(try_strptime({column}, '%d/%m/%Y') AS DATE) END"
+    )
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL literal.
+
+    >>> quoted("St John's")
+    "'St John''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def listed(codes: Iterable[str]) -> str:
+    """Return codes as an SQL list in brackets."""
+    return "(" + ", ".join(quoted(c) for c in sorted(codes)) + ")"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a record table: ``expressions`` make it, ``checks`` are its faults."""
+
+    name: str
+    expressions: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+
+
+def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -> Column:
+    """Return a column of dates; unreadable and impossible ones become missing.
+
+    Args:
+        table: Record table.
+        name: Column.
+        raw: The text column.
+        parsed: SQL that reads it.
+        low: SQL of the earliest possible date.
+        high: SQL of the latest possible date.
+    """
+    read = f"{name}__read"
+    return Column(
+        name,
+        (
+            f"{parsed} AS {read}",
+            f"CASE WHEN {read} BETWEEN {low} AND {high} THEN {read} END AS {name}",
+            f"({raw} IS NOT NULL AND {read} IS NULL) AS {name}__unreadable",
+            f"coalesce({read} NOT BETWEEN {low} AND {high}, false) AS {name}__impossible",
+            f"{raw} AS {name}__raw",
+        ),
+        (
+            Check(
+                table,
+                name,
+                "unreadable",
+                f"{name}__unreadable",
+                "set to missing",
+                f"{name}__raw IS NOT NULL",
+                form(f"{name}__raw"),
+            ),
+            Check(
+                table,
+                name,
+                "impossible-date",
+                f"{name}__impossible",
+                "set to missing",
+                f"{name}__raw IS NOT NULL",
+                f"CASE WHEN {read} < {low} THEN 'too early' ELSE 'too late' END",
+            ),
+        ),
+    )
+
+
+def coded(table: str, name: str, raw: str, codes: Iterable[str]) -> Column:
+    """Return a column of codes in upper case; lower case is mended, an unknown code kept."""
+    known = listed(codes)
+    return Column(
+        name,
+        (f"upper({raw}) AS {name}", f"({raw} <> upper({raw})) AS {name}__lower"),
+        (
+            Check(
+                table,
+                name,
+                "lower-case-code",
+                f"{name}__lower AND {name} IN {known}",
+                "mended",
+                f"{name} IS NOT NULL",
+                code(name),
+            ),
+            Check(
+                table,
+                name,
+                "unknown-code",
+                f"{name} NOT IN {known}",
+                "kept",
+                f"{name} IS NOT NULL",
+                code(name),
+            ),
+        ),
+    )
+
+
+def mapped(
+    table: str,
+    name: str,
+    raw: str,
+    values: Mapping[str, str | None],
+    *,
+    check: str = "unknown-code",
+) -> Column:
+    """Return a column of values that codes stand for; an unknown code becomes missing.
+
+    ``values`` gives the SQL literal for each code in upper case, None for null.
+    """
+    cases = " ".join(
+        f"WHEN {quoted(key)} THEN {value if value is not None else 'NULL'}"
+        for key, value in values.items()
+    )
+    return Column(
+        name,
+        (f"CASE upper({raw}) {cases} END AS {name}", f"upper({raw}) AS {name}__raw"),
+        (
+            Check(
+                table,
+                name,
+                check,
+                f"{name}__raw NOT IN {listed(values)}",
+                "set to missing",
+                f"{name}__raw IS NOT NULL",
+                code(f"{name}__raw"),
+            ),
+        ),
+    )
+
+
+def yes_no(table: str, name: str, raw: str) -> Column:
+    """Return a column of truth values: true, false, 1, 0 in any case."""
+    values = {"TRUE": "true", "1": "true", "FALSE": "false", "0": "false"}
+    return mapped(table, name, raw, values, check="unreadable")
+
+
+def whole(table: str, name: str, raw: str) -> Column:
+    """Return a column of whole numbers from 0."""
+    return Column(
+        name,
+        (
+            f"CASE WHEN regexp_full_match({raw}, '\\d{{1,9}}') THEN CAST({raw} AS BIGINT) END "
+            f"AS {name}",
+            f"{raw} AS {name}__raw",
+        ),
+        (
+            Check(
+                table,
+                name,
+                "unreadable",
+                f"{name} IS NULL",
+                "set to missing",
+                f"{name}__raw IS NOT NULL",
+                form(f"{name}__raw"),
+            ),
+        ),
+    )
+
+
+def missing(table: str, name: str, *, looked_at: str = "true", action: str = "kept") -> Check:
+    """Return the check that a column is filled."""
+    return Check(table, name, "missing", f"{name} IS NULL", action, looked_at)
+
+
+def out_of_order(table: str, later: str, earlier: str) -> Check:
+    """Return the check that one date is not before another."""
+    both = f"{later} IS NOT NULL AND {earlier} IS NOT NULL"
+    return Check(table, later, "out-of-order", f"{later} < {earlier}", "kept", both)

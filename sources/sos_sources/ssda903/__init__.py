@@ -1,0 +1,1 @@
+"""The SSDA903 return: CSV files into record tables."""

@@ -1,0 +1,1 @@
+"""A user's own tables: cases in one file, or record tables."""

@@ -1,0 +1,95 @@
+"""What the doctor says of this installation, and of one with gaps."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sos_plugins.cli import main
+from sos_plugins.host import doctor
+from sos_plugins.host.registry import each_engine, load_plugins
+
+PLUGIN = """
+from sos_plugins import Engine, Requirement, hookimpl
+
+@hookimpl
+def register_engines(register):
+    wants = Requirement("python", "no_such_module", "pip install no-such-module")
+    for host in ("did", "event-study"):
+        register(host, Engine("wanting", lambda sample, options: None, requires=(wants,)))
+"""
+
+
+@pytest.fixture
+def wanting(tmp_path: Path) -> Path:
+    """A plugins.toml with a plugin whose engines lack a package."""
+    (tmp_path / "wanting.py").write_text(PLUGIN)
+    config = tmp_path / "plugins.toml"
+    config.write_text('[plugins]\npaths = ["wanting.py"]\n')
+    return config
+
+
+def test_versions_are_those_that_are_installed() -> None:
+    found = doctor.examine(load_plugins())
+    assert found.python.startswith(platform.python_version())
+    assert found.packages["numpy"] == importlib.metadata.version("numpy")
+    assert {"ibis-framework", "pydantic"} <= set(found.packages)
+    assert "not installed" not in found.packages.values()
+    assert not {"pytest", "rpy2", "mypy"} & set(found.packages)
+
+
+def test_every_engine_and_plugin_is_listed(wanting: Path) -> None:
+    registry = load_plugins(wanting)
+    found = doctor.examine(registry)
+    assert {(e.name, e.engine) for e in found.engines} == {
+        (name, engine.name) for _, name, engine in each_engine(registry)
+    }
+    assert [p.name for p in found.plugins] == sorted(registry.plugins)
+    assert found.config == str(wanting)
+
+
+def test_a_gap_is_told_once_with_the_line_that_mends_it(
+    wanting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOS_NO_R", "1")
+    found = doctor.examine(load_plugins(wanting))
+    gap = "the Python package 'no_such_module' is not installed (pip install no-such-module)"
+    assert [e.runs for e in found.engines if e.engine == "wanting"] == [False, False]
+    assert found.gaps.count(gap) == 1
+    page = doctor.render(found)
+    assert "did, engine wanting" in page
+    assert page.count("pip install no-such-module") == 1
+
+
+def test_without_r_the_engines_in_r_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOS_NO_R", "1")
+    found = doctor.examine(load_plugins())
+    assert {e.runs for e in found.engines if e.language == "R"} == {False}
+    assert {e.runs for e in found.engines if e.language == "Python"} == {True}
+    assert found.r == {}
+    assert "switched off" in found.r_problem
+    assert "not used: R is switched off" in doctor.render(found)
+
+
+@pytest.mark.r
+def test_with_r_the_versions_of_its_packages_are_told() -> None:
+    found = doctor.examine(load_plugins())
+    assert found.r_problem == ""
+    assert found.r["R"][0].isdigit()
+    assert found.r["sandwich"] != "not installed"
+    runs = {(e.name, e.engine): e.runs for e in found.engines}
+    assert runs["did", "r"]
+
+
+def test_the_command_prints_json(wanting: Path) -> None:
+    done = CliRunner().invoke(main, ["doctor", "--json", "--no-r", "--plugins", str(wanting)])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["version"] == importlib.metadata.version("sos-plugins")
+    assert any("no-such-module" in gap for gap in told["gaps"])
+    assert {"python", "platform", "packages", "r", "engines", "plugins", "config"} <= set(told)

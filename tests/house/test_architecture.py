@@ -1,0 +1,131 @@
+"""Rules that keep the house in order: what may import what, and what the core may not know."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clean_environment import REPOSITORY
+
+from sos_plugins.host.registry import load_plugins
+
+CORE = REPOSITORY / "sos_plugins"
+PLUGIN_PACKAGES = {
+    "sos_sources": REPOSITORY / "sources" / "sos_sources",
+    "sos_simulator": REPOSITORY / "sources" / "sos_simulator",
+    "sos_outcomes": REPOSITORY / "outcomes" / "sos_outcomes",
+    "sos_estimators": REPOSITORY / "estimators" / "sos_estimators",
+    "sos_matchers": REPOSITORY / "estimators" / "sos_matchers",
+    "sos_ratings": REPOSITORY / "ratings" / "sos_ratings",
+}
+BUILT_ON = {"sos_simulator": {"sos_sources"}}
+"""What is simulated is read back by the readers of the formats that it is written in."""
+TEMPLATES = CORE / "authors" / "templates"
+"""Files that ``sos-plugins new`` copies: plugins that no part of the core imports."""
+
+
+def modules(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.rglob("*.py") if TEMPLATES not in f.parents)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module that a file imports, by its full name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "."
+
+
+def texts(file: Path) -> Iterator[tuple[int, str]]:
+    """Every text in a file that is no docstring, with its line."""
+    tree = ast.parse(file.read_text())
+    bare = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            yield node.lineno, node.value
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("file", modules(CORE), ids=relative)
+def test_the_core_imports_no_plugin(file: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(file)}
+    assert tops & set(PLUGIN_PACKAGES) == set()
+
+
+@pytest.mark.parametrize("package", PLUGIN_PACKAGES)
+def test_a_plugin_package_imports_no_other(package: str) -> None:
+    others = set(PLUGIN_PACKAGES) - {package} - BUILT_ON.get(package, set())
+    for file in modules(PLUGIN_PACKAGES[package]):
+        assert {name.split(".")[0] for name in imported(file)} & others == set(), relative(file)
+
+
+@pytest.mark.parametrize("package", PLUGIN_PACKAGES)
+def test_plugins_do_without_the_command_line(package: str) -> None:
+    for file in modules(PLUGIN_PACKAGES[package]):
+        assert not [name for name in imported(file) if name.startswith("sos_plugins.cli")]
+
+
+@pytest.mark.parametrize("file", modules(CORE), ids=relative)
+def test_imports_are_absolute(file: Path) -> None:
+    assert not [
+        node
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+
+
+@functools.cache
+def names_of_outcomes() -> frozenset[str]:
+    return frozenset(load_plugins().names("outcome"))
+
+
+WORDS_OF_OUTCOMES = ("icpc", "kinship", "rereferral", "re-referral", "escalation")
+"""What only outcomes may know; ``icpc_date`` and the like are columns of the census."""
+COLUMN = re.compile(r"icpc_(date|target_date|not_required)")
+
+
+@pytest.mark.parametrize("file", modules(CORE), ids=relative)
+def test_no_line_of_the_core_knows_an_outcome(file: Path) -> None:
+    known = [
+        f"line {line}: {text!r}"
+        for line, text in texts(file)
+        if text in names_of_outcomes()
+        or any(word in COLUMN.sub("", text).lower() for word in WORDS_OF_OUTCOMES)
+    ]
+    assert not known
+
+
+def test_the_names_of_outcomes_are_no_identifiers_of_the_core() -> None:
+    for file in modules(CORE):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, (ast.Name, ast.Attribute, ast.FunctionDef, ast.ClassDef)):
+                name = getattr(node, "id", None) or getattr(node, "attr", None) or node.name  # type: ignore[union-attr]
+                assert not any(w.replace("-", "") in name.lower() for w in WORDS_OF_OUTCOMES), (
+                    f"{relative(file)}: {name}"
+                )
+
+
+def test_built_in_plugins_come_through_entry_points() -> None:
+    registry = load_plugins()
+    distributions = {info.distribution for info in registry.plugins.values()}
+    assert distributions == {"sos-plugins"}
+    for kind in ("source", "outcome", "matcher", "estimator", "rating-rule", "rule-set"):
+        assert registry.names(kind), kind
+
+
+FORBIDDEN = re.compile(r"\b(NotImplementedError|TODO|FIXME|XXX)\b")
+
+
+@pytest.mark.parametrize("folder", ["sos_plugins", *(p.name for p in PLUGIN_PACKAGES.values())])
+def test_nothing_is_left_unfinished(folder: str) -> None:
+    root = PLUGIN_PACKAGES.get(folder, CORE)
+    for file in [*root.rglob("*.py"), *root.rglob("*.R")]:
+        assert not FORBIDDEN.findall(file.read_text()), relative(file)

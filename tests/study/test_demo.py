@@ -1,0 +1,128 @@
+"""The demonstration: the seed's verdicts follow from the data, and other data give others."""
+
+import re
+
+import pytest
+
+from sos_plugins import Session
+from sos_plugins.host.registry import load_plugins
+from sos_plugins.study.study import Study
+
+pytestmark = pytest.mark.slow
+
+KINSHIP_WITHIN = 0.045
+"""Four standard errors of the kinship effect in the demonstration (0.011)."""
+
+SIMULATOR = "simulated"
+
+
+def simulated_study(folder, *, outcomes=(), engines='["python"]', families="all", **settings):
+    """Simulate into a folder and return the study of it, with some outcomes and engines only."""
+    registry = load_plugins()
+    simulator = registry.source(SIMULATOR)
+    chosen = registry.settings("source", SIMULATOR, settings, "test")
+    simulator.write(chosen, folder, Session())
+    text = simulator.study(chosen)
+    head, *parts = re.split(r"(?m)^(?=\[)", text)
+    kept = [
+        part.rstrip() + (f"\nengines = {engines}\n" if part.startswith("[[estimators]]") else "\n")
+        for part in parts
+        if not part.startswith("[[outcomes]]")
+        or not outcomes
+        or any(f'plugin = "{name}"' in part for name in outcomes)
+    ]
+    text = head + "\n".join(kept)
+    if families != "all":
+        text = text.replace('families = "all"', f"families = {families}")
+    return Study.from_text(text, base=folder, registry=registry)
+
+
+@pytest.fixture(scope="module")
+def seed_result(tmp_path_factory):
+    return simulated_study(tmp_path_factory.mktemp("seed") / "data").run()
+
+
+def test_no_outcome_fails(seed_result):
+    assert [o.error for o in seed_result.outcomes] == [""] * 5
+    assert seed_result.simulated
+
+
+def test_kinship_falls_by_13_points_with_moderate_strength(seed_result):
+    kinship = seed_result.outcome("kinship-care")
+    truth = seed_result.truth["outcomes"]["kinship-care"]["effect"]
+    assert truth == pytest.approx(-0.13)
+    assert kinship.main.estimate == pytest.approx(truth, abs=KINSHIP_WITHIN)
+    assert kinship.rating.level == "moderate"
+    assert kinship.rating.sentence == "Moderate strength evidence of decreased kinship care"
+
+
+def test_rereferral_falls_but_its_data_cannot_support_that(seed_result):
+    rereferral = seed_result.outcome("rereferral")
+    assert rereferral.main.estimate < 0
+    assert rereferral.main.p_value < 0.05
+    assert rereferral.rating.level == "low"
+    assert rereferral.rating.direction == "no clear impact"
+    unmet = {r.metric for r in rereferral.rating.reasons if not r.met}
+    assert "data quality" in unmet
+    assert "robustness" not in unmet
+
+
+def test_escalation_keeps_parallel_trends_for_two_pilots_only(seed_result):
+    escalation = seed_result.outcome("escalation")
+    tests = [t for t in escalation.leads if t.pilot]
+    assert [t.reason for t in tests] == [""] * 9
+    held = sum(t.p_value >= 0.05 / 9 for t in tests)
+    assert held == 2
+    assert escalation.rating.sentence.startswith("No moderate or high strength evidence of clear")
+
+
+def test_duration_depends_on_the_specification(seed_result):
+    duration = seed_result.outcome("assessment-duration")
+    helped = next(r for r in duration.runs if r.family == "no-external-support")
+    assert duration.main.p_value > 0.05
+    assert helped.estimate * duration.main.estimate < 0
+    assert duration.rating.sentence == "No clear evidence on the impact on assessment duration"
+
+
+def test_other_truth_gives_other_verdicts(tmp_path):
+    result = simulated_study(
+        tmp_path / "data",
+        outcomes=("rereferral", "escalation", "kinship-care"),
+        preset="clean",
+        kinship_effect=0.13,
+    ).run()
+    kinship = result.outcome("kinship-care").rating
+    assert kinship.sentence == "Moderate strength evidence of increased kinship care"
+    rereferral = result.outcome("rereferral").rating
+    assert (rereferral.level, rereferral.direction) == ("moderate", "decrease")
+    assert result.outcome("rereferral").quality["usable_share"] > 0.95
+    escalation = result.outcome("escalation")
+    tests = [t for t in escalation.leads if t.pilot]
+    assert [t.reason for t in tests] == [""] * 9
+    assert all(t.p_value >= 0.05 / 9 for t in tests)
+    assert escalation.rating.direction == "no clear impact"
+
+
+def test_without_an_effect_kinship_has_no_clear_impact(tmp_path):
+    result = simulated_study(
+        tmp_path / "data",
+        outcomes=("kinship-care",),
+        kinship_effect=0.0,
+        families='["drop-one-pilot"]',
+    ).run()
+    kinship = result.outcome("kinship-care")
+    assert abs(kinship.main.estimate) < KINSHIP_WITHIN
+    assert kinship.rating.direction == "no clear impact"
+
+
+@pytest.mark.r
+def test_python_and_r_agree_on_the_demonstration(tmp_path):
+    study = simulated_study(tmp_path / "data", outcomes=("kinship-care",), engines='"all"')
+    result = study.crosscheck()
+    verdicts = {
+        (a.estimator, a.engine): a.verdict for a in result.outcome("kinship-care").agreements
+    }
+    for estimator in ("did", "event-study", "callaway-santanna"):
+        assert verdicts[estimator, "r"] == "agree"
+    assert verdicts["callaway-santanna", "differences"] == "agree"
+    assert "disagree" not in verdicts.values()

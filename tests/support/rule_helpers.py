@@ -1,0 +1,54 @@
+"""How a test asks which rows of hand-made records break which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import outcome_helpers
+
+from sos_plugins import RecordRule, Session
+from sos_plugins.profile.rule_checks import judged
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Rows by record table, of one child."""
+
+
+def broken(
+    children: Mapping[str, Rows],
+    rules: Sequence[RecordRule],
+    session: Session,
+    number: str = "",
+    **bounds: Any,
+) -> dict[str, list[str]]:
+    """Judge the rows of several children at once.
+
+    Args:
+        children: What the records hold of each child.
+        rules: The rules asked.
+        session: Where the records are put.
+        number: Only rules of this name count.
+        bounds: Start and end of the records.
+
+    Returns:
+        Names of broken rules by child, one for each row that breaks it, sorted; children that
+        break none are there too.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {rule.table: [] for rule in rules}
+    tables |= {name: [] for rule in rules for name in rule.needs}
+    for child, rows in children.items():
+        for name, part in rows.items():
+            tables[name] += [{"child": child, **row} for row in part]
+    if not tables.get("children", ["given"]):
+        del tables["children"]
+    records = outcome_helpers.records(session, **bounds, **tables)
+    found: dict[str, list[str]] = {child: [] for child in children}
+    for name in {rule.table for rule in rules}:
+        result = judged(records, name, rules, session)
+        assert not result.left_out
+        rows = result.table.to_pandas()
+        for column, rule in result.rules.items():
+            if number in ("", rule.name):
+                for child in rows.loc[rows[column], "child"]:
+                    found[child].append(rule.name)
+    return {child: sorted(names) for child, names in found.items()}

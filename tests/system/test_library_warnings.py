@@ -1,0 +1,111 @@
+"""What changes what was computed stands in the result, and not on standard error alone."""
+
+import json
+import warnings
+
+import pytest
+from click.testing import CliRunner
+from study_helpers import STUDY, table, write
+
+from sos_plugins.cli import main
+from sos_plugins.study.study import Study
+from sos_plugins.system.library_warnings import heard
+
+PLUGIN = '''
+import warnings
+import pandas as pd
+from sos_plugins import Engine, Matcher, UnitMatch, MatchedGroup, hookimpl
+from sos_plugins.contract.interfaces import BALANCE_COLUMNS
+
+def fit(task, settings):
+    warnings.warn("the optimiser did not converge", RuntimeWarning)
+    groups = tuple(MatchedGroup(p.unit, tuple(task.pool)) for p in task.pilots)
+    distances = pd.DataFrame(columns=["pilot", "comparator", "distance", "rank"])
+    return UnitMatch(groups, distances, pd.DataFrame(), pd.DataFrame(columns=list(BALANCE_COLUMNS)))
+
+class Everyone(Matcher):
+    """Everyone."""
+    name = "everyone"
+    label = "Everyone"
+    level = "units"
+    engines = (Engine("python", fit),)
+
+@hookimpl
+def register_matchers(register):
+    register(Everyone())
+'''
+
+
+@pytest.fixture
+def as_at_the_terminal():
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def test_a_warning_of_a_matcher_is_in_the_result(tmp_path, as_at_the_terminal, capfd):
+    (tmp_path / "everyone.py").write_text(PLUGIN)
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["everyone.py"]\n')
+    matcher = 'units = { plugin = "pre-outcomes-units", ratio = 2 }'
+    text = STUDY.replace(matcher, 'units = { plugin = "everyone" }')
+    path = write(tmp_path, text, table(cases=2))
+    (outcome,) = Study.from_toml(path, plugins=tmp_path / "plugins.toml").run().outcomes
+    told = "Engine 'python' of 'everyone' warned (RuntimeWarning): the optimiser did not converge."
+    assert told in outcome.warnings
+    assert "converge" not in capfd.readouterr().err
+
+
+def test_a_warning_of_an_engine_is_in_its_estimate(tmp_path, as_at_the_terminal, monkeypatch):
+
+    path = write(tmp_path, cases=table(cases=2))
+    study = Study.from_toml(path)
+    engine = study.plan.registry.engine("did", "python")
+    original = engine.fit
+
+    def fit(*given):
+        warnings.warn("invalid value in log", RuntimeWarning, stacklevel=1)
+        return original(*given)
+
+    object.__setattr__(engine, "fit", fit)
+    try:
+        (outcome,) = study.run().outcomes
+    finally:
+        object.__setattr__(engine, "fit", original)
+    told = "Engine 'python' of 'did' warned (RuntimeWarning): invalid value in log."
+    assert told in outcome.estimates[0].estimate.warnings
+    assert told in outcome.warnings
+
+
+def test_errors_stay_errors_and_what_is_for_authors_is_passed_on():
+    with pytest.raises(RuntimeWarning), heard("x"):
+        warnings.warn("an error here", RuntimeWarning, stacklevel=1)
+    with warnings.catch_warnings(record=True) as passed_on:
+        warnings.simplefilter("always")
+        with heard("x") as told:
+            warnings.warn("will change", FutureWarning, stacklevel=1)
+            warnings.warn("twice", UserWarning, stacklevel=1)
+            warnings.warn("twice", UserWarning, stacklevel=1)
+    assert [w.category for w in passed_on] == [FutureWarning]
+    assert told == ["x warned (UserWarning): twice."]
+
+
+def test_a_covariate_that_does_not_vary_is_told(tmp_path):
+    path = write(tmp_path, cases=table(cases=2).assign(sex="female"))
+    (outcome,) = Study.from_toml(path).run().outcomes
+    told = "Covariates that are the same in all cases are not adjusted for: sex."
+    assert told in outcome.warnings
+
+
+def test_engines_that_did_not_run_stand_beside_those_that_did(tmp_path):
+    cases = table(cases=2)
+    cohorts = {"901": 2014, "902": 2014}
+    cases = cases[cases["unit"].isin([*cohorts, "910", "911", "912"])]
+    cases.assign(cohort=cases["unit"].map(cohorts).fillna(0)).to_csv(tmp_path / "t.csv")
+    columns = [w for c in ("unit", "period", "cohort", "value") for w in (f"--{c}", c)]
+    words = ["estimate", "did", "--data", str(tmp_path / "t.csv"), *columns, "--engine", "all"]
+    done = CliRunner().invoke(main, [*words, "--no-r", "--json", "-q"])
+    for found in json.loads(done.stdout):
+        assert any(
+            w.startswith("Not run: ") and "R is switched off" in w for w in found["warnings"]
+        )

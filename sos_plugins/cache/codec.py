@@ -22,8 +22,6 @@ import pyarrow as pa
 
 from sos_plugins.contract import interfaces as kinds
 from sos_plugins.contract import types
-from sos_plugins.profile.record_profile import RecordProfile
-from sos_plugins.study import result
 
 FORMAT = 1
 _LENGTH = 8
@@ -54,7 +52,7 @@ for _class in (
     *(types.Agreement, types.CollectedCases, types.Design, types.Estimate, types.Evidence),
     *(types.LeadTest, types.MatchedGroup, types.OutcomeInfo, types.Pilot, types.QualityProfile),
     *(types.Rating, types.Reason, types.Records, types.Run, types.Sample, types.Tolerance),
-    *(kinds.CaseMatch, kinds.UnitMatch, result.MatchingStep, result.NamedEstimate, RecordProfile),
+    *(kinds.CaseMatch, kinds.UnitMatch),
 ):
     travels(_class)
 
@@ -63,8 +61,8 @@ def encode(value: Any) -> bytes:
     """Make bytes of a value.
 
     Frames, arrays, numbers (with their type), text, dates, lists, tuples, sets, tables of names
-    and the dataclasses of :mod:`sos_plugins.contract.types`, :mod:`sos_plugins.contract.interfaces`
-    and :mod:`sos_plugins.study.result` travel. What stands in a value twice is kept once.
+    and the dataclasses that are given to :func:`travels`, those of :mod:`sos_plugins.contract.types`
+    and those of matchers travel. What stands in a value twice is kept once.
 
     Raises:
         CodecError: If something in it does not travel.

@@ -14,7 +14,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,17 +28,22 @@ from ibis.expr import operations
 from pydantic import BaseModel
 
 from sos_plugins.cache.codec import CodecError, encode
-from sos_plugins.contract.interfaces import KINDS, Engine, Plugin, Requirement, distribution_version
+from sos_plugins.contract.interfaces import Plugin, Requirement, distribution_version
 from sos_plugins.contract.types import Records, Sample, plain
 from sos_plugins.errors import SosError
-from sos_plugins.host.registry import Registry, each_engine
+from sos_plugins.host.distributions import (
+    DISTRIBUTION,
+    LOCAL,
+    declared,
+    distribution_of,
+    owners_of_modules,
+    versions,
+    with_dependencies,
+)
+from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 
-DISTRIBUTION = "sos-plugins"
-LOCAL = "local file"
-"""In place of the distribution of a plugin that is a file."""
 CODE = (".py", ".R")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def hashed(*parts: Any) -> str:
@@ -208,58 +212,10 @@ class Program:
         return [self._versions(python), {name: self.in_r.get(name, "") for name in in_r}]
 
     def _versions(self, distributions: Iterable[str]) -> dict[str, str]:
-        names = {below for name in distributions for below in _with_dependencies(name)}
+        names = {below for name in distributions for below in with_dependencies(name)}
         for name in names - set(self._known):
             self._known[name] = distribution_version(name)
         return {name: self._known[name] for name in sorted(names)}
-
-
-def declared(registry: Registry) -> tuple[list[str], list[str]]:
-    """Return the Python distributions and the R packages that plugins and engines name, sorted."""
-    python, in_r = set(), set()
-    offers = [offer.obj for kind in KINDS for offer in registry.offers(kind)]
-    engines = [engine for _, _, engine in each_engine(registry)]
-    for engine in engines:
-        python |= {name for name in engine.packages if name not in _r_names(engine)}
-    needs = [need for obj in offers for need in obj.decides]
-    needs += [need for engine in engines for need in (*engine.requires, *engine.decides)]
-    for need in needs:
-        if need.language == "r":
-            in_r.add(need.name)
-        else:
-            python.add(distribution_of(need.name))
-    return sorted(python), sorted(in_r)
-
-
-def _r_names(engine: Engine) -> set[str]:
-    return {need.name for need in (*engine.requires, *engine.decides) if need.language == "r"}
-
-
-def dependencies(distribution: str = DISTRIBUTION) -> list[str]:
-    """Return the names of the distributions that one cannot do without, sorted."""
-    try:
-        required = importlib.metadata.requires(distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    names = [_NAME.match(text) for text in required if "extra ==" not in text]
-    return sorted({name[0] for name in names if name})
-
-
-def versions(distributions: Iterable[str]) -> dict[str, str]:
-    """Return the versions of distributions and of all that they require, by name."""
-    names = {below for name in distributions for below in _with_dependencies(name)}
-    return {name: distribution_version(name) for name in sorted(names)}
-
-
-@functools.cache
-def _with_dependencies(distribution: str) -> frozenset[str]:
-    found, ahead = {distribution}, [distribution]
-    while ahead:
-        for name in dependencies(ahead.pop()):
-            if name not in found:
-                found.add(name)
-                ahead.append(name)
-    return frozenset(found)
 
 
 def _distributions(registry: Registry) -> set[str]:
@@ -273,18 +229,6 @@ def _of_strangers(registry: Registry) -> set[Path]:
     """Return the code of the plugins that do not come with the core."""
     others = [info for info in registry.plugins.values() if info.distribution != DISTRIBUTION]
     return {_top_of(Path(info.file)) for info in others if info.file}
-
-
-def distribution_of(module: str) -> str:
-    """Return the name of the distribution of a module: mostly its own."""
-    if distribution_version(module) != "not installed":
-        return module
-    return next(iter(_owners().get(module, [])), module)
-
-
-@functools.cache
-def _owners() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
 
 
 def _code(registry: Registry) -> list[str]:
@@ -341,7 +285,7 @@ def _place_of(module: str, beside: Path, own: Collection[str]) -> Path | None:
         for near in (beside / module, beside / f"{module}.py"):
             if near.exists():
                 return near
-    owners = _owners().get(module, [])
+    owners = owners_of_modules().get(module, [])
     if module in sys.stdlib_module_names or (owners and not set(owners) & set(own)):
         return None
     with suppress(ImportError, ValueError, AttributeError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sos_plugins.cache.codec import travels
 from sos_plugins.contract.types import plain
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 RULE_COLUMNS = ("fault", "table", "column", "sentence", "query", "judged", "source", "note")
 
 
+@travels
 @dataclass(frozen=True)
 class RecordProfile:
     """What is wrong with records, by authority and April-year.

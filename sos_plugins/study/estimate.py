@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from sos_plugins.cache.fingerprint import distribution_of
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import GLANCE_COLUMNS
 from sos_plugins.contract.interfaces import R_BASE, Engine, distribution_version
@@ -23,6 +22,7 @@ from sos_plugins.errors import (
     EstimationError,
     SosError,
 )
+from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 from sos_plugins.study.result import NamedEstimate

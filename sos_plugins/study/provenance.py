@@ -8,9 +8,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from sos_plugins.cache.fingerprint import DISTRIBUTION, LOCAL, declared, dependencies
 from sos_plugins.contract.interfaces import R_BASE, distribution_version
 from sos_plugins.contract.types import Records
+from sos_plugins.host.distributions import DISTRIBUTION, LOCAL, declared, dependencies
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 from sos_plugins.system.secrets import without_home

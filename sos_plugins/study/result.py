@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from sos_plugins.cache.codec import travels
 from sos_plugins.contract.types import (
     Agreement,
     Estimate,
@@ -34,6 +35,7 @@ from sos_plugins.system.secrets import cleaned, cleaned_toml
 FORMAT = "sos-plugins result 1"
 
 
+@travels
 @dataclass(frozen=True)
 class NamedEstimate:
     """An estimate with what made it: the estimator, the engine and the options in words."""
@@ -43,6 +45,7 @@ class NamedEstimate:
     estimate: Estimate
 
 
+@travels
 @dataclass(frozen=True)
 class MatchingStep:
     """One matching station: the plugin, its engine, its level and the sentence for a manuscript."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,80 @@ def test_imports_are_absolute(file: Path) -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
+
+
+LAYERS = (
+    "errors",
+    "system",
+    "backends",
+    "r",
+    "contract",
+    "tables",
+    "cells",
+    "host",
+    "cache",
+    "authors.derive",
+    "profile",
+    "study",
+    "authors.results",
+    "authors.testing",
+    "authors.scaffold",
+    "report",
+    "cli",
+)
+"""Parts of the core from the ground up: each may import from those before it, none from those after
+it, not for the names of types either."""
+
+
+@functools.cache
+def core_modules() -> dict[str, Path]:
+    """Every module of the core by its full name; that of a package is its ``__init__``."""
+    named = {}
+    for file in modules(CORE):
+        parts = file.relative_to(REPOSITORY).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return named
+
+
+def core_imports(file: Path) -> Iterator[str]:
+    """Every module of the core that a file imports, ``TYPE_CHECKING`` and functions included."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in core_modules() else node.module for name in full]
+        yield from (name for name in names if name in core_modules())
+
+
+def layer(module: str) -> int | None:
+    """The layer of a module of the core; None for the package itself and what starts it."""
+    inside = f"{module.removeprefix('sos_plugins').removeprefix('.')}."
+    places = [n for n, name in enumerate(LAYERS) if inside.startswith(f"{name}.")]
+    return max(places, key=lambda n: len(LAYERS[n])) if places else None
+
+
+def test_every_module_of_the_core_is_in_a_layer() -> None:
+    outside = {name for name in core_modules() if layer(name) is None}
+    assert outside == {"sos_plugins", "sos_plugins.__main__", "sos_plugins.authors"}
+
+
+@pytest.mark.parametrize("module", core_modules())
+def test_imports_of_the_core_run_one_way(module: str) -> None:
+    own = layer(module)
+    if own is None:
+        return
+    above = [name for name in core_imports(core_modules()[module]) if (layer(name) or 0) > own]
+    assert not above, f"{LAYERS[own]} imports what is built on it"
+
+
+def test_the_core_has_no_import_circle() -> None:
+    graph = {name: set(core_imports(file)) - {name} for name, file in core_modules().items()}
+    graph["sos_plugins"] = set()  # it offers names for others, from their modules when asked
+    graph["sos_plugins.study"] = set()
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
 
 
 @functools.cache

@@ -70,6 +70,7 @@ def run_engine(
             raise EngineUnavailableError(f"{named}: {reason}")
         with heard(named) as told:
             estimate = _fit(chosen, sample, cells, options)
+            headline = registry.estimator(estimator).headline(options)
     except SosError:
         raise
     except Exception as error:
@@ -94,7 +95,7 @@ def run_engine(
         warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings, *told))),
         covariance=estimate.covariance,
     )
-    return NamedEstimate(estimator, chosen.name, filled)
+    return NamedEstimate(estimator, chosen.name, filled, headline)
 
 
 def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel) -> Any:

@@ -110,6 +110,49 @@ def test_crosscheck_with_one_engine_compares_nothing_with_status_4(study):
     assert call("crosscheck", study, ok=False).exit_code == 4
 
 
+TWO_TERMS = """
+from typing import ClassVar
+
+import pandas as pd
+import sos_plugins
+from sos_plugins import Engine, Estimate, Estimator, Settings
+from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
+
+
+class Options(Settings):
+    shown: str = "short-run"
+
+
+def fit(sample, options):
+    rows = [{"term": "lead", "estimate": 99.0}, {"term": "short-run", "estimate": 1.5}]
+    tidy = pd.DataFrame([*rows, {"term": "long-run", "estimate": 2.5}], columns=[*TIDY_COLUMNS])
+    return Estimate(tidy, dict.fromkeys(GLANCE_COLUMNS, 1))
+
+
+class TwoTerms(Estimator):
+    name, label, Settings = "two-terms", "Two terms", Options
+    engines = (Engine("python", fit),)
+
+    def headline(self, options):
+        return options.shown
+
+
+@sos_plugins.hookimpl
+def register_estimators(register):
+    register(TwoTerms())
+"""
+
+
+@pytest.mark.parametrize(("shown", "estimate"), [("short-run", 1.5), ("long-run", 2.5)])
+def test_crosscheck_shows_the_headline_that_an_estimator_names(tmp_path, shown, estimate):
+    (tmp_path / "two_terms.py").write_text(TWO_TERMS)
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["two_terms.py"]\n')
+    more = f'[[estimators]]\nplugin = "two-terms"\nshown = "{shown}"\n'
+    result = call("crosscheck", write(tmp_path, f"{STUDY}\n{more}"), "--json", "-q", ok=False)
+    rows = {row["estimator"]: row for row in json.loads(result.stdout)["checks"]}
+    assert rows["two-terms"]["estimate"] == estimate
+
+
 @pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
 def test_estimate_gives_tidy_glance_and_provenance(tidy, file):
     result = call("estimate", "did", "--data", tidy / file, *TIDY, "--engine", "python", "--json")

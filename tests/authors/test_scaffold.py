@@ -36,6 +36,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(generated: Path) -> dict[str, list[ET.Element]]:
     """Test cases of every generated test, run in one process, by kind and form."""
     sources = [str(p) for p in generated.glob("packages/*/*/src")]
+    sources += filter(None, [os.environ.get("PYTHONPATH")])
     folders = ["files", *(f"packages/{kind}" for kind in RUN_AS_PACKAGES)]
     report = generated / "report.xml"
     subprocess.run(

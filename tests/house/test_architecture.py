@@ -68,6 +68,12 @@ def test_a_plugin_package_imports_no_other(package: str) -> None:
         assert {name.split(".")[0] for name in imported(file)} & others == set(), relative(file)
 
 
+@pytest.mark.parametrize("file", sorted(TEMPLATES.rglob("*.py")), ids=relative)
+def test_templates_import_no_plugin(file: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(file)}
+    assert tops & set(PLUGIN_PACKAGES) == set()
+
+
 @pytest.mark.parametrize("package", PLUGIN_PACKAGES)
 def test_plugins_do_without_the_command_line(package: str) -> None:
     for file in modules(PLUGIN_PACKAGES[package]):
@@ -94,9 +100,9 @@ LAYERS = (
     "host",
     "cache",
     "authors.derive",
+    "authors.results",
     "profile",
     "study",
-    "authors.results",
     "authors.testing",
     "authors.scaffold",
     "report",

@@ -28,6 +28,7 @@ STANZAS = {
     "estimator": '[[estimators]]\nplugin = "did"\n\n[[estimators]]\nplugin = "NEW-NAME"',
     "engine": '[[estimators]]\nplugin = "did"\nengines = ["python", "NEW-NAME"]',
     "rating-rule": '[rating]\nplugin = "NEW-NAME"',
+    "rule-set": "# Nothing is needed: every rule set that is switched on is asked.",
 }
 """What a study says to use a plugin of a kind; the keys are the kinds that can be written."""
 
@@ -82,8 +83,8 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
     """Write a working plugin, or a commented study file.
 
     Args:
-        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``rating-rule`` or
-            ``study``.
+        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``rating-rule``,
+            ``rule-set`` or ``study``.
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.

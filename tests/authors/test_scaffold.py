@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from sos_plugins.authors import testing
 from sos_plugins.authors.scaffold import STANZAS, scaffold
 from sos_plugins.errors import NotRegisteredError, PluginError
 from sos_plugins.host.registry import load_file, load_plugins
 from sos_plugins.study.file import parse_study
 
 NAME = "fresh-idea"
+MARK = re.compile(r"^STILL_THE_EXAMPLE = .*\n", re.MULTILINE)
+"""The line that says that a plugin is still the example that was written."""
 OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider")
 RUN_AS_PACKAGES = ("outcome", "source")
 """The tests of a package are those of the file but for one line; two kinds show that it fits."""
@@ -32,9 +37,25 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def make_it_yours(file: Path) -> None:
+    """Take out the line that says that the plugin is an example, as the failing check asks."""
+    text, n = MARK.subn("", file.read_text())
+    assert n == 1
+    file.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def results(generated: Path) -> dict[str, list[ET.Element]]:
-    """Test cases of every generated test, run in one process, by kind and form."""
+    """Test cases of every generated test, run in one process, by kind and form.
+
+    They are run on plugins that their author has changed.
+    """
+    generated = Path(shutil.copytree(generated, generated.with_name("generated-and-changed")))
+    for kind in STANZAS:
+        name = f"{NAME}-{kind}".replace("-", "_")
+        make_it_yours(generated / "files" / kind / f"{name}.py")
+        (package,) = (generated / "packages" / kind).glob("*/src/*/__init__.py")
+        make_it_yours(package)
     sources = [str(p) for p in generated.glob("packages/*/*/src")]
     sources += filter(None, [os.environ.get("PYTHONPATH")])
     folders = ["files", *(f"packages/{kind}" for kind in RUN_AS_PACKAGES)]
@@ -70,6 +91,26 @@ def test_a_generated_plugin_passes_its_own_test(
     skipped = [case for case in cases if case.findall("skipped")]
     assert not broken
     assert len(cases) - len(skipped) >= 2
+
+
+@pytest.mark.parametrize("kind", STANZAS)
+def test_a_plugin_that_was_not_changed_is_told_so(kind: str, tmp_path: Path) -> None:
+    file = scaffold(kind, "second-idea", tmp_path)[0]
+
+    def told() -> list[tuple[str, str]]:
+        registry = load_plugins()
+        (offer,) = load_file(registry, file)
+        host = registry.engine_host(offer.host) if offer.host else None
+        given = {} if kind == "source" else None
+        results = testing.run_checks(offer.kind, offer.obj, given, host=host)
+        return [(r.result, r.why) for r in results if r.name == "is_no_longer_the_example"]
+
+    ((result, why),) = told()
+    assert result == "failed"
+    assert why.startswith("It is the example that 'sos-plugins new' wrote: ")
+    assert why.endswith(f"take out the line that begins with STILL_THE_EXAMPLE ({file}).")
+    make_it_yours(file)
+    assert told() == [("passed", "")]
 
 
 @pytest.mark.parametrize("kind", STANZAS)

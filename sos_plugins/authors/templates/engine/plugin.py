@@ -16,6 +16,7 @@ from sos_plugins import Engine, Estimate, Sample, Tolerance, hookimpl
 from sos_plugins.authors.results import glance, tidy_rows
 from sos_plugins.errors import EstimationError
 
+STILL_THE_EXAMPLE = "least squares on dummies, for 'did'"  # take this line out when it is yours
 HOST = "did"
 TOLERANCE = Tolerance(
     1e-7, 1e-9, "least squares on explicit dummies by singular values, not on centred columns"

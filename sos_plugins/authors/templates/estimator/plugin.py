@@ -16,6 +16,8 @@ from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
 from sos_plugins.authors.results import glance, tidy_rows
 from sos_plugins.errors import EstimationError
 
+STILL_THE_EXAMPLE = "a paired t test on changes of groups"  # take this line out when it is yours
+
 
 class NewEstimatorSettings(Settings):
     """Arguments of the method."""

@@ -16,6 +16,8 @@ from sos_plugins import Engine, MatchedGroup, Matcher, Settings, UnitMatch, Unit
 from sos_plugins.authors.results import balance_table
 from sos_plugins.errors import DesignError, did_you_mean, listing
 
+STILL_THE_EXAMPLE = "the nearest authorities in two features"  # take this line out when it is yours
+
 
 class NewMatcherSettings(Settings):
     """Settings of the matcher."""

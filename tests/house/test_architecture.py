@@ -202,6 +202,45 @@ def test_built_in_plugins_come_through_entry_points() -> None:
         assert registry.names(kind), kind
 
 
+WRITES = {"append", "extend", "update", "setdefault", "add", "pop", "clear", "insert", "remove"}
+"""Methods that change a list, a set or a table of names in place."""
+
+
+def frozen_classes() -> Iterator[tuple[Path, ast.ClassDef]]:
+    """Every class of the project that is a frozen dataclass."""
+    for root in (CORE, *PLUGIN_PACKAGES.values()):
+        for file in modules(root):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ClassDef) and any(
+                    "frozen=True" in ast.unparse(d) for d in node.decorator_list
+                ):
+                    yield file, node
+
+
+def writes_into_self(node: ast.AST) -> bool:
+    """Whether a statement changes what an object holds, as ``self.x.append(y)`` does."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        held = ast.unparse(node.func.value)
+        return node.func.attr in WRITES and held.startswith("self.")
+    if isinstance(node, (ast.Assign, ast.AugAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return any(ast.unparse(target).startswith("self.") for target in targets)
+    return False
+
+
+def test_frozen_objects_are_not_written_into() -> None:
+    """Nor are fields set but while the object is made; what notes things as it works is no data."""
+    written = []
+    for file, cls in frozen_classes():
+        for method in (n for n in cls.body if isinstance(n, ast.FunctionDef)):
+            sets = ast.unparse(method).count("object.__setattr__") * (
+                method.name != "__post_init__"
+            )
+            if sets or any(writes_into_self(node) for node in ast.walk(method)):
+                written.append(f"{relative(file)}: {cls.name}.{method.name}")
+    assert not written
+
+
 FORBIDDEN = re.compile(r"\b(NotImplementedError|TODO|FIXME|XXX)\b")
 
 

@@ -45,12 +45,14 @@ class NamedEstimate:
         engine: Name of the engine.
         estimate: What the engine gave.
         headline: The term that answers what the effect was, under the options of the estimate.
+        event_study: Whether effects by event time are what the estimator is for.
     """
 
     estimator: str
     engine: str
     estimate: Estimate
     headline: str = ""
+    event_study: bool = False
 
 
 @travels

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sos_plugins.authors import testing
-from sos_plugins.authors.scaffold import STANZAS, scaffold
+from sos_plugins.authors.scaffold import KINDS, scaffold, stanza
 from sos_plugins.errors import NotRegisteredError, PluginError
 from sos_plugins.host.registry import load_file, load_plugins
 from sos_plugins.study.file import parse_study
@@ -31,7 +31,7 @@ RUN_AS_PACKAGES = ("outcome", "source")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of plugin, as a file in ``files/KIND`` and as a package in ``packages/KIND``."""
     folder = tmp_path_factory.mktemp("generated")
-    for kind in STANZAS:
+    for kind in KINDS:
         scaffold(kind, f"{NAME}-{kind}", folder / "files" / kind)
         scaffold(kind, f"{NAME}-{kind}", folder / "packages" / kind, package=True)
     return folder
@@ -51,7 +51,7 @@ def results(generated: Path) -> dict[str, list[ET.Element]]:
     They are run on plugins that their author has changed.
     """
     generated = Path(shutil.copytree(generated, generated.with_name("generated-and-changed")))
-    for kind in STANZAS:
+    for kind in KINDS:
         name = f"{NAME}-{kind}".replace("-", "_")
         make_it_yours(generated / "files" / kind / f"{name}.py")
         (package,) = (generated / "packages" / kind).glob("*/src/*/__init__.py")
@@ -77,7 +77,7 @@ def results(generated: Path) -> dict[str, list[ET.Element]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "kind"),
-    [*(("files", kind) for kind in STANZAS), *(("packages", kind) for kind in RUN_AS_PACKAGES)],
+    [*(("files", kind) for kind in KINDS), *(("packages", kind) for kind in RUN_AS_PACKAGES)],
 )
 def test_a_generated_plugin_passes_its_own_test(
     form: str, kind: str, results: dict[str, list[ET.Element]]
@@ -93,7 +93,7 @@ def test_a_generated_plugin_passes_its_own_test(
     assert len(cases) - len(skipped) >= 2
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_plugin_that_was_not_changed_is_told_so(kind: str, tmp_path: Path) -> None:
     file = scaffold(kind, "second-idea", tmp_path)[0]
 
@@ -113,7 +113,7 @@ def test_a_plugin_that_was_not_changed_is_told_so(kind: str, tmp_path: Path) -> 
     assert told() == [("passed", "")]
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_generated_file_loads_as_the_plugin_that_its_page_names(
     kind: str, generated: Path
 ) -> None:
@@ -123,10 +123,10 @@ def test_a_generated_file_loads_as_the_plugin_that_its_page_names(
     assert [(o.kind, o.name) for o in offers] == [(kind, f"{NAME}-{kind}")]
     page = (folder / f"{module}.md").read_text()
     assert f'paths = ["{module}.py"]' in page
-    assert STANZAS[kind].replace("NEW-NAME", f"{NAME}-{kind}") in page
+    assert stanza(kind).replace("NEW-NAME", f"{NAME}-{kind}") in page
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_name_of_the_template_is_left(kind: str, generated: Path) -> None:
     for file in generated.glob(f"*/{kind}/**/*"):
         if file.suffix in (".py", ".md", ".toml"):
@@ -137,7 +137,7 @@ def test_no_name_of_the_template_is_left(kind: str, generated: Path) -> None:
             assert not [word for word in (*old, *new, "plugin.py") if word in text], file
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_names_its_entry_point(kind: str, generated: Path) -> None:
     name = f"{NAME}-{kind}"
     folder = generated / "packages" / kind / f"sos-{name}"

@@ -66,13 +66,11 @@ def tidy_rows(
     )
 
 
-def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> Any:
     return np.where(np.isinf(df), ndtri(share), stdtrit(df, share))
 
 
-def _t_two_sided(
-    statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _t_two_sided(statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]) -> Any:
     far = -np.abs(statistic)
     return 2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far))
 

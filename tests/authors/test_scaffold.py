@@ -101,7 +101,7 @@ def test_a_plugin_that_was_not_changed_is_told_so(kind: str, tmp_path: Path) -> 
         registry = load_plugins()
         (offer,) = load_file(registry, file)
         host = registry.engine_host(offer.host) if offer.host else None
-        given = {} if kind == "source" else None
+        given: dict[str, str] | None = {} if kind == "source" else None
         results = testing.run_checks(offer.kind, offer.obj, given, host=host)
         return [(r.result, r.why) for r in results if r.name == "is_no_longer_the_example"]
 

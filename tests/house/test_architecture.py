@@ -232,7 +232,7 @@ def test_a_name_of_a_method_in_a_text_is_noticed() -> None:
 
 
 def settings_of_plugins() -> set[str]:
-    """Settings of estimators and matchers that are no words of the core: fields of none of it."""
+    """Names of the settings of estimators and matchers."""
     registry = load_plugins()
     offers = [*registry.offers("estimator"), *registry.offers("matcher")]
     return {name for offer in offers for name in offer.obj.Settings.model_fields}
@@ -240,7 +240,7 @@ def settings_of_plugins() -> set[str]:
 
 @pytest.mark.parametrize("name", ["anticipation", "file", "leads_df", "aggregate", "control"])
 def test_no_setting_of_a_method_is_special_to_the_core(name: str) -> None:
-    assert name in settings_of_plugins() | {"file"}
+    assert name in {*settings_of_plugins(), "file"}
     for file in modules(CORE / "study"):
         assert name not in {text for _, text in texts(file)}, relative(file)
 

@@ -180,7 +180,7 @@ def put(backend: Any, name: str, data: pa.Table | pd.DataFrame | ibis.Table) -> 
     if isinstance(data, ibis.Table):
         backend.create_view(name, data)
         # What many queries read is computed once; a Spark without a cache computes it again.
-        with suppress(Exception):
+        with _but_interrupts():
             backend.raw_sql(f"CACHE LAZY TABLE `{name}`")
     else:
         _send_to_spark(backend, name, data)
@@ -213,7 +213,7 @@ def _send_to_spark(backend: Any, name: str, data: pa.Table | pd.DataFrame) -> No
 def drop(backend: Any, names: Sequence[str]) -> None:
     """Forget tables that :func:`put` has put on a backend, the last one first."""
     for name in reversed(names):
-        with suppress(Exception):
+        with _but_interrupts():
             if backend.name == "pyspark":
                 backend.raw_sql(f"UNCACHE TABLE IF EXISTS `{name}`")
                 backend.drop_view(name, force=True)
@@ -222,8 +222,38 @@ def drop(backend: Any, names: Sequence[str]) -> None:
 
 
 def interrupted(error: BaseException) -> bool:
-    """Whether an exception is what DuckDB makes of Ctrl-C in the middle of a query."""
-    return isinstance(error, RuntimeError) and str(error) == INTERRUPTED
+    """Whether an exception is Ctrl-C, or what DuckDB makes of it in the middle of a query.
+
+    Errors that it was raised from, or raised while handling, count too.
+    """
+    seen: set[int] = set()
+    told: BaseException | None = error
+    while told is not None and id(told) not in seen:
+        seen.add(id(told))
+        if isinstance(told, (KeyboardInterrupt, duckdb.InterruptException)):
+            return True
+        if isinstance(told, RuntimeError) and str(told) == INTERRUPTED:
+            return True
+        told = told.__cause__ or told.__context__
+    return False
+
+
+def refuse_interrupted(error: BaseException) -> None:
+    """Raise ``KeyboardInterrupt`` for what Ctrl-C has become, so that no handler takes it in.
+
+    For handlers of every exception, before they make an ordinary failure of one.
+    """
+    if interrupted(error):
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _but_interrupts() -> Iterator[None]:
+    """Let pass what fails in the block, but not Ctrl-C."""
+    try:
+        yield
+    except Exception as error:
+        refuse_interrupted(error)
 
 
 @contextmanager
@@ -237,9 +267,8 @@ def in_words() -> Iterator[None]:
     try:
         with spark_in_words():
             yield
-    except RuntimeError as error:
-        if interrupted(error):
-            raise KeyboardInterrupt from None
+    except (RuntimeError, duckdb.InterruptException) as error:
+        refuse_interrupted(error)
         raise
     except duckdb.OutOfMemoryException as error:
         raise DataError(

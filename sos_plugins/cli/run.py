@@ -15,7 +15,7 @@ from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyErr
 from sos_plugins.report import check_folder, write_report
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
-from sos_plugins.system.output_folder import SIMULATION, check_writable, claimed, replacing
+from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
 
 STUDY, RESULT = "study.toml", "result.json"
 AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
@@ -46,7 +46,7 @@ def run_and_report(
         terminal.say(stations.news)
     folder = out or Path("results") / study.plan.file.study.name
     with claimed(folder):
-        check_folder(folder, study.plan.text)
+        check_folder(folder, study.plan.text, study.outcome_names)
         with terminal.progress() as progress:
             result = study.run(progress, workers=workers, stations=stations)
         page = write_report(result, folder)
@@ -235,6 +235,6 @@ def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
     """Simulate records and run the demonstration study on them."""
     data, report = out / "data", out / "report"
     with claimed(data), claimed(report):
-        check_writable(report, "The report")
+        check_folder(report)
         simulate(terminal, data, values)
         run_and_report(terminal, data / STUDY, report)

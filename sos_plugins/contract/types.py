@@ -656,6 +656,8 @@ class Run:
         label: In words, such as "without Bristol".
         estimate: In the units of the value; None when the run failed or does not apply.
         status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
+        warnings: Sentences on how its cases came about (matching, derivation) that the outcome's
+            own warnings do not have.
     """
 
     family: str
@@ -672,6 +674,7 @@ class Run:
     n_treated_units: int | None = None
     status: Literal["ok", "failed", "not applicable"] = "ok"
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
     """Make the table of all runs by family, those without an estimate with their reason."""
     rows: list[dict[str, Any]] = []
     for heading, runs in grouped_runs(all_runs(result)):
-        rows.extend({"group": heading, **asdict(run)} for run in runs)
+        rows.extend({"group": heading, **_row(run)} for run in runs)
     columns = (
         Column("Analysis", lambda row: run_label(_run(row))),
         Column("Estimator and engine", _engine),
@@ -89,8 +89,12 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
     )
 
 
+def _row(run: Run) -> dict[str, Any]:
+    return {**asdict(run), "warnings": " ".join(run.warnings)}
+
+
 def _run(row: Row) -> Run:
-    return Run(**{name: row[name] for name in RUN_COLUMNS})
+    return Run(**{name: row[name] for name in RUN_COLUMNS if name != "warnings"})
 
 
 def _engine(row: Row) -> str:
@@ -109,7 +113,7 @@ def _status(row: Row) -> str:
 
 def failed_runs_table(result: OutcomeResult, ident: str) -> Table | None:
     """Make the table of the runs that gave no estimate."""
-    rows = [asdict(run) for run in all_runs(result) if run.status != "ok"]
+    rows = [_row(run) for run in all_runs(result) if run.status != "ok"]
     if not rows:
         return None
     columns = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,20 @@ from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
-from sos_plugins.report.labels import Names, all_runs, april_years
+from sos_plugins.report.labels import Names, all_runs, april_years, run_label
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EVENT_STUDIES = ("event-study", "callaway-santanna")
 """Estimators whose event terms are drawn first, in this order; others follow by name."""
+OF_THE_STUDY = (
+    *("summary", "pilots", "thresholds", "truth", "truth-all"),
+    *("record-quality", "record-quality-all-checks", "record-accounts", "record-trust"),
+    *("record-coverage", "record-faults", "record-completeness", "record-rules"),
+    *("manifest-run", "manifest-memory", "manifest-versions", "manifest-plugins", "manifest-files"),
+)
+"""Names of the tables that a report may have beside those of its outcomes."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Page:
 
 def page_of(study: StudyResult) -> Page:
     """Gather what the report shows of a study."""
-    anchors = _anchors(study)
+    anchors = _anchors([outcome.info.name for outcome in study.outcomes])
     names = Names.of(study)
     quality, quality_file = study_tables.quality_tables(study)
     created = study.manifest.get("created")
@@ -169,10 +176,16 @@ def _profile_tables(study: StudyResult, names: Names) -> tuple[Table, ...]:
     return tuple(table for table in found if table is not None and not table.frame.empty)
 
 
-def _anchors(study: StudyResult) -> list[str]:
+def may_be_table(name: str, outcomes: Sequence[str]) -> bool:
+    """Say whether a report of outcomes with these names may have a table of this name."""
+    beginnings = tuple(f"{anchor}_" for anchor in _anchors(outcomes))
+    return name in OF_THE_STUDY or name.startswith(beginnings)
+
+
+def _anchors(outcomes: Sequence[str]) -> list[str]:
     found: list[str] = []
-    for outcome in study.outcomes:
-        stem = words.slug(outcome.info.name)
+    for outcome in outcomes:
+        stem = words.slug(outcome)
         taken = sum(a == stem or a.startswith(f"{stem}.") for a in found)
         found.append(f"{stem}.{taken + 1}" if stem in found else stem)
     return found
@@ -262,6 +275,11 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
     found = [words.stop(warning) for warning in result.warnings if warning not in said]
     found += [f"{words.stop(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    found += [
+        f"{run_label(run)}: {words.stop(warning)}"
+        for run in all_runs(result)
+        for warning in run.warnings
+    ]
     return tuple(dict.fromkeys(found))
 
 

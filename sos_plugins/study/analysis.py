@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel
 
+from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cache.codec import travels
 from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_settings, of_value
 from sos_plugins.cache.store import KEEP_NOTHING, Stations
@@ -260,6 +261,7 @@ class OutcomeAnalysis:
             stacked=match.sample if match else stacked,
             unweighted=stacked,
             case_match=match,
+            warnings=(*prepared.warnings, *cases.warnings, *(match.warnings if match else ())),
         )
 
     def _match_units(self, choice: MatcherChoice, task: UnitTask) -> tuple[UnitMatch, MatchingStep]:
@@ -288,9 +290,10 @@ class OutcomeAnalysis:
         try:
             with heard(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
                 match = engine.fit(task, settings)
-        except SosError:
-            raise
         except Exception as error:
+            refuse_interrupted(error)
+            if isinstance(error, SosError):
+                raise
             raise EngineError(
                 f"Engine '{engine.name}' of '{choice.plugin}' failed with "
                 f"{type(error).__name__}: {error}"
@@ -409,7 +412,7 @@ class OutcomeAnalysis:
         estimates: Sequence[NamedEstimate],
     ) -> OutcomeResult:
         file = self.plan.file
-        runs = Specifications(self, prepared, setups, estimates).runs()
+        runs = Specifications(self, prepared, setups, estimates, result.warnings).runs()
         leads = self._leads(prepared, setups)
         quality = figures(
             prepared.cases,

@@ -20,7 +20,8 @@ from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.study.adoption import Adoption, in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
-from sos_plugins.tables.read_table import read_columns
+from sos_plugins.tables.read_table import CSV_SUFFIXES, read_columns
+from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
@@ -68,7 +69,7 @@ def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
     if not path.exists():
         raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
     try:
-        frame = read_frame(path)
+        frame = read_frame(path, names=("unit",))
     except DataError as error:
         raise DesignError(f"The file of pilots cannot be read: {error}") from None
     if "unit" not in frame:
@@ -571,6 +572,9 @@ def read_characteristics(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    if path.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(path, expected=CSV_TEXT)
+        refuse_other_header(path, lambda names: "unit" in names)
     columns = read_columns(path)
     if "unit" not in columns.names:
         raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")

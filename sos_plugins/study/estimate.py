@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import GLANCE_COLUMNS
 from sos_plugins.contract.interfaces import R_BASE, Engine, distribution_version
@@ -70,9 +71,10 @@ def run_engine(
             raise EngineUnavailableError(f"{named}: {reason}")
         with heard(named) as told:
             estimate = _fit(chosen, sample, cells, options)
-    except SosError:
-        raise
     except Exception as error:
+        refuse_interrupted(error)
+        if isinstance(error, SosError):
+            raise
         raise EngineError(f"{named} failed with {type(error).__name__}: {error}") from error
     if not isinstance(estimate, Estimate):
         raise EngineError(
@@ -102,7 +104,8 @@ def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseMode
         return engine.fit(sample, options)
     try:
         return engine.fit(cells, options)
-    except EstimationError:  # what the cells lack, or what the cases lack too and say better
+    except EstimationError as error:  # what the cells lack, or the cases too and say better
+        refuse_interrupted(error)
         return engine.fit(sample, options)
 
 

@@ -57,6 +57,7 @@ class Setup:
         groups: The matched groups of the sample.
         seed: Seed of the study.
         cells: The sample compressed, for engines that take cells; None for none.
+        warnings: What is to be said of this sample and not of that of the main run.
     """
 
     sample: Sample
@@ -66,6 +67,7 @@ class Setup:
     groups: tuple[MatchedGroup, ...] = ()
     seed: int = 0
     cells: Sample | None = None
+    warnings: tuple[str, ...] = ()
 
     def only(self, pilots: Collection[str]) -> Setup:
         """Return the set-up of these pilots and their comparators alone."""
@@ -151,7 +153,8 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
             provenance=False,
             cells=setup.cells,
         )
-        return as_run(registry, named, setup.options, family, label)
+        done = as_run(registry, named, setup.options, family, label)
+        return replace(done, warnings=setup.warnings)
     except SosError as error:
         return Run(
             family,
@@ -160,6 +163,7 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
             (setup.engine or "") if setup else "",
             status="failed",
             reason=str(error),
+            warnings=setup.warnings if setup else (),
         )
 
 

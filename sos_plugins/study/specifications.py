@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,12 +28,21 @@ class Matched:
 
 @dataclass(frozen=True)
 class Specifications:
-    """The runs of the sensitivity analysis of one outcome."""
+    """The runs of the sensitivity analysis of one outcome.
+
+    Attributes:
+        analysis: The analysis of the outcome.
+        prepared: Its cases.
+        setups: What each estimator works on, the main one first.
+        estimates: What they gave.
+        told: The warnings of the outcome, which no run says again.
+    """
 
     analysis: OutcomeAnalysis
     prepared: Prepared
     setups: Sequence[Setup]
     estimates: Sequence[NamedEstimate]
+    told: Collection[str] = ()
 
     def runs(self) -> tuple[Run, ...]:
         """Run every specification that was chosen; the main run comes first."""
@@ -167,13 +176,15 @@ class Specifications:
     def _main_on(self, prepared: Prepared) -> Setup:
         """Return the main set-up on another sample."""
         planned = self.analysis.plan.estimators[0]
-        sample, options, _ = self.analysis.sample_for(planned, prepared)
+        sample, options, notes = self.analysis.sample_for(planned, prepared)
+        warnings = dict.fromkeys((*prepared.warnings, *notes))
         return replace(
             self.setups[0],
             sample=sample,
             options=options,
             groups=prepared.design.groups,
             cells=self.analysis.cells_for(planned, sample),
+            warnings=tuple(text for text in warnings if text not in self.told),
         )
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sos_plugins.backends import as_backend
 from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_records, of_settings
 from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
@@ -34,6 +35,7 @@ from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_stud
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.system.library_warnings import heard
 from sos_plugins.system.memory import MemoryUse
 from sos_plugins.system.processes import follow_parent, nothing_from_here
 from sos_plugins.system.scratch import private_files
@@ -88,6 +90,16 @@ class Study:
         """Make a study from the text of a study file."""
         return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
 
+    @property
+    def outcome_names(self) -> list[str]:
+        """The names that the outcomes have in the results, in the order of the study."""
+        registry = self.plan.registry
+        names = []
+        for n, choice in enumerate(self.plan.file.outcomes, 1):
+            settings = self.plan.settings("outcome", choice, f"[[outcomes]] {n}")
+            names.append(choice.name or registry.outcome(choice.plugin).info(settings).name)
+        return names
+
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
 
@@ -129,7 +141,7 @@ class Study:
         settings = self.plan.registry.settings(
             "source", choice.plugin, choice.settings, f"[[sources]] {n}"
         )
-        make = functools.partial(source.read, settings, session)
+        make = functools.partial(read_heard, source, settings, session)
         if stations.folder is None:
             return make(), ""
         key = hashed(
@@ -424,8 +436,17 @@ class OutcomeStation:
 
     def _derived(self, settings: BaseModel, info: OutcomeInfo, how: Collection) -> CollectedCases:
         outcome = self.plan.registry.outcome(self.choice.plugin)
-        derived = outcome.derive(self.read.records, settings, self.session)
-        return collect(derived, info, self.session, how)
+        with heard(f"Outcome '{info.name}'") as told:
+            derived = outcome.derive(self.read.records, settings, self.session)
+            cases = collect(derived, info, self.session, how)
+        return replace(cases, warnings=(*cases.warnings, *told))
+
+
+def read_heard(source: Source, settings: BaseModel, session: Session) -> Records:
+    """Read a source; what Python warns of meanwhile is among the notes of the records."""
+    with heard(f"Source '{source.name}'") as told:
+        records = source.read(settings, session)
+    return replace(records, notes=(*records.notes, *told)) if told else records
 
 
 def _whole(folder: Path) -> Path:

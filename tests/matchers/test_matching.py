@@ -667,6 +667,7 @@ def test_given_groups_from_a_file_by_outcome(tmp_path: Path):
         (None, DataError, "does not exist"),
         ("", DataError, "cannot be read as CSV"),
         ("pilot,unit\nP,a\n", DataError, "lacks the column comparator; expected pilot"),
+        ("Groups,\nPilot,Comparator\nP,a\n", DataError, "the columns stand in line 2; expected in"),
         ("pilot,comparator\nP,a\nQ,\n", DataError, "row 3: the column comparator is empty"),
         ("pilot,comparator\nP,a\nQ,zz\n", DesignError, "the file groups.csv names the authority"),
     ],

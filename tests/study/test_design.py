@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from sos_plugins import Design, MatchedGroup, Pilot, UnitTask
-from sos_plugins.errors import DesignError, SettingsError
+from sos_plugins.contract.settings import validate
+from sos_plugins.errors import DataError, DesignError, SettingsError
 from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable
 
@@ -144,6 +145,41 @@ def test_a_wrong_file_of_pilots_is_named_with_its_line(tmp_path, text, sentence)
 def test_a_missing_file_of_pilots_is_a_sentence(tmp_path):
     with pytest.raises(DesignError, match="no file of pilots at"):
         designs.read_pilots(DesignTable(pilots="none.csv"), tmp_path)
+
+
+TITLED = {
+    "padded with commas": ("Table 1,,,\nunit,name,cohort,x\n1,One,2015,3\n", 2),
+    "an empty line below": ("Table 1\n\nunit,cohort,x\n1,2015,3\n", 3),
+    "a title that says 'unit'": ("Pilots by unit and year\nunit;cohort;x\n1;2015;3\n", 2),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), TITLED.values(), ids=TITLED)
+def test_names_of_columns_under_a_title_are_told(tmp_path, text, line):
+    path = tmp_path / "units.csv"
+    path.write_text(text)
+    sentence = rf"units\.csv: the names of the columns stand in line {line}; expected in the first"
+    with pytest.raises(DesignError, match=sentence):
+        designs.read_pilots(DesignTable(pilots="units.csv"), tmp_path)
+    with pytest.raises(DataError, match=sentence):
+        designs.read_characteristics(path)
+
+
+def test_columns_of_pilots_without_a_name_are_told(tmp_path):
+    (tmp_path / "pilots.csv").write_text("Table 1,,,\n1,One,2015,3\n")
+    with pytest.raises(DesignError, match=r"leaves 3 of 4 columns without a name.*delete a title"):
+        designs.read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
+
+
+@pytest.mark.parametrize("cohort", [0, -3])
+def test_a_first_treated_period_of_0_or_less_is_told_with_its_mend(tmp_path, cohort):
+    mend = rf"is {cohort}, but a first treated period is above 0.*add a number to their periods and"
+    (tmp_path / "pilots.csv").write_text(f"unit,cohort\n1,{cohort}\n")
+    with pytest.raises(SettingsError, match=rf"pilots\.csv, line 2: setting 'cohort': {mend}"):
+        designs.read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
+    values = {"pilots": [{"unit": "1", "cohort": cohort}]}
+    with pytest.raises(SettingsError, match=mend):
+        validate(DesignTable, values, where="[design]")
 
 
 def test_an_unknown_authority_in_the_pool_is_named(tmp_path):

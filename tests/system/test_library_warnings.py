@@ -2,13 +2,21 @@
 
 import json
 import warnings
+from contextlib import contextmanager
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from study_helpers import STUDY, table, write
 
+from sos_plugins import Session
+from sos_plugins.cache.store import Stations
 from sos_plugins.cli import main
+from sos_plugins.host.registry import load_plugins
+from sos_plugins.report import write_report
+from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
+from sos_plugins.study.study_profile import profile_source, profile_study
 from sos_plugins.system.library_warnings import heard
 
 PLUGIN = '''
@@ -75,6 +83,73 @@ def test_a_warning_of_an_engine_is_in_its_estimate(tmp_path, as_at_the_terminal,
     told = "Engine 'python' of 'did' warned (RuntimeWarning): invalid value in log."
     assert told in outcome.estimates[0].estimate.warnings
     assert told in outcome.warnings
+
+
+@contextmanager
+def warning_first(plugin, method, words):
+    """Let a method of a plugin warn before it does what it does."""
+    original = getattr(plugin, method)
+
+    def warned(*given):
+        warnings.warn(words, UserWarning, stacklevel=1)
+        return original(*given)
+
+    setattr(plugin, method, warned)
+    try:
+        yield
+    finally:
+        delattr(plugin, method)
+
+
+def test_a_warning_of_a_source_is_in_the_result_and_the_report(tmp_path, as_at_the_terminal):
+    study = Study.from_toml(write(tmp_path, cases=table(cases=2)))
+    told = "Source 'tidy' warned (UserWarning): a column was guessed."
+    with warning_first(study.plan.registry.source("tidy"), "read", "a column was guessed"):
+        first = study.run()
+        assert told in profile_study(study, outcomes=False).notes
+    assert told in first.warnings
+    page = write_report(first, tmp_path / "out")
+    assert "a column was guessed" in page.read_text("utf-8")
+    assert told in json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["warnings"]
+
+
+def test_a_warning_of_a_source_is_in_its_profile(tmp_path, as_at_the_terminal):
+    write(tmp_path, cases=table(cases=2))
+    registry = load_plugins(None)
+    with warning_first(registry.source("tidy"), "read", "a column was guessed"):
+        found = profile_source(registry, "tidy", {"path": "cases.csv"}, Session(base=tmp_path))
+    assert "Source 'tidy' warned (UserWarning): a column was guessed." in found.notes
+
+
+def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
+    study = Study.from_toml(write(tmp_path, cases=table(cases=2)))
+    outcome = study.plan.registry.outcome("tidy-value")
+    kept = Stations.at(tmp_path / "stations")
+    with warning_first(outcome, "derive", "ages were guessed"):
+        (found,) = study.run(stations=kept).outcomes
+        (again,) = study.run(stations=kept).outcomes
+    told = f"Outcome '{found.info.name}' warned (UserWarning): ages were guessed."
+    assert told in found.warnings
+    assert f"cases of {found.info.name}" in kept.reused
+    assert told in again.warnings
+
+
+def test_a_warning_of_another_matching_stands_with_its_run_alone(tmp_path, as_at_the_terminal):
+    (tmp_path / "everyone.py").write_text(PLUGIN)
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["everyone.py"]\n')
+    text = f'{STUDY}\n[sensitivity]\nunits = [{{ plugin = "everyone" }}]\n'
+    path = write(tmp_path, text, table(cases=2))
+    result = Study.from_toml(path, plugins=tmp_path / "plugins.toml").run()
+    (outcome,) = result.outcomes
+    told = "Engine 'python' of 'everyone' warned (RuntimeWarning): the optimiser did not converge."
+    assert told not in outcome.warnings
+    assert [run.family for run in outcome.runs if told in run.warnings] == ["other-matching"]
+    assert all(set(run.warnings).isdisjoint(outcome.warnings) for run in outcome.runs)
+    page = write_report(result, tmp_path / "out").read_text("utf-8")
+    assert "Comparators by everyone: Engine" in page
+    assert StudyResult.read(tmp_path / "out").outcomes[0].runs == outcome.runs
+    rows = pd.read_csv(next((tmp_path / "out" / "tables").glob("*_runs.csv")))
+    assert list(rows.loc[rows["warnings"].notna(), "family"]) == ["other-matching"]
 
 
 def test_errors_stay_errors_and_what_is_for_authors_is_passed_on():

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
-from sos_plugins.backends import scratch_database
+from sos_plugins.backends import refuse_interrupted, scratch_database
 from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
@@ -109,6 +109,7 @@ def _in_words(label: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
+        refuse_interrupted(error)
         raise DataError(
             f"The record table {label} cannot be read: {_first_line(error)}. Write it again."
         ) from None

@@ -94,11 +94,11 @@ LAYERS = (
     "host",
     "cache",
     "authors.derive",
+    "authors.scaffold",
     "profile",
     "study",
     "authors.results",
     "authors.testing",
-    "authors.scaffold",
     "report",
     "cli",
 )

@@ -28,11 +28,12 @@ from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
-from sos_plugins.study.analysis import OutcomeAnalysis, OutcomeInput, no_faults
+from sos_plugins.study.analysis import OutcomeAnalysis
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
+from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import heard
@@ -307,7 +308,7 @@ def _analysed(
     workers = min(workers, len(inputs))
     if workers <= 1:
         for given in inputs:
-            analysis = OutcomeAnalysis(plan, given, progress, stations)
+            analysis = OutcomeAnalysis(Preparation(plan, given, progress, stations))
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
     pool = joblib.Parallel(
@@ -331,7 +332,7 @@ def _analysed(
 def _analyse(
     plan: Plan, given: OutcomeInput, stations: Stations, only_crosscheck: bool
 ) -> tuple[OutcomeResult, Stations]:
-    analysis = OutcomeAnalysis(plan, given, NoProgress(), stations)
+    analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), stations))
     return analysis.run(only_crosscheck=only_crosscheck), stations
 
 

@@ -14,9 +14,9 @@ import pandas as pd
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.compression import count, counts, mean
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
+from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame

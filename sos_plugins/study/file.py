@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sos_plugins.authors.scaffold import NAME, STUDY_NAME
-from sos_plugins.contract.settings import Settings, possible_days, validate
+from sos_plugins.contract.settings import Settings, possible_days
 from sos_plugins.errors import StudyError
+from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.system.memory import SIZE
 from sos_plugins.tables.period_codes import whole_period

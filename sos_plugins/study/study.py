@@ -19,10 +19,10 @@ from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_reco
 from sos_plugins.cache.store import KEEP_NOTHING, Stations
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
 from sos_plugins.errors import SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for

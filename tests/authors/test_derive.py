@@ -14,8 +14,8 @@ from outcome_helpers import END, after, day, records
 
 from sos_plugins import Session
 from sos_plugins.authors import derive
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 
 
 @pytest.fixture(scope="module")

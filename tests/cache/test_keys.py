@@ -28,9 +28,10 @@ from study_helpers import change, facts
 from sos_plugins.cache.fingerprint import Program, hashed_files, of_records, of_sample, of_settings
 from sos_plugins.cache.store import Stations
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import Settings, with_paths
+from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import Records, Sample
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import with_paths
 from sos_plugins.r import client as r
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study

@@ -34,9 +34,9 @@ from staggered_samples import NAMES, PANELS
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.tables.read_table import read_sample
 
 STORED_ESTIMATE = 1e-8  # did stops its logits at a deviance change of 1e-8, ours go on

@@ -21,10 +21,10 @@ from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import LeadTest
 from sos_plugins.errors import EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.study.sensitivity import Setup, lead_test
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits

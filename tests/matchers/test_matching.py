@@ -31,7 +31,6 @@ from sos_plugins import Pilot, Sample, UnitMatch, UnitTask
 from sos_plugins.authors.testing import check_matcher
 from sos_plugins.cells.compression import SQUARES, compress
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import (
     DataError,
     DesignError,
@@ -39,6 +38,7 @@ from sos_plugins.errors import (
     SettingsError,
     SosError,
 )
+from sos_plugins.host.settings import validate
 from sos_plugins.r import client as r
 
 ROUNDING = 1e-12

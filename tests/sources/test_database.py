@@ -25,8 +25,8 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Records, Session, backends
 from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 CASES = pd.DataFrame(
     {

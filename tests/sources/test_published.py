@@ -18,8 +18,8 @@ from source_helpers import Changes, changes, damaged, flagged, rows
 
 from sos_plugins import Records, Session
 from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError, SosError
+from sos_plugins.host.settings import validate
 
 PILOTS = (
     "Bristol",

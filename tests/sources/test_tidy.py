@@ -19,8 +19,8 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 from source_helpers import Changes, changes, damaged
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 from sos_plugins.tables.csv_text import read_text
 from sos_plugins.tables.read_table import TidySample, read_sample
 

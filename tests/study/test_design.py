@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from sos_plugins import Design, MatchedGroup, Pilot, UnitTask
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, DesignError, SettingsError
+from sos_plugins.host.settings import validate
 from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable
 

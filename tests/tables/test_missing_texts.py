@@ -23,8 +23,8 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Records, Session
 from sos_plugins.cli.main import main
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.study import Study
 from sos_plugins.tables.read_table import MISSING, TidySample, read_columns, read_sample
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from sos_plugins.contract.interfaces import Plugin
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.host.registry import import_file, problem_with
+from sos_plugins.host.settings import validate
 
 Given = Mapping[str, Any] | BaseModel | None
 """Settings as an author gives them to a kit: names and values, a Settings object, or none."""

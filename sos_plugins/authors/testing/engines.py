@@ -12,9 +12,9 @@ import pandas as pd
 from sos_plugins.authors.testing.core import CheckFailedError, Given, NotApplicableError, demand
 from sos_plugins.authors.testing.examples import example_sample, example_unit_task
 from sos_plugins.contract.interfaces import CaseMatch, Engine, Estimator, Matcher, UnitMatch
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import Estimate, Sample, Tolerance
 from sos_plugins.errors import SosError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.estimate import agreement
 from sos_plugins.study.result import NamedEstimate
 

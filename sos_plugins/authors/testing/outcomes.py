@@ -27,9 +27,9 @@ from sos_plugins.authors.testing.examples import example_records
 from sos_plugins.contract.columns import CASE_COLUMNS
 from sos_plugins.contract.interfaces import Outcome
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import Cases, Records
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 ATTRITION = ("step", "reason", "n_before", "n_dropped", "n_after")
 CASE_KEY = ["unit", "child", "date"]

@@ -26,9 +26,9 @@ from sos_plugins.authors.testing.core import (
 from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import QUALITY_COLUMNS, Records
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 
 ACTIONS = ("kept", "set to missing", "merged", "mended", "dropped")
 

@@ -236,7 +236,7 @@ def test_without_java_the_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda n: found("json"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: found("json"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("SPARK_REMOTE", raising=False)

@@ -20,6 +20,7 @@ from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
+from sos_plugins.tables.names_alike import folded, told_of_alike
 from sos_plugins.tables.read_table import CSV_SUFFIXES, read_columns
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
@@ -129,8 +130,9 @@ def make_design(
             being a pilot is no comparator.
 
     Returns:
-        The design, and warnings: pilots that the records do not have, authorities that the records
-        say are treated, pilots whose first treated period is another in the records.
+        The design, and warnings: pilots that the records do not have, authorities whose names
+        differ in capitals or blanks only, authorities that the records say are treated, pilots
+        whose first treated period is another in the records.
 
     Raises:
         DesignError: If a named authority is unknown, the pool names one that the records say is
@@ -141,9 +143,10 @@ def make_design(
     known = set(units)
     absent = [p.unit for p in pilots if p.unit not in known]
     if len(absent) == len(pilots):
+        near = "".join(dict.fromkeys(_same_code(code, known) for code in absent))
         raise DesignError(
             f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
-            f"{_some(sorted(known))}. Check [design] pilots and the codes."
+            f"{_some(sorted(known))}.{near} Check [design] pilots and the codes."
         )
     named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
     for code in named:
@@ -187,7 +190,8 @@ def make_design(
         f"{_same_code(code, known)}"
         for code in absent
     )
-    return design, (*warnings, *adoption.warnings, *_told_of_adoption(design, adoption))
+    alike = told_of_alike({*known, *codes})
+    return design, (*warnings, *alike, *adoption.warnings, *_told_of_adoption(design, adoption))
 
 
 def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
@@ -212,9 +216,12 @@ def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
 
 
 def _same_code(code: str, known: Collection[str]) -> str:
-    """Point to a code that differs in zeros only: spreadsheets eat leading zeros."""
-    near = [k for k in known if k.lstrip("0") == code.lstrip("0")]
-    return f" The records have '{near[0]}': the codes differ in leading zeros." if near else ""
+    """Point to a code that differs in leading zeros, which spreadsheets eat, capitals or blanks."""
+    if near := [k for k in sorted(known) if k.lstrip("0") == code.lstrip("0")]:
+        return f" The records have '{near[0]}': the codes differ in leading zeros."
+    if near := [k for k in sorted(known) if folded(k) == folded(code)]:
+        return f" The records have '{near[0]}': the codes differ in capitals or blanks."
+    return ""
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

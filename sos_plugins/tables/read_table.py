@@ -23,6 +23,7 @@ from sos_plugins.contract.factorize import Codes, text_codes, whole_number_codes
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.tables.csv_text import TextTable, read_header, read_text, refuse_misfits
+from sos_plugins.tables.names_alike import told_of_alike
 from sos_plugins.tables.period_columns import Periods, read_cohorts, read_periods
 from sos_plugins.tables.readable import (
     CSV_TEXT,
@@ -514,6 +515,8 @@ def read_sample(
     for name, is_factor in chosen.items():
         frame[name] = columns.factor(name) if is_factor else columns.covariate(name)
     _refuse_changing_cohorts(columns, frame, codes[unit], unit=unit, cohort=cohort)
+    for sentence in told_of_alike(texts[unit].unique()):
+        columns.note("units alike", sentence)
     return _labelled(columns, frame, tuple(chosen), value)
 
 

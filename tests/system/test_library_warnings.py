@@ -12,8 +12,11 @@ from study_helpers import STUDY, table, write
 from sos_plugins import Session
 from sos_plugins.cache.store import Stations
 from sos_plugins.cli import main
+from sos_plugins.errors import DesignError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.report import write_report
+from sos_plugins.study.design import make_design
+from sos_plugins.study.file import DesignTable
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
 from sos_plugins.study.study_profile import profile_source, profile_study
@@ -184,3 +187,50 @@ def test_engines_that_did_not_run_stand_beside_those_that_did(tmp_path):
         assert any(
             w.startswith("Not run: ") and "R is switched off" in w for w in found["warnings"]
         )
+
+
+# Units that are perhaps one -----------------------------------------------------------------
+
+
+def test_units_that_differ_in_capitals_or_blanks_are_told_in_result_and_report(tmp_path):
+    cases = table(cases=2)
+    late = (cases["unit"] == "910") & (cases["period"] > 2012)
+    cases["unit"] = cases["unit"].map({"910": "Kent", "911": "West  Ham"}).fillna(cases["unit"])
+    cases.loc[late, "unit"] = "KENT"
+    path = write(tmp_path, cases=cases)
+    result = Study.from_toml(path).run()
+    (told,) = [text for text in result.warnings if "capitals" in text]
+    assert "taken for different ones: 'KENT' and 'Kent'. Where" in told
+    page = write_report(result, tmp_path / "out").read_text("utf-8")
+    assert "differ in capitals or blanks only" in page
+    assert told in json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["warnings"]
+    values = {"path": "cases.csv"}
+    found = profile_source(load_plugins(None), "tidy", values, Session(base=tmp_path))
+    assert told in found.notes
+
+
+def test_units_that_differ_in_capitals_are_told_with_an_estimate(tmp_path):
+    cases = table(cases=2)
+    cohorts = {"901": 2014, "902": 2014}
+    cases = cases[cases["unit"].isin([*cohorts, *map(str, range(910, 922))])]
+    names = {str(n): name * 2 for n, name in zip(range(910, 922), "aAbBcCdDeEfF", strict=True)}
+    cases = cases.assign(cohort=cases["unit"].map(cohorts).fillna(0))
+    cases["unit"] = cases["unit"].map(names).fillna(cases["unit"])
+    cases.to_csv(tmp_path / "t.csv")
+    columns = [w for c in ("unit", "period", "cohort", "value") for w in (f"--{c}", c)]
+    words = ["estimate", "did", "--data", str(tmp_path / "t.csv"), *columns]
+    done = CliRunner().invoke(main, [*words, "--no-r", "--json", "-q"])
+    (told,) = [text for text in json.loads(done.stdout)["warnings"] if "capitals" in text]
+    assert "'AA' and 'aa'" in told
+    assert "'EE' and 'ee', and 1 more pair." in told
+
+
+@pytest.mark.parametrize("unit", ["kent", "Kent ", " KENT"])
+def test_a_pilot_that_differs_from_the_records_in_capitals_or_blanks_is_told(tmp_path, unit):
+    pilots = [{"unit": unit, "cohort": 2015}, {"unit": "1", "cohort": 2015}]
+    design, warnings = make_design(DesignTable(pilots=pilots), tmp_path, ["1", "2", "Kent"], {})
+    assert [pilot.unit for pilot in design.pilots] == ["1"]
+    assert "The records have 'Kent': the codes differ in capitals or blanks." in warnings[0]
+    assert [text for text in warnings if "taken for different ones" in text]
+    with pytest.raises(DesignError, match="The records have 'Kent': the codes differ in capitals"):
+        make_design(DesignTable(pilots=pilots[:1]), tmp_path, ["1", "2", "Kent"], {})

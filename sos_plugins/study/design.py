@@ -20,8 +20,8 @@ from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
+from sos_plugins.tables.file_columns import CSV_SUFFIXES, read_columns
 from sos_plugins.tables.names_alike import folded, told_of_alike
-from sos_plugins.tables.read_table import CSV_SUFFIXES, read_columns
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
 FEATURES = ("outcome_pre_", "x_")

@@ -27,8 +27,8 @@ from sos_plugins.contract.columns import CASE_COLUMNS, TABLES
 from sos_plugins.contract.types import QualityProfile, refuse_alike
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.system.secrets import HIDDEN, masked, secrets_in
+from sos_plugins.tables.file_columns import SHOWN, Columns
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
-from sos_plugins.tables.read_table import SHOWN, Columns
 from sos_plugins.tables.readable import refuse_closed
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import shown

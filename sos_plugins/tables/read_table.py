@@ -5,6 +5,7 @@ Every error names the file, the line (the row in a Parquet file), the column and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

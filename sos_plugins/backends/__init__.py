@@ -4,7 +4,7 @@ from sos_plugins.backends.choose import BackendName, as_backend
 from sos_plugins.backends.duckdb import duckdb_backend, limits_of, scratch_database
 from sos_plugins.backends.failures import (
     INTERRUPTED,
-    in_words,
+    failures_in_words,
     interrupted,
     refuse_interrupted,
     spark_in_words,
@@ -30,7 +30,7 @@ __all__ = [
     "as_backend",
     "drop",
     "duckdb_backend",
-    "in_words",
+    "failures_in_words",
     "interrupted",
     "jvm_size",
     "limits_of",

@@ -50,7 +50,7 @@ def _but_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def failures_in_words() -> Iterator[None]:
     """Turn the complaints of DuckDB about memory, and those of Spark, into a sentence.
 
     Raises:

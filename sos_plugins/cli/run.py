@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
@@ -28,7 +28,7 @@ def run_and_report(
     data: Path | None = None,
     workers: int | None = None,
     memory: str | None = None,
-    stations: Stations = KEEP_NOTHING,
+    stations: StepCache = KEEP_NOTHING,
     backend: str | None = None,
 ) -> None:
     """Run a study, write its report and print the verdicts.
@@ -78,7 +78,7 @@ def report_again(path: Path, out: Path | None) -> Path:
         ) from error
 
 
-def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
+def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: StepCache) -> None:
     rows = [_verdict(outcome) for outcome in result.outcomes]
     notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
     if stations.damaged:

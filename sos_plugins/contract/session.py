@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sos_plugins import backends
 from sos_plugins.backends import duckdb_backend
-from sos_plugins.backends import in_words as within_memory
+from sos_plugins.backends import failures_in_words as within_memory
 
 __all__ = ["NoProgress", "Progress", "Session", "duckdb_backend", "within_memory"]
 

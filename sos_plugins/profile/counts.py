@@ -15,7 +15,7 @@ import pandas as pd
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
-from sos_plugins.profile.rule_checks import PERIOD, Judged, judged
+from sos_plugins.profile.rule_checks import PERIOD, Judged, check_rules
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.profile.table_info import AHEAD, BIRTH, EVENT, FACTS
 
@@ -52,7 +52,7 @@ def count_rows(
 ) -> Counted:
     """Count a table's rows, filled values and faults in one aggregate query."""
     own = general_rules(records, name, settings)
-    found = judged(records, name, [*own, *rules], session)
+    found = check_rules(records, name, [*own, *rules], session)
     wide = _aggregate(found, _columns(records, name))
     counted = _unfold(wide, name, found)
     if FACTS[name].variable:

@@ -34,7 +34,9 @@ class Judged:
     left_out: tuple[RecordRule, ...] = ()
 
 
-def judged(records: Records, name: str, rules: Sequence[RecordRule], session: Session) -> Judged:
+def check_rules(
+    records: Records, name: str, rules: Sequence[RecordRule], session: Session
+) -> Judged:
     """Judge every row of one record table.
 
     Args:

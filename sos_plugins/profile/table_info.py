@@ -13,7 +13,7 @@ EVENT, BIRTH, AHEAD = "event", "birth", "ahead"
 
 
 @dataclass(frozen=True)
-class TableFacts:
+class TableInfo:
     """What is known of a record table.
 
     Attributes:
@@ -49,8 +49,8 @@ def _in_need(table: ibis.Table) -> Any:
 
 BETWEEN_YEARS = "conflict-between-years"
 
-FACTS: dict[str, TableFacts] = {
-    "children": TableFacts(
+FACTS: dict[str, TableInfo] = {
+    "children": TableInfo(
         key=("unit", "child"),
         sorts={"birth_date": BIRTH, "expected_birth_date": AHEAD},
         filled={"birth_date": _born, "ethnicity": None},
@@ -60,7 +60,7 @@ FACTS: dict[str, TableFacts] = {
             "ethnicity": "conflicting-ethnicity",
         },
     ),
-    "referrals": TableFacts(
+    "referrals": TableInfo(
         dates=("referral_date",),
         key=("unit", "child", "referral_date"),
         version="return_year",
@@ -75,19 +75,19 @@ FACTS: dict[str, TableFacts] = {
             ("closure_date", "closure_reason", "primary_need", "nfa"), BETWEEN_YEARS
         ),
     ),
-    "assessments": TableFacts(
+    "assessments": TableInfo(
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "review_date": AHEAD, "authorised_date": EVENT},
         filled={"start_date": None},
     ),
-    "section47s": TableFacts(
+    "section47s": TableInfo(
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "icpc_target_date": AHEAD, "icpc_date": EVENT},
         filled={"start_date": None},
     ),
-    "protection_plans": TableFacts(
+    "protection_plans": TableInfo(
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "end_date": EVENT},
@@ -95,7 +95,7 @@ FACTS: dict[str, TableFacts] = {
             ("start_date", "initial_category", "latest_category", "n_previous"), None
         ),
     ),
-    "episodes": TableFacts(
+    "episodes": TableInfo(
         dates=("start_date",),
         key=("unit", "child", "start_date"),
         sorts={"start_date": EVENT, "end_date": EVENT},
@@ -103,13 +103,13 @@ FACTS: dict[str, TableFacts] = {
             ("start_date", "reason_start", "legal_status", "cin", "placement"), None
         ),
     ),
-    "published": TableFacts(
+    "published": TableInfo(
         period="period",
         key=("unit", "period", "measure"),
         filled={"value": None},
         variable="measure",
     ),
-    "cases": TableFacts(period="period", filled={"value": None}),
+    "cases": TableInfo(period="period", filled={"value": None}),
 }
 """Tables that a profile looks at; ``neighbours`` is no record."""
 

@@ -19,10 +19,10 @@ from sos_plugins.report import (
 )
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart
-from sos_plugins.report.findings import in_words
+from sos_plugins.report.findings import finding_in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
-from sos_plugins.report.labels import Names, all_runs, april_years, run_label
+from sos_plugins.report.labels import Labels, all_runs, april_years, run_label
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import OutcomeResult, StudyResult
@@ -124,7 +124,7 @@ class Page:
 def page_of(study: StudyResult) -> Page:
     """Gather what the report shows of a study."""
     anchors = _anchors([outcome.info.name for outcome in study.outcomes])
-    names = Names.of(study)
+    names = Labels.of(study)
     quality, quality_file = study_tables.quality_tables(study)
     created = study.manifest.get("created")
     facts = None
@@ -155,7 +155,7 @@ def page_of(study: StudyResult) -> Page:
     )
 
 
-def _trust(study: StudyResult, names: Names) -> Chart | None:
+def _trust(study: StudyResult, names: Labels) -> Chart | None:
     """Draw where the records cannot be trusted, pilots first."""
     if study.profile is None or study.profile.cells.empty:
         return None
@@ -163,7 +163,7 @@ def _trust(study: StudyResult, names: Names) -> Chart | None:
     return trust_map(study.profile, names, "record-trust", pilots)
 
 
-def _profile_tables(study: StudyResult, names: Names) -> tuple[Table, ...]:
+def _profile_tables(study: StudyResult, names: Labels) -> tuple[Table, ...]:
     """Make the tables of the profile: pilots, faults, columns that are not always filled, rules."""
     if study.profile is None:
         return ()
@@ -192,7 +192,7 @@ def _anchors(outcomes: Sequence[str]) -> list[str]:
 
 
 def _outcome_section(
-    study: StudyResult, result: OutcomeResult, anchor: str, names: Names
+    study: StudyResult, result: OutcomeResult, anchor: str, names: Labels
 ) -> OutcomeSection:
     def ident(name: str) -> str:
         return f"{anchor}_{name}"
@@ -222,7 +222,7 @@ def _outcome_section(
         direction=verdict.direction_sign(rating.direction) if rating else None,
         effect=verdict.effect_cell(result),
         expected=verdict.expected(result),
-        words=in_words(result),
+        words=finding_in_words(result),
         reasons=tables.reasons_table(result, ident("reasons")),
         trends=charts.trends(study, result, ident("trends")),
         events=_event_charts(result, anchor),
@@ -232,7 +232,9 @@ def _outcome_section(
         failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
         inference=methods,
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
-        matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
+        matching=tuple(
+            words.end_sentence(step.sentence) for step in result.matching if step.sentence
+        ),
         groups=tables.groups_table(result, names, ident("groups")),
         balances=_balance_charts(result, anchor, april=april_years(study)),
         overlap=balance.overlap(result, names, ident("scores")),
@@ -273,10 +275,10 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
         for warning in named.estimate.warnings:
             if warning not in result.warnings and warning not in said:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
-    found = [words.stop(warning) for warning in result.warnings if warning not in said]
-    found += [f"{words.stop(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    found = [words.end_sentence(warning) for warning in result.warnings if warning not in said]
+    found += [f"{words.end_sentence(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
     found += [
-        f"{run_label(run)}: {words.stop(warning)}"
+        f"{run_label(run)}: {words.end_sentence(warning)}"
         for run in all_runs(result)
         for warning in run.warnings
     ]

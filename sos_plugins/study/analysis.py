@@ -20,10 +20,10 @@ from sos_plugins.study import design as designs
 from sos_plugins.study import sensitivity
 from sos_plugins.study.estimate import compare, run_engines
 from sos_plugins.study.plan import Plan, Planned
-from sos_plugins.study.preparation import OutcomeInput, Preparation, Prepared
-from sos_plugins.study.quality import figures
+from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
+from sos_plugins.study.quality import quality_figures
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
-from sos_plugins.study.sensitivity import Setup
+from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
 
 T = TypeVar("T")
@@ -63,11 +63,11 @@ class OutcomeAnalysis:
             return replace(derived, error=str(error))
 
     def _analyse(
-        self, result: OutcomeResult, prepared: Prepared, *, only_crosscheck: bool
+        self, result: OutcomeResult, prepared: PreparedOutcome, *, only_crosscheck: bool
     ) -> OutcomeResult:
         estimates: list[NamedEstimate] = []
         agreements: list[Agreement] = []
-        setups: list[Setup] = []
+        setups: list[Specification] = []
         failures: dict[str, str] = {}
         warnings = [*prepared.cases.info.cautions, *prepared.warnings]
         label = prepared.cases.info.name
@@ -93,7 +93,9 @@ class OutcomeAnalysis:
             engine = done[0].engine if done else None
             groups = prepared.design.groups
             setups.append(
-                Setup(sample, planned.name, engine, options, groups, self.preparation.seed, cells)
+                Specification(
+                    sample, planned.name, engine, options, groups, self.preparation.seed, cells
+                )
             )
             if not done:
                 why = " ".join(dict.fromkeys(reasons.values()))
@@ -136,14 +138,14 @@ class OutcomeAnalysis:
     def _conclude(
         self,
         result: OutcomeResult,
-        prepared: Prepared,
-        setups: Sequence[Setup],
+        prepared: PreparedOutcome,
+        setups: Sequence[Specification],
         estimates: Sequence[NamedEstimate],
     ) -> OutcomeResult:
         file = self.plan.file
         runs = Specifications(self.preparation, prepared, setups, estimates, result.warnings).runs()
         leads = self._leads(prepared, setups)
-        quality = figures(
+        quality = quality_figures(
             prepared.cases,
             prepared.stacked,
             prepared.design,
@@ -166,7 +168,9 @@ class OutcomeAnalysis:
         rating = rule.rate(evidence, settings)
         return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality, rating=rating)
 
-    def _leads(self, prepared: Prepared, setups: Sequence[Setup]) -> tuple[LeadTest, ...]:
+    def _leads(
+        self, prepared: PreparedOutcome, setups: Sequence[Specification]
+    ) -> tuple[LeadTest, ...]:
         found = []
         for setup in setups:
             if self.preparation.registry.estimator(setup.estimator).tests_leads:
@@ -179,7 +183,7 @@ class OutcomeAnalysis:
                 break
         return tuple(found)
 
-    def _lead_test(self, setup: Setup, pilot: str) -> LeadTest:
+    def _lead_test(self, setup: Specification, pilot: str) -> LeadTest:
         return self.preparation.keep(
             f"leads of {pilot or 'all pilots'}",
             (
@@ -193,7 +197,7 @@ class OutcomeAnalysis:
         )
 
 
-def _group_frame(prepared: Prepared, names: Mapping[str, str]) -> pd.DataFrame:
+def _group_frame(prepared: PreparedOutcome, names: Mapping[str, str]) -> pd.DataFrame:
     distance = {
         (str(row["pilot"]), str(row["comparator"])): row["distance"]
         for row in prepared.units.distances.to_dict("records")
@@ -212,7 +216,7 @@ def _group_frame(prepared: Prepared, names: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _balance(prepared: Prepared) -> pd.DataFrame:
+def _balance(prepared: PreparedOutcome) -> pd.DataFrame:
     parts = [prepared.units.balance.assign(level="units")]
     if prepared.case_match is not None:
         parts.append(prepared.case_match.balance.assign(level="cases"))

@@ -17,11 +17,11 @@ from sos_plugins.contract.interfaces import UnitTask
 from sos_plugins.contract.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.host.settings import validate
-from sos_plugins.study.adoption import Adoption, in_words
+from sos_plugins.study.adoption import Adoption, cohort_in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
 from sos_plugins.tables.file_columns import CSV_SUFFIXES, read_columns
-from sos_plugins.tables.names_alike import folded, told_of_alike
+from sos_plugins.tables.names_alike import folded, warn_of_names_alike
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
 FEATURES = ("outcome_pre_", "x_")
@@ -190,7 +190,7 @@ def make_design(
         f"{_same_code(code, known)}"
         for code in absent
     )
-    alike = told_of_alike({*known, *codes})
+    alike = warn_of_names_alike({*known, *codes})
     return design, (*warnings, *alike, *adoption.warnings, *_told_of_adoption(design, adoption))
 
 
@@ -207,12 +207,12 @@ def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
         if said is not None and said != pilot.cohort:
             yield (
                 f"Pilot {pilot.unit} is treated from {pilot.cohort} according to the design and "
-                f"{in_words(said)} according to the records; the design is followed."
+                f"{cohort_in_words(said)} according to the records; the design is followed."
             )
 
 
 def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
-    return _some([f"{code} ({in_words(adopted[code])})" for code in codes])
+    return _some([f"{code} ({cohort_in_words(adopted[code])})" for code in codes])
 
 
 def _same_code(code: str, known: Collection[str]) -> str:
@@ -240,7 +240,7 @@ def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Narrowed:
+class CountedCases:
     """Cases that a study can place in time, and the steps from the outcome's cases to them.
 
     ``steps`` has the columns of ``Cases.attrition``.
@@ -249,7 +249,7 @@ class Narrowed:
     frame: pd.DataFrame
     steps: pd.DataFrame
 
-    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> Narrowed:
+    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> CountedCases:
         """Go one step further, to the cases of ``frame``."""
         row = {
             "step": step,
@@ -258,12 +258,12 @@ class Narrowed:
             "n_dropped": count(self.frame) - count(frame),
             "n_after": count(frame),
         }
-        return Narrowed(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
+        return CountedCases(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
 
 
-def narrow(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> Narrowed:
+def count_cases(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> CountedCases:
     """Leave out cases without a date, where others have one, and those outside the periods."""
-    found = Narrowed(frame, attrition)
+    found = CountedCases(frame, attrition)
     if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
         dated = frame["date"].notna() & frame["follow_up_end"].notna()
         found = found.and_then(
@@ -553,7 +553,7 @@ def _complete_task(
     if len(order) == len(pilots):
         raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
     left_out |= {
-        unit: f"it is treated {in_words(cohort)} according to the records"
+        unit: f"it is treated {cohort_in_words(cohort)} according to the records"
         for unit, cohort in design.adopted.items()
     }
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)

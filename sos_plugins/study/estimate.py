@@ -27,7 +27,7 @@ from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 from sos_plugins.study.result import NamedEstimate
-from sos_plugins.system.library_warnings import heard
+from sos_plugins.system.library_warnings import record_warnings
 
 
 def run_engine(
@@ -69,7 +69,7 @@ def run_engine(
     try:
         if reason := chosen.limits(sample, options):
             raise EngineUnavailableError(f"{named}: {reason}")
-        with heard(named) as told:
+        with record_warnings(named) as told:
             estimate = _fit(chosen, sample, cells, options)
     except Exception as error:
         refuse_interrupted(error)

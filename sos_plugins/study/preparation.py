@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cache.codec import travels
 from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_settings, of_value
-from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cells.compression import compress
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.contract.session import Progress
@@ -31,7 +31,7 @@ from sos_plugins.study.file import MatcherChoice, OutcomeChoice
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.result import MatchingStep
 from sos_plugins.study.sensitivity import adjusted
-from sos_plugins.system.library_warnings import heard
+from sos_plugins.system.library_warnings import record_warnings
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def no_faults() -> pd.DataFrame:
 
 @travels
 @dataclass(frozen=True)
-class Prepared:
+class PreparedOutcome:
     """One outcome, ready for its estimators: cases matched, weighted and labelled."""
 
     cases: CollectedCases
@@ -105,7 +105,7 @@ class Preparation:
     plan: Plan
     given: OutcomeInput
     progress: Progress
-    stations: Stations = KEEP_NOTHING
+    stations: StepCache = KEEP_NOTHING
 
     @property
     def registry(self) -> Registry:
@@ -160,10 +160,10 @@ class Preparation:
         label = f"{self.given.info.name}: {label}"
         return self.stations.keep(label, hashed(*key), make, done=done)
 
-    def prepare(self, cases: CollectedCases, units: MatcherChoice) -> Prepared:
+    def prepare(self, cases: CollectedCases, units: MatcherChoice) -> PreparedOutcome:
         """Match authorities and cases, and label the cases by the embedding windows."""
         file = self.plan.file
-        narrowed = designs.narrow(cases.frame, cases.attrition, file.design)
+        narrowed = designs.count_cases(cases.frame, cases.attrition, file.design)
         frame = narrowed.frame
         if frame.empty:
             raise DataError(f"Outcome '{cases.info.name}' has no cases.")
@@ -211,7 +211,7 @@ class Preparation:
             "within the embedding window, or its follow-up buffer, of every group it serves",
             narrowed.frame.loc[narrowed.frame.index.isin(stacked.frame["case"])],
         )
-        return Prepared(
+        return PreparedOutcome(
             cases=cases,
             frame=frame,
             attrition=narrowed.steps,
@@ -230,9 +230,9 @@ class Preparation:
             ),
         )
 
-    def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:
+    def with_cases(self, prepared: PreparedOutcome, cases: CollectedCases) -> PreparedOutcome:
         """Put other cases in the place of those of an outcome, with the same matched groups."""
-        frame = designs.narrow(cases.frame, cases.attrition, self.plan.file.design).frame
+        frame = designs.count_cases(cases.frame, cases.attrition, self.plan.file.design).frame
         covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
         stacked = designs.stacked_sample(
             frame, prepared.design, covariates, binary=cases.info.binary
@@ -273,7 +273,7 @@ class Preparation:
         if reason := engine.limits(task, settings):
             raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
         try:
-            with heard(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
+            with record_warnings(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
                 match = engine.fit(task, settings)
         except Exception as error:
             refuse_interrupted(error)
@@ -287,7 +287,7 @@ class Preparation:
         return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
 
     def sample_for(
-        self, planned: Planned, prepared: Prepared
+        self, planned: Planned, prepared: PreparedOutcome
     ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
         """Return the sample an estimator wants, its options for that sample, and warnings."""
         if planned.sample == "stacked":

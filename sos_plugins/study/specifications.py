@@ -11,9 +11,9 @@ from sos_plugins.contract.types import CollectedCases, Run
 from sos_plugins.errors import DataError
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import MatcherChoice
-from sos_plugins.study.preparation import Preparation, Prepared
+from sos_plugins.study.preparation import Preparation, PreparedOutcome
 from sos_plugins.study.result import NamedEstimate
-from sos_plugins.study.sensitivity import Setup
+from sos_plugins.study.sensitivity import Specification
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Matched:
     """A specification with comparators that another matcher chooses."""
 
     choice: MatcherChoice
-    make: Callable[[], Setup]
+    make: Callable[[], Specification]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Specifications:
     """
 
     preparation: Preparation
-    prepared: Prepared
-    setups: Sequence[Setup]
+    prepared: PreparedOutcome
+    setups: Sequence[Specification]
     estimates: Sequence[NamedEstimate]
     told: Collection[str] = ()
 
@@ -81,7 +81,7 @@ class Specifications:
         fit = self.preparation.fit_key(main.estimator, main.engine, main.sample, main.options)
         return (self.preparation.key, fit, planned.given, planned.covariates, planned.sample)
 
-    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Matched | Run | str]]:
+    def _planned(self) -> list[tuple[str, str, Callable[[], Specification] | Matched | Run | str]]:
         chosen = self.preparation.plan.file.sensitivity.families
         main = self._estimated(self.setups[0], 0, "main", "main specification")
         everything = [
@@ -102,7 +102,7 @@ class Specifications:
     def _of(self, estimator: str) -> list[NamedEstimate]:
         return [e for e in self.estimates if e.estimator == estimator]
 
-    def _estimated(self, setup: Setup, n: int, family: str, label: str) -> Run:
+    def _estimated(self, setup: Specification, n: int, family: str, label: str) -> Run:
         named = self._of(setup.estimator)[n]
         return sensitivity.as_run(self.preparation.registry, named, setup.options, family, label)
 
@@ -121,7 +121,7 @@ class Specifications:
             if n > 0
         ]
 
-    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
         setup = self.setups[0]
         if not setup.sample.covariates:
             return [("no-covariates", "without covariates", "The main run has no covariates.")]
@@ -133,7 +133,7 @@ class Specifications:
             )
         ]
 
-    def _without_weights(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+    def _without_weights(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
         label = "without the matching of cases"
         if self.prepared.case_match is None:
             return [("unweighted", label, "Cases are not matched in the main run.")]
@@ -141,8 +141,8 @@ class Specifications:
             return [("unweighted", label, "The main run uses calendar periods, without matching.")]
         return [("unweighted", label, self._prepared(_without_match))]
 
-    def _definitions(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
-        found: list[tuple[str, str, Callable[[], Setup] | str]] = [
+    def _definitions(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
+        found: list[tuple[str, str, Callable[[], Specification] | str]] = [
             ("other-definition", f"definition '{name}'", self._defined(cases))
             for name, cases in sorted(self.preparation.given.definitions.items())
         ]
@@ -150,8 +150,8 @@ class Specifications:
             ("other-definition", "another definition", "The outcome has one definition.")
         ]
 
-    def _defined(self, cases: CollectedCases | str) -> Callable[[], Setup]:
-        def make() -> Setup:
+    def _defined(self, cases: CollectedCases | str) -> Callable[[], Specification]:
+        def make() -> Specification:
             if isinstance(cases, str):
                 raise DataError(cases)
             return self._main_on(self.preparation.with_cases(self.prepared, cases))
@@ -168,10 +168,12 @@ class Specifications:
         again = self._prepared(lambda prepared: self.preparation.prepare(prepared.cases, choice))
         return Matched(choice, again)
 
-    def _prepared(self, change: Callable[[Prepared], Prepared]) -> Callable[[], Setup]:
+    def _prepared(
+        self, change: Callable[[PreparedOutcome], PreparedOutcome]
+    ) -> Callable[[], Specification]:
         return lambda: self._main_on(change(self.prepared))
 
-    def _main_on(self, prepared: Prepared) -> Setup:
+    def _main_on(self, prepared: PreparedOutcome) -> Specification:
         """Return the main set-up on another sample."""
         planned = self.preparation.plan.estimators[0]
         sample, options, notes = self.preparation.sample_for(planned, prepared)
@@ -202,5 +204,5 @@ class Specifications:
         return found
 
 
-def _without_match(prepared: Prepared) -> Prepared:
+def _without_match(prepared: PreparedOutcome) -> PreparedOutcome:
     return replace(prepared, stacked=prepared.unweighted)

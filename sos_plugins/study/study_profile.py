@@ -22,7 +22,7 @@ from sos_plugins.study.study import OutcomeStation, Read, Study, read_heard, uni
 from sos_plugins.system.memory import MemoryUse
 from sos_plugins.system.scratch import private_files
 from sos_plugins.system.secrets import cleaned
-from sos_plugins.tables.names_alike import told_of_alike
+from sos_plugins.tables.names_alike import warn_of_names_alike
 from sos_plugins.tables.row_accounts import COLUMNS as ACCOUNT_COLUMNS
 from sos_plugins.tables.row_accounts import accounts, files_left_out
 
@@ -204,7 +204,7 @@ def profile_source(
         with within_memory():
             records = read_heard(registry.source(name), chosen, session)
         use.note("reading")
-        alike = told_of_alike(units_of(records))
+        alike = warn_of_names_alike(units_of(records))
         return _profile(records, registry, session, settings, f"Source {name}", use, notes=alike)
 
 

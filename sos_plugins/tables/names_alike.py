@@ -18,10 +18,10 @@ def folded(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def told_of_alike(names: Iterable[str]) -> tuple[str, ...]:
+def warn_of_names_alike(names: Iterable[str]) -> tuple[str, ...]:
     """Return a warning on the names that differ in capitals or blanks only; none where none do.
 
-    >>> told_of_alike(["Kent", "Bath", "Kent"])
+    >>> warn_of_names_alike(["Kent", "Bath", "Kent"])
     ()
     """
     by_form: dict[str, list[str]] = {}

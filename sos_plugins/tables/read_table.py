@@ -24,7 +24,7 @@ from sos_plugins.tables.file_columns import (
     Columns,
     read_columns,
 )
-from sos_plugins.tables.names_alike import told_of_alike
+from sos_plugins.tables.names_alike import warn_of_names_alike
 from sos_plugins.tables.period_columns import Periods, read_cohorts, read_periods
 from sos_plugins.tables.readable import (
     CSV_TEXT,
@@ -118,7 +118,7 @@ def read_sample(
     for name, is_factor in chosen.items():
         frame[name] = columns.factor(name) if is_factor else columns.covariate(name)
     _refuse_changing_cohorts(columns, frame, codes[unit], unit=unit, cohort=cohort)
-    for sentence in told_of_alike(texts[unit].unique()):
+    for sentence in warn_of_names_alike(texts[unit].unique()):
         columns.note("units alike", sentence)
     return _labelled(columns, frame, tuple(chosen), value)
 

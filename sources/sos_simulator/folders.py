@@ -24,7 +24,7 @@ from sos_simulator.population import groups_table, pilots_table, populate
 from sos_simulator.rates import make_rates
 from sos_simulator.settings import SimulatedSettings
 from sos_simulator.simulation import Simulation
-from sos_simulator.truth import NOTICE, tell
+from sos_simulator.truth import NOTICE, describe_truth
 
 TRUTH = "truth.json"
 CIN, CARE, RECORDS = "cin", "ssda903", "records"
@@ -198,7 +198,7 @@ class _Files:
         """Write what is said of all parts; return the truth."""
         settings, folder = self.settings, self.folder
         population = populate(settings)
-        truth = tell(
+        truth = describe_truth(
             settings,
             population,
             make_rates(settings, population),

@@ -21,7 +21,7 @@ from sos_simulator.recording import Faults, Written, record, truthful
 from sos_simulator.referrals import Referrals
 from sos_simulator.settings import SimulatedSettings
 from sos_simulator.tables import TableMaker
-from sos_simulator.truth import tell
+from sos_simulator.truth import describe_truth
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
         written=written,
         planted=planted,
         tally=tally,
-        truth=tell(
+        truth=describe_truth(
             settings,
             population,
             rates,

@@ -300,13 +300,13 @@ def test_help_waits_for_no_library_of_data():
 INTERRUPTED = """
 import click, duckdb, sys
 from contextlib import nullcontext
-from sos_plugins.backends import in_words
+from sos_plugins.backends import failures_in_words
 from sos_plugins.cli.console import common
 @click.command()
 @common
 def count(terminal):
     print("counting", flush=True)
-    with in_words() if sys.argv[1] == "in words" else nullcontext():
+    with failures_in_words() if sys.argv[1] == "in words" else nullcontext():
         duckdb.sql("select count(*) from range(10000000) a, range(10000000) b").fetchall()
 count(args=[])
 """

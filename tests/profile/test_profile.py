@@ -25,7 +25,7 @@ from sos_plugins.profile import ProfileSettings, RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.series import breaks_in_filling, breaks_in_numbers, missing_years
-from sos_plugins.report.labels import Names
+from sos_plugins.report.labels import Labels
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
@@ -204,7 +204,7 @@ def test_records_without_rows_have_an_empty_profile(session: Session) -> None:
     assert found.cells.empty
     assert found.summary().empty
     assert found.filling().empty
-    assert trust_map(found, Names({}), "map") is None
+    assert trust_map(found, Labels({}), "map") is None
 
 
 def test_rows_are_counted_as_plain_pandas_counts_them(session: Session) -> None:
@@ -376,7 +376,7 @@ def cells_of(n_units: int, years: range = YEARS) -> RecordProfile:
 
 
 def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
-    names = Names({f"{i:03d}": f"Authority {i}" for i in range(12)})
+    names = Labels({f"{i:03d}": f"Authority {i}" for i in range(12)})
     chart = trust_map(cells_of(12), names, "map", {"003"})
     assert chart is not None
     order = [row["unit"] for row in chart.table.frame.to_dict("records")]
@@ -388,7 +388,7 @@ def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
 
 
 def test_a_map_of_every_authority_is_drawn_in_parts_that_fit_a_page() -> None:
-    names = Names({f"{i:03d}": f"Authority {i}" for i in range(152)})
+    names = Labels({f"{i:03d}": f"Authority {i}" for i in range(152)})
     chart = trust_map(cells_of(152), names, "map", {"003"})
     assert chart is not None
     pictures = lxml_html.fromstring(f"<div>{chart.svg}</div>").xpath("//svg")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from study_helpers import STUDY, table, write
 
 from sos_plugins import Session
-from sos_plugins.cache.store import Stations
+from sos_plugins.cache.store import StepCache
 from sos_plugins.cli import main
 from sos_plugins.errors import DesignError
 from sos_plugins.host.registry import load_plugins
@@ -20,7 +20,7 @@ from sos_plugins.study.file import DesignTable
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
 from sos_plugins.study.study_profile import profile_source, profile_study
-from sos_plugins.system.library_warnings import heard
+from sos_plugins.system.library_warnings import record_warnings
 
 PLUGIN = '''
 import warnings
@@ -127,7 +127,7 @@ def test_a_warning_of_a_source_is_in_its_profile(tmp_path, as_at_the_terminal):
 def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
     study = Study.from_toml(write(tmp_path, cases=table(cases=2)))
     outcome = study.plan.registry.outcome("tidy-value")
-    kept = Stations.at(tmp_path / "stations")
+    kept = StepCache.at(tmp_path / "stations")
     with warning_first(outcome, "derive", "ages were guessed"):
         (found,) = study.run(stations=kept).outcomes
         (again,) = study.run(stations=kept).outcomes
@@ -156,11 +156,11 @@ def test_a_warning_of_another_matching_stands_with_its_run_alone(tmp_path, as_at
 
 
 def test_errors_stay_errors_and_what_is_for_authors_is_passed_on():
-    with pytest.raises(RuntimeWarning), heard("x"):
+    with pytest.raises(RuntimeWarning), record_warnings("x"):
         warnings.warn("an error here", RuntimeWarning, stacklevel=1)
     with warnings.catch_warnings(record=True) as passed_on:
         warnings.simplefilter("always")
-        with heard("x") as told:
+        with record_warnings("x") as told:
             warnings.warn("will change", FutureWarning, stacklevel=1)
             warnings.warn("twice", UserWarning, stacklevel=1)
             warnings.warn("twice", UserWarning, stacklevel=1)

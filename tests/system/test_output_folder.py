@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from study_helpers import STUDY, table, write
 
 from sos_plugins import Records, Session
-from sos_plugins.cache.store import Stations
+from sos_plugins.cache.store import StepCache
 from sos_plugins.cli import main
 from sos_plugins.cli.console import render
 from sos_plugins.errors import SosError
@@ -469,7 +469,7 @@ def test_a_disk_that_fills_while_a_station_is_kept_costs_the_station_only(tmp_pa
     session = Session()
     monkeypatch.setattr(type(session.backend), "to_parquet", full)
     records = Records({"cases": session.table(table(cases=1), "cases")})
-    found = Stations.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
+    found = StepCache.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
     assert found is records
     assert not list((tmp_path / "kept").iterdir())
 

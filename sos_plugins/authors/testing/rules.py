@@ -25,7 +25,7 @@ from sos_plugins.contract.interfaces import RuleSet
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
-from sos_plugins.profile.rule_checks import judged
+from sos_plugins.profile.rule_checks import check_rules
 
 FAULT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9_-]+)?")
 """A name of a fault: ``duplicate``, ``cin:1103``."""
@@ -65,7 +65,7 @@ class RuleSubject:
     def judge(self, rule: RecordRule, records: Records, session: Session) -> pa.Table:
         """Judge the rows of the rule's table, or say what failed."""
         try:
-            table = judged(records, rule.table, [rule], session).table
+            table = check_rules(records, rule.table, [rule], session).table
             return table.to_pyarrow()
         except Exception as error:
             raise CheckFailedError(

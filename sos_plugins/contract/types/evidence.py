@@ -64,7 +64,7 @@ class Evidence:
         runs: The sensitivity runs.
         leads: Lead tests, overall first and then per pilot.
         quality: Data-quality figures by name, as shares 0 to 1 unless the name says otherwise; see
-            :func:`sos_plugins.study.quality.figures`.
+            :func:`sos_plugins.study.quality.quality_figures`.
         agreements: The cross-checks.
         warnings: What went wrong on the way.
     """

@@ -32,7 +32,7 @@ from sos_plugins.tables.period_columns import read_cohorts, read_periods
 from sos_plugins.tables.readable import refuse_closed
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import shown
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
 from sos_sources.tables.tidy import RESERVED
 
@@ -555,15 +555,15 @@ def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Ses
     return session.table(con.sql(kept).to_arrow_table().cast(schema), name)
 
 
-def _checks(name: str, at: Mapping[str, str]) -> tuple[Check, ...]:
+def _checks(name: str, at: Mapping[str, str]) -> tuple[SqlCheck, ...]:
     made = []
     before = "true"
     for key in KEYS[name]:
         flagged = f"{at[key]} IS NULL"
-        made.append(Check(name, key, "missing", flagged, "dropped", before))
+        made.append(SqlCheck(name, key, "missing", flagged, "dropped", before))
         before += f" AND {at[key]} IS NOT NULL"
     made += [
-        Check(name, column, "missing", f"{sql} IS NULL")
+        SqlCheck(name, column, "missing", f"{sql} IS NULL")
         for column, sql in at.items()
         if column not in KEYS[name]
     ]

@@ -26,7 +26,7 @@ from sos_plugins.tables.readable import PARQUET, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import HIDDEN, WILD, LeftOut, count_files, covered_by, shown
 from sos_sources.sql.database import KEYS, UNIQUE, YEARS
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
 
 SUFFIX = ".parquet"
@@ -264,7 +264,7 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
     for name in (*keys, *(n for n in TABLES[part.name].names if n not in keys)):
         empty, action = f"{identifier(name)} IS NULL", "dropped" if name in keys else "kept"
         looked_at = before if name in keys else "true"
-        checks.append(Check(part.name, name, "missing", empty, action, looked_at))
+        checks.append(SqlCheck(part.name, name, "missing", empty, action, looked_at))
         before += f" AND NOT ({empty})"  # a row without several keys is dropped once
     found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
     by = ", ".join(identifier(key) for key in keys)
@@ -279,7 +279,7 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         return found + _account(part, found, n_read, n), False
     again = f"row_number() OVER (PARTITION BY {by}) > 1"
     repeated = f"(SELECT *, {again} AS again FROM {relation} WHERE {part.filled})"
-    check = Check(part.name, "", "duplicate", "again", "merged")
+    check = SqlCheck(part.name, "", "duplicate", "again", "merged")
     found += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
     return found + _account(part, found, n_read, different), True
 

@@ -21,7 +21,7 @@ from sos_plugins.tables.period_columns import read_cohorts, read_periods
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import shown
-from sos_sources.sql.sql_checks import Check, line_breaks, profile
+from sos_sources.sql.sql_checks import SqlCheck, line_breaks, profile
 from sos_sources.sql.sql_columns import missing
 
 KEYS = ("unit", "period", "value")
@@ -240,9 +240,9 @@ def _located(table: pa.Table, columns: Columns, file: str) -> pa.Table:
     return plain
 
 
-def _checks(table: pa.Table) -> tuple[Check, ...]:
+def _checks(table: pa.Table) -> tuple[SqlCheck, ...]:
     further = tuple(
-        Check("cases", name, "missing", f"c{i} IS NULL")
+        SqlCheck("cases", name, "missing", f"c{i} IS NULL")
         for i, name in enumerate(table.column_names)
         if i >= len(KEYS)
     )

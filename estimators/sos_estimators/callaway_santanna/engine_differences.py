@@ -1,7 +1,7 @@
 """Engine on the Python package ``differences`` (version 0.3.0).
 
 The package gives its influence functions; standard errors are taken from them here, because its
-own analytical ones leave out the clustering that is asked for.
+own have no clusters: it stops at a cluster column.
 """
 
 from __future__ import annotations

@@ -474,7 +474,7 @@ def _before(
         raise DesignError("No pilot has a case before its embedding window. " + " ".join(warnings))
     cohort = min(p.cohort for p in pilots)
     first = min(pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
-    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
+    labelled = label(frame, first)
     before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
     before = before[before["unit"].isin([*(p.unit for p in pilots), *design.pool])]
     if before.empty:

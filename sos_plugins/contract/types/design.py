@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_plugins.contract.columns import (
-    RESERVED_COLUMNS,
-)
+from sos_plugins.contract.columns import RESERVED_COLUMNS
 from sos_plugins.contract.factorize import categories
 from sos_plugins.errors import DataError, DesignError, listing
 

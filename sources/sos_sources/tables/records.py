@@ -18,7 +18,7 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import refuse_interrupted, scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.tables.period_codes import PLAUSIBLE

@@ -20,9 +20,9 @@ class Estimate:
     Attributes:
         tidy: Frame with the columns of :data:`sos_plugins.contract.columns.TIDY_COLUMNS`.
         glance: The keys of :data:`sos_plugins.contract.columns.GLANCE_COLUMNS`, and an estimator's
-        own. provenance: The keys of :data:`sos_plugins.contract.columns.PROVENANCE_COLUMNS`; an
-        engine may leave
-            it empty, the host fills it.
+            own.
+        provenance: The keys of :data:`sos_plugins.contract.columns.PROVENANCE_COLUMNS`; an engine
+            may leave it empty, the host fills it.
         warnings: Sentences that a reader must see beside the figures.
         covariance: Covariance matrix of terms, rows and columns named like them, where an engine
             hands it out; None otherwise.

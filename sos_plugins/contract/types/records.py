@@ -81,14 +81,16 @@ class Records:
 
     Attributes:
         tables: Ibis tables by name; columns as in
-        :data:`sos_plugins.contract.record_tables.TABLES`. quality: Faults found and what was done
-        about them. start: First day that the records cover, or None (published panels, tidy
-        tables). end: Last day that the records cover: follow-up beyond it cannot be observed.
-        files: The files read, in order. data_hash: SHA-256 over the content of the files.
-        unit_names: Authority code to name, as far as the source knows. simulated: True when the
-        records are made up; every page then says so. truth: What a simulator knows (true effects by
-        outcome), or None. notes: Sentences on how the records were read that the result has among
-        its warnings.
+            :data:`sos_plugins.contract.record_tables.TABLES`.
+        quality: Faults found and what was done about them.
+        start: First day that the records cover, or None (published panels, tidy tables).
+        end: Last day that the records cover: follow-up beyond it cannot be observed.
+        files: The files read, in order.
+        data_hash: SHA-256 over the content of the files.
+        unit_names: Authority code to name, as far as the source knows.
+        simulated: True when the records are made up; every page then says so.
+        truth: What a simulator knows (true effects by outcome), or None.
+        notes: Sentences on how the records were read that the result has among its warnings.
     """
 
     tables: Mapping[str, ibis.Table]

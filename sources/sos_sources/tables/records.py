@@ -269,9 +269,9 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         checks.append(SqlCheck(part.name, name, "missing", empty, action, looked_at))
         before += f" AND NOT ({empty})"  # a row without several keys is dropped once
     found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
-    by = ", ".join(identifier(key) for key in keys)
+    by, unique = ", ".join(identifier(key) for key in keys), RECORD_TABLES[part.name].unique
     ((n, different),) = con.execute(
-        f"SELECT count(*), {f'count(DISTINCT ({by}))' if RECORD_TABLES[part.name].unique else 'count(*)'} "
+        f"SELECT count(*), {f'count(DISTINCT ({by}))' if unique else 'count(*)'} "
         f"FROM ({part.scan}) WHERE {part.filled}"
     ).fetchall()
     if n == 0:

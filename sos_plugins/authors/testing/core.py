@@ -196,19 +196,40 @@ def plugin_beside(test_file: str, name: str) -> ModuleType:
 
 
 def fits_its_kind(subject: Subject) -> None:
-    """The object is what the host accepts: an instance, with a name, a label and settings."""
+    """The object is what the host accepts: an instance, with a name, a label and settings.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     problem = problem_with(subject.kind, subject.plugin)
     demand(problem is None, str(problem))
 
 
 def says_what_it_does(subject: Subject) -> None:
-    """The class has a docstring, which 'sos-plugins show' prints."""
+    """The class has a docstring, which 'sos-plugins show' prints.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     cls = type(subject.plugin)
     demand(bool(cls.__dict__.get("__doc__")), f"Give the class {cls.__name__} a docstring.")
 
 
 def describes_its_settings(subject: Subject) -> None:
-    """Every setting has a description, which 'sos-plugins show' prints."""
+    """Every setting has a description, which 'sos-plugins show' prints.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     fields = subject.plugin.Settings.model_fields
     silent = [name for name, field in fields.items() if not field.description]
     demand(
@@ -218,7 +239,14 @@ def describes_its_settings(subject: Subject) -> None:
 
 
 def refuses_unknown_settings(subject: Subject) -> None:
-    """A misspelt setting is an error and never ignored."""
+    """A misspelt setting is an error and never ignored.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     model = subject.plugin.Settings
     values = dict(subject.given) if isinstance(subject.given, Mapping) else {}
     demand_error(

@@ -74,14 +74,30 @@ class RuleSubject:
 
 
 def has_rules_of_its_tables(subject: RuleSubject) -> None:
-    """There are rules, and ``needs`` names the tables they are about."""
+    """There are rules, and ``needs`` names the tables they are about.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     about = {rule.table for rule in subject.rules}
     demand(bool(about), "It has no rule.")
     demand(about == set(subject.plugin.needs), f"Its rules are about {sorted(about)}.")
 
 
 def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
-    """Every rule names tables and columns of the schema, and says in words what is wrong."""
+    """Every rule names tables and columns of the schema, and says in words what is wrong.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for rule in subject.rules:
         demand(bool(FAULT.fullmatch(rule.name)), f"'{rule.name}' is no name of a fault.")
         demand(bool(rule.sentence.strip()), f"Rule '{rule.name}' has no sentence.")
@@ -93,14 +109,30 @@ def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
 
 
 def tells_its_rules_apart(subject: RuleSubject) -> None:
-    """No two rules have the same name, table and columns."""
+    """No two rules have the same name, table and columns.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     keys = [(rule.name, rule.table, rule.columns) for rule in subject.rules]
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     demand(not twice, f"Twice: {', '.join(twice)}.")
 
 
 def judges_every_row_once(subject: RuleSubject) -> None:
-    """A rule neither adds nor loses rows, and says true or false of each."""
+    """A rule neither adds nor loses rows, and says true or false of each.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     session = Session()
     records = example_records(session)
     for rule in subject.rules:
@@ -113,7 +145,15 @@ def judges_every_row_once(subject: RuleSubject) -> None:
 
 
 def judges_empty_tables(subject: RuleSubject) -> None:
-    """Tables without rows are no error."""
+    """Tables without rows are no error.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     session = Session()
     records = records_of(session, dict.fromkeys(TABLES, ()))
     for rule in subject.rules:

@@ -60,7 +60,11 @@ class Names:
         return self.distribution.replace("-", "_")
 
     def fill(self, text: str) -> str:
-        """Put these names in the place of the template's."""
+        """Put these names in the place of the template's.
+
+        Args:
+            text: A file of a template.
+        """
         new = f"new-{self.kind}"
         camel = "".join(part.capitalize() for part in self.name.split("-"))
         replacements = {

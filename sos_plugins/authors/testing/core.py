@@ -104,7 +104,12 @@ def _words(error: Exception) -> str:
 
 
 def checks_of(subject: Subject, functions: Iterable[Callable[[Any], None]]) -> list[Check]:
-    """Make a list of checks: those of every plugin, then those of the kind."""
+    """Make a list of checks: those of every plugin, then those of the kind.
+
+    Args:
+        subject: What is checked.
+        functions: The checks of the kind; the first paragraph of a docstring is the promise.
+    """
     made = []
     for function in (*COMMON, *functions):
         promise = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
@@ -114,6 +119,9 @@ def checks_of(subject: Subject, functions: Iterable[Callable[[Any], None]]) -> l
 
 def run_all(checks: Sequence[Check]) -> None:
     """Run every check.
+
+    Args:
+        checks: All of one subject, as :func:`checks_of` makes them.
 
     Raises:
         CheckFailedError: If any fails; the text names each with its promise and its reason. Also
@@ -133,7 +141,15 @@ def run_all(checks: Sequence[Check]) -> None:
 
 
 def demand(condition: bool, sentence: str) -> None:
-    """Fail the check with this sentence unless the condition holds."""
+    """Fail the check with this sentence unless the condition holds.
+
+    Args:
+        condition: What must be true.
+        sentence: What is wrong when it is not, and what was expected.
+
+    Raises:
+        CheckFailedError: With the sentence.
+    """
     if not condition:
         raise CheckFailedError(sentence)
 
@@ -147,6 +163,9 @@ def demand_error(
         action: What is tried.
         expected: The error, a sentence for the user.
         situation: Completes "With ...".
+
+    Raises:
+        CheckFailedError: If it raises another error or none.
     """
     try:
         action()
@@ -166,7 +185,11 @@ def demand_error(
 def settings_of(subject: Subject) -> Any:
     """Return the validated settings of a subject.
 
+    Args:
+        subject: The plugin under check and the settings that its author gave.
+
     Raises:
+        SettingsError: If the settings that were given do not fit.
         NotApplicableError: If no settings were given and the plugin has no complete defaults.
     """
     model = subject.plugin.Settings
@@ -185,6 +208,10 @@ def plugin_beside(test_file: str, name: str) -> ModuleType:
 
     >>> from sos_plugins.authors import testing
     >>> plugin = testing.plugin_beside(__file__, "my_outcome.py")  # doctest: +SKIP
+
+    Args:
+        test_file: Path of the test, ``__file__``.
+        name: Name of the plugin file in the same folder.
 
     Raises:
         PluginError: If it cannot be imported, with the line.

@@ -55,13 +55,25 @@ def check_estimator(
 def estimator_checks(
     estimator: Estimator, settings: Given = None, *, engine: Engine | None = None
 ) -> list[Check]:
-    """Return the checks of an estimator one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of an estimator one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        estimator: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+        engine: The engine to check; the first that can run here unless given.
+    """
     return checks_of(EstimatorSubject(estimator, settings, engine), CHECKS)
 
 
 @dataclass
 class EstimatorSubject:
-    """An estimator under check; engines run when first needed."""
+    """An estimator under check; engines run when first needed.
+
+    Attributes:
+        plugin: The estimator.
+        given: The settings that its author gave.
+        chosen: The engine to check; the first that can run here unless given.
+    """
 
     plugin: Estimator
     given: Given = None
@@ -80,11 +92,19 @@ class EstimatorSubject:
         return settings_of(self)
 
     def sample(self, effect: float = EFFECT, *, binary: bool = False) -> Sample:
-        """Make an example of the kind that the estimator takes."""
+        """Make an example of the kind that the estimator takes.
+
+        Args:
+            effect: Added to the value of pilots from adoption on; see :func:`example_sample`.
+            binary: Whether the value is 0 or 1.
+        """
         return example_sample(self.plugin.sample, effect=effect, binary=binary)
 
     def fit(self, sample: Sample) -> Estimate:
         """Run the engine.
+
+        Args:
+            sample: What it is run on.
 
         Raises:
             CheckFailedError: If it fails on a sample that has an estimate.
@@ -103,7 +123,14 @@ class EstimatorSubject:
         return self._done["example"]
 
     def headline(self, estimate: Estimate) -> dict[str, Any]:
-        """Return the row of the headline term."""
+        """Return the row of the headline term: a value for each column of ``tidy``.
+
+        Args:
+            estimate: An estimate of this estimator.
+
+        Raises:
+            DataError: If it has no such term.
+        """
         return dict(estimate.term(self.plugin.headline(self.settings)))
 
 

@@ -58,7 +58,14 @@ def check_matcher(
 def matcher_checks(
     matcher: Matcher, settings: Given = None, *, data: Any = None, engine: Engine | None = None
 ) -> list[Check]:
-    """Return the checks of a matcher one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a matcher one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        matcher: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+        data: A UnitTask (``level = "units"``) or a Sample (``"cases"``); an example unless given.
+        engine: The engine to check; the first that can run here unless given.
+    """
     subject = MatcherSubject(matcher, settings, data, engine)
     level = getattr(matcher, "level", None)
     return checks_of(subject, (*BOTH, *(UNITS if level == "units" else CASES)))
@@ -94,8 +101,15 @@ class MatcherSubject:
     def fit(self, data: Any) -> Any:
         """Run the engine.
 
+        Args:
+            data: The task or the sample that it is run on.
+
+        Returns:
+            A UnitMatch or a CaseMatch, as its level demands.
+
         Raises:
-            CheckFailedError: If it fails or returns something else than its level demands.
+            CheckFailedError: If it fails or returns something else.
+            NotApplicableError: If it needs settings and none were given.
         """
         result = run_or_error(self.engine, data, self.settings)
         if isinstance(result, SettingsError) and self.given is None:

@@ -68,6 +68,11 @@ def outcome_checks(
     >>> from sos_plugins.authors import testing
     >>> def test_contract(check):  # parametrised with ids=str
     ...     check()
+
+    Args:
+        outcome: The plugin object.
+        records: Records in which it has cases; those of :func:`example_records` unless given.
+        settings: Settings by name, or an object; the defaults unless given.
     """
     return checks_of(OutcomeSubject(outcome, records, settings), CHECKS)
 
@@ -100,7 +105,15 @@ class OutcomeSubject:
         return settings_of(self)
 
     def derive(self, records: Records, settings: Any = None) -> Cases:
-        """Derive the cases of other records or settings."""
+        """Derive the cases of other records or settings.
+
+        Args:
+            records: The records, on the backend of the subject.
+            settings: The validated settings; the subject's own unless given.
+
+        Raises:
+            DataError: If a table is missing, or no case is left.
+        """
         return self.plugin.derive(records, settings or self.settings, self.session)
 
     @cached_property

@@ -37,7 +37,12 @@ def check_rating_rule(rule: RatingRule, settings: Given = None) -> None:
 
 
 def rating_rule_checks(rule: RatingRule, settings: Given = None) -> list[Check]:
-    """Return the checks of a rating rule one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a rating rule one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        rule: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+    """
     return checks_of(RatingSubject(rule, settings), CHECKS)
 
 
@@ -55,7 +60,15 @@ class RatingSubject:
         return settings_of(self)
 
     def rate(self, evidence: Evidence, situation: str) -> Rating:
-        """Rate, or say on which evidence the rule failed."""
+        """Rate, or say on which evidence the rule failed.
+
+        Args:
+            evidence: What is rated.
+            situation: What it is, in words: "weak evidence".
+
+        Raises:
+            CheckFailedError: If the rule raises, or returns no Rating.
+        """
         try:
             rating = self.plugin.rate(evidence, self.settings)
         except Exception as error:
@@ -67,7 +80,15 @@ class RatingSubject:
         return rating
 
     def rank(self, evidence: Evidence, situation: str) -> int:
-        """Return the place of the level among the levels, 0 for the weakest."""
+        """Return the place of the level among the levels, 0 for the weakest.
+
+        Args:
+            evidence: What is rated.
+            situation: What it is, in words: "weak evidence".
+
+        Raises:
+            CheckFailedError: If the rule raises, or returns no Rating.
+        """
         return self.plugin.levels.index(self.rate(evidence, situation).level)
 
 

@@ -45,7 +45,12 @@ def check_rule_set(rules: RuleSet, settings: Given = None) -> None:
 
 
 def rule_set_checks(rules: RuleSet, settings: Given = None) -> list[Check]:
-    """Return the checks of a set of rules one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a set of rules one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        rules: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+    """
     return checks_of(RuleSubject(rules, settings), CHECKS)
 
 
@@ -63,7 +68,19 @@ class RuleSubject:
         return self.plugin.rules(settings_of(self))
 
     def judge(self, rule: RecordRule, records: Records, session: Session) -> pa.Table:
-        """Judge the rows of the rule's table, or say what failed."""
+        """Judge the rows of the rule's table, or say what failed.
+
+        Args:
+            rule: A rule of the set.
+            records: Records with its table.
+            session: Where the table lives.
+
+        Returns:
+            The table with a boolean column last: true for a row that breaks the rule.
+
+        Raises:
+            CheckFailedError: If the rule raises.
+        """
         try:
             table = check_rules(records, rule.table, [rule], session).table
             return table.to_pyarrow()

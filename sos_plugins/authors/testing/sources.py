@@ -61,7 +61,14 @@ def source_checks(
     base: Path | None = None,
     unreadable: Sequence[Mapping[str, Any]] = (),
 ) -> list[Check]:
-    """Return the checks of a source one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a source one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        source: The plugin object.
+        settings: Settings under which it finds something to read.
+        base: Folder against which paths in the settings are resolved; this folder unless given.
+        unreadable: Settings under which it must raise DataError: a missing file, a broken one ...
+    """
     return checks_of(SourceSubject(source, settings, base, tuple(unreadable)), CHECKS)
 
 

@@ -10,11 +10,7 @@ from typing import Any, Literal
 import ibis
 import pandas as pd
 
-from sos_plugins.contract.columns import (
-    CASE_COLUMNS,
-    RESERVED_COLUMNS,
-    ROLE_COLUMNS,
-)
+from sos_plugins.contract.columns import CASE_COLUMNS, RESERVED_COLUMNS, ROLE_COLUMNS
 from sos_plugins.contract.types.plain import plain
 from sos_plugins.errors import DataError, listing
 

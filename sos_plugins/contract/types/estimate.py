@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sos_plugins.contract.columns import (
-    TIDY_COLUMNS,
-)
+from sos_plugins.contract.columns import TIDY_COLUMNS
 from sos_plugins.contract.types.plain import plain
 from sos_plugins.errors import DataError, listing
 
@@ -22,9 +20,9 @@ class Estimate:
     Attributes:
         tidy: Frame with the columns of :data:`sos_plugins.contract.columns.TIDY_COLUMNS`.
         glance: The keys of :data:`sos_plugins.contract.columns.GLANCE_COLUMNS`, and an estimator's
-        own. provenance: The keys of :data:`sos_plugins.contract.columns.PROVENANCE_COLUMNS`; an
-        engine may leave
-            it empty, the host fills it.
+            own.
+        provenance: The keys of :data:`sos_plugins.contract.columns.PROVENANCE_COLUMNS`; an engine
+            may leave it empty, the host fills it.
         warnings: Sentences that a reader must see beside the figures.
         covariance: Covariance matrix of terms, rows and columns named like them, where an engine
             hands it out; None otherwise.
@@ -55,7 +53,14 @@ class Estimate:
         return covariance.set_axis(covariance.columns, axis=0)
 
     def term(self, name: str) -> Mapping[str, Any]:
-        """Return the row of one term."""
+        """Return the row of one term: a value for each column of ``tidy``.
+
+        Args:
+            name: The term, such as ``"ATT"``.
+
+        Raises:
+            DataError: If there is no such term; the message lists those there are.
+        """
         rows = self.tidy[self.tidy["term"] == name]
         if rows.empty:
             raise DataError(

@@ -11,9 +11,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from sos_plugins.contract.columns import (
-    TABLES,
-)
+from sos_plugins.contract.columns import TABLES
 from sos_plugins.errors import DataError, listing
 
 QUALITY_COLUMNS = (
@@ -62,7 +60,11 @@ class QualityProfile:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> QualityProfile:
-        """Build a profile from rows; columns that a row lacks are null."""
+        """Build a profile from rows.
+
+        Args:
+            rows: Values by names of :data:`QUALITY_COLUMNS`; those that a row lacks are null.
+        """
         return cls(pd.DataFrame(list(rows), columns=list(QUALITY_COLUMNS)))
 
     def __add__(self, other: QualityProfile) -> QualityProfile:
@@ -108,6 +110,9 @@ class Records:
     def table(self, name: str) -> ibis.Table:
         """Return one table.
 
+        Args:
+            name: A key of :data:`sos_plugins.contract.columns.TABLES`.
+
         Raises:
             DataError: If the source has no such table; the message lists those it has.
         """
@@ -124,6 +129,9 @@ class Records:
         ``children`` of both are kept once per unit and child: the first source with a value wins.
         A column that only one of two tables has is empty in the rows of the other. Coverage is
         what both sources cover.
+
+        Args:
+            other: The records of the second source, on the same backend.
 
         Raises:
             DataError: If a column is of different types in two tables.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.system.output_folder import SIMULATION, replacing
 from sos_simulator import csv_writer, xml_writer
 from sos_simulator import faults as dirt

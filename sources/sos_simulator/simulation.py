@@ -60,7 +60,7 @@ class Simulation:
         return dirt.count(self.settings, self.population, self.referrals, self.recorded)
 
     def tables(self, *, faults: bool = False) -> dict[str, pa.Table]:
-        """Return the relational tables of :data:`sos_plugins.contract.columns.TABLES`.
+        """Return the relational tables of :data:`sos_plugins.contract.record_tables.TABLES`.
 
         They hold what the returns can show: a case open at the end of the data has no closure.
 

@@ -31,7 +31,7 @@ from sos_plugins import Outcome, Session, backends
 from sos_plugins.cache.fingerprint import of_records
 from sos_plugins.cells.build import cells
 from sos_plugins.cli.main import main
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import Records
 from sos_plugins.errors import DataError
 from sos_plugins.study.study import Study

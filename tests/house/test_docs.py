@@ -16,6 +16,7 @@ from clean_environment import REPOSITORY
 import sos_plugins
 from sos_plugins.authors import testing
 from sos_plugins.contract import columns as schema
+from sos_plugins.contract import record_tables
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
@@ -111,12 +112,12 @@ def test_every_column_stands_in_the_glossary_in_the_words_of_the_code(
     assert not absent
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", record_tables.TABLES)
 def test_every_record_table_stands_in_the_glossary(table: str) -> None:
     glossary = (DOCS / "glossary.md").read_text()
     section = glossary.split(f"### `{table}`")[1].split("###")[0]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
-    assert listed == [(f.name, str(f.type).split("[")[0]) for f in schema.TABLES[table]]
+    assert listed == [(f.name, str(f.type).split("[")[0]) for f in record_tables.TABLES[table]]
 
 
 LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html as lxml_html
+from result_factory import NAMES, PILOTS, make_result
 
 from sos_plugins.contract.types import LeadTest, OutcomeInfo, Reason, Run
 from sos_plugins.errors import SosError
@@ -30,8 +31,6 @@ from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import true_effect
 from sos_plugins.study.result import OutcomeResult, StudyResult
-
-from .result_factory import NAMES, PILOTS, make_result
 
 LARGEST_REPORT = 5_000_000
 """Bytes: a report is mailed, so it must stay below what mail servers take."""

@@ -24,7 +24,7 @@ from sos_sources.sql.database import Database, DatabaseSettings
 from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Records, Session, backends
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError
 from sos_plugins.host.settings import validate
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DesignError
 from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable

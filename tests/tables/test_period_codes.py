@@ -19,7 +19,7 @@ from sos_sources.tables.records import RecordsSettings, RecordTables
 from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Sample, Session
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.host.settings import validate

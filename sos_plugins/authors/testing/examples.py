@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import UnitTask
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import (
     Agreement,
@@ -84,7 +84,7 @@ def records_of(
 
     Args:
         session: The tables are put on its backend.
-        rows: Rows by table, names as in :data:`sos_plugins.contract.columns.TABLES`.
+        rows: Rows by table, names as in :data:`sos_plugins.contract.record_tables.TABLES`.
         start: First day that the records cover.
         end: Last day that the records cover.
     """

@@ -20,8 +20,8 @@ from sos_plugins.authors.testing.core import (
     settings_of,
 )
 from sos_plugins.authors.testing.examples import example_records, records_of
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import RuleSet
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records

@@ -23,8 +23,8 @@ from sos_plugins.authors.testing.core import (
     run_all,
     settings_of,
 )
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import Source
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import QUALITY_COLUMNS, Records
 from sos_plugins.errors import DataError, SosError
@@ -155,7 +155,7 @@ def gives_what_it_names(subject: SourceSubject) -> None:
     unknown = sorted(set(subject.plugin.gives) - set(TABLES))
     demand(
         not unknown,
-        f"gives names {unknown}; tables are those of sos_plugins.contract.columns.TABLES.",
+        f"gives names {unknown}; tables are those of sos_plugins.contract.record_tables.TABLES.",
     )
     demand(any(len(frame) for frame in subject.frames.values()), "There is not one row.")
 
@@ -211,14 +211,10 @@ def gives_keys_once(subject: SourceSubject) -> None:
         CheckFailedError: If it does not hold.
         NotApplicableError: If there is nothing to look at.
     """
-    keys = {
-        "children": ["unit", "child"],
-        "referrals": ["unit", "child", "referral_date"],
-        "published": ["unit", "period", "measure"],
-    }
-    for name, key in keys.items():
-        if name in subject.frames:
-            twice = int(subject.frames[name].duplicated(key).sum())
+    for name, frame in subject.frames.items():
+        key = list(RECORD_TABLES[name].key)
+        if RECORD_TABLES[name].unique:
+            twice = int(frame.duplicated(key).sum())
             demand(twice == 0, f"{twice} rows of '{name}' repeat the key {', '.join(key)}.")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, listing
 
 QUALITY_COLUMNS = (
@@ -84,7 +84,8 @@ class Records:
     """Relational tables of records, their quality, and where they came from.
 
     Attributes:
-        tables: Ibis tables by name; columns as in :data:`sos_plugins.contract.columns.TABLES`.
+        tables: Ibis tables by name; columns as in
+            :data:`sos_plugins.contract.record_tables.TABLES`.
         quality: Faults found and what was done about them.
         start: First day that the records cover, or None (published panels, tidy tables).
         end: Last day that the records cover: follow-up beyond it cannot be observed.
@@ -111,7 +112,7 @@ class Records:
         """Return one table.
 
         Args:
-            name: A key of :data:`sos_plugins.contract.columns.TABLES`.
+            name: A key of :data:`sos_plugins.contract.record_tables.TABLES`.
 
         Raises:
             DataError: If the source has no such table; the message lists those it has.

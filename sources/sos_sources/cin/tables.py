@@ -11,7 +11,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
@@ -93,7 +93,7 @@ def build(
     examples: int,
     lost: Sequence[LostRows] = (),
 ) -> Tables:
-    """Build the record tables of :data:`sos_plugins.contract.columns.TABLES` from returns.
+    """Build the record tables of :data:`sos_plugins.contract.record_tables.TABLES` from returns.
 
     Args:
         space: Holds the rows of the returns.

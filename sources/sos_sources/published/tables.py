@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sos_plugins import Session
 from sos_plugins.backends import scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable

@@ -23,7 +23,8 @@ from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import limits_of, refuse_interrupted, scratch_database
-from sos_plugins.contract.columns import CASE_COLUMNS, TABLES
+from sos_plugins.contract.columns import CASE_COLUMNS
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.types import QualityProfile, refuse_alike
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.system.secrets import HIDDEN, masked, secrets_in
@@ -36,20 +37,6 @@ from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
 from sos_sources.tables.tidy import RESERVED
 
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "children": ("unit", "child"),
-    "referrals": ("unit", "child", "referral_date"),
-    "assessments": ("unit", "child"),
-    "section47s": ("unit", "child"),
-    "protection_plans": ("unit", "child"),
-    "episodes": ("unit", "child", "start_date"),
-    "published": ("unit", "period", "measure"),
-    "neighbours": ("unit", "neighbour"),
-    "cases": ("unit", "period"),
-}
-"""Columns without which a row is dropped."""
-UNIQUE = ("children", "referrals", "episodes", "published", "neighbours")
-"""Tables in which a key stands once."""
 YEARS = ("period", "return_year")
 DAYS = ("referral_date", "start_date")
 """Columns that say to which April-year a row belongs, the first there is."""
@@ -390,7 +377,7 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
                 f"{did_you_mean(column, wanted)} Columns: {', '.join(wanted)}."
             )
     for column in absent:
-        if column in KEYS[name]:
+        if column in RECORD_TABLES[name].needed:
             raise DataError(f"The column '{column}' of '{name}' cannot be absent: it is a key.")
     made: dict[str, pa.Array] = {}
     for column, kind in wanted.items():
@@ -525,7 +512,7 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
     Raises:
         DataError: If there is none, or a key stands twice where it may not.
     """
-    at, keys = _places(schema), KEYS[name]
+    at, keys = _places(schema), RECORD_TABLES[name].needed
     named = ", ".join(f"{sql} AS {identifier(label)}" for label, sql in at.items())
     filled = " AND ".join(f"{at[k]} IS NOT NULL" for k in keys)
     by = ", ".join(at[k] for k in keys)
@@ -534,7 +521,7 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
     ).fetchall()
     if n == 0:
         raise DataError(f"{place}: no row has {', '.join(keys)}.")
-    if name in UNIQUE and n > different:
+    if RECORD_TABLES[name].unique and n > different:
         raise DataError(
             f"{place}: {n - different} rows repeat {', '.join(keys)} of another row; '{name}' has "
             "one row for each. Name a view of the database that holds one."
@@ -558,14 +545,14 @@ def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Ses
 def _checks(name: str, at: Mapping[str, str]) -> tuple[SqlCheck, ...]:
     made = []
     before = "true"
-    for key in KEYS[name]:
+    for key in RECORD_TABLES[name].needed:
         flagged = f"{at[key]} IS NULL"
         made.append(SqlCheck(name, key, "missing", flagged, "dropped", before))
         before += f" AND {at[key]} IS NOT NULL"
     made += [
         SqlCheck(name, column, "missing", f"{sql} IS NULL")
         for column, sql in at.items()
-        if column not in KEYS[name]
+        if column not in RECORD_TABLES[name].needed
     ]
     return tuple(made)
 

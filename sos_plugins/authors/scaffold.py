@@ -34,7 +34,12 @@ STANZAS = {
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a new plugin in every form in which code needs them."""
+    """The names of a new plugin in every form in which code needs them.
+
+    Attributes:
+        kind: A key of :data:`STANZAS`.
+        name: Lower-case words joined by hyphens.
+    """
 
     kind: str
     name: str

@@ -89,7 +89,14 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check went: ``passed``, ``failed`` or ``skipped``, and why."""
+    """How one check went.
+
+    Attributes:
+        name: Name of the check.
+        promise: What must hold, in a sentence.
+        result: ``passed``, ``failed`` or ``skipped``.
+        why: Why it failed or was skipped, else empty.
+    """
 
     name: str
     promise: str

@@ -73,7 +73,13 @@ def matcher_checks(
 
 @dataclass
 class MatcherSubject:
-    """A matcher under check; engines run when first needed."""
+    """A matcher under check; engines run when first needed.
+
+    Attributes:
+        plugin: The matcher.
+        given: The settings that its author gave.
+        chosen: The engine to check; the first that can run here unless given.
+    """
 
     plugin: Matcher
     given: Given = None

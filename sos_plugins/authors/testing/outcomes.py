@@ -79,7 +79,12 @@ def outcome_checks(
 
 @dataclass
 class OutcomeSubject:
-    """An outcome under check; records are made and cases derived when first needed."""
+    """An outcome under check; records are made and cases derived when first needed.
+
+    Attributes:
+        plugin: The outcome.
+        given: The settings that its author gave.
+    """
 
     plugin: Outcome
     _records: Records | None = None

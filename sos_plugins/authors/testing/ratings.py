@@ -48,7 +48,12 @@ def rating_rule_checks(rule: RatingRule, settings: Given = None) -> list[Check]:
 
 @dataclass
 class RatingSubject:
-    """A rating rule under check."""
+    """A rating rule under check.
+
+    Attributes:
+        plugin: The rule.
+        given: The settings that its author gave.
+    """
 
     plugin: RatingRule
     given: Given = None

@@ -56,7 +56,12 @@ def rule_set_checks(rules: RuleSet, settings: Given = None) -> list[Check]:
 
 @dataclass
 class RuleSubject:
-    """A set of rules under check."""
+    """A set of rules under check.
+
+    Attributes:
+        plugin: The set.
+        given: The settings that its author gave.
+    """
 
     plugin: RuleSet
     given: Given = None

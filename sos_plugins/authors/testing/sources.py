@@ -74,7 +74,14 @@ def source_checks(
 
 @dataclass
 class SourceSubject:
-    """A source under check; records are read when first needed."""
+    """A source under check; records are read when first needed.
+
+    Attributes:
+        plugin: The source.
+        given: The settings under which it finds something to read.
+        base: Folder against which paths in them are resolved.
+        unreadable: Settings under which it must fail.
+    """
 
     plugin: Source
     given: Given = None

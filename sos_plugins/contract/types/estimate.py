@@ -122,7 +122,7 @@ class Agreement:
 
     Attributes:
         verdict: ``agree``, ``disagree`` or ``not run``.
-        max_difference_estimate: Over the terms, in the units of the value; None if none is compared.
+        max_difference_estimate: Over the terms, in units of the value; None if none is compared.
         max_difference_std_error: Likewise, of standard errors.
         worst_term: The term that differs most, measured by what is allowed.
         reason: Why it was not run, which terms differ, or why standard errors are not compared.

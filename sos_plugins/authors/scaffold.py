@@ -34,7 +34,12 @@ STANZAS = {
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a new plugin in every form in which code needs them."""
+    """The names of a new plugin in every form in which code needs them.
+
+    Attributes:
+        kind: A key of :data:`STANZAS`.
+        name: Lower-case words joined by hyphens.
+    """
 
     kind: str
     name: str
@@ -60,7 +65,11 @@ class Names:
         return self.distribution.replace("-", "_")
 
     def fill(self, text: str) -> str:
-        """Put these names in the place of the template's."""
+        """Put these names in the place of the template's.
+
+        Args:
+            text: A file of a template.
+        """
         new = f"new-{self.kind}"
         camel = "".join(part.capitalize() for part in self.name.split("-"))
         replacements = {

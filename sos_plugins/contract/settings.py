@@ -6,14 +6,7 @@ import datetime as dt
 import typing
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sos_plugins.contract.type_names import is_list, members, type_name
@@ -65,6 +58,10 @@ class Settings(BaseModel):
 
 def possible_days(value: Any, name: str) -> Any:
     """Return a value unless it is a date outside of :data:`YEARS`, or too many days.
+
+    Args:
+        value: Value of a setting, of any type.
+        name: The setting; one with the word ``days`` counts days.
 
     Raises:
         ValueError: If it is.

@@ -155,3 +155,29 @@ def test_every_module_of_the_core_stands_in_the_architecture() -> None:
     parts |= {f"{f.name}/" for f in core.iterdir() if f.is_dir() and f.name != "__pycache__"}
     listed = re.findall(r"^\| `([\w.]+/?)` \| ", (DOCS / "architecture.md").read_text(), re.M)
     assert sorted(set(listed) - {"sos_plugins/"}) == sorted(parts)
+
+
+CORE_FOLDERS = sorted(
+    f.name
+    for f in Path(sos_plugins.__file__).parent.iterdir()
+    if f.is_dir() and f.name != "__pycache__"
+)
+
+
+@pytest.mark.parametrize("folder", CORE_FOLDERS)
+def test_the_table_of_a_folder_names_its_modules_and_no_other(folder: str) -> None:
+    page = (DOCS / "architecture.md").read_text()
+    table = page.split(f"| `{folder}/` | holds |\n")[1].split("\n\n")[0]
+    place = Path(sos_plugins.__file__).parent / folder
+    there = {f.name for f in place.glob("*.py")} - {"__init__.py"}
+    named = set(re.findall(r"\b\w+\.py\b", table))
+    inside = {f.name for f in place.rglob("*.py")}  # a row on a folder may name what it holds
+    assert there - named == set()
+    assert named - inside == set()
+
+
+def test_the_files_to_copy_and_to_touch_are_there() -> None:
+    page = (DOCS / "where-new-code-goes.md").read_text()
+    named = {path for path in re.findall(r"`([\w.-]+/[\w./-]*)`", page) if "NAME" not in path}
+    assert len(named) > 0
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []

@@ -50,12 +50,15 @@ def run_checks(
 ) -> list[CheckResult]:
     """Run every check of a kind on a plugin object with its defaults and example data.
 
-    Nothing is raised: a check that has nothing to look at is ``skipped`` and says why.
+    Nothing is raised by a check: one that has nothing to look at is ``skipped`` and says why.
 
     Args:
         kind: A kind of plugin, or ``engine``.
         plugin: The plugin object, or the engine.
         host: The estimator or matcher that an engine was added to.
+
+    Returns:
+        How each check went, in their order.
     """
     if isinstance(host, Estimator):
         checks = estimator_checks(host, engine=plugin)

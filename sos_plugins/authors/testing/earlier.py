@@ -17,6 +17,10 @@ def records_as_known(records: Records, day: dt.date) -> Records:
 
     What begins later is not there, what ends later is open, and ``end`` is the day. Rows without a
     date stay; tables that have no events stay as they are.
+
+    Args:
+        records: The records as they are.
+        day: The last day that the returns cover.
     """
     tables = {name: _as_known(name, table, day) for name, table in records.tables.items()}
     return replace(records, tables=tables, end=day)

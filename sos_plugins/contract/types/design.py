@@ -81,14 +81,25 @@ class Design:
                 )
 
     def pilot(self, unit: str) -> Pilot:
-        """Return the pilot with this code."""
+        """Return the pilot with this code.
+
+        Args:
+            unit: Code of an authority.
+
+        Raises:
+            DesignError: If it is no pilot; the message lists those there are.
+        """
         for pilot in self.pilots:
             if pilot.unit == unit:
                 return pilot
         raise DesignError(f"'{unit}' is no pilot. Pilots: {listing(p.unit for p in self.pilots)}.")
 
     def keep(self, units: Sequence[str]) -> Design:
-        """Return the design with these pilots only; groups of the others go, the pool stays."""
+        """Return the design with these pilots only; groups of the others go, the pool stays.
+
+        Args:
+            units: Codes of pilots; a code of none changes nothing.
+        """
         wanted = set(units)
         return replace(
             self,
@@ -170,5 +181,9 @@ class Sample:
         return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
-        """Return the sample of the rows for which ``mask`` is true."""
+        """Return the sample of some of its rows, numbered anew.
+
+        Args:
+            mask: True for a row that stays; (n,), in the order of the rows.
+        """
         return replace(self, frame=self.frame[np.asarray(mask)].reset_index(drop=True))

@@ -53,7 +53,14 @@ class Estimate:
         return covariance.set_axis(covariance.columns, axis=0)
 
     def term(self, name: str) -> Mapping[str, Any]:
-        """Return the row of one term."""
+        """Return the row of one term: a value for each column of ``tidy``.
+
+        Args:
+            name: The term, such as ``"ATT"``.
+
+        Raises:
+            DataError: If there is no such term; the message lists those there are.
+        """
         rows = self.tidy[self.tidy["term"] == name]
         if rows.empty:
             raise DataError(
@@ -96,9 +103,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two engines may differ, and why.
+    """How far two engines may differ: ``|a - b| <= absolute + relative * max(|a|, |b|)``.
 
-    Two numbers agree when ``|a - b| <= absolute + relative * max(|a|, |b|)``.
+    Attributes:
+        relative: A share of the larger of the two.
+        absolute: In the units of what is compared.
+        reason: Why they may differ so far.
     """
 
     relative: float
@@ -110,8 +120,14 @@ class Tolerance:
 class Agreement:
     """One cross-check: an estimator, its reference engine and another engine, on the same cases.
 
-    ``verdict`` is ``agree``, ``disagree`` or ``not run``; ``reason`` says why when not run, or
-    which term differs most.
+    Attributes:
+        verdict: ``agree``, ``disagree`` or ``not run``.
+        max_difference_estimate: Over the terms, in units of the value; None if none is compared.
+        max_difference_std_error: Likewise, of standard errors.
+        worst_term: The term that differs most, measured by what is allowed.
+        reason: Why it was not run, which terms differ, or why standard errors are not compared.
+        terms: Frame ``term, estimate, std_error``, the last two also with ``_reference``, and
+            ``difference_estimate, difference_std_error``.
     """
 
     outcome: str

@@ -43,7 +43,13 @@ class Run:
 
 @dataclass(frozen=True)
 class LeadTest:
-    """Joint test that all leads are zero: for all pilots together (``pilot`` = "") or for one."""
+    """Joint test that all leads are zero.
+
+    Attributes:
+        pilot: The pilot whose leads they are, or "" for all pilots together.
+        statistic: F statistic, on ``df_num`` and ``df_den`` degrees of freedom.
+        status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
+    """
 
     pilot: str
     statistic: float | None

@@ -12,7 +12,12 @@ import pandas as pd
 
 
 def plain(value: Any) -> Any:
-    """Make a value fit for JSON: dates as ISO text, missing as null, infinity as text."""
+    """Make a value fit for JSON.
+
+    Args:
+        value: Anything. A frame becomes a list of its rows, a date ISO text, a missing value None,
+            infinity the text ``"inf"`` or ``"-inf"``; all else stays.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, pd.DataFrame):

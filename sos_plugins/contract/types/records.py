@@ -60,7 +60,11 @@ class QualityProfile:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> QualityProfile:
-        """Build a profile from rows; columns that a row lacks are null."""
+        """Build a profile from rows.
+
+        Args:
+            rows: Values by names of :data:`QUALITY_COLUMNS`; those that a row lacks are null.
+        """
         return cls(pd.DataFrame(list(rows), columns=list(QUALITY_COLUMNS)))
 
     def __add__(self, other: QualityProfile) -> QualityProfile:
@@ -107,6 +111,9 @@ class Records:
     def table(self, name: str) -> ibis.Table:
         """Return one table.
 
+        Args:
+            name: A key of :data:`sos_plugins.contract.record_tables.TABLES`.
+
         Raises:
             DataError: If the source has no such table; the message lists those it has.
         """
@@ -123,6 +130,9 @@ class Records:
         ``children`` of both are kept once per unit and child: the first source with a value wins.
         A column that only one of two tables has is empty in the rows of the other. Coverage is
         what both sources cover.
+
+        Args:
+            other: The records of the second source, on the same backend.
 
         Raises:
             DataError: If a column is of different types in two tables.

@@ -10,10 +10,21 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.inference_table import Inference, Method, of_prepared
 from sos_estimators.inference.inference_table_r import in_r, too_many_refits
-from sos_estimators.inference.results import Own, glance, real_errors, tidy_rows
-from sos_estimators.inference.vcov import VCOV, check_model, not_without, spread
+from sos_estimators.inference.results import (
+    Own,
+    drop_zero_errors,
+    glance,
+    tidy_rows,
+)
+from sos_estimators.inference.vcov import (
+    VCOV,
+    check_model,
+    spread,
+    warn_no_jackknife,
+)
 from sos_estimators.inference.wild import Weights
 from sos_estimators.regression import engine_pyfixest, feols
 from sos_estimators.regression import engine_r as r_engine
@@ -21,7 +32,6 @@ from sos_estimators.regression.design_matrix import covariate_columns, regressio
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Convention,
-    Floats,
     Regression,
     Variance,
     correction,
@@ -33,7 +43,12 @@ from sos_estimators.regression.logit_separation import (
     drop_perfectly_predicted,
 )
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import STRUCTURE, Form, Prepared, prepare
+from sos_estimators.sample.prepare import (
+    STRUCTURE,
+    Form,
+    Prepared,
+    prepare,
+)
 from sos_estimators.sample.warnings_text import (
     cannot_be_told,
     collinear_covariates,
@@ -181,7 +196,7 @@ def _fit(
     facts = glance(
         prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
     )
-    errors, about_errors = real_errors(
+    errors, about_errors = drop_zero_errors(
         fitted.std_errors,
         fitted.terms,
         prepared.frame["value"],
@@ -260,7 +275,7 @@ def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
         (
             *collinear_covariates(names, answer["kept"], options.form),
             *told,
-            *not_without(np.atleast_1d(answer["std_error"]), options.vcov),
+            *warn_no_jackknife(np.atleast_1d(answer["std_error"]), options.vcov),
         ),
         np.atleast_1d(np.asarray(answer["df"], float)),
     )

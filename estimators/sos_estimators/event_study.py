@@ -9,25 +9,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_estimators.event_plan import EventStudySettings, Plan, plan, with_events
+from sos_estimators.arrays import Floats
+from sos_estimators.event_plan import (
+    EventStudySettings,
+    Plan,
+    plan,
+    with_events,
+)
 from sos_estimators.inference.aht import approximate_hotelling
 from sos_estimators.inference.cluster_products import by_cluster
 from sos_estimators.inference.results import (
     FTest,
     JointTest,
     Own,
+    drop_zero_errors,
     glance,
-    real_errors,
     tidy_rows,
     wald,
 )
-from sos_estimators.inference.vcov import not_without, spread
+from sos_estimators.inference.vcov import spread, warn_no_jackknife
 from sos_estimators.regression import engine_pyfixest, feols
 from sos_estimators.regression import engine_r as r_engine
 from sos_estimators.regression.design_matrix import covariate_columns, regression
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
-    Floats,
     Regression,
     least_squares,
     side_by_side,
@@ -101,7 +106,7 @@ def _fit(
     try:
         found = how(prepared, chosen, options)
     except CollinearTermsError as error:
-        raise _cannot_be_told(prepared, [chosen.events[i] for i in error.places], options) from None
+        raise _not_identified(prepared, [chosen.events[i] for i in error.places], options) from None
     fitted, about_errors = _with_real_errors(found, prepared, chosen, options)
     leads = _joint_test(fitted, prepared, chosen)
     facts = glance(
@@ -220,7 +225,7 @@ def _in_r(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Fitt
         warnings=(
             *collinear_covariates(names, answer["kept"], options.form),
             *told,
-            *not_without(np.append(answer["std_error"], answer["overall"][1]), options.vcov),
+            *warn_no_jackknife(np.append(answer["std_error"], answer["overall"][1]), options.vcov),
         ),
         df=np.asarray(answer["df"], float),
         covariance=np.asarray(answer["covariance"], float).reshape(len(chosen.events), -1),
@@ -280,7 +285,7 @@ def _with_real_errors(
 ) -> tuple[Fitted, tuple[str, ...]]:
     """Make errors that are zero but for rounding missing, and a joint test that needs them."""
     together = np.append(fitted.std_errors, fitted.overall[1])
-    errors, told = real_errors(
+    errors, told = drop_zero_errors(
         together,
         _names(chosen),
         prepared.frame["value"],
@@ -306,7 +311,7 @@ def _aht(test: JointTest, options: EventStudySettings) -> bool:
     return options.leads_df == "AHT" and test.p_value is not None
 
 
-def _cannot_be_told(
+def _not_identified(
     prepared: Prepared, events: list[int], options: EventStudySettings
 ) -> EstimationError:
     what = (

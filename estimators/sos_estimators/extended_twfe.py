@@ -10,7 +10,12 @@ from pydantic import Field
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.least_squares import Convention
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.adjustment import Adjustment, Centre, additive, interacted
+from sos_estimators.staggered.adjustment import (
+    Adjustment,
+    Centre,
+    additive,
+    interacted,
+)
 from sos_estimators.staggered.averages import (
     Averages,
     Effects,

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.least_squares import (
-    Codes,
     CollinearTermsError,
     Convention,
-    Floats,
     Regression,
     least_squares,
 )
@@ -171,7 +170,7 @@ class Products:
         covariance: Of the coefficients, (q, q), where the scores are not there to make it of.
     """
 
-    pairs: Codes
+    pairs: Ints
     estimates: Floats
     scores: Floats | None
     warnings: tuple[str, ...] = ()
@@ -186,7 +185,7 @@ class Products:
         return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
 
-def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Codes:
+def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Ints:
     """List cohort (0: all) and event time of each product, without the reference, (q, 2)."""
     cohorts = np.unique(stacked.table["sub"]) if by_cohort else [0]
     events = [e for e in stacked.events if e != reference]
@@ -195,7 +194,7 @@ def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Codes:
 
 def regression(
     stacked: Stack, options: StackedSettings, *, by_cohort: bool
-) -> tuple[Regression, Codes]:
+) -> tuple[Regression, Ints]:
     """Set up the regression on event time, membership and their products, and say which these are.
 
     The products are of all sub-experiments together, or of each of them.
@@ -232,7 +231,7 @@ def regress(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Pro
     try:
         fit = least_squares(problem)
     except CollinearTermsError:
-        raise _cannot_be_told() from None
+        raise _not_identified() from None
     scores = scores_of(fit, options.vcov)
     return Products(pairs, fit.coefficients, scores, _dropped(problem.covariate_names, fit.kept))
 
@@ -269,7 +268,7 @@ def _regress_in_pyfixest(stacked: Stack, options: StackedSettings, *, by_cohort:
     try:
         fit = engine_pyfixest.regress(problem, options.vcov)
     except CollinearTermsError:
-        raise _cannot_be_told() from None
+        raise _not_identified() from None
     dropped = _dropped(problem.covariate_names, fit.kept)
     return Products(pairs, fit.coefficients, None, dropped, fit.covariance)
 
@@ -303,7 +302,7 @@ def _regress_in_r(stacked: Stack, options: StackedSettings, *, by_cohort: bool) 
         **options.model_dump(include={"before", "after", "control", "weights", "vcov"}),
     )
     if found["aliased"][0]:
-        raise _cannot_be_told()
+        raise _not_identified()
     names = covariate_columns(stacked.table, stacked.cells.covariates)[1]
     dropped = _dropped(names, found["kept"])
     pairs = np.column_stack([found["cohort"], found["event"]]).astype(np.int64)
@@ -315,7 +314,7 @@ def _regress_in_r(stacked: Stack, options: StackedSettings, *, by_cohort: bool) 
     )
 
 
-def _cannot_be_told() -> EstimationError:
+def _not_identified() -> EstimationError:
     return EstimationError(
         "The effects cannot be told from those of event times and the covariates: leave covariates "
         "out."

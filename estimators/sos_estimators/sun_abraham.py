@@ -12,11 +12,7 @@ from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.regression.least_squares import Convention
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.adjustment import additive
-from sos_estimators.staggered.averages import (
-    Effects,
-    list_averages,
-    list_effects,
-)
+from sos_estimators.staggered.averages import Effects, list_averages, list_effects
 from sos_estimators.staggered.cohort_cells import Cells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.result import Found, build_estimate

@@ -12,7 +12,7 @@ from sos_estimators import event_study
 from sos_estimators.did import DidSettings
 from sos_estimators.event_study import EventStudySettings
 from sos_estimators.inference.aht import approximate_hotelling
-from sos_estimators.inference.cluster_products import Clusters, by_cluster
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.cr2 import adjust, bias_reduced, total_variance
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import Regression
@@ -31,7 +31,7 @@ def by_case(n: int) -> Sample:
     return Sample(frame.assign(cluster=np.arange(n)), ("age", "ethnicity"))
 
 
-def clusters(n: int) -> Clusters:
+def clusters(n: int) -> ClusterProducts:
     found = regression(
         prepare(by_case(n), "twfe"), "twfe", ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )
@@ -103,7 +103,7 @@ def test_clusters_that_are_fitted_almost_exactly() -> None:
     assert total_variance(turned) == pytest.approx(expected, rel=NEARLY)
 
 
-def _nearly_fitted(rng: np.random.Generator) -> Clusters:
+def _nearly_fitted(rng: np.random.Generator) -> ClusterProducts:
     """Make a regression of 12 clusters in which one holds nearly all that tells a column."""
     n = 60
     cluster = np.repeat(np.arange(12), 5)

@@ -14,7 +14,7 @@ from clean_environment import REPOSITORY
 from did_samples import matched, stored, with_columns
 from numpy.typing import NDArray
 from sos_estimators.did import DidSettings, fit_python
-from sos_estimators.inference.cluster_products import Clusters, by_cluster
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.inference_table import CITATIONS, COLUMNS, inference
 from sos_estimators.inference.wild import auxiliary, wild_bootstrap
 from sos_estimators.regression.design_matrix import regression
@@ -31,7 +31,7 @@ ENDS = 1e-6  # a step of the p value lies there: rounding decides on which side
 Floats = NDArray[np.float64]
 
 
-def products(sample: Sample, form: str = "twfe") -> Clusters:
+def products(sample: Sample, form: str = "twfe") -> ClusterProducts:
     found = regression(
         prepare(sample, form), form, ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )

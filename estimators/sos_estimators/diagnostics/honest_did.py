@@ -10,7 +10,12 @@ from pydantic import Field, field_validator
 
 from sos_estimators import event_study
 from sos_estimators.diagnostics.coefficients import EventCoefficients
-from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval, honest_bounds
+from sos_estimators.diagnostics.honest import (
+    Delta,
+    HonestBounds,
+    RobustInterval,
+    honest_bounds,
+)
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.event_plan import EventStudySettings

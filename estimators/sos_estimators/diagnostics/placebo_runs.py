@@ -10,7 +10,12 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from sos_estimators import did as classic
-from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
+from sos_estimators.diagnostics.placebo import (
+    Fit,
+    Placebo,
+    placebo_dates,
+    placebo_units,
+)
 from sos_estimators.did import DidSettings
 from sos_estimators.inference.distributions import t_quantile
 from sos_estimators.regression import engine_r as r_engine

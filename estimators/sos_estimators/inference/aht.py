@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sos_estimators.inference.cluster_products import SINGULAR, Clusters
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.cluster_products import SINGULAR, ClusterProducts
 from sos_estimators.inference.cr2 import adjust, total_variance
 from sos_estimators.inference.results import FTest
-from sos_estimators.regression.least_squares import Floats
 
 
-def approximate_hotelling(clusters: Clusters, restrictions: Floats) -> FTest:
+def approximate_hotelling(clusters: ClusterProducts, restrictions: Floats) -> FTest:
     """Test that combinations of the terms are all zero.
 
     With D the CR2 covariance of the combinations, scaled to a mean of I under the working model,

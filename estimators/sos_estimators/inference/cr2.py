@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sos_estimators.inference.cluster_products import SINGULAR, Clusters
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.cluster_products import SINGULAR, ClusterProducts
 
 NO_RESIDUAL = 1e-8
 """An eigenvalue of I - H below this is zero: the regression fits that direction exactly, and it
@@ -26,7 +25,7 @@ HIGH = 0.5
 
 
 @dataclass(frozen=True)
-class Reduced:
+class Cr2:
     """CR2: covariance (q, q) and Satterthwaite degrees of freedom (q,) of q combinations."""
 
     covariance: Floats
@@ -34,7 +33,7 @@ class Reduced:
 
 
 @dataclass(frozen=True)
-class Adjusted:
+class AdjustedScores:
     """Bias-reduced scores of G clusters for q combinations of the terms.
 
     With a the adjusted vector of a cluster's rows (each times the root of its weight), R its
@@ -57,21 +56,21 @@ class Adjusted:
         """CR2, (q, q)."""
         return np.asarray(self.scores.T @ self.scores)
 
-    def turned(self, by: Floats) -> Adjusted:
+    def turned(self, by: Floats) -> AdjustedScores:
         """Return the same for new combinations, (m, q) of these."""
-        return Adjusted(
+        return AdjustedScores(
             self.scores @ by.T, self.reach @ by.T, by @ self.own @ by.T, bread=self.bread
         )
 
-    def only(self, s: int) -> Adjusted:
+    def only(self, s: int) -> AdjustedScores:
         """Return the same for one combination."""
         reach = np.ascontiguousarray(self.reach[:, :, s : s + 1])
         own = self.own[:, s : s + 1, s : s + 1]
-        return Adjusted(self.scores[:, s : s + 1], reach, own, self.bread)
+        return AdjustedScores(self.scores[:, s : s + 1], reach, own, self.bread)
 
-    def of(self, clusters: NDArray[np.bool_]) -> Adjusted:
+    def of(self, clusters: Bools) -> AdjustedScores:
         """Return the same of some clusters."""
-        return Adjusted(
+        return AdjustedScores(
             self.scores[clusters], self.reach[clusters], self.own[clusters], bread=self.bread
         )
 
@@ -87,7 +86,7 @@ class Adjusted:
         return np.asarray((self.own - self.fitted).sum(axis=0))
 
 
-def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
+def adjust(clusters: ClusterProducts, combinations: Floats) -> AdjustedScores:
     """Adjust the scores of every cluster.
 
     Args:
@@ -109,10 +108,10 @@ def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
         scores[i] = vector.T @ (back.T @ score[active])
         reach[i, active] = root @ vector
         own[i] = vector.T @ vector
-    return Adjusted(scores, reach, own, clusters.bread)
+    return AdjustedScores(scores, reach, own, clusters.bread)
 
 
-def _adjust_single_rows(clusters: Clusters, contrasts: Floats) -> Adjusted:
+def _adjust_single_rows(clusters: ClusterProducts, contrasts: Floats) -> AdjustedScores:
     """Do the same where every cluster is one row, whose adjustment is a number: CR2 is then HC2."""
     order = np.argsort(clusters.regression.cluster)
     root = np.sqrt(clusters.regression.weight[order])
@@ -120,7 +119,7 @@ def _adjust_single_rows(clusters: Clusters, contrasts: Floats) -> Adjusted:
     left = 1 - np.einsum("gk,gk->g", rows @ clusters.bread, rows)
     power = np.where(left > NO_RESIDUAL, 1 / np.sqrt(left.clip(min=NO_RESIDUAL)), 0.0)
     vector = (rows @ contrasts) * power[:, None]
-    return Adjusted(
+    return AdjustedScores(
         scores=vector * (root * clusters.residuals[order])[:, None],
         reach=rows[:, :, None] * vector[:, None, :],
         own=vector[:, :, None] * vector[:, None, :],
@@ -128,23 +127,23 @@ def _adjust_single_rows(clusters: Clusters, contrasts: Floats) -> Adjusted:
     )
 
 
-def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
+def bias_reduced(clusters: ClusterProducts, combinations: Floats) -> Cr2:
     """Compute CR2 with Satterthwaite degrees of freedom of combinations of the terms, (p, q).
 
     A combination that every cluster fits exactly has neither (zero and nan).
     """
     adjusted = adjust(clusters, combinations)
     each = range(combinations.shape[1])
-    return Reduced(adjusted.covariance, np.array([_satterthwaite(adjusted.only(s)) for s in each]))
+    return Cr2(adjusted.covariance, np.array([_satterthwaite(adjusted.only(s)) for s in each]))
 
 
-def _satterthwaite(one: Adjusted) -> float:
+def _satterthwaite(one: AdjustedScores) -> float:
     """Return (trace P)^2 / trace PP of the covariance P of the scores of one combination."""
     total = total_variance(one) / 2
     return float(one.expected[0, 0] ** 2 / total) if total > 0 else float("nan")
 
 
-def total_variance(adjusted: Adjusted) -> float:
+def total_variance(adjusted: AdjustedScores) -> float:
     """Return the summed variances of the entries of the covariance of q combinations.
 
     With P_gs,ht the covariance of the scores of clusters g, h and combinations s, t under the
@@ -166,7 +165,7 @@ def total_variance(adjusted: Adjusted) -> float:
     return total
 
 
-def _of_all_pairs(adjusted: Adjusted) -> float:
+def _of_all_pairs(adjusted: AdjustedScores) -> float:
     g, k, q = adjusted.reach.shape
     own, fitted = adjusted.own, adjusted.fitted
     reach = adjusted.reach.reshape(g, k * q)

@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
-from sos_estimators.inference.cluster_products import Clusters, nested_effects
-from sos_estimators.inference.cr2 import Reduced, inverse_root, roots
-from sos_estimators.regression.least_squares import Floats, side_by_side
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.cluster_products import ClusterProducts, nested_effects
+from sos_estimators.inference.cr2 import Cr2, inverse_root, roots
+from sos_estimators.regression.least_squares import side_by_side
 
 
-def bias_reduced_by_case(clusters: Clusters, combinations: Floats) -> Reduced:
+def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2:
     """Compute CR2 with Satterthwaite degrees of freedom under errors of one variance a case.
 
     Bell and McCaffrey (2002), Survey Methodology 28(2), and Pustejovsky and Tipton (2018), Journal
@@ -36,7 +36,7 @@ def bias_reduced_by_case(clusters: Clusters, combinations: Floats) -> Reduced:
     parts = [_adjusted(work, g, contrasts) for g in range(clusters.n_clusters)]
     scores = np.array([part.score for part in parts])
     df = [_satterthwaite(work, parts, i) for i in range(contrasts.shape[1])]
-    return Reduced(covariance=scores.T @ scores, df=np.array(df))
+    return Cr2(covariance=scores.T @ scores, df=np.array(df))
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,21 @@ class _Working:
         spread: Bread times cross products with squared weights times bread, (K, K).
         rows: Places of the cells of each cluster.
         columns: (m, K).
-        effects: Codes of the nested effects.
+        effects: Ints of the nested effects.
         measures: Cases, weight and squared weight of each cell, (m, 3).
         left: Sum of residuals and sum of weighted residuals of each cell, (m, 2).
     """
 
     bread: Floats
     spread: Floats
-    rows: tuple[NDArray[np.int64], ...]
+    rows: tuple[Ints, ...]
     columns: Floats
-    effects: tuple[NDArray[np.int64], ...]
+    effects: tuple[Ints, ...]
     measures: Floats
     left: Floats
 
     @classmethod
-    def of(cls, clusters: Clusters) -> _Working:
+    def of(cls, clusters: ClusterProducts) -> _Working:
         problem = clusters.regression
         cases = np.ones(len(problem.value)) if problem.cases is None else problem.cases
         sums = problem.value if problem.value_sums is None else problem.value_sums
@@ -129,14 +129,12 @@ def _adjusted(work: _Working, g: int, contrasts: Floats) -> _Part:
     return _Part(vector.T @ (other.T @ errors), full[0], full[1], full[2], own)
 
 
-def _dummies(codes: NDArray[np.int64]) -> Floats:
+def _dummies(codes: Ints) -> Floats:
     levels, numbered = np.unique(codes, return_inverse=True)
     return np.eye(len(levels))[numbered]
 
 
-def _middle(
-    work: _Working, active: NDArray[np.int64], inner: Floats, squared: Floats, carry: Floats
-) -> Floats:
+def _middle(work: _Working, active: Ints, inner: Floats, squared: Floats, carry: Floats) -> Floats:
     """Return C of (I - H)(I - H)' = I + U C U', with U the columns beside the weighted columns."""
     bread = work.bread[np.ix_(active, active)]
     across = bread @ carry

@@ -9,17 +9,22 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 import pandas as pd
 
-from sos_estimators.inference.cluster_products import Clusters, by_cluster, influence
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster, influence
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
-from sos_estimators.inference.results import Own, real_errors
+from sos_estimators.inference.results import Own, drop_zero_errors
 from sos_estimators.inference.vcov import spread
-from sos_estimators.inference.wild import Weights, Wild, auxiliary, wild_bootstrap
+from sos_estimators.inference.wild import (
+    Weights,
+    Wild,
+    auxiliary,
+    wild_bootstrap,
+)
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Fit,
-    Floats,
     Regression,
     Variance,
     least_squares,
@@ -129,7 +134,7 @@ class _Given:
 
     problem: Regression
     fit: Fit
-    clusters: Clusters
+    clusters: ClusterProducts
     cells: pd.DataFrame
     prepared: Prepared
     options: Options
@@ -186,7 +191,7 @@ def of_prepared(
         problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
     )
     found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
-    _, none = real_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
+    _, none = drop_zero_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
     rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
     table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
     weight = influence(clusters)

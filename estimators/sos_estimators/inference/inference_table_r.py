@@ -20,7 +20,7 @@ from sos_estimators.inference.inference_table import (
     Options,
     disagreement,
 )
-from sos_estimators.inference.results import Own, real_errors
+from sos_estimators.inference.results import Own, drop_zero_errors
 from sos_estimators.regression import engine_r as r_engine
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.sample.prepare import Prepared
@@ -79,7 +79,7 @@ def in_r(
     problem = regression(
         prepared, options.form, ["D"], lambda cells: (cells[["D"]].to_numpy(float), ("ATT",))
     )
-    _, none = real_errors(np.zeros(1), ("ATT",), problem.value, lambda: Own.of(problem))
+    _, none = drop_zero_errors(np.zeros(1), ("ATT",), problem.value, lambda: Own.of(problem))
     table = _with_real_errors(table[list(COLUMNS)], none)
     told = tuple(f"R warns: {warning}." for warning in answer["warnings"])
     clusters = {

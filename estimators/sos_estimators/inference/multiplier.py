@@ -16,12 +16,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.distributions import normal_quantile, normal_tail, t_quantile
 from sos_estimators.inference.wild import auxiliary
-from sos_estimators.regression.least_squares import Floats
 from sos_plugins.contract.settings import Settings
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
@@ -174,7 +173,7 @@ def bootstrap(
     settings: BootstrapSettings,
     *,
     conf_level: float,
-    in_band: NDArray[np.bool_] | None = None,
+    in_band: Bools | None = None,
     df: float = np.inf,
 ) -> Bootstrapped:
     """Standard errors and the half width of the band that settings ask for.
@@ -201,15 +200,13 @@ def bootstrap(
     return Bootstrapped(errors, made.critical(held, conf_level, df))
 
 
-def in_band(names: Sequence[str]) -> NDArray[np.bool_]:
+def in_band(names: Sequence[str]) -> Bools:
     """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,)."""
     overall = np.array([name == "overall" for name in names])
     return np.ones_like(overall) if overall.all() else ~overall
 
 
-def with_band(
-    tidy: pd.DataFrame, critical: float, in_band: NDArray[np.bool_] | None = None
-) -> pd.DataFrame:
+def with_band(tidy: pd.DataFrame, critical: float, in_band: Bools | None = None) -> pd.DataFrame:
     """Add ``band_low`` and ``band_high`` to rows of terms; missing for terms out of the band."""
     half = critical * tidy["std_error"].to_numpy(dtype=float)
     if in_band is not None:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
-from sos_estimators.inference.cluster_products import Clusters, by_cluster, nested_effects
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster, nested_effects
 from sos_estimators.inference.wild import share_as_large
 from sos_estimators.regression.design_matrix import codes_of
-from sos_estimators.regression.least_squares import Absorber, Floats, Regression, group_sums
+from sos_estimators.regression.least_squares import Absorber, Regression, group_sums
 from sos_plugins.errors import EstimationError
 
 BLOCK = 512
@@ -46,10 +46,10 @@ class Treatments:
         complete: Whether ``choices`` are all assignments of the design.
     """
 
-    slot: NDArray[np.int64]
+    slot: Ints
     columns: Floats
-    choices: NDArray[np.int64]
-    observed: NDArray[np.int64]
+    choices: Ints
+    observed: Ints
     complete: bool
 
 
@@ -109,10 +109,10 @@ class _Design:
     """What a design could assign: see :class:`Treatments`."""
 
     columns: Floats
-    observed: NDArray[np.int64]
+    observed: Ints
     n_assignments: int
     every: Callable[[], Sequence[Sequence[int]]]
-    some: Callable[[int, np.random.Generator], NDArray[np.int64]]
+    some: Callable[[int, np.random.Generator], Ints]
 
 
 def _in_groups(slots: pd.DataFrame) -> _Design:
@@ -163,7 +163,7 @@ def _over_units(slots: pd.DataFrame) -> _Design:
     pilots = np.flatnonzero(by_unit["max"] > 0)
     dealt = np.repeat(np.arange(n), sizes)
 
-    def some(draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def some(draws: int, rng: np.random.Generator) -> Ints:
         order = rng.permuted(np.tile(np.arange(n_units), (draws, 1)), axis=1)
         return order[:, : len(dealt)] * n + dealt
 
@@ -203,7 +203,7 @@ class _Pieces:
         belongs: Sparse indicators, (G, S): the cluster of each treatment.
     """
 
-    clusters: Clusters
+    clusters: ClusterProducts
     with_columns: Floats
     with_residual: Floats
     with_each_other: sparse.csr_array
@@ -238,7 +238,7 @@ def _pieces(problem: Regression, possible: Treatments) -> _Pieces:
     )
 
 
-def _both(pieces: _Pieces, choices: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _both(pieces: _Pieces, choices: Ints) -> tuple[Floats, Floats]:
     """Return estimates and t statistics of some assignments, (b,) each."""
     clusters = pieces.clusters
     on = np.zeros((len(choices), len(pieces.with_residual)))

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.distributions import f_tail, t_quantile, t_two_sided
-from sos_estimators.regression.least_squares import Fit, Floats, Regression, least_squares
+from sos_estimators.regression.least_squares import Fit, Regression, least_squares
 from sos_estimators.sample.prepare import Prepared
 
 NEGLIGIBLE = 1e-10
@@ -72,7 +73,7 @@ def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
     )
 
 
-def real_errors(
+def drop_zero_errors(
     std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, own: Callable[[], Own]
 ) -> tuple[Floats, tuple[str, ...]]:
     """Make standard errors that are zero but for rounding missing, and warn of them.

@@ -7,13 +7,18 @@ from typing import cast
 
 import numpy as np
 
-from sos_estimators.inference.cluster_products import Clusters, by_cluster, jackknife, without_each
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.cluster_products import (
+    ClusterProducts,
+    by_cluster,
+    jackknife,
+    without_each,
+)
 from sos_estimators.inference.cr2 import bias_reduced
 from sos_estimators.inference.cr2_cases import bias_reduced_by_case
 from sos_estimators.regression.least_squares import (
     Convention,
     Fit,
-    Floats,
     Regression,
     Variance,
     covariance,
@@ -47,7 +52,7 @@ def spread(
     fit: Fit,
     vcov: Variance,
     combinations: Floats,
-    clusters: Clusters | None = None,
+    clusters: ClusterProducts | None = None,
 ) -> Spread:
     """Compute a variance by name; see docs/inference.md.
 
@@ -81,13 +86,13 @@ def spread(
         return Spread(
             jackknife(without, clusters.terms @ combinations, centre=centre),
             df,
-            not_without(without, vcov),
+            warn_no_jackknife(without, vcov),
         )
     plain = covariance(fit, cast(Convention, vcov))
     return Spread(combinations.T @ plain @ combinations, df)
 
 
-def not_without(without: Floats, vcov: str) -> tuple[str, ...]:
+def warn_no_jackknife(without: Floats, vcov: str) -> tuple[str, ...]:
     """Say that some coefficient cannot be told without some cluster, which leaves no jackknife."""
     if not np.isnan(without).any():
         return ()

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sos_estimators.inference.cluster_products import Clusters
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.cluster_products import ClusterProducts
 
 Weights = Literal["auto", "rademacher", "webb"]
 
@@ -97,7 +97,7 @@ def _blocks(draws: int) -> Iterator[slice]:
 
 
 def wild_bootstrap(
-    clusters: Clusters,
+    clusters: ClusterProducts,
     draws: Draws,
     *,
     restricted: bool,
@@ -184,7 +184,9 @@ class _Replications:
     bottom: tuple[Floats, Floats, Floats]
 
     @classmethod
-    def of(cls, clusters: Clusters, draws: Draws, *, restricted: bool, term: int) -> _Replications:
+    def of(
+        cls, clusters: ClusterProducts, draws: Draws, *, restricted: bool, term: int
+    ) -> _Replications:
         direction = clusters.directions[:, term]
         place = len(direction) - clusters.n_terms + term
         widen = clusters.n_clusters / (clusters.n_clusters - 1)
@@ -214,6 +216,6 @@ class _Replications:
         top = self.top[0] + d * self.top[1]
         square = self.bottom[0] + 2 * d * self.bottom[1] + d * d * self.bottom[2]
         scale = self.bottom[0] + d * d * self.bottom[2]
-        flat: NDArray[np.bool_] = square <= 1e-13 * scale
+        flat: Bools = square <= 1e-13 * scale
         t = top / np.sqrt(np.where(flat, 1.0, square))
         return np.where(flat, np.where(top == 0, 0.0, np.inf), t)

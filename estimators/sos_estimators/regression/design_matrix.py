@@ -7,12 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from sos_estimators.regression.least_squares import Codes, Floats, Regression, side_by_side
-from sos_estimators.sample.prepare import EFFECT_COLUMNS, STRUCTURE, Form, Prepared, is_category
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.regression.least_squares import Regression, side_by_side
+from sos_estimators.sample.prepare import (
+    EFFECT_COLUMNS,
+    STRUCTURE,
+    Form,
+    Prepared,
+    is_category,
+)
 from sos_plugins.cells.build import COMPRESSED
 
 
-def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Codes:
+def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Ints:
     """Number the distinct rows of some columns 0, 1, ... in sorted order."""
     key = np.zeros(len(frame), dtype=np.int64)
     for column in columns:

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.cluster_products import by_cluster, without_each
 from sos_estimators.regression.least_squares import (
     RANK_TOLERANCE,
     Absorber,
     CollinearTermsError,
-    Floats,
     Regression,
     absorbed_columns,
     side_by_side,
@@ -59,7 +58,7 @@ class Regressed:
 
     coefficients: Floats
     covariance: Floats
-    kept: NDArray[np.bool_]
+    kept: Bools
     lacks: str = ""
 
     @property

@@ -8,7 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from sos_estimators.sample.prepare import EFFECT_COLUMNS, Form, Prepared, is_category
+from sos_estimators.sample.prepare import (
+    EFFECT_COLUMNS,
+    Form,
+    Prepared,
+    is_category,
+)
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.interfaces import Requirement
 from sos_plugins.contract.types import Sample

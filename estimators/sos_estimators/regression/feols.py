@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sos_estimators.arrays import Floats
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.least_squares import CollinearTermsError, Floats, Regression
+from sos_estimators.regression.least_squares import CollinearTermsError, Regression
 from sos_estimators.sample.prepare import Form, Prepared
 from sos_estimators.sample.warnings_text import collinear_covariates, left_out
 from sos_plugins import Engine, Estimate, Requirement, Sample, Tolerance

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
+from sos_estimators.arrays import Bools, Ints
+from sos_estimators.arrays import Floats as Floats
+
+Codes = Ints
 Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
 """Sandwich variances that differ by a factor."""
 Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR2-cases", "CR3", "CR3J"]
@@ -60,8 +61,8 @@ class Regression:
     value: Floats
     weight: Floats
     n_cases: int
-    effects: tuple[Codes, ...]
-    cluster: Codes
+    effects: tuple[Ints, ...]
+    cluster: Ints
     covariates: Floats
     covariate_names: tuple[str, ...]
     terms: Floats
@@ -84,7 +85,7 @@ class Absorber:
     base level. No dummy column is ever made.
     """
 
-    def __init__(self, effects: tuple[Codes, ...], weight: Floats) -> None:
+    def __init__(self, effects: tuple[Ints, ...], weight: Floats) -> None:
         ordered = sorted(effects, key=lambda codes: -int(codes.max()))
         self._weight = weight
         self._first = ordered[0]
@@ -94,7 +95,7 @@ class Absorber:
         if self._second is not None:
             self._prepare_second(self._second)
 
-    def _prepare_second(self, second: Codes) -> None:
+    def _prepare_second(self, second: Ints) -> None:
         n_first, n_second = len(self._total), int(second.max()) + 1
         pairs = np.bincount(
             self._first * n_second + second, self._weight, minlength=n_first * n_second
@@ -147,7 +148,7 @@ def side_by_side(columns: Sequence[Floats], n_rows: int) -> Floats:
     return np.concatenate(parts, axis=1, out=whole) if parts else whole
 
 
-def group_sums(columns: Floats, codes: Codes) -> Floats:
+def group_sums(columns: Floats, codes: Ints) -> Floats:
     """Sum the columns (m, p) by code: (number of codes, p)."""
     n = int(codes.max()) + 1
     sums = [np.asarray(np.bincount(codes, column, n), dtype=float) for column in columns.T]
@@ -160,7 +161,7 @@ def triangle(columns: Floats) -> Floats:
     return np.asarray(r[: columns.shape[1]])
 
 
-def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
+def independent(columns: Floats, lengths: Floats) -> Bools:
     """Find the columns that the columns before them leave something of.
 
     The triangle of some of the columns is that of these columns of the whole triangle, so that the
@@ -218,15 +219,13 @@ class Fit:
     coefficients: Floats
     influence: Floats
     counts: Counts
-    kept: NDArray[np.bool_]
+    kept: Bools
     columns: Floats
     residuals: Floats
     bread: Floats
 
 
-def absorbed_columns(
-    regression: Regression, absorber: Absorber
-) -> tuple[Floats, NDArray[np.bool_]]:
+def absorbed_columns(regression: Regression, absorber: Absorber) -> tuple[Floats, Bools]:
     """Take the effects out of covariates and terms and find which of them are not collinear.
 
     Returns:
@@ -287,7 +286,7 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
     return bread, beta
 
 
-def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_]) -> Counts:
+def count(regression: Regression, rank_of_effects: int, kept: Bools) -> Counts:
     """Count what the small-sample corrections need."""
     outside = [
         int(codes.max()) for codes in regression.effects if not nested(codes, regression.cluster)
@@ -300,7 +299,7 @@ def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_])
     )
 
 
-def nested(effect: Codes, cluster: Codes) -> bool:
+def nested(effect: Ints, cluster: Ints) -> bool:
     """Whether every level of an effect lies within one cluster."""
     pairs = np.unique(effect * (int(cluster.max()) + 1) + cluster)
     return len(pairs) == int(effect.max()) + 1

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.regression.least_squares import (
     Absorber,
     Counts,
-    Floats,
     Regression,
     absorbed_columns,
     count,
@@ -51,7 +50,7 @@ class LogitFit:
     effect: float
     influence: Floats
     counts: Counts
-    kept: NDArray[np.bool_]
+    kept: Bools
 
 
 def logit(regression: Regression) -> LogitFit:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Ints
 from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
@@ -56,9 +56,7 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     return replace(smaller, covariates=covariates)
 
 
-def _perfect(
-    frame: pd.DataFrame, groups: Sequence[list[str]]
-) -> tuple[list[str], NDArray[np.int64]] | None:
+def _perfect(frame: pd.DataFrame, groups: Sequence[list[str]]) -> tuple[list[str], Ints] | None:
     """Find the first set of columns with levels of one value, and the rows of those levels."""
     for columns in groups:
         codes = codes_of(frame, columns)

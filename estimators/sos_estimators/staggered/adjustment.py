@@ -13,15 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from sos_estimators.regression.least_squares import (
-    Absorber,
-    Codes,
-    Floats,
-    group_sums,
-    side_by_side,
-)
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.regression.least_squares import Absorber, group_sums, side_by_side
 from sos_estimators.staggered.averages import Effects
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.staggered.cohort_cells import Cells
 
 Centre = Literal["cohort-period", "cohort"]
 
@@ -131,7 +126,7 @@ def _cohort_means(x: Floats, cells: Cells, effects: Effects) -> Floats:
     return np.asarray(means[np.searchsorted(cohorts, effects.table["cohort"])])
 
 
-def _means(columns: Floats, weight: Floats, codes: Codes, n: int) -> Floats:
+def _means(columns: Floats, weight: Floats, codes: Ints, n: int) -> Floats:
     """Weighted means of columns by code, (n, p); zero where there is no cell."""
     total = np.bincount(codes, weight, n)[:, None]
     sums = np.zeros((n, columns.shape[1]))

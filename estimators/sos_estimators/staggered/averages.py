@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.regression.least_squares import Codes, Floats
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins.errors import EstimationError
 
@@ -29,7 +29,7 @@ class Effects:
     """
 
     table: pd.DataFrame
-    of_cell: Codes
+    of_cell: Ints
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.regression import engine_pyfixest
-from sos_estimators.regression.least_squares import Floats
 from sos_estimators.staggered.averages import Averages, Effects
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.first_stage import first_stage

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.regression.engine_r import FOLDER, MAX_DUMMIES, TIMEOUT
-from sos_estimators.regression.least_squares import Floats
 from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.adjustment import Adjustment
 from sos_estimators.staggered.averages import Averages
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.result import Found
-from sos_estimators.staggered.saturated import cannot_be_told, collinear
+from sos_estimators.staggered.saturated import collinear, not_identified
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EngineError, listing
@@ -126,6 +126,6 @@ def averaged(
         EstimationError: If an effect cannot be told from the rest.
     """
     if found["aliased"][0]:
-        raise cannot_be_told(list(found["collinear"]))
+        raise not_identified(list(found["collinear"]))
     dropped = adjustment.dropped(np.atleast_1d(found["kept"]), cells, absorb)
     return in_order(found, averages.names, collinear(dropped))

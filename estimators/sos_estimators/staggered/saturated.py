@@ -7,12 +7,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Convention,
     Fit,
-    Floats,
     Regression,
     correction,
     least_squares,
@@ -20,7 +20,7 @@ from sos_estimators.regression.least_squares import (
 )
 from sos_estimators.staggered.adjustment import Adjustment, additive
 from sos_estimators.staggered.averages import Averages, Effects
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.result import Found
 from sos_plugins.errors import EstimationError
 
@@ -135,7 +135,7 @@ def _with_kept_slopes(
             places = np.array(error.places) - dummies.shape[1]
             if (places < 0).any():
                 names = np.array(effects.names)[~effects.reference]
-                raise cannot_be_told(list(names[places[places < 0]])) from None
+                raise not_identified(list(names[places[places < 0]])) from None
             kept[np.flatnonzero(kept)[places]] = False
 
 
@@ -156,7 +156,7 @@ def in_coefficients(
     slopes = list(zip(adjustment.slopes, kept, strict=True))
     rest = dict.fromkeys(slope.of for slope, here in slopes if slope.shift and not here)
     if rest:
-        raise cannot_be_told(list(rest))
+        raise not_identified(list(rest))
     moved = [slope.shift * shares[:, slope.effect] for slope, here in slopes if here]
     return np.column_stack([shares[:, ~effects.reference], *moved])
 
@@ -166,7 +166,7 @@ def scores_of(fit: Fit, vcov: Convention) -> Floats:
     return np.asarray(fit.influence * np.sqrt(correction(vcov, fit.counts)))
 
 
-def cannot_be_told(names: list[str]) -> EstimationError:
+def not_identified(names: list[str]) -> EstimationError:
     """Say that effects are collinear."""
     return EstimationError(
         f"{', '.join(names)} cannot be told from the effects of units and periods and the "

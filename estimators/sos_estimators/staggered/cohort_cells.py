@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.regression.design_matrix import codes_of, collapse, covariate_columns
-from sos_estimators.regression.least_squares import Codes, Floats, Regression, side_by_side
+from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.adoption import (
     about_late,
     about_without_base,
@@ -31,7 +31,6 @@ from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError, EstimationError
 
-Bools = npt.NDArray[np.bool_]
 Control = Literal["nevertreated", "lasttreated", "notyettreated"]
 
 COMPARED: dict[Control, str] = {
@@ -84,7 +83,7 @@ class Cells:
         """Number of clusters."""
         return int(self.table["cluster"].nunique())
 
-    def codes(self, *columns: str) -> Codes:
+    def codes(self, *columns: str) -> Ints:
         """Number the distinct rows of some columns 0, 1, ..., (m,)."""
         return codes_of(self.table, columns)
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
-from sos_estimators.regression.least_squares import Floats, Regression
+from sos_estimators.regression.least_squares import Regression
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Estimate

@@ -95,10 +95,10 @@ def stack(sample: Sample, options: StackedSettings) -> Stack:
     """
     cells = make_cells(sample, options, options.control)
     cohorts = _whole(cells, options)
-    parts = [_sub_experiment(cells.table, g, options) for g in cohorts]
+    parts = [_sub_experiment(cells.frame, g, options) for g in cohorts]
     table = pd.concat(parts)
-    used = np.isin(np.arange(len(cells.table)), table.index.to_numpy())
-    left_out = sorted(set(cells.table["cohort"]) - set(cohorts) - {0})
+    used = np.isin(np.arange(len(cells.frame)), table.index.to_numpy())
+    left_out = sorted(set(cells.frame["cohort"]) - set(cohorts) - {0})
     told = []
     if left_out:
         told.append(
@@ -116,10 +116,10 @@ def _whole(cells: Cells, options: StackedSettings) -> list[int]:
     """Cohorts of which treated and comparison cases are there in every period of the window."""
     n_periods = options.before + options.after + 1
     found = []
-    for g in np.unique(cells.table["cohort"]):
+    for g in np.unique(cells.frame["cohort"]):
         if g == 0:
             continue
-        sub = _sub_experiment(cells.table, int(g), options)
+        sub = _sub_experiment(cells.frame, int(g), options)
         seen = sub.groupby("D")["event"].nunique()
         if seen.get(1, 0) == n_periods and seen.get(0, 0) == n_periods:
             found.append(int(g))

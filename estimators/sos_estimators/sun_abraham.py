@@ -119,7 +119,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
         cells, listed = prepare(sample, options, compress=False)
     except (DataError, EstimationError):
         return None  # the fit says why
-    if (cells.table["n_cases"] % 1 != 0).any():
+    if (cells.frame["n_cases"] % 1 != 0).any():
         return "fixest counts cases, and the rows of this compressed sample are no whole cases"
     effects = listed.table
     if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():

@@ -14,8 +14,8 @@ import pandas as pd
 from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.aggregation import missing_sentences, no_effect
 from sos_estimators.callaway_santanna.design import levels
-from sos_estimators.callaway_santanna.preparation import Prepared, prepare
-from sos_estimators.callaway_santanna.rank import rank_limit
+from sos_estimators.callaway_santanna.group_time import rank_limit
+from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
 from sos_estimators.callaway_santanna.result import build_estimate, undrawn
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.sample.prepare import is_category
@@ -42,7 +42,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     prepared = prepare(sample, options)
     frame = prepared.frame
     covariates = {name: _covariate(frame[name]) for name in prepared.covariates}
-    found = r.call(
+    answer = r.call(
         FOLDER / "callaway_santanna.R",
         "callaway_santanna",
         {**_columns(prepared), **covariates},
@@ -55,12 +55,12 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         },
         timeout=TIMEOUT,
     )
-    missing = dict(zip(found["missing"], found["reason"], strict=True))
-    planned = {cell.term for cell in prepared.cells}
+    missing = dict(zip(answer["missing"], answer["reason"], strict=True))
+    planned = {comparison.term for comparison in prepared.plan.comparisons}
     warnings = missing_sentences({term: why for term, why in missing.items() if term in planned})
-    if not found["term"]:
+    if not answer["term"]:
         raise no_effect(missing)
-    return _estimate(found, prepared, options, warnings)
+    return _estimate(answer, prepared, options, warnings)
 
 
 def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
@@ -73,14 +73,14 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     prepared = prepare(sample, options)
     names = prepared.design.names
     design = {name: prepared.design.matrix[:, j] for j, name in enumerate(names, 1)}
-    found = r.call(
+    answer = r.call(
         FOLDER / "callaway_santanna_did.R",
         "callaway_santanna_did",
         {**_columns(prepared), **design},
         {**_arguments(options), "covariates": list(names)},
         timeout=TIMEOUT,
     )
-    estimate = _estimate(found, prepared, options, [])
+    estimate = _estimate(answer, prepared, options, [])
     version = r.versions(["DRDID"])["DRDID"]
     known = scores_of_drdid(version)
     if options.scores != known and prepared.rests_on_scores(options):
@@ -105,7 +105,7 @@ def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
     return rank_limit(sample, options)
 
 
-def _columns(prepared: Prepared) -> dict[str, Any]:
+def _columns(prepared: GroupTimeSample) -> dict[str, Any]:
     frame = prepared.frame
     names = ["period", "cohort", "value", "weight", "cluster"]
     columns = {name: frame[name].to_numpy() for name in names}
@@ -126,34 +126,34 @@ def _arguments(options: CallawaySantAnnaSettings) -> dict[str, Any]:
 
 
 def _estimate(
-    found: Mapping[str, Any],
-    prepared: Prepared,
+    answer: Mapping[str, Any],
+    prepared: GroupTimeSample,
     options: CallawaySantAnnaSettings,
     warnings: list[str],
 ) -> Estimate:
     """Order terms; leave out effects that the cases cannot give, which R names without a value."""
-    place = {cell.term: (j,) for j, cell in enumerate(prepared.cells)}
-    names = list(found["term"])
+    place = {c.term: (j,) for j, c in enumerate(prepared.plan.comparisons)}
+    names = list(answer["term"])
     kept = [j for j, term in enumerate(names) if term in place or "ATT" not in term]
     kept.sort(key=lambda j: (names[j] != "overall", place.get(names[j]) or _number(names[j])))
     estimate = build_estimate(
-        [found["term"][j] for j in kept],
-        _quiet(found["estimate"])[kept],
-        _quiet(found["std_error"])[kept],
-        prepared,
+        [answer["term"][j] for j in kept],
+        _quiet(answer["estimate"])[kept],
+        _quiet(answer["std_error"])[kept],
+        prepared.plan,
         options,
-        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
-        covariance=_covariance(found),
+        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in answer["warnings"])],
+        covariance=_covariance(answer),
     )
     return undrawn(estimate, options)
 
 
-def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
+def _covariance(answer: Mapping[str, Any]) -> pd.DataFrame | None:
     """Name the covariance of the terms that have a standard error; did gives none."""
-    if "covaried" not in found:
+    if "covaried" not in answer:
         return None
-    names = list(found["covaried"] or ())
-    values = np.asarray(found["covariance"], dtype=float).reshape(len(names), len(names))
+    names = list(answer["covaried"] or ())
+    values = np.asarray(answer["covariance"], dtype=float).reshape(len(names), len(names))
     return pd.DataFrame(values, index=names, columns=names)
 
 

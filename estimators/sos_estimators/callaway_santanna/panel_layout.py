@@ -71,10 +71,10 @@ def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
     of_rows = periods.to_numpy().astype(np.int64, copy=False)
     by_unit = of_rows.reshape(n, width)
     if (by_unit == by_unit[0]).all() and len(np.unique(by_unit[0])) == width:
-        found = Layout(seen, n, np.argsort(by_unit[0]), None)
-        named = found.fixed(ids)
+        of_units = Layout(seen, n, np.argsort(by_unit[0]), None)
+        named = of_units.fixed(ids)
         if named is not None and _n_distinct(named) == n:
-            return found
+            return of_units
     codes = _codes(ids, n)
     if codes is None:
         return None

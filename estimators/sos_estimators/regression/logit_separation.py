@@ -46,8 +46,8 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     if not gone.any():
         return prepared
     parts = ", ".join(f"{n} by {name}" for name, n in told.items())
-    smaller = prepared.without(
-        gone,
+    smaller = prepared.where(
+        ~gone,
         f"{count_cases(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
         f"their value is predicted perfectly: {parts}.",
     )

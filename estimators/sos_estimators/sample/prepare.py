@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -48,12 +48,12 @@ STRUCTURE: Mapping[Form, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A checked sample, the same for every engine.
+class CheckedSample:
+    """Cases, or rows that stand for many of them, that an estimator can use.
 
     Attributes:
-        frame: Cases with positive weight, with the further column ``D`` = treated x post.
-        covariates: Covariates with more than one value.
+        frame: Rows with positive weight.
+        covariates: Covariates that are used.
         warnings: What a reader must know.
     """
 
@@ -67,8 +67,25 @@ class Prepared:
 
     @property
     def n_cases(self) -> int:
-        """Number of cases, also of a compressed sample."""
+        """Number of cases, also where rows stand for many."""
         return count_cases(self.frame)
+
+    def where(self, kept: Bools, *warnings: str) -> Self:
+        """Keep some rows and say why."""
+        frame = self.frame[kept].reset_index(drop=True)
+        return replace(self, frame=frame, warnings=(*self.warnings, *warnings))
+
+    def told(self, *warnings: str) -> Self:
+        """Add warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+@dataclass(frozen=True)
+class Prepared(CheckedSample):
+    """A sample for regressions, the same for every engine.
+
+    ``frame`` has the further column ``D`` = treated x post.
+    """
 
     @property
     def treated_clusters(self) -> list[str]:
@@ -82,13 +99,8 @@ class Prepared:
 
     @property
     def _adopting(self) -> Bools:
-        found = changing(self.frame)
-        return found if found.any() else (self.frame["D"] == 1).to_numpy()
-
-    def without(self, rows: Bools, warning: str) -> Prepared:
-        """Leave rows out and say so."""
-        frame = self.frame[~rows].reset_index(drop=True)
-        return replace(self, frame=frame, warnings=(*self.warnings, warning))
+        adopting = changing(self.frame)
+        return adopting if adopting.any() else (self.frame["D"] == 1).to_numpy()
 
 
 def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> Prepared:
@@ -134,12 +146,9 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
         values = frame[column]
         if column in NUMBERS and not pd.api.types.is_numeric_dtype(values):
             raise EstimationError(f"Column '{column}' holds {values.dtype}; it must hold numbers.")
-        bad = values.isna()
-        if pd.api.types.is_float_dtype(values):
-            bad |= ~np.isfinite(values)
-        if bad.any():
+        if n_bad := n_unusable(values):
             raise EstimationError(
-                f"Column '{column}' has {int(bad.sum())} missing or infinite values in "
+                f"Column '{column}' has {n_bad} missing or infinite values in "
                 f"{len(frame)} cases; fill or drop them before estimating."
             )
     for column in ("treated", "post"):
@@ -148,11 +157,28 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
     if (frame["weight"] < 0).any():
         n = int((frame["weight"] < 0).sum())
         raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")
-    for column in covariates:
-        levels = frame[column].nunique() if is_category(frame[column]) else 0
-        if levels > MAX_LEVELS:
+    refuse_identifiers(frame, covariates)
+
+
+def n_unusable(values: pd.Series) -> int:
+    """Count missing and infinite values."""
+    bad = values.isna()
+    if pd.api.types.is_float_dtype(values):
+        bad |= ~np.isfinite(values)
+    return int(bad.sum())
+
+
+def refuse_identifiers(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
+    """Refuse text covariates with a level for nearly every case.
+
+    Raises:
+        EstimationError: With the covariate and the number of its levels.
+    """
+    for name in covariates:
+        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
+        if n_levels > MAX_LEVELS:
             raise EstimationError(
-                f"The text covariate '{column}' has {levels} levels, more than {MAX_LEVELS}; "
+                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
                 "group them or leave it out."
             )
 
@@ -190,34 +216,3 @@ def count_cases(frame: pd.DataFrame) -> int:
 def is_category(values: pd.Series) -> bool:
     """Whether a covariate enters as dummies: text, booleans and categories do."""
     return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
-
-
-def refuse_unusable(frame: pd.DataFrame, covariates: Sequence[str], *, finer: str) -> None:
-    """Refuse cases from which no group-time effect can be estimated.
-
-    ``finer`` says in words what to choose where all cases are one cluster.
-
-    Raises:
-        EstimationError: If there is no case, no treated case, no variation or one cluster, or a
-            text covariate has too many levels.
-    """
-    if frame.empty:
-        raise EstimationError("The sample has no case of positive weight.")
-    for name in covariates:
-        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
-        if n_levels > MAX_LEVELS:
-            raise EstimationError(
-                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
-                "group them or leave it out."
-            )
-    if frame["value"].nunique() == 1:
-        raise EstimationError(
-            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
-        )
-    if not (frame["cohort"] > 0).any():
-        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
-    if frame["cluster"].nunique() == 1:
-        raise EstimationError(
-            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
-            f"at least two. Choose {finer}."
-        )

@@ -108,7 +108,7 @@ def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
             for name, by in zip(names, shifts[k], strict=True)
         ]
     for word in ("cohort", "period"):
-        values = cells.table[word].to_numpy()
+        values = cells.frame[word].to_numpy()
         for value in np.unique(values)[1:]:
             products.append(x * (values == value)[:, None])
             slopes += [Slope(name, f"{word} {value}") for name in names]
@@ -121,7 +121,7 @@ def _rounded(values: Floats, x: Floats) -> Floats:
 
 
 def _cohort_means(x: Floats, cells: Cells, effects: Effects) -> Floats:
-    cohorts = np.unique(cells.table["cohort"])
+    cohorts = np.unique(cells.frame["cohort"])
     means = _means(x, cells.weight, cells.codes("cohort"), len(cohorts))
     return np.asarray(means[np.searchsorted(cohorts, effects.table["cohort"])])
 

@@ -59,14 +59,14 @@ def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
         leads: Whether periods before treatment have effects too.
         reference: Whether the last period of each cohort before treatment is the reference.
     """
-    chosen = (cells.table["cohort"] > 0).to_numpy() if leads else cells.treated
-    cohort_period = cells.table.loc[chosen, ["cohort", "period", "weight"]]
+    chosen = (cells.frame["cohort"] > 0).to_numpy() if leads else cells.treated
+    cohort_period = cells.frame.loc[chosen, ["cohort", "period", "weight"]]
     table = cohort_period.groupby(["cohort", "period"])[["weight"]].sum().reset_index()
     table["event"] = table["period"] - table["cohort"]
     before = table[table["event"] < -cells.anticipation]
     base = before.groupby("cohort")["period"].max()
     table["reference"] = reference & table["period"].eq(table["cohort"].map(base))
-    of_cell = np.full(len(cells.table), -1, dtype=np.int64)
+    of_cell = np.full(len(cells.frame), -1, dtype=np.int64)
     keys = pd.MultiIndex.from_frame(table[["cohort", "period"]])
     of_cell[chosen] = keys.get_indexer(pd.MultiIndex.from_frame(cohort_period.iloc[:, :2]))
     return Effects(table, of_cell)

@@ -44,7 +44,7 @@ def engine(fit: Fit, prepare: Callable[[Sample, Any], tuple[Cells, Effects, Aver
 
 def _beyond(cells: Cells) -> str | None:
     """Say what pyfixest cannot do with these cells."""
-    rows, owner, period = len(cells.table), cells.codes("owner"), cells.codes("period")
+    rows, owner, period = len(cells.frame), cells.codes("owner"), cells.codes("period")
     n_dummies = int(owner.max()) + int(period.max()) + 2
     if rows * n_dummies > MAX_ENTRIES:
         return f"pyfixest would need a matrix of {rows} rows and {n_dummies} dummies in memory"

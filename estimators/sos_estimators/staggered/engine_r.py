@@ -40,7 +40,7 @@ def call(
     Raises:
         EngineError: If R fails.
     """
-    table = cells.table
+    table = cells.frame
     columns: dict[str, Any] = {
         "value": cells.value,
         "weight": cells.weight,

@@ -20,6 +20,7 @@ from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.saturated import collinear
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 Compared = Literal["notyettreated", "nevertreated"]
@@ -85,7 +86,7 @@ def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage
     untreated, owner = ~cells.treated, cells.codes("owner")
     compared = untreated.copy()
     if control == "nevertreated":
-        compared &= (cells.table["cohort"] == 0).to_numpy()
+        compared &= (cells.frame["cohort"] == 0).to_numpy()
     weight = np.where(untreated, cells.weight, 0.0)
     owner_weight = np.asarray(np.bincount(owner, weight), dtype=float)
     made, names = cells.covariate_columns()
@@ -148,14 +149,14 @@ def _about_left_out(cells: Cells, gone: Bools) -> str:
     numbers = effects.of_cell[gone & (effects.of_cell >= 0)]
     names = [effects.names[k] for k in np.unique(numbers)] or ["before treatment"]
     return (
-        f"{int(cells.table['n_cases'][gone].sum())} treated cases ({', '.join(names)}) are left "
+        f"{count(cells.frame[gone])} treated cases ({', '.join(names)}) are left "
         "out: the cases that are not treated have no such level or period to compare with."
     )
 
 
 def _with_known_levels(cells: Cells) -> Cells:
     """Leave out cases with levels that no never-treated case has."""
-    table, never = cells.table, cells.table["cohort"] == 0
+    table, never = cells.frame, cells.frame["cohort"] == 0
     known = np.ones(len(table), dtype=bool)
     for name in cells.covariates:
         if is_category(table[name]):
@@ -171,18 +172,18 @@ def _with_untreated(cells: Cells) -> Cells:
     seen = np.bincount(owner, ~cells.treated)[owner] > 0
     if seen.all():
         return cells
-    gone = cells.table[~seen]
+    gone = cells.frame[~seen]
     what = "ids" if cells.panel else "units"
     fewer = cells.where(
         seen,
         f"{gone['owner'].nunique()} treated {what} of the cohorts {numbers(gone['cohort'])} have "
-        f"no case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
+        f"no case before treatment: {count(gone)} cases are left out.",
     )
     return _require_post(fewer)
 
 
 def _require_post(cells: Cells) -> Cells:
-    table = cells.table
+    table = cells.frame
     if not ((table["cohort"] > 0) & (table["period"] >= table["cohort"])).any():
         raise EstimationError(
             "No treated case can be imputed: "

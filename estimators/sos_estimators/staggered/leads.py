@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sos_estimators.arrays import Floats
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.least_squares import (
@@ -87,7 +87,7 @@ class Leads:
 
         The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
         """
-        n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
+        n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
         statistic = wald(self.estimates, self.covariance, n_clusters)
         if (self.std_errors <= negligible(cells.value)).any():
             statistic = float("nan")
@@ -108,7 +108,7 @@ def _second(values: Floats, inserted: Floats) -> Floats:
 
 def lead_events(cells: Cells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
     """List the leads to estimate, and the last one, which they are compared with."""
-    table = cells.table[~cells.treated & (cells.table["cohort"] > 0)]
+    table = cells.frame[~cells.treated & (cells.frame["cohort"] > 0)]
     events = sorted({int(e) for e in table["period"] - table["cohort"]})
     reference = events.pop()
     first = -np.inf if min_event is None else min_event
@@ -195,7 +195,7 @@ def leads_of_r(answer: dict[str, Any], cells: Cells, min_event: int | None) -> L
     return Leads(reference, events, estimates, scores, told)
 
 
-def _of_all_clusters(cells: Cells, clusters: Floats, added: Floats) -> Floats:
+def _of_all_clusters(cells: Cells, clusters: Ints, added: Floats) -> Floats:
     scores = np.zeros((cells.n_clusters, added.shape[1]))
     scores[clusters] = added
     return scores
@@ -209,7 +209,7 @@ def _about_collinear(events: Iterable[int]) -> str:
 
 
 def _regression(untreated: Cells, events: tuple[int, ...]) -> Regression:
-    table = untreated.table
+    table = untreated.frame
     event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
     return untreated.regression(
         ("owner", "period"),

@@ -114,7 +114,7 @@ def build_estimate(
 
 def _saturated(cells: Cells) -> Regression:
     """Unit and period effects, covariates, and one effect for each cohort and treated period."""
-    table = cells.table
+    table = cells.frame
     effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
     numbers = np.unique(effect[effect > 0])
     return cells.regression(

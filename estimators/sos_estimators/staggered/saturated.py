@@ -121,7 +121,7 @@ def _with_kept_slopes(
         problem = Regression(
             value=cells.value,
             weight=cells.weight,
-            n_cases=int(cells.table["n_cases"].sum()),
+            n_cases=int(cells.frame["n_cases"].sum()),
             effects=tuple(cells.codes(column) for column in absorb),
             cluster=cells.codes("cluster"),
             covariates=adjustment.columns,

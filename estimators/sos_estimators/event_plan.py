@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.vcov import VCOV
-from sos_estimators.regression.least_squares import Variance
+from sos_estimators.inference.vcov import VCOV, Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import Prepared, count_cases
 from sos_plugins.contract.settings import Settings

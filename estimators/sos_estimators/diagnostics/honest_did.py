@@ -19,9 +19,8 @@ from sos_estimators.diagnostics.honest import (
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.event_plan import EventStudySettings
-from sos_estimators.inference.vcov import VCOV
+from sos_estimators.inference.vcov import R_CLUB_SANDWICH, VCOV, Variance
 from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.least_squares import Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Tolerance, hookimpl
 from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
@@ -231,7 +230,7 @@ class HonestDid(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            decides=(r_engine.R_CLUB_SANDWICH,),
+            decides=(R_CLUB_SANDWICH,),
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
             tolerance_estimate=SAME_BOUNDS,
             tolerance_std_error=SAME_BOUNDS,

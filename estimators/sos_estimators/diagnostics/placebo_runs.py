@@ -18,8 +18,8 @@ from sos_estimators.diagnostics.placebo import (
 )
 from sos_estimators.did import DidSettings
 from sos_estimators.inference.distributions import t_quantile
+from sos_estimators.inference.vcov import R_CLUB_SANDWICH, Variance
 from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.least_squares import Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.sample.prepare import Form
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
@@ -137,7 +137,7 @@ class PlaceboRuns(Estimator):
             name="r",
             fit=fit_r,
             requires=(R_BASE, R_SANDWICH),
-            decides=(r_engine.R_CLUB_SANDWICH,),
+            decides=(R_CLUB_SANDWICH,),
             limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
         ),
     )

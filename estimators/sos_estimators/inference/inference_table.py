@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Floats
-from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster, influence
+from sos_estimators.inference.cluster_products import influence
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
 from sos_estimators.inference.results import Own, drop_zero_errors
-from sos_estimators.inference.vcov import spread
+from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import (
     Weights,
     Wild,
@@ -24,9 +24,6 @@ from sos_estimators.inference.wild import (
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
-    Fit,
-    Regression,
-    Variance,
     least_squares,
 )
 from sos_estimators.sample.adoption import AlwaysTreated
@@ -35,41 +32,24 @@ from sos_estimators.sample.warnings_text import cannot_be_told, few_clusters, fe
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
-Method = Literal[
-    "CR0",
-    "CR1",
-    "CR1S",
-    "fixest",
-    "CR2",
-    "CR2-cases",
-    "CR3",
-    "CR3J",
-    "WCR",
-    "WCU",
-    "RI-beta",
-    "RI-t",
-]
-
+_WILD = (
+    "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon, "
+    "Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)"
+)
+_RANDOMISATION = "MacKinnon and Webb (2020), Journal of Econometrics 218(2)"
 CITATIONS: Mapping[str, str] = {
-    "CR0": "Liang and Zeger (1986), Biometrika 73(1)",
-    "CR1": "Liang and Zeger (1986), Biometrika 73(1), times G / (G - 1)",
-    "CR1S": "Liang and Zeger (1986), Biometrika 73(1), with Stata's factor",
-    "fixest": "Liang and Zeger (1986), Biometrika 73(1), with the factor of R's fixest",
-    "CR2": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton (2018), "
-    "Journal of Business and Economic Statistics 36(4)",
-    "CR2-cases": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton "
-    "(2018), Journal of Business and Economic Statistics 36(4), errors of one variance a case",
-    "CR3": "Bell and McCaffrey (2002), Survey Methodology 28(2); MacKinnon, Nielsen and Webb "
-    "(2023), Journal of Applied Econometrics 38(5)",
-    "CR3J": "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "WCR": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
-    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "WCU": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
-    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "RI-beta": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
-    "RI-t": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
+    **{name: row.citation for name, row in VARIANCES.items()},
+    "WCR": _WILD,
+    "WCU": _WILD,
+    "RI-beta": _RANDOMISATION,
+    "RI-t": _RANDOMISATION,
 }
-WITHOUT_ERRORS: tuple[Method, ...] = ("RI-beta",)
+"""Papers of all methods: the variances, the wild bootstrap and randomisation."""
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = Literal[tuple(CITATIONS)]
+WITHOUT_ERRORS = ("RI-beta",)
 """Methods that rest on no standard error."""
 COLUMNS: Mapping[str, str] = {
     "method": "name of the method",
@@ -132,20 +112,23 @@ class Inference:
 class _Given:
     """What every method works on."""
 
-    problem: Regression
-    fit: Fit
-    clusters: ClusterProducts
+    fitted: FittedRegression
     cells: pd.DataFrame
     prepared: Prepared
     options: Options
     seed: int
     draws: int
 
+    @property
+    def estimate(self) -> float:
+        """The coefficient."""
+        return float(self.fitted.fit.coefficients[0])
+
 
 def inference(
     sample: Sample,
     options: Options,
-    methods: Sequence[Method] = get_args(Method),
+    methods: Sequence[Method] = tuple(CITATIONS),
     *,
     seed: int = 1,
     draws: int = 9999,
@@ -186,15 +169,13 @@ def of_prepared(
     known = ("D", "unit", "period", "cohort", "treated", "post", "group")
     by = [column for column in known if column in prepared.frame]
     problem = regression(prepared, options.form, by, term)
-    clusters = by_cluster(problem)
-    given = _Given(
-        problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
-    )
-    found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
-    _, none = drop_zero_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
+    fitted = FittedRegression(problem, least_squares(problem))
+    given = _Given(fitted, kept[0], prepared, options, seed, draws)
+    plain = np.sqrt(np.square(fitted.fit.influence).sum(axis=0))
+    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: Own.of(problem))
     rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
-    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
-    weight = influence(clusters)
+    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.estimate)
+    weight = influence(fitted.clusters)
     names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
         table=table,
@@ -242,21 +223,21 @@ def _rows(
             except EstimationError as error:
                 row, warnings = {}, (f"There is no {method}: {error}.",)
         else:
-            row, warnings = _analytical(given, cast(Variance, method))
-        fixed = {"method": method, "estimate": float(given.fit.coefficients[0])}
+            row, warnings = _analytical(given, method)
+        fixed = {"method": method, "estimate": given.estimate}
         rows.append({**fixed, **row, "citation": CITATIONS[method]})
         told += warnings
-    clustered = [method for method in dict.fromkeys(methods) if method in get_args(Variance)]
+    clustered = [method for method in dict.fromkeys(methods) if method in VARIANCES]
     told += few_clusters(given.prepared, given.options.few_clusters, *clustered)
     return rows, tuple(dict.fromkeys(told))
 
 
-def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[str, ...]]:
-    found = spread(given.problem, given.fit, method, np.eye(1), given.clusters)
-    estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
-    error = float(np.sqrt(found.covariance[0, 0]))
+def _analytical(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    variance = VARIANCES[method].compute(given.fitted, np.eye(1))
+    estimate, df = given.estimate, float(variance.df[0])
+    error = float(np.sqrt(variance.matrix[0, 0]))
     half = float(t_quantile((1 + given.options.conf_level) / 2, df)) * error
-    warnings = (*found.warnings, *few_df(("ATT",), found.df, method))
+    warnings = (*variance.warnings, *few_df(("ATT",), variance.df, method))
     row = {
         "std_error": error,
         "statistic": estimate / error,
@@ -271,10 +252,10 @@ def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[
 
 def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     draws = auxiliary(
-        given.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
+        given.fitted.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
     )
     found: Wild = wild_bootstrap(
-        given.clusters,
+        given.fitted.clusters,
         draws,
         restricted=method == "WCR",
         conf_level=given.options.conf_level,
@@ -289,7 +270,7 @@ def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
             "Webb 2017, Journal of Applied Econometrics 32(2)).",
         )
     row = {
-        "std_error": float(given.fit.coefficients[0]) / found.statistic,
+        "std_error": given.estimate / found.statistic,
         "statistic": found.statistic,
         "p_value": found.p_value,
         "conf_low": found.conf_low,
@@ -305,7 +286,9 @@ def _randomised(given: _Given) -> Randomised:
             "form = 'pilot-post' has a term for pilots that a new assignment would change too; "
             "use form = 'twfe' or 'stacked'"
         )
-    return randomise(given.problem, treatments(given.cells, draws=given.draws, seed=given.seed))
+    return randomise(
+        given.fitted.regression, treatments(given.cells, draws=given.draws, seed=given.seed)
+    )
 
 
 def _of_randomised(

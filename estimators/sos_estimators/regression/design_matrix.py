@@ -77,6 +77,11 @@ def covariate_columns(
     return side_by_side(columns, len(cells)), tuple(names)
 
 
+def treatment(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+    """Return the one term of the classic design, treated x post, (m, 1), and its name."""
+    return cells[["D"]].to_numpy(float), ("ATT",)
+
+
 def regression(
     prepared: Prepared,
     form: Form,

@@ -17,6 +17,8 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.cluster_products import by_cluster, without_each
+from sos_estimators.inference.vcov import VARIANCES
+from sos_estimators.regression.design import Design, Fitted
 from sos_estimators.regression.least_squares import (
     RANK_TOLERANCE,
     Absorber,
@@ -39,10 +41,8 @@ ROUNDS = 100_000
 """Projections after which pyfixest gives up."""
 MAX_ROWS = 2_000_000
 """Rows of a panel, which cells do not make fewer; beyond this pyfixest takes minutes."""
-JACKKNIFE = ("CR3",)
+JACKKNIFE = "CR3"
 STOPPED = "the jackknife of pyfixest stops where a column is collinear without a cluster"
-KNOWN = ("CR0", "CR1", "CR1S", "fixest", *JACKKNIFE)
-"""Variances that pyfixest has, but for a factor."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ class Regressed:
     covariance: Floats
     kept: Bools
     lacks: str = ""
-
-    @property
-    def std_errors(self) -> Floats:
-        """(p,)."""
-        return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
 def engine(
@@ -99,7 +94,7 @@ def lacks(vcov: str, *, separate: bool = False) -> str:
         vcov: Name of the variance.
         separate: Whether effects fall into groups of units and periods that do not hang together.
     """
-    if vcov not in KNOWN:
+    if "pyfixest" not in VARIANCES[vcov].engines:
         return f"pyfixest has no {vcov}"
     if vcov == "CR1S" and separate:
         return "pyfixest counts parameters as if units and periods of all groups hung together"
@@ -136,7 +131,7 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         }
     )
     missing = lacks(vcov, separate=separate)
-    if vcov in JACKKNIFE and np.isnan(without_each(by_cluster(problem))).any():
+    if vcov == JACKKNIFE and np.isnan(without_each(by_cluster(problem))).any():
         missing = STOPPED
     formula = f"value ~ {' + '.join(names)} | {' + '.join(effects)}"
     fit, stopped = _feols(formula, table, "CR1" if missing else vcov)
@@ -152,6 +147,21 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         widening = _widening(fit, problem, vcov)
         covariance = fit._vcov[terms, terms] / np.outer(scale, scale) * widening * size**2
     return Regressed(fit._beta_hat[terms] / scale * size, covariance, kept, missing or stopped)
+
+
+def fit(design: Design) -> Fitted:
+    """Fit a design, without errors where pyfixest has no such variance.
+
+    Raises:
+        CollinearTermsError: If a term is collinear.
+        EngineError: If pyfixest fails.
+    """
+    found, _, averages, told = design.regressed(
+        lambda problem: regress(problem, design.vcov, separate=not design.connected)
+    )
+    covariance = averages.T @ found.covariance @ averages
+    estimates = averages.T @ found.coefficients
+    return design.wald(Fitted.of_covariance(design, estimates, covariance, told, found.lacks))
 
 
 def standard(value: Floats) -> tuple[float, float]:
@@ -193,7 +203,7 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
                 collin_tol=RANK_TOLERANCE**2,
                 demeaner=pyfixest.MapDemeaner(fixef_tol=STOP, fixef_maxiter=ROUNDS),
             )
-            if vcov in JACKKNIFE:
+            if vcov == JACKKNIFE:
                 return _jackknife(fit)
             return fit, ""
     except Exception as error:

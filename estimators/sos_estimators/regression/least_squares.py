@@ -8,7 +8,7 @@ are exactly those of the cases.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,8 +20,6 @@ from sos_estimators.arrays import Floats as Floats
 Codes = Ints
 Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
 """Sandwich variances that differ by a factor."""
-Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR2-cases", "CR3", "CR3J"]
-"""All variances clustered by ``cluster``."""
 
 RANK_TOLERANCE = 1e-7
 """A column is collinear when less than this share of its length is left once the columns before it
@@ -75,6 +73,13 @@ class Regression:
     def n_clusters(self) -> int:
         """Number of clusters."""
         return int(self.cluster.max()) + 1
+
+    def with_terms(self, kept: Bools) -> Regression:
+        """Leave the other terms out, (p,)."""
+        if kept.all():
+            return self
+        names = tuple(name for name, here in zip(self.term_names, kept, strict=True) if here)
+        return replace(self, terms=np.asfortranarray(self.terms[:, kept]), term_names=names)
 
 
 class Absorber:
@@ -303,28 +308,3 @@ def nested(effect: Ints, cluster: Ints) -> bool:
     """Whether every level of an effect lies within one cluster."""
     pairs = np.unique(effect * (int(cluster.max()) + 1) + cluster)
     return len(pairs) == int(effect.max()) + 1
-
-
-def correction(convention: Convention, counts: Counts) -> float:
-    """Return the factor by which a convention widens the plain (CR0) variance.
-
-    - ``CR0``: none (Liang and Zeger 1986).
-    - ``CR1``: G / (G - 1); ``vcovCR(type = "CR1")`` of R's clubSandwich, ``vcovCL(type = "HC0")``
-      of sandwich.
-    - ``CR1S``: G / (G - 1) x (n - 1) / (n - k), k all parameters, effects as dummies; Stata,
-      ``vcovCR(type = "CR1S")``, ``vcovCL(type = "HC1")`` on a regression with dummies.
-    - ``fixest``: the same where effects nested in the clusters count as one intercept; the default
-      of R's fixest.
-    """
-    g, n = counts.n_clusters, counts.n_cases
-    if convention == "CR0":
-        return 1.0
-    if convention == "CR1":
-        return g / (g - 1)
-    k = counts.n_parameters if convention == "CR1S" else counts.n_parameters_outside
-    return g / (g - 1) * (n - 1) / (n - k) if n > k else float("nan")
-
-
-def covariance(fit: Fit, convention: Convention) -> Floats:
-    """Return the cluster-robust covariance of the terms, (p, p)."""
-    return np.asarray(fit.influence.T @ fit.influence * correction(convention, fit.counts))

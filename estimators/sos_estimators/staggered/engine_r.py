@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sos_estimators.arrays import Floats
-from sos_estimators.regression.engine_r import FOLDER, MAX_DUMMIES, TIMEOUT
+from sos_estimators.regression.engine_r import FOLDER, MAX_DUMMIES, TIMEOUT, order_of, warnings
+from sos_estimators.regression.engine_r import rows as rows
 from sos_estimators.sample.prepare import is_category
-from sos_estimators.staggered.adjustment import Adjustment
-from sos_estimators.staggered.averages import Averages
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.result import Found
-from sos_estimators.staggered.saturated import collinear, not_identified
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Sample
-from sos_plugins.errors import EngineError, listing
 from sos_plugins.r import client as r
 
 
@@ -83,49 +79,16 @@ def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: AR
     )
 
 
-def warnings(found: dict[str, Any]) -> list[str]:
-    """What R warned of, as sentences."""
-    return [f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"]]
-
-
-def in_order(found: dict[str, Any], names: Sequence[str], told: Sequence[str] = ()) -> Found:
-    """Return what R found in the order of the names.
+def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> Found:
+    """Return what R gives for averages, in the order of their names.
 
     Raises:
         EngineError: If R gives other terms.
     """
-    place = {name: j for j, name in enumerate(found["term"])}
-    if set(place) != set(names):
-        raise EngineError(f"R gives the terms {listing(place)}, expected {listing(names)}.")
-    order = [place[name] for name in names]
-    estimates, std_errors = (
-        np.asarray(found[key], dtype=float)[order] for key in ("estimate", "std_error")
-    )
-    scores = rows(found["scores"], len(place))[:, order] if "scores" in found else None
-    if scores is not None:  # free of the rounding of a variance
-        std_errors = np.sqrt(np.square(scores).sum(axis=0))
-    told = (*told, *warnings(found))
-    return Found(tuple(names), estimates, std_errors, scores, told)
-
-
-def rows(values: Any, n_columns: int) -> Floats:
-    """Make a matrix of what R gives row by row."""
-    return np.asarray(values, dtype=float).reshape(-1, n_columns)
-
-
-def averaged(
-    found: dict[str, Any],
-    cells: Cells,
-    averages: Averages,
-    adjustment: Adjustment,
-    absorb: tuple[str, str],
-) -> Found:
-    """Return what ``fit_saturated`` of R found.
-
-    Raises:
-        EstimationError: If an effect cannot be told from the rest.
-    """
-    if found["aliased"][0]:
-        raise not_identified(list(found["collinear"]))
-    dropped = adjustment.dropped(np.atleast_1d(found["kept"]), cells, absorb)
-    return in_order(found, averages.names, collinear(dropped))
+    order = order_of(answer["term"], names)
+    estimates = np.asarray(answer["estimate"], dtype=float)[order]
+    if "scores" in answer:  # free of the rounding of a variance
+        scores = rows(answer["scores"], len(order))[:, order]
+        return Found.of(names, estimates, scores, warnings(answer))
+    errors = np.asarray(answer["std_error"], dtype=float)[order]
+    return Found(tuple(names), estimates, errors, None, warnings(answer))

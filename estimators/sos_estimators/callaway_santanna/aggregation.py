@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.group_time import GroupTime
-from sos_estimators.callaway_santanna.nuisance import FloatArray
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_plugins.errors import EstimationError
 
@@ -28,7 +27,7 @@ class Term:
 
     name: str
     estimate: float
-    scores: FloatArray
+    scores: Floats
 
     @property
     def std_error(self) -> float:
@@ -87,16 +86,16 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     return [overall, *single]
 
 
-def _post(effects: GroupTime) -> IntArray:
+def _post(effects: GroupTime) -> Ints:
     return _where(effects, (cell.is_post for cell in effects.cells))
 
 
-def _where(effects: GroupTime, wanted: Iterable[bool]) -> IntArray:
+def _where(effects: GroupTime, wanted: Iterable[bool]) -> Ints:
     """Positions of the wanted effects that are not missing."""
     return np.flatnonzero(np.fromiter(wanted, bool, len(effects.cells)) & ~np.isnan(effects.att))
 
 
-def _weighted(name: str, effects: GroupTime, chosen: IntArray) -> Term:
+def _weighted(name: str, effects: GroupTime, chosen: Ints) -> Term:
     """Average chosen effects by the weight of their cohorts."""
     cohorts = np.array([effects.cells[j].cohort for j in chosen])
     return _average_over_cohorts(
@@ -105,7 +104,7 @@ def _weighted(name: str, effects: GroupTime, chosen: IntArray) -> Term:
 
 
 def _average_over_cohorts(
-    name: str, att: FloatArray, scores: FloatArray, cohorts: IntArray, effects: GroupTime
+    name: str, att: Floats, scores: Floats, cohorts: Ints, effects: GroupTime
 ) -> Term:
     place = np.searchsorted(effects.cohorts, cohorts)
     size = effects.cohort_size[place]

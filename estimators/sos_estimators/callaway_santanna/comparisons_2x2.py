@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Bools, Ints
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,9 @@ def planned_cells(cohort: int, periods: Sequence[int], base: str, anticipation: 
     return [Cell(cohort, p, before[-1] if p >= cohort else preceding) for p, preceding in steps]
 
 
-def control_cohorts(cohorts: IntArray, cell: Cell, options: CallawaySantAnnaSettings) -> BoolArray:
+def control_cohorts(cohorts: Ints, cell: Cell, options: CallawaySantAnnaSettings) -> Bools:
     """Say of each row's cohort whether it serves for comparison in a cell."""
-    compared: BoolArray = cohorts == 0
+    compared: Bools = cohorts == 0
     if options.control == "notyettreated":
         untouched = cohorts > max(cell.period, cell.base) + options.anticipation
         compared |= untouched & (cohorts != cell.cohort)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.nuisance import FloatArray, independent_columns
+from sos_estimators.arrays import Floats
+from sos_estimators.callaway_santanna.nuisance import independent_columns
 from sos_estimators.sample.prepare import is_category
 
 
@@ -22,7 +23,7 @@ class Design:
         warnings: Covariates or levels that were left out.
     """
 
-    matrix: FloatArray
+    matrix: Floats
     names: tuple[str, ...]
     covariates: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -35,7 +36,7 @@ def build_design(frame: pd.DataFrame, covariates: tuple[str, ...]) -> Design:
     there is an intercept); text and booleans as dummies without the first level in sorted order.
     What has one value only, or is a combination of earlier columns, is left out with a warning.
     """
-    columns: list[tuple[str, FloatArray]] = []
+    columns: list[tuple[str, Floats]] = []
     constant = []
     for name in covariates:
         made = _columns(name, frame[name])
@@ -62,7 +63,7 @@ def levels(values: pd.Series) -> list[str]:
     return sorted(values.astype(str).unique())
 
 
-def _columns(name: str, values: pd.Series) -> list[tuple[str, FloatArray]]:
+def _columns(name: str, values: pd.Series) -> list[tuple[str, Floats]]:
     if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
         codes, found = pd.factorize(values)
         text = np.array([str(v) for v in found], dtype=object)

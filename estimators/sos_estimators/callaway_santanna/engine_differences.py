@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.aggregation import Term, missing_sentences, no_effect
-from sos_estimators.callaway_santanna.nuisance import ComparisonError, FloatArray
+from sos_estimators.callaway_santanna.nuisance import ComparisonError
 from sos_estimators.callaway_santanna.preparation import Prepared, prepare
 from sos_estimators.callaway_santanna.rank import rank_limit
 from sos_estimators.callaway_santanna.result import build_estimate, errors_of
@@ -163,7 +163,7 @@ def _data(prepared: Prepared) -> tuple[pd.DataFrame, str]:
     return frame.set_index(["_key", "period"]), formula
 
 
-def _clusters(prepared: Prepared) -> npt.NDArray[np.int64]:
+def _clusters(prepared: Prepared) -> Ints:
     """Cluster of each entity of the package, in the order of its influence functions."""
     first = prepared.frame.groupby("_key", sort=True)["cluster"].first()
     return np.asarray(first.to_numpy(), dtype=np.int64)
@@ -186,11 +186,11 @@ def _function(
     compute = did_cal_funcs[(*FUNCTION[options.method], layout)]
 
     def checked(
-        endog: FloatArray,
-        exog: FloatArray,
-        treated: FloatArray,
-        weights: FloatArray,
-        post: FloatArray | None,
+        endog: Floats,
+        exog: Floats,
+        treated: Floats,
+        weights: Floats,
+        post: Floats | None,
     ) -> Mapping[str, Any]:
         later = None if post is None else post == 1
         rows = Comparison(endog, treated == 1, exog.astype(float), weights, later)
@@ -264,7 +264,7 @@ def _group_time(model: Any, prepared: Prepared) -> tuple[dict[str, Any], dict[st
     return cells, missing
 
 
-def _aggregated(model: Any, kind: str, clusters: npt.NDArray[np.int64]) -> list[Term]:
+def _aggregated(model: Any, kind: str, clusters: Ints) -> list[Term]:
     model.aggregate(AGGREGATE[kind], overall=kind != "simple")
     instance = model._result_dict["full_sample"]["aggregate_inst"]
     if kind == "simple":
@@ -277,7 +277,7 @@ def _aggregated(model: Any, kind: str, clusters: npt.NDArray[np.int64]) -> list[
     return [overall, *parts]
 
 
-def _term(name: str, found: Any, clusters: npt.NDArray[np.int64]) -> Term:
+def _term(name: str, found: Any, clusters: Ints) -> Term:
     """Sum an influence function, scaled as the package does, over clusters."""
     influence = found.influence_func
     if influence is None or np.isnan(found.ATT):

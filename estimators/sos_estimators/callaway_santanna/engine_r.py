@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.aggregation import missing_sentences, no_effect
 from sos_estimators.callaway_santanna.design import levels
 from sos_estimators.callaway_santanna.preparation import Prepared, prepare
@@ -156,7 +157,7 @@ def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
     return pd.DataFrame(values, index=names, columns=names)
 
 
-def _quiet(numbers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _quiet(numbers: npt.ArrayLike) -> Floats:
     """Replace R's NA, a nan that makes arithmetic warn, by a plain one."""
     values = np.array(numbers, dtype=float)
     values[np.isnan(values)] = np.nan

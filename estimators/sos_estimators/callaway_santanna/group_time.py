@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, IntArray, control_cohorts
-from sos_estimators.callaway_santanna.nuisance import ComparisonError, FloatArray
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, control_cohorts
+from sos_estimators.callaway_santanna.nuisance import ComparisonError
 from sos_estimators.callaway_santanna.preparation import Prepared
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.callaway_santanna.two_by_two import Comparison, effect, full_rank
@@ -37,16 +37,16 @@ class Observations:
             a panel count once.
     """
 
-    period: IntArray
-    cohort: IntArray
-    value: FloatArray
-    weight: FloatArray
-    design: FloatArray
-    cluster: IntArray
+    period: Ints
+    cohort: Ints
+    value: Floats
+    weight: Floats
+    design: Floats
+    cluster: Ints
     n_clusters: int
     balanced: bool
-    cohorts: IntArray
-    cohort_weight: FloatArray
+    cohorts: Ints
+    cohort_weight: Floats
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class GroupTime:
     """
 
     cells: tuple[Cell, ...]
-    att: FloatArray
-    scores: FloatArray
-    cohorts: IntArray
-    cohort_weight: FloatArray
-    cohort_size: FloatArray
+    att: Floats
+    scores: Floats
+    cohorts: Ints
+    cohort_weight: Floats
+    cohort_size: Floats
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,7 +92,7 @@ def observations(prepared: Prepared) -> Observations:
     )
 
 
-def _cohort_weight(prepared: Prepared, cohorts: IntArray, n_clusters: int) -> FloatArray:
+def _cohort_weight(prepared: Prepared, cohorts: Ints, n_clusters: int) -> Floats:
     """Weigh each key once: by its first period in a balanced panel, by its mean in another."""
     frame = prepared.frame
     if prepared.panel:
@@ -141,7 +141,7 @@ def short_of_rank(
 
 def _comparisons(
     rows: Observations, cells: tuple[Cell, ...], options: CallawaySantAnnaSettings
-) -> Iterator[tuple[Comparison, IntArray]]:
+) -> Iterator[tuple[Comparison, Ints]]:
     """Yield each cell's comparison, and the rows that its scores belong to."""
     at = {int(p): np.flatnonzero(rows.period == p) for p in np.unique(rows.period)}
     compare = _changes if rows.balanced else _cross_sections
@@ -151,8 +151,8 @@ def _comparisons(
 
 
 def _changes(
-    rows: Observations, cell: Cell, at: dict[int, IntArray], used: npt.NDArray[np.bool_]
-) -> tuple[Comparison, IntArray]:
+    rows: Observations, cell: Cell, at: dict[int, Ints], used: Bools
+) -> tuple[Comparison, Ints]:
     """Changes of a balanced panel; weights and covariates are those of the earlier period."""
     now, base = at[cell.period], at[cell.base]
     here = used[now]
@@ -168,8 +168,8 @@ def _changes(
 
 
 def _cross_sections(
-    rows: Observations, cell: Cell, at: dict[int, IntArray], used: npt.NDArray[np.bool_]
-) -> tuple[Comparison, IntArray]:
+    rows: Observations, cell: Cell, at: dict[int, Ints], used: Bools
+) -> tuple[Comparison, Ints]:
     chosen = np.concatenate([at[cell.base], at[cell.period]])
     chosen = chosen[used[chosen]]
     comparison = Comparison(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sos_estimators.callaway_santanna.nuisance import FloatArray
+from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.panel import Panel
 from sos_estimators.callaway_santanna.panel_comparisons import (
     Key,
@@ -44,8 +44,8 @@ class Moments:
     """
 
     sums: Sums
-    products: Mapping[int, FloatArray]
-    clusters: Mapping[int, FloatArray]
+    products: Mapping[int, Floats]
+    clusters: Mapping[int, Floats]
 
 
 def suits(panel: Panel, *, by_unit: bool) -> bool:
@@ -62,8 +62,8 @@ def moments(panel: Panel, wanted: Sequence[Key], *, by_unit: bool) -> Moments:
     n_periods, k = len(panel.periods), panel.design.shape[2]
     size = k * (n_periods + k)
     weighted, plain = {}, {}
-    products: dict[int, FloatArray] = {}
-    clusters: dict[int, FloatArray] = {}
+    products: dict[int, Floats] = {}
+    clusters: dict[int, Floats] = {}
     for cohort, earlier in pairs(wanted):
         total, crossed = np.zeros(size), np.zeros((k, k))
         made = np.zeros((size if by_unit else panel.n_clusters, size))
@@ -82,7 +82,7 @@ def moments(panel: Panel, wanted: Sequence[Key], *, by_unit: bool) -> Moments:
 
 def scores_of_moments(
     panel: Panel, found: Moments, solved: Sequence[tuple[Key, Solved]], cohorts: Sequence[int]
-) -> FloatArray | None:
+) -> Floats | None:
     """Return what each cluster adds to each effect, then its weight in each cohort.
 
     Returns:
@@ -106,7 +106,7 @@ def scores_of_moments(
 
 def _loads(
     panel: Panel, cohort: int, solved: Sequence[tuple[Key, Solved]], cohorts: Sequence[int]
-) -> FloatArray:
+) -> Floats:
     """How ``z`` of a cohort enters the effects and the weights of cohorts; (d, m + c)."""
     n_periods, k = len(panel.periods), panel.design.shape[2]
     n_cells = len(panel.plan.cells)

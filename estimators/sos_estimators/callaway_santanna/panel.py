@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, IntArray
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.callaway_santanna.comparisons_2x2 import Cell
 from sos_estimators.callaway_santanna.design import build_design
-from sos_estimators.callaway_santanna.nuisance import FloatArray
 from sos_estimators.callaway_santanna.panel_layout import (
     Layout,
     coded,
@@ -59,13 +58,13 @@ class Panel:
         plan: Comparisons to make, counts and warnings.
     """
 
-    path: FloatArray
-    design: FloatArray
-    weight: FloatArray
-    cluster: IntArray
+    path: Floats
+    design: Floats
+    weight: Floats
+    cluster: Ints
     n_clusters: int
     slices: Mapping[int, slice]
-    periods: IntArray
+    periods: Ints
     plan: Plan
 
     @property
@@ -79,11 +78,11 @@ class Panel:
             return 0
         return int(np.searchsorted(self.periods, min(cell.period, cell.base)))
 
-    def weight_of(self, rows: slice, earlier: int) -> FloatArray:
+    def weight_of(self, rows: slice, earlier: int) -> Floats:
         """Return weights; (rows,)."""
         return self.weight[rows, earlier if self.weight.shape[1] > 1 else 0]
 
-    def design_of(self, rows: slice, earlier: int) -> FloatArray:
+    def design_of(self, rows: slice, earlier: int) -> Floats:
         """Return covariates; (rows, k)."""
         return self.design[rows, earlier if self.design.shape[1] > 1 else 0]
 
@@ -93,11 +92,11 @@ class _Units:
     """Units of observation as they stand in a sample; (n,) each, and numbers."""
 
     ids: Any
-    cohort: IntArray
-    unit: IntArray
-    cluster: IntArray
-    value: FloatArray
-    weight: FloatArray
+    cohort: Ints
+    unit: Ints
+    cluster: Ints
+    value: Floats
+    weight: Floats
 
 
 def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
@@ -187,7 +186,7 @@ def _units(columns: Mapping[str, pd.Series], found: Layout) -> _Units | None:
     )
 
 
-def _narrow(table: FloatArray) -> FloatArray:
+def _narrow(table: Floats) -> Floats:
     """One column of a table whose columns are all the same."""
     return table[:, :1] if (table == table[:, :1]).all() else table
 
@@ -210,9 +209,7 @@ def _outline(units: _Units, found: Layout) -> pd.DataFrame:
     )
 
 
-def _order(
-    units: _Units, kept: npt.NDArray[np.bool_], options: CallawaySantAnnaSettings
-) -> IntArray:
+def _order(units: _Units, kept: Bools, options: CallawaySantAnnaSettings) -> Ints:
     """Units that are used; for draws in the order of their ids, as the draws are of rows."""
     if not options.needs_draws:
         return np.flatnonzero(kept)
@@ -224,9 +221,9 @@ def _design(
     sample: Sample,
     columns: Mapping[str, pd.Series],
     found: Layout,
-    kept: IntArray,
+    kept: Ints,
     chosen: Any,
-) -> tuple[FloatArray, tuple[str, ...]] | None:
+) -> tuple[Floats, tuple[str, ...]] | None:
     """Covariates as numbers and what was left out of them; None where a check must speak."""
     tables: dict[str, Any] = {}
     for name in sample.covariates:
@@ -249,22 +246,20 @@ def _design(
     return made.matrix.reshape(len(kept), width, -1), made.warnings
 
 
-def _clusters(
-    units: _Units, kept: IntArray, options: CallawaySantAnnaSettings
-) -> tuple[IntArray, int]:
+def _clusters(units: _Units, kept: Ints, options: CallawaySantAnnaSettings) -> tuple[Ints, int]:
     """Number clusters in the order in which units come."""
     if options.cluster == "unit-of-observation":
         return np.arange(len(kept)), len(kept)
     return coded(units.cluster[kept])
 
 
-def _placed(cohort: IntArray) -> tuple[IntArray, IntArray]:
+def _placed(cohort: Ints) -> tuple[Ints, Ints]:
     """Cohorts in order, and which of them each unit is of, (n,)."""
     cohorts = np.sort(pd.unique(cohort))
     return cohorts, np.searchsorted(cohorts, cohort).astype(np.int16)
 
 
-def _counts(cohort: IntArray, cluster: IntArray, n_clusters: int) -> ClusterCounts:
+def _counts(cohort: Ints, cluster: Ints, n_clusters: int) -> ClusterCounts:
     cohorts, place = _placed(cohort)
     there = np.zeros((n_clusters, len(cohorts)), dtype=bool)
     there[cluster, place] = True
@@ -273,7 +268,7 @@ def _counts(cohort: IntArray, cluster: IntArray, n_clusters: int) -> ClusterCoun
     return ClusterCounts(treated, by_cohort.get(0, 0), by_cohort)
 
 
-def _path(value: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
+def _path(value: Floats, kept: Ints, chosen: Any) -> Floats:
     path = np.empty((len(kept), int(chosen.sum())))
     centre = 0.0
     for start in range(0, len(kept), BLOCK):
@@ -285,7 +280,7 @@ def _path(value: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
     return path
 
 
-def _used(table: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
+def _used(table: Floats, kept: Ints, chosen: Any) -> Floats:
     """Units and periods that are used, one column where all are the same."""
     periods = table if table.shape[1] == 1 or chosen.all() else table[:, chosen]
     narrow = _narrow(periods)

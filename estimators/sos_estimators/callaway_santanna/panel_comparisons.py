@@ -13,14 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, IntArray, control_cohorts
-from sos_estimators.callaway_santanna.nuisance import (
-    ComparisonError,
-    FloatArray,
-    Nuisance,
-    independent,
-    logit,
-)
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, control_cohorts
+from sos_estimators.callaway_santanna.nuisance import ComparisonError, Nuisance, independent, logit
 from sos_estimators.callaway_santanna.panel import BLOCK, Panel
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.callaway_santanna.two_by_two import APART, NONE_LEFT
@@ -45,8 +40,8 @@ class Key:
     cohort: int
     controls: tuple[int, ...]
     earlier: int
-    places: IntArray
-    change: FloatArray
+    places: Ints
+    change: Floats
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,11 @@ class Propensity:
         sums: Sum of ``odds x f'`` over comparison units; (k, T + k).
     """
 
-    fitted: Mapping[int, FloatArray]
-    odds: Mapping[int, FloatArray]
+    fitted: Mapping[int, Floats]
+    odds: Mapping[int, Floats]
     fit: Nuisance
     mean_weight: float
-    sums: FloatArray
+    sums: Floats
 
 
 @dataclass(frozen=True)
@@ -85,14 +80,14 @@ class Solved:
         odds_sum, odds_level, drift: Number, (m,), (k, m); none without a propensity.
     """
 
-    att: FloatArray
-    residual: FloatArray
+    att: Floats
+    residual: Floats
     weight: float
-    level: FloatArray
-    pull: FloatArray
+    level: Floats
+    pull: Floats
     odds_sum: float = 1.0
-    odds_level: FloatArray | None = None
-    drift: FloatArray | None = None
+    odds_level: Floats | None = None
+    drift: Floats | None = None
 
 
 def keys(panel: Panel, options: CallawaySantAnnaSettings) -> list[Key]:
@@ -110,7 +105,7 @@ def keys(panel: Panel, options: CallawaySantAnnaSettings) -> list[Key]:
     ]
 
 
-def _change(panel: Panel, cells: Sequence[Cell]) -> FloatArray:
+def _change(panel: Panel, cells: Sequence[Cell]) -> Floats:
     change = np.zeros((len(panel.periods), len(cells)))
     for j, cell in enumerate(cells):
         change[np.searchsorted(panel.periods, cell.period), j] += 1
@@ -124,7 +119,7 @@ def blocks(rows: slice) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK, rows.stop))
 
 
-def features(panel: Panel, rows: slice, earlier: int) -> FloatArray:
+def features(panel: Panel, rows: slice, earlier: int) -> Floats:
     """Return outcomes of all periods, then covariates; (rows, T + k)."""
     return np.concatenate([panel.path[rows], panel.design_of(rows, earlier)], axis=1)
 
@@ -138,14 +133,14 @@ class Sums:
         plain: Of ``x x'``; (k, k).
     """
 
-    weighted: Mapping[tuple[int, int], FloatArray]
-    plain: Mapping[tuple[int, int], FloatArray]
+    weighted: Mapping[tuple[int, int], Floats]
+    plain: Mapping[tuple[int, int], Floats]
 
     @classmethod
     def of(cls, panel: Panel, wanted: Sequence[Key]) -> Sums:
         """Add up what the comparisons need."""
-        weighted: dict[tuple[int, int], FloatArray] = {}
-        plain: dict[tuple[int, int], FloatArray] = {}
+        weighted: dict[tuple[int, int], Floats] = {}
+        plain: dict[tuple[int, int], Floats] = {}
         for cohort, earlier in pairs(wanted):
             k = panel.design.shape[2]
             sums, products = np.zeros((k, len(panel.periods) + k)), np.zeros((k, k))
@@ -156,7 +151,7 @@ class Sums:
             weighted[cohort, earlier], plain[cohort, earlier] = sums, products
         return cls(weighted, plain)
 
-    def over(self, cohorts: Sequence[int], earlier: int) -> FloatArray:
+    def over(self, cohorts: Sequence[int], earlier: int) -> Floats:
         """Return the sum of ``w x f'`` over several cohorts."""
         return np.asarray(np.sum([self.weighted[g, earlier] for g in cohorts], axis=0))
 
@@ -242,7 +237,7 @@ def fit_propensity(panel: Panel, key: Key, options: CallawaySantAnnaSettings) ->
     )
 
 
-def _odds_sums(panel: Panel, key: Key, odds: Mapping[int, FloatArray]) -> FloatArray:
+def _odds_sums(panel: Panel, key: Key, odds: Mapping[int, Floats]) -> Floats:
     k = panel.design.shape[2]
     total = np.zeros((k, len(panel.periods) + k))
     for cohort, weight in odds.items():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.group_time import GroupTime
 from sos_estimators.callaway_santanna.moments import (
     Moments,
@@ -14,7 +15,7 @@ from sos_estimators.callaway_santanna.moments import (
     scores_of_moments,
     suits,
 )
-from sos_estimators.callaway_santanna.nuisance import ComparisonError, FloatArray
+from sos_estimators.callaway_santanna.nuisance import ComparisonError
 from sos_estimators.callaway_santanna.panel import Panel, compact
 from sos_estimators.callaway_santanna.panel_comparisons import (
     RowsNeededError,
@@ -81,7 +82,7 @@ def _estimate(panel: Panel, options: CallawaySantAnnaSettings) -> GroupTime:
 
 def _scores(
     panel: Panel, found: Moments | None, fitted: Sequence[Fitted], *, products: bool
-) -> FloatArray:
+) -> Floats:
     cohorts = _cohorts(panel)
     made = None
     if found is not None:
@@ -95,7 +96,7 @@ def _cohorts(panel: Panel) -> list[int]:
 
 
 def _group_time(
-    panel: Panel, fitted: Sequence[Fitted], missing: dict[int, str], scores: FloatArray
+    panel: Panel, fitted: Sequence[Fitted], missing: dict[int, str], scores: Floats
 ) -> GroupTime:
     cells, cohorts = panel.plan.cells, _cohorts(panel)
     att = np.array([0.0 if cell.is_reference else np.nan for cell in cells])
@@ -112,7 +113,7 @@ def _group_time(
     )
 
 
-def factor(products: FloatArray) -> FloatArray:
+def factor(products: Floats) -> Floats:
     """Return rows with the given cross products; (r, r), a column of zeros where there are none."""
     size = np.sqrt(np.diag(products))
     scale = np.where(size > 0, size, 1.0)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
+from sos_estimators.arrays import Ints
 
 WIDEST = 10_000
 """Span of periods beyond which they are not counted one by one."""
@@ -31,10 +31,10 @@ class Layout:
             periods of each in the same order.
     """
 
-    periods: IntArray
+    periods: Ints
     n_units: int
-    place: IntArray
-    order: IntArray | None
+    place: Ints
+    order: Ints | None
 
     def wide(self, values: Any) -> Any:
         """Arrange a column of numbers: a row a unit, a column a period; (n, T)."""
@@ -98,7 +98,7 @@ def plain(values: pd.Series) -> pd.Series | None:
     return text.to_pandas().set_axis(values.index) if len(text) else values
 
 
-def coded(values: Any) -> tuple[IntArray, int]:
+def coded(values: Any) -> tuple[Ints, int]:
     """Number the distinct values of an array of numpy or of text, (n,), and count them."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         encoded = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
@@ -108,7 +108,7 @@ def coded(values: Any) -> tuple[IntArray, int]:
     return codes.astype(np.int64), len(levels)
 
 
-def sorted_order(values: Any) -> IntArray:
+def sorted_order(values: Any) -> Ints:
     """Return the order that sorts distinct values, as grouping by them does; (n,)."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return np.asarray(pc.sort_indices(values).to_numpy(), dtype=np.int64)
@@ -129,7 +129,7 @@ def finite(values: Any) -> bool:
     return bool(np.isfinite([np.min(values), np.max(values)]).all())
 
 
-def _periods(values: pd.Series) -> IntArray | None:
+def _periods(values: pd.Series) -> Ints | None:
     """The periods of rows, each with as many rows; None where that is not so."""
     if not len(values) or not pd.api.types.is_integer_dtype(values.dtype) or values.hasnans:
         return None
@@ -142,7 +142,7 @@ def _periods(values: pd.Series) -> IntArray | None:
     return there + low if (counts[there] == counts[there[0]]).all() else None
 
 
-def _codes(ids: pd.Series, n: int) -> IntArray | None:
+def _codes(ids: pd.Series, n: int) -> Ints | None:
     """Number the ids of rows from 0; None where these are not n."""
     if pd.api.types.is_integer_dtype(ids.dtype) and not ids.hasnans:
         numbers = ids.to_numpy().astype(np.int64, copy=False)

@@ -11,12 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import (
-    Cell,
-    IntArray,
-    planned_cells,
-    with_rows,
-)
+from sos_estimators.arrays import Ints
+from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, planned_cells, with_rows
 from sos_estimators.callaway_santanna.design import Design, build_design
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.results import negligible
@@ -73,12 +69,12 @@ class Prepared:
         return options.method == "dr" and not self.balanced and bool(self.design.names)
 
     @property
-    def periods(self) -> IntArray:
+    def periods(self) -> Ints:
         """Periods with rows, ascending."""
         return np.unique(self.frame["period"].to_numpy())
 
     @property
-    def cohorts(self) -> IntArray:
+    def cohorts(self) -> Ints:
         """Cohorts with an effect, ascending."""
         return np.unique(np.array([cell.cohort for cell in self.cells], dtype=np.int64))
 
@@ -137,8 +133,8 @@ class Plan:
     cells: tuple[Cell, ...]
     warnings: list[str]
     counts: dict[str, int]
-    cohorts: IntArray
-    periods: IntArray
+    cohorts: Ints
+    periods: Ints
     late: int
     negligible: float = 0.0
     one_against_one: bool = False

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
-from sos_estimators.callaway_santanna.nuisance import FloatArray
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.panel import Panel
 from sos_estimators.callaway_santanna.panel_comparisons import (
     Key,
@@ -32,7 +31,7 @@ def indicator(panel: Panel, rows: slice) -> Any:
 
 def scores_of_units(
     panel: Panel, fitted: Sequence[Fitted], cohorts: Sequence[int], *, products: bool
-) -> FloatArray:
+) -> Floats:
     """Score all units.
 
     Args:
@@ -63,14 +62,14 @@ def scores_of_units(
     return total
 
 
-def _add(total: FloatArray, panel: Panel, rows: slice, columns: IntArray, made: FloatArray) -> None:
+def _add(total: Floats, panel: Panel, rows: slice, columns: Ints, made: Floats) -> None:
     if panel.by_unit:
         total[np.ix_(panel.cluster[rows], columns)] = made
     else:
         total[:, columns] += indicator(panel, rows) @ made
 
 
-def _scores(panel: Panel, cohort: int, rows: slice, here: Iterable[Fitted]) -> list[FloatArray]:
+def _scores(panel: Panel, cohort: int, rows: slice, here: Iterable[Fitted]) -> list[Floats]:
     """Scores of some units of a cohort for each key that they take part in."""
     start = panel.slices[cohort].start
     inside = slice(rows.start - start, rows.stop - start)

@@ -20,10 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.callaway_santanna.nuisance import (
-    BoolArray,
     ComparisonError,
-    FloatArray,
     Nuisance,
     independent_columns,
     least_squares,
@@ -47,11 +46,11 @@ class Comparison:
         post: Whether the row is of the later period; (n,). None in a panel.
     """
 
-    y: FloatArray
-    treated: BoolArray
-    design: FloatArray
-    weight: FloatArray
-    post: BoolArray | None = None
+    y: Floats
+    treated: Bools
+    design: Floats
+    weight: Floats
+    post: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Effect:
     """
 
     att: float
-    scores: FloatArray
+    scores: Floats
 
 
 def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
@@ -118,15 +117,15 @@ def full_rank(rows: Comparison, options: CallawaySantAnnaSettings) -> bool:
     return all(len(independent_columns(rows.design[fit])) == k for fit in fits)
 
 
-def _shares(weight: FloatArray) -> FloatArray:
+def _shares(weight: Floats) -> Floats:
     total = weight.sum()
     if not total > 0:
         raise ComparisonError(NONE_LEFT)
-    share: FloatArray = weight / total
+    share: Floats = weight / total
     return share
 
 
-def _odds(rows: Comparison, propensity: Nuisance, trim: float) -> FloatArray:
+def _odds(rows: Comparison, propensity: Nuisance, trim: float) -> Floats:
     """Weights that make comparison rows look like the treated ones; zero for the treated."""
     kept = ~rows.treated & (propensity.fitted < trim)
     return np.where(kept, rows.weight * propensity.fitted / (1 - propensity.fitted), 0.0)
@@ -155,7 +154,7 @@ def _of_changes(
     return Effect(att - level, scores)
 
 
-def _regression_of_cross_sections(rows: Comparison, post: BoolArray) -> Effect:
+def _regression_of_cross_sections(rows: Comparison, post: Bools) -> Effect:
     y, design, weight, treated = rows.y, rows.design, rows.weight, rows.treated
     after = least_squares(y, design, weight * (~treated & post), treated)
     before = least_squares(y, design, weight * (~treated & ~post), treated)
@@ -178,7 +177,7 @@ def _regression_of_cross_sections(rows: Comparison, post: BoolArray) -> Effect:
 
 
 def _weighted_cross_sections(
-    rows: Comparison, post: BoolArray, propensity: Nuisance, options: CallawaySantAnnaSettings
+    rows: Comparison, post: Bools, propensity: Nuisance, options: CallawaySantAnnaSettings
 ) -> Effect:
     odds = _odds(rows, propensity, options.trim)
     own = rows.weight * rows.treated
@@ -194,7 +193,7 @@ def _weighted_cross_sections(
 
 
 def _robust_cross_sections(
-    rows: Comparison, post: BoolArray, propensity: Nuisance, options: CallawaySantAnnaSettings
+    rows: Comparison, post: Bools, propensity: Nuisance, options: CallawaySantAnnaSettings
 ) -> Effect:
     """The locally efficient estimator.
 
@@ -225,7 +224,7 @@ def _robust_cross_sections(
     return Effect(att + mean_effect, scores)
 
 
-def _published_slip(rows: Comparison, period: BoolArray, compared: FloatArray) -> FloatArray:
+def _published_slip(rows: Comparison, period: Bools, compared: Floats) -> Floats:
     """Difference in mean covariates that the published scores count with the opposite sign.
 
     The R package DRDID (``drdid_rc``, up to version 1.3.0) adds, for the comparison regression of

@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Bools
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
 
 AlwaysTreated = Literal["drop", "keep"]
-Bools = npt.NDArray[np.bool_]
 
 ABOUT_ALWAYS_TREATED = (
     "units without a case before treatment: left out, or kept, where they serve as comparators "

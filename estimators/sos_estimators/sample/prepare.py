@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Bools
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import SAMPLE_COLUMNS
@@ -81,11 +81,11 @@ class Prepared:
         return int(self.frame.loc[self._adopting, "unit"].nunique())
 
     @property
-    def _adopting(self) -> NDArray[np.bool_]:
+    def _adopting(self) -> Bools:
         found = changing(self.frame)
         return found if found.any() else (self.frame["D"] == 1).to_numpy()
 
-    def without(self, rows: NDArray[np.bool_], warning: str) -> Prepared:
+    def without(self, rows: Bools, warning: str) -> Prepared:
         """Leave rows out and say so."""
         frame = self.frame[~rows].reset_index(drop=True)
         return replace(self, frame=frame, warnings=(*self.warnings, warning))

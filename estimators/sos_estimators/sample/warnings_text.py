@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
 from sos_plugins.errors import EstimationError, listing
 
@@ -71,9 +70,7 @@ def few_clusters(prepared: Prepared, threshold: int, *vcov: str) -> tuple[str, .
     return ()
 
 
-def collinear_covariates(
-    names: Sequence[str], kept: NDArray[np.bool_], form: Form
-) -> tuple[str, ...]:
+def collinear_covariates(names: Sequence[str], kept: Bools, form: Form) -> tuple[str, ...]:
     """Name the covariates that were left out, as a warning, or nothing."""
     dropped = [
         name

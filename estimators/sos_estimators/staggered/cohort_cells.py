@@ -6,15 +6,16 @@ Every engine starts here: what is left out, and the sentence that says so, is th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.regression.design_matrix import codes_of, collapse, covariate_columns
-from sos_estimators.regression.least_squares import Codes, Floats
+from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.adoption import (
     about_late,
     about_without_base,
@@ -30,7 +31,6 @@ from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError, EstimationError
 
-Bools = npt.NDArray[np.bool_]
 Control = Literal["nevertreated", "lasttreated", "notyettreated"]
 
 COMPARED: dict[Control, str] = {
@@ -83,13 +83,45 @@ class Cells:
         """Number of clusters."""
         return int(self.table["cluster"].nunique())
 
-    def codes(self, *columns: str) -> Codes:
+    def codes(self, *columns: str) -> Ints:
         """Number the distinct rows of some columns 0, 1, ..., (m,)."""
         return codes_of(self.table, columns)
 
     def covariate_columns(self) -> tuple[Floats, tuple[str, ...]]:
         """Covariates as numbers (m, k) and their names: dummies without the first level."""
         return covariate_columns(self.table, self.covariates)
+
+    def regression(
+        self,
+        absorb: Sequence[str],
+        *,
+        terms: Floats,
+        term_names: tuple[str, ...],
+        further: Floats | None = None,
+        further_names: tuple[str, ...] = (),
+    ) -> Regression:
+        """Set up a regression on absorbed effects, the covariates and terms.
+
+        Args:
+            absorb: Columns whose effects are taken out.
+            terms: What is estimated, (m, p).
+            term_names: p names.
+            further: Columns after the covariates, (m, k).
+            further_names: k names.
+        """
+        made, names = self.covariate_columns()
+        columns = made if further is None else side_by_side([made, further], len(self.table))
+        return Regression(
+            value=self.value,
+            weight=self.weight,
+            n_cases=int(self.table["n_cases"].sum()),
+            effects=tuple(self.codes(column) for column in absorb),
+            cluster=self.codes("cluster"),
+            covariates=columns,
+            covariate_names=(*names, *further_names),
+            terms=terms,
+            term_names=term_names,
+        )
 
     def where(self, kept: Bools, *warnings: str) -> Cells:
         """Keep some cells and say why."""

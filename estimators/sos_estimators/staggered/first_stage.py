@@ -13,18 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from sos_estimators.regression.least_squares import (
-    Codes,
-    Floats,
-    group_sums,
-    independent,
-    side_by_side,
-    solve,
-)
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.regression.least_squares import group_sums, independent, side_by_side, solve
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.saturated import collinear
 from sos_plugins.errors import EstimationError
 
@@ -43,7 +37,7 @@ class FirstStage:
         residual: Value less what is imputed: residuals of the untreated, effects of treated, (m,).
         untreated: Cells that unit effects are found of, (m,).
         compared: Those of them that period effects and covariates are found of, (m,).
-        owner: Codes of whose effects are taken out, (m,).
+        owner: Ints of whose effects are taken out, (m,).
         owner_weight: Summed weight of the untreated cells of each owner.
         columns: Period dummies and covariates, less the owner's mean over untreated cells; the
             independent ones, (m, r).
@@ -55,7 +49,7 @@ class FirstStage:
     residual: Floats
     untreated: Bools
     compared: Bools
-    owner: Codes
+    owner: Ints
     owner_weight: Floats
     columns: Floats
     bread: Floats

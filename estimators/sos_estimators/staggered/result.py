@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
-from sos_estimators.regression.least_squares import Floats, Regression, side_by_side
+from sos_estimators.regression.least_squares import Regression
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Estimate
@@ -116,18 +117,12 @@ def _saturated(cells: Cells) -> Regression:
     table = cells.table
     effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
     numbers = np.unique(effect[effect > 0])
-    made, names = cells.covariate_columns()
-    dummies = (effect[:, None] == numbers).astype(float)
-    return Regression(
-        value=cells.value,
-        weight=cells.weight,
-        n_cases=int(table["n_cases"].sum()),
-        effects=(cells.codes("owner"), cells.codes("period")),
-        cluster=cells.codes("cluster"),
-        covariates=side_by_side([made, dummies], len(table)),
-        covariate_names=(*names, *(str(number) for number in numbers)),
+    return cells.regression(
+        ("owner", "period"),
         terms=np.empty((len(table), 0)),
         term_names=(),
+        further=(effect[:, None] == numbers).astype(float),
+        further_names=tuple(str(number) for number in numbers),
     )
 
 

@@ -56,14 +56,3 @@ class StaggeredSettings(AggregateSettings):
         if info.field_name == "max_event" and later:
             raise ValueError(f"is earlier than min_event={first}")
         return value
-
-
-class ImputedSettings(StaggeredSettings):
-    """Arguments of the estimators that impute what the treated would have been."""
-
-    control: Literal["notyettreated", "nevertreated"] = Field(
-        "notyettreated",
-        description="which cases give period effects and covariates: all that are not treated yet, "
-        "or units never treated, whose trend alone then is that of the treated; unit effects are "
-        "from all cases of a unit before its treatment",
-    )

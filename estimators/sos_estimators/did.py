@@ -11,13 +11,20 @@ from pydantic import Field, model_validator
 
 from sos_estimators.inference.inference_table import Inference, Method, of_prepared
 from sos_estimators.inference.inference_table_r import in_r, too_many_refits
-from sos_estimators.inference.vcov import R_CLUB_SANDWICH, VCOV, Variance, factor_of
+from sos_estimators.inference.vcov import VCOV, Variance, factor_of
 from sos_estimators.inference.wild import Weights
-from sos_estimators.regression import engine_pyfixest, engine_r
+from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design
-from sos_estimators.regression.design_matrix import regression, treatment
-from sos_estimators.regression.feols import known_to_fixest, needs_cases, r_fixest_engine
-from sos_estimators.regression.fit import build_estimate, by_engine, fit_design, python_engine
+from sos_estimators.regression.design_matrix import treatment
+from sos_estimators.regression.feols import known_to_fixest
+from sos_estimators.regression.fit import (
+    FITS,
+    build_estimate,
+    by_engine,
+    design_on_cases,
+    fit_design,
+    four_engines,
+)
 from sos_estimators.regression.logit_separation import (
     check_logit_contrast,
     drop_perfectly_predicted,
@@ -25,12 +32,10 @@ from sos_estimators.regression.logit_separation import (
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import Form, Prepared, prepare
 from sos_estimators.sample.warnings_text import (
-    cannot_be_told,
-    collinear_covariates,
+    not_identified,
     one_sided_pilots,
 )
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
+from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.contract.types import plain
 
 
@@ -121,9 +126,7 @@ def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimat
     return _with_table(estimate, prepared, options, engine) if options.inference else estimate
 
 
-fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(
-    fit, "python", "pyfixest", "r", "r-fixest"
-)
+fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
 def _design(prepared: Prepared, options: DidSettings) -> Design:
@@ -137,21 +140,18 @@ def _design(prepared: Prepared, options: DidSettings) -> Design:
             "did.R", "did_fit", prepared, form=form, model=options.model, vcov=options.vcov
         )
 
-    design = Design(
+    return design_on_cases(
+        prepared,
+        form,
+        ["D"],
+        treatment,
         names=("ATT", "log_odds") if options.model == "logit" else ("ATT",),
         averages=np.eye(1),
         vcov=options.vcov,
-        n_clusters=prepared.count("cluster"),
-        regress=lambda: regression(prepared, form, ["D"], treatment),
-        ask_r=ask_r,
-        not_identified=lambda _: cannot_be_told(prepared, form),
-        about_left_out=lambda kept: collinear_covariates(
-            design.regression.covariate_names, kept, form
-        ),
         model=options.model,
-        connected=form != "stacked",
+        ask_r=ask_r,
+        not_identified=lambda _: not_identified(prepared, form),
     )
-    return design
 
 
 def _with_table(
@@ -204,22 +204,7 @@ class Did(Estimator):
         "Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3); variance: Liang and "
         "Zeger (1986), Biometrika 73(1)"
     )
-    engines = (
-        python_engine(fit_python),
-        engine_pyfixest.engine(fit_pyfixest, linear_limit),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            decides=(R_CLUB_SANDWICH,),
-            limits=lambda sample, options: engine_r.limits(sample, options.form, options.vcov),
-        ),
-        r_fixest_engine(
-            fit_r_fixest,
-            lambda sample, options: needs_cases(sample, options) or linear_limit(sample, options),
-        ),
-    )
-
+    engines = four_engines(fit, linear_limit)
     variants = (
         Variant("logit", "logit instead of a linear model", LOGIT, binary_only=True),
         Variant(

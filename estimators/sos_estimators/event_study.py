@@ -11,17 +11,21 @@ import pandas as pd
 from sos_estimators.arrays import Floats
 from sos_estimators.event_plan import EventStudySettings, Plan, plan, with_events
 from sos_estimators.inference.results import FTest, JointTest
-from sos_estimators.inference.vcov import R_CLUB_SANDWICH
-from sos_estimators.regression import engine_pyfixest, engine_r
+from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design, Fitted, JointHypothesis
-from sos_estimators.regression.design_matrix import regression
-from sos_estimators.regression.feols import known_to_fixest, needs_cases, r_fixest_engine
-from sos_estimators.regression.fit import build_estimate, by_engine, fit_design, python_engine
+from sos_estimators.regression.feols import known_to_fixest
+from sos_estimators.regression.fit import (
+    FITS,
+    build_estimate,
+    by_engine,
+    design_on_cases,
+    fit_design,
+    four_engines,
+)
 from sos_estimators.regression.least_squares import side_by_side
 from sos_estimators.sample.prepare import FORMS, Prepared, prepare
-from sos_estimators.sample.warnings_text import collinear_covariates, weak_test
-from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
+from sos_estimators.sample.warnings_text import weak_test
+from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
 
 
@@ -69,13 +73,11 @@ def fit(sample: Sample, options: EventStudySettings, engine: str = "python") -> 
     )
 
 
-fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(
-    fit, "python", "pyfixest", "r", "r-fixest"
-)
+fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
 def _design(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Design:
-    form, events = options.form, np.array(chosen.events)
+    events = np.array(chosen.events)
 
     def dummies(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
         treated = (cells["treated"] == 1).to_numpy()
@@ -83,27 +85,24 @@ def _design(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> De
         columns = [(treated & (event == e)).astype(float) for e in chosen.events]
         return side_by_side(columns, len(cells)), tuple(_name(e) for e in chosen.events)
 
-    design = Design(
+    return design_on_cases(
+        prepared,
+        options.form,
+        ["treated", "event"],
+        dummies,
         names=(*(_name(e) for e in chosen.events), "overall"),
         averages=np.column_stack([np.eye(len(events)), (events >= 0) / (events >= 0).sum()]),
         vcov=options.vcov,
-        n_clusters=prepared.count("cluster"),
-        regress=lambda: regression(prepared, form, ["treated", "event"], dummies),
-        ask_r=lambda engine: _ask_r(engine, prepared, options),
-        not_identified=lambda places: _not_identified(
-            prepared, [chosen.events[place] for place in places], options
-        ),
-        about_left_out=lambda kept: collinear_covariates(
-            design.regression.covariate_names, kept, form
-        ),
         joint=JointHypothesis(
             np.flatnonzero(np.isin(events, chosen.tested)),
             "AHT" if options.leads_df == "AHT" else "Wald",
             _wald_df(prepared, options),
         ),
-        connected=form != "stacked",
+        ask_r=lambda engine: _ask_r(engine, prepared, options),
+        not_identified=lambda places: _not_identified(
+            prepared, [chosen.events[place] for place in places], options
+        ),
     )
-    return design
 
 
 def _wald_df(prepared: Prepared, options: EventStudySettings) -> float:
@@ -214,19 +213,7 @@ class EventStudy(Estimator):
         "Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); stacked: Cengiz, "
         "Dube, Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3)"
     )
-    engines = (
-        python_engine(fit_python),
-        engine_pyfixest.engine(fit_pyfixest),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            decides=(R_CLUB_SANDWICH,),
-            limits=lambda sample, options: engine_r.limits(sample, options.form, options.vcov),
-        ),
-        r_fixest_engine(fit_r_fixest, needs_cases),
-    )
-
+    engines = four_engines(fit)
     family = "event-study"
     tests_leads = True
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from sos_estimators.inference.vcov import CONVENTION, Convention
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.feols import r_fixest_engine
-from sos_estimators.regression.fit import by_engine
+from sos_estimators.regression.fit import FITS, by_engine
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.averages import Effects, list_averages, list_effects
 from sos_estimators.staggered.cohort_cells import Cells, make_cells
@@ -71,9 +71,7 @@ def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> 
     return fit_on_cells([design], engine, cells, options)
 
 
-fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(
-    fit, "python", "pyfixest", "r", "r-fixest"
-)
+fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
 def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:

@@ -17,7 +17,6 @@ from sos_estimators.inference.results import Own, drop_zero_errors
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import (
     Weights,
-    Wild,
     auxiliary,
     wild_bootstrap,
 )
@@ -28,7 +27,7 @@ from sos_estimators.regression.least_squares import (
 )
 from sos_estimators.sample.adoption import AlwaysTreated
 from sos_estimators.sample.prepare import Form, Prepared, prepare
-from sos_estimators.sample.warnings_text import cannot_be_told, few_clusters, few_df
+from sos_estimators.sample.warnings_text import few_clusters, few_df, not_identified
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
@@ -149,7 +148,7 @@ def inference(
     try:
         return of_prepared(prepared, options, methods, seed=seed, draws=draws)
     except CollinearTermsError:
-        raise cannot_be_told(prepared, options.form) from None
+        raise not_identified(prepared, options.form) from None
 
 
 def of_prepared(
@@ -254,13 +253,13 @@ def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     draws = auxiliary(
         given.fitted.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
     )
-    found: Wild = wild_bootstrap(
+    wild = wild_bootstrap(
         given.fitted.clusters,
         draws,
         restricted=method == "WCR",
         conf_level=given.options.conf_level,
     )
-    number = f"all {found.draws}" if found.complete else f"{found.draws}"
+    number = f"all {wild.draws}" if wild.complete else f"{wild.draws}"
     treated, few = len(given.prepared.treated_clusters), given.options.few_clusters
     warnings: tuple[str, ...] = ()
     if treated < few:
@@ -270,12 +269,12 @@ def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
             "Webb 2017, Journal of Applied Econometrics 32(2)).",
         )
     row = {
-        "std_error": given.estimate / found.statistic,
-        "statistic": found.statistic,
-        "p_value": found.p_value,
-        "conf_low": found.conf_low,
-        "conf_high": found.conf_high,
-        "distribution": f"{number} draws ({found.distribution})",
+        "std_error": given.estimate / wild.statistic,
+        "statistic": wild.statistic,
+        "p_value": wild.p_value,
+        "conf_low": wild.conf_low,
+        "conf_high": wild.conf_high,
+        "distribution": f"{number} draws ({wild.distribution})",
     }
     return row, warnings
 
@@ -292,25 +291,25 @@ def _randomised(given: _Given) -> Randomised:
 
 
 def _of_randomised(
-    given: _Given, found: Randomised, method: str
+    given: _Given, randomised: Randomised, method: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    number = f"all {found.assignments}" if found.complete else f"{found.assignments}"
+    number = f"all {randomised.assignments}" if randomised.complete else f"{randomised.assignments}"
     row: dict[str, Any] = {
-        "statistic": found.estimate,
-        "p_value": found.p_estimate,
+        "statistic": randomised.estimate,
+        "p_value": randomised.p_estimate,
         "distribution": f"{number} assignments",
     }
     if method == "RI-t":
         row |= {
-            "std_error": found.estimate / found.statistic,
-            "statistic": found.statistic,
-            "p_value": found.p_statistic,
+            "std_error": randomised.estimate / randomised.statistic,
+            "statistic": randomised.statistic,
+            "p_value": randomised.p_statistic,
         }
-    smallest = 1 / (found.assignments + (not found.complete))
+    smallest = 1 / (randomised.assignments + (not randomised.complete))
     if smallest <= 1 - given.options.conf_level:
         return row, ()
     return row, (
-        f"There are only {found.assignments} assignments to compare with, so no p value of "
+        f"There are only {randomised.assignments} assignments to compare with, so no p value of "
         f"{method} is below {smallest:.2g}.",
     )
 

@@ -98,11 +98,11 @@ class Replications:
         standard deviation.
         """
         if spread == "sd":
-            found = self.departures.std(axis=0, ddof=1)
+            spreads = self.departures.std(axis=0, ddof=1)
         else:
             low, high = np.quantile(self.departures, [0.25, 0.75], axis=0, method="inverted_cdf")
-            found = (high - low) / NORMAL_IQR
-        return np.where(found > self.floor, found, np.nan)
+            spreads = (high - low) / NORMAL_IQR
+        return np.where(spreads > self.floor, spreads, np.nan)
 
     def critical(self, std_errors: Floats, conf_level: float, df: float = np.inf) -> float:
         """Return how many standard errors wide each half of a simultaneous band is.
@@ -122,9 +122,9 @@ class Replications:
         if not known.any():
             return float("nan")
         largest = np.abs(self.departures[:, known] / std_errors[known]).max(axis=1)
-        found = float(np.quantile(largest, conf_level, method="inverted_cdf"))
-        found = max(found, float(normal_quantile((1 + conf_level) / 2)))
-        return found if np.isinf(df) else -float(t_quantile(normal_tail(found), df))
+        quantile = float(np.quantile(largest, conf_level, method="inverted_cdf"))
+        quantile = max(quantile, float(normal_quantile((1 + conf_level) / 2)))
+        return quantile if np.isinf(df) else -float(t_quantile(normal_tail(quantile), df))
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,12 @@ def drop_zero_errors(
     small = errors <= SMALL / NEGLIGIBLE * negligible(value)
     if not small.any():
         return errors, ()
-    found = own()
-    none = small & (found.std_errors <= negligible(value))
+    exact = own()
+    none = small & (exact.std_errors <= negligible(value))
     if not none.any():
         return errors, ()
     lost = [name for name, gone in zip(names, none, strict=True) if gone]
-    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=found.exactly),)
+    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=exact.exactly),)
 
 
 def tidy_rows(
@@ -156,11 +156,11 @@ class JointTest:
     reason: str = ""
 
     @classmethod
-    def of(cls, found: FTest, n_leads: int, n_clusters: int, untested: str = "") -> JointTest:
+    def of(cls, test: FTest, n_leads: int, n_clusters: int, untested: str = "") -> JointTest:
         """Make a test of its statistic.
 
         Args:
-            found: The statistic, nan when it could not be computed.
+            test: The statistic, nan when it could not be computed.
             n_leads: How many leads are tested.
             n_clusters: Number of clusters.
             untested: Why it is not to be used, if so.
@@ -170,17 +170,17 @@ class JointTest:
             reason = f"{n_leads} leads are too many for {n_clusters} clusters"
         elif n_leads and untested:
             reason = untested
-        elif n_leads and not found.df > 0 and not np.isnan(found.df):
+        elif n_leads and not test.df > 0 and not np.isnan(test.df):
             reason = (
                 f"the treated clusters are too few for {n_leads} leads; earlier ones can be "
                 "counted as one with min_event"
             )
-        elif n_leads and np.isnan(found.statistic):
+        elif n_leads and np.isnan(test.statistic):
             reason = f"the covariance of the {n_leads} leads is singular"
         if reason or not n_leads:
-            return cls(None, n_leads, found.df, None, reason)
-        p_value = f_tail(found.statistic, n_leads, found.df)
-        return cls(found.statistic, n_leads, found.df, p_value)
+            return cls(None, n_leads, test.df, None, reason)
+        p_value = f_tail(test.statistic, n_leads, test.df)
+        return cls(test.statistic, n_leads, test.df, p_value)
 
 
 def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:

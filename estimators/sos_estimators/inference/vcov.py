@@ -132,8 +132,8 @@ def _with_parameters(counts: Counts, k: int) -> float:
 
 def _reduced(reduce: Callable[[ClusterProducts, Floats], Cr2]) -> Compute:
     def compute(fitted: FittedRegression, combinations: Floats) -> Covariance:
-        found = reduce(fitted.clusters, combinations)
-        return Covariance(found.covariance, found.df)
+        reduced = reduce(fitted.clusters, combinations)
+        return Covariance(reduced.covariance, reduced.df)
 
     return compute
 

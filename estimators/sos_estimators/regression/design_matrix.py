@@ -18,6 +18,9 @@ from sos_estimators.sample.prepare import (
 )
 from sos_plugins.cells.build import COMPRESSED
 
+Terms = Callable[[pd.DataFrame], tuple[Floats, tuple[str, ...]]]
+"""Makes columns (m, p) and p names of m cells."""
+
 
 def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Ints:
     """Number the distinct rows of some columns 0, 1, ... in sorted order."""
@@ -86,7 +89,7 @@ def regression(
     prepared: Prepared,
     form: Form,
     by: Sequence[str],
-    terms: Callable[[pd.DataFrame], tuple[Floats, tuple[str, ...]]],
+    terms: Terms,
 ) -> Regression:
     """Set the regression of a form up on cells.
 

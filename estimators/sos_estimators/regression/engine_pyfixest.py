@@ -47,7 +47,7 @@ STOPPED = "the jackknife of pyfixest stops where a column is collinear without a
 
 @dataclass(frozen=True)
 class Regressed:
-    """What pyfixest found.
+    """What pyfixest gives.
 
     Attributes:
         coefficients: Of the terms, (p,).
@@ -156,12 +156,12 @@ def fit(design: Design) -> Fitted:
         CollinearTermsError: If a term is collinear.
         EngineError: If pyfixest fails.
     """
-    found, _, averages, told = design.regressed(
+    result, _, averages, told = design.regressed(
         lambda problem: regress(problem, design.vcov, separate=not design.connected)
     )
-    covariance = averages.T @ found.covariance @ averages
-    estimates = averages.T @ found.coefficients
-    return design.wald(Fitted.of_covariance(design, estimates, covariance, told, found.lacks))
+    covariance = averages.T @ result.covariance @ averages
+    estimates = averages.T @ result.coefficients
+    return design.wald(Fitted.of_covariance(design, estimates, covariance, told, result.lacks))
 
 
 def standard(value: Floats) -> tuple[float, float]:

@@ -98,19 +98,22 @@ def call(
     }
     for name in ("unit", "period", "cluster", "group"):
         if name in frame:
-            columns[name] = _factor(frame[name])
-    for name in prepared.covariates:
-        category = is_category(frame[name])
-        columns[name] = _factor(frame[name]) if category else frame[name].to_numpy(float)
+            columns[name] = factor(frame[name])
+    columns |= {name: covariate(frame[name]) for name in prepared.covariates}
     columns |= {name: frame[name].to_numpy() for name in further}
     given = {**arguments, "covariates": list(prepared.covariates)}
     return r.call(FOLDER / script, function, columns, given, timeout=TIMEOUT)
 
 
-def _factor(values: pd.Series) -> pd.Categorical:
+def factor(values: pd.Series) -> pd.Categorical:
     """Number the levels as the Python engine does: sorted, the first one left out."""
     codes, levels = pd.factorize(values.astype(str), sort=True)
     return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
+
+
+def covariate(values: pd.Series) -> Any:
+    """Return a covariate as R gets it: numbers, or a factor of text."""
+    return factor(values) if is_category(values) else values.to_numpy(float)
 
 
 def warnings(answer: Mapping[str, Any]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def known_to_fixest(vcov: str) -> str:
     return "CR1" if fixest_lacks(vcov) else vcov
 
 
-def needs_cases(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
+def needs_cases(sample: Sample) -> str | None:
     """Say so where the rows of a sample are no cases."""
     if COMPRESSED[0] in sample.frame:
         return "fixest counts cases, and this sample is compressed to cells"

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy import linalg, sparse
 
-from sos_estimators.arrays import Bools, Ints
-from sos_estimators.arrays import Floats as Floats
-
-Codes = Ints
-Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
-"""Sandwich variances that differ by a factor."""
+from sos_estimators.arrays import Bools, Floats, Ints
 
 RANK_TOLERANCE = 1e-7
 """A column is collinear when less than this share of its length is left once the columns before it

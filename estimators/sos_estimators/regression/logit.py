@@ -88,12 +88,12 @@ def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats
     predictor = np.log(probability / (1 - probability))
     for _ in range(MAX_STEPS):
         probability = expit(predictor)
-        spread = probability * (1 - probability)
-        absorber = Absorber(regression.effects, weight * spread)
-        target = predictor + (value - probability) / spread
+        variance = probability * (1 - probability)
+        absorber = Absorber(regression.effects, weight * variance)
+        target = predictor + (value - probability) / variance
         both = absorber.residuals(side_by_side([raw, target], len(value)))
         columns, left = both[:, :-1], both[:, -1]
-        bread, beta = solve(columns, left, weight * spread)
+        bread, beta = solve(columns, left, weight * variance)
         new = target - (left - columns @ beta)
         change = float(np.abs(new - predictor).max())
         predictor = np.clip(new, -LARGEST_PREDICTOR, LARGEST_PREDICTOR)

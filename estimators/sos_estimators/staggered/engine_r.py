@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from sos_estimators.regression.engine_r import FOLDER, MAX_DUMMIES, TIMEOUT, order_of, warnings
+from sos_estimators.regression.engine_r import (
+    FOLDER,
+    MAX_DUMMIES,
+    TIMEOUT,
+    covariate,
+    order_of,
+    warnings,
+)
 from sos_estimators.regression.engine_r import rows as rows
-from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.cohort_cells import Cells
 from sos_estimators.staggered.result import Found
 from sos_estimators.staggered.settings import CommonSettings
@@ -46,8 +51,7 @@ def call(
         "cohort": table["cohort"].to_numpy(),
         "cluster": cells.codes("cluster") + 1,
     }
-    for name in cells.covariates:
-        columns[name] = _covariate(table[name])
+    columns |= {name: covariate(table[name]) for name in cells.covariates}
     given = options.model_dump(include={"aggregate", "anticipation", "min_event", "max_event"})
     known = {n: value for n, value in given.items() if value is not None and n not in leave_out}
     return r.call(
@@ -57,13 +61,6 @@ def call(
         {**known, "covariates": list(cells.covariates), **arguments},
         timeout=TIMEOUT,
     )
-
-
-def _covariate(values: pd.Series) -> Any:
-    if not is_category(values):
-        return values.to_numpy(dtype=float)
-    codes, levels = pd.factorize(values.astype(str), sort=True)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
 
 
 def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: ARG001

@@ -53,17 +53,8 @@ def saturated(
     def regress() -> Regression:
         dummies = effects.dummies(~effects.reference)
         terms = side_by_side([dummies, chosen.products], len(dummies))
-        return Regression(
-            value=cells.value,
-            weight=cells.weight,
-            n_cases=int(cells.table["n_cases"].sum()),
-            effects=tuple(cells.codes(column) for column in absorb),
-            cluster=cells.codes("cluster"),
-            covariates=chosen.columns,
-            covariate_names=chosen.names,
-            terms=terms,
-            term_names=tuple(str(place) for place in range(terms.shape[1])),
-        )
+        term_names = tuple(str(place) for place in range(terms.shape[1]))
+        return cells.regression(absorb, terms=terms, term_names=term_names)
 
     def error(places: Sequence[int]) -> EstimationError:
         lost = [str(names[place]) for place in places if place < n]

@@ -86,6 +86,10 @@ class Stack:
 def stack(sample: Sample, options: StackedSettings) -> Stack:
     """Make one sub-experiment of each cohort with a whole window and put them together.
 
+    Args:
+        sample: Cases in calendar periods.
+        options: Settings.
+
     Raises:
         DataError: If the sample contradicts itself.
         EstimationError: If no cohort has a whole window with comparison cases.
@@ -156,7 +160,13 @@ def _corrected(table: pd.DataFrame, options: StackedSettings) -> pd.DataFrame:
 
 
 def list_pairs(stacked: Stack, reference: int, *, by_cohort: bool) -> Ints:
-    """List cohort (0: all) and event time of each product, without the reference, (q, 2)."""
+    """List cohort (0: all) and event time of each product, without the reference, (q, 2).
+
+    Args:
+        stacked: The sub-experiments.
+        reference: Event time without a product.
+        by_cohort: Whether each sub-experiment has products of its own.
+    """
     cohorts = np.unique(stacked.table["sub"]) if by_cohort else [0]
     events = [e for e in stacked.events if e != reference]
     return np.array([(g, e) for g in cohorts for e in events], dtype=np.int64)
@@ -204,7 +214,13 @@ def design(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Desi
 
 
 def regression(stacked: Stack, pairs: Ints, *, by_cohort: bool) -> Regression:
-    """Set up the regression on event time, membership and their products, (q, 2)."""
+    """Set up the regression on event time, membership and their products, (q, 2).
+
+    Args:
+        stacked: The sub-experiments.
+        pairs: From :func:`list_pairs`, (q, 2).
+        by_cohort: Whether event times and membership are of each sub-experiment.
+    """
     table = stacked.table
     columns, names = covariate_columns(table, stacked.cells.covariates)
     sub, event, treated = (table[c].to_numpy() for c in ("sub", "event", "D"))

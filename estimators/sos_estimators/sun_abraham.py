@@ -37,7 +37,13 @@ class SunAbrahamSettings(StaggeredSettings):
 def prepare(
     sample: Sample, options: SunAbrahamSettings, *, compress: bool = True
 ) -> tuple[Cells, Effects]:
-    """Check and collapse a sample, and list the effects: of every period but the reference."""
+    """Check and collapse a sample, and list the effects: of every period but the reference.
+
+    Args:
+        sample: Cases in calendar periods.
+        options: Settings.
+        compress: As in :func:`make_cells`.
+    """
     cells = make_cells(sample, options, options.control, compress=compress)
     return cells, list_effects(cells, leads=True, reference=True)
 

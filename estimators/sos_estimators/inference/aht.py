@@ -41,7 +41,11 @@ def approximate_hotelling(clusters: ClusterProducts, restrictions: Floats) -> FT
 
 
 def inverse_half(covariance: Floats) -> Floats | None:
-    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular."""
+    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular.
+
+    Args:
+        covariance: (q, q).
+    """
     scale = np.sqrt(np.diag(covariance).clip(min=0))
     if not (scale > 0).all():
         return None

@@ -58,18 +58,30 @@ class AdjustedScores:
         return np.asarray(self.scores.T @ self.scores)
 
     def combined(self, by: Floats) -> AdjustedScores:
-        """Return the scores of new combinations, each a row of (m, q) of these."""
+        """Return the scores of new combinations, each a row of (m, q) of these.
+
+        Args:
+            by: One combination a row, (m, q).
+        """
         return AdjustedScores(self.scores @ by.T, self.Xa @ by.T, by @ self.aa @ by.T, self.B)
 
     def of_combination(self, s: int) -> AdjustedScores:
-        """Return the scores of one combination."""
+        """Return the scores of one combination.
+
+        Args:
+            s: Which, below q.
+        """
         Xa = np.ascontiguousarray(self.Xa[:, :, s : s + 1])
         return AdjustedScores(
             self.scores[:, s : s + 1], Xa, self.aa[:, s : s + 1, s : s + 1], self.B
         )
 
     def of_clusters(self, chosen: Bools) -> AdjustedScores:
-        """Return the scores of the chosen clusters, (G,)."""
+        """Return the scores of the chosen clusters, (G,).
+
+        Args:
+            chosen: Which clusters, (G,).
+        """
         return AdjustedScores(self.scores[chosen], self.Xa[chosen], self.aa[chosen], self.B)
 
     @property
@@ -162,6 +174,9 @@ def total_variance(adjusted: AdjustedScores) -> float:
     a_gs'X_g B X_h'a_ht, so that sums over pairs of clusters follow from the summed products of
     X_g'a_g. Where a cluster is fitted almost exactly these would cancel to nothing: its pairs are
     taken one by one. There are fewer than K / :data:`HIGH` such clusters, since leverages sum to K.
+
+    Args:
+        adjusted: Scores for q combinations.
     """
     aa, aHa = (np.einsum("gss->gs", part) for part in (adjusted.aa, adjusted.aHa))
     high = (aHa > HIGH * aa).any(axis=1)
@@ -193,6 +208,9 @@ def _of_all_pairs(adjusted: AdjustedScores) -> float:
 def orthonormal(XX: Floats) -> tuple[Floats, Floats]:
     """Return X'N and V with N = XV an orthonormal basis of the span of X, given X'X (k, k).
 
+    Args:
+        XX: X'X, (k, k).
+
     Returns:
         Two matrices (k, r), with r the rank.
     """
@@ -204,7 +222,11 @@ def orthonormal(XX: Floats) -> tuple[Floats, Floats]:
 
 
 def inverse_root(matrix: Floats) -> Floats:
-    """Return the Moore-Penrose inverse of the symmetric root of a matrix (r, r)."""
+    """Return the Moore-Penrose inverse of the symmetric root of a matrix (r, r).
+
+    Args:
+        matrix: Symmetric, (r, r).
+    """
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     used = values > NO_RESIDUAL
     return np.asarray((vectors[:, used] / np.sqrt(values[used])) @ vectors[:, used].T)

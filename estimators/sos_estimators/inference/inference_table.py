@@ -156,6 +156,13 @@ def of_prepared(
 ) -> Inference:
     """Do the same on a prepared sample.
 
+    Args:
+        prepared: The sample.
+        options: Settings of ``did``; the model is linear.
+        methods: Which.
+        seed: Of the bootstrap and of randomisation.
+        draws: Replications and assignments, unless fewer are all there are.
+
     Raises:
         CollinearTermsError: If the effect cannot be told.
     """
@@ -192,7 +199,13 @@ def of_prepared(
 
 
 def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> pd.DataFrame:
-    """Put rows in the order of the methods; those without a row have the estimate alone."""
+    """Put rows in the order of the methods; those without a row have the estimate alone.
+
+    Args:
+        table: Rows of methods.
+        methods: In order.
+        estimate: The coefficient.
+    """
     made = table.set_index("method")
     rows = []
     for method in dict.fromkeys(methods):
@@ -315,7 +328,12 @@ def _of_randomised(
 
 
 def disagreement(table: pd.DataFrame, level: float) -> tuple[str, ...]:
-    """Say which methods call the effect significant and which do not, if some do."""
+    """Say which methods call the effect significant and which do not, if some do.
+
+    Args:
+        table: With ``method`` and ``p_value``.
+        level: Of significance, such as 0.05.
+    """
     known = table[table["p_value"].notna()]
     below = known["p_value"] < level
     if below.all() or not below.any():

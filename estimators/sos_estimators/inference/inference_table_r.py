@@ -31,7 +31,12 @@ NUMBERS = ("estimate", "std_error", "statistic", "df", "p_value", "conf_low", "c
 
 
 def too_many_refits(prepared: Prepared, draws: int) -> str | None:
-    """Say so when R would refit for minutes what Python has in a second."""
+    """Say so when R would refit for minutes what Python has in a second.
+
+    Args:
+        prepared: The sample.
+        draws: Replications or assignments.
+    """
     frame = prepared.frame
     known = ("unit", "period", "group", "cohort", "treated", "post", "cluster")
     keys = [name for name in known if name in frame]

@@ -243,6 +243,9 @@ CONVENTION = "small-sample convention of the variance clustered by 'cluster'"
 def factor_of(vcov: str) -> Factor:
     """Return what widens the plain (CR0) variance under a convention of the sandwich.
 
+    Args:
+        vcov: Name of the variance.
+
     Raises:
         EstimationError: For a variance that is no such convention.
     """

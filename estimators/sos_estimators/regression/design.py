@@ -89,7 +89,11 @@ class Design:
         return np.full(len(self.names), self.n_clusters - 1.0)
 
     def left_out(self, kept: Bools) -> tuple[str, ...]:
-        """Say what was left out, if anything."""
+        """Say what was left out, if anything.
+
+        Args:
+            kept: Which columns are not collinear: covariates (k,), perhaps followed by terms (p,).
+        """
         return () if kept.all() else self.about_left_out(kept)
 
     def regressed(
@@ -123,7 +127,11 @@ class Design:
                 return fit, problem, self.averages[kept], self.left_out(flags)
 
     def wald(self, fitted: Fitted) -> Fitted:
-        """Add Wald's test of the joint hypothesis, where there is one and a covariance."""
+        """Add Wald's test of the joint hypothesis, where there is one and a covariance.
+
+        Args:
+            fitted: The averages with their covariance.
+        """
         if self.joint is None:
             return fitted
         if self.joint.by == "AHT":
@@ -172,7 +180,14 @@ class Fitted:
     def of_scores(
         cls, design: Design, estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
     ) -> Fitted:
-        """Take standard errors from what clusters add, (G, J)."""
+        """Take standard errors from what clusters add, (G, J).
+
+        Args:
+            design: The design.
+            estimates: (J,).
+            scores: (G, J).
+            warnings: Sentences.
+        """
         errors = np.sqrt(np.square(scores).sum(axis=0))
         return cls(
             design.names, estimates, errors, design.df, scores=scores, warnings=tuple(warnings)
@@ -187,7 +202,15 @@ class Fitted:
         warnings: Sequence[str] = (),
         lacks: str = "",
     ) -> Fitted:
-        """Take standard errors from a covariance, (J, J)."""
+        """Take standard errors from a covariance, (J, J).
+
+        Args:
+            design: The design.
+            estimates: (J,).
+            covariance: (J, J).
+            warnings: Sentences.
+            lacks: Why there are no errors, as a clause.
+        """
         errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         return cls(
             design.names,
@@ -200,7 +223,11 @@ class Fitted:
         )
 
     def beside(self, other: Fitted) -> Fitted:
-        """Put the averages of another fit, of the same clusters, after these."""
+        """Put the averages of another fit, of the same clusters, after these.
+
+        Args:
+            other: Of the same clusters.
+        """
         scores = None
         if self.scores is not None and other.scores is not None:
             scores = np.column_stack([self.scores, other.scores])
@@ -235,7 +262,11 @@ class Fitted:
         return replace(fitted, joint=FTest(np.nan, df), untested=untested)
 
     def tidy(self, conf_level: float) -> pd.DataFrame:
-        """Return one row a term, with t statistics and intervals at a level between 0 and 1."""
+        """Return one row a term, with t statistics and intervals at a level between 0 and 1.
+
+        Args:
+            conf_level: Level of the intervals, between 0 and 1.
+        """
         return tidy_rows(
             self.names, self.estimates, self.std_errors, df=self.df, conf_level=conf_level
         )

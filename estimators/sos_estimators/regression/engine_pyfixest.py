@@ -67,7 +67,13 @@ def engine(
     limits: Callable[[Sample, Any], str | None] = no_limits,
     tolerance: Tolerance = PROJECTIONS,
 ) -> Engine:
-    """Declare the engine ``pyfixest`` of an estimator; it takes cells."""
+    """Declare the engine ``pyfixest`` of an estimator; it takes cells.
+
+    Args:
+        fit: Fits.
+        limits: Says what it cannot do.
+        tolerance: Of cross-checks.
+    """
 
     def within_reach(sample: Sample, options: Any) -> str | None:
         n_rows = len(sample.frame)
@@ -152,6 +158,9 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
 def fit(design: Design) -> Fitted:
     """Fit a design, without errors where pyfixest has no such variance.
 
+    Args:
+        design: The design.
+
     Raises:
         CollinearTermsError: If a term is collinear.
         EngineError: If pyfixest fails.
@@ -168,6 +177,9 @@ def standard(value: Floats) -> tuple[float, float]:
     """Return the mean and standard deviation (1 if zero) of values.
 
     The tolerances at which pyfixest ends are those of values of the size of one.
+
+    Args:
+        value: (m,).
     """
     size = float(value.std())
     return float(value.mean()), size if size > 0 else 1.0
@@ -178,6 +190,9 @@ def names_of_effects(n: int) -> list[str]:
 
     It puts the names of a formula into a set, whose order hangs on PYTHONHASHSEED, and projections
     that end at a tolerance hang on the order. A set of two has the order of the list made of it.
+
+    Args:
+        n: One or two.
     """
     return list({f"effect{j}" for j in range(n)})
 
@@ -211,7 +226,11 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
 
 
 def failed(error: Exception) -> EngineError:
-    """Say in a sentence that pyfixest failed."""
+    """Say in a sentence that pyfixest failed.
+
+    Args:
+        error: What it raised.
+    """
     words = " ".join(str(error).split()) or "without a word"
     return EngineError(f"The package pyfixest failed with {type(error).__name__}: {words}")
 

@@ -16,6 +16,9 @@ from sos_estimators.regression.logit import logit
 def fit(design: Design) -> Fitted:
     """Fit a design.
 
+    Args:
+        design: The design.
+
     Raises:
         CollinearTermsError: If a term is collinear.
         EstimationError: If a logit does not converge, or cells do not hold what a variance needs.

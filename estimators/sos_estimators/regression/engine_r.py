@@ -39,7 +39,13 @@ MAX_CASES_OF_A_CLUSTER = 2000
 
 
 def limits(sample: Sample, form: Form, vcov: str) -> str | None:
-    """Say so when R cannot do what is asked."""
+    """Say so when R cannot do what is asked.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+        vcov: Name of the variance.
+    """
     if COMPRESSED[0] in sample.frame:
         return "the R engine needs the cases, and this sample is compressed to cells"
     for package in VARIANCES[vcov].r_needs:
@@ -55,7 +61,12 @@ def limits(sample: Sample, form: Form, vcov: str) -> str | None:
 
 
 def too_many_effects(sample: Sample, form: Form) -> str | None:
-    """Say so when R would need too many dummy columns."""
+    """Say so when R would need too many dummy columns.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+    """
     n = sum(len(sample.frame[list(columns)].drop_duplicates()) for columns in _known(sample, form))
     if n <= MAX_DUMMIES:
         return None
@@ -106,28 +117,49 @@ def call(
 
 
 def factor(values: pd.Series) -> pd.Categorical:
-    """Number the levels as the Python engine does: sorted, the first one left out."""
+    """Number the levels as the Python engine does: sorted, the first one left out.
+
+    Args:
+        values: Of each row.
+    """
     codes, levels = pd.factorize(values.astype(str), sort=True)
     return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
 
 
 def covariate(values: pd.Series) -> Any:
-    """Return a covariate as R gets it: numbers, or a factor of text."""
+    """Return a covariate as R gets it: numbers, or a factor of text.
+
+    Args:
+        values: Of each row.
+    """
     return factor(values) if is_category(values) else values.to_numpy(float)
 
 
 def warnings(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what R warned of, as sentences."""
+    """Return what R warned of, as sentences.
+
+    Args:
+        answer: What R returned.
+    """
     return tuple(f"R warns: {' '.join(told.split())}." for told in answer["warnings"])
 
 
 def rows(values: Any, n_columns: int) -> Floats:
-    """Return the matrix (rows, n_columns) of what R gives row by row."""
+    """Return the matrix (rows, n_columns) of what R gives row by row.
+
+    Args:
+        values: Numbers of R.
+        n_columns: How many make a row.
+    """
     return np.asarray(values, dtype=float).reshape(-1, n_columns)
 
 
 def fit(design: Design, engine: str) -> Fitted:
     """Have R fit a design, without errors where the engine has no such variance.
+
+    Args:
+        design: The design.
+        engine: ``r`` or ``r-fixest``.
 
     Raises:
         CollinearTermsError: If a term is collinear.
@@ -171,6 +203,10 @@ def _averaged(answer: Mapping[str, Any], design: Design) -> Fitted:
 
 def order_of(terms: Any, names: Sequence[str]) -> list[int]:
     """Return the places of names among the terms of R.
+
+    Args:
+        terms: Names that R gives.
+        names: Names that are wanted.
 
     Raises:
         EngineError: If R gives other terms.

@@ -17,7 +17,11 @@ FIXEST_STOPS = Tolerance(
 
 
 def fixest_lacks(vcov: str) -> str:
-    """Say which variance fixest does not have, as a clause; empty if it has."""
+    """Say which variance fixest does not have, as a clause; empty if it has.
+
+    Args:
+        vcov: Name of the variance.
+    """
     if "r-fixest" in VARIANCES[vcov].engines:
         return ""
     if vcov == "CR1S":
@@ -26,12 +30,20 @@ def fixest_lacks(vcov: str) -> str:
 
 
 def known_to_fixest(vcov: str) -> str:
-    """Return a variance that fixest has: this one, or CR1 in its place."""
+    """Return a variance that fixest has: this one, or CR1 in its place.
+
+    Args:
+        vcov: Name of the variance.
+    """
     return "CR1" if fixest_lacks(vcov) else vcov
 
 
 def needs_cases(sample: Sample) -> str | None:
-    """Say so where the rows of a sample are no cases."""
+    """Say so where the rows of a sample are no cases.
+
+    Args:
+        sample: The cases.
+    """
     if COMPRESSED[0] in sample.frame:
         return "fixest counts cases, and this sample is compressed to cells"
     return None

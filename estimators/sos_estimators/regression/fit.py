@@ -35,6 +35,10 @@ Limits = Callable[[Sample, Any], str | None]
 def fit_design(design: Design, engine: str) -> Fitted:
     """Fit a design by an engine: a name of :data:`FITS`.
 
+    Args:
+        design: The design.
+        engine: A name of :data:`FITS`.
+
     Returns:
         Its J averages, in units of the value.
 
@@ -75,12 +79,22 @@ def design_on_cases(
 
 
 def by_engine(fit: ByEngine, *engines: str) -> tuple[Fit, ...]:
-    """Return the fit of an estimator by each engine: functions of a sample and its settings."""
+    """Return the fit of an estimator by each engine: functions of a sample and its settings.
+
+    Args:
+        fit: Fits by an engine, the third argument.
+        engines: Names.
+    """
     return tuple(partial(fit, engine=engine) for engine in engines)  # type: ignore[call-arg]
 
 
 def r_engine(fit: Fit, tolerance: Tolerance = EXACT) -> Engine:
-    """Declare the engine in base R of an estimator with ``form`` and ``vcov``, on cases."""
+    """Declare the engine in base R of an estimator with ``form`` and ``vcov``, on cases.
+
+    Args:
+        fit: Fits.
+        tolerance: Of cross-checks.
+    """
     return Engine(
         name="r",
         fit=fit,
@@ -112,7 +126,11 @@ def four_engines(fit: ByEngine, feols_limits: Limits = no_limits) -> tuple[Engin
 
 
 def python_engine(fit: Fit) -> Engine:
-    """Declare the engine on numpy, the reference of cross-checks; it takes cells."""
+    """Declare the engine on numpy, the reference of cross-checks; it takes cells.
+
+    Args:
+        fit: Fits.
+    """
     return Engine(name="python", fit=fit, packages=("numpy", "pandas", "scipy"), takes_cells=True)
 
 

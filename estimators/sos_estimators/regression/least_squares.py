@@ -69,7 +69,11 @@ class Regression:
         return int(self.cluster.max()) + 1
 
     def with_terms(self, kept: Bools) -> Regression:
-        """Leave the other terms out, (p,)."""
+        """Leave the other terms out, (p,).
+
+        Args:
+            kept: Which terms stay, (p,).
+        """
         if kept.all():
             return self
         names = tuple(name for name, here in zip(self.term_names, kept, strict=True) if here)
@@ -117,6 +121,9 @@ class Absorber:
         """Return what the effects leave of the columns, (m, p).
 
         The second pass removes the rounding errors of the first.
+
+        Args:
+            columns: (m, p).
         """
         left = np.array(columns, order="F")
         for _ in range(2):
@@ -141,21 +148,35 @@ class Absorber:
 
 
 def side_by_side(columns: Sequence[Floats], n_rows: int) -> Floats:
-    """Put columns (m,) or (m, p) beside each other, each contiguous in memory."""
+    """Put columns (m,) or (m, p) beside each other, each contiguous in memory.
+
+    Args:
+        columns: Each (m,) or (m, p).
+        n_rows: m.
+    """
     parts = [c.reshape(n_rows, -1) for c in columns]
     whole = np.empty((n_rows, sum(p.shape[1] for p in parts)), order="F")
     return np.concatenate(parts, axis=1, out=whole) if parts else whole
 
 
 def group_sums(columns: Floats, codes: Ints) -> Floats:
-    """Sum the columns (m, p) by code: (number of codes, p)."""
+    """Sum the columns (m, p) by code: (number of codes, p).
+
+    Args:
+        columns: (m, p).
+        codes: 0, 1, ... without gaps, (m,).
+    """
     n = int(codes.max()) + 1
     sums = [np.asarray(np.bincount(codes, column, n), dtype=float) for column in columns.T]
     return side_by_side(sums, n)
 
 
 def triangle(columns: Floats) -> Floats:
-    """Return R of the QR decomposition of columns (m, p), (p, p)."""
+    """Return R of the QR decomposition of columns (m, p), (p, p).
+
+    Args:
+        columns: (m, p).
+    """
     r = linalg.qr(columns, mode="r", check_finite=False)[0]
     return np.asarray(r[: columns.shape[1]])
 
@@ -227,6 +248,10 @@ class Fit:
 def absorbed_columns(regression: Regression, absorber: Absorber) -> tuple[Floats, Bools]:
     """Take the effects out of covariates and terms and find which of them are not collinear.
 
+    Args:
+        regression: The regression.
+        absorber: Takes its effects out.
+
     Returns:
         All columns with the effects taken out, (m, k + p), and which to keep, (k + p,).
 
@@ -245,6 +270,9 @@ def absorbed_columns(regression: Regression, absorber: Absorber) -> tuple[Floats
 
 def least_squares(regression: Regression) -> Fit:
     """Fit by weighted least squares; a collinear covariate is left out.
+
+    Args:
+        regression: The regression.
 
     Raises:
         CollinearTermsError: If a term is collinear.
@@ -273,6 +301,11 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
 
     By the corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89),
     which are as exact as a QR decomposition and need no orthogonal columns.
+
+    Args:
+        columns: Independent ones, (m, k).
+        value: (m,).
+        weight: Positive, (m,).
     """
     root = np.sqrt(weight)
     r = triangle(columns * root[:, None])
@@ -286,7 +319,13 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
 
 
 def count(regression: Regression, rank_of_effects: int, kept: Bools) -> Counts:
-    """Count what the small-sample corrections need."""
+    """Count what the small-sample corrections need.
+
+    Args:
+        regression: The regression.
+        rank_of_effects: Of the dummies of its effects.
+        kept: Which columns are not collinear, (k + p,).
+    """
     outside = [
         int(codes.max()) for codes in regression.effects if not nested(codes, regression.cluster)
     ]
@@ -299,6 +338,11 @@ def count(regression: Regression, rank_of_effects: int, kept: Bools) -> Counts:
 
 
 def nested(effect: Ints, cluster: Ints) -> bool:
-    """Whether every level of an effect lies within one cluster."""
+    """Whether every level of an effect lies within one cluster.
+
+    Args:
+        effect: Codes, (m,).
+        cluster: Codes, (m,).
+    """
     pairs = np.unique(effect * (int(cluster.max()) + 1) + cluster)
     return len(pairs) == int(effect.max()) + 1

@@ -56,6 +56,9 @@ class LogitFit:
 def logit(regression: Regression) -> LogitFit:
     """Fit by maximum likelihood.
 
+    Args:
+        regression: Of values that are means of 0 and 1; its one term is the treatment.
+
     Raises:
         CollinearTermsError: If the treatment is collinear.
         EstimationError: If the steps do not converge.

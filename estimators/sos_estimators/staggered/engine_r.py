@@ -38,6 +38,14 @@ def call(
     ``period, cohort, cluster`` and the covariates. Shared settings are passed on, but for those in
     ``leave_out``.
 
+    Args:
+        script: Name of a file in the folder of R scripts.
+        function: Name of the function.
+        cells: The cells, m of them.
+        options: Settings.
+        leave_out: Shared settings that the function does not take.
+        arguments: Further arguments of the function.
+
     Raises:
         EngineError: If R fails.
     """
@@ -64,7 +72,12 @@ def call(
 
 
 def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: ARG001
-    """Say so when R would need too many dummy columns."""
+    """Say so when R would need too many dummy columns.
+
+    Args:
+        sample: The cases.
+        options: Not used.
+    """
     frame = sample.frame
     owner = "id" if sample.is_panel else "unit"
     n = frame[owner].nunique() + frame["period"].nunique()
@@ -78,6 +91,10 @@ def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: AR
 
 def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> Found:
     """Return what R gives for averages, in the order of their names.
+
+    Args:
+        answer: What R returned.
+        names: Of J averages.
 
     Raises:
         EngineError: If R gives other terms.

@@ -113,12 +113,21 @@ def fit_on_cells(
 
 
 def scores_of(fit: Fit, vcov: str) -> Floats:
-    """Return what each cluster adds to the coefficients, widened by a convention, (G, p)."""
+    """Return what each cluster adds to the coefficients, widened by a convention, (G, p).
+
+    Args:
+        fit: Of p terms and G clusters.
+        vcov: A convention of the sandwich.
+    """
     return np.asarray(fit.influence * np.sqrt(factor_of(vcov)(fit.counts)))
 
 
 def not_identified(names: list[str]) -> EstimationError:
-    """Say that effects are collinear."""
+    """Say that effects are collinear.
+
+    Args:
+        names: Of the effects.
+    """
     return EstimationError(
         f"{', '.join(names)} cannot be told from the effects of units and periods and the "
         "covariates: no unit of the cohort that has cases in the period has any in a period to "
@@ -127,7 +136,11 @@ def not_identified(names: list[str]) -> EstimationError:
 
 
 def collinear(dropped: str) -> tuple[str, ...]:
-    """Name what was left out, as a warning, or nothing."""
+    """Name what was left out, as a warning, or nothing.
+
+    Args:
+        dropped: Names, or nothing.
+    """
     if not dropped:
         return ()
     return (f"Left out because collinear with effects of units and periods: {dropped}.",)

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.vcov import VCOV
-from sos_estimators.regression.least_squares import Variance
+from sos_estimators.inference.vcov import VCOV, Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import Prepared, count_cases
 from sos_plugins.contract.settings import Settings
@@ -91,6 +90,10 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
     With embedding windows the first treated period may hold cases that ended before the window:
     they are not treated, so they count as the last lead (-1), and cases after it as lag 0 at least.
 
+    Args:
+        prepared: The checked sample.
+        options: ``reference``, ``min_event`` and ``max_event`` are used.
+
     Raises:
         EstimationError: If a treated case has no cohort.
     """
@@ -124,6 +127,10 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
 
 def plan(prepared: Prepared, options: EventStudySettings) -> Plan:
     """Choose the event times that get a coefficient, and the leads for the joint test.
+
+    Args:
+        prepared: The sample with the column ``event``.
+        options: Settings.
 
     Raises:
         EstimationError: If no treated case is observed at the reference.

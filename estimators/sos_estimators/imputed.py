@@ -15,8 +15,9 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.arrays import Floats
+from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
-from sos_estimators.regression.least_squares import Convention, group_sums
+from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered import engine_did2s, engine_r
 from sos_estimators.staggered.averages import Averages, Effects, list_averages, list_effects
 from sos_estimators.staggered.cohort_cells import Cells, make_cells

@@ -114,7 +114,7 @@ def test_terms_of_any_scale_have_the_same_coefficients() -> None:
     ours, theirs = least_squares(problem()), regress(problem(), "CR0")
     np.testing.assert_allclose(theirs.coefficients, ours.coefficients, rtol=SAME)
     errors = np.sqrt((ours.influence**2).sum(axis=0))
-    np.testing.assert_allclose(theirs.std_errors, errors, rtol=SAME)
+    np.testing.assert_allclose(np.sqrt(np.diag(theirs.covariance)), errors, rtol=SAME)
 
 
 def test_a_panel_too_long_for_it_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,15 +92,15 @@ def test_clusters_that_are_fitted_almost_exactly() -> None:
     rng = np.random.default_rng(5)
     g, k, q = 12, 4, 3
     adjusted = adjust(_nearly_fitted(rng), np.eye(1))
-    assert (np.einsum("gss->gs", adjusted.fitted / adjusted.own) > 1 - 1e-5).any()
-    turned = adjusted.turned(rng.normal(size=(q, 1)))
-    assert turned.reach.shape == (g, k, q)
-    p = -np.einsum("gks,kl,hlt->sgth", turned.reach, turned.bread, turned.reach)
+    assert (np.einsum("gss->gs", adjusted.aHa / adjusted.aa) > 1 - 1e-5).any()
+    combined = adjusted.combined(rng.normal(size=(q, 1)))
+    assert combined.Xa.shape == (g, k, q)
+    p = -np.einsum("gks,kl,hlt->sgth", combined.Xa, combined.B, combined.Xa)
     each = np.arange(g)
-    p[:, each, :, each] += turned.own
+    p[:, each, :, each] += combined.aa
     alone = np.einsum("sgsh->gh", p)
     expected = np.square(alone).sum() + np.einsum("sgth,tgsh->", p, p)
-    assert total_variance(turned) == pytest.approx(expected, rel=NEARLY)
+    assert total_variance(combined) == pytest.approx(expected, rel=NEARLY)
 
 
 def _nearly_fitted(rng: np.random.Generator) -> ClusterProducts:

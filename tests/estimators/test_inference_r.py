@@ -30,7 +30,7 @@ NUMBERS = ["std_error", "statistic", "df", "p_value"]
 
 def in_r(sample: Sample, options: DidSettings, methods: Sequence[str], draws: int) -> Any:
     prepared = prepare(sample, options.form)
-    return r_engine.fit(
+    return r_engine.call(
         "inference.R",
         "did_inference",
         prepared,

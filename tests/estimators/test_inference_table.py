@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sos_estimators.did import DidSettings, fit_python
 from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.inference_table import CITATIONS, COLUMNS, inference
+from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import auxiliary, wild_bootstrap
 from sos_estimators.regression.design_matrix import regression
-from sos_estimators.regression.least_squares import covariance, least_squares
+from sos_estimators.regression.least_squares import least_squares
 from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Sample
@@ -284,6 +285,8 @@ def test_a_wild_bootstrap_does_not_depend_on_the_unit_of_the_value() -> None:
 def test_t_of_the_sample_is_that_of_the_sandwich() -> None:
     clusters = products(small())
     fit = least_squares(clusters.regression)
-    t = fit.coefficients[0] / np.sqrt(covariance(fit, "CR1")[0, 0])
+    fitted = FittedRegression(clusters.regression, fit)
+    variance = VARIANCES["CR1"].compute(fitted, np.eye(1))
+    t = fit.coefficients[0] / np.sqrt(variance.matrix[0, 0])
     found = wild_bootstrap(clusters, auxiliary(8, 9999, 1), restricted=True)
     assert found.statistic == pytest.approx(t, rel=SAME)

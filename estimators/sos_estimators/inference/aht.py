@@ -34,14 +34,18 @@ def approximate_hotelling(clusters: ClusterProducts, restrictions: Floats) -> FT
     half = inverse_half(adjusted.covariance)
     if root is None or half is None:
         return FTest(float("nan"), float("nan"))
-    eta = q * (q + 1) / total_variance(adjusted.turned(root))
+    eta = q * (q + 1) / total_variance(adjusted.combined(root))
     df = float(eta - q + 1)
     t_squared = float(np.square(half @ (restrictions @ clusters.terms)).sum())
     return FTest(float(df / (eta * q) * t_squared) if df > 0 else float("nan"), df)
 
 
 def inverse_half(covariance: Floats) -> Floats | None:
-    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular."""
+    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular.
+
+    Args:
+        covariance: (q, q).
+    """
     scale = np.sqrt(np.diag(covariance).clip(min=0))
     if not (scale > 0).all():
         return None

@@ -81,12 +81,19 @@ class ClusterProducts:
 
 
 def nested_effects(regression: Regression) -> tuple[Ints, ...]:
-    """Return the sets of effects whose levels each lie within one cluster."""
+    """Return the sets of effects whose levels each lie within one cluster.
+
+    Args:
+        regression: The regression.
+    """
     return tuple(e for e in regression.effects if nested(e, regression.cluster))
 
 
 def by_cluster(regression: Regression) -> ClusterProducts:
     """Take the products of a regression.
+
+    Args:
+        regression: The regression.
 
     Raises:
         CollinearTermsError: If a term is collinear with effects, covariates and earlier terms.
@@ -107,7 +114,13 @@ def by_cluster(regression: Regression) -> ClusterProducts:
 
 
 def products(left: Floats, right: Floats, codes: Ints) -> Floats:
-    """Return ``left_g' right_g`` of each group of rows, (G, K, L)."""
+    """Return ``left_g' right_g`` of each group of rows, (G, K, L).
+
+    Args:
+        left: (m, K).
+        right: (m, L).
+        codes: Group of each row, (m,).
+    """
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))
     left, right = np.ascontiguousarray(left[order]), np.ascontiguousarray(right[order])
@@ -138,6 +151,9 @@ def without_each(clusters: ClusterProducts) -> Floats:
     """Return the coefficients of the terms without each cluster in turn, (G, p).
 
     A coefficient that cannot be told without a cluster is missing.
+
+    Args:
+        clusters: The regression.
     """
     left = clusters.products.sum(axis=0) - clusters.products
     scale = np.sqrt(np.einsum("gkk->gk", left).clip(min=0))
@@ -194,7 +210,12 @@ class Influence:
 
 
 def influence(clusters: ClusterProducts, term: int = 0) -> Influence:
-    """Measure leverage and influence as MacKinnon, Nielsen and Webb (2023, Stata Journal 23(4))."""
+    """Measure leverage and influence as MacKinnon, Nielsen and Webb (2023, Stata Journal 23(4)).
+
+    Args:
+        clusters: The regression.
+        term: Which of the terms.
+    """
     direction = clusters.directions[:, term]
     share = (
         np.einsum("k,gkl,l->g", direction, clusters.products, direction)

@@ -92,16 +92,16 @@ def treatments(cells: pd.DataFrame, *, draws: int, seed: int) -> Treatments:
     slots = cells[keys].drop_duplicates(ignore_index=True)
     slot = codes_of(pd.concat([slots, cells[keys]], ignore_index=True), keys)
     slots = slots.iloc[np.argsort(slot[: len(slots)])].reset_index(drop=True)
-    found = _in_groups(slots) if "group" in cells else _over_units(slots)
-    if found.columns.size > MOST:
+    design = _in_groups(slots) if "group" in cells else _over_units(slots)
+    if design.columns.size > MOST:
         raise EstimationError(
-            f"{found.columns.shape[1]} combinations of authority and time of adoption in "
+            f"{design.columns.shape[1]} combinations of authority and time of adoption in "
             f"{len(slots)} periods of authorities are too many to hold in memory"
         )
     rng = np.random.default_rng(seed)
-    complete = found.n_assignments <= draws
-    choices = np.array(found.every() if complete else found.some(draws, rng), dtype=np.int64)
-    return Treatments(slot[len(slots) :], found.columns, choices, found.observed, complete)
+    complete = design.n_assignments <= draws
+    choices = np.array(design.every() if complete else design.some(draws, rng), dtype=np.int64)
+    return Treatments(slot[len(slots) :], design.columns, choices, design.observed, complete)
 
 
 @dataclass(frozen=True)

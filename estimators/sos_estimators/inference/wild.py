@@ -76,6 +76,12 @@ def auxiliary(n_clusters: int, draws: int, seed: int, weights: Weights = "auto")
     ``auto`` takes all 2^(G - 1) sign vectors that differ by more than the sign of the whole, which
     does not change |t|, if 2^G is not above ``draws``; else six points (Webb 2023, Canadian Journal
     of Economics 56(3)) for fewer than :data:`WEBB_BELOW` clusters; else signs (Rademacher).
+
+    Args:
+        n_clusters: G.
+        draws: B.
+        seed: Of the draws.
+        weights: Which distribution.
     """
     rng = np.random.default_rng(seed)
     if weights != "webb" and 2.0**n_clusters <= draws:
@@ -142,7 +148,13 @@ def wild_bootstrap(
 
 
 def share_as_large(others: Floats, value: float, *, complete: bool) -> float:
-    """Return the p value of a value among others, itself counted when they are not complete."""
+    """Return the p value of a value among others, itself counted when they are not complete.
+
+    Args:
+        others: Of draws, (B,).
+        value: Of the sample.
+        complete: Whether the draws are all there are.
+    """
     n = int((others >= value * (1 - TIE)).sum())
     return n / len(others) if complete else (n + 1) / (len(others) + 1)
 

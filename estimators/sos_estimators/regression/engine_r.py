@@ -1,13 +1,21 @@
-"""What the R engines of this folder share: scripts, columns, limits."""
+"""The engines in R: what they are sent, what they decline, and what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.results import FTest
+from sos_estimators.inference.vcov import CONVENTIONS, VARIANCES, warn_no_jackknife
+from sos_estimators.regression.design import Design, Fitted
+from sos_estimators.regression.feols import fixest_lacks
+from sos_estimators.regression.least_squares import CollinearTermsError
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     Form,
@@ -15,13 +23,10 @@ from sos_estimators.sample.prepare import (
     is_category,
 )
 from sos_plugins.cells.build import COMPRESSED
-from sos_plugins.contract.interfaces import Requirement
 from sos_plugins.contract.types import Sample
+from sos_plugins.errors import EngineError, listing
 from sos_plugins.r import client as r
 
-R_CLUB_SANDWICH = Requirement(
-    "r", "clubSandwich", "Debian: sudo apt-get install r-cran-clubsandwich"
-)
 FOLDER = Path(__file__).resolve().parent.parent / "r"
 MAX_DUMMIES = 2000
 """R's ``lm`` gets a dummy for every effect; beyond this it takes minutes and gigabytes."""
@@ -34,23 +39,34 @@ MAX_CASES_OF_A_CLUSTER = 2000
 
 
 def limits(sample: Sample, form: Form, vcov: str) -> str | None:
-    """Say so when R cannot do what is asked."""
+    """Say so when R cannot do what is asked.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+        vcov: Name of the variance.
+    """
     if COMPRESSED[0] in sample.frame:
         return "the R engine needs the cases, and this sample is compressed to cells"
-    if vcov == "CR2-cases":
-        if missing := R_CLUB_SANDWICH.missing():
+    for package in VARIANCES[vcov].r_needs:
+        if missing := package.missing():
             return missing
         largest = int(sample.frame["cluster"].value_counts().max())
         if largest > MAX_CASES_OF_A_CLUSTER:
             return (
-                "clubSandwich makes a square matrix of the cases of each cluster for CR2-cases, "
+                f"clubSandwich makes a square matrix of the cases of each cluster for {vcov}, "
                 f"and one has {largest}, more than {MAX_CASES_OF_A_CLUSTER}"
             )
     return too_many_effects(sample, form)
 
 
 def too_many_effects(sample: Sample, form: Form) -> str | None:
-    """Say so when R would need too many dummy columns."""
+    """Say so when R would need too many dummy columns.
+
+    Args:
+        sample: The cases.
+        form: Which effects.
+    """
     n = sum(len(sample.frame[list(columns)].drop_duplicates()) for columns in _known(sample, form))
     if n <= MAX_DUMMIES:
         return None
@@ -65,7 +81,7 @@ def _known(sample: Sample, form: Form) -> list[tuple[str, ...]]:
     return [c for c in EFFECT_COLUMNS[form] if set(c) <= set(sample.frame.columns)]
 
 
-def fit(
+def call(
     script: str,
     function: str,
     prepared: Prepared,
@@ -80,6 +96,12 @@ def fit(
         prepared: The sample.
         further: Columns to send besides those every fit needs.
         arguments: Arguments of the function.
+
+    Returns:
+        The list that the function returns, and what R warned of.
+
+    Raises:
+        EngineError: If R fails.
     """
     frame = prepared.frame
     columns: dict[str, Any] = {
@@ -87,16 +109,126 @@ def fit(
     }
     for name in ("unit", "period", "cluster", "group"):
         if name in frame:
-            columns[name] = _factor(frame[name])
-    for name in prepared.covariates:
-        category = is_category(frame[name])
-        columns[name] = _factor(frame[name]) if category else frame[name].to_numpy(float)
+            columns[name] = factor(frame[name])
+    columns |= {name: covariate(frame[name]) for name in prepared.covariates}
     columns |= {name: frame[name].to_numpy() for name in further}
     given = {**arguments, "covariates": list(prepared.covariates)}
     return r.call(FOLDER / script, function, columns, given, timeout=TIMEOUT)
 
 
-def _factor(values: pd.Series) -> pd.Categorical:
-    """Number the levels as the Python engine does: sorted, the first one left out."""
+def factor(values: pd.Series) -> pd.Categorical:
+    """Number the levels as the Python engine does: sorted, the first one left out.
+
+    Args:
+        values: Of each row.
+    """
     codes, levels = pd.factorize(values.astype(str), sort=True)
     return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
+
+
+def covariate(values: pd.Series) -> Any:
+    """Return a covariate as R gets it: numbers, or a factor of text.
+
+    Args:
+        values: Of each row.
+    """
+    return factor(values) if is_category(values) else values.to_numpy(float)
+
+
+def warnings(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what R warned of, as sentences.
+
+    Args:
+        answer: What R returned.
+    """
+    return tuple(f"R warns: {' '.join(told.split())}." for told in answer["warnings"])
+
+
+def rows(values: Any, n_columns: int) -> Floats:
+    """Return the matrix (rows, n_columns) of what R gives row by row.
+
+    Args:
+        values: Numbers of R.
+        n_columns: How many make a row.
+    """
+    return np.asarray(values, dtype=float).reshape(-1, n_columns)
+
+
+def fit(design: Design, engine: str) -> Fitted:
+    """Have R fit a design, without errors where the engine has no such variance.
+
+    Args:
+        design: The design.
+        engine: ``r`` or ``r-fixest``.
+
+    Raises:
+        CollinearTermsError: If a term is collinear.
+        EngineError: If R fails, or gives other terms.
+    """
+    answer = design.ask_r(engine)
+    if answer["aliased"][0]:
+        raise CollinearTermsError([int(place) - 1 for place in np.atleast_1d(answer["lost"])])
+    fitted = _averaged(answer, design)
+    told = (*design.left_out(np.atleast_1d(answer["kept"]).astype(bool)), *warnings(answer))
+    if engine == "r-fixest":
+        return _of_fixest(replace(fitted, warnings=told), design)
+    if design.vcov not in CONVENTIONS:
+        told += warn_no_jackknife(fitted.std_errors, design.vcov)
+    return replace(fitted, warnings=told, joint=_test(answer, design))
+
+
+def _averaged(answer: Mapping[str, Any], design: Design) -> Fitted:
+    """Put the averages of R in order, or take them of the coefficients that R gives."""
+    order = order_of(answer["term"], design.names) if "term" in answer else None
+
+    def averaged(values: Any) -> Floats:
+        columns = np.asarray(values, float)
+        return columns @ design.averages if order is None else columns[..., order]
+
+    n = len(np.atleast_1d(answer["estimate"]))
+    estimates = averaged(np.atleast_1d(answer["estimate"]))
+    if "scores" in answer:
+        return Fitted.of_scores(design, estimates, averaged(rows(answer["scores"], n)))
+    if "covariance" in answer:
+        covariance = averaged(averaged(rows(answer["covariance"], n)).T).T
+        fitted = Fitted.of_covariance(design, estimates, covariance)
+    else:
+        errors = averaged(np.atleast_1d(answer["std_error"]))
+        fitted = Fitted(design.names, estimates, errors, design.df)
+    if "df" not in answer:
+        return fitted
+    df = np.broadcast_to(np.asarray(answer["df"], float), n)
+    return replace(fitted, df=averaged(df))
+
+
+def order_of(terms: Any, names: Sequence[str]) -> list[int]:
+    """Return the places of names among the terms of R.
+
+    Args:
+        terms: Names that R gives.
+        names: Names that are wanted.
+
+    Raises:
+        EngineError: If R gives other terms.
+    """
+    places = {name: place for place, name in enumerate(np.atleast_1d(terms))}
+    if set(places) != set(names):
+        raise EngineError(f"R gives the terms {listing(places)}, expected {listing(names)}.")
+    return [places[name] for name in names]
+
+
+def _of_fixest(fitted: Fitted, design: Design) -> Fitted:
+    lacks = fixest_lacks(design.vcov)
+    if lacks:
+        missing = np.full((len(design.names),) * 2, np.nan)
+        fitted = replace(
+            fitted, std_errors=np.diag(missing), covariance=missing, scores=None, lacks=lacks
+        )
+    return design.wald(fitted)
+
+
+def _test(answer: Mapping[str, Any], design: Design) -> FTest | None:
+    if design.joint is None:
+        return None
+    statistic, df = (float(number) for number in answer["joint"])
+    return FTest(statistic, df if design.joint.by == "AHT" else design.joint.df)

@@ -56,6 +56,9 @@ class LogitFit:
 def logit(regression: Regression) -> LogitFit:
     """Fit by maximum likelihood.
 
+    Args:
+        regression: Of values that are means of 0 and 1; its one term is the treatment.
+
     Raises:
         CollinearTermsError: If the treatment is collinear.
         EstimationError: If the steps do not converge.
@@ -88,12 +91,12 @@ def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats
     predictor = np.log(probability / (1 - probability))
     for _ in range(MAX_STEPS):
         probability = expit(predictor)
-        spread = probability * (1 - probability)
-        absorber = Absorber(regression.effects, weight * spread)
-        target = predictor + (value - probability) / spread
+        variance = probability * (1 - probability)
+        absorber = Absorber(regression.effects, weight * variance)
+        target = predictor + (value - probability) / variance
         both = absorber.residuals(side_by_side([raw, target], len(value)))
         columns, left = both[:, :-1], both[:, -1]
-        bread, beta = solve(columns, left, weight * spread)
+        bread, beta = solve(columns, left, weight * variance)
         new = target - (left - columns @ beta)
         change = float(np.abs(new - predictor).max())
         predictor = np.clip(new, -LARGEST_PREDICTOR, LARGEST_PREDICTOR)

@@ -27,6 +27,10 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     A logit has no finite coefficient for a dummy whose cases all have the same value. Leaving them
     out can make another level perfect, so this repeats until none is left.
 
+    Args:
+        prepared: The checked sample.
+        form: Which effects.
+
     Raises:
         EstimationError: If the value is not 0 or 1, or nothing is left to compare.
     """
@@ -70,6 +74,9 @@ def _perfect(frame: pd.DataFrame, groups: Sequence[list[str]]) -> tuple[list[str
 
 def check_logit_contrast(prepared: Prepared) -> None:
     """Check that the value varies with and without treatment.
+
+    Args:
+        prepared: The checked sample.
 
     Raises:
         EstimationError: If it does not: the log odds ratio would be infinite.

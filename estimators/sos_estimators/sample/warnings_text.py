@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.vcov import VARIANCES
 from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
 from sos_plugins.errors import EstimationError, listing
 
 FEWEST_DF = 4.0
 """Below this Satterthwaite's approximation is rough: Tipton (2015), Psychological Methods 20(3)."""
-REDUCED = ("CR2", "CR2-cases")
+REDUCED = tuple(name for name, row in VARIANCES.items() if row.satterthwaite)
 """Variances with degrees of freedom of their own, which fewer treated clusters make smaller."""
 
 
@@ -90,7 +91,7 @@ def left_out(dropped: Sequence[str], form: Form) -> tuple[str, ...]:
     )
 
 
-def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
+def not_identified(prepared: Prepared, form: Form) -> EstimationError:
     """Say why the treatment is collinear with effects and covariates."""
     frame = prepared.frame
     treated = frame[frame["treated"] == 1]

@@ -83,7 +83,11 @@ class Adjustment:
 
 
 def additive(cells: Cells) -> Adjustment:
-    """Take covariates as they are."""
+    """Take covariates as they are.
+
+    Args:
+        cells: The cells, m of them.
+    """
     columns, names = cells.covariate_columns()
     return Adjustment(columns, names, np.empty((len(columns), 0)))
 
@@ -94,6 +98,11 @@ def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
     Within an effect they are measured from the mean of its cases, so that its coefficient is the
     average over these. ``centre = "cohort"`` gives effects at the mean of the cohort instead: the
     same where the covariates of a cohort do not change between periods.
+
+    Args:
+        cells: The cells, m of them.
+        effects: The K effects.
+        centre: Where effects are given.
     """
     raw, names = cells.covariate_columns()
     x = raw - (cells.weight @ raw) / cells.weight.sum()

@@ -43,7 +43,11 @@ class Effects:
         return self.table["reference"].to_numpy(bool)
 
     def dummies(self, chosen: Bools) -> Floats:
-        """One column for each chosen effect: 1 in its cells, (m, number chosen)."""
+        """One column for each chosen effect: 1 in its cells, (m, number chosen).
+
+        Args:
+            chosen: Which effects, (K,).
+        """
         numbers = np.flatnonzero(chosen)
         columns = np.zeros((len(self.of_cell), len(numbers)), order="F")
         for place, number in enumerate(numbers):
@@ -85,7 +89,12 @@ class Averages:
     shares: Floats
 
     def cell_weights(self, effects: Effects, cells: Cells) -> Floats:
-        """How much each cell counts in each average, columns adding up to one, (m, J)."""
+        """How much each cell counts in each average, columns adding up to one, (m, J).
+
+        Args:
+            effects: The K effects.
+            cells: The cells, m of them.
+        """
         per_weight = self.shares / effects.table["weight"].to_numpy(float)
         with_none = np.vstack([per_weight.T, np.zeros(len(self.names))])
         return np.asarray(with_none[effects.of_cell] * cells.weight[:, None])
@@ -96,6 +105,10 @@ def list_averages(effects: Effects, options: StaggeredSettings) -> Averages:
 
     ``overall`` is the average over all effects from treatment on; with an event window over those
     inside it.
+
+    Args:
+        effects: The K effects.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
 
     Raises:
         EstimationError: If no effect after treatment is inside the window.

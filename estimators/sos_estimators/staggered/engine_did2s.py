@@ -64,9 +64,9 @@ def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
     estimates, errors = [], []
     for columns in (indicators[:, :1], indicators[:, 1:]):
         if columns.shape[1]:
-            found = _did2s(cells, columns.astype(float))
-            estimates.append(found.coef().to_numpy())
-            errors.append(np.sqrt(np.diag(found._vcov)))
+            fitted = _did2s(cells, columns.astype(float))
+            estimates.append(fitted.coef().to_numpy())
+            errors.append(np.sqrt(np.diag(fitted._vcov)))
     return Found(averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True)
 
 

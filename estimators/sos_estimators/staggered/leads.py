@@ -15,10 +15,10 @@ import numpy as np
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
+from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
-    Convention,
     Regression,
     least_squares,
 )

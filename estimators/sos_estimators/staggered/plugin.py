@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sos_estimators.regression.fit import python_engine as python_engine
 from sos_estimators.staggered.engine_r import too_many_dummies
 from sos_plugins import Engine, Estimate, Estimator, Sample
 from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
@@ -21,11 +22,6 @@ class StaggeredEstimator(Estimator):
     def headline(self, options: Any) -> str:  # noqa: ARG002
         """Return ``overall``, which every aggregation has."""
         return "overall"
-
-
-def python_engine(fit: Fit) -> Engine:
-    """Declare the engine on numpy, the reference of cross-checks."""
-    return Engine(name="python", fit=fit, packages=("numpy", "pandas", "scipy"), takes_cells=True)
 
 
 def r_engine(fit: Fit) -> Engine:

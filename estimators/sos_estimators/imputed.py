@@ -20,7 +20,7 @@ from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered import engine_did2s, engine_r
 from sos_estimators.staggered.averages import Averages, Effects, list_averages, list_effects
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.first_stage import FirstStage, first_stage, imputable
 from sos_estimators.staggered.leads import (
     Leads,
@@ -31,7 +31,7 @@ from sos_estimators.staggered.leads import (
     leads_of_r,
 )
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.staggered.result import Found, build_estimate
+from sos_estimators.staggered.result import TermEstimates, build_estimate
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.contract.interfaces import R_BASE
@@ -89,7 +89,7 @@ class TwoStageSettings(ImputedSettings):
         return self.aggregate == "event"
 
 
-def prepare(sample: Sample, options: ImputedSettings) -> tuple[Cells, Effects, Averages]:
+def prepare(sample: Sample, options: ImputedSettings) -> tuple[CohortCells, Effects, Averages]:
     """Check and collapse a sample, leave out what cannot be imputed, list what to estimate.
 
     Raises:
@@ -101,17 +101,17 @@ def prepare(sample: Sample, options: ImputedSettings) -> tuple[Cells, Effects, A
     return cells, effects, list_averages(effects, options)
 
 
-Centres = Callable[[Cells, Effects, Floats, FirstStage], Floats]
+Centres = Callable[[CohortCells, Effects, Floats, FirstStage], Floats]
 """What residuals are measured from, (m, J) or (J,), given how cells count in averages, (m, J)."""
 
 
 def averages_of_residuals(
-    cells: Cells,
+    cells: CohortCells,
     effects: Effects,
     averages: Averages,
     options: ImputedSettings,
     centres: Centres,
-) -> Found:
+) -> TermEstimates:
     """Average what the first stage leaves of the treated; errors that allow for the first stage.
 
     Args:
@@ -129,11 +129,11 @@ def averages_of_residuals(
     factors = weights * (stage.residual[:, None] - centres(cells, effects, weights, stage))
     factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
     scores = group_sums(factors, cells.codes("cluster"))
-    return Found.of(averages.names, weights.T @ stage.residual, scores)
+    return TermEstimates.of(averages.names, weights.T @ stage.residual, scores)
 
 
 def by_cohort_and_period(
-    cells: Cells, effects: Effects, weights: Floats, stage: FirstStage
+    cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage
 ) -> Floats:
     """Return the average effect of each cell's cohort and period, (m, J); zero outside an average.
 
@@ -151,7 +151,7 @@ def by_cohort_and_period(
     return np.asarray(mean[effects.of_cell + 1])
 
 
-def by_average(cells: Cells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
+def by_average(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
     """Return the averages themselves, (J,): each is a coefficient of its own second stage.
 
     Without intercept, ``overall`` is the coefficient of an indicator of the treated periods,
@@ -227,13 +227,15 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
     return _imputation(found, Leads.none(cells), cells, options)
 
 
-def _leads(cells: Cells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
+def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
     if not options.with_leads:
         return Leads.none(cells)
     return fit_leads(cells, options.min_event, options.leads_vcov, regress)
 
 
-def _imputation(found: Found, leads: Leads, cells: Cells, options: ImputationSettings) -> Estimate:
+def _imputation(
+    found: TermEstimates, leads: Leads, cells: CohortCells, options: ImputationSettings
+) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
     further = leads.joint_test(cells) if options.with_leads else None
     return build_estimate(
@@ -289,7 +291,7 @@ def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     return _two_stage(engine_r.in_order(answer, averages.names), cells, options)
 
 
-def _two_stage(plain: Found, cells: Cells, options: TwoStageSettings) -> Estimate:
+def _two_stage(plain: TermEstimates, cells: CohortCells, options: TwoStageSettings) -> Estimate:
     """Apply the convention to plain standard errors and complete the result."""
     n = cells.n_clusters
     wider = np.sqrt(n / (n - 1)) if options.vcov == "CR1" else 1.0

@@ -21,7 +21,7 @@ from sos_estimators.regression.least_squares import (
 )
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
@@ -79,7 +79,7 @@ class Stack:
     """
 
     table: pd.DataFrame
-    cells: Cells
+    cells: CohortCells
     events: tuple[int, ...]
 
 
@@ -113,7 +113,7 @@ def stack(sample: Sample, options: StackedSettings) -> Stack:
     return Stack(table, cells.where(used, *told), events)
 
 
-def _whole(cells: Cells, options: StackedSettings) -> list[int]:
+def _whole(cells: CohortCells, options: StackedSettings) -> list[int]:
     """Cohorts of which treated and comparison cases are there in every period of the window."""
     n_periods = options.before + options.after + 1
     whole = []

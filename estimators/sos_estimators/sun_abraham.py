@@ -13,7 +13,7 @@ from sos_estimators.regression.feols import r_fixest_engine
 from sos_estimators.regression.fit import FITS, by_engine
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.averages import Effects, list_averages, list_effects
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
@@ -36,7 +36,7 @@ class SunAbrahamSettings(StaggeredSettings):
 
 def prepare(
     sample: Sample, options: SunAbrahamSettings, *, compress: bool = True
-) -> tuple[Cells, Effects]:
+) -> tuple[CohortCells, Effects]:
     """Check and collapse a sample, and list the effects: of every period but the reference.
 
     Args:

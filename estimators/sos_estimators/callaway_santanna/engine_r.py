@@ -13,7 +13,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.aggregation import missing_sentences, no_effect
-from sos_estimators.callaway_santanna.design import levels
+from sos_estimators.callaway_santanna.covariates import levels
 from sos_estimators.callaway_santanna.group_time import rank_limit
 from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
 from sos_estimators.callaway_santanna.result import build_estimate, undrawn

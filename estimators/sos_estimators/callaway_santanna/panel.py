@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan, TwoByTwo
-from sos_estimators.callaway_santanna.design import build_design
+from sos_estimators.callaway_santanna.covariates import covariate_matrix
 from sos_estimators.callaway_santanna.panel_layout import (
     Layout,
     coded,
@@ -250,7 +250,7 @@ def _design(
     for name, (table, levels) in tables.items():
         rows = np.broadcast_to(table, (len(kept), width)).ravel()
         long[name] = pd.Categorical.from_codes(rows, levels) if levels is not None else rows
-    made = build_design(pd.DataFrame(long, index=range(len(kept) * width)), sample.covariates)
+    made = covariate_matrix(pd.DataFrame(long, index=range(len(kept) * width)), sample.covariates)
     return made.matrix.reshape(len(kept), width, -1), made.warnings
 
 

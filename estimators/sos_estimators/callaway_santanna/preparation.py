@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan, list_comparisons
-from sos_estimators.callaway_santanna.design import Design, build_design
+from sos_estimators.callaway_santanna.covariates import CovariateMatrix, covariate_matrix
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.results import negligible
 from sos_estimators.sample.staggered import ClusterCounts, StaggeredSample, check
@@ -35,7 +35,7 @@ class GroupTimeSample(StaggeredSample):
     """
 
     balanced: bool
-    design: Design
+    design: CovariateMatrix
     plan: ComparisonPlan
 
     def rests_on_scores(self, options: CallawaySantAnnaSettings) -> bool:
@@ -63,7 +63,7 @@ def prepare(sample: Sample, options: CallawaySantAnnaSettings) -> GroupTimeSampl
     rows = _coded(rows, options.cluster)
     frame = rows.frame
     comparisons, told = list_comparisons(frame, options, spared, balanced=balanced)
-    design = build_design(frame, sample.covariates)
+    design = covariate_matrix(frame, sample.covariates)
     shared = _about_shared_comparators(frame) if options.cluster == "unit-of-observation" else ()
     plan = ComparisonPlan(
         comparisons,

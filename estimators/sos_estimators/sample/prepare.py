@@ -11,7 +11,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
-from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.cells.compression import count
 from sos_plugins.contract.columns import SAMPLE_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
@@ -68,7 +68,7 @@ class CheckedSample:
     @property
     def n_cases(self) -> int:
         """Number of cases, also where rows stand for many."""
-        return count_cases(self.frame)
+        return count(self.frame)
 
     def where(self, kept: Bools, *warnings: str) -> Self:
         """Keep some rows and say why."""
@@ -81,7 +81,7 @@ class CheckedSample:
 
 
 @dataclass(frozen=True)
-class Prepared(CheckedSample):
+class RegressionSample(CheckedSample):
     """A sample for regressions, the same for every engine.
 
     ``frame`` has the further column ``D`` = treated x post.
@@ -103,7 +103,7 @@ class Prepared(CheckedSample):
         return adopting if adopting.any() else (self.frame["D"] == 1).to_numpy()
 
 
-def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> Prepared:
+def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> RegressionSample:
     """Check a sample and make it ready.
 
     Args:
@@ -121,7 +121,7 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
         )
     frame = sample.frame
     _check_values(frame, sample.covariates)
-    weightless = count_cases(frame[frame["weight"] == 0])
+    weightless = count(frame[frame["weight"] == 0])
     frame = frame[frame["weight"] > 0].reset_index(drop=True)
     warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
     if not frame.empty and (frame["treated"] == 1).any():
@@ -135,7 +135,7 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
     if constant:
         warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
     covariates = tuple(c for c in sample.covariates if c not in constant)
-    return Prepared(frame, covariates, tuple(warnings))
+    return RegressionSample(frame, covariates, tuple(warnings))
 
 
 def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
@@ -205,12 +205,6 @@ def check_contrast(frame: pd.DataFrame) -> None:
         raise EstimationError(
             f"All cases lie in one cluster ({frame['cluster'].iloc[0]}); standard errors need two."
         )
-
-
-def count_cases(frame: pd.DataFrame) -> int:
-    """Count cases: rows, or what the rows of a compressed sample stand for."""
-    cases = COMPRESSED[0]
-    return round(float(frame[cases].sum())) if cases in frame else len(frame)
 
 
 def is_category(values: pd.Series) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.vcov import VARIANCES
-from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
+from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, RegressionSample
 from sos_plugins.errors import EstimationError, listing
 
 FEWEST_DF = 4.0
@@ -51,7 +51,7 @@ def weak_test(n_leads: int, df: float) -> tuple[str, ...]:
     )
 
 
-def few_clusters(prepared: Prepared, threshold: int, *vcov: str) -> tuple[str, ...]:
+def few_clusters(prepared: RegressionSample, threshold: int, *vcov: str) -> tuple[str, ...]:
     """Warn of too few treated clusters for the cluster-robust standard errors that are asked for.
 
     The degrees of freedom of CR2 allow for few; see :func:`few_df`.
@@ -91,7 +91,7 @@ def left_out(dropped: Sequence[str], form: Form) -> tuple[str, ...]:
     )
 
 
-def not_identified(prepared: Prepared, form: Form) -> EstimationError:
+def not_identified(prepared: RegressionSample, form: Form) -> EstimationError:
     """Say why the treatment is collinear with effects and covariates."""
     frame = prepared.frame
     treated = frame[frame["treated"] == 1]
@@ -114,7 +114,7 @@ def not_identified(prepared: Prepared, form: Form) -> EstimationError:
     return EstimationError(f"The effect cannot be told from {FORMS[form]}, because {why}.{told}")
 
 
-def one_sided_pilots(prepared: Prepared, form: Form) -> tuple[str, ...]:
+def one_sided_pilots(prepared: RegressionSample, form: Form) -> tuple[str, ...]:
     """Warn of pilots without a case after adoption: with authority effects they are comparators.
 
     Of those without a case before it :mod:`sos_estimators.sample.adoption` tells.

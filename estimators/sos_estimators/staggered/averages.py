@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins.errors import EstimationError
 
@@ -55,7 +55,7 @@ class Effects:
         return columns
 
 
-def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
+def list_effects(cells: CohortCells, *, leads: bool, reference: bool) -> Effects:
     """List the effects of the treated cohorts.
 
     Args:
@@ -88,7 +88,7 @@ class Averages:
     names: tuple[str, ...]
     shares: Floats
 
-    def cell_weights(self, effects: Effects, cells: Cells) -> Floats:
+    def cell_weights(self, effects: Effects, cells: CohortCells) -> Floats:
         """How much each cell counts in each average, columns adding up to one, (m, J).
 
         Args:

@@ -37,7 +37,7 @@ FEW = "standard errors tend to be too small, and p values with them"
 
 
 @dataclass(frozen=True)
-class Cells(StaggeredSample):
+class CohortCells(StaggeredSample):
     """Cells of alike cases, and what is known about them.
 
     ``frame`` has one row a cell: ``owner`` (whose effect is taken out: the panel's id, else the
@@ -98,7 +98,7 @@ class Cells(StaggeredSample):
 
 def make_cells(
     sample: Sample, options: CommonSettings, control: Control, *, compress: bool = True
-) -> Cells:
+) -> CohortCells:
     """Check a sample, collapse it, and leave out what cannot be compared.
 
     Args:
@@ -138,14 +138,16 @@ def make_cells(
     return cells.told(*clusters.warnings(options.few_clusters, cohorts, never=never, then=FEW))
 
 
-def _collapsed(checked: StaggeredSample) -> Cells:
+def _collapsed(checked: StaggeredSample) -> CohortCells:
     frame = checked.frame.assign(owner=codes_of(checked.frame, checked.unit_columns))
     by = ["owner", "unit", "period", "cohort", "cluster", *checked.covariates]
     table = collapse(frame, list(dict.fromkeys(by)))
-    return Cells(table, checked.covariates, checked.warnings, checked.anticipation, checked.panel)
+    return CohortCells(
+        table, checked.covariates, checked.warnings, checked.anticipation, checked.panel
+    )
 
 
-def _with_controls(cells: Cells, control: Control) -> Cells:
+def _with_controls(cells: CohortCells, control: Control) -> CohortCells:
     """See that never-treated units are there, or make the last cohort stand for them."""
     if control == "notyettreated" or (cells.frame["cohort"] == 0).any():
         return cells
@@ -161,7 +163,7 @@ def _with_controls(cells: Cells, control: Control) -> Cells:
     return replace(fewer, frame=fewer.frame.assign(cohort=cohort.where(cohort != latest, 0)))
 
 
-def _drop_periods_without_controls(cells: Cells, control: Control) -> Cells:
+def _drop_periods_without_controls(cells: CohortCells, control: Control) -> CohortCells:
     table = cells.frame
     compared = ~cells.treated if control == "notyettreated" else table["cohort"].eq(0).to_numpy()
     kept = table["period"].isin(table.loc[compared, "period"].unique()).to_numpy()

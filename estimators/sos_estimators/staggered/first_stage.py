@@ -18,7 +18,7 @@ from sos_estimators.regression.least_squares import group_sums, independent, sid
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.saturated import collinear
 from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
@@ -36,7 +36,7 @@ class FirstStage:
 
     Attributes:
         residual: Value less what is imputed: residuals of the untreated, effects of treated, (m,).
-        untreated: Cells that unit effects are found of, (m,).
+        untreated: CohortCells that unit effects are found of, (m,).
         compared: Those of them that period effects and covariates are found of, (m,).
         owner: Ints of whose effects are taken out, (m,).
         owner_weight: Summed weight of the untreated cells of each owner.
@@ -76,7 +76,7 @@ class FirstStage:
         return np.asarray(-weight[:, None] * (own + by_column * self.compared[:, None]))
 
 
-def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage:
+def first_stage(cells: CohortCells, control: Compared = "notyettreated") -> FirstStage:
     """Regress the untreated cells, and impute all.
 
     Every owner must have an untreated cell. With ``control = "nevertreated"`` period effects and
@@ -120,14 +120,14 @@ def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage
     )
 
 
-def _period_dummies(cells: Cells) -> Floats:
+def _period_dummies(cells: CohortCells) -> Floats:
     period = cells.codes("period")
     columns = np.zeros((len(period), int(period.max()) + 1), order="F")
     columns[np.arange(len(period)), period] = 1.0
     return columns
 
 
-def imputable(cells: Cells, control: Compared = "notyettreated") -> Cells:
+def imputable(cells: CohortCells, control: Compared = "notyettreated") -> CohortCells:
     """Leave out cells of which the compared say nothing, and tell of it.
 
     Raises:
@@ -144,7 +144,7 @@ def imputable(cells: Cells, control: Compared = "notyettreated") -> Cells:
     return _require_post(_with_untreated(fewer))
 
 
-def _about_left_out(cells: Cells, gone: Bools) -> str:
+def _about_left_out(cells: CohortCells, gone: Bools) -> str:
     effects = list_effects(cells, leads=False, reference=False)
     numbers = effects.of_cell[gone & (effects.of_cell >= 0)]
     names = [effects.names[k] for k in np.unique(numbers)] or ["before treatment"]
@@ -154,7 +154,7 @@ def _about_left_out(cells: Cells, gone: Bools) -> str:
     )
 
 
-def _with_known_levels(cells: Cells) -> Cells:
+def _with_known_levels(cells: CohortCells) -> CohortCells:
     """Leave out cases with levels that no never-treated case has."""
     table, never = cells.frame, cells.frame["cohort"] == 0
     known = np.ones(len(table), dtype=bool)
@@ -166,7 +166,7 @@ def _with_known_levels(cells: Cells) -> Cells:
     return _require_post(cells.where(known, _about_left_out(cells, ~known)))
 
 
-def _with_untreated(cells: Cells) -> Cells:
+def _with_untreated(cells: CohortCells) -> CohortCells:
     """Leave out owners without a case before treatment: nothing says what they would have been."""
     owner = cells.codes("owner")
     seen = np.bincount(owner, ~cells.treated)[owner] > 0
@@ -182,7 +182,7 @@ def _with_untreated(cells: Cells) -> Cells:
     return _require_post(fewer)
 
 
-def _require_post(cells: Cells) -> Cells:
+def _require_post(cells: CohortCells) -> CohortCells:
     table = cells.frame
     if not ((table["cohort"] > 0) & (table["period"] >= table["cohort"])).any():
         raise EstimationError(

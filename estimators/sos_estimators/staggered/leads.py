@@ -23,8 +23,8 @@ from sos_estimators.regression.least_squares import (
     least_squares,
 )
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.cohort_cells import Cells
-from sos_estimators.staggered.result import Found
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.saturated import scores_of
 
 
@@ -48,7 +48,7 @@ class Leads:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def none(cls, cells: Cells, *warnings: str, reference: int | None = None) -> Leads:
+    def none(cls, cells: CohortCells, *warnings: str, reference: int | None = None) -> Leads:
         """Make a result without leads."""
         return cls(reference, (), np.empty(0), np.empty((cells.n_clusters, 0)), warnings)
 
@@ -62,7 +62,7 @@ class Leads:
         """(q,)."""
         return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
-    def before(self, effects: Found) -> Found:
+    def before(self, effects: TermEstimates) -> TermEstimates:
         """Insert the leads and their reference, which is zero, after the overall effect."""
         reference = () if self.reference is None else (self.reference,)
         zeros = np.zeros((len(self.scores), len(reference)))
@@ -70,7 +70,7 @@ class Leads:
         scores = None
         if effects.scores is not None:
             scores = _second(effects.scores, np.column_stack([self.scores, zeros]))
-        return Found(
+        return TermEstimates(
             (
                 *effects.names[:1],
                 *(f"event={e}" for e in (*self.events, *reference)),
@@ -82,7 +82,7 @@ class Leads:
             (*effects.warnings, *self.warnings),
         )
 
-    def joint_test(self, cells: Cells) -> dict[str, Any]:
+    def joint_test(self, cells: CohortCells) -> dict[str, Any]:
         """Test that all leads are zero, as keys of the one-row summary.
 
         The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
@@ -106,7 +106,7 @@ def _second(values: Floats, inserted: Floats) -> Floats:
     return np.concatenate([values[..., :1], inserted, values[..., 1:]], axis=-1)
 
 
-def lead_events(cells: Cells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
+def lead_events(cells: CohortCells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
     """List the leads to estimate, and the last one, which they are compared with."""
     table = cells.frame[~cells.treated & (cells.frame["cohort"] > 0)]
     events = sorted({int(e) for e in table["period"] - table["cohort"]})
@@ -141,7 +141,7 @@ def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Fl
 
 
 def fit_leads(
-    cells: Cells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
+    cells: CohortCells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
 ) -> Leads:
     """Regress the untreated cases on leads beside unit effects, period effects and covariates.
 
@@ -174,7 +174,7 @@ def fit_leads(
     return Leads.none(cells, *told, reference=reference)
 
 
-def leads_of_r(answer: dict[str, Any], cells: Cells, min_event: int | None) -> Leads:
+def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None) -> Leads:
     """Return the leads that ``imputation.R`` gives.
 
     Args:
@@ -195,7 +195,7 @@ def leads_of_r(answer: dict[str, Any], cells: Cells, min_event: int | None) -> L
     return Leads(reference, events, estimates, scores, told)
 
 
-def _of_all_clusters(cells: Cells, clusters: Ints, added: Floats) -> Floats:
+def _of_all_clusters(cells: CohortCells, clusters: Ints, added: Floats) -> Floats:
     scores = np.zeros((cells.n_clusters, added.shape[1]))
     scores[clusters] = added
     return scores
@@ -208,7 +208,7 @@ def _about_collinear(events: Iterable[int]) -> str:
     )
 
 
-def _regression(untreated: Cells, events: tuple[int, ...]) -> Regression:
+def _regression(untreated: CohortCells, events: tuple[int, ...]) -> Regression:
     table = untreated.frame
     event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
     return untreated.regression(

@@ -13,7 +13,7 @@ from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
 from sos_estimators.regression.least_squares import Regression
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Estimate
 
@@ -25,7 +25,7 @@ OVERALL = "average effect on the treated cases over their treated periods"
 
 
 @dataclass(frozen=True)
-class Found:
+class TermEstimates:
     """What an engine found of J terms.
 
     Attributes:
@@ -49,7 +49,7 @@ class Found:
     @classmethod
     def of(
         cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
-    ) -> Found:
+    ) -> TermEstimates:
         """Take standard errors from the scores."""
         errors = np.sqrt((scores**2).sum(axis=0))
         return cls(tuple(names), estimates, errors, scores, tuple(warnings))
@@ -64,8 +64,8 @@ class Found:
 
 
 def build_estimate(
-    found: Found,
-    cells: Cells,
+    found: TermEstimates,
+    cells: CohortCells,
     options: CommonSettings,
     *,
     vcov: str,
@@ -112,7 +112,7 @@ def build_estimate(
     return estimate
 
 
-def _saturated(cells: Cells) -> Regression:
+def _saturated(cells: CohortCells) -> Regression:
     """Unit and period effects, covariates, and one effect for each cohort and treated period."""
     table = cells.frame
     effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
@@ -126,7 +126,9 @@ def _saturated(cells: Cells) -> Regression:
     )
 
 
-def _drawn(found: Found, errors: Floats, options: CommonSettings, df: float) -> Bootstrapped:
+def _drawn(
+    found: TermEstimates, errors: Floats, options: CommonSettings, df: float
+) -> Bootstrapped:
     """Standard errors as asked for and the width of the band, where there are contributions."""
     if found.scores is None:
         return Bootstrapped(errors, float("nan"))

@@ -13,7 +13,7 @@ from sos_estimators.sample.prepare import is_category
 
 
 @dataclass(frozen=True)
-class Design:
+class CovariateMatrix:
     """Covariates as numbers.
 
     Attributes:
@@ -29,7 +29,7 @@ class Design:
     warnings: tuple[str, ...]
 
 
-def build_design(frame: pd.DataFrame, covariates: tuple[str, ...]) -> Design:
+def covariate_matrix(frame: pd.DataFrame, covariates: tuple[str, ...]) -> CovariateMatrix:
     """Make numbers of covariates over all rows.
 
     Numbers enter linearly, in standard deviations from their mean (which changes no effect, for
@@ -50,7 +50,7 @@ def build_design(frame: pd.DataFrame, covariates: tuple[str, ...]) -> Design:
     kept = independent_columns(matrix)
     spare = [name for j, (name, _) in enumerate(columns, 1) if j not in kept]
     warnings += [f"'{n}' is a combination of other covariates and is left out." for n in spare]
-    return Design(
+    return CovariateMatrix(
         matrix=matrix[:, kept],
         names=tuple(f"x{j}" for j in range(1, len(kept))),
         covariates=tuple(name for name in covariates if name not in constant),

@@ -169,8 +169,8 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
-    return _imputation(found, _leads(cells, options), cells, options)
+    terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
+    return _imputation(terms, _leads(cells, options), cells, options)
 
 
 def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -183,10 +183,10 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = engine_did2s.two_stage(cells, effects, averages)
-    found = replace(found, std_errors=np.full(len(averages.names), np.nan))
+    terms = engine_did2s.two_stage(cells, effects, averages)
+    terms = replace(terms, std_errors=np.full(len(averages.names), np.nan))
     leads = _leads(cells, options, in_pyfixest)
-    return _imputation(found, leads, cells, options).without_std_errors(
+    return _imputation(terms, leads, cells, options).without_std_errors(
         "pyfixest has no conservative errors of the imputation"
     )
 
@@ -223,8 +223,8 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
     """
     cells, _, averages = prepare(sample, options)
     answer = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
-    found = engine_r.in_order(answer, averages.names)
-    return _imputation(found, Leads.none(cells), cells, options)
+    terms = engine_r.in_order(answer, averages.names)
+    return _imputation(terms, Leads.none(cells), cells, options)
 
 
 def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
@@ -234,12 +234,12 @@ def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = i
 
 
 def _imputation(
-    found: TermEstimates, leads: Leads, cells: CohortCells, options: ImputationSettings
+    terms: TermEstimates, leads: Leads, cells: CohortCells, options: ImputationSettings
 ) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
     further = leads.joint_test(cells) if options.with_leads else None
     return build_estimate(
-        leads.before(found), cells, options, vcov=CONSERVATIVE, df=np.inf, further=further
+        leads.before(terms), cells, options, vcov=CONSERVATIVE, df=np.inf, further=further
     )
 
 
@@ -265,8 +265,8 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = averages_of_residuals(cells, effects, averages, options, by_average)
-    return _two_stage(found, cells, options)
+    terms = averages_of_residuals(cells, effects, averages, options, by_average)
+    return _two_stage(terms, cells, options)
 
 
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
@@ -296,8 +296,8 @@ def _two_stage(plain: TermEstimates, cells: CohortCells, options: TwoStageSettin
     n = cells.n_clusters
     wider = np.sqrt(n / (n - 1)) if options.vcov == "CR1" else 1.0
     scores = None if plain.scores is None else plain.scores * wider
-    found = replace(plain, std_errors=plain.std_errors * wider, scores=scores)
-    return build_estimate(found, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
+    terms = replace(plain, std_errors=plain.std_errors * wider, scores=scores)
+    return build_estimate(terms, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
 
 
 class Imputed(StaggeredEstimator):

@@ -26,6 +26,7 @@ from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r
 from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 BY_COHORT = ("cohort", "calendar", "group-time")
@@ -231,7 +232,7 @@ def regression(stacked: Stack, pairs: Ints, *, by_cohort: bool) -> Regression:
     return Regression(
         value=table["value"].to_numpy(float),
         weight=table["stacked"].to_numpy(float),
-        n_cases=int(table["n_cases"].sum()),
+        n_cases=count(table),
         effects=(codes_of(table, ["D", *within]), codes_of(table, ["event", *within])),
         cluster=codes_of(table, ["cluster"]),
         covariates=columns,

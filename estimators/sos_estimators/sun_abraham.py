@@ -18,6 +18,7 @@ from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.cells.compression import counts
 from sos_plugins.errors import DataError, EstimationError
 
 ABSORB = ("owner", "period")
@@ -88,7 +89,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
         cells, listed = prepare(sample, options, compress=False)
     except (DataError, EstimationError):
         return None  # the fit says why
-    if (cells.frame["n_cases"] % 1 != 0).any():
+    if (counts(cells.frame) % 1 != 0).any():
         return "fixest counts cases, and the rows of this compressed sample are no whole cases"
     effects = listed.table
     if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():

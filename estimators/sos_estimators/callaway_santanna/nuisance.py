@@ -58,9 +58,9 @@ class Nuisance:
 
     def solved(self, directions: Floats) -> Floats:
         """Divide directions (k, m) by the information; zero where there is no coefficient."""
-        found = np.zeros_like(directions)
-        found[self.kept] = np.linalg.solve(self.information, directions[self.kept])
-        return found
+        solved = np.zeros_like(directions)
+        solved[self.kept] = np.linalg.solve(self.information, directions[self.kept])
+        return solved
 
 
 def independent_columns(matrix: Floats) -> list[int]:

@@ -22,7 +22,7 @@ from sos_estimators.sample.staggered import (
 )
 from sos_estimators.staggered.compression import Compressed, compressed, varies
 from sos_estimators.staggered.settings import CommonSettings
-from sos_plugins.cells.compression import count
+from sos_plugins.cells.compression import COUNT, count
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
@@ -41,7 +41,7 @@ class CohortCells(StaggeredSample):
     """Cells of alike cases, and what is known about them.
 
     ``frame`` has one row a cell: ``owner`` (whose effect is taken out: the panel's id, else the
-    authority), ``unit, period, cohort, cluster``, the covariates, ``n_cases``, the summed
+    authority), ``unit, period, cohort, cluster``, the covariates, how many cases, the summed
     ``weight`` and the weighted mean ``value``.
     """
 
@@ -141,7 +141,7 @@ def make_cells(
 def _collapsed(checked: StaggeredSample) -> CohortCells:
     frame = checked.frame.assign(owner=codes_of(checked.frame, checked.unit_columns))
     by = ["owner", "unit", "period", "cohort", "cluster", *checked.covariates]
-    table = collapse(frame, list(dict.fromkeys(by)))
+    table = collapse(frame, list(dict.fromkeys(by))).rename(columns={"n_cases": COUNT})
     return CohortCells(
         table, checked.covariates, checked.warnings, checked.anticipation, checked.panel
     )

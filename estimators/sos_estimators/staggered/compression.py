@@ -38,12 +38,12 @@ def compressed(sample: Sample) -> Compressed:
         return Compressed(sample)
     used = ["unit", "period", *KEYS, "cluster", "value", "weight", *sample.covariates]
     frame = frame[used].assign(**{c: _as_text(frame[c]) for c in sample.covariates})
-    found = cells(
+    summed = cells(
         frame, weight="weight", covariates=sample.covariates, keys=KEYS, cluster="cluster"
     )
-    fewer = found.sample()
+    fewer = summed.sample()
     in_order = Sample(fewer.frame, sample.covariates, sample.binary, sample.window_gap)
-    return Compressed(in_order, found.n_weightless)
+    return Compressed(in_order, summed.n_weightless)
 
 
 def _as_text(values: pd.Series) -> pd.Series:

@@ -13,12 +13,13 @@ from sos_estimators.regression.engine_r import (
     TIMEOUT,
     covariate,
     order_of,
+    rows,
     warnings,
 )
-from sos_estimators.regression.engine_r import rows as rows
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.settings import CommonSettings
+from sos_plugins.cells.compression import counts
 from sos_plugins.contract.types import Sample
 from sos_plugins.r import client as r
 
@@ -53,7 +54,7 @@ def call(
     columns: dict[str, Any] = {
         "value": cells.value,
         "weight": cells.weight,
-        "n_cases": table["n_cases"].to_numpy(),
+        "n_cases": counts(table),
         "unit": cells.codes("owner") + 1,
         "period": table["period"].to_numpy(),
         "cohort": table["cohort"].to_numpy(),

@@ -36,7 +36,7 @@ class FirstStage:
 
     Attributes:
         residual: Value less what is imputed: residuals of the untreated, effects of treated, (m,).
-        untreated: CohortCells that unit effects are found of, (m,).
+        untreated: Cells that unit effects are found of, (m,).
         compared: Those of them that period effects and covariates are found of, (m,).
         owner: Ints of whose effects are taken out, (m,).
         owner_weight: Summed weight of the untreated cells of each owner.

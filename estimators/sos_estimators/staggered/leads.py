@@ -17,12 +17,12 @@ from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression import engine_pyfixest
+from sos_estimators.regression.engine_r import rows
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Regression,
     least_squares,
 )
-from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.saturated import scores_of
@@ -190,7 +190,7 @@ def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None
     if not events:
         return Leads.none(cells, *told, reference=reference)
     clusters = np.asarray(answer["lead_cluster"], dtype=int) - 1
-    scores = _of_all_clusters(cells, clusters, engine_r.rows(answer["lead_scores"], len(events)))
+    scores = _of_all_clusters(cells, clusters, rows(answer["lead_scores"], len(events)))
     estimates = np.asarray(answer["lead_estimate"], dtype=float)
     return Leads(reference, events, estimates, scores, told)
 

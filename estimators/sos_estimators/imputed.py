@@ -92,6 +92,10 @@ class TwoStageSettings(ImputedSettings):
 def prepare(sample: Sample, options: ImputedSettings) -> tuple[CohortCells, Effects, Averages]:
     """Check and collapse a sample, leave out what cannot be imputed, list what to estimate.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError: If the sample contradicts itself.
         EstimationError: If no effect can be estimated; the sentence says why.
@@ -139,6 +143,12 @@ def by_cohort_and_period(
 
     Each unit and period counts by the square of its weight: equations 6 to 8 of Borusyak, Jaravel
     and Spiess (2024). The errors are conservative.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
     """
     unit_period = cells.codes("owner", "period")
     weight = group_sums(weights, unit_period)
@@ -158,12 +168,22 @@ def by_average(cells: CohortCells, effects: Effects, weights: Floats, stage: Fir
     ``event=e`` of an event time, and so on. The variance is that of two-step GMM (Newey and
     McFadden 1994; Butts and Gardner 2022, R Journal 14(3)): scores of the second stage less what
     the first adds, without small-sample correction.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
     """
     return np.asarray(weights.T @ stage.residual)
 
 
 def impute(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate ``imputation`` with numpy.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError, EstimationError: As :func:`prepare`.
@@ -177,6 +197,10 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate with ``did2s`` of pyfixest, the leads with its ``feols``; without standard errors.
 
     The two-stage estimates are those of the imputation; the errors are not.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EngineError: If pyfixest fails.
@@ -193,6 +217,10 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
 
 def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate with ``imputation.R``.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EngineError: If R fails.
@@ -216,6 +244,10 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
 
 def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate with ``did_imputation`` of the R package ``didimputation``.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EngineError: If R fails.
@@ -244,7 +276,12 @@ def _imputation(
 
 
 def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | None:
-    """Say what the package ``didimputation`` cannot do of what is asked."""
+    """Say what the package ``didimputation`` cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if sample.frame["weight"].nunique() > 1:
         return "didimputation 0.5.0 squares weights in its standard errors"
     if not sample.is_panel:
@@ -261,6 +298,10 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
 def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate ``two-stage`` with numpy.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError, EstimationError: As :func:`prepare`.
     """
@@ -272,6 +313,10 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate with ``did2s`` of pyfixest.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError, EstimationError: As :func:`prepare`.
     """
@@ -281,6 +326,10 @@ def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate
 
 def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate with ``two_stage.R``.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EngineError: If R fails.
@@ -305,7 +354,11 @@ class Imputed(StaggeredEstimator):
 
     @hookimpl
     def register_estimators(self, register: Callable[[Estimator], None]) -> None:
-        """Offer the estimator."""
+        """Offer the estimator.
+
+        Args:
+            register: Takes the estimator.
+        """
         register(self)
 
 

@@ -38,7 +38,11 @@ class Term:
 
 
 def covariance(terms: Sequence[Term]) -> pd.DataFrame:
-    """Return the covariance of the terms that have a standard error, named by them."""
+    """Return the covariance of the terms that have a standard error, named by them.
+
+    Args:
+        terms: Effects and averages.
+    """
     known = [term for term in terms if not np.isnan(term.std_error)]
     names = [term.name for term in known]
     scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
@@ -46,7 +50,11 @@ def covariance(terms: Sequence[Term]) -> pd.DataFrame:
 
 
 def missing_sentences(missing: Mapping[str, str]) -> list[str]:
-    """Name the effects that are missing, together where the reason is the same."""
+    """Name the effects that are missing, together where the reason is the same.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     reasons = dict.fromkeys(missing.values())
     together = {why: [name for name in missing if missing[name] == why] for why in reasons}
     return [
@@ -56,7 +64,11 @@ def missing_sentences(missing: Mapping[str, str]) -> list[str]:
 
 
 def no_effect(missing: Mapping[str, str]) -> EstimationError:
-    """Say that no effect after treatment is left, and why each is missing."""
+    """Say that no effect after treatment is left, and why each is missing.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     return EstimationError(
         " ".join(["No effect after treatment could be estimated.", *missing_sentences(missing)])
     )
@@ -64,6 +76,10 @@ def no_effect(missing: Mapping[str, str]) -> EstimationError:
 
 def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Return the overall effect and those that ``aggregate`` asks for.
+
+    Args:
+        effects: Group-time effects.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
 
     Raises:
         EstimationError: If no effect after treatment could be estimated.

@@ -69,7 +69,12 @@ class ComparisonPlan:
     def with_clusters(
         self, clusters: ClusterCounts, options: CallawaySantAnnaSettings
     ) -> ComparisonPlan:
-        """Count clusters, and add what there is to say of few of them."""
+        """Count clusters, and add what there is to say of few of them.
+
+        Args:
+            clusters: How many there are.
+            options: ``control``, ``cluster`` and ``few_clusters`` are used.
+        """
         not_yet = options.control == "notyettreated"
         told: tuple[str, ...] = ()
         if options.cluster == "cluster":
@@ -138,7 +143,13 @@ def _of_cohort(
 def control_cohorts(
     cohorts: Ints, comparison: TwoByTwo, options: CallawaySantAnnaSettings
 ) -> Bools:
-    """Say of each cohort (n,) whether it serves in a comparison as untreated, (n,)."""
+    """Say of each cohort (n,) whether it serves in a comparison as untreated, (n,).
+
+    Args:
+        cohorts: (n,).
+        comparison: The comparison.
+        options: ``control`` and ``anticipation`` are used.
+    """
     compared: Bools = cohorts == 0
     if options.control == "notyettreated":
         latest = max(comparison.period, comparison.base) + options.anticipation

@@ -46,6 +46,10 @@ class _BeyondError(Exception):
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with ``differences.ATTgt``.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         EngineError: If the package fails, or is of another version than its results are read by.
         EngineUnavailableError: If it would have to trim, or does not fit a propensity well.
@@ -76,7 +80,12 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say what the package cannot do of what is asked."""
+    """Say what the package cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
     frame = sample.frame
@@ -100,7 +109,12 @@ def _panel_limit(sample: Sample) -> str | None:
 
 
 def fit_model(prepared: GroupTimeSample, options: CallawaySantAnnaSettings) -> Any:
-    """Return the fitted ``differences.ATTgt``."""
+    """Return the fitted ``differences.ATTgt``.
+
+    Args:
+        prepared: The checked sample.
+        options: Arguments of the estimator.
+    """
     from differences import ATTgt
 
     data, formula = _data(prepared)
@@ -141,7 +155,13 @@ def _unable(beyond: list[str]) -> EngineUnavailableError:
 def collect(
     model: Any, prepared: GroupTimeSample, options: CallawaySantAnnaSettings
 ) -> tuple[list[Term], list[str]]:
-    """Return the terms of a fitted model, and sentences on those that are missing."""
+    """Return the terms of a fitted model, and sentences on those that are missing.
+
+    Args:
+        model: A fitted ``differences.ATTgt``.
+        prepared: The checked sample.
+        options: Arguments of the estimator.
+    """
     results, missing = _group_time(model, prepared)
     if not any(c.is_post and c.term not in missing for c in prepared.plan.comparisons):
         raise no_effect(missing)

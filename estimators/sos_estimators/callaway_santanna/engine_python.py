@@ -19,6 +19,10 @@ from sos_plugins.contract.types import Estimate, Sample
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with our own numpy code, a balanced panel from its moments where these do.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
     """
@@ -29,6 +33,11 @@ def fit_several(
     sample: Sample, options: CallawaySantAnnaSettings, aggregates: Sequence[Aggregate]
 ) -> dict[Aggregate, Estimate]:
     """Estimate group-time effects once, and give several aggregations of them.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+        aggregates: Values of ``aggregate``.
 
     Raises:
         DataError, EstimationError: As :func:`fit`.
@@ -41,6 +50,10 @@ def fit_several(
 
 def fit_rows(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate row by row, a panel too.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError, EstimationError: As :func:`fit`.

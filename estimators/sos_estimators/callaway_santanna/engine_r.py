@@ -101,6 +101,9 @@ def _call(
 def scores_of_drdid(version: str) -> str:
     """Return the value of ``scores`` that a version of the R package DRDID computes.
 
+    Args:
+        version: Such as ``1.2.3``.
+
     >>> scores_of_drdid("1.2.3"), scores_of_drdid("1.10.0")
     ('published', 'exact')
     """
@@ -109,7 +112,12 @@ def scores_of_drdid(version: str) -> str:
 
 
 def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say what the R package ``did`` cannot do of what is asked."""
+    """Say what the R package ``did`` cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
     return rank_limit(sample, options)

@@ -80,7 +80,11 @@ class GroupTime:
 
 
 def observations(prepared: GroupTimeSample) -> Observations:
-    """Take from prepared rows what the computation needs."""
+    """Take from prepared rows what the computation needs.
+
+    Args:
+        prepared: The checked sample.
+    """
     frame, cohorts = prepared.frame, np.array(prepared.plan.cohorts, dtype=np.int64)
     n_clusters = int(frame["cluster"].max()) + 1
     return Observations(
@@ -147,6 +151,10 @@ def rank_limit(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
 
     Our engines leave out a column that no case or no needed prediction rests on; the packages of
     others drop the effect, and then average over other effects.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
     """
     if not sample.covariates:
         return None

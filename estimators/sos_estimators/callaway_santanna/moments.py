@@ -46,7 +46,12 @@ class Moments:
 
 
 def suits(panel: Panel, *, by_unit: bool) -> bool:
-    """Whether moments are few, weights and covariates not changing in time."""
+    """Whether moments are few, weights and covariates not changing in time.
+
+    Args:
+        panel: The panel, n units in T periods.
+        by_unit: Whether moments are of units, not of clusters.
+    """
     k = panel.design.shape[2]
     size = k * (len(panel.periods) + k)
     fixed = panel.design.shape[1] == panel.weight.shape[1] == 1
@@ -55,7 +60,13 @@ def suits(panel: Panel, *, by_unit: bool) -> bool:
 
 
 def moments(panel: Panel, sets: Sequence[ComparisonSet], *, by_unit: bool) -> Moments:
-    """Compress a panel, in one pass over its units."""
+    """Compress a panel, in one pass over its units.
+
+    Args:
+        panel: The panel, n units in T periods.
+        sets: Comparisons that go together.
+        by_unit: Whether moments are of units, not of clusters.
+    """
     n_periods, k = len(panel.periods), panel.design.shape[2]
     size = k * (n_periods + k)
     weighted, plain = {}, {}
@@ -84,6 +95,12 @@ def scores_of_moments(
     cohorts: Sequence[int],
 ) -> Floats | None:
     """Return what each cluster adds to each effect, then its weight in each cohort.
+
+    Args:
+        panel: The panel, n units in T periods.
+        compressed: Its moments.
+        fitted: Effects that were estimated.
+        cohorts: Cohorts with an effect, c of them.
 
     Returns:
         (n_clusters, m + c); where each unit is a cluster their cross products, (m + c, m + c), and

@@ -69,25 +69,48 @@ class Panel:
         return self.n_clusters == len(self.path)
 
     def earlier(self, comparison: TwoByTwo) -> int:
-        """Return where the weights and covariates of a comparison stand: in the earlier period."""
+        """Return where the weights and covariates of a comparison stand: in the earlier period.
+
+        Args:
+            comparison: Two groups in two periods.
+        """
         if self.design.shape[1] == self.weight.shape[1] == 1:
             return 0
         return int(np.searchsorted(self.periods, min(comparison.period, comparison.base)))
 
     def weight_of(self, rows: slice, earlier: int) -> Floats:
-        """Return weights; (rows,)."""
+        """Return weights; (rows,).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
         return self.weight[rows, earlier if self.weight.shape[1] > 1 else 0]
 
     def design_of(self, rows: slice, earlier: int) -> Floats:
-        """Return covariates; (rows, k)."""
+        """Return covariates; (rows, k).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
         return self.design[rows, earlier if self.design.shape[1] > 1 else 0]
 
     def features(self, rows: slice, earlier: int) -> Floats:
-        """Return outcomes of all periods, then covariates; (rows, T + k)."""
+        """Return outcomes of all periods, then covariates; (rows, T + k).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
         return np.concatenate([self.path[rows], self.design_of(rows, earlier)], axis=1)
 
     def by_cluster(self, rows: slice) -> Any:
-        """Return the sparse matrix that sums rows by cluster; (n_clusters, rows)."""
+        """Return the sparse matrix that sums rows by cluster; (n_clusters, rows).
+
+        Args:
+            rows: Which units.
+        """
         n = rows.stop - rows.start
         return sparse.csr_array(
             (np.ones(n), (self.cluster[rows], np.arange(n))), shape=(self.n_clusters, n)
@@ -95,7 +118,11 @@ class Panel:
 
 
 def blocks(rows: slice) -> Iterator[slice]:
-    """Cut rows into blocks."""
+    """Cut rows into blocks.
+
+    Args:
+        rows: From the first to the one after the last.
+    """
     for start in range(rows.start, rows.stop, BLOCK):
         yield slice(start, min(start + BLOCK, rows.stop))
 
@@ -114,6 +141,10 @@ class _Units:
 
 def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
     """Arrange a balanced panel by units; None for anything that the rows must tell of.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EstimationError: If no effect can be estimated; the sentence says why.

@@ -95,7 +95,12 @@ class SetEffects:
 
 
 def comparison_sets(panel: Panel, options: CallawaySantAnnaSettings) -> list[ComparisonSet]:
-    """Bring comparisons that share groups, weights and covariates together."""
+    """Bring comparisons that share groups, weights and covariates together.
+
+    Args:
+        panel: The panel, n units in T periods.
+        options: Arguments of the estimator.
+    """
     cohorts = np.array(list(panel.slices), dtype=np.int64)
     together: dict[tuple[int, tuple[int, ...], int], list[int]] = {}
     for j, one in enumerate(panel.plan.comparisons):
@@ -133,7 +138,12 @@ class CohortSums:
 
     @classmethod
     def of(cls, panel: Panel, sets: Sequence[ComparisonSet]) -> CohortSums:
-        """Add up what the comparisons need."""
+        """Add up what the comparisons need.
+
+        Args:
+            panel: The panel, n units in T periods.
+            sets: Comparisons that go together.
+        """
         weighted: dict[tuple[int, int], Floats] = {}
         plain: dict[tuple[int, int], Floats] = {}
         for cohort, earlier in cohort_columns(sets):
@@ -147,11 +157,20 @@ class CohortSums:
         return cls(weighted, plain)
 
     def over(self, cohorts: Sequence[int], earlier: int) -> Floats:
-        """Return the sum of ``w x f'`` over several cohorts."""
+        """Return the sum of ``w x f'`` over several cohorts.
+
+        Args:
+            cohorts: The cohorts.
+            earlier: Which column of weights and covariates.
+        """
         return np.asarray(np.sum([self.weighted[g, earlier] for g in cohorts], axis=0))
 
     def refuse_short_rank(self, comparisons: ComparisonSet, method: str) -> None:
         """Leave it to the rows where some covariate does not vary on its own.
+
+        Args:
+            comparisons: Comparisons that go together, m of them.
+            method: ``dr``, ``reg`` or ``ipw``.
 
         Raises:
             RowsNeededError: If that is so.
@@ -166,7 +185,11 @@ class CohortSums:
 
 
 def cohort_columns(sets: Sequence[ComparisonSet]) -> list[tuple[int, int]]:
-    """Return the cohorts of comparisons with their columns of weights and covariates."""
+    """Return the cohorts of comparisons with their columns of weights and covariates.
+
+    Args:
+        sets: Comparisons that go together.
+    """
     return sorted({(g, one.earlier) for one in sets for g in (one.cohort, *one.controls)})
 
 
@@ -219,6 +242,11 @@ def fit_propensity(
 ) -> Propensity:
     """Fit the propensity to be in the treated cohort.
 
+    Args:
+        panel: The panel, n units in T periods.
+        comparisons: Comparisons that go together, m of them.
+        options: Arguments of the estimator.
+
     Raises:
         ComparisonError: If the groups do not overlap.
     """
@@ -263,6 +291,11 @@ def refuse_no_overlap(
     comparisons: ComparisonSet, sums: CohortSums, options: CallawaySantAnnaSettings
 ) -> None:
     """Make the checks of a propensity that is a constant, for there are no covariates.
+
+    Args:
+        comparisons: Comparisons that go together, m of them.
+        sums: Over the units of each cohort.
+        options: Arguments of the estimator.
 
     Raises:
         ComparisonError: If the share of the treated reaches a limit.

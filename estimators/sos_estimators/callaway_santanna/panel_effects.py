@@ -33,6 +33,10 @@ def panel_effects(
 ) -> tuple[GroupTime, ComparisonPlan] | None:
     """Estimate the effects of a balanced panel; None where only rows will do.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Returns:
         The effects, and the plan with what a reader must know.
 
@@ -165,7 +169,11 @@ def _group_time(
 
 
 def factor(products: Floats) -> Floats:
-    """Return rows with the given cross products; (r, r), a column of zeros where there are none."""
+    """Return rows with the given cross products; (r, r), a column of zeros where there are none.
+
+    Args:
+        products: Cross products; (r, r).
+    """
     size = np.sqrt(np.diag(products))
     scale = np.where(size > 0, size, 1.0)
     values, vectors = np.linalg.eigh(products / np.outer(scale, scale))

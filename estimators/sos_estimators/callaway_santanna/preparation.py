@@ -39,7 +39,11 @@ class GroupTimeSample(StaggeredSample):
     plan: ComparisonPlan
 
     def rests_on_scores(self, options: CallawaySantAnnaSettings) -> bool:
-        """Whether standard errors depend on the setting ``scores``."""
+        """Whether standard errors depend on the setting ``scores``.
+
+        Args:
+            options: Arguments of the estimator.
+        """
         return options.method == "dr" and not self.balanced and bool(self.design.names)
 
 

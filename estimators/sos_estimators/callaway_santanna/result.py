@@ -43,6 +43,16 @@ def build_estimate(
     Tests and intervals are from the normal distribution. ``reference`` in glance is the event time
     that all others are compared with, null where leads have bases of their own. ``critical`` is
     the half width of a simultaneous band in standard errors; no band if none.
+
+    Args:
+        names: Of J terms.
+        estimates: (J,), in units of the value.
+        std_errors: (J,).
+        plan: Counts and warnings.
+        options: Arguments of the estimator.
+        warnings: Further sentences.
+        covariance: Of the terms that have a standard error, named by them.
+        critical: Half width of a simultaneous band in standard errors; no band if none.
     """
     values = np.array(list(estimates), dtype=float)
     errors = np.array(list(std_errors), dtype=float)
@@ -72,7 +82,12 @@ def build_estimate(
 
 
 def errors_of(terms: Sequence[Term], options: CallawaySantAnnaSettings) -> Bootstrapped:
-    """Standard errors by formula or of draws, and the width of a band."""
+    """Standard errors by formula or of draws, and the width of a band.
+
+    Args:
+        terms: Effects and averages.
+        options: Arguments of the estimator.
+    """
     return bootstrap(
         np.column_stack([term.scores for term in terms]),
         np.array([term.std_error for term in terms]),
@@ -83,5 +98,10 @@ def errors_of(terms: Sequence[Term], options: CallawaySantAnnaSettings) -> Boots
 
 
 def undrawn(estimate: Estimate, options: CallawaySantAnnaSettings) -> Estimate:
-    """Complete what an engine gives that does not draw: no errors where they are to be drawn."""
+    """Complete what an engine gives that does not draw: no errors where they are to be drawn.
+
+    Args:
+        estimate: Of an engine that does not draw.
+        options: Arguments of the estimator.
+    """
     return estimate.without_std_errors(options.cannot_draw) if options.cannot_draw else estimate

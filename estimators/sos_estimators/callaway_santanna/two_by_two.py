@@ -114,6 +114,10 @@ def full_rank(rows: TwoByTwoData, options: CallawaySantAnnaSettings) -> bool:
     """Whether every fit of a method has as many independent columns as there are covariates.
 
     Where not, this module leaves out what does not vary; others cannot go on.
+
+    Args:
+        rows: Rows of one comparison.
+        options: Arguments of the estimator.
     """
     k = rows.design.shape[1]
     periods = [np.ones(len(rows.y), bool)] if rows.post is None else [rows.post, ~rows.post]

@@ -62,7 +62,11 @@ class CheckedSample:
     warnings: tuple[str, ...] = ()
 
     def count(self, column: str) -> int:
-        """Count the distinct values of a column."""
+        """Count the distinct values of a column.
+
+        Args:
+            column: Its name.
+        """
         return int(self.frame[column].nunique())
 
     @property
@@ -71,12 +75,21 @@ class CheckedSample:
         return count(self.frame)
 
     def where(self, kept: Bools, *warnings: str) -> Self:
-        """Keep some rows and say why."""
+        """Keep some rows and say why.
+
+        Args:
+            kept: Which rows, (n,).
+            warnings: Why, in sentences.
+        """
         frame = self.frame[kept].reset_index(drop=True)
         return replace(self, frame=frame, warnings=(*self.warnings, *warnings))
 
     def told(self, *warnings: str) -> Self:
-        """Add warnings."""
+        """Add warnings.
+
+        Args:
+            warnings: Sentences.
+        """
         return replace(self, warnings=(*self.warnings, *warnings))
 
 
@@ -161,7 +174,11 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
 
 
 def n_unusable(values: pd.Series) -> int:
-    """Count missing and infinite values."""
+    """Count missing and infinite values.
+
+    Args:
+        values: A column.
+    """
     bad = values.isna()
     if pd.api.types.is_float_dtype(values):
         bad |= ~np.isfinite(values)
@@ -170,6 +187,10 @@ def n_unusable(values: pd.Series) -> int:
 
 def refuse_identifiers(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
     """Refuse text covariates with a level for nearly every case.
+
+    Args:
+        frame: The rows.
+        covariates: Columns of them.
 
     Raises:
         EstimationError: With the covariate and the number of its levels.
@@ -185,6 +206,9 @@ def refuse_identifiers(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
 
 def check_contrast(frame: pd.DataFrame) -> None:
     """Check that there is something to compare.
+
+    Args:
+        frame: With the columns ``treated, post, value, cluster``.
 
     Raises:
         EstimationError: For no treated case, no case before or after, a value that does not vary,
@@ -208,5 +232,9 @@ def check_contrast(frame: pd.DataFrame) -> None:
 
 
 def is_category(values: pd.Series) -> bool:
-    """Whether a covariate enters as dummies: text, booleans and categories do."""
+    """Whether a covariate enters as dummies: text, booleans and categories do.
+
+    Args:
+        values: A column.
+    """
     return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)

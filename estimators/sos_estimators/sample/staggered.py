@@ -72,6 +72,10 @@ class StaggeredSample(CheckedSample):
     def refuse_changing(self, column: str, within: str) -> None:
         """See that a column is the same in all rows of a unit or id.
 
+        Args:
+            column: Its name.
+            within: ``unit`` or ``id``.
+
         Raises:
             DataError: With the first unit of which it is not.
         """
@@ -212,14 +216,22 @@ def _refuse_unusable(frame: pd.DataFrame, covariates: Sequence[str], finer: str)
 
 
 def about_constant(covariates: Iterable[str]) -> tuple[str, ...]:
-    """Say which covariates are left out for they do not vary."""
+    """Say which covariates are left out for they do not vary.
+
+    Args:
+        covariates: Their names.
+    """
     return tuple(
         f"The covariate '{name}' has one value in all cases and is left out." for name in covariates
     )
 
 
 def count_units(frame: pd.DataFrame) -> int:
-    """Count the units of rows, also of an outline."""
+    """Count the units of rows, also of an outline.
+
+    Args:
+        frame: With the column ``unit``, or :data:`UNITS`.
+    """
     return int(frame[UNITS].sum() if UNITS in frame else frame["unit"].nunique())
 
 

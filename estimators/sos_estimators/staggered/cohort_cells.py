@@ -56,7 +56,11 @@ class CohortCells(StaggeredSample):
         return self.frame["value"].to_numpy(float)
 
     def codes(self, *columns: str) -> Ints:
-        """Number the distinct rows of some columns 0, 1, ..., (m,)."""
+        """Number the distinct rows of some columns 0, 1, ..., (m,).
+
+        Args:
+            columns: Their names.
+        """
         return codes_of(self.frame, columns)
 
     def covariate_columns(self) -> tuple[Floats, tuple[str, ...]]:

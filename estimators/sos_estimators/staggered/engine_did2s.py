@@ -30,7 +30,12 @@ takes gigabytes."""
 def engine(
     fit: Fit, prepare: Callable[[Sample, Any], tuple[CohortCells, Effects, Averages]]
 ) -> Engine:
-    """Declare the engine of an estimator that prepares its sample so."""
+    """Declare the engine of an estimator that prepares its sample so.
+
+    Args:
+        fit: Fits.
+        prepare: Gives cells, effects and averages of a sample.
+    """
 
     def limits(sample: Sample, options: Any) -> str | None:
         if options.control != "notyettreated":
@@ -61,6 +66,11 @@ def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> TermE
 
     The overall effect has a second stage of its own: its indicator overlaps with the others.
     Standard errors are without small-sample correction.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        averages: The J averages of effects.
     """
     indicators = averages.cell_weights(effects, cells) > 0
     estimates, errors = [], []

@@ -82,6 +82,10 @@ def first_stage(cells: CohortCells, control: Compared = "notyettreated") -> Firs
     Every owner must have an untreated cell. With ``control = "nevertreated"`` period effects and
     covariates come from units never treated; the effect of a treated unit is the mean of what these
     leave of its own untreated cells.
+
+    Args:
+        cells: The cells, m of them.
+        control: Which untreated cells give period effects and covariates.
     """
     untreated, owner = ~cells.treated, cells.codes("owner")
     compared = untreated.copy()
@@ -129,6 +133,10 @@ def _period_dummies(cells: CohortCells) -> Floats:
 
 def imputable(cells: CohortCells, control: Compared = "notyettreated") -> CohortCells:
     """Leave out cells of which the compared say nothing, and tell of it.
+
+    Args:
+        cells: The cells, m of them.
+        control: Which untreated cells give period effects and covariates.
 
     Raises:
         EstimationError: If no treated cell can be imputed after treatment.

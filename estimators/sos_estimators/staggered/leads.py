@@ -49,7 +49,13 @@ class Leads:
 
     @classmethod
     def none(cls, cells: CohortCells, *warnings: str, reference: int | None = None) -> Leads:
-        """Make a result without leads."""
+        """Make a result without leads.
+
+        Args:
+            cells: All cells.
+            warnings: What was left out.
+            reference: Event time that others would be compared with.
+        """
         return cls(reference, (), np.empty(0), np.empty((cells.n_clusters, 0)), warnings)
 
     @property
@@ -63,7 +69,11 @@ class Leads:
         return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
     def before(self, effects: TermEstimates) -> TermEstimates:
-        """Insert the leads and their reference, which is zero, after the overall effect."""
+        """Insert the leads and their reference, which is zero, after the overall effect.
+
+        Args:
+            effects: Averages, the overall effect first, (J,).
+        """
         reference = () if self.reference is None else (self.reference,)
         zeros = np.zeros((len(self.scores), len(reference)))
         errors = np.append(self.std_errors, zeros[0])
@@ -86,6 +96,9 @@ class Leads:
         """Test that all leads are zero, as keys of the one-row summary.
 
         The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
+
+        Args:
+            cells: All cells.
         """
         n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
         statistic = wald(self.estimates, self.covariance, n_clusters)
@@ -107,7 +120,12 @@ def _second(values: Floats, inserted: Floats) -> Floats:
 
 
 def lead_events(cells: CohortCells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
-    """List the leads to estimate, and the last one, which they are compared with."""
+    """List the leads to estimate, and the last one, which they are compared with.
+
+    Args:
+        cells: All cells.
+        min_event: First lead; None: all are.
+    """
     table = cells.frame[~cells.treated & (cells.frame["cohort"] > 0)]
     events = sorted({int(e) for e in table["period"] - table["cohort"]})
     reference = events.pop()
@@ -122,6 +140,10 @@ Regress = Callable[[Regression, Convention], tuple[Floats, Floats]]
 def in_numpy(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
     """Regress with numpy.
 
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
+
     Raises:
         CollinearTermsError: If a lead is collinear.
     """
@@ -131,6 +153,10 @@ def in_numpy(problem: Regression, convention: Convention) -> tuple[Floats, Float
 
 def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
     """Regress with ``feols`` of pyfixest, which does not say what clusters add.
+
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
 
     Raises:
         CollinearTermsError: If a lead is collinear.

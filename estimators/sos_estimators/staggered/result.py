@@ -50,7 +50,14 @@ class TermEstimates:
     def of(
         cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
     ) -> TermEstimates:
-        """Take standard errors from what clusters add, (G, J)."""
+        """Take standard errors from what clusters add, (G, J).
+
+        Args:
+            names: Of J terms.
+            estimates: (J,).
+            scores: What each cluster adds to them, (G, J).
+            warnings: Sentences.
+        """
         errors = np.sqrt((scores**2).sum(axis=0))
         return cls(tuple(names), estimates, errors, scores, tuple(warnings))
 

@@ -157,7 +157,7 @@ def test_python_gives_every_stored_result(from_r: Path, data: str, options: str)
     if data in PANELS:
         compressed = panel_effects(sample, chosen)
         assert compressed is not None
-        several.append(compressed.effects)
+        several.append(compressed[0])
     for effects in several:
         found = {
             how: {

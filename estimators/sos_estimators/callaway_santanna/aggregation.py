@@ -15,6 +15,7 @@ import pandas as pd
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.group_time import GroupTime
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.staggered.settings import no_event_left
 from sos_plugins.errors import EstimationError
 
 RELATIVE_ZERO = 1e-12
@@ -141,19 +142,14 @@ def _plain_average(name: str, parts: list[Term]) -> Term:
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Effects by time since treatment; overall is the mean of those from treatment on."""
-    first = -np.inf if options.min_event is None else options.min_event
-    last = np.inf if options.max_event is None else options.max_event
     since = np.array([c.period - c.cohort for c in effects.comparisons])
-    times = [e for e in np.unique(since[~np.isnan(effects.att)]) if first <= e <= last]
+    times = np.unique(since[~np.isnan(effects.att) & options.in_window(since)])
     by_event = {
         int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times
     }
     after = [term for e, term in by_event.items() if e >= 0]
     if not after:
-        raise EstimationError(
-            "No event time from treatment on is left to average: the cases give the event times "
-            f"{since.min()} to {since.max()}; change min_event or max_event."
-        )
+        raise no_event_left(since)
     return [_plain_average("overall", after), *by_event.values()]
 
 

@@ -80,10 +80,10 @@ def _estimate(panel: Panel, options: CallawaySantAnnaSettings) -> GroupTime:
     return _group_time(panel, fitted, missing, scores)
 
 
-Fit = Callable[[Panel, ComparisonSet, CohortSums, CallawaySantAnnaSettings], FittedSet]
+FitSet = Callable[[Panel, ComparisonSet, CohortSums, CallawaySantAnnaSettings], FittedSet]
 
 
-def _way_to_fit(panel: Panel, options: CallawaySantAnnaSettings) -> Fit:
+def _way_to_fit(panel: Panel, options: CallawaySantAnnaSettings) -> FitSet:
     if panel.design.shape[2] == 1:
         return _without_covariates
     return _by_regression if options.method == "reg" else _by_propensity

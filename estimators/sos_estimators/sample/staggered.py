@@ -179,9 +179,9 @@ def check(
     kept = (frame["weight"] > 0).to_numpy()
     n_weightless += count(frame[~kept])
     told = (f"{n_weightless} cases of weight 0 are left out.",) if n_weightless else ()
-    _refuse_unusable(frame[kept], sample.covariates, finer)
-    whole = StaggeredSample(frame, sample.covariates, told, anticipation, sample.is_panel)
-    return whole if kept.all() else whole.where(kept)
+    used = frame if kept.all() else frame[kept].reset_index(drop=True)
+    _refuse_unusable(used, sample.covariates, finer)
+    return StaggeredSample(used, sample.covariates, told, anticipation, sample.is_panel)
 
 
 def _columns(sample: Sample) -> pd.DataFrame:

@@ -14,8 +14,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.staggered.cohort_cells import CohortCells
-from sos_estimators.staggered.settings import StaggeredSettings
-from sos_plugins.errors import EstimationError
+from sos_estimators.staggered.settings import StaggeredSettings, no_event_left
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,10 @@ def list_averages(effects: Effects, options: StaggeredSettings) -> Averages:
         EstimationError: If no effect after treatment is inside the window.
     """
     event, cohort, period = (effects.table[c].to_numpy() for c in ("event", "cohort", "period"))
-    first = -np.inf if options.min_event is None else options.min_event
-    last = np.inf if options.max_event is None else options.max_event
-    inside = (event >= first) & (event <= last)
+    inside = options.in_window(event)
     post = (event >= 0) & inside
     if not post.any():
-        raise EstimationError(
-            "No event time from treatment on is left to average: the cases give the event times "
-            f"{event.min()} to {event.max()}; change min_event or max_event."
-        )
+        raise no_event_left(event)
     chosen: dict[str, Bools] = {"overall": post}
     if options.aggregate == "event":
         chosen |= {f"event={e}": event == e for e in np.unique(event[inside])}

@@ -10,19 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+import pandas as pd
+
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.regression.design_matrix import codes_of, collapse, covariate_columns
 from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.adoption import numbers
+from sos_estimators.sample.prepare import is_category
 from sos_estimators.sample.staggered import (
     ClusterCounts,
     StaggeredSample,
     about_constant,
     check,
 )
-from sos_estimators.staggered.compression import Compressed, compressed, varies
 from sos_estimators.staggered.settings import CommonSettings
-from sos_plugins.cells.compression import COUNT, count
+from sos_plugins.cells.build import cells as compress_cases
+from sos_plugins.cells.compression import COUNT, count, is_compressed
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
@@ -34,6 +38,9 @@ COMPARED: dict[Control, str] = {
     "notyettreated": "not treated yet",
 }
 FEW = "standard errors tend to be too small, and p values with them"
+FROM = 20_000
+"""Fewer rows than this are collapsed as they are: the query would take longer."""
+KEYS = ("cohort", "treated", "post")
 
 
 @dataclass(frozen=True)
@@ -116,19 +123,14 @@ def make_cells(
         DataError: If the sample contradicts itself.
         EstimationError: If no effect can be estimated; the sentence says why.
     """
-    fewer = compressed(sample) if compress else Compressed(sample)
-    checked = check(
-        fewer.sample,
-        options.anticipation,
-        finer="a finer cluster",
-        n_weightless=fewer.n_weightless,
-    )
+    fewer, n_weightless = compressed(sample) if compress else (sample, 0)
+    checked = check(fewer, options.anticipation, finer="a finer cluster", n_weightless=n_weightless)
     checked.refuse_no_panel()
     cells = _collapsed(checked)
     cells.refuse_changing("cohort", "unit")
     cells = _with_controls(cells.with_late_as_never(), control)
     cells = _drop_periods_without_controls(cells, control).with_base()
-    constant = [name for name in cells.covariates if not varies(cells.frame[name])]
+    constant = [name for name in cells.covariates if not _varies(cells.frame[name])]
     covariates = tuple(name for name in cells.covariates if name not in constant)
     cells = replace(cells.told(*about_constant(constant)), covariates=covariates)
     if not (cells.treated & (cells.frame["period"] >= cells.frame["cohort"]).to_numpy()).any():
@@ -182,3 +184,48 @@ def _drop_periods_without_controls(cells: CohortCells, control: Control) -> Coho
         f"In the periods {numbers(table.loc[~kept, 'period'])} no unit that is {COMPARED[control]} "
         f"has a case to compare with: {count(table[~kept])} cases are left out.",
     )
+
+
+def compressed(sample: Sample) -> tuple[Sample, int]:
+    """Compress many cases of a repeated cross-section in one pass; other samples stay as they are.
+
+    Results are the same: all sums and cross products by authority, period and level are kept. So
+    what follows costs the same for any number of cases, numeric covariates or not.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+
+    Returns:
+        The sample, and how many cases of weight 0 it no longer has.
+
+    Raises:
+        DataError: If a column has missing or infinite values, or a weight is negative.
+    """
+    frame = sample.frame
+    if sample.is_panel or is_compressed(frame) or len(frame) < FROM:
+        return sample, 0
+    used = ["unit", "period", *KEYS, "cluster", "value", "weight", *sample.covariates]
+    frame = frame[used].assign(**{c: _as_text(frame[c]) for c in sample.covariates})
+    summed = compress_cases(
+        frame, weight="weight", covariates=sample.covariates, keys=KEYS, cluster="cluster"
+    )
+    fewer = summed.sample()
+    in_order = Sample(fewer.frame, sample.covariates, sample.binary, sample.window_gap)
+    return in_order, summed.n_weightless
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Make text of levels that a database would take for numbers."""
+    if not is_category(values) or pd.api.types.is_bool_dtype(values):
+        return values
+    if pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values
+    return values.astype(str).where(values.notna())
+
+
+def _varies(values: pd.Series) -> bool:
+    """Whether a covariate has more than one value, rounding aside."""
+    if is_category(values):
+        return bool(values.nunique() > 1)
+    numbers = values.to_numpy(float)
+    return bool(np.ptp(numbers) > 1e-12 * np.abs(numbers).max())

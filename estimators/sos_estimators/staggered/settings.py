@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
+from sos_estimators.arrays import Bools, Ints
 from sos_estimators.inference.multiplier import BootstrapSettings
+from sos_plugins.errors import EstimationError
 
 Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
 
@@ -56,3 +59,25 @@ class StaggeredSettings(AggregateSettings):
         if info.field_name == "max_event" and later:
             raise ValueError(f"is earlier than min_event={first}")
         return value
+
+    def in_window(self, event: Ints) -> Bools:
+        """Say which event times are to be given, (n,).
+
+        Args:
+            event: Periods since treatment, (n,).
+        """
+        first = -np.inf if self.min_event is None else self.min_event
+        last = np.inf if self.max_event is None else self.max_event
+        return np.asarray((event >= first) & (event <= last))
+
+
+def no_event_left(event: Ints) -> EstimationError:
+    """Say that no effect after treatment is inside the window.
+
+    Args:
+        event: Event times of all effects, (n,).
+    """
+    return EstimationError(
+        "No event time from treatment on is left to average: the cases give the event times "
+        f"{event.min()} to {event.max()}; change min_event or max_event."
+    )

@@ -233,10 +233,9 @@ class Fitted:
             scores = np.column_stack([self.scores, other.scores])
         return Fitted(
             (*self.names, *other.names),
-            *(
-                np.concatenate([getattr(self, name), getattr(other, name)])
-                for name in ("estimates", "std_errors", "df")
-            ),
+            np.append(self.estimates, other.estimates),
+            np.append(self.std_errors, other.std_errors),
+            np.append(self.df, other.df),
             scores=scores,
             warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
         )

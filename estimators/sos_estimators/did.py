@@ -30,7 +30,7 @@ from sos_estimators.regression.logit_separation import (
     drop_perfectly_predicted,
 )
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import Form, Prepared, prepare
+from sos_estimators.sample.prepare import Form, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import (
     not_identified,
     one_sided_pilots,
@@ -129,7 +129,7 @@ def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimat
 fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
-def _design(prepared: Prepared, options: DidSettings) -> Design:
+def _design(prepared: RegressionSample, options: DidSettings) -> Design:
     form = options.form
 
     def ask_r(engine: str) -> Mapping[str, Any]:
@@ -155,7 +155,7 @@ def _design(prepared: Prepared, options: DidSettings) -> Design:
 
 
 def _with_table(
-    estimate: Estimate, prepared: Prepared, options: DidSettings, engine: str
+    estimate: Estimate, prepared: RegressionSample, options: DidSettings, engine: str
 ) -> Estimate:
     """Add the table of inference, or say why there is none."""
     told = _no_table(prepared, options, engine)
@@ -175,7 +175,7 @@ def _with_table(
     )
 
 
-def _no_table(prepared: Prepared, options: DidSettings, engine: str) -> str | None:
+def _no_table(prepared: RegressionSample, options: DidSettings, engine: str) -> str | None:
     if engine not in TABLES:
         return "The table of inference is computed by engines python and r only."
     told = too_many_refits(prepared, options.draws) if engine == "r" else None

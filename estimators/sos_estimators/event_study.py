@@ -23,7 +23,7 @@ from sos_estimators.regression.fit import (
     four_engines,
 )
 from sos_estimators.regression.least_squares import side_by_side
-from sos_estimators.sample.prepare import FORMS, Prepared, prepare
+from sos_estimators.sample.prepare import FORMS, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import weak_test
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.errors import EstimationError
@@ -76,7 +76,7 @@ def fit(sample: Sample, options: EventStudySettings, engine: str = "python") -> 
 fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
-def _design(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> Design:
+def _design(prepared: RegressionSample, chosen: Plan, options: EventStudySettings) -> Design:
     events = np.array(chosen.events)
 
     def dummies(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
@@ -105,12 +105,14 @@ def _design(prepared: Prepared, chosen: Plan, options: EventStudySettings) -> De
     )
 
 
-def _wald_df(prepared: Prepared, options: EventStudySettings) -> float:
+def _wald_df(prepared: RegressionSample, options: EventStudySettings) -> float:
     by_treated = options.leads_df == "treated-clusters"
     return float((len(prepared.treated_clusters) if by_treated else prepared.count("cluster")) - 1)
 
 
-def _ask_r(engine: str, prepared: Prepared, options: EventStudySettings) -> Mapping[str, Any]:
+def _ask_r(
+    engine: str, prepared: RegressionSample, options: EventStudySettings
+) -> Mapping[str, Any]:
     shared = options.model_dump(include={"form", "reference", "lags_only"})
     if engine == "r-fixest":
         return engine_r.call(
@@ -133,7 +135,7 @@ def _ask_r(engine: str, prepared: Prepared, options: EventStudySettings) -> Mapp
     )
 
 
-def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
+def _joint_test(fitted: Fitted, prepared: RegressionSample, chosen: Plan) -> JointTest:
     single = len(prepared.treated_clusters) == 1
     alone = "a single treated cluster cannot show how far leads differ by chance"
     untested = fitted.untested or (alone if single else "")
@@ -142,7 +144,7 @@ def _joint_test(fitted: Fitted, prepared: Prepared, chosen: Plan) -> JointTest:
 
 
 def _not_identified(
-    prepared: Prepared, events: list[int], options: EventStudySettings
+    prepared: RegressionSample, events: list[int], options: EventStudySettings
 ) -> EstimationError:
     what = (
         f"The event times {', '.join(map(str, events))} cannot be told from {FORMS[options.form]}, "

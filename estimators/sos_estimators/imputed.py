@@ -20,7 +20,7 @@ from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered import engine_did2s, engine_r
 from sos_estimators.staggered.averages import Averages, Effects, list_averages, list_effects
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.first_stage import FirstStage, first_stage, imputable
 from sos_estimators.staggered.leads import (
     Leads,
@@ -31,7 +31,7 @@ from sos_estimators.staggered.leads import (
     leads_of_r,
 )
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.staggered.result import Found, build_estimate
+from sos_estimators.staggered.result import TermEstimates, build_estimate
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.contract.interfaces import R_BASE
@@ -89,8 +89,12 @@ class TwoStageSettings(ImputedSettings):
         return self.aggregate == "event"
 
 
-def prepare(sample: Sample, options: ImputedSettings) -> tuple[Cells, Effects, Averages]:
+def prepare(sample: Sample, options: ImputedSettings) -> tuple[CohortCells, Effects, Averages]:
     """Check and collapse a sample, leave out what cannot be imputed, list what to estimate.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError: If the sample contradicts itself.
@@ -101,17 +105,17 @@ def prepare(sample: Sample, options: ImputedSettings) -> tuple[Cells, Effects, A
     return cells, effects, list_averages(effects, options)
 
 
-Centres = Callable[[Cells, Effects, Floats, FirstStage], Floats]
+Centres = Callable[[CohortCells, Effects, Floats, FirstStage], Floats]
 """What residuals are measured from, (m, J) or (J,), given how cells count in averages, (m, J)."""
 
 
 def averages_of_residuals(
-    cells: Cells,
+    cells: CohortCells,
     effects: Effects,
     averages: Averages,
     options: ImputedSettings,
     centres: Centres,
-) -> Found:
+) -> TermEstimates:
     """Average what the first stage leaves of the treated; errors that allow for the first stage.
 
     Args:
@@ -129,16 +133,22 @@ def averages_of_residuals(
     factors = weights * (stage.residual[:, None] - centres(cells, effects, weights, stage))
     factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
     scores = group_sums(factors, cells.codes("cluster"))
-    return Found.of(averages.names, weights.T @ stage.residual, scores)
+    return TermEstimates.of(averages.names, weights.T @ stage.residual, scores)
 
 
 def by_cohort_and_period(
-    cells: Cells, effects: Effects, weights: Floats, stage: FirstStage
+    cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage
 ) -> Floats:
     """Return the average effect of each cell's cohort and period, (m, J); zero outside an average.
 
     Each unit and period counts by the square of its weight: equations 6 to 8 of Borusyak, Jaravel
     and Spiess (2024). The errors are conservative.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
     """
     unit_period = cells.codes("owner", "period")
     weight = group_sums(weights, unit_period)
@@ -151,13 +161,19 @@ def by_cohort_and_period(
     return np.asarray(mean[effects.of_cell + 1])
 
 
-def by_average(cells: Cells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
+def by_average(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
     """Return the averages themselves, (J,): each is a coefficient of its own second stage.
 
     Without intercept, ``overall`` is the coefficient of an indicator of the treated periods,
     ``event=e`` of an event time, and so on. The variance is that of two-step GMM (Newey and
     McFadden 1994; Butts and Gardner 2022, R Journal 14(3)): scores of the second stage less what
     the first adds, without small-sample correction.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
     """
     return np.asarray(weights.T @ stage.residual)
 
@@ -165,12 +181,16 @@ def by_average(cells: Cells, effects: Effects, weights: Floats, stage: FirstStag
 def impute(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate ``imputation`` with numpy.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
-    return _imputation(found, _leads(cells, options), cells, options)
+    terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
+    return _imputation(terms, _leads(cells, options), cells, options)
 
 
 def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -178,21 +198,29 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
 
     The two-stage estimates are those of the imputation; the errors are not.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         EngineError: If pyfixest fails.
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = engine_did2s.two_stage(cells, effects, averages)
-    found = replace(found, std_errors=np.full(len(averages.names), np.nan))
+    terms = engine_did2s.two_stage(cells, effects, averages)
+    terms = replace(terms, std_errors=np.full(len(averages.names), np.nan))
     leads = _leads(cells, options, in_pyfixest)
-    return _imputation(found, leads, cells, options).without_std_errors(
+    return _imputation(terms, leads, cells, options).without_std_errors(
         "pyfixest has no conservative errors of the imputation"
     )
 
 
 def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate with ``imputation.R``.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EngineError: If R fails.
@@ -217,32 +245,43 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
 def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
     """Estimate with ``did_imputation`` of the R package ``didimputation``.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
     answer = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
-    found = engine_r.in_order(answer, averages.names)
-    return _imputation(found, Leads.none(cells), cells, options)
+    terms = engine_r.in_order(answer, averages.names)
+    return _imputation(terms, Leads.none(cells), cells, options)
 
 
-def _leads(cells: Cells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
+def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
     if not options.with_leads:
         return Leads.none(cells)
     return fit_leads(cells, options.min_event, options.leads_vcov, regress)
 
 
-def _imputation(found: Found, leads: Leads, cells: Cells, options: ImputationSettings) -> Estimate:
+def _imputation(
+    terms: TermEstimates, leads: Leads, cells: CohortCells, options: ImputationSettings
+) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
     further = leads.joint_test(cells) if options.with_leads else None
     return build_estimate(
-        leads.before(found), cells, options, vcov=CONSERVATIVE, df=np.inf, further=further
+        leads.before(terms), cells, options, vcov=CONSERVATIVE, df=np.inf, further=further
     )
 
 
 def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | None:
-    """Say what the package ``didimputation`` cannot do of what is asked."""
+    """Say what the package ``didimputation`` cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if sample.frame["weight"].nunique() > 1:
         return "didimputation 0.5.0 squares weights in its standard errors"
     if not sample.is_panel:
@@ -259,16 +298,24 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
 def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate ``two-stage`` with numpy.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    found = averages_of_residuals(cells, effects, averages, options, by_average)
-    return _two_stage(found, cells, options)
+    terms = averages_of_residuals(cells, effects, averages, options, by_average)
+    return _two_stage(terms, cells, options)
 
 
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate with ``did2s`` of pyfixest.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError, EstimationError: As :func:`prepare`.
@@ -280,6 +327,10 @@ def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate
 def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     """Estimate with ``two_stage.R``.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`prepare`.
@@ -289,13 +340,13 @@ def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     return _two_stage(engine_r.in_order(answer, averages.names), cells, options)
 
 
-def _two_stage(plain: Found, cells: Cells, options: TwoStageSettings) -> Estimate:
+def _two_stage(plain: TermEstimates, cells: CohortCells, options: TwoStageSettings) -> Estimate:
     """Apply the convention to plain standard errors and complete the result."""
     n = cells.n_clusters
     wider = np.sqrt(n / (n - 1)) if options.vcov == "CR1" else 1.0
     scores = None if plain.scores is None else plain.scores * wider
-    found = replace(plain, std_errors=plain.std_errors * wider, scores=scores)
-    return build_estimate(found, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
+    terms = replace(plain, std_errors=plain.std_errors * wider, scores=scores)
+    return build_estimate(terms, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
 
 
 class Imputed(StaggeredEstimator):
@@ -303,7 +354,11 @@ class Imputed(StaggeredEstimator):
 
     @hookimpl
     def register_estimators(self, register: Callable[[Estimator], None]) -> None:
-        """Offer the estimator."""
+        """Offer the estimator.
+
+        Args:
+            register: Takes the estimator.
+        """
         register(self)
 
 

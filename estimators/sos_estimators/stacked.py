@@ -21,11 +21,12 @@ from sos_estimators.regression.least_squares import (
 )
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 BY_COHORT = ("cohort", "calendar", "group-time")
@@ -79,7 +80,7 @@ class Stack:
     """
 
     table: pd.DataFrame
-    cells: Cells
+    cells: CohortCells
     events: tuple[int, ...]
 
 
@@ -96,10 +97,10 @@ def stack(sample: Sample, options: StackedSettings) -> Stack:
     """
     cells = make_cells(sample, options, options.control)
     cohorts = _whole(cells, options)
-    parts = [_sub_experiment(cells.table, g, options) for g in cohorts]
+    parts = [_sub_experiment(cells.frame, g, options) for g in cohorts]
     table = pd.concat(parts)
-    used = np.isin(np.arange(len(cells.table)), table.index.to_numpy())
-    left_out = sorted(set(cells.table["cohort"]) - set(cohorts) - {0})
+    used = np.isin(np.arange(len(cells.frame)), table.index.to_numpy())
+    left_out = sorted(set(cells.frame["cohort"]) - set(cohorts) - {0})
     told = []
     if left_out:
         told.append(
@@ -113,14 +114,14 @@ def stack(sample: Sample, options: StackedSettings) -> Stack:
     return Stack(table, cells.where(used, *told), events)
 
 
-def _whole(cells: Cells, options: StackedSettings) -> list[int]:
+def _whole(cells: CohortCells, options: StackedSettings) -> list[int]:
     """Cohorts of which treated and comparison cases are there in every period of the window."""
     n_periods = options.before + options.after + 1
     whole = []
-    for g in np.unique(cells.table["cohort"]):
+    for g in np.unique(cells.frame["cohort"]):
         if g == 0:
             continue
-        sub = _sub_experiment(cells.table, int(g), options)
+        sub = _sub_experiment(cells.frame, int(g), options)
         seen = sub.groupby("D")["event"].nunique()
         if seen.get(1, 0) == n_periods and seen.get(0, 0) == n_periods:
             whole.append(int(g))
@@ -231,7 +232,7 @@ def regression(stacked: Stack, pairs: Ints, *, by_cohort: bool) -> Regression:
     return Regression(
         value=table["value"].to_numpy(float),
         weight=table["stacked"].to_numpy(float),
-        n_cases=int(table["n_cases"].sum()),
+        n_cases=count(table),
         effects=(codes_of(table, ["D", *within]), codes_of(table, ["event", *within])),
         cluster=codes_of(table, ["cluster"]),
         covariates=columns,

@@ -13,11 +13,12 @@ from sos_estimators.regression.feols import r_fixest_engine
 from sos_estimators.regression.fit import FITS, by_engine
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.averages import Effects, list_averages, list_effects
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.cells.compression import counts
 from sos_plugins.errors import DataError, EstimationError
 
 ABSORB = ("owner", "period")
@@ -36,7 +37,7 @@ class SunAbrahamSettings(StaggeredSettings):
 
 def prepare(
     sample: Sample, options: SunAbrahamSettings, *, compress: bool = True
-) -> tuple[Cells, Effects]:
+) -> tuple[CohortCells, Effects]:
     """Check and collapse a sample, and list the effects: of every period but the reference.
 
     Args:
@@ -88,7 +89,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
         cells, listed = prepare(sample, options, compress=False)
     except (DataError, EstimationError):
         return None  # the fit says why
-    if (cells.table["n_cases"] % 1 != 0).any():
+    if (counts(cells.frame) % 1 != 0).any():
         return "fixest counts cases, and the rows of this compressed sample are no whole cases"
     effects = listed.table
     if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():

@@ -37,16 +37,24 @@ class Term:
         return se if se > 0 and largest > RELATIVE_ZERO * abs(self.estimate) else np.nan
 
 
-def covariance(found: Sequence[Term]) -> pd.DataFrame:
-    """Return the covariance of the terms that have a standard error, named by them."""
-    known = [term for term in found if not np.isnan(term.std_error)]
+def covariance(terms: Sequence[Term]) -> pd.DataFrame:
+    """Return the covariance of the terms that have a standard error, named by them.
+
+    Args:
+        terms: Effects and averages.
+    """
+    known = [term for term in terms if not np.isnan(term.std_error)]
     names = [term.name for term in known]
     scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
     return pd.DataFrame(scores.T @ scores, index=names, columns=names)
 
 
 def missing_sentences(missing: Mapping[str, str]) -> list[str]:
-    """Name the effects that are missing, together where the reason is the same."""
+    """Name the effects that are missing, together where the reason is the same.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     reasons = dict.fromkeys(missing.values())
     together = {why: [name for name in missing if missing[name] == why] for why in reasons}
     return [
@@ -56,7 +64,11 @@ def missing_sentences(missing: Mapping[str, str]) -> list[str]:
 
 
 def no_effect(missing: Mapping[str, str]) -> EstimationError:
-    """Say that no effect after treatment is left, and why each is missing."""
+    """Say that no effect after treatment is left, and why each is missing.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     return EstimationError(
         " ".join(["No effect after treatment could be estimated.", *missing_sentences(missing)])
     )
@@ -64,6 +76,10 @@ def no_effect(missing: Mapping[str, str]) -> EstimationError:
 
 def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Return the overall effect and those that ``aggregate`` asks for.
+
+    Args:
+        effects: Group-time effects.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
 
     Raises:
         EstimationError: If no effect after treatment could be estimated.
@@ -80,24 +96,26 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     if options.aggregate == "simple":
         return [overall]
     single = [
-        Term(cell.term, float(effects.att[j]), effects.scores[:, j])
-        for j, cell in enumerate(effects.cells)
+        Term(comparison.term, float(effects.att[j]), effects.scores[:, j])
+        for j, comparison in enumerate(effects.comparisons)
     ]
     return [overall, *single]
 
 
 def _post(effects: GroupTime) -> Ints:
-    return _where(effects, (cell.is_post for cell in effects.cells))
+    return _where(effects, (c.is_post for c in effects.comparisons))
 
 
 def _where(effects: GroupTime, wanted: Iterable[bool]) -> Ints:
     """Positions of the wanted effects that are not missing."""
-    return np.flatnonzero(np.fromiter(wanted, bool, len(effects.cells)) & ~np.isnan(effects.att))
+    return np.flatnonzero(
+        np.fromiter(wanted, bool, len(effects.comparisons)) & ~np.isnan(effects.att)
+    )
 
 
 def _weighted(name: str, effects: GroupTime, chosen: Ints) -> Term:
     """Average chosen effects by the weight of their cohorts."""
-    cohorts = np.array([effects.cells[j].cohort for j in chosen])
+    cohorts = np.array([effects.comparisons[j].cohort for j in chosen])
     return _average_over_cohorts(
         name, effects.att[chosen], effects.scores[:, chosen], cohorts, effects
     )
@@ -125,23 +143,25 @@ def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]
     """Effects by time since treatment; overall is the mean of those from treatment on."""
     first = -np.inf if options.min_event is None else options.min_event
     last = np.inf if options.max_event is None else options.max_event
-    since = np.array([cell.period - cell.cohort for cell in effects.cells])
+    since = np.array([c.period - c.cohort for c in effects.comparisons])
     times = [e for e in np.unique(since[~np.isnan(effects.att)]) if first <= e <= last]
-    found = {int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times}
-    after = [term for e, term in found.items() if e >= 0]
+    by_event = {
+        int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times
+    }
+    after = [term for e, term in by_event.items() if e >= 0]
     if not after:
         raise EstimationError(
             "No event time from treatment on is left to average: the cases give the event times "
             f"{since.min()} to {since.max()}; change min_event or max_event."
         )
-    return [_plain_average("overall", after), *found.values()]
+    return [_plain_average("overall", after), *by_event.values()]
 
 
 def _cohorts(effects: GroupTime) -> list[Term]:
     """Mean effect of each cohort over its treated periods; overall by the weight of cohorts."""
     parts = []
     for g in effects.cohorts:
-        chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.cells))
+        chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.comparisons))
         if chosen.size:
             estimate = float(effects.att[chosen].mean())
             parts.append((g, Term(f"cohort={g}", estimate, effects.scores[:, chosen].mean(axis=1))))
@@ -157,12 +177,12 @@ def _cohorts(effects: GroupTime) -> list[Term]:
 
 def _calendar(effects: GroupTime) -> list[Term]:
     """Effects by period over the cohorts treated by then; overall is their mean."""
-    periods = sorted({effects.cells[j].period for j in _post(effects)})
+    periods = sorted({effects.comparisons[j].period for j in _post(effects)})
     parts = [
         _weighted(
             f"calendar={t}",
             effects,
-            _where(effects, (c.is_post and c.period == t for c in effects.cells)),
+            _where(effects, (c.is_post and c.period == t for c in effects.comparisons)),
         )
         for t in periods
     ]

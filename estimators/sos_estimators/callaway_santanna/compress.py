@@ -33,6 +33,10 @@ def merged(sample: Sample, options: CallawaySantAnnaSettings) -> Sample:
 
     A panel, standard errors by case, few cases, and values that a check will refuse stay as they
     are.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
     """
     frame = sample.frame
     by_case = options.cluster == "unit-of-observation"
@@ -52,7 +56,12 @@ def merged(sample: Sample, options: CallawaySantAnnaSettings) -> Sample:
 
 
 def cells_limit(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say why a compressed sample does not do."""
+    """Say why a compressed sample does not do.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if not is_compressed(sample.frame):
         return None
     if options.cluster == "unit-of-observation":

@@ -51,25 +51,41 @@ class Nuisance:
     kept: list[int]
 
     def along(self, direction: Floats) -> Floats:
-        """Return each row's contribution to the error of ``direction @ coefficients``; (n,)."""
+        """Return each row's contribution to the error of ``direction @ coefficients``; (n,).
+
+        Args:
+            direction: In the space of the coefficients; (k,).
+        """
         return self.residual * (
             self.design @ np.linalg.solve(self.information, direction[self.kept])
         )
 
     def solved(self, directions: Floats) -> Floats:
-        """Divide directions (k, m) by the information; zero where there is no coefficient."""
-        found = np.zeros_like(directions)
-        found[self.kept] = np.linalg.solve(self.information, directions[self.kept])
-        return found
+        """Divide directions (k, m) by the information; zero where there is no coefficient.
+
+        Args:
+            directions: In the space of the coefficients; (k, m).
+        """
+        solved = np.zeros_like(directions)
+        solved[self.kept] = np.linalg.solve(self.information, directions[self.kept])
+        return solved
 
 
 def independent_columns(matrix: Floats) -> list[int]:
-    """Return the columns that are no combination of the columns before them."""
+    """Return the columns that are no combination of the columns before them.
+
+    Args:
+        matrix: (n, k).
+    """
     return independent(matrix.T @ matrix)
 
 
 def independent(moments: Floats) -> list[int]:
-    """Return the same, given the cross products of the columns; (k, k)."""
+    """Return the same, given the cross products of the columns; (k, k).
+
+    Args:
+        moments: Cross products of the columns; (k, k).
+    """
     own = np.diag(moments).copy()
     kept: list[int] = []
     for j in range(len(own)):

@@ -37,7 +37,11 @@ class Layout:
     order: Ints | None
 
     def wide(self, values: Any) -> Any:
-        """Arrange a column of numbers: a row a unit, a column a period; (n, T)."""
+        """Arrange a column of numbers: a row a unit, a column a period; (n, T).
+
+        Args:
+            values: One number a row; (n x T,).
+        """
         array = np.asarray(values)
         if self.order is not None:
             array = array[self.order]
@@ -49,6 +53,9 @@ class Layout:
         """Return what each unit has in all its periods, (n,): an array of numpy or of text.
 
         None where a unit has several values, or a text is missing.
+
+        Args:
+            values: One a row; (n x T,).
         """
         text = _text(values)
         if text is None:
@@ -63,7 +70,12 @@ class Layout:
 
 
 def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
-    """Find the units and periods of rows; None where these are no balanced panel."""
+    """Find the units and periods of rows; None where these are no balanced panel.
+
+    Args:
+        ids: Of each row.
+        periods: Of each row.
+    """
     seen = _periods(periods)
     if seen is None or len(ids) % len(seen):
         return None
@@ -71,10 +83,10 @@ def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
     of_rows = periods.to_numpy().astype(np.int64, copy=False)
     by_unit = of_rows.reshape(n, width)
     if (by_unit == by_unit[0]).all() and len(np.unique(by_unit[0])) == width:
-        found = Layout(seen, n, np.argsort(by_unit[0]), None)
-        named = found.fixed(ids)
+        of_units = Layout(seen, n, np.argsort(by_unit[0]), None)
+        named = of_units.fixed(ids)
         if named is not None and _n_distinct(named) == n:
-            return found
+            return of_units
     codes = _codes(ids, n)
     if codes is None:
         return None
@@ -85,7 +97,11 @@ def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
 
 
 def plain(values: pd.Series) -> pd.Series | None:
-    """Return a column of numbers, truth values, categories or text; None if it is none of these."""
+    """Return a column of numbers, truth values, categories or text; None if it is none of these.
+
+    Args:
+        values: A column.
+    """
     kind = values.dtype
     if isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
         return values
@@ -99,7 +115,11 @@ def plain(values: pd.Series) -> pd.Series | None:
 
 
 def coded(values: Any) -> tuple[Ints, int]:
-    """Number the distinct values of an array of numpy or of text, (n,), and count them."""
+    """Number the distinct values of an array of numpy or of text, (n,), and count them.
+
+    Args:
+        values: (n,).
+    """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         encoded = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         encoded = encoded.dictionary_encode()
@@ -109,14 +129,23 @@ def coded(values: Any) -> tuple[Ints, int]:
 
 
 def sorted_order(values: Any) -> Ints:
-    """Return the order that sorts distinct values, as grouping by them does; (n,)."""
+    """Return the order that sorts distinct values, as grouping by them does; (n,).
+
+    Args:
+        values: (n,).
+    """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return np.asarray(pc.sort_indices(values).to_numpy(), dtype=np.int64)
     return np.argsort(values, kind="stable")
 
 
 def same_values(first: Any, second: Any) -> bool:
-    """Whether two arrays of numpy or of text are equal."""
+    """Whether two arrays of numpy or of text are equal.
+
+    Args:
+        first: (n,).
+        second: (n,).
+    """
     if isinstance(first, pa.Array) and isinstance(second, pa.Array):
         return bool(first.equals(second))
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
@@ -125,7 +154,11 @@ def same_values(first: Any, second: Any) -> bool:
 
 
 def finite(values: Any) -> bool:
-    """Whether all numbers are finite."""
+    """Whether all numbers are finite.
+
+    Args:
+        values: Numbers, of any shape.
+    """
     return bool(np.isfinite([np.min(values), np.max(values)]).all())
 
 

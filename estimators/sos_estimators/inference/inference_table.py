@@ -26,7 +26,7 @@ from sos_estimators.regression.least_squares import (
     least_squares,
 )
 from sos_estimators.sample.adoption import AlwaysTreated
-from sos_estimators.sample.prepare import Form, Prepared, prepare
+from sos_estimators.sample.prepare import Form, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import few_clusters, few_df, not_identified
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
@@ -113,7 +113,7 @@ class _Given:
 
     fitted: FittedRegression
     cells: pd.DataFrame
-    prepared: Prepared
+    prepared: RegressionSample
     options: Options
     seed: int
     draws: int
@@ -152,7 +152,12 @@ def inference(
 
 
 def of_prepared(
-    prepared: Prepared, options: Options, methods: Sequence[Method], *, seed: int, draws: int
+    prepared: RegressionSample,
+    options: Options,
+    methods: Sequence[Method],
+    *,
+    seed: int,
+    draws: int,
 ) -> Inference:
     """Do the same on a prepared sample.
 

@@ -23,14 +23,14 @@ from sos_estimators.inference.inference_table import (
 from sos_estimators.inference.results import Own, drop_zero_errors
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design_matrix import regression, treatment
-from sos_estimators.sample.prepare import Prepared
+from sos_estimators.sample.prepare import RegressionSample
 
 MOST_REFITS = 50_000_000
 """Cells times draws: about a minute of refits in R with forty columns."""
 NUMBERS = ("estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high")
 
 
-def too_many_refits(prepared: Prepared, draws: int) -> str | None:
+def too_many_refits(prepared: RegressionSample, draws: int) -> str | None:
     """Say so when R would refit for minutes what Python has in a second.
 
     Args:
@@ -50,7 +50,12 @@ def too_many_refits(prepared: Prepared, draws: int) -> str | None:
 
 
 def in_r(
-    prepared: Prepared, options: Options, methods: Sequence[Method], *, seed: int, draws: int
+    prepared: RegressionSample,
+    options: Options,
+    methods: Sequence[Method],
+    *,
+    seed: int,
+    draws: int,
 ) -> Inference:
     """Test the effect by several methods in R.
 

@@ -13,7 +13,7 @@ import pandas as pd
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.distributions import f_tail, t_quantile, t_two_sided
 from sos_estimators.regression.least_squares import Fit, Regression, least_squares
-from sos_estimators.sample.prepare import Prepared
+from sos_estimators.sample.prepare import RegressionSample
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
@@ -229,7 +229,9 @@ def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
     return float(standardised @ np.linalg.solve(correlation, standardised)) / q
 
 
-def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:
+def glance(
+    prepared: RegressionSample, *, estimand: str, vcov: str, conf_level: float
+) -> dict[str, Any]:
     """Return the keys that every estimator gives, and the number of treated clusters.
 
     Treated units and clusters are those that change: with cases before and after adoption.

@@ -13,7 +13,7 @@ from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     STRUCTURE,
     Form,
-    Prepared,
+    RegressionSample,
     is_category,
 )
 from sos_plugins.cells.build import COMPRESSED
@@ -108,7 +108,7 @@ def treatment(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
 
 
 def regression(
-    prepared: Prepared,
+    prepared: RegressionSample,
     form: Form,
     by: Sequence[str],
     terms: Terms,

@@ -19,7 +19,7 @@ from sos_estimators.regression.least_squares import CollinearTermsError
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     Form,
-    Prepared,
+    RegressionSample,
     is_category,
 )
 from sos_plugins.cells.build import COMPRESSED
@@ -84,7 +84,7 @@ def _known(sample: Sample, form: Form) -> list[tuple[str, ...]]:
 def call(
     script: str,
     function: str,
-    prepared: Prepared,
+    prepared: RegressionSample,
     further: Sequence[str] = (),
     **arguments: object,
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sos_estimators.regression.design import Design, Fitted
 from sos_estimators.regression.design_matrix import Terms, regression
 from sos_estimators.regression.feols import needs_cases, r_fixest_engine
 from sos_estimators.regression.least_squares import CollinearTermsError
-from sos_estimators.sample.prepare import Form, Prepared
+from sos_estimators.sample.prepare import Form, RegressionSample
 from sos_estimators.sample.warnings_text import collinear_covariates, few_clusters, few_df
 from sos_plugins import Engine, Estimate, Sample, Tolerance
 from sos_plugins.contract.interfaces import EXACT, R_BASE, R_SANDWICH, no_limits
@@ -53,7 +53,7 @@ def fit_design(design: Design, engine: str) -> Fitted:
 
 
 def design_on_cases(
-    prepared: Prepared, form: Form, by: Sequence[str], terms: Terms, **given: Any
+    prepared: RegressionSample, form: Form, by: Sequence[str], terms: Terms, **given: Any
 ) -> Design:
     """Design the regression of a form.
 
@@ -136,7 +136,7 @@ def python_engine(fit: Fit) -> Engine:
 
 def build_estimate(
     fitted: Fitted,
-    prepared: Prepared,
+    prepared: RegressionSample,
     options: Any,
     *,
     estimand: str,

@@ -13,15 +13,15 @@ from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     Form,
-    Prepared,
+    RegressionSample,
     check_contrast,
-    count_cases,
     is_category,
 )
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 
-def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
+def drop_perfectly_predicted(prepared: RegressionSample, form: Form) -> RegressionSample:
     """Leave out the cases whose value an effect or a covariate level predicts perfectly.
 
     A logit has no finite coefficient for a dummy whose cases all have the same value. Leaving them
@@ -43,16 +43,16 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     told: dict[str, int] = {}
     while (perfect := _perfect(frame[~gone], groups)) is not None:
         columns, rows = perfect
-        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + count_cases(frame.loc[rows])
+        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + count(frame.loc[rows])
         gone[rows] = True
         if gone.all():
             raise EstimationError("Fixed effects and covariates predict every value perfectly.")
     if not gone.any():
         return prepared
     parts = ", ".join(f"{n} by {name}" for name, n in told.items())
-    smaller = prepared.without(
-        gone,
-        f"{count_cases(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
+    smaller = prepared.where(
+        ~gone,
+        f"{count(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
         f"their value is predicted perfectly: {parts}.",
     )
     check_contrast(smaller.frame)
@@ -72,7 +72,7 @@ def _perfect(frame: pd.DataFrame, groups: Sequence[list[str]]) -> tuple[list[str
     return None
 
 
-def check_logit_contrast(prepared: Prepared) -> None:
+def check_logit_contrast(prepared: RegressionSample) -> None:
     """Check that the value varies with and without treatment.
 
     Args:

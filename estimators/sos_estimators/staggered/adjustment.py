@@ -16,7 +16,7 @@ import numpy as np
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.regression.least_squares import Absorber, group_sums, side_by_side
 from sos_estimators.staggered.averages import Effects
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 
 Centre = Literal["cohort-period", "cohort"]
 
@@ -58,7 +58,9 @@ class Adjustment:
     products: Floats
     slopes: tuple[Slope, ...] = ()
 
-    def dropped(self, kept: Sequence[bool] | Bools, cells: Cells, absorb: Iterable[str]) -> str:
+    def dropped(
+        self, kept: Sequence[bool] | Bools, cells: CohortCells, absorb: Iterable[str]
+    ) -> str:
         """Tell in a sentence what is left out for collinearity, or nothing.
 
         A product that is zero throughout, or that the absorbed effects take out, is no news.
@@ -82,7 +84,7 @@ class Adjustment:
         return ", ".join(told)
 
 
-def additive(cells: Cells) -> Adjustment:
+def additive(cells: CohortCells) -> Adjustment:
     """Take covariates as they are.
 
     Args:
@@ -92,7 +94,7 @@ def additive(cells: Cells) -> Adjustment:
     return Adjustment(columns, names, np.empty((len(columns), 0)))
 
 
-def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
+def interacted(cells: CohortCells, effects: Effects, centre: Centre) -> Adjustment:
     """Multiply covariates by effects, cohorts and periods, in this order.
 
     Within an effect they are measured from the mean of its cases, so that its coefficient is the
@@ -117,7 +119,7 @@ def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
             for name, by in zip(names, shifts[k], strict=True)
         ]
     for word in ("cohort", "period"):
-        values = cells.table[word].to_numpy()
+        values = cells.frame[word].to_numpy()
         for value in np.unique(values)[1:]:
             products.append(x * (values == value)[:, None])
             slopes += [Slope(name, f"{word} {value}") for name in names]
@@ -129,8 +131,8 @@ def _rounded(values: Floats, x: Floats) -> Floats:
     return np.where(np.abs(values) <= NEGLIGIBLE * largest, 0.0, values)
 
 
-def _cohort_means(x: Floats, cells: Cells, effects: Effects) -> Floats:
-    cohorts = np.unique(cells.table["cohort"])
+def _cohort_means(x: Floats, cells: CohortCells, effects: Effects) -> Floats:
+    cohorts = np.unique(cells.frame["cohort"])
     means = _means(x, cells.weight, cells.codes("cohort"), len(cohorts))
     return np.asarray(means[np.searchsorted(cohorts, effects.table["cohort"])])
 

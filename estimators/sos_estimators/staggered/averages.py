@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins.errors import EstimationError
 
@@ -55,7 +55,7 @@ class Effects:
         return columns
 
 
-def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
+def list_effects(cells: CohortCells, *, leads: bool, reference: bool) -> Effects:
     """List the effects of the treated cohorts.
 
     Args:
@@ -63,14 +63,14 @@ def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
         leads: Whether periods before treatment have effects too.
         reference: Whether the last period of each cohort before treatment is the reference.
     """
-    chosen = (cells.table["cohort"] > 0).to_numpy() if leads else cells.treated
-    cohort_period = cells.table.loc[chosen, ["cohort", "period", "weight"]]
+    chosen = (cells.frame["cohort"] > 0).to_numpy() if leads else cells.treated
+    cohort_period = cells.frame.loc[chosen, ["cohort", "period", "weight"]]
     table = cohort_period.groupby(["cohort", "period"])[["weight"]].sum().reset_index()
     table["event"] = table["period"] - table["cohort"]
     before = table[table["event"] < -cells.anticipation]
     base = before.groupby("cohort")["period"].max()
     table["reference"] = reference & table["period"].eq(table["cohort"].map(base))
-    of_cell = np.full(len(cells.table), -1, dtype=np.int64)
+    of_cell = np.full(len(cells.frame), -1, dtype=np.int64)
     keys = pd.MultiIndex.from_frame(table[["cohort", "period"]])
     of_cell[chosen] = keys.get_indexer(pd.MultiIndex.from_frame(cohort_period.iloc[:, :2]))
     return Effects(table, of_cell)
@@ -88,7 +88,7 @@ class Averages:
     names: tuple[str, ...]
     shares: Floats
 
-    def cell_weights(self, effects: Effects, cells: Cells) -> Floats:
+    def cell_weights(self, effects: Effects, cells: CohortCells) -> Floats:
         """How much each cell counts in each average, columns adding up to one, (m, J).
 
         Args:

@@ -30,6 +30,9 @@ def compressed(sample: Sample) -> Compressed:
     Results are the same: all sums and cross products by authority, period and level are kept. So
     what follows costs the same for any number of cases, numeric covariates or not.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+
     Raises:
         DataError: If a column has missing or infinite values, or a weight is negative.
     """
@@ -38,12 +41,12 @@ def compressed(sample: Sample) -> Compressed:
         return Compressed(sample)
     used = ["unit", "period", *KEYS, "cluster", "value", "weight", *sample.covariates]
     frame = frame[used].assign(**{c: _as_text(frame[c]) for c in sample.covariates})
-    found = cells(
+    summed = cells(
         frame, weight="weight", covariates=sample.covariates, keys=KEYS, cluster="cluster"
     )
-    fewer = found.sample()
+    fewer = summed.sample()
     in_order = Sample(fewer.frame, sample.covariates, sample.binary, sample.window_gap)
-    return Compressed(in_order, found.n_weightless)
+    return Compressed(in_order, summed.n_weightless)
 
 
 def _as_text(values: pd.Series) -> pd.Series:
@@ -56,7 +59,11 @@ def _as_text(values: pd.Series) -> pd.Series:
 
 
 def varies(values: pd.Series) -> bool:
-    """Whether a covariate has more than one value, rounding aside."""
+    """Whether a covariate has more than one value, rounding aside.
+
+    Args:
+        values: A column.
+    """
     if is_category(values):
         return bool(values.nunique() > 1)
     numbers = values.to_numpy(float)

@@ -13,12 +13,13 @@ from sos_estimators.regression.engine_r import (
     TIMEOUT,
     covariate,
     order_of,
+    rows,
     warnings,
 )
-from sos_estimators.regression.engine_r import rows as rows
-from sos_estimators.staggered.cohort_cells import Cells
-from sos_estimators.staggered.result import Found
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.settings import CommonSettings
+from sos_plugins.cells.compression import counts
 from sos_plugins.contract.types import Sample
 from sos_plugins.r import client as r
 
@@ -26,7 +27,7 @@ from sos_plugins.r import client as r
 def call(
     script: str,
     function: str,
-    cells: Cells,
+    cells: CohortCells,
     options: CommonSettings,
     *,
     leave_out: Sequence[str] = (),
@@ -49,11 +50,11 @@ def call(
     Raises:
         EngineError: If R fails.
     """
-    table = cells.table
+    table = cells.frame
     columns: dict[str, Any] = {
         "value": cells.value,
         "weight": cells.weight,
-        "n_cases": table["n_cases"].to_numpy(),
+        "n_cases": counts(table),
         "unit": cells.codes("owner") + 1,
         "period": table["period"].to_numpy(),
         "cohort": table["cohort"].to_numpy(),
@@ -89,7 +90,7 @@ def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: AR
     )
 
 
-def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> Found:
+def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> TermEstimates:
     """Return what R gives for averages, in the order of their names.
 
     Args:
@@ -103,6 +104,6 @@ def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> Found:
     estimates = np.asarray(answer["estimate"], dtype=float)[order]
     if "scores" in answer:  # free of the rounding of a variance
         scores = rows(answer["scores"], len(order))[:, order]
-        return Found.of(names, estimates, scores, warnings(answer))
+        return TermEstimates.of(names, estimates, scores, warnings(answer))
     errors = np.asarray(answer["std_error"], dtype=float)[order]
-    return Found(tuple(names), estimates, errors, None, warnings(answer))
+    return TermEstimates(tuple(names), estimates, errors, None, warnings(answer))

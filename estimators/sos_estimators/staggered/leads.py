@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from sos_estimators.arrays import Floats
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression import engine_pyfixest
+from sos_estimators.regression.engine_r import rows
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Regression,
     least_squares,
 )
-from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.cohort_cells import Cells
-from sos_estimators.staggered.result import Found
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.saturated import scores_of
 
 
@@ -48,8 +48,14 @@ class Leads:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def none(cls, cells: Cells, *warnings: str, reference: int | None = None) -> Leads:
-        """Make a result without leads."""
+    def none(cls, cells: CohortCells, *warnings: str, reference: int | None = None) -> Leads:
+        """Make a result without leads.
+
+        Args:
+            cells: All cells.
+            warnings: What was left out.
+            reference: Event time that others would be compared with.
+        """
         return cls(reference, (), np.empty(0), np.empty((cells.n_clusters, 0)), warnings)
 
     @property
@@ -62,15 +68,19 @@ class Leads:
         """(q,)."""
         return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
-    def before(self, effects: Found) -> Found:
-        """Insert the leads and their reference, which is zero, after the overall effect."""
+    def before(self, effects: TermEstimates) -> TermEstimates:
+        """Insert the leads and their reference, which is zero, after the overall effect.
+
+        Args:
+            effects: Averages, the overall effect first, (J,).
+        """
         reference = () if self.reference is None else (self.reference,)
         zeros = np.zeros((len(self.scores), len(reference)))
         errors = np.append(self.std_errors, zeros[0])
         scores = None
         if effects.scores is not None:
             scores = _second(effects.scores, np.column_stack([self.scores, zeros]))
-        return Found(
+        return TermEstimates(
             (
                 *effects.names[:1],
                 *(f"event={e}" for e in (*self.events, *reference)),
@@ -82,12 +92,15 @@ class Leads:
             (*effects.warnings, *self.warnings),
         )
 
-    def joint_test(self, cells: Cells) -> dict[str, Any]:
+    def joint_test(self, cells: CohortCells) -> dict[str, Any]:
         """Test that all leads are zero, as keys of the one-row summary.
 
         The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
+
+        Args:
+            cells: All cells.
         """
-        n_clusters = int(cells.table.loc[~cells.treated, "cluster"].nunique())
+        n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
         statistic = wald(self.estimates, self.covariance, n_clusters)
         if (self.std_errors <= negligible(cells.value)).any():
             statistic = float("nan")
@@ -106,9 +119,14 @@ def _second(values: Floats, inserted: Floats) -> Floats:
     return np.concatenate([values[..., :1], inserted, values[..., 1:]], axis=-1)
 
 
-def lead_events(cells: Cells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
-    """List the leads to estimate, and the last one, which they are compared with."""
-    table = cells.table[~cells.treated & (cells.table["cohort"] > 0)]
+def lead_events(cells: CohortCells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
+    """List the leads to estimate, and the last one, which they are compared with.
+
+    Args:
+        cells: All cells.
+        min_event: First lead; None: all are.
+    """
+    table = cells.frame[~cells.treated & (cells.frame["cohort"] > 0)]
     events = sorted({int(e) for e in table["period"] - table["cohort"]})
     reference = events.pop()
     first = -np.inf if min_event is None else min_event
@@ -122,6 +140,10 @@ Regress = Callable[[Regression, Convention], tuple[Floats, Floats]]
 def in_numpy(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
     """Regress with numpy.
 
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
+
     Raises:
         CollinearTermsError: If a lead is collinear.
     """
@@ -132,6 +154,10 @@ def in_numpy(problem: Regression, convention: Convention) -> tuple[Floats, Float
 def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
     """Regress with ``feols`` of pyfixest, which does not say what clusters add.
 
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
+
     Raises:
         CollinearTermsError: If a lead is collinear.
         EngineError: If pyfixest fails.
@@ -141,7 +167,7 @@ def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Fl
 
 
 def fit_leads(
-    cells: Cells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
+    cells: CohortCells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
 ) -> Leads:
     """Regress the untreated cases on leads beside unit effects, period effects and covariates.
 
@@ -174,7 +200,7 @@ def fit_leads(
     return Leads.none(cells, *told, reference=reference)
 
 
-def leads_of_r(answer: dict[str, Any], cells: Cells, min_event: int | None) -> Leads:
+def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None) -> Leads:
     """Return the leads that ``imputation.R`` gives.
 
     Args:
@@ -190,12 +216,12 @@ def leads_of_r(answer: dict[str, Any], cells: Cells, min_event: int | None) -> L
     if not events:
         return Leads.none(cells, *told, reference=reference)
     clusters = np.asarray(answer["lead_cluster"], dtype=int) - 1
-    scores = _of_all_clusters(cells, clusters, engine_r.rows(answer["lead_scores"], len(events)))
+    scores = _of_all_clusters(cells, clusters, rows(answer["lead_scores"], len(events)))
     estimates = np.asarray(answer["lead_estimate"], dtype=float)
     return Leads(reference, events, estimates, scores, told)
 
 
-def _of_all_clusters(cells: Cells, clusters: Floats, added: Floats) -> Floats:
+def _of_all_clusters(cells: CohortCells, clusters: Ints, added: Floats) -> Floats:
     scores = np.zeros((cells.n_clusters, added.shape[1]))
     scores[clusters] = added
     return scores
@@ -208,8 +234,8 @@ def _about_collinear(events: Iterable[int]) -> str:
     )
 
 
-def _regression(untreated: Cells, events: tuple[int, ...]) -> Regression:
-    table = untreated.table
+def _regression(untreated: CohortCells, events: tuple[int, ...]) -> Regression:
+    table = untreated.frame
     event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
     return untreated.regression(
         ("owner", "period"),

@@ -20,12 +20,20 @@ class StaggeredEstimator(Estimator):
     family = "staggered"
 
     def headline(self, options: Any) -> str:  # noqa: ARG002
-        """Return ``overall``, which every aggregation has."""
+        """Return ``overall``, which every aggregation has.
+
+        Args:
+            options: Not used.
+        """
         return "overall"
 
 
 def r_engine(fit: Fit) -> Engine:
-    """Declare the engine on base R and ``sandwich``."""
+    """Declare the engine on base R and ``sandwich``.
+
+    Args:
+        fit: Fits.
+    """
     return Engine(
         name="r",
         fit=fit,

@@ -13,7 +13,7 @@ from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
 from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
 from sos_estimators.regression.least_squares import Regression
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Estimate
 
@@ -25,8 +25,8 @@ OVERALL = "average effect on the treated cases over their treated periods"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What an engine found of J terms.
+class TermEstimates:
+    """What an engine gives for J terms, in units of the value.
 
     Attributes:
         names: ``overall``, ``event=0``, ...; (J,).
@@ -49,8 +49,15 @@ class Found:
     @classmethod
     def of(
         cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
-    ) -> Found:
-        """Take standard errors from the scores."""
+    ) -> TermEstimates:
+        """Take standard errors from what clusters add, (G, J).
+
+        Args:
+            names: Of J terms.
+            estimates: (J,).
+            scores: What each cluster adds to them, (G, J).
+            warnings: Sentences.
+        """
         errors = np.sqrt((scores**2).sum(axis=0))
         return cls(tuple(names), estimates, errors, scores, tuple(warnings))
 
@@ -64,38 +71,46 @@ class Found:
 
 
 def build_estimate(
-    found: Found,
-    cells: Cells,
+    terms: TermEstimates,
+    cells: CohortCells,
     options: CommonSettings,
     *,
     vcov: str,
     df: float,
     further: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """Complete what an engine found to an ``Estimate``.
+    """Complete what an engine gives to an ``Estimate``.
 
     A standard error that is zero but for rounding is missing; unless the effect is zero by
     definition, a warning says so. Draws are made here, of what each cluster adds: engines that give
     this have the same draws. One that does not has no band, and no errors where they are to be
     drawn.
+
+    Args:
+        terms: The terms.
+        cells: Whose values, counts and warnings these are.
+        options: Settings.
+        vcov: The variance in words.
+        df: Degrees of freedom of t tests; infinite for the normal distribution.
+        further: What is particular to the estimator, for the one-row summary.
     """
-    least = negligible(cells.value) * (1 if found.scores is not None else OF_VARIANCES)
-    none = ~(found.std_errors > least)
-    if found.iterated and (found.std_errors <= ITERATED * cells.value.std()).any():
+    least = negligible(cells.value) * (1 if terms.scores is not None else OF_VARIANCES)
+    none = ~(terms.std_errors > least)
+    if terms.iterated and (terms.std_errors <= ITERATED * cells.value.std()).any():
         none = none | fitted_exactly(_saturated(cells))
-    told = list(found.warnings)
-    zero = none & ~np.isnan(found.std_errors)
-    terms = zip(found.names, zero, found.estimates, strict=True)
-    lost = [name for name, gone, value in terms if gone and value]
+    told = list(terms.warnings)
+    zero = none & ~np.isnan(terms.std_errors)
+    each = zip(terms.names, zero, terms.estimates, strict=True)
+    lost = [name for name, gone, value in each if gone and value]
     if lost:
         told.append(about_no_error(lost, exactly=fitted_exactly(_saturated(cells))))
-    drawn = _drawn(found, np.where(none, np.nan, found.std_errors), options, df)
+    drawn = _drawn(terms, np.where(none, np.nan, terms.std_errors), options, df)
     tidy = tidy_rows(
-        found.names, found.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
+        terms.names, terms.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
     )
-    banded = options.band and found.scores is not None
+    banded = options.band and terms.scores is not None
     estimate = Estimate(
-        tidy=with_band(tidy, drawn.critical, in_band(found.names)) if banded else tidy,
+        tidy=with_band(tidy, drawn.critical, in_band(terms.names)) if banded else tidy,
         glance={
             **cells.counts(),
             "estimand": OVERALL,
@@ -105,16 +120,16 @@ def build_estimate(
             **(further or {}),
         },
         warnings=(*cells.warnings, *told),
-        covariance=found.covariance,
+        covariance=terms.covariance,
     )
-    if found.scores is None and options.cannot_draw:
+    if terms.scores is None and options.cannot_draw:
         return estimate.without_std_errors(options.cannot_draw)
     return estimate
 
 
-def _saturated(cells: Cells) -> Regression:
+def _saturated(cells: CohortCells) -> Regression:
     """Unit and period effects, covariates, and one effect for each cohort and treated period."""
-    table = cells.table
+    table = cells.frame
     effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
     numbers = np.unique(effect[effect > 0])
     return cells.regression(
@@ -126,15 +141,17 @@ def _saturated(cells: Cells) -> Regression:
     )
 
 
-def _drawn(found: Found, errors: Floats, options: CommonSettings, df: float) -> Bootstrapped:
+def _drawn(
+    terms: TermEstimates, errors: Floats, options: CommonSettings, df: float
+) -> Bootstrapped:
     """Standard errors as asked for and the width of the band, where there are contributions."""
-    if found.scores is None:
+    if terms.scores is None:
         return Bootstrapped(errors, float("nan"))
     return bootstrap(
-        found.scores,
+        terms.scores,
         errors,
         options,
         conf_level=options.conf_level,
-        in_band=in_band(found.names),
+        in_band=in_band(terms.names),
         df=df,
     )

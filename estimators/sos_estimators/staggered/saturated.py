@@ -14,15 +14,15 @@ from sos_estimators.regression.fit import fit_design
 from sos_estimators.regression.least_squares import Fit, Regression, side_by_side
 from sos_estimators.staggered.adjustment import Adjustment, additive
 from sos_estimators.staggered.averages import Averages, Effects
-from sos_estimators.staggered.cohort_cells import Cells
-from sos_estimators.staggered.result import Found, build_estimate
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.result import TermEstimates, build_estimate
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins import Estimate
 from sos_plugins.errors import EstimationError
 
 
 def saturated(
-    cells: Cells,
+    cells: CohortCells,
     effects: Effects,
     averages: Averages,
     *,
@@ -80,7 +80,7 @@ def saturated(
 def fit_on_cells(
     designs: Sequence[Design],
     engine: str,
-    cells: Cells,
+    cells: CohortCells,
     options: CommonSettings,
     *,
     further: Mapping[str, Any] | None = None,
@@ -102,7 +102,9 @@ def fit_on_cells(
     for other in rest:
         fitted = fitted.beside(other)
     estimate = build_estimate(
-        Found(fitted.names, fitted.estimates, fitted.std_errors, fitted.scores, fitted.warnings),
+        TermEstimates(
+            fitted.names, fitted.estimates, fitted.std_errors, fitted.scores, fitted.warnings
+        ),
         cells,
         options,
         vcov=designs[0].vcov,

@@ -16,6 +16,8 @@ from pydantic import Field
 
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.vcov import Convention
+from sos_estimators.regression.design import Fitted
+from sos_estimators.regression.engine_r import in_order
 from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered import engine_did2s, engine_r
@@ -31,7 +33,7 @@ from sos_estimators.staggered.leads import (
     leads_of_r,
 )
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.staggered.result import TermEstimates, build_estimate
+from sos_estimators.staggered.result import build_estimate
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.contract.interfaces import R_BASE
@@ -115,7 +117,7 @@ def averages_of_residuals(
     averages: Averages,
     options: ImputedSettings,
     centres: Centres,
-) -> TermEstimates:
+) -> Fitted:
     """Average what the first stage leaves of the treated; errors that allow for the first stage.
 
     Args:
@@ -133,7 +135,7 @@ def averages_of_residuals(
     factors = weights * (stage.residual[:, None] - centres(cells, effects, weights, stage))
     factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
     scores = group_sums(factors, cells.codes("cluster"))
-    return TermEstimates.of(averages.names, weights.T @ stage.residual, scores)
+    return Fitted.of_scores(averages.names, weights.T @ stage.residual, scores, np.inf)
 
 
 def by_cohort_and_period(
@@ -208,7 +210,7 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
     """
     cells, effects, averages = prepare(sample, options)
     terms = engine_did2s.two_stage(cells, effects, averages)
-    terms = replace(terms, std_errors=np.full(len(averages.names), np.nan))
+    terms = replace(terms, df=np.inf, std_errors=np.full(len(averages.names), np.nan))
     leads = _leads(cells, options, in_pyfixest)
     return _imputation(terms, leads, cells, options).without_std_errors(
         "pyfixest has no conservative errors of the imputation"
@@ -239,7 +241,7 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
     leads = Leads.none(cells)
     if options.with_leads:
         leads = leads_of_r(answer, cells, options.min_event)
-    return _imputation(engine_r.in_order(answer, averages.names), leads, cells, options)
+    return _imputation(in_order(answer, averages.names, np.inf), leads, cells, options)
 
 
 def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -255,7 +257,7 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
     """
     cells, _, averages = prepare(sample, options)
     answer = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
-    terms = engine_r.in_order(answer, averages.names)
+    terms = in_order(answer, averages.names, np.inf)
     return _imputation(terms, Leads.none(cells), cells, options)
 
 
@@ -266,13 +268,11 @@ def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = i
 
 
 def _imputation(
-    terms: TermEstimates, leads: Leads, cells: CohortCells, options: ImputationSettings
+    terms: Fitted, leads: Leads, cells: CohortCells, options: ImputationSettings
 ) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
     further = leads.joint_test(cells) if options.with_leads else None
-    return build_estimate(
-        leads.before(terms), cells, options, vcov=CONSERVATIVE, df=np.inf, further=further
-    )
+    return build_estimate(leads.before(terms), cells, options, vcov=CONSERVATIVE, further=further)
 
 
 def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | None:
@@ -337,16 +337,16 @@ def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
     """
     cells, _, averages = prepare(sample, options)
     answer = engine_r.call("two_stage.R", "two_stage", cells, options, control=options.control)
-    return _two_stage(engine_r.in_order(answer, averages.names), cells, options)
+    return _two_stage(in_order(answer, averages.names, np.inf), cells, options)
 
 
-def _two_stage(plain: TermEstimates, cells: CohortCells, options: TwoStageSettings) -> Estimate:
+def _two_stage(plain: Fitted, cells: CohortCells, options: TwoStageSettings) -> Estimate:
     """Apply the convention to plain standard errors and complete the result."""
     n = cells.n_clusters
     wider = np.sqrt(n / (n - 1)) if options.vcov == "CR1" else 1.0
     scores = None if plain.scores is None else plain.scores * wider
-    terms = replace(plain, std_errors=plain.std_errors * wider, scores=scores)
-    return build_estimate(terms, cells, options, vcov=f"{options.vcov}, both stages", df=n - 1)
+    terms = replace(plain, std_errors=plain.std_errors * wider, df=n - 1.0, scores=scores)
+    return build_estimate(terms, cells, options, vcov=f"{options.vcov}, both stages")
 
 
 class Imputed(StaggeredEstimator):

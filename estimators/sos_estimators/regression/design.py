@@ -155,7 +155,7 @@ class Fitted:
         names: ``ATT``; ``overall``, ``event=0``, ...; (J,).
         estimates: (J,).
         std_errors: (J,); missing where an engine gives none.
-        df: Degrees of freedom of t tests, (J,).
+        df: Degrees of freedom of t tests, one or (J,); infinite for the normal distribution.
         covariance: (J, J), where an engine gives it.
         scores: What each cluster, in sorted order, adds to the estimates, where an engine gives
             it: the cross products are the covariance, (G, J).
@@ -163,64 +163,64 @@ class Fitted:
         lacks: Why there are no errors, as a clause; empty if there are.
         joint: Test of the joint hypothesis of the design, if it has one.
         untested: Why there is no such test; empty if there is.
+        iterated: Whether errors are no more exact than an iteration of some six digits.
     """
 
     names: tuple[str, ...]
     estimates: Floats
     std_errors: Floats
-    df: Floats
+    df: float | Floats
     covariance: Floats | None = None
     scores: Floats | None = None
     warnings: tuple[str, ...] = ()
     lacks: str = ""
     joint: FTest | None = None
     untested: str = ""
+    iterated: bool = False
 
     @classmethod
     def of_scores(
-        cls, design: Design, estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
+        cls,
+        names: Sequence[str],
+        estimates: Floats,
+        scores: Floats,
+        df: float | Floats,
+        warnings: Sequence[str] = (),
     ) -> Fitted:
-        """Take standard errors from what clusters add, (G, J).
+        """Take standard errors from what clusters add.
 
         Args:
-            design: The design.
+            names: Of J averages.
             estimates: (J,).
             scores: (G, J).
+            df: Degrees of freedom, one or (J,).
             warnings: Sentences.
         """
         errors = np.sqrt(np.square(scores).sum(axis=0))
-        return cls(
-            design.names, estimates, errors, design.df, scores=scores, warnings=tuple(warnings)
-        )
+        return cls(tuple(names), estimates, errors, df, scores=scores, warnings=tuple(warnings))
 
     @classmethod
     def of_covariance(
-        cls,
-        design: Design,
-        estimates: Floats,
-        covariance: Floats,
-        warnings: Sequence[str] = (),
-        lacks: str = "",
+        cls, names: Sequence[str], estimates: Floats, covariance: Floats, df: float | Floats
     ) -> Fitted:
-        """Take standard errors from a covariance, (J, J).
+        """Take standard errors from a covariance.
 
         Args:
-            design: The design.
+            names: Of J averages.
             estimates: (J,).
             covariance: (J, J).
-            warnings: Sentences.
-            lacks: Why there are no errors, as a clause.
+            df: Degrees of freedom, one or (J,).
         """
         errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        return cls(
-            design.names,
-            estimates,
-            errors,
-            design.df,
-            covariance=covariance,
-            warnings=tuple(warnings),
-            lacks=lacks,
-        )
+        return cls(tuple(names), estimates, errors, df, covariance=covariance)
+
+    @property
+    def covariance_of_scores(self) -> pd.DataFrame | None:
+        """Covariance of the averages, named by them, where there are scores."""
+        if self.scores is None:
+            return None
+        names = list(self.names)
+        return pd.DataFrame(self.scores.T @ self.scores, index=names, columns=names)
 
     def beside(self, other: Fitted) -> Fitted:
         """Put the averages of another fit, of the same clusters, after these.
@@ -233,10 +233,9 @@ class Fitted:
             scores = np.column_stack([self.scores, other.scores])
         return Fitted(
             (*self.names, *other.names),
-            *(
-                np.concatenate([getattr(self, name), getattr(other, name)])
-                for name in ("estimates", "std_errors", "df")
-            ),
+            np.append(self.estimates, other.estimates),
+            np.append(self.std_errors, other.std_errors),
+            np.append(self.df, other.df),
             scores=scores,
             warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,8 @@ def fit(design: Design) -> Fitted:
     )
     covariance = averages.T @ result.covariance @ averages
     estimates = averages.T @ result.coefficients
-    return design.wald(Fitted.of_covariance(design, estimates, covariance, told, result.lacks))
+    fitted = Fitted.of_covariance(design.names, estimates, covariance, design.df)
+    return design.wald(replace(fitted, warnings=told, lacks=result.lacks))
 
 
 def standard(value: Floats) -> tuple[float, float]:

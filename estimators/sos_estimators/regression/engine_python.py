@@ -63,8 +63,9 @@ def _logit(design: Design) -> Fitted:
     """Return the average effect on the treated and the log odds ratio."""
     solved = logit(design.regression)
     return Fitted.of_scores(
-        design,
+        design.names,
         np.array([solved.effect, solved.log_odds]),
         solved.influence * np.sqrt(factor_of(design.vcov)(solved.counts)),
+        design.df,
         design.left_out(solved.kept),
     )

@@ -179,26 +179,42 @@ def fit(design: Design, engine: str) -> Fitted:
 
 def _averaged(answer: Mapping[str, Any], design: Design) -> Fitted:
     """Put the averages of R in order, or take them of the coefficients that R gives."""
-    order = order_of(answer["term"], design.names) if "term" in answer else None
-
-    def averaged(values: Any) -> Floats:
-        columns = np.asarray(values, float)
-        return columns @ design.averages if order is None else columns[..., order]
-
-    n = len(np.atleast_1d(answer["estimate"]))
-    estimates = averaged(np.atleast_1d(answer["estimate"]))
+    if "term" in answer:
+        return in_order(answer, design.names, design.df)
+    coefficients = np.atleast_1d(answer["estimate"])
+    estimates, n = coefficients @ design.averages, len(coefficients)
     if "scores" in answer:
-        return Fitted.of_scores(design, estimates, averaged(rows(answer["scores"], n)))
+        scores = rows(answer["scores"], n) @ design.averages
+        return Fitted.of_scores(design.names, estimates, scores, design.df)
+    covariance = design.averages.T @ rows(answer["covariance"], n) @ design.averages
+    return Fitted.of_covariance(design.names, estimates, covariance, design.df)
+
+
+def in_order(answer: Mapping[str, Any], names: Sequence[str], df: float | Floats) -> Fitted:
+    """Return the averages that R gives, in the order of their names.
+
+    Args:
+        answer: What R returned: ``term``, ``estimate``, ``scores`` (row by row), ``covariance`` or
+            ``std_error``, and perhaps ``df``.
+        names: Of J averages.
+        df: Degrees of freedom, where R gives none.
+
+    Raises:
+        EngineError: If R gives other terms.
+    """
+    order = order_of(answer["term"], names)
+    estimates = np.atleast_1d(np.asarray(answer["estimate"], float))[order]
+    if "df" in answer:
+        df = np.broadcast_to(np.asarray(answer["df"], float), len(order))[order]
+    if "scores" in answer:  # free of the rounding of a variance
+        scores = rows(answer["scores"], len(order))[:, order]
+        return Fitted.of_scores(names, estimates, scores, df, warnings(answer))
     if "covariance" in answer:
-        covariance = averaged(averaged(rows(answer["covariance"], n)).T).T
-        fitted = Fitted.of_covariance(design, estimates, covariance)
-    else:
-        errors = averaged(np.atleast_1d(answer["std_error"]))
-        fitted = Fitted(design.names, estimates, errors, design.df)
-    if "df" not in answer:
-        return fitted
-    df = np.broadcast_to(np.asarray(answer["df"], float), n)
-    return replace(fitted, df=averaged(df))
+        covariance = rows(answer["covariance"], len(order))[np.ix_(order, order)]
+        fitted = Fitted.of_covariance(names, estimates, covariance, df)
+        return replace(fitted, warnings=warnings(answer))
+    errors = np.atleast_1d(np.asarray(answer["std_error"], float))[order]
+    return Fitted(tuple(names), estimates, errors, df, warnings=warnings(answer))
 
 
 def order_of(terms: Any, names: Sequence[str]) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools
@@ -159,7 +160,7 @@ def build_estimate(
         tidy: One row a term, if not those of ``fitted``.
         covariance: Of the terms that have one.
     """
-    vcov = options.vcov
+    vcov, df = options.vcov, np.broadcast_to(fitted.df, fitted.estimates.shape)
     estimate = Estimate(
         fitted.tidy(options.conf_level) if tidy is None else tidy,
         {
@@ -170,7 +171,7 @@ def build_estimate(
             *prepared.warnings,
             *before,
             *few_clusters(prepared, options.few_clusters, vcov),
-            *few_df(fitted.names, fitted.df, vcov, fitted.std_errors),
+            *few_df(fitted.names, df, vcov, fitted.std_errors),
             *fitted.warnings,
             *after,
         ),

@@ -11,11 +11,11 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.regression import engine_pyfixest
+from sos_estimators.regression.design import Fitted
 from sos_estimators.staggered.averages import Averages, Effects
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.first_stage import first_stage
 from sos_estimators.staggered.plugin import Fit
-from sos_estimators.staggered.result import TermEstimates
 from sos_plugins import Engine, Sample, Tolerance
 from sos_plugins.errors import DataError, EstimationError
 
@@ -61,7 +61,7 @@ def _beyond(cells: CohortCells) -> str | None:
     return None
 
 
-def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> TermEstimates:
+def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> Fitted:
     """Estimate averages as coefficients of their indicators in a second stage.
 
     The overall effect has a second stage of its own: its indicator overlaps with the others.
@@ -79,8 +79,12 @@ def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> TermE
             fitted = _did2s(cells, columns.astype(float))
             estimates.append(fitted.coef().to_numpy())
             errors.append(np.sqrt(np.diag(fitted._vcov)))
-    return TermEstimates(
-        averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True
+    return Fitted(
+        averages.names,
+        np.concatenate(estimates),
+        np.concatenate(errors),
+        cells.n_clusters - 1.0,
+        iterated=True,
     )
 
 

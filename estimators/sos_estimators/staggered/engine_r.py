@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from sos_estimators.regression.engine_r import (
-    FOLDER,
-    MAX_DUMMIES,
-    TIMEOUT,
-    covariate,
-    order_of,
-    rows,
-    warnings,
-)
+from sos_estimators.regression.engine_r import FOLDER, MAX_DUMMIES, TIMEOUT, covariate
 from sos_estimators.staggered.cohort_cells import CohortCells
-from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.cells.compression import counts
 from sos_plugins.contract.types import Sample
@@ -88,22 +77,3 @@ def too_many_dummies(sample: Sample, options: object) -> str | None:  # noqa: AR
         f"the R engine gives every unit and period a dummy column, and these are {n}, more than "
         f"{MAX_DUMMIES}"
     )
-
-
-def in_order(answer: Mapping[str, Any], names: Sequence[str]) -> TermEstimates:
-    """Return what R gives for averages, in the order of their names.
-
-    Args:
-        answer: What R returned.
-        names: Of J averages.
-
-    Raises:
-        EngineError: If R gives other terms.
-    """
-    order = order_of(answer["term"], names)
-    estimates = np.asarray(answer["estimate"], dtype=float)[order]
-    if "scores" in answer:  # free of the rounding of a variance
-        scores = rows(answer["scores"], len(order))[:, order]
-        return TermEstimates.of(names, estimates, scores, warnings(answer))
-    errors = np.asarray(answer["std_error"], dtype=float)[order]
-    return TermEstimates(tuple(names), estimates, errors, None, warnings(answer))

@@ -17,6 +17,7 @@ from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression import engine_pyfixest
+from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import rows
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
@@ -24,7 +25,6 @@ from sos_estimators.regression.least_squares import (
     least_squares,
 )
 from sos_estimators.staggered.cohort_cells import CohortCells
-from sos_estimators.staggered.result import TermEstimates
 from sos_estimators.staggered.saturated import scores_of
 
 
@@ -68,7 +68,7 @@ class Leads:
         """(q,)."""
         return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
-    def before(self, effects: TermEstimates) -> TermEstimates:
+    def before(self, effects: Fitted) -> Fitted:
         """Insert the leads and their reference, which is zero, after the overall effect.
 
         Args:
@@ -80,7 +80,7 @@ class Leads:
         scores = None
         if effects.scores is not None:
             scores = _second(effects.scores, np.column_stack([self.scores, zeros]))
-        return TermEstimates(
+        return Fitted(
             (
                 *effects.names[:1],
                 *(f"event={e}" for e in (*self.events, *reference)),
@@ -88,8 +88,9 @@ class Leads:
             ),
             _second(effects.estimates, np.append(self.estimates, zeros[0])),
             _second(effects.std_errors, errors),
-            scores,
-            (*effects.warnings, *self.warnings),
+            effects.df,
+            scores=scores,
+            warnings=(*effects.warnings, *self.warnings),
         )
 
     def joint_test(self, cells: CohortCells) -> dict[str, Any]:

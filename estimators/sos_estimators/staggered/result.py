@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
-from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
+from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible
+from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.least_squares import Regression
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import CommonSettings
@@ -24,59 +24,12 @@ ITERATED = 1e-3
 OVERALL = "average effect on the treated cases over their treated periods"
 
 
-@dataclass(frozen=True)
-class TermEstimates:
-    """What an engine gives for J terms, in units of the value.
-
-    Attributes:
-        names: ``overall``, ``event=0``, ...; (J,).
-        estimates: (J,).
-        std_errors: (J,); zero for a reference, missing where an engine gives none.
-        scores: What each of G clusters, in sorted order, adds to the estimates, widened as the
-            convention has it: their cross products are the covariance. (G, J); None where an engine
-            does not give them.
-        warnings: What a reader must know.
-        iterated: Whether errors are no more exact than an iteration of some six digits.
-    """
-
-    names: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    scores: Floats | None = None
-    warnings: tuple[str, ...] = ()
-    iterated: bool = False
-
-    @classmethod
-    def of(
-        cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
-    ) -> TermEstimates:
-        """Take standard errors from what clusters add, (G, J).
-
-        Args:
-            names: Of J terms.
-            estimates: (J,).
-            scores: What each cluster adds to them, (G, J).
-            warnings: Sentences.
-        """
-        errors = np.sqrt((scores**2).sum(axis=0))
-        return cls(tuple(names), estimates, errors, scores, tuple(warnings))
-
-    @property
-    def covariance(self) -> pd.DataFrame | None:
-        """Covariance of the terms, named by them."""
-        if self.scores is None:
-            return None
-        names = list(self.names)
-        return pd.DataFrame(self.scores.T @ self.scores, index=names, columns=names)
-
-
 def build_estimate(
-    terms: TermEstimates,
+    terms: Fitted,
     cells: CohortCells,
     options: CommonSettings,
     *,
     vcov: str,
-    df: float,
     further: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Complete what an engine gives to an ``Estimate``.
@@ -91,7 +44,6 @@ def build_estimate(
         cells: Whose values, counts and warnings these are.
         options: Settings.
         vcov: The variance in words.
-        df: Degrees of freedom of t tests; infinite for the normal distribution.
         further: What is particular to the estimator, for the one-row summary.
     """
     least = negligible(cells.value) * (1 if terms.scores is not None else OF_VARIANCES)
@@ -104,10 +56,8 @@ def build_estimate(
     lost = [name for name, gone, value in each if gone and value]
     if lost:
         told.append(about_no_error(lost, exactly=fitted_exactly(_saturated(cells))))
-    drawn = _drawn(terms, np.where(none, np.nan, terms.std_errors), options, df)
-    tidy = tidy_rows(
-        terms.names, terms.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
-    )
+    drawn = _drawn(terms, np.where(none, np.nan, terms.std_errors), options)
+    tidy = replace(terms, std_errors=drawn.std_errors).tidy(options.conf_level)
     banded = options.band and terms.scores is not None
     estimate = Estimate(
         tidy=with_band(tidy, drawn.critical, in_band(terms.names)) if banded else tidy,
@@ -120,11 +70,10 @@ def build_estimate(
             **(further or {}),
         },
         warnings=(*cells.warnings, *told),
-        covariance=terms.covariance,
+        covariance=terms.covariance_of_scores,
     )
-    if terms.scores is None and options.cannot_draw:
-        return estimate.without_std_errors(options.cannot_draw)
-    return estimate
+    lacks = terms.lacks or (options.cannot_draw if terms.scores is None else "")
+    return estimate.without_std_errors(lacks) if lacks else estimate
 
 
 def _saturated(cells: CohortCells) -> Regression:
@@ -141,9 +90,7 @@ def _saturated(cells: CohortCells) -> Regression:
     )
 
 
-def _drawn(
-    terms: TermEstimates, errors: Floats, options: CommonSettings, df: float
-) -> Bootstrapped:
+def _drawn(terms: Fitted, errors: Floats, options: CommonSettings) -> Bootstrapped:
     """Standard errors as asked for and the width of the band, where there are contributions."""
     if terms.scores is None:
         return Bootstrapped(errors, float("nan"))
@@ -153,5 +100,5 @@ def _drawn(
         options,
         conf_level=options.conf_level,
         in_band=in_band(terms.names),
-        df=df,
+        df=float(np.min(terms.df)),
     )

@@ -15,7 +15,7 @@ from sos_estimators.regression.least_squares import Fit, Regression, side_by_sid
 from sos_estimators.staggered.adjustment import Adjustment, additive
 from sos_estimators.staggered.averages import Averages, Effects
 from sos_estimators.staggered.cohort_cells import CohortCells
-from sos_estimators.staggered.result import TermEstimates, build_estimate
+from sos_estimators.staggered.result import build_estimate
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins import Estimate
 from sos_plugins.errors import EstimationError
@@ -101,17 +101,7 @@ def fit_on_cells(
     fitted, *rest = (fit_design(design, engine) for design in designs)
     for other in rest:
         fitted = fitted.beside(other)
-    estimate = build_estimate(
-        TermEstimates(
-            fitted.names, fitted.estimates, fitted.std_errors, fitted.scores, fitted.warnings
-        ),
-        cells,
-        options,
-        vcov=designs[0].vcov,
-        df=cells.n_clusters - 1,
-        further=further,
-    )
-    return estimate.without_std_errors(fitted.lacks) if fitted.lacks else estimate
+    return build_estimate(fitted, cells, options, vcov=designs[0].vcov, further=further)
 
 
 def scores_of(fit: Fit, vcov: str) -> Floats:

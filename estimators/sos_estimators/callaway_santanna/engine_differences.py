@@ -18,7 +18,7 @@ from sos_estimators.callaway_santanna.aggregation import Term, missing_sentences
 from sos_estimators.callaway_santanna.group_time import rank_limit
 from sos_estimators.callaway_santanna.nuisance import ComparisonError
 from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
-from sos_estimators.callaway_santanna.result import build_estimate, errors_of
+from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.callaway_santanna.two_by_two import (
     NONE_LEFT,
@@ -64,16 +64,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         raise
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
-    errors = errors_of(terms, options)
-    estimate = build_estimate(
-        [term.name for term in terms],
-        [term.estimate for term in terms],
-        errors.std_errors,
-        prepared.plan,
-        options,
-        missing,
-        critical=errors.critical if options.band else None,
-    )
+    estimate = estimate_of_terms(terms, prepared.plan, options, missing)
     if options.scores != "published" and prepared.rests_on_scores(options):
         return estimate.without_std_errors("differences has scores = 'published' only")
     return estimate

@@ -10,7 +10,7 @@ from sos_estimators.callaway_santanna.compress import merged
 from sos_estimators.callaway_santanna.group_time import GroupTime, group_time, observations
 from sos_estimators.callaway_santanna.panel_effects import panel_effects
 from sos_estimators.callaway_santanna.preparation import prepare
-from sos_estimators.callaway_santanna.result import build_estimate, errors_of
+from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.staggered.settings import Aggregate
 from sos_plugins.contract.types import Estimate, Sample
@@ -84,14 +84,5 @@ def _estimate(
     effects: GroupTime, plan: ComparisonPlan, options: CallawaySantAnnaSettings
 ) -> Estimate:
     named = terms(effects, options)
-    errors = errors_of(named, options)
-    return build_estimate(
-        [term.name for term in named],
-        [term.estimate for term in named],
-        errors.std_errors,
-        plan,
-        options,
-        missing_sentences(effects.missing),
-        covariance=covariance(named),
-        critical=errors.critical if options.band else None,
-    )
+    missing = missing_sentences(effects.missing)
+    return estimate_of_terms(named, plan, options, missing, covariance=covariance(named))

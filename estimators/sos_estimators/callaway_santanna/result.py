@@ -10,7 +10,7 @@ import pandas as pd
 from sos_estimators.callaway_santanna.aggregation import Term
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
+from sos_estimators.inference.multiplier import bootstrap, in_band, with_band
 from sos_estimators.inference.results import about_no_error, tidy_rows
 from sos_plugins.contract.types import Estimate
 
@@ -81,19 +81,40 @@ def build_estimate(
     )
 
 
-def errors_of(terms: Sequence[Term], options: CallawaySantAnnaSettings) -> Bootstrapped:
-    """Standard errors by formula or of draws, and the width of a band.
+def estimate_of_terms(
+    terms: Sequence[Term],
+    plan: ComparisonPlan,
+    options: CallawaySantAnnaSettings,
+    warnings: Iterable[str],
+    *,
+    covariance: pd.DataFrame | None = None,
+) -> Estimate:
+    """Complete terms to an ``Estimate``, with errors by formula or of draws, and a band.
 
     Args:
-        terms: Effects and averages.
-        options: Arguments of the estimator.
+        terms: Effects and averages, with what each cluster adds.
+        plan: Counts and warnings.
+        options: Arguments of the method.
+        warnings: Further sentences.
+        covariance: Of the terms that have a standard error, named by them.
     """
-    return bootstrap(
+    names = [term.name for term in terms]
+    drawn = bootstrap(
         np.column_stack([term.scores for term in terms]),
         np.array([term.std_error for term in terms]),
         options,
         conf_level=options.conf_level,
-        in_band=in_band([term.name for term in terms]),
+        in_band=in_band(names),
+    )
+    return build_estimate(
+        names,
+        [term.estimate for term in terms],
+        drawn.std_errors,
+        plan,
+        options,
+        warnings,
+        covariance=covariance,
+        critical=drawn.critical if options.band else None,
     )
 
 

@@ -49,7 +49,7 @@ def too_many_refits(prepared: RegressionSample, draws: int) -> str | None:
     )
 
 
-def in_r(
+def table_in_r(
     prepared: RegressionSample,
     options: Options,
     methods: Sequence[Method],

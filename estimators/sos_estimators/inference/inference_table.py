@@ -13,7 +13,7 @@ from sos_estimators.arrays import Floats
 from sos_estimators.inference.cluster_products import influence
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
-from sos_estimators.inference.results import Own, drop_zero_errors
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import (
     Weights,
@@ -183,7 +183,7 @@ def table_in_python(
     fitted = FittedRegression(problem, least_squares(problem))
     given = _Given(fitted, kept[0], prepared, options, seed, draws)
     plain = np.sqrt(np.square(fitted.fit.influence).sum(axis=0))
-    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: Own.of(problem))
+    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: ScoreErrors.of(problem))
     alone = [method for method in methods if none and method not in WITHOUT_ERRORS]
     rows, warnings = _rows(given, methods, alone)
     table = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -9,14 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.inference_table import Inference, Method, of_prepared
-from sos_estimators.inference.inference_table_r import in_r, too_many_refits
+from sos_estimators.inference.inference_table import Inference, Method, table_in_python
+from sos_estimators.inference.inference_table_r import table_in_r, too_many_refits
 from sos_estimators.inference.vcov import VCOV, Variance, factor_of
 from sos_estimators.inference.wild import Weights
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import treatment
-from sos_estimators.regression.feols import known_to_fixest
 from sos_estimators.regression.fit import (
     FITS,
     build_estimate,
@@ -81,7 +80,7 @@ class DidSettings(Settings):
         return values
 
 
-TABLES: Mapping[str, Callable[..., Inference]] = {"python": of_prepared, "r": in_r}
+TABLES: Mapping[str, Callable[..., Inference]] = {"python": table_in_python, "r": table_in_r}
 """Engines that compute the table of inference."""
 ESTIMANDS = {
     "linear": "average treatment effect on the treated, if effects are alike over units and time",
@@ -134,7 +133,7 @@ def _design(prepared: RegressionSample, options: DidSettings) -> Design:
 
     def ask_r(engine: str) -> Mapping[str, Any]:
         if engine == "r-fixest":
-            vcov = known_to_fixest(options.vcov)
+            vcov = engine_r.known_to_fixest(options.vcov)
             return engine_r.call("did_fixest.R", "did_fixest", prepared, form=form, vcov=vcov)
         return engine_r.call(
             "did.R", "did_fit", prepared, form=form, model=options.model, vcov=options.vcov

@@ -13,7 +13,6 @@ from sos_estimators.event_plan import EventStudySettings, Plan, plan, with_event
 from sos_estimators.inference.results import FTest, JointTest
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design, Fitted, JointHypothesis
-from sos_estimators.regression.feols import known_to_fixest
 from sos_estimators.regression.fit import (
     FITS,
     build_estimate,
@@ -120,7 +119,7 @@ def _ask_r(
             "event_study_fixest",
             prepared,
             ["event"],
-            vcov=known_to_fixest(options.vcov),
+            vcov=engine_r.known_to_fixest(options.vcov),
             **shared,
         )
     return engine_r.call(

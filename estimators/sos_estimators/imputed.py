@@ -17,8 +17,7 @@ from pydantic import Field
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression.design import Fitted
-from sos_estimators.regression.engine_r import in_order
-from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
+from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered import engine_did2s, engine_r
 from sos_estimators.staggered.averages import Averages, Effects, list_averages, list_effects

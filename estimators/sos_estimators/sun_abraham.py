@@ -9,8 +9,7 @@ from pydantic import Field
 
 from sos_estimators.inference.vcov import CONVENTION, Convention
 from sos_estimators.regression import engine_pyfixest
-from sos_estimators.regression.feols import r_fixest_engine
-from sos_estimators.regression.fit import FITS, by_engine
+from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.averages import Effects, list_averages, list_effects
 from sos_estimators.staggered.cohort_cells import CohortCells, make_cells

@@ -13,14 +13,14 @@ from sos_estimators.arrays import Floats
 from sos_estimators.inference.cluster_products import influence
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
-from sos_estimators.inference.results import Own, drop_zero_errors
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import (
     Weights,
     auxiliary,
     wild_bootstrap,
 )
-from sos_estimators.regression.design_matrix import regression
+from sos_estimators.regression.design_matrix import regression, treatment
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     least_squares,
@@ -146,12 +146,12 @@ def inference(
     """
     prepared = prepare(sample, options.form, options.always_treated)
     try:
-        return of_prepared(prepared, options, methods, seed=seed, draws=draws)
+        return table_in_python(prepared, options, methods, seed=seed, draws=draws)
     except CollinearTermsError:
         raise not_identified(prepared, options.form) from None
 
 
-def of_prepared(
+def table_in_python(
     prepared: RegressionSample,
     options: Options,
     methods: Sequence[Method],
@@ -159,7 +159,7 @@ def of_prepared(
     seed: int,
     draws: int,
 ) -> Inference:
-    """Do the same on a prepared sample.
+    """Test the effect by several methods, on a checked sample.
 
     Args:
         prepared: The sample.
@@ -175,7 +175,7 @@ def of_prepared(
 
     def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
         kept.append(cells)
-        return cells[["D"]].to_numpy(float), ("ATT",)
+        return treatment(cells)
 
     known = ("D", "unit", "period", "cohort", "treated", "post", "group")
     by = [column for column in known if column in prepared.frame]
@@ -183,9 +183,10 @@ def of_prepared(
     fitted = FittedRegression(problem, least_squares(problem))
     given = _Given(fitted, kept[0], prepared, options, seed, draws)
     plain = np.sqrt(np.square(fitted.fit.influence).sum(axis=0))
-    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: Own.of(problem))
-    rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
-    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.estimate)
+    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: ScoreErrors.of(problem))
+    alone = [method for method in methods if none and method not in WITHOUT_ERRORS]
+    rows, warnings = _rows(given, methods, alone)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     weight = influence(fitted.clusters)
     names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
@@ -203,48 +204,32 @@ def of_prepared(
     )
 
 
-def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> pd.DataFrame:
-    """Put rows in the order of the methods; those without a row have the estimate alone.
-
-    Args:
-        table: Rows of methods.
-        methods: In order.
-        estimate: The coefficient.
-    """
-    made = table.set_index("method")
-    rows = []
-    for method in dict.fromkeys(methods):
-        alone: dict[str, Any] = {
-            "estimate": float(estimate),
-            "distribution": "",
-            "citation": CITATIONS[method],
-        }
-        known = dict(made.loc[method]) if method in made.index else alone
-        rows.append({"method": method, **known})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
 def _rows(
-    given: _Given, methods: Sequence[Method]
+    given: _Given, methods: Sequence[Method], alone: Sequence[Method]
 ) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    """Return one row a method, those ``alone`` with the estimate only, and what to warn of."""
     rows: list[Mapping[str, Any]] = []
     told: list[str] = []
     at_random: Randomised | None = None
     for method in dict.fromkeys(methods):
-        if method in ("WCR", "WCU"):
+        row: dict[str, Any] = {}
+        warnings: tuple[str, ...] = ()
+        if method in alone:
+            row = {"distribution": ""}
+        elif method in ("WCR", "WCU"):
             row, warnings = _wild(given, method)
-        elif method in ("RI-beta", "RI-t"):
+        elif method in VARIANCES:
+            row, warnings = _analytical(given, method)
+        else:
             try:
                 at_random = at_random or _randomised(given)
                 row, warnings = _of_randomised(given, at_random, method)
             except EstimationError as error:
-                row, warnings = {}, (f"There is no {method}: {error}.",)
-        else:
-            row, warnings = _analytical(given, method)
-        fixed = {"method": method, "estimate": given.estimate}
-        rows.append({**fixed, **row, "citation": CITATIONS[method]})
+                warnings = (f"There is no {method}: {error}.",)
+        fixed = {"method": method, "estimate": given.estimate, "citation": CITATIONS[method]}
+        rows.append({**fixed, **row})
         told += warnings
-    clustered = [method for method in dict.fromkeys(methods) if method in VARIANCES]
+    clustered = [name for name in dict.fromkeys(methods) if name in VARIANCES and name not in alone]
     told += few_clusters(given.prepared, given.options.few_clusters, *clustered)
     return rows, tuple(dict.fromkeys(told))
 

@@ -20,7 +20,7 @@ from sos_estimators.inference.inference_table import (
     Options,
     disagreement,
 )
-from sos_estimators.inference.results import Own, drop_zero_errors
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design_matrix import regression, treatment
 from sos_estimators.sample.prepare import RegressionSample
@@ -49,7 +49,7 @@ def too_many_refits(prepared: RegressionSample, draws: int) -> str | None:
     )
 
 
-def in_r(
+def table_in_r(
     prepared: RegressionSample,
     options: Options,
     methods: Sequence[Method],
@@ -87,7 +87,9 @@ def in_r(
     table["distribution"] = [_distribution(answer, i, method) for i, method in enumerate(chosen)]
     table["citation"] = [CITATIONS[method] for method in chosen]
     problem = regression(prepared, options.form, ["D"], treatment)
-    _, none = drop_zero_errors(np.zeros(1), ("ATT",), problem.value, lambda: Own.of(problem))
+    _, none = drop_zero_errors(
+        np.zeros(1), ("ATT",), problem.value, lambda: ScoreErrors.of(problem)
+    )
     table = _with_real_errors(table[list(COLUMNS)], none)
     clusters = {
         name: np.atleast_1d(answer[name])

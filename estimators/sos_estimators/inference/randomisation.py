@@ -92,20 +92,24 @@ def treatments(cells: pd.DataFrame, *, draws: int, seed: int) -> Treatments:
     slots = cells[keys].drop_duplicates(ignore_index=True)
     slot = codes_of(pd.concat([slots, cells[keys]], ignore_index=True), keys)
     slots = slots.iloc[np.argsort(slot[: len(slots)])].reset_index(drop=True)
-    design = _in_groups(slots) if "group" in cells else _over_units(slots)
-    if design.columns.size > MOST:
+    assignments = _in_groups(slots) if "group" in cells else _over_units(slots)
+    if assignments.columns.size > MOST:
         raise EstimationError(
-            f"{design.columns.shape[1]} combinations of authority and time of adoption in "
+            f"{assignments.columns.shape[1]} combinations of authority and time of adoption in "
             f"{len(slots)} periods of authorities are too many to hold in memory"
         )
     rng = np.random.default_rng(seed)
-    complete = design.n_assignments <= draws
-    choices = np.array(design.every() if complete else design.some(draws, rng), dtype=np.int64)
-    return Treatments(slot[len(slots) :], design.columns, choices, design.observed, complete)
+    complete = assignments.n_assignments <= draws
+    choices = np.array(
+        assignments.every() if complete else assignments.some(draws, rng), dtype=np.int64
+    )
+    return Treatments(
+        slot[len(slots) :], assignments.columns, choices, assignments.observed, complete
+    )
 
 
 @dataclass(frozen=True)
-class _Design:
+class _Assignments:
     """What a design could assign: see :class:`Treatments`."""
 
     columns: Floats
@@ -115,7 +119,7 @@ class _Design:
     some: Callable[[int, np.random.Generator], Ints]
 
 
-def _in_groups(slots: pd.DataFrame) -> _Design:
+def _in_groups(slots: pd.DataFrame) -> _Assignments:
     place = codes_of(slots, ["group", "unit"])
     columns = np.zeros((len(slots), int(place.max()) + 1))
     columns[np.arange(len(slots)), place] = slots["post"].to_numpy(float)
@@ -134,7 +138,7 @@ def _in_groups(slots: pd.DataFrame) -> _Design:
             )
         members.append(np.unique(place[rows]))
         observed.append(int(pilots[0]))
-    return _Design(
+    return _Assignments(
         columns,
         np.array(observed),
         math.prod(len(m) for m in members),
@@ -143,7 +147,7 @@ def _in_groups(slots: pd.DataFrame) -> _Design:
     )
 
 
-def _over_units(slots: pd.DataFrame) -> _Design:
+def _over_units(slots: pd.DataFrame) -> _Assignments:
     by_unit = slots.groupby("unit", sort=True)["cohort"].agg(["min", "max"])
     adopted = slots["cohort"] > 0
     dated = adopted & (slots["period"] >= slots["cohort"])
@@ -168,7 +172,7 @@ def _over_units(slots: pd.DataFrame) -> _Design:
         return order[:, : len(dealt)] * n + dealt
 
     ways = math.factorial(n_units) // math.factorial(n_units - len(dealt))
-    return _Design(
+    return _Assignments(
         columns,
         pilots * n + np.searchsorted(cohorts, by_unit["max"].to_numpy()[pilots]),
         ways // math.prod(math.factorial(int(size)) for size in sizes),

@@ -35,7 +35,7 @@ def negligible(value: npt.ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
-class Own:
+class ScoreErrors:
     """What sums by cluster say of standard errors, free of the rounding of a covariance.
 
     Attributes:
@@ -47,7 +47,7 @@ class Own:
     exactly: bool
 
     @classmethod
-    def of(cls, problem: Regression, combinations: Floats | None = None) -> Own:
+    def of(cls, problem: Regression, combinations: Floats | None = None) -> ScoreErrors:
         """Fit a regression; the errors are of combinations (p, q) of its terms, if given.
 
         Args:
@@ -92,7 +92,10 @@ def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
 
 
 def drop_zero_errors(
-    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, own: Callable[[], Own]
+    std_errors: Floats,
+    names: Sequence[str],
+    value: npt.ArrayLike,
+    recompute: Callable[[], ScoreErrors],
 ) -> tuple[Floats, tuple[str, ...]]:
     """Make standard errors that are zero but for rounding missing, and warn of them.
 
@@ -103,13 +106,13 @@ def drop_zero_errors(
         std_errors: Of an engine, (p,).
         names: Of the terms, p.
         value: The values that were fitted.
-        own: Looks again.
+        recompute: Looks again.
     """
     errors = np.asarray(std_errors, dtype=float)
     small = errors <= SMALL / NEGLIGIBLE * negligible(value)
     if not small.any():
         return errors, ()
-    exact = own()
+    exact = recompute()
     none = small & (exact.std_errors <= negligible(value))
     if not none.any():
         return errors, ()

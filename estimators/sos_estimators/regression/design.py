@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.inference.results import FTest, Own, drop_zero_errors, tidy_rows, wald
+from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, tidy_rows, wald
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression
 from sos_plugins.errors import EstimationError
 
@@ -251,7 +251,7 @@ class Fitted:
             self.std_errors,
             self.names,
             value,
-            lambda: Own.of(design.regression, design.averages),
+            lambda: ScoreErrors.of(design.regression, design.averages),
         )
         fitted = replace(self, std_errors=errors, warnings=(*told, *self.warnings))
         if not told or design.joint is None or not np.isnan(errors[design.joint.places]).any():

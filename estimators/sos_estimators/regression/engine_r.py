@@ -14,7 +14,6 @@ from sos_estimators.arrays import Floats
 from sos_estimators.inference.results import FTest
 from sos_estimators.inference.vcov import CONVENTIONS, VARIANCES, warn_no_jackknife
 from sos_estimators.regression.design import Design, Fitted
-from sos_estimators.regression.feols import fixest_lacks
 from sos_estimators.regression.least_squares import CollinearTermsError
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
@@ -22,11 +21,16 @@ from sos_estimators.sample.prepare import (
     RegressionSample,
     is_category,
 )
+from sos_plugins import Requirement, Tolerance
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EngineError, listing
 from sos_plugins.r import client as r
 
+R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')
+FIXEST_STOPS = Tolerance(
+    1e-5, 1e-7, "fixest takes effects out by alternating projections, which end at a tolerance"
+)
 FOLDER = Path(__file__).resolve().parent.parent / "r"
 MAX_DUMMIES = 2000
 """R's ``lm`` gets a dummy for every effect; beyond this it takes minutes and gigabytes."""
@@ -79,6 +83,39 @@ def too_many_effects(sample: Sample, form: Form) -> str | None:
 def _known(sample: Sample, form: Form) -> list[tuple[str, ...]]:
     """Return the effects whose columns the sample has."""
     return [c for c in EFFECT_COLUMNS[form] if set(c) <= set(sample.frame.columns)]
+
+
+def fixest_lacks(vcov: str) -> str:
+    """Say which variance fixest does not have, as a clause; empty if it has.
+
+    Args:
+        vcov: Name of the variance.
+    """
+    if "r-fixest" in VARIANCES[vcov].engines:
+        return ""
+    if vcov == "CR1S":
+        return "fixest counts effects nested in clusters as one intercept"
+    return f"fixest has no {vcov}"
+
+
+def known_to_fixest(vcov: str) -> str:
+    """Return a variance that fixest has: this one, or CR1 in its place.
+
+    Args:
+        vcov: Name of the variance.
+    """
+    return "CR1" if fixest_lacks(vcov) else vcov
+
+
+def needs_cases(sample: Sample) -> str | None:
+    """Say so where the rows of a sample are no cases.
+
+    Args:
+        sample: The cases.
+    """
+    if COMPRESSED[0] in sample.frame:
+        return "fixest counts cases, and this sample is compressed to cells"
+    return None
 
 
 def call(

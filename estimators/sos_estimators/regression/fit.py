@@ -15,7 +15,6 @@ from sos_estimators.inference.vcov import R_CLUB_SANDWICH
 from sos_estimators.regression import engine_pyfixest, engine_python, engine_r
 from sos_estimators.regression.design import Design, Fitted
 from sos_estimators.regression.design_matrix import Terms, regression
-from sos_estimators.regression.feols import needs_cases, r_fixest_engine
 from sos_estimators.regression.least_squares import CollinearTermsError
 from sos_estimators.sample.prepare import Form, RegressionSample
 from sos_estimators.sample.warnings_text import collinear_covariates, few_clusters, few_df
@@ -107,6 +106,31 @@ def r_engine(fit: Fit, tolerance: Tolerance = EXACT) -> Engine:
     )
 
 
+def r_fixest_engine(
+    fit: Fit,
+    limits: Limits,
+    *,
+    takes_cells: bool = False,
+) -> Engine:
+    """Declare the engine on ``feols`` of the R package ``fixest``.
+
+    Args:
+        fit: Fits.
+        limits: Says what it cannot do.
+        takes_cells: Whether it takes compressed samples.
+    """
+    return Engine(
+        name="r-fixest",
+        fit=fit,
+        requires=(R_BASE, engine_r.R_FIXEST),
+        limits=limits,
+        tolerance_estimate=engine_r.FIXEST_STOPS,
+        tolerance_std_error=engine_r.FIXEST_STOPS,
+        packages=("fixest",),
+        takes_cells=takes_cells,
+    )
+
+
 def four_engines(fit: ByEngine, feols_limits: Limits = no_limits) -> tuple[Engine, ...]:
     """Declare all engines of an estimator on cases.
 
@@ -121,7 +145,7 @@ def four_engines(fit: ByEngine, feols_limits: Limits = no_limits) -> tuple[Engin
         r_engine(r),
         r_fixest_engine(
             r_fixest,
-            lambda sample, options: needs_cases(sample) or feols_limits(sample, options),
+            lambda sample, options: engine_r.needs_cases(sample) or feols_limits(sample, options),
         ),
     )
 

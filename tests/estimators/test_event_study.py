@@ -388,7 +388,7 @@ def test_an_r_user_can_source_the_script(tmp_path: Path) -> None:
     source("{(r_engine.FOLDER / "event_study.R").as_posix()}", chdir = TRUE)
     cases <- read.csv("{(tmp_path / "cases.csv").as_posix()}", stringsAsFactors = TRUE)
     fit <- event_study_fit(cases, covariates = "sex")
-    cat(sprintf("%.15g", c(fit$overall, fit$leads)))
+    cat(sprintf("%.15g", c(tail(fit$estimate, 1), sqrt(tail(fit$covariance, 1)), fit$joint)))
     """
     ran = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True)
     here = fit_python(sample, EventStudySettings())

@@ -217,6 +217,7 @@ class EventStudy(Estimator):
     engines = four_engines(fit)
     family = "event-study"
     tests_leads = True
+    event_study = True
 
     def headline(self, options: EventStudySettings) -> str:  # noqa: ARG002
         """Return ``overall``, the mean of the lags."""

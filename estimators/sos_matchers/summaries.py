@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from sos_matchers.balance import balance_table
 from sos_matchers.features import Candidates
 from sos_matchers.nearest import Pairs
 from sos_plugins import MatchedGroup, UnitMatch, UnitTask
+from sos_plugins.authors.results import balance_table
 
 DISTANCE_COLUMNS = ("pilot", "comparator", "distance", "rank")
 SCORE_COLUMNS = ("unit", "treated", "score")

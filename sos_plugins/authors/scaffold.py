@@ -18,18 +18,13 @@ from sos_plugins.system.output_folder import cannot_write, check_writable
 
 TEMPLATES = files("sos_plugins.authors") / "templates"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+HOST = re.compile(r'^HOST = "(.+)"', re.MULTILINE)
+"""The estimator or matcher for which an engine is written."""
 BESIDE = 'plugin = testing.plugin_beside(__file__, "plugin.py")'
 STUDY_NAME = "my-study"
 
-STANZAS = {
-    "source": '[[sources]]\nplugin = "NEW-NAME"',
-    "outcome": '[[outcomes]]\nplugin = "NEW-NAME"',
-    "matcher": '[matching]\nunits = { plugin = "NEW-NAME" }',
-    "estimator": '[[estimators]]\nplugin = "did"\n\n[[estimators]]\nplugin = "NEW-NAME"',
-    "engine": '[[estimators]]\nplugin = "did"\nengines = ["python", "NEW-NAME"]',
-    "rating-rule": '[rating]\nplugin = "NEW-NAME"',
-}
-"""What a study says to use a plugin of a kind; the keys are the kinds that can be written."""
+KINDS = ("source", "outcome", "matcher", "estimator", "engine", "rating-rule", "rule-set")
+"""Kinds of plugin that can be written; each has a folder of templates."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,8 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
     """Write a working plugin, or a commented study file.
 
     Args:
-        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``rating-rule`` or
-            ``study``.
+        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``rating-rule``,
+            ``rule-set`` or ``study``.
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.
@@ -124,7 +119,7 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
 
 
 def _kind(kind: str) -> str:
-    known = [*STANZAS, "study"]
+    known = [*KINDS, "study"]
     wanted = kind.replace("_", "-")
     wanted = wanted if wanted in known else wanted.removesuffix("s")
     if wanted not in known:
@@ -136,7 +131,16 @@ def _kind(kind: str) -> str:
 
 
 def _template(names: Names) -> Traversable:
-    return TEMPLATES / names.kind.replace("-", "_")
+    return _folder(names.kind)
+
+
+def _folder(kind: str) -> Traversable:
+    return TEMPLATES / kind.replace("-", "_")
+
+
+def stanza(kind: str) -> str:
+    """Return what a study says to use a plugin of a kind, whose name is ``NEW-NAME`` there."""
+    return (_folder(kind) / "stanza.toml").read_text("utf-8").rstrip()
 
 
 def _file(names: Names) -> dict[str, str]:
@@ -180,8 +184,9 @@ def _package(names: Names) -> dict[str, str]:
 
 def _page(names: Names, switch_on: str, check: str) -> str:
     page = (TEMPLATES / "page.md").read_text("utf-8")
-    shown = "did" if names.kind == "engine" else names.name
-    page = page.replace("SWITCH-ON", switch_on).replace("STANZA", STANZAS[names.kind])
+    page = page.replace("SWITCH-ON", switch_on).replace("STANZA", stanza(names.kind))
+    host = HOST.search((_template(names) / "plugin.py").read_text("utf-8"))
+    shown = host[1] if host else names.name
     return names.fill(page.replace("CHECK-LINES", check).replace("SHOW-NAME", shown))
 
 

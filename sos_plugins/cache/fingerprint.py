@@ -174,21 +174,22 @@ class Program:
         code: Hash of Python, of the core and every plugin, and of the distributions they require.
         in_r: By R package that a plugin declares, the versions of R, of the package and of all
             that the package rests on; empty without R.
+        versions: Versions of the distributions that plugins and engines name, and of all that
+            these require, looked up once a run.
     """
 
     code: str = ""
     in_r: Mapping[str, str] = field(default_factory=dict)
-    _known: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """Versions are looked up once a run."""
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, registry: Registry) -> Program:
         """Look at the plugins that are loaded."""
-        _, in_r = declared(registry)
+        named, in_r = declared(registry)
         config = registry.config.model_dump(mode="json")
         python = [sys.version, platform.machine()]
         code = hashed(python, config, _code(registry), versions(_distributions(registry)))
-        return cls(code, r.beneath(in_r) if r.available() else {})
+        return cls(code, r.beneath(in_r) if r.available() else {}, versions(named))
 
     def with_plugin(self, plugin: Plugin) -> str:
         """Return a hash of the program with what a plugin says decides its figures."""
@@ -213,9 +214,9 @@ class Program:
 
     def _versions(self, distributions: Iterable[str]) -> dict[str, str]:
         names = {below for name in distributions for below in with_dependencies(name)}
-        for name in names - set(self._known):
-            self._known[name] = distribution_version(name)
-        return {name: self._known[name] for name in sorted(names)}
+        return {
+            name: self.versions.get(name) or distribution_version(name) for name in sorted(names)
+        }
 
 
 def _distributions(registry: Registry) -> set[str]:

@@ -45,9 +45,9 @@ _DAY = 86_400.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class StepCache:
-    """Where finished stations are kept.
+    """Where finished stations are kept: a service that notes which it took from there, no data.
 
     What is kept includes records of individuals, so its owner alone can read it. It is data and no
     program: Parquet, and what :mod:`sos_plugins.cache.codec` writes.

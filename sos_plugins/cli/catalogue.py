@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sos_plugins.authors import testing
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.contract.interfaces import KINDS, Engine
 from sos_plugins.host.registry import Offer, Registry, each_engine, kind_named, load_file
-from sos_plugins.host.settings import describe
+from sos_plugins.host.settings import describe, validate_some
 
 
 def catalogue(registry: Registry, kind: str | None) -> list[dict[str, Any]]:
@@ -90,8 +91,21 @@ def render_offer(data: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def check_plugin(terminal: Terminal, plugin: str) -> list[dict[str, Any]]:
-    """Run the author's checks on everything a plugin offers; one row a check."""
+def check_plugin(
+    terminal: Terminal, plugin: str, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Run the author's checks on everything a plugin offers; one row a check.
+
+    Args:
+        terminal: How the command speaks.
+        plugin: A name, or a file that ends in ``.py``.
+        values: Settings to check it with; the defaults where there are none.
+
+    Raises:
+        NotRegisteredError: If there is no such plugin.
+        PluginError: If the file cannot be loaded.
+        SettingsError: If what it offers does not take these settings.
+    """
     registry = terminal.registry()
     if plugin.endswith(".py"):
         offers = load_file(registry, Path(plugin))
@@ -99,10 +113,12 @@ def check_plugin(terminal: Terminal, plugin: str) -> list[dict[str, Any]]:
         offers = registry.offered_by(plugin)
     else:
         offers = registry.find(plugin)
+    checked = [(o, registry.engine_host(o.host) if o.host else None) for o in offers]
+    for offer, host in checked:
+        if values:
+            validate_some((host or offer.obj).Settings, values, where=f"--set ({offer.name})")
     return [
         {"kind": o.kind, "plugin": o.name, "check": c.name, "result": c.result, "why": c.why}
-        for o in offers
-        for c in testing.run_checks(
-            o.kind, o.obj, host=registry.engine_host(o.host) if o.host else None
-        )
+        for o, host in checked
+        for c in testing.run_checks(o.kind, o.obj, values or None, host=host)
     ]

@@ -238,12 +238,19 @@ def new(terminal: Terminal, kind: str, name: str, out: Path, package: bool) -> N
 
 @main.command()
 @click.argument("plugin")
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Setting to check it with, such as the files of a source; paths start in this folder.",
+)
 @common
-def check(terminal: Terminal, plugin: str) -> None:
+def check(terminal: Terminal, plugin: str, pairs: tuple[str, ...]) -> None:
     """Check that PLUGIN (a name, or a .py file) keeps the contract of its kind."""
     from sos_plugins.cli.catalogue import check_plugin
 
-    rows = check_plugin(terminal, plugin)
+    rows = check_plugin(terminal, plugin, parse_settings(pairs))
     failed = [row for row in rows if row["result"] == "failed"]
     text = render(["kind", "plugin", "check", "result", "why"], [list(r.values()) for r in rows])
     passed = [row for row in rows if row["result"] == "passed"]

@@ -13,7 +13,7 @@ from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Agreement, plain
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
 from sos_plugins.report import check_folder, write_report
-from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
 from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
 
@@ -164,7 +164,7 @@ def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:
     rows = []
     for named in outcome.estimates:
         check = checks.pop((named.estimator, named.engine), None)
-        shown = _shown_term(named.estimate.tidy)
+        shown = _headline(named)
         rows.append(
             {
                 "outcome": outcome.info.name,
@@ -181,13 +181,12 @@ def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown_term(tidy: Any) -> Mapping[str, Any]:
-    """Return the row to show: the average effect where there is one, else the first."""
-    for term in ("ATT", "overall"):
-        rows = tidy[tidy["term"] == term]
-        if len(rows):
-            return cast(Mapping[str, Any], rows.iloc[0])
-    return cast(Mapping[str, Any], tidy.iloc[0])
+def _headline(named: NamedEstimate) -> Mapping[str, Any]:
+    """Return the row that answers what the effect was; without one, figures that are missing."""
+    tidy = named.estimate.tidy
+    rows = tidy[tidy["term"] == named.headline]
+    nothing: Mapping[str, Any] = {"estimate": None, "std_error": None}
+    return cast(Mapping[str, Any], rows.iloc[0]) if len(rows) else nothing
 
 
 def _reference() -> dict[str, Any]:

@@ -287,6 +287,10 @@ class Estimator(Plugin):
     """True when ``glance`` has ``leads_statistic``, ``leads_df_num``, ``leads_df_den`` and
     ``leads_p_value``: the joint test that all leads are zero."""
 
+    event_study: ClassVar[bool] = False
+    """True when effects by event time are what it is for: a report draws its chart of them before
+    those of others."""
+
     diagnostic: ClassVar[bool] = False
     """True when it looks into the main estimate and is no other way to estimate the effect: a study
     shows it, and counts it neither as a sensitivity run nor in the rating."""

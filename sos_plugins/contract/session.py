@@ -47,9 +47,9 @@ class NoProgress:
         yield lambda n=1: None  # noqa: ARG005
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
-    """The surroundings of one run.
+    """The surroundings of one run: a service that notes what it put on the backend, no data.
 
     Attributes:
         backend: Ibis connection on which all record tables live, DuckDB (in memory by default) or

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -15,6 +16,10 @@ NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
 """``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
 engine sees covariates under other names (:mod:`sos_plugins.contract.column_aliases`), in this field
 as well."""
+BRIDGES_EMPTY_PERIODS: dict[str, Any] = {"bridges_empty_periods": True}
+"""``json_schema_extra`` of a field of an estimator that says how many periods before the first
+treated one are not used. Where embedding windows leave periods without cases and nobody set the
+field, a study sets it to how many these are, with a warning that says so."""
 YEARS = (1900, 2199)
 """Years in which dates of settings lie."""
 MOST_DAYS = 73_050
@@ -54,6 +59,12 @@ class Settings(BaseModel):
         if isinstance(start, dt.date) and isinstance(end, dt.date) and start > end:
             raise ValueError(f"'start' ({start}) is after 'end' ({end})")
         return self
+
+
+def field_marked(model: type[BaseModel], mark: Mapping[str, Any]) -> str | None:
+    """Return the name of the field that has this ``json_schema_extra``, None if there is none."""
+    fields = model.model_fields.items()
+    return next((name for name, field in fields if field.json_schema_extra == mark), None)
 
 
 def possible_days(value: Any, name: str) -> Any:

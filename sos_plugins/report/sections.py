@@ -27,8 +27,8 @@ from sos_plugins.report.tables import Table, pairs
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
-EVENT_STUDIES = ("event-study", "callaway-santanna")
-"""Estimators whose event terms are drawn first, in this order; others follow by name."""
+EVENTS = "event-study-"
+"""What the names of charts of effects by event time begin with."""
 OF_THE_STUDY = (
     *("summary", "pilots", "thresholds", "truth", "truth-all"),
     *("record-quality", "record-quality-all-checks", "record-accounts", "record-trust"),
@@ -248,15 +248,18 @@ def _outcome_section(
 
 
 def _event_charts(result: OutcomeResult, anchor: str) -> tuple[Chart, ...]:
-    found = sorted({named.estimator for named in result.estimates})
-    ordered = [e for e in EVENT_STUDIES if e in found]
-    ordered += [e for e in found if e not in ordered]
+    """Draw effects by event time: event studies in the order of the study, others by name."""
+    first = dict.fromkeys(named.estimator for named in result.estimates if named.event_study)
+    others = sorted({named.estimator for named in result.estimates} - set(first))
+    ordered = (*first, *others)
     made = (charts.event_study(result, e, f"{anchor}_{_event_name(e)}") for e in ordered)
     return tuple(chart for chart in made if chart is not None)
 
 
 def _event_name(estimator: str) -> str:
-    return estimator if estimator == EVENT_STUDIES[0] else f"event-study-{words.slug(estimator)}"
+    """Name a chart after its estimator, without saying twice what it is."""
+    name = words.slug(estimator)
+    return name if f"{name}-".startswith(EVENTS) else f"{EVENTS}{name}"
 
 
 def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple[Chart, ...]:

@@ -65,12 +65,14 @@ def run_engine(
             f"Engine '{chosen.name}' of '{estimator}' needs the cases, and this sample is "
             "compressed to cells."
         )
+    plugin = registry.estimator(estimator)
     named = f"Engine '{chosen.name}' of '{estimator}'"
     try:
         if reason := chosen.limits(sample, options):
             raise EngineUnavailableError(f"{named}: {reason}")
         with record_warnings(named) as told:
             estimate = _fit(chosen, sample, cells, options)
+            headline = plugin.headline(options)
     except Exception as error:
         refuse_interrupted(error)
         if isinstance(error, SosError):
@@ -96,7 +98,7 @@ def run_engine(
         warnings=tuple(dict.fromkeys((*sample.notes, *estimate.warnings, *told))),
         covariance=estimate.covariance,
     )
-    return NamedEstimate(estimator, chosen.name, filled)
+    return NamedEstimate(estimator, chosen.name, filled, headline, plugin.event_study)
 
 
 def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel) -> Any:

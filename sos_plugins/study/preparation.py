@@ -18,6 +18,7 @@ from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cells.compression import compress
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.contract.session import Progress
+from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
 from sos_plugins.contract.types import (
     CollectedCases,
     Design,
@@ -300,12 +301,12 @@ class Preparation:
         )
         sample = adjusted(sample, planned.covariates)
         gap = designs.empty_periods(sample)
-        fields = type(planned.options).model_fields
-        if gap and "anticipation" in fields and "anticipation" not in planned.given:
-            values = {**planned.given, "anticipation": gap}
+        setting = field_marked(type(planned.options), BRIDGES_EMPTY_PERIODS)
+        if gap and setting and setting not in planned.given:
+            values = {**planned.given, setting: gap}
             options = self.registry.settings("estimator", planned.name, values, planned.name)
             bridged = (
-                f"'{planned.name}' takes anticipation = {gap}: so many periods lie empty between "
+                f"'{planned.name}' takes {setting} = {gap}: so many periods lie empty between "
                 "the last cases before an embedding window and the first after it."
             )
             return sample, options, (*warnings, bridged)

@@ -38,11 +38,21 @@ FORMAT = "sos-plugins result 1"
 @travels
 @dataclass(frozen=True)
 class NamedEstimate:
-    """An estimate with what made it: the estimator, the engine and the options in words."""
+    """An estimate with what made it.
+
+    Attributes:
+        estimator: Name of the estimator.
+        engine: Name of the engine.
+        estimate: What the engine gave.
+        headline: The term that answers what the effect was, under the options of the estimate.
+        event_study: Whether effects by event time are what the estimator is for.
+    """
 
     estimator: str
     engine: str
     estimate: Estimate
+    headline: str = ""
+    event_study: bool = False
 
 
 @travels

@@ -47,9 +47,9 @@ MOST_NAMES = 100
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Columns:
-    """The columns of a file, given out by name and type.
+    """The columns of a file, given out by name and type: a reader that notes how it read them.
 
     Missing are empty cells and the texts of ``missing``; among numbers and dates the texts of
     :data:`MISSING`; among texts only ``NA`` without quotation marks. What a column that was given

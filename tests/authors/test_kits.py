@@ -64,6 +64,7 @@ COMMON_FAULTS: dict[str, dict[str, Any]] = {
     "says_what_it_does": {"__doc__": None},
     "describes_its_settings": {"Settings": Undescribed},
     "refuses_unknown_settings": {"Settings": Careless},
+    "is_no_longer_the_example": {"as_written": OUTCOME.NewOutcome.info},
 }
 
 # Outcomes -----------------------------------------------------------------------------------------
@@ -476,7 +477,7 @@ def test_a_failure_names_the_check_its_promise_and_the_finding() -> None:
     with pytest.raises(testing.CheckFailedError) as caught:
         testing.check_rating_rule(rule)
     assert str(caught.value) == (
-        "NewRatingRule fails 1 of 12 checks:\n"
+        "NewRatingRule fails 1 of 13 checks:\n"
         "- gives_reasons: Every rating has a sentence that names the outcome, and at least one "
         "reason in a sentence.\n"
         "  On strong evidence there is no reason."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from sos_plugins.authors.scaffold import STANZAS, scaffold
+from sos_plugins.authors import testing
+from sos_plugins.authors.scaffold import KINDS, scaffold, stanza
 from sos_plugins.errors import NotRegisteredError, PluginError
 from sos_plugins.host.registry import load_file, load_plugins
 from sos_plugins.study.file import parse_study
 
 NAME = "fresh-idea"
+MARK = re.compile(r"^STILL_THE_EXAMPLE = .*\n", re.MULTILINE)
+"""The line that says that a plugin is still the example that was written."""
 OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider")
 RUN_AS_PACKAGES = ("outcome", "source")
 """The tests of a package are those of the file but for one line; two kinds show that it fits."""
@@ -26,16 +31,33 @@ RUN_AS_PACKAGES = ("outcome", "source")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of plugin, as a file in ``files/KIND`` and as a package in ``packages/KIND``."""
     folder = tmp_path_factory.mktemp("generated")
-    for kind in STANZAS:
+    for kind in KINDS:
         scaffold(kind, f"{NAME}-{kind}", folder / "files" / kind)
         scaffold(kind, f"{NAME}-{kind}", folder / "packages" / kind, package=True)
     return folder
 
 
+def make_it_yours(file: Path) -> None:
+    """Take out the line that says that the plugin is an example, as the failing check asks."""
+    text, n = MARK.subn("", file.read_text())
+    assert n == 1
+    file.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def results(generated: Path) -> dict[str, list[ET.Element]]:
-    """Test cases of every generated test, run in one process, by kind and form."""
+    """Test cases of every generated test, run in one process, by kind and form.
+
+    They are run on plugins that their author has changed.
+    """
+    generated = Path(shutil.copytree(generated, generated.with_name("generated-and-changed")))
+    for kind in KINDS:
+        name = f"{NAME}-{kind}".replace("-", "_")
+        make_it_yours(generated / "files" / kind / f"{name}.py")
+        (package,) = (generated / "packages" / kind).glob("*/src/*/__init__.py")
+        make_it_yours(package)
     sources = [str(p) for p in generated.glob("packages/*/*/src")]
+    sources += filter(None, [os.environ.get("PYTHONPATH")])
     folders = ["files", *(f"packages/{kind}" for kind in RUN_AS_PACKAGES)]
     report = generated / "report.xml"
     subprocess.run(
@@ -55,7 +77,7 @@ def results(generated: Path) -> dict[str, list[ET.Element]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "kind"),
-    [*(("files", kind) for kind in STANZAS), *(("packages", kind) for kind in RUN_AS_PACKAGES)],
+    [*(("files", kind) for kind in KINDS), *(("packages", kind) for kind in RUN_AS_PACKAGES)],
 )
 def test_a_generated_plugin_passes_its_own_test(
     form: str, kind: str, results: dict[str, list[ET.Element]]
@@ -71,7 +93,27 @@ def test_a_generated_plugin_passes_its_own_test(
     assert len(cases) - len(skipped) >= 2
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plugin_that_was_not_changed_is_told_so(kind: str, tmp_path: Path) -> None:
+    file = scaffold(kind, "second-idea", tmp_path)[0]
+
+    def told() -> list[tuple[str, str]]:
+        registry = load_plugins()
+        (offer,) = load_file(registry, file)
+        host = registry.engine_host(offer.host) if offer.host else None
+        given = {} if kind == "source" else None
+        results = testing.run_checks(offer.kind, offer.obj, given, host=host)
+        return [(r.result, r.why) for r in results if r.name == "is_no_longer_the_example"]
+
+    ((result, why),) = told()
+    assert result == "failed"
+    assert why.startswith("It is the example that 'sos-plugins new' wrote: ")
+    assert why.endswith(f"take out the line that begins with STILL_THE_EXAMPLE ({file}).")
+    make_it_yours(file)
+    assert told() == [("passed", "")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_generated_file_loads_as_the_plugin_that_its_page_names(
     kind: str, generated: Path
 ) -> None:
@@ -81,10 +123,10 @@ def test_a_generated_file_loads_as_the_plugin_that_its_page_names(
     assert [(o.kind, o.name) for o in offers] == [(kind, f"{NAME}-{kind}")]
     page = (folder / f"{module}.md").read_text()
     assert f'paths = ["{module}.py"]' in page
-    assert STANZAS[kind].replace("NEW-NAME", f"{NAME}-{kind}") in page
+    assert stanza(kind).replace("NEW-NAME", f"{NAME}-{kind}") in page
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_name_of_the_template_is_left(kind: str, generated: Path) -> None:
     for file in generated.glob(f"*/{kind}/**/*"):
         if file.suffix in (".py", ".md", ".toml"):
@@ -95,7 +137,7 @@ def test_no_name_of_the_template_is_left(kind: str, generated: Path) -> None:
             assert not [word for word in (*old, *new, "plugin.py") if word in text], file
 
 
-@pytest.mark.parametrize("kind", STANZAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_names_its_entry_point(kind: str, generated: Path) -> None:
     name = f"{NAME}-{kind}"
     folder = generated / "packages" / kind / f"sos-{name}"

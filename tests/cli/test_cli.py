@@ -126,6 +126,49 @@ def test_crosscheck_with_one_engine_compares_nothing_with_status_4(study):
     assert call("crosscheck", study, ok=False).exit_code == 4
 
 
+TWO_TERMS = """
+from typing import ClassVar
+
+import pandas as pd
+import sos_plugins
+from sos_plugins import Engine, Estimate, Estimator, Settings
+from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
+
+
+class Options(Settings):
+    shown: str = "short-run"
+
+
+def fit(sample, options):
+    rows = [{"term": "lead", "estimate": 99.0}, {"term": "short-run", "estimate": 1.5}]
+    tidy = pd.DataFrame([*rows, {"term": "long-run", "estimate": 2.5}], columns=[*TIDY_COLUMNS])
+    return Estimate(tidy, dict.fromkeys(GLANCE_COLUMNS, 1))
+
+
+class TwoTerms(Estimator):
+    name, label, Settings = "two-terms", "Two terms", Options
+    engines = (Engine("python", fit),)
+
+    def headline(self, options):
+        return options.shown
+
+
+@sos_plugins.hookimpl
+def register_estimators(register):
+    register(TwoTerms())
+"""
+
+
+@pytest.mark.parametrize(("shown", "estimate"), [("short-run", 1.5), ("long-run", 2.5)])
+def test_crosscheck_shows_the_headline_that_an_estimator_names(tmp_path, shown, estimate):
+    (tmp_path / "two_terms.py").write_text(TWO_TERMS)
+    (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["two_terms.py"]\n')
+    more = f'[[estimators]]\nplugin = "two-terms"\nshown = "{shown}"\n'
+    result = call("crosscheck", write(tmp_path, f"{STUDY}\n{more}"), "--json", "-q", ok=False)
+    rows = {row["estimator"]: row for row in json.loads(result.stdout)["checks"]}
+    assert rows["two-terms"]["estimate"] == estimate
+
+
 @pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
 def test_estimate_gives_tidy_glance_and_provenance(tidy, file):
     result = call("estimate", "did", "--data", tidy / file, *TIDY, "--engine", "python", "--json")
@@ -244,6 +287,80 @@ def test_check_holds_for_a_built_in_and_fails_for_a_broken_plugin(tmp_path):
     result = call("check", broken, ok=False)
     assert result.exit_code == 1
     assert "failed" in result.stdout
+
+
+def results_of(*words, ok=True):
+    return [row["result"] for row in json.loads(call("check", *words, "--json", ok=ok).stdout)]
+
+
+def test_check_of_a_source_reads_what_set_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(cases=1)[["unit", "period", "value"]].to_csv(tmp_path / "cases.csv", index=False)
+    without, given = results_of("tidy"), results_of("tidy", "--set", "path=cases.csv")
+    assert (without.count("passed"), without.count("skipped")) == (5, 10)
+    assert (given.count("passed"), given.count("skipped")) == (14, 1)  # no broken file was named
+    absent = call("check", "tidy", "--set", "path=none.csv", ok=False)
+    assert absent.exit_code == 1
+    assert "none.csv" in absent.stdout
+
+
+LISTED = """
+from pathlib import Path
+
+import pandas as pd
+import sos_plugins
+from pydantic import Field
+from sos_plugins import Engine, MatchedGroup, Matcher, Settings, UnitMatch
+from sos_plugins.authors.results import balance_table
+
+
+class Listed(Settings):
+    table: Path = Field(description="file of pilot and comparator")
+
+
+def match(task, settings):
+    pairs = pd.read_csv(settings.table).assign(distance=0.0, rank=1)
+    groups = [MatchedGroup(p, (c,)) for p, c in zip(pairs["pilot"], pairs["comparator"])]
+    side = task.features.index.isin(pairs["pilot"]).astype(int)
+    balance = balance_table(task.features, side, weight_after=side + 1.0)
+    done = f"As listed in {settings.table}."
+    rest = {p.unit: "not listed" for p in task.pilots if p.unit not in set(pairs["pilot"])}
+    return UnitMatch(tuple(groups), pairs, pd.DataFrame(), balance, rest, done)
+
+
+class ListedMatcher(Matcher):
+    "Groups of a file."
+
+    name, label, level, Settings = "listed", "Listed", "units", Listed
+    engines = (Engine("python", match),)
+
+
+@sos_plugins.hookimpl
+def register_matchers(register):
+    register(ListedMatcher())
+"""
+
+
+@pytest.mark.parametrize("path", ["groups.csv", "~/groups.csv"])
+def test_check_of_a_matcher_finds_files_from_the_working_folder(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "listed.py").write_text(LISTED)
+    (tmp_path / "groups.csv").write_text("pilot,comparator\nP1,Q01\n")
+    said = call("check", "listed.py", "--set", f"table={path}", "--json", ok=False).stdout
+    failed = [row["check"] for row in json.loads(said) if row["result"] == "failed"]
+    assert failed == ["refuses_an_empty_pool"]  # it does not look at the pool
+    assert "passed" not in results_of("listed.py")[5:]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "setting"), [("wwcsc", "bayes=1"), ("did", "conf_level=high"), ("tidy", "paht=x")]
+)
+def test_check_refuses_settings_that_the_plugin_does_not_take(plugin, setting):
+    result = call("check", plugin, "--set", setting, "-q", ok=False)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: --set ({plugin})")
+    assert setting.split("=")[0] in result.stderr
 
 
 def test_new_study_runs_as_it_is_written_once_it_has_data(tmp_path):

@@ -6,13 +6,16 @@ import ast
 import functools
 import graphlib
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clean_environment import REPOSITORY
 
-from sos_plugins.host.registry import load_plugins
+from sos_plugins.contract.interfaces import Estimator
+from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
+from sos_plugins.host.registry import each_engine, load_plugins
 
 CORE = REPOSITORY / "sos_plugins"
 PLUGIN_PACKAGES = {
@@ -68,6 +71,12 @@ def test_a_plugin_package_imports_no_other(package: str) -> None:
         assert {name.split(".")[0] for name in imported(file)} & others == set(), relative(file)
 
 
+@pytest.mark.parametrize("file", sorted(TEMPLATES.rglob("*.py")), ids=relative)
+def test_templates_import_no_plugin(file: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(file)}
+    assert tops & set(PLUGIN_PACKAGES) == set()
+
+
 @pytest.mark.parametrize("package", PLUGIN_PACKAGES)
 def test_plugins_do_without_the_command_line(package: str) -> None:
     for file in modules(PLUGIN_PACKAGES[package]):
@@ -94,10 +103,10 @@ LAYERS = (
     "host",
     "cache",
     "authors.derive",
+    "authors.results",
     "authors.scaffold",
     "profile",
     "study",
-    "authors.results",
     "authors.testing",
     "report",
     "cli",
@@ -178,6 +187,71 @@ def test_no_line_of_the_core_knows_an_outcome(file: Path) -> None:
     assert not known
 
 
+LANGUAGES = {"python", "r"}
+"""Engines that are named after their language: where the core says these words, as in
+``Requirement.language``, it means the language."""
+KINDS_OF_SAMPLE = set(typing.get_args(typing.get_type_hints(Estimator)["sample"].__args__[0]))
+"""Words of the contract, one of which is the name of an estimator too."""
+
+
+@functools.cache
+def names_of_methods() -> frozenset[str]:
+    """Names of estimators, matchers and engines, but for those that the core's own words are."""
+    registry = load_plugins()
+    names = {*registry.names("estimator"), *registry.names("matcher")}
+    names |= {engine.name for _, _, engine in each_engine(registry)}
+    return frozenset(names - LANGUAGES - KINDS_OF_SAMPLE)
+
+
+def named(text: str) -> list[str]:
+    """Names in a text: the whole of it, in quotation marks, or, of joined words, anywhere."""
+    whole = [name for name in names_of_methods() if text == name]
+    joined = [name for name in names_of_methods() if "-" in name]
+    quoted = re.findall(r"['`\"]([a-z0-9-]+)['`\"]", text)
+    within = [n for n in joined if re.search(rf"(?<![\w-]){re.escape(n)}(?![\w-])", text)]
+    return sorted({*whole, *within, *(name for name in quoted if name in names_of_methods())})
+
+
+@pytest.mark.parametrize("file", modules(CORE), ids=relative)
+def test_no_line_of_the_core_knows_an_estimator_a_matcher_or_an_engine(file: Path) -> None:
+    """Templates and docstrings apart, and the R packages that a ``Requirement`` names."""
+    needs = {
+        argument.lineno
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Requirement"
+        for argument in node.args
+    }
+    known = [f"line {n}: {text!r}" for n, text in texts(file) if n not in needs and named(text)]
+    assert not known
+
+
+def test_a_name_of_a_method_in_a_text_is_noticed() -> None:
+    assert named("Run event-study too") == named("event-study") == ["event-study"]
+    assert named("Use 'bacon' for that.") == named("bacon") == ["bacon"]
+    assert not named("what it did") + named("event-study-") + named("python") + named("stacked")
+
+
+def settings_of_plugins() -> set[str]:
+    """Settings of estimators and matchers that are no words of the core: fields of none of it."""
+    registry = load_plugins()
+    offers = [*registry.offers("estimator"), *registry.offers("matcher")]
+    return {name for offer in offers for name in offer.obj.Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["anticipation", "file", "leads_df", "aggregate", "control"])
+def test_no_setting_of_a_method_is_special_to_the_core(name: str) -> None:
+    assert name in settings_of_plugins() | {"file"}
+    for file in modules(CORE / "study"):
+        assert name not in {text for _, text in texts(file)}, relative(file)
+
+
+def test_every_setting_that_skips_periods_before_treatment_bridges_empty_ones() -> None:
+    for offer in load_plugins().offers("estimator"):
+        if "anticipation" in offer.obj.Settings.model_fields:
+            found = field_marked(offer.obj.Settings, BRIDGES_EMPTY_PERIODS)
+            assert found == "anticipation", offer.name
+
+
 def test_the_names_of_outcomes_are_no_identifiers_of_the_core() -> None:
     for file in modules(CORE):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -194,6 +268,45 @@ def test_built_in_plugins_come_through_entry_points() -> None:
     assert distributions == {"sos-plugins"}
     for kind in ("source", "outcome", "matcher", "estimator", "rating-rule", "rule-set"):
         assert registry.names(kind), kind
+
+
+WRITES = {"append", "extend", "update", "setdefault", "add", "pop", "clear", "insert", "remove"}
+"""Methods that change a list, a set or a table of names in place."""
+
+
+def frozen_classes() -> Iterator[tuple[Path, ast.ClassDef]]:
+    """Every class of the project that is a frozen dataclass."""
+    for root in (CORE, *PLUGIN_PACKAGES.values()):
+        for file in modules(root):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ClassDef) and any(
+                    "frozen=True" in ast.unparse(d) for d in node.decorator_list
+                ):
+                    yield file, node
+
+
+def writes_into_self(node: ast.AST) -> bool:
+    """Whether a statement changes what an object holds, as ``self.x.append(y)`` does."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        held = ast.unparse(node.func.value)
+        return node.func.attr in WRITES and held.startswith("self.")
+    if isinstance(node, (ast.Assign, ast.AugAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return any(ast.unparse(target).startswith("self.") for target in targets)
+    return False
+
+
+def test_frozen_objects_are_not_written_into() -> None:
+    """Nor are fields set but while the object is made; what notes things as it works is no data."""
+    written = []
+    for file, cls in frozen_classes():
+        for method in (n for n in cls.body if isinstance(n, ast.FunctionDef)):
+            sets = ast.unparse(method).count("object.__setattr__") * (
+                method.name != "__post_init__"
+            )
+            if sets or any(writes_into_self(node) for node in ast.walk(method)):
+                written.append(f"{relative(file)}: {cls.name}.{method.name}")
+    assert not written
 
 
 FORBIDDEN = re.compile(r"\b(NotImplementedError|TODO|FIXME|XXX)\b")

@@ -12,9 +12,9 @@ from clean_environment import REPOSITORY
 WHOLE = ("sos_plugins/contract", "sos_plugins/authors")
 """What authors of plugins read: no argument without a word."""
 LEAST = {
-    "estimators/sos_estimators": 0.13,
-    "estimators/sos_estimators/inference": 0.28,
-    "estimators/sos_estimators/regression": 0.15,
+    "estimators/sos_estimators": 0.83,
+    "estimators/sos_estimators/inference": 1.0,
+    "estimators/sos_estimators/regression": 1.0,
 }
 """Share of documented functions reached elsewhere. It only ever rises: whoever documents more puts
 the new share here, rounded down."""

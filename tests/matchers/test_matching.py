@@ -13,7 +13,6 @@ import pytest
 from scipy.spatial.distance import cdist
 from sos_matchers import listed_groups as given
 from sos_matchers import propensity, units
-from sos_matchers.balance import balance_table, love_plot_data
 from sos_matchers.cases import pairs as case_pairs
 from sos_matchers.cases import plugins as cases
 from sos_matchers.cases.pairs import PropensityCasesSettings, match_cases, match_cases_r
@@ -28,6 +27,7 @@ from sos_matchers.nearest import STEPS, match_on_distances, match_on_scores, tur
 from sos_matchers.units import PreOutcomesSettings, PropensitySettings
 
 from sos_plugins import Pilot, Sample, UnitMatch, UnitTask
+from sos_plugins.authors.results import balance_table, love_plot_data
 from sos_plugins.authors.testing import check_matcher
 from sos_plugins.cells.compression import SQUARES, compress
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS

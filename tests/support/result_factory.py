@@ -412,7 +412,8 @@ def make_estimates(story: Story, rng: np.random.Generator) -> tuple[NamedEstimat
     ):
         for k, engine in enumerate(engines):
             jitter = 0.02 * k * story.error
-            found.append(NamedEstimate(estimator, engine, event_estimate(story, noise, jitter)))
+            estimate = event_estimate(story, noise, jitter)
+            found.append(NamedEstimate(estimator, engine, estimate, event_study=True))
     return tuple(found)
 
 

@@ -43,6 +43,7 @@ class CallawaySantAnna(Estimator):
     )
     sample = "calendar"
     family = "staggered"
+    event_study = True
     engines = (
         Engine(
             name="python",

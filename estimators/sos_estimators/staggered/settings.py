@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sos_estimators.arrays import Bools, Ints
 from sos_estimators.inference.multiplier import BootstrapSettings
+from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
 from sos_plugins.errors import EstimationError
 
 Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
@@ -18,7 +19,10 @@ class CommonSettings(BootstrapSettings):
     """What checking a sample and giving a result need, draws included."""
 
     anticipation: int = Field(
-        0, ge=0, description="periods before the first treated one that may already be affected"
+        0,
+        ge=0,
+        description="periods before the first treated one that may already be affected",
+        json_schema_extra=BRIDGES_EMPTY_PERIODS,
     )
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
     few_clusters: int = Field(

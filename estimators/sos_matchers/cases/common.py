@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from sos_matchers.balance import balance_table
 from sos_matchers.cases.data import CaseData, ScoreModels, case_data
 from sos_matchers.propensity import Penalty
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Sample, Settings
+from sos_plugins.authors.results import balance_table
 from sos_plugins.cells.compression import count, reweighted
 from sos_plugins.contract.settings import NAMES_COLUMNS
 

@@ -12,6 +12,7 @@ from sos_plugins.authors.testing.core import (
     Check,
     CheckFailedError,
     CheckResult,
+    Given,
     NotApplicableError,
     plugin_beside,
 )
@@ -34,7 +35,7 @@ from sos_plugins.authors.testing.rules import check_rule_set, rule_set_checks
 from sos_plugins.authors.testing.sources import check_source, source_checks
 from sos_plugins.contract.interfaces import Estimator, Matcher
 
-CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
+CHECKS_OF: dict[str, Callable[..., list[Check]]] = {
     "source": source_checks,
     "outcome": outcome_checks,
     "matcher": matcher_checks,
@@ -42,30 +43,36 @@ CHECKS_OF: dict[str, Callable[[Any], list[Check]]] = {
     "rating-rule": rating_rule_checks,
     "rule-set": rule_set_checks,
 }
-"""The lists of checks by kind of plugin, with nothing but the defaults."""
+"""The lists of checks by kind of plugin: ``checks(plugin, settings=...)``."""
 
 
 def run_checks(
-    kind: str, plugin: Any, *, host: Estimator | Matcher | None = None
+    kind: str,
+    plugin: Any,
+    settings: Given = None,
+    *,
+    host: Estimator | Matcher | None = None,
 ) -> list[CheckResult]:
-    """Run every check of a kind on a plugin object with its defaults and example data.
+    """Run every check of a kind on a plugin object with example data.
 
     Nothing is raised by a check: one that has nothing to look at is ``skipped`` and says why.
 
     Args:
         kind: A kind of plugin, or ``engine``.
         plugin: The plugin object, or the engine.
+        settings: Settings by name, or an object, of the plugin (of its host, for an engine); the
+            defaults unless given. Paths start at the folder worked in.
         host: The estimator or matcher that an engine was added to.
 
     Returns:
         How each check went, in their order.
     """
     if isinstance(host, Estimator):
-        checks = estimator_checks(host, engine=plugin)
+        checks = estimator_checks(host, settings, engine=plugin)
     elif isinstance(host, Matcher):
-        checks = matcher_checks(host, engine=plugin)
+        checks = matcher_checks(host, settings, engine=plugin)
     else:
-        checks = CHECKS_OF[kind](plugin)
+        checks = CHECKS_OF[kind](plugin, settings=settings)
     return [check.result() for check in checks]
 
 

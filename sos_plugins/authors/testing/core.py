@@ -15,10 +15,13 @@ from pydantic import BaseModel
 from sos_plugins.contract.interfaces import Plugin
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.host.registry import import_file, problem_with
-from sos_plugins.host.settings import validate
+from sos_plugins.host.settings import validate, with_paths
 
 Given = Mapping[str, Any] | BaseModel | None
 """Settings as an author gives them to a kit: names and values, a Settings object, or none."""
+
+EXAMPLE = "STILL_THE_EXAMPLE"
+"""Name in a module that ``sos-plugins new`` wrote; its author takes it out."""
 
 
 class CheckFailedError(AssertionError):
@@ -190,7 +193,7 @@ def demand_error(
 
 
 def settings_of(subject: Subject) -> Any:
-    """Return the validated settings of a subject.
+    """Return the validated settings of a subject; paths start at its base, or this folder.
 
     Args:
         subject: The plugin under check and the settings that its author gave.
@@ -203,11 +206,12 @@ def settings_of(subject: Subject) -> Any:
     if isinstance(subject.given, BaseModel):
         return subject.given
     try:
-        return validate(model, subject.given or {}, where=subject.plugin.name)
+        settings = validate(model, subject.given or {}, where=subject.plugin.name)
     except SettingsError as error:
         if subject.given is not None:
             raise
         raise NotApplicableError(f"It needs settings to run: {error}") from None
+    return with_paths(settings, getattr(subject, "base", None) or Path.cwd())
 
 
 def plugin_beside(test_file: str, name: str) -> ModuleType:
@@ -290,9 +294,30 @@ def refuses_unknown_settings(subject: Subject) -> None:
     )
 
 
+def is_no_longer_the_example(subject: Subject) -> None:
+    """It does what its author means, no longer what the example of 'sos-plugins new' does."""
+    names = _names_beside(subject)
+    example, file = names.get(EXAMPLE), names.get("__file__")
+    demand(
+        EXAMPLE not in names,
+        f"It is the example that 'sos-plugins new' wrote: {example}. Change it into what you mean, "
+        f"then take out the line that begins with {EXAMPLE} ({file}).",
+    )
+
+
+def _names_beside(subject: Subject) -> Mapping[str, Any]:
+    """Return what stands in the module of the engine under check, or of the plugin's class."""
+    cls, engine = type(subject.plugin), getattr(subject, "chosen", None)
+    if engine is not None:
+        return getattr(inspect.unwrap(engine.fit), "__globals__", {})
+    methods = [value for value in vars(cls).values() if inspect.isfunction(value)]
+    return methods[0].__globals__ if methods else vars(sys.modules.get(cls.__module__, object))
+
+
 COMMON: tuple[Callable[[Any], None], ...] = (
     fits_its_kind,
     says_what_it_does,
     describes_its_settings,
     refuses_unknown_settings,
+    is_no_longer_the_example,
 )

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sos_plugins import Engine, Estimate, Sample, Tolerance, hookimpl
+from sos_plugins.authors.results import glance, tidy_rows
 from sos_plugins.errors import EstimationError
 
+STILL_THE_EXAMPLE = "least squares on dummies, for 'did'"  # take this line out when it is yours
 HOST = "did"
 TOLERANCE = Tolerance(
     1e-7, 1e-9, "least squares on explicit dummies by singular values, not on centred columns"
@@ -71,8 +72,7 @@ def fit(sample: Sample, options: Any) -> Estimate:
         EstimationError: If the effect cannot be told from the dummies, or there is one cluster.
     """
     frame = sample.frame
-    n_clusters = frame["cluster"].nunique()
-    if min(n_clusters, frame["value"].nunique(), frame["treated"].nunique()) < 2:
+    if min(frame["cluster"].nunique(), frame["value"].nunique(), frame["treated"].nunique()) < 2:
         raise EstimationError("It needs pilots, comparators, two clusters, and values that differ.")
     root = np.sqrt(frame["weight"].to_numpy(float))
     x = root[:, None] * design_matrix(sample)
@@ -85,30 +85,15 @@ def fit(sample: Sample, options: Any) -> Estimate:
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     estimate = treatment @ y / square
     std_error, df = reduced_error(x, treatment / square, residual, frame["cluster"].to_numpy())
-    half = stats.t.ppf((1 + options.conf_level) / 2, df) * std_error
-    row = {
-        "term": "ATT",
-        "estimate": estimate,
-        "std_error": std_error,
-        "statistic": estimate / std_error,
-        "p_value": 2 * stats.t.sf(abs(estimate / std_error), df),
-        "conf_low": estimate - half,
-        "conf_high": estimate + half,
-        "df": df,
-    }
-    n_treated = frame.loc[frame["treated"] == 1, "unit"].nunique()
-    warnings = ("Only one unit is treated.",) if n_treated == 1 else ()
-    glance = {
-        "n_cases": len(frame),
-        "n_units": frame["unit"].nunique(),
-        "n_treated_units": n_treated,
-        "n_clusters": n_clusters,
-        "n_periods": frame["period"].nunique(),
-        "estimand": "average treatment effect on the treated",
-        "vcov": "CR2",
-        "conf_level": options.conf_level,
-    }
-    return Estimate(pd.DataFrame([row]), glance, warnings=warnings)
+    facts = glance(
+        sample,
+        estimand="average treatment effect on the treated",
+        vcov="CR2",
+        conf_level=options.conf_level,
+    )
+    warnings = ("Only one unit is treated.",) if facts["n_treated_units"] == 1 else ()
+    tidy = tidy_rows(["ATT"], [estimate], [std_error], df=df, conf_level=options.conf_level)
+    return Estimate(tidy, facts, warnings=warnings)
 
 
 ENGINE = Engine(
@@ -117,7 +102,7 @@ ENGINE = Engine(
     limits=limits,
     tolerance_estimate=TOLERANCE,
     tolerance_std_error=TOLERANCE,
-    packages=("numpy", "pandas", "scipy"),
+    packages=("numpy", "pandas"),
 )
 
 

@@ -14,6 +14,8 @@ from pydantic import Field
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
 from sos_plugins.authors import derive
 
+STILL_THE_EXAMPLE = "a plan within a year of a referral"  # take this line out when it is yours
+
 
 class NewOutcomeSettings(derive.ChildSettings):
     """Settings, with those that every outcome of children has (ages, covariates)."""

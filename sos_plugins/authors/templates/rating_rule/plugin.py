@@ -13,6 +13,8 @@ from pydantic import Field
 
 from sos_plugins import Evidence, Rating, RatingRule, Reason, Run, Settings, hookimpl
 
+STILL_THE_EXAMPLE = "a level from three questions"  # take this line out when it is yours
+
 
 class NewRatingRuleSettings(Settings):
     """Thresholds; shares run from 0 to 1."""

@@ -21,6 +21,7 @@ from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, listing
 from sos_plugins.tables.csv_text import read_frame
 
+STILL_THE_EXAMPLE = "referrals from a CSV file"  # take this line out when it is yours
 COLUMNS = {"authority": "unit", "child": "child", "referred": "referral_date", "nfa": "nfa"}
 """Columns of the file, and what they become."""
 

@@ -1,20 +1,105 @@
-"""Balance before and after matching: standardised mean differences and variance ratios.
+"""Tables of results as the contract wants them: ``tidy``, ``glance`` and the balance of a matching.
 
-The definitions are those of MatchIt's ``summary()`` for an effect on the treated (Stuart 2010;
-Austin 2009): differences are divided by the SD of the treated before matching, which is
-``sqrt(p (1 - p))`` for a column of zeros and ones; where that SD is zero or cannot be computed (one
-pilot), by the SD pooled within both groups.
+What authors of estimators, engines and matchers write with; the built-in ones use the same.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats takes half a second to import
+
+from sos_plugins.cells.compression import count
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
+from sos_plugins.contract.types import Sample
 
 EQUAL = 1e-12
 """Means closer than this share of the larger one are equal: a rounding error is no imbalance."""
+
+
+def tidy_rows(
+    terms: Sequence[str],
+    estimates: npt.ArrayLike,
+    std_errors: npt.ArrayLike,
+    *,
+    df: npt.ArrayLike = np.inf,
+    conf_level: float = 0.95,
+) -> pd.DataFrame:
+    """Return the rows of ``Estimate.tidy``: t statistics, p values and intervals of estimates.
+
+    >>> tidy_rows(["ATT"], [2.0], [1.0], df=1)[["statistic", "p_value", "conf_low"]].round(3)
+       statistic  p_value  conf_low
+    0        2.0    0.295   -10.706
+
+    Args:
+        terms: Names of the terms, p.
+        estimates: Their estimates, (p,), in the units of the value.
+        std_errors: Their standard errors, (p,). One that is zero is made missing, since no
+            estimate is certain; where one is missing there is no statistic, p value or interval.
+        df: Degrees of freedom, one for all or (p,); infinite for the normal distribution.
+        conf_level: Level of the intervals, between 0 and 1.
+
+    Returns:
+        A frame with the columns of :data:`sos_plugins.contract.columns.TIDY_COLUMNS`, one row a
+        term.
+    """
+    effects, given = np.asarray(estimates, dtype=float), np.asarray(std_errors, dtype=float)
+    errors = np.where(given > 0, given, np.nan)
+    freedom = np.asarray(df, dtype=float)
+    statistic = effects / errors
+    half = _t_quantile((1 + conf_level) / 2, freedom) * errors
+    return pd.DataFrame(
+        {
+            "term": list(terms),
+            "estimate": effects,
+            "std_error": errors,
+            "statistic": statistic,
+            "p_value": _t_two_sided(statistic, freedom),
+            "conf_low": effects - half,
+            "conf_high": effects + half,
+            "df": np.where(np.isnan(errors), np.nan, freedom),
+        }
+    )
+
+
+def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.where(np.isinf(df), ndtri(share), stdtrit(df, share)), dtype=float)
+
+
+def _t_two_sided(
+    statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    far = -np.abs(statistic)
+    return np.asarray(2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far)), dtype=float)
+
+
+def glance(sample: Sample, *, estimand: str, vcov: str, conf_level: float = 0.95) -> dict[str, Any]:
+    """Return the facts that every estimator gives: an estimator may add its own.
+
+    Args:
+        sample: The sample that was used, of cases or of cells; each case is counted once.
+        estimand: What the headline term estimates, in words.
+        vcov: The variance estimator, such as ``"CR2"``.
+        conf_level: Level of the intervals, between 0 and 1.
+
+    Returns:
+        The keys of :data:`sos_plugins.contract.columns.GLANCE_COLUMNS`.
+    """
+    frame = sample.frame
+    return {
+        "n_cases": count(frame),
+        "n_units": int(frame["unit"].nunique()),
+        "n_treated_units": int(frame.loc[frame["treated"] == 1, "unit"].nunique()),
+        "n_clusters": int(frame["cluster"].nunique()),
+        "n_periods": int(frame["period"].nunique()),
+        "estimand": estimand,
+        "vcov": vcov,
+        "conf_level": conf_level,
+    }
 
 
 def balance_table(
@@ -25,6 +110,11 @@ def balance_table(
     weight_after: np.ndarray,
 ) -> pd.DataFrame:
     """Compare the treated with controls, before and after matching or weighting.
+
+    The definitions are those of MatchIt's ``summary()`` for an effect on the treated (Stuart 2010;
+    Austin 2009): differences are divided by the SD of the treated before matching, which is
+    ``sqrt(p (1 - p))`` for a column of zeros and ones; where that SD is zero or cannot be computed
+    (one pilot), by the SD pooled within both groups.
 
     Args:
         covariates: Frame (rows, covariates) without missing values: numbers and booleans are
@@ -49,6 +139,9 @@ def love_plot_data(balance: pd.DataFrame) -> pd.DataFrame:
     """Return ``covariate, smd_before, smd_after``, the largest absolute difference before first.
 
     Equal ones stand in the order of their names; missing differences come last.
+
+    Args:
+        balance: Frame of :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
     """
     data = balance[["covariate", "smd_before", "smd_after"]].copy()
     data["_size"] = data["smd_before"].abs()
@@ -57,7 +150,11 @@ def love_plot_data(balance: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_levels(covariates: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return numeric columns by name; a category becomes one 0/1 column a level, sorted."""
+    """Return numeric columns by name; a category becomes one 0/1 column a level, sorted.
+
+    Args:
+        covariates: Frame of (n,) columns, numbers or text.
+    """
     columns: dict[str, np.ndarray] = {}
     for name in covariates.columns:
         values = covariates[name]

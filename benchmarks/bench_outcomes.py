@@ -52,7 +52,7 @@ def _derived(folder: Path, backend: Any) -> Iterator[tuple[str, Found]]:
 
     from sos_plugins.cells.build import cells
     from sos_plugins.contract.session import Session
-    from sos_plugins.contract.settings import validate
+    from sos_plugins.host.settings import validate
 
     session = Session(backend=backend, base=folder)
     source = RecordTables()

@@ -31,8 +31,8 @@ def profiled(folder: Path) -> dict[str, float]:
 
     from sos_plugins.backends import duckdb_backend
     from sos_plugins.contract.session import Session
-    from sos_plugins.contract.settings import validate
     from sos_plugins.host.registry import load_plugins
+    from sos_plugins.host.settings import validate
     from sos_plugins.profile import profile_records
     from sos_plugins.profile.rules_of import rules_for
 

@@ -36,7 +36,7 @@ def _frame(path: Path) -> Any:
 
 
 def job_worker(kind: str, path: Path) -> dict[str, float]:
-    from sos_estimators.regression.engine_r import _factor
+    from sos_estimators.regression.engine_r import factor
 
     from sos_plugins.r import client as r
 
@@ -51,7 +51,7 @@ def job_worker(kind: str, path: Path) -> dict[str, float]:
         r.call(script, "add_up", {"value": data["value"].head()})
         clock = bench_did.Clock()
         columns = {
-            name: _factor(data[name]) if kind == "text" and name in TEXTS else data[name]
+            name: factor(data[name]) if kind == "text" and name in TEXTS else data[name]
             for name in data
         }
         answer = r.call(script, "add_up", columns)

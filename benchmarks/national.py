@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 
 UNITS = np.array([f"{n:03d}" for n in (*range(201, 214), *range(301, 440))])
 FIRST, LAST = np.datetime64("2010-04-01"), np.datetime64("2020-03-31")

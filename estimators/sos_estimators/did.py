@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.inference_table import Inference, Method, of_prepared
-from sos_estimators.inference.inference_table_r import in_r, too_many_refits
-from sos_estimators.inference.results import Own, glance, real_errors, tidy_rows
-from sos_estimators.inference.vcov import VCOV, check_model, not_without, spread
+from sos_estimators.inference.inference_table import Inference, Method, table_in_python
+from sos_estimators.inference.inference_table_r import table_in_r, too_many_refits
+from sos_estimators.inference.vcov import VCOV, Variance, factor_of
 from sos_estimators.inference.wild import Weights
-from sos_estimators.regression import engine_pyfixest, feols
-from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.design_matrix import covariate_columns, regression
-from sos_estimators.regression.least_squares import (
-    CollinearTermsError,
-    Convention,
-    Floats,
-    Regression,
-    Variance,
-    correction,
-    least_squares,
+from sos_estimators.regression import engine_r
+from sos_estimators.regression.design import Design
+from sos_estimators.regression.design_matrix import treatment
+from sos_estimators.regression.fit import (
+    FITS,
+    build_estimate,
+    by_engine,
+    design_on_cases,
+    fit_design,
+    four_engines,
 )
-from sos_estimators.regression.logit import logit
 from sos_estimators.regression.logit_separation import (
     check_logit_contrast,
     drop_perfectly_predicted,
 )
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import STRUCTURE, Form, Prepared, prepare
+from sos_estimators.sample.prepare import Form, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import (
-    cannot_be_told,
-    collinear_covariates,
-    few_clusters,
-    few_df,
+    not_identified,
     one_sided_pilots,
 )
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Variant, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
+from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.contract.types import plain
 
 
@@ -88,196 +80,112 @@ class DidSettings(Settings):
         return values
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What an engine found: terms, estimates, errors and degrees of freedom (p,), warnings.
+TABLES: Mapping[str, Callable[..., Inference]] = {"python": table_in_python, "r": table_in_r}
+"""Engines that compute the table of inference."""
+ESTIMANDS = {
+    "linear": "average treatment effect on the treated, if effects are alike over units and time",
+    "logit": "average marginal effect on the treated cases after adoption",
+}
 
-    Degrees of freedom are clusters - 1 if none. ``lacks`` says why there are no errors, if so.
+
+def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimate:
+    """Estimate the effect by an engine: ``python``, ``pyfixest``, ``r`` or ``r-fixest``.
+
+    Angrist and Pischke (2009), Mostly Harmless Econometrics, chapter 5.
+
+    Args:
+        sample: The cases, or a compressed sample.
+        options: Settings.
+        engine: Which engine.
+
+    Returns:
+        The term ``ATT`` in units of the value (of a logit in probabilities, with ``log_odds``);
+        the table of inference, if any, in ``glance["inference"]``.
+
+    Raises:
+        EstimationError: If the sample cannot give the effect; the sentence says why.
+        EngineError: If the package or R fails.
     """
-
-    terms: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    warnings: tuple[str, ...]
-    df: Floats | None = None
-    lacks: str = ""
-
-
-def fit_python(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with numpy; the table of inference, if any, goes to ``glance["inference"]``."""
-    fitted = _fit(sample, options, _logit if options.model == "logit" else _linear)
-    return _with_inference(fitted, sample, options, of_prepared) if options.inference else fitted
-
-
-def fit_r(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with ``lm`` or ``glm``, ``sandwich``, and ``clubSandwich`` for CR2-cases."""
-    fitted = _fit(sample, options, _in_r)
-    if not options.inference:
-        return fitted
-    told = too_many_refits(prepare(sample, options.form, options.always_treated), options.draws)
-    return _warned(fitted, told) if told else _with_inference(fitted, sample, options, in_r)
+    if options.model == "logit":
+        factor_of(options.vcov)
+    prepared = prepare(sample, options.form, options.always_treated)
+    fitted_on = prepared
+    if options.model == "logit":
+        fitted_on = drop_perfectly_predicted(prepared, options.form)
+        check_logit_contrast(fitted_on)
+    design = _design(fitted_on, options)
+    estimate = build_estimate(
+        fit_design(design, engine).without_zero_errors(design, fitted_on.frame["value"]),
+        fitted_on,
+        options,
+        estimand=ESTIMANDS[options.model],
+        further={"form": options.form, "model": options.model},
+        before=one_sided_pilots(fitted_on, options.form),
+    )
+    return _with_table(estimate, prepared, options, engine) if options.inference else estimate
 
 
-def fit_pyfixest(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with ``feols`` of pyfixest; without errors where it has no such variance."""
-    return _without_table(_fit(sample, options, _in_pyfixest), options)
+fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
-def fit_r_fixest(sample: Sample, options: DidSettings) -> Estimate:
-    """Fit with ``feols`` of the R package ``fixest``; likewise."""
-    return _without_table(_fit(sample, options, _in_r_fixest), options)
+def _design(prepared: RegressionSample, options: DidSettings) -> Design:
+    form = options.form
+
+    def ask_r(engine: str) -> Mapping[str, Any]:
+        if engine == "r-fixest":
+            vcov = engine_r.known_to_fixest(options.vcov)
+            return engine_r.call("did_fixest.R", "did_fixest", prepared, form=form, vcov=vcov)
+        return engine_r.call(
+            "did.R", "did_fit", prepared, form=form, model=options.model, vcov=options.vcov
+        )
+
+    return design_on_cases(
+        prepared,
+        form,
+        ["D"],
+        treatment,
+        names=("ATT", "log_odds") if options.model == "logit" else ("ATT",),
+        averages=np.eye(1),
+        vcov=options.vcov,
+        model=options.model,
+        ask_r=ask_r,
+        not_identified=lambda _: not_identified(prepared, form),
+    )
+
+
+def _with_table(
+    estimate: Estimate, prepared: RegressionSample, options: DidSettings, engine: str
+) -> Estimate:
+    """Add the table of inference, or say why there is none."""
+    told = _no_table(prepared, options, engine)
+    if told:
+        return replace(estimate, warnings=(*estimate.warnings, told))
+    table = TABLES[engine](
+        prepared, options, options.inference, seed=options.seed, draws=options.draws
+    )
+    return replace(
+        estimate,
+        glance={
+            **estimate.glance,
+            "effective_clusters": table.effective_clusters,
+            "inference": plain(table.table),
+        },
+        warnings=tuple(dict.fromkeys((*estimate.warnings, *table.warnings))),
+    )
+
+
+def _no_table(prepared: RegressionSample, options: DidSettings, engine: str) -> str | None:
+    if engine not in TABLES:
+        return "The table of inference is computed by engines python and r only."
+    told = too_many_refits(prepared, options.draws) if engine == "r" else None
+    if told is None and options.model == "logit":
+        return "The table of inference is for model = 'linear' and is left out."
+    return told
 
 
 def linear_limit(sample: Sample, options: DidSettings) -> str | None:  # noqa: ARG001
     """Say that average marginal effects are not what ``feols`` gives."""
     return None if options.model == "linear" else "feols has no logit"
-
-
-def _without_table(fitted: Estimate, options: DidSettings) -> Estimate:
-    if not options.inference:
-        return fitted
-    return _warned(fitted, "The table of inference is computed by engines python and r only.")
-
-
-def _with_inference(
-    fitted: Estimate, sample: Sample, options: DidSettings, how: Callable[..., Inference]
-) -> Estimate:
-    if options.model == "logit":
-        return _warned(fitted, "The table of inference is for model = 'linear' and is left out.")
-    found = how(
-        prepare(sample, options.form, options.always_treated),
-        options,
-        options.inference,
-        seed=options.seed,
-        draws=options.draws,
-    )
-    return replace(
-        fitted,
-        glance={
-            **fitted.glance,
-            "effective_clusters": found.effective_clusters,
-            "inference": plain(found.table),
-        },
-        warnings=tuple(dict.fromkeys((*fitted.warnings, *found.warnings))),
-    )
-
-
-def _warned(fitted: Estimate, told: str) -> Estimate:
-    return replace(fitted, warnings=(*fitted.warnings, told))
-
-
-def _fit(
-    sample: Sample, options: DidSettings, how: Callable[[Prepared, DidSettings], Fitted]
-) -> Estimate:
-    check_model(options.vcov, options.model)
-    prepared = prepare(sample, options.form, options.always_treated)
-    if options.model == "logit":
-        prepared = drop_perfectly_predicted(prepared, options.form)
-        check_logit_contrast(prepared)
-    try:
-        fitted = how(prepared, options)
-    except CollinearTermsError:
-        raise cannot_be_told(prepared, options.form) from None
-    facts = glance(
-        prepared, estimand=_estimand(options), vcov=options.vcov, conf_level=options.conf_level
-    )
-    errors, about_errors = real_errors(
-        fitted.std_errors,
-        fitted.terms,
-        prepared.frame["value"],
-        lambda: Own.of(_regression(prepared, options)),
-    )
-    tidy = tidy_rows(
-        fitted.terms,
-        fitted.estimates,
-        errors,
-        df=facts["n_clusters"] - 1 if fitted.df is None else fitted.df,
-        conf_level=options.conf_level,
-    )
-    told = (
-        *prepared.warnings,
-        *one_sided_pilots(prepared, options.form),
-        *few_clusters(prepared, options.few_clusters, options.vcov),
-        *few_df(fitted.terms, fitted.df, options.vcov, errors),
-        *about_errors,
-        *fitted.warnings,
-    )
-    facts |= {"form": options.form, "model": options.model}
-    estimate = Estimate(tidy, facts, warnings=told)
-    return estimate.without_std_errors(fitted.lacks) if fitted.lacks else estimate
-
-
-def _estimand(options: DidSettings) -> str:
-    if options.model == "logit":
-        return "average marginal effect on the treated cases after adoption"
-    return "average treatment effect on the treated, if effects are alike over units and time"
-
-
-def _regression(prepared: Prepared, options: DidSettings) -> Regression:
-    def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
-        return cells[["D"]].to_numpy(float), ("ATT",)
-
-    return regression(prepared, options.form, ["D"], term)
-
-
-def _linear(prepared: Prepared, options: DidSettings) -> Fitted:
-    problem = _regression(prepared, options)
-    fit = least_squares(problem)
-    found = spread(problem, fit, options.vcov, np.eye(1))
-    return Fitted(
-        ("ATT",),
-        fit.coefficients,
-        np.sqrt(np.diag(found.covariance)),
-        (*collinear_covariates(problem.covariate_names, fit.kept, options.form), *found.warnings),
-        found.df,
-    )
-
-
-def _logit(prepared: Prepared, options: DidSettings) -> Fitted:
-    problem = _regression(prepared, options)
-    fit = logit(problem)
-    widening = correction(cast(Convention, options.vcov), fit.counts)
-    return Fitted(
-        ("ATT", "log_odds"),
-        np.array([fit.effect, fit.log_odds]),
-        np.sqrt(widening * np.square(fit.influence).sum(axis=0)),
-        collinear_covariates(problem.covariate_names, fit.kept, options.form),
-    )
-
-
-def _in_r(prepared: Prepared, options: DidSettings) -> Fitted:
-    answer = r_engine.fit(
-        "did.R", "did_fit", prepared, form=options.form, model=options.model, vcov=options.vcov
-    )
-    if answer["aliased"][0]:
-        raise CollinearTermsError([0])
-    names = (*STRUCTURE[options.form], *covariate_columns(prepared.frame, prepared.covariates)[1])
-    told = tuple(f"R warns: {w}." for w in answer["warnings"])
-    return Fitted(
-        tuple(answer["term"]),
-        answer["estimate"],
-        answer["std_error"],
-        (
-            *collinear_covariates(names, answer["kept"], options.form),
-            *told,
-            *not_without(np.atleast_1d(answer["std_error"]), options.vcov),
-        ),
-        np.atleast_1d(np.asarray(answer["df"], float)),
-    )
-
-
-def _in_pyfixest(prepared: Prepared, options: DidSettings) -> Fitted:
-    problem = _regression(prepared, options)
-    return _by_feols(feols.by_pyfixest(problem, options.form, options.vcov))
-
-
-def _in_r_fixest(prepared: Prepared, options: DidSettings) -> Fitted:
-    return _by_feols(feols.by_r_fixest("did_fixest", prepared, options.form, options.vcov))
-
-
-def _by_feols(found: feols.Found) -> Fitted:
-    told = found.warnings
-    return Fitted(("ATT",), found.estimates, found.std_errors, told, lacks=found.lacks)
 
 
 LOGIT = {"model": "logit", "vcov": "CR1"}
@@ -295,24 +203,7 @@ class Did(Estimator):
         "Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3); variance: Liang and "
         "Zeger (1986), Biometrika 73(1)"
     )
-    engines = (
-        Engine(
-            name="python",
-            fit=fit_python,
-            packages=("numpy", "scipy", "pandas"),
-            takes_cells=True,
-        ),
-        engine_pyfixest.engine(fit_pyfixest, linear_limit),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            decides=(r_engine.R_CLUB_SANDWICH,),
-            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
-        ),
-        feols.r_fixest_engine(fit_r_fixest, linear_limit),
-    )
-
+    engines = four_engines(fit, linear_limit)
     variants = (
         Variant("logit", "logit instead of a linear model", LOGIT, binary_only=True),
         Variant(

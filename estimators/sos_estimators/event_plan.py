@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.vcov import VCOV
-from sos_estimators.regression.least_squares import Variance
+from sos_estimators.inference.vcov import VCOV, Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import Prepared, count_cases
+from sos_estimators.sample.prepare import RegressionSample
+from sos_plugins.cells.compression import count
 from sos_plugins.contract.settings import Settings
 from sos_plugins.errors import EstimationError
 
@@ -85,11 +85,15 @@ class Plan:
         return tuple(e for e in self.events if e < 0 and e not in self.thin)
 
 
-def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
+def with_events(prepared: RegressionSample, options: EventStudySettings) -> RegressionSample:
     """Add the column ``event``: period minus cohort, for treated cases; else the reference.
 
     With embedding windows the first treated period may hold cases that ended before the window:
     they are not treated, so they count as the last lead (-1), and cases after it as lag 0 at least.
+
+    Args:
+        prepared: The checked sample.
+        options: ``reference``, ``min_event`` and ``max_event`` are used.
 
     Raises:
         EstimationError: If a treated case has no cohort.
@@ -99,7 +103,7 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
     orphans = frame[treated & (frame["cohort"] <= 0).to_numpy()]
     if len(orphans):
         raise EstimationError(
-            f"{count_cases(orphans)} cases of treated units have no first treated period "
+            f"{count(orphans)} cases of treated units have no first treated period "
             f"(cohort 0): units {', '.join(sorted({str(u) for u in orphans['unit']}))}."
         )
     event = (frame["period"] - frame["cohort"]).to_numpy(np.int64)
@@ -110,7 +114,7 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
         if rows.any():
             event = np.where(rows, count_as, event)
             warnings.append(
-                f"{count_cases(frame[rows])} treated cases that fall {why} by date but not by "
+                f"{count(frame[rows])} treated cases that fall {why} by date but not by "
                 f"period count as event time {count_as}."
             )
     event = np.clip(
@@ -122,8 +126,12 @@ def with_events(prepared: Prepared, options: EventStudySettings) -> Prepared:
     return replace(prepared, frame=frame, warnings=tuple(warnings))
 
 
-def plan(prepared: Prepared, options: EventStudySettings) -> Plan:
+def plan(prepared: RegressionSample, options: EventStudySettings) -> Plan:
     """Choose the event times that get a coefficient, and the leads for the joint test.
+
+    Args:
+        prepared: The sample with the column ``event``.
+        options: Settings.
 
     Raises:
         EstimationError: If no treated case is observed at the reference.

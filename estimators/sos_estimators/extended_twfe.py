@@ -7,20 +7,21 @@ from typing import Literal
 
 from pydantic import Field
 
+from sos_estimators.inference.vcov import CONVENTION, Convention
 from sos_estimators.regression import engine_pyfixest
-from sos_estimators.regression.least_squares import Convention
+from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.adjustment import Adjustment, Centre, additive, interacted
+from sos_estimators.staggered.adjustment import (
+    Centre,
+    interacted,
+)
 from sos_estimators.staggered.averages import (
-    Averages,
-    Effects,
     list_averages,
     list_effects,
 )
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.cohort_cells import make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.staggered.result import Found, build_estimate
-from sos_estimators.staggered.saturated import fit_in_pyfixest, fit_saturated
+from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 
@@ -48,9 +49,7 @@ class ExtendedTwfeSettings(StaggeredSettings):
         description="where interacted effects are given: at the mean of their own cases, which "
         "makes them averages over these, or at the mean of all cases of the cohort",
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
-    )
+    vcov: Convention = Field("CR1", description=CONVENTION)
 
     @property
     def absorb(self) -> tuple[str, str]:
@@ -58,77 +57,50 @@ class ExtendedTwfeSettings(StaggeredSettings):
         return ("owner" if self.effects == "unit" else "cohort", "period")
 
 
-def prepare(
-    sample: Sample, options: ExtendedTwfeSettings
-) -> tuple[Cells, Effects, Averages, Adjustment]:
-    """Check and collapse a sample, list what to estimate, and the columns beside effects."""
+def fit(sample: Sample, options: ExtendedTwfeSettings, engine: str = "python") -> Estimate:
+    """Estimate by an engine: ``python``, ``pyfixest`` or ``r``.
+
+    Wooldridge (2025), Empirical Economics 69, 2545-2587.
+
+    Args:
+        sample: Cases in calendar periods.
+        options: Settings.
+        engine: Which engine.
+
+    Returns:
+        The term ``overall`` and those of ``aggregate``, in units of the value.
+
+    Raises:
+        DataError: If the sample contradicts itself.
+        EstimationError: If an effect cannot be estimated; the sentence says why.
+        EngineError: If the package or R fails.
+    """
     cells = make_cells(sample, options, options.control)
     never = options.control == "nevertreated"
     effects = list_effects(cells, leads=never, reference=never)
-    if options.adjustment == "interacted" and cells.covariates:
-        adjustment = interacted(cells, effects, options.centre)
-    else:
-        adjustment = additive(cells)
-    return cells, effects, list_averages(effects, options), adjustment
-
-
-def fit_python(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
-    """Estimate with numpy.
-
-    Raises:
-        DataError, EstimationError: As :func:`make_cells` and :func:`fit_saturated`.
-    """
-    return _regress(fit_saturated, sample, options)
-
-
-def fit_pyfixest(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
-    """Estimate with ``feols`` of pyfixest.
-
-    Raises:
-        EngineError: If pyfixest fails.
-        DataError, EstimationError: As :func:`fit_python`.
-    """
-    return _regress(fit_in_pyfixest, sample, options)
-
-
-def _regress(fit: Callable[..., Found], sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
-    cells, effects, averages, adjustment = prepare(sample, options)
-    found = fit(
+    interact = options.adjustment == "interacted"
+    design = saturated(
         cells,
         effects,
-        averages,
+        list_averages(effects, options),
         absorb=options.absorb,
         vcov=options.vcov,
-        adjustment=adjustment,
+        ask_r=lambda _: engine_r.call(
+            "extended_twfe.R",
+            "extended_twfe",
+            cells,
+            options,
+            interact=interact,
+            **options.model_dump(include={"vcov", "control", "effects", "centre"}),
+        ),
+        adjustment=(
+            interacted(cells, effects, options.centre) if interact and cells.covariates else None
+        ),
     )
-    return _estimate(found, cells, options)
+    return fit_on_cells([design], engine, cells, options)
 
 
-def fit_r(sample: Sample, options: ExtendedTwfeSettings) -> Estimate:
-    """Estimate with ``extended_twfe.R``: ``lm`` and ``sandwich::vcovCL``.
-
-    Raises:
-        EngineError: If R fails.
-        DataError, EstimationError: As :func:`fit_python`.
-    """
-    cells, _, averages, adjustment = prepare(sample, options)
-    answer = engine_r.call(
-        "extended_twfe.R",
-        "extended_twfe",
-        cells,
-        options,
-        vcov=options.vcov,
-        control=options.control,
-        effects=options.effects,
-        interact=options.adjustment == "interacted",
-        centre=options.centre,
-    )
-    found = engine_r.averaged(answer, cells, averages, adjustment, options.absorb)
-    return _estimate(found, cells, options)
-
-
-def _estimate(found: Found, cells: Cells, options: ExtendedTwfeSettings) -> Estimate:
-    return build_estimate(found, cells, options, vcov=options.vcov, df=cells.n_clusters - 1)
+fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")
 
 
 class ExtendedTwfe(StaggeredEstimator):

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
+from sos_estimators.inference.vcov import CONVENTION, Convention
 from sos_estimators.regression import engine_pyfixest
-from sos_estimators.regression.feols import FIXEST_STOPS, R_FIXEST
-from sos_estimators.regression.least_squares import Convention
+from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
-from sos_estimators.staggered.adjustment import additive
-from sos_estimators.staggered.averages import (
-    Effects,
-    list_averages,
-    list_effects,
-)
-from sos_estimators.staggered.cohort_cells import Cells, make_cells
+from sos_estimators.staggered.averages import Effects, list_averages, list_effects
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
-from sos_estimators.staggered.result import Found, build_estimate
-from sos_estimators.staggered.saturated import fit_in_pyfixest, fit_saturated
+from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
-from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
-from sos_plugins.contract.interfaces import R_BASE
+from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.cells.compression import counts
 from sos_plugins.errors import DataError, EstimationError
 
 ABSORB = ("owner", "period")
@@ -37,82 +31,53 @@ class SunAbrahamSettings(StaggeredSettings):
         description="who is compared with: units never treated, or, where there are none, "
         "the cohort treated last",
     )
-    vcov: Convention = Field(
-        "CR1", description="small-sample convention of the variance clustered by 'cluster'"
-    )
+    vcov: Convention = Field("CR1", description=CONVENTION)
 
 
 def prepare(
     sample: Sample, options: SunAbrahamSettings, *, compress: bool = True
-) -> tuple[Cells, Effects]:
-    """Check and collapse a sample, and list the effects: of every period but the reference."""
+) -> tuple[CohortCells, Effects]:
+    """Check and collapse a sample, and list the effects: of every period but the reference.
+
+    Args:
+        sample: Cases in calendar periods.
+        options: Settings.
+        compress: As in :func:`make_cells`.
+    """
     cells = make_cells(sample, options, options.control, compress=compress)
     return cells, list_effects(cells, leads=True, reference=True)
 
 
-def fit_python(sample: Sample, options: SunAbrahamSettings) -> Estimate:
-    """Estimate with numpy.
+def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> Estimate:
+    """Estimate by an engine: ``python``, ``pyfixest``, ``r`` or ``r-fixest``.
+
+    Sun and Abraham (2021), Journal of Econometrics 225(2), 175-199.
+
+    Args:
+        sample: Cases in calendar periods.
+        options: Settings.
+        engine: Which engine.
+
+    Returns:
+        The term ``overall`` and those of ``aggregate``, in units of the value.
 
     Raises:
-        DataError, EstimationError: As :func:`make_cells` and :func:`fit_saturated`.
+        DataError: If the sample contradicts itself.
+        EstimationError: If an effect cannot be estimated; the sentence says why.
+        EngineError: If the package or R fails.
     """
-    cells, effects = prepare(sample, options)
+    cells, effects = prepare(sample, options, compress=engine != "r-fixest")
+
+    def ask_r(engine: str) -> Mapping[str, Any]:
+        function = "sun_abraham" if engine == "r" else "sun_abraham_fixest"
+        return engine_r.call(f"{function}.R", function, cells, options, vcov=options.vcov)
+
     averages = list_averages(effects, options)
-    found = fit_saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov)
-    return _estimate(found, cells, options)
+    design = saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov, ask_r=ask_r)
+    return fit_on_cells([design], engine, cells, options)
 
 
-def fit_pyfixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
-    """Estimate with ``feols`` of pyfixest.
-
-    Raises:
-        EngineError: If pyfixest fails.
-        DataError, EstimationError: As :func:`fit_python`.
-    """
-    cells, effects = prepare(sample, options)
-    averages = list_averages(effects, options)
-    found = fit_in_pyfixest(cells, effects, averages, absorb=ABSORB, vcov=options.vcov)
-    return _estimate(found, cells, options)
-
-
-def fit_r(sample: Sample, options: SunAbrahamSettings) -> Estimate:
-    """Estimate with ``sun_abraham.R``: ``lm`` and ``sandwich::vcovCL``.
-
-    Raises:
-        EngineError: If R fails.
-        DataError, EstimationError: As :func:`fit_python`.
-    """
-    cells, effects = prepare(sample, options)
-    averages = list_averages(effects, options)
-    answer = engine_r.call(
-        "sun_abraham.R",
-        "sun_abraham",
-        cells,
-        options,
-        vcov=options.vcov,
-    )
-    return _estimate(
-        engine_r.averaged(answer, cells, averages, additive(cells), ABSORB), cells, options
-    )
-
-
-def _estimate(found: Found, cells: Cells, options: SunAbrahamSettings) -> Estimate:
-    return build_estimate(found, cells, options, vcov=options.vcov, df=cells.n_clusters - 1)
-
-
-def fit_fixest(sample: Sample, options: SunAbrahamSettings) -> Estimate:
-    """Estimate with ``feols`` and ``sunab`` of the R package ``fixest``.
-
-    Raises:
-        EngineError: If R fails.
-        DataError, EstimationError: As :func:`fit_python`.
-    """
-    cells, effects = prepare(sample, options, compress=False)
-    averages = list_averages(effects, options)
-    answer = engine_r.call(
-        "sun_abraham_fixest.R", "sun_abraham_fixest", cells, options, vcov=options.vcov
-    )
-    return _estimate(engine_r.in_order(answer, averages.names), cells, options)
+fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)
 
 
 def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
@@ -123,7 +88,7 @@ def fixest_limits(sample: Sample, options: SunAbrahamSettings) -> str | None:
         cells, listed = prepare(sample, options, compress=False)
     except (DataError, EstimationError):
         return None  # the fit says why
-    if (cells.table["n_cases"] % 1 != 0).any():
+    if (counts(cells.frame) % 1 != 0).any():
         return "fixest counts cases, and the rows of this compressed sample are no whole cases"
     effects = listed.table
     if (effects.loc[effects["reference"], "event"] != -1 - options.anticipation).any():
@@ -148,16 +113,7 @@ class SunAbraham(StaggeredEstimator):
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
-        Engine(
-            name="r-fixest",
-            fit=fit_fixest,
-            requires=(R_BASE, R_FIXEST),
-            limits=fixest_limits,
-            tolerance_estimate=FIXEST_STOPS,
-            tolerance_std_error=FIXEST_STOPS,
-            packages=("fixest",),
-            takes_cells=True,
-        ),
+        r_fixest_engine(fit_r_fixest, fixest_limits, takes_cells=True),
     )
 
 

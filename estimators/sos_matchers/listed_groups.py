@@ -140,7 +140,7 @@ def read_groups(path: Path, outcome: str = "") -> dict[str, tuple[str, ...]]:
     if not path.exists():
         raise DataError(f"{where} does not exist.")
     try:
-        table = read_frame(path)
+        table = read_frame(path, names=("pilot", "comparator"))
     except DataError as error:
         raise DataError(f"{where} cannot be read as CSV: {error}") from None
     table.columns = [str(c).strip().lower() for c in table.columns]

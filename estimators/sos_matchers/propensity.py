@@ -145,5 +145,5 @@ def separated(design: np.ndarray, treated: np.ndarray) -> bool:
     signed = np.unique(sign[:, None] * np.column_stack([np.ones(len(design)), design]), axis=0)
     scale = np.abs(signed).max(axis=0)
     signed = signed / np.where(scale > 0, scale, 1.0)
-    found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1))
-    return bool(found.status == 0 and -found.fun > SEPARATION_TOLERANCE)
+    optimum = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1))
+    return bool(optimum.status == 0 and -optimum.fun > SEPARATION_TOLERANCE)

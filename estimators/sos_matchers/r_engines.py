@@ -15,13 +15,13 @@ import pandas as pd
 from sos_matchers.cases.data import CaseData, text_levels
 from sos_matchers.features import Candidates
 from sos_matchers.nearest import STEPS, Pairs
-from sos_matchers.summaries import Found
+from sos_matchers.summaries import Matches
 from sos_plugins.r import client as r
 
 SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
 
 
-def units_on_score(given: Candidates, settings: Any) -> Found:
+def units_on_score(given: Candidates, settings: Any) -> Matches:
     """Match authorities on the propensity score; ``settings`` are those of propensity-units."""
     arguments = {
         "penalty": settings.penalty,
@@ -32,12 +32,12 @@ def units_on_score(given: Candidates, settings: Any) -> Found:
     return _units("match_units_on_score", given, settings, arguments)
 
 
-def units_on_outcomes(given: Candidates, settings: Any) -> Found:
+def units_on_outcomes(given: Candidates, settings: Any) -> Matches:
     """Match authorities on pre-period outcomes; ``settings`` are those of pre-outcomes-units."""
     return _units("match_units_on_outcomes", given, settings, {"kind": settings.distance})
 
 
-def _units(function: str, given: Candidates, settings: Any, arguments: dict[str, Any]) -> Found:
+def _units(function: str, given: Candidates, settings: Any, arguments: dict[str, Any]) -> Matches:
     columns = {"treated": given.treated} | {
         f"x{j}": given.values[:, j] for j in range(len(given.names))
     }
@@ -49,7 +49,7 @@ def _units(function: str, given: Candidates, settings: Any, arguments: dict[str,
         "steps": STEPS,
     }
     answer = r.call(SCRIPT, function, columns, {**arguments, **shared})
-    return Found(
+    return Matches(
         pairs_of(answer),
         np.asarray(answer["distance"], dtype=float),
         matchit_version(),

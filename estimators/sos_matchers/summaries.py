@@ -18,7 +18,7 @@ SCORE_COLUMNS = ("unit", "treated", "score")
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """What an engine found.
 
     Attributes:
@@ -35,7 +35,7 @@ class Found:
 
 
 def unit_match(
-    task: UnitTask, given: Candidates, found: Found, *, method: str, ratio: int, reason: str
+    task: UnitTask, given: Candidates, found: Matches, *, method: str, ratio: int, reason: str
 ) -> UnitMatch:
     """Put the result of nearest-neighbour matching together.
 
@@ -79,7 +79,7 @@ class Sentences:
     further: Sequence[str] = field(default_factory=tuple)
 
 
-def scores_frame(given: Candidates, found: Found) -> pd.DataFrame:
+def scores_frame(given: Candidates, found: Matches) -> pd.DataFrame:
     """Return ``unit, treated, score``, empty where there is no propensity score."""
     if found.score is None:
         return pd.DataFrame(columns=list(SCORE_COLUMNS))

@@ -18,7 +18,7 @@ from sos_matchers.features import Candidates, candidates
 from sos_matchers.listed_groups import GivenGroups, StatisticalNeighbours, WholePool
 from sos_matchers.nearest import Order, match_on_distances, turns
 from sos_matchers.propensity import Penalty, fit_scores
-from sos_matchers.summaries import Found, plural, unit_match
+from sos_matchers.summaries import Matches, plural, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask, hookimpl
 from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
 from sos_plugins.errors import DesignError
@@ -169,7 +169,7 @@ def match_propensity(task: UnitTask, settings: PropensitySettings) -> UnitMatch:
         turn=turns(score[:n], settings.order),
     )
     software = f"scikit-learn {distribution_version('scikit-learn')}"
-    found = Found(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
+    found = Matches(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
     return _report_propensity(task, given, found, settings)
 
 
@@ -193,7 +193,7 @@ def match_propensity_r(task: UnitTask, settings: PropensitySettings) -> UnitMatc
 
 
 def _report_propensity(
-    task: UnitTask, given: Candidates, found: Found, settings: PropensitySettings
+    task: UnitTask, given: Candidates, found: Matches, settings: PropensitySettings
 ) -> UnitMatch:
     scale = "logit of the propensity score" if settings.distance == "logit" else "propensity score"
     ridge = f", ridge penalty with C = {settings.C:g}" if settings.penalty == "ridge" else ""
@@ -228,7 +228,7 @@ def match_pre_outcomes(task: UnitTask, settings: PreOutcomesSettings) -> UnitMat
         turn=turns(distance.min(axis=1), settings.order),
     )
     software = f"numpy {distribution_version('numpy')}"
-    found = Found(pairs, distance[pairs.treated, pairs.control], software)
+    found = Matches(pairs, distance[pairs.treated, pairs.control], software)
     return _report_outcomes(task, given, found, settings)
 
 
@@ -265,7 +265,7 @@ pre-periods than authorities can tell apart leave directions without variance.""
 
 
 def _report_outcomes(
-    task: UnitTask, given: Candidates, found: Found, settings: PreOutcomesSettings
+    task: UnitTask, given: Candidates, found: Matches, settings: PreOutcomesSettings
 ) -> UnitMatch:
     words = "standardised Euclidean" if settings.distance == "euclidean" else "Mahalanobis"
     number = settings.caliper

@@ -66,13 +66,15 @@ def tidy_rows(
     )
 
 
-def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> Any:
-    return np.where(np.isinf(df), ndtri(share), stdtrit(df, share))
+def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.where(np.isinf(df), ndtri(share), stdtrit(df, share)), dtype=float)
 
 
-def _t_two_sided(statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]) -> Any:
+def _t_two_sided(
+    statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     far = -np.abs(statistic)
-    return 2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far))
+    return np.asarray(2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far)), dtype=float)
 
 
 def glance(sample: Sample, *, estimand: str, vcov: str, conf_level: float = 0.95) -> dict[str, Any]:
@@ -137,6 +139,9 @@ def love_plot_data(balance: pd.DataFrame) -> pd.DataFrame:
     """Return ``covariate, smd_before, smd_after``, the largest absolute difference before first.
 
     Equal ones stand in the order of their names; missing differences come last.
+
+    Args:
+        balance: Frame of :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
     """
     data = balance[["covariate", "smd_before", "smd_after"]].copy()
     data["_size"] = data["smd_before"].abs()
@@ -145,7 +150,11 @@ def love_plot_data(balance: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_levels(covariates: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return numeric columns by name; a category becomes one 0/1 column a level, sorted."""
+    """Return numeric columns by name; a category becomes one 0/1 column a level, sorted.
+
+    Args:
+        covariates: Frame of (n,) columns, numbers or text.
+    """
     columns: dict[str, np.ndarray] = {}
     for name in covariates.columns:
         values = covariates[name]

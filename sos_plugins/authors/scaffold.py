@@ -29,7 +29,12 @@ KINDS = ("source", "outcome", "matcher", "estimator", "engine", "rating-rule", "
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a new plugin in every form in which code needs them."""
+    """The names of a new plugin in every form in which code needs them.
+
+    Attributes:
+        kind: A key of :data:`STANZAS`.
+        name: Lower-case words joined by hyphens.
+    """
 
     kind: str
     name: str
@@ -55,7 +60,11 @@ class Names:
         return self.distribution.replace("-", "_")
 
     def fill(self, text: str) -> str:
-        """Put these names in the place of the template's."""
+        """Put these names in the place of the template's.
+
+        Args:
+            text: A file of a template.
+        """
         new = f"new-{self.kind}"
         camel = "".join(part.capitalize() for part in self.name.split("-"))
         replacements = {

@@ -61,7 +61,7 @@ def encode(value: Any) -> bytes:
     """Make bytes of a value.
 
     Frames, arrays, numbers (with their type), text, dates, lists, tuples, sets, tables of names
-    and the dataclasses that are given to :func:`travels`, those of :mod:`sos_plugins.contract.types`
+    and the dataclasses given to :func:`travels`, those of :mod:`sos_plugins.contract.types`
     and those of matchers travel. What stands in a value twice is kept once.
 
     Raises:

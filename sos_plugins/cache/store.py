@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Stations:
+class StepCache:
     """Where finished stations are kept: a service that notes which it took from there, no data.
 
     What is kept includes records of individuals, so its owner alone can read it. It is data and no
@@ -65,7 +65,7 @@ class Stations:
     damaged: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
-    def at(cls, folder: Path) -> Stations:
+    def at(cls, folder: Path) -> StepCache:
         """Keep stations in a folder, made when it is not there, and remove those long unused.
 
         Raises:
@@ -106,11 +106,11 @@ class Stations:
             "--no-stations none are kept, and deleting the folder is always safe."
         )
 
-    def fresh(self) -> Stations:
+    def for_worker(self) -> StepCache:
         """Return the same place with no station reused yet: for another process."""
         return replace(self, reused=[], damaged=[])
 
-    def and_those(self, other: Stations) -> None:
+    def merge(self, other: StepCache) -> None:
         """Take over what another process has noted."""
         self.reused.extend(other.reused)
         self.damaged.extend(other.damaged)
@@ -173,7 +173,7 @@ class Stations:
         return made
 
 
-KEEP_NOTHING = Stations()
+KEEP_NOTHING = StepCache()
 
 
 def default_folder(base: Path) -> Path:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sos_plugins.backends import duckdb_backend, in_words
+from sos_plugins.backends import duckdb_backend, failures_in_words
 from sos_plugins.contract.columns import COMPRESSED_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError, listing
@@ -261,7 +261,7 @@ def cells(
     measured = {"_value": value, **({"_weight": weight} if weight else {})}
     measured |= {f"_number:{c}": c for c in numbers}
     data = data.select(**columns, **{name: data[c].cast("float64") for name, c in measured.items()})
-    with in_words():
+    with failures_in_words():
         return _compress(data, tuple(columns), categories, measured)
 
 

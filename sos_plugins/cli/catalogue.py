@@ -10,8 +10,8 @@ from typing import Any
 from sos_plugins.authors import testing
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.contract.interfaces import KINDS, Engine
-from sos_plugins.contract.settings import describe, validate_some
 from sos_plugins.host.registry import Offer, Registry, each_engine, kind_named, load_file
+from sos_plugins.host.settings import describe, validate_some
 
 
 def catalogue(registry: Registry, kind: str | None) -> list[dict[str, Any]]:

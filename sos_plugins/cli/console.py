@@ -23,7 +23,7 @@ from rich.text import Text
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.system import scratch
-from sos_plugins.system.notices import tell
+from sos_plugins.system.notices import say
 from sos_plugins.system.secrets import masked
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
                 error = _in_words(raised)
                 if stop.asked or isinstance(error, KeyboardInterrupt):
                     scratch.prune()  # of helpers that were ended with it
-                    tell(stop.sentence)
+                    say(stop.sentence)
                     sys.exit(stop.status)
                 if isinstance(error, SosError):
                     click.echo(f"Error: {masked(str(error))}", err=True)
@@ -174,10 +174,10 @@ def about_files(error: OSError) -> str:
 
 def _in_words(error: BaseException) -> BaseException:
     """Return what the complaints of databases mean, and other errors as they are."""
-    from sos_plugins.backends import in_words
+    from sos_plugins.backends import failures_in_words
 
     try:
-        with in_words():
+        with failures_in_words():
             raise error
     except BaseException as told:
         return told

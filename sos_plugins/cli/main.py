@@ -59,7 +59,7 @@ def run(
 
     kept = places.KEEP_NOTHING
     if not no_stations:
-        kept = places.Stations.at(stations or places.default_folder(data or study.parent))
+        kept = places.StepCache.at(stations or places.default_folder(data or study.parent))
     run_and_report(terminal, study, out, data, workers, memory, kept, backend)
 
 

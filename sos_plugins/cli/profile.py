@@ -83,7 +83,8 @@ def profile(
                 raise StudyError(f"--memory: {memory!r} {NO_SIZE}.")
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
-            found = profile_source(terminal.registry(), source, values, session)
+            registry = terminal.registry()
+            found = profile_source(registry, source, values, session, memory=memory)
         written = _write(found, out, html)
     answer = {**found.to_dict(), "files": [str(file) for file in written]}
     text = "\n\n".join([*_tables(found, most), *(f"Written: {file}" for file in written)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
@@ -15,7 +15,7 @@ from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyErr
 from sos_plugins.report import check_folder, write_report
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
-from sos_plugins.system.output_folder import SIMULATION, check_writable, claimed, replacing
+from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
 
 STUDY, RESULT = "study.toml", "result.json"
 AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
@@ -28,7 +28,7 @@ def run_and_report(
     data: Path | None = None,
     workers: int | None = None,
     memory: str | None = None,
-    stations: Stations = KEEP_NOTHING,
+    stations: StepCache = KEEP_NOTHING,
     backend: str | None = None,
 ) -> None:
     """Run a study, write its report and print the verdicts.
@@ -46,7 +46,7 @@ def run_and_report(
         terminal.say(stations.news)
     folder = out or Path("results") / study.plan.file.study.name
     with claimed(folder):
-        check_folder(folder, study.plan.text)
+        check_folder(folder, study.plan.text, study.outcome_names)
         with terminal.progress() as progress:
             result = study.run(progress, workers=workers, stations=stations)
         page = write_report(result, folder)
@@ -78,7 +78,7 @@ def report_again(path: Path, out: Path | None) -> Path:
         ) from error
 
 
-def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: Stations) -> None:
+def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: StepCache) -> None:
     rows = [_verdict(outcome) for outcome in result.outcomes]
     notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
     if stations.damaged:
@@ -234,6 +234,6 @@ def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
     """Simulate records and run the demonstration study on them."""
     data, report = out / "data", out / "report"
     with claimed(data), claimed(report):
-        check_writable(report, "The report")
+        check_folder(report)
         simulate(terminal, data, values)
         run_and_report(terminal, data / STUDY, report)

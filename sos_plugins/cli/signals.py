@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from sos_plugins.system import scratch
-from sos_plugins.system.notices import tell
+from sos_plugins.system.notices import say
 
 GRACE = 10.0
 """Seconds in which a command may unwind before it is ended with what it has left."""
@@ -57,7 +57,7 @@ class Stop:
         """End without unwinding: something does not let go."""
         if "sos_plugins.r.client" in sys.modules:
             sys.modules["sos_plugins.r.client"].end_now()
-        tell(self.sentence)
+        say(self.sentence)
         scratch.remove_all()
         os._exit(self.status)
 

@@ -1,12 +1,10 @@
 """A user's columns under names that nothing else has, and their own names again.
 
 Engines make columns beside those of a sample, in Python, in R and in SQL, and a covariate may have
-any of their names. So an engine never sees a covariate's own name: every
-:class:`sos_plugins.contract.interfaces.Engine` hands over the sample with a user's columns called
-``owncolumn001_``, ``owncolumn002_`` and so on, and puts their own names back into whatever comes
-out, errors included. These names are plain words to R, to formulas and to SQL; no code may use one;
-they tell columns apart by their place, so that no result rests on a name; and what is made of two
-of them (a dummy's name, for one) always differs.
+any of their names. So every :class:`sos_plugins.contract.interfaces.Engine` hands over the sample
+with a user's columns called ``owncolumn001_``, ``owncolumn002_`` and so on, and puts their own
+names back into whatever comes out, errors included. These names are plain words to R, to formulas
+and to SQL, and tell columns apart by their place, so that no result rests on a name.
 """
 
 from __future__ import annotations
@@ -43,7 +41,11 @@ class OwnNames:
 
     @classmethod
     def of(cls, sample: Sample) -> OwnNames:
-        """Name the covariates of a sample, then its other columns that no contract knows."""
+        """Name the covariates of a sample, then its other columns that no contract knows.
+
+        Args:
+            sample: The sample with the users' names.
+        """
         further = (c for c in sample.frame.columns if c not in KNOWN)
         return cls(tuple(dict.fromkeys([*sample.covariates, *further])))
 
@@ -53,20 +55,36 @@ class OwnNames:
         return {name: f"owncolumn{n:03d}_" for n, name in enumerate(self.own, 1)}
 
     def hide(self, names: Iterable[str]) -> list[str]:
-        """Return the names with those hidden that are a user's own."""
+        """Return the names with those hidden that are a user's own.
+
+        Args:
+            names: Names of columns, in any order.
+        """
         return [self.hidden.get(name, name) for name in names]
 
     def hide_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return a frame with a user's columns hidden."""
+        """Return a frame with a user's columns hidden.
+
+        Args:
+            frame: Cases with the users' names; it is left as it is.
+        """
         return frame.set_axis(self.hide(frame.columns), axis=1)
 
     def hide_sample(self, sample: Sample) -> Sample:
-        """Return a sample with a user's columns hidden."""
+        """Return a sample with a user's columns hidden.
+
+        Args:
+            sample: The sample with the users' names; it is left as it is.
+        """
         frame = self.hide_columns(sample.frame)
         return replace(sample, frame=frame, covariates=tuple(self.hide(sample.covariates)))
 
     def hide_options(self, options: Any) -> Any:
-        """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name."""
+        """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name.
+
+        Args:
+            options: Settings; anything else goes through as it is.
+        """
         if not isinstance(options, BaseModel):
             return options
         changed: dict[str, Any] = {}
@@ -78,7 +96,12 @@ class OwnNames:
         return options.model_copy(update=changed) if changed else options
 
     def show(self, found: T) -> T:
-        """Return what came out with a user's own names: texts, tables, and what holds them."""
+        """Return what came out with a user's own names.
+
+        Args:
+            found: Text, a table, a sample, or a mapping, list, tuple or dataclass that holds some;
+                anything else goes through as it is.
+        """
         shown: Any = found
         if isinstance(found, str):
             shown = HIDDEN.sub(self._own_name, found)
@@ -98,7 +121,11 @@ class OwnNames:
         return shown  # type: ignore[no-any-return]
 
     def show_names(self, labels: Iterable[Any]) -> list[Any]:
-        """Return names of columns with a user's own in place of hidden ones."""
+        """Return names of columns with a user's own in place of hidden ones.
+
+        Args:
+            labels: Names of columns, of any type.
+        """
         own = {hidden: name for name, hidden in self.hidden.items()}
         return [own[label] if label in own else self.show(label) for label in labels]
 
@@ -133,8 +160,11 @@ def _has_hidden(value: Any) -> bool:
 def hiding_own_names(function: Function) -> Function:
     """Make a function of a sample, and of settings, see a user's columns under hidden names.
 
-    What it returns or raises has their own names. Data that is no sample, or has no column of a
-    user, goes through as it is.
+    What it returns or raises has their own names.
+
+    Args:
+        function: ``fit`` or ``limits`` of an engine: ``function(data, options)``. Data that is no
+            sample, or has no column of a user, goes through as it is.
     """
     if hasattr(function, "hides_own_names"):
         return function

@@ -12,9 +12,15 @@ Codes = npt.NDArray[np.int64]
 
 
 def text_codes(values: pd.Series) -> Codes:
-    """Number the distinct texts of a column without missing values, by first appearance; (n,).
+    """Number the distinct texts of a column by first appearance, from 0.
 
     Equal texts in succession, as the periods of a panel often are, are looked up once.
+
+    Args:
+        values: Text without missing values; (n,).
+
+    Returns:
+        Whole numbers; (n,).
     """
     text = pa.array(values, pa.large_string())
     text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
@@ -28,7 +34,14 @@ def text_codes(values: pd.Series) -> Codes:
 
 
 def whole_number_codes(values: Codes) -> Codes:
-    """Number distinct whole numbers in the same way; (n,)."""
+    """Number the distinct whole numbers of an array by first appearance, from 0.
+
+    Args:
+        values: Whole numbers; (n,).
+
+    Returns:
+        Whole numbers; (n,).
+    """
     starts = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
     of_heads, _ = pd.factorize(values[starts])
     run: Codes = np.cumsum(starts) - 1
@@ -37,7 +50,11 @@ def whole_number_codes(values: Codes) -> Codes:
 
 
 def categories(values: pd.Series) -> pd.Series:
-    """Return a column of text without missing values as categories; others as they are."""
+    """Return a column of text without missing values as categories.
+
+    Args:
+        values: A column; one that is no text, or has missing values, is returned as it is.
+    """
     if not isinstance(values.dtype, pd.StringDtype) or values.hasnans:
         return values
     codes = text_codes(values)

@@ -1,8 +1,9 @@
 """The hooks: one a kind of plugin, all in callback style.
 
 A plugin is a module (or any object) with one or more of these functions, marked with
-``sos_plugins.hookimpl``. The host calls each once, at start-up; ``register`` validates the object
-at once and knows which plugin is calling. No order of registration decides a result.
+``sos_plugins.hookimpl``, that call ``register`` and return nothing. The host calls each once, when
+plugins are loaded; ``register`` validates the object at once and knows which plugin is calling. No
+order of registration decides a result.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def register_sources(register: Callable[[Source], None]) -> None:
     """Offer sources of records.
 
-    Called once when plugins are loaded. Call ``register(source)`` once for each source; return
-    nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_sources(register):
     ...     register(MySource())
+
+    Args:
+        register: Takes one source; call it once for each.
     """
 
 
@@ -44,13 +45,13 @@ def register_sources(register: Callable[[Source], None]) -> None:
 def register_outcomes(register: Callable[[Outcome], None]) -> None:
     """Offer outcomes.
 
-    Called once when plugins are loaded. Call ``register(outcome)`` once for each outcome; return
-    nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_outcomes(register):
     ...     register(SecondPlan())
+
+    Args:
+        register: Takes one outcome; call it once for each.
     """
 
 
@@ -58,13 +59,13 @@ def register_outcomes(register: Callable[[Outcome], None]) -> None:
 def register_matchers(register: Callable[[Matcher], None]) -> None:
     """Offer matchers of authorities or of cases.
 
-    Called once when plugins are loaded. Call ``register(matcher)`` once for each matcher; return
-    nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_matchers(register):
     ...     register(NearestByRegion())
+
+    Args:
+        register: Takes one matcher; call it once for each.
     """
 
 
@@ -72,13 +73,13 @@ def register_matchers(register: Callable[[Matcher], None]) -> None:
 def register_estimators(register: Callable[[Estimator], None]) -> None:
     """Offer estimators, each with its engines.
 
-    Called once when plugins are loaded. Call ``register(estimator)`` once for each estimator;
-    return nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_estimators(register):
     ...     register(SyntheticControl())
+
+    Args:
+        register: Takes one estimator; call it once for each.
     """
 
 
@@ -86,13 +87,15 @@ def register_estimators(register: Callable[[Estimator], None]) -> None:
 def register_engines(register: Callable[[str, Engine], None]) -> None:
     """Offer further engines for an estimator or matcher that another plugin registers.
 
-    Called once, after all estimators and matchers are registered. Call
-    ``register("did", engine)`` with the name of the estimator or matcher; return nothing.
+    It is called when all estimators and matchers are registered.
 
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_engines(register):
     ...     register("did", sos_plugins.Engine(name="mine", fit=my_fit))
+
+    Args:
+        register: Takes the name of the estimator or matcher and one engine; call it once for each.
     """
 
 
@@ -100,13 +103,13 @@ def register_engines(register: Callable[[str, Engine], None]) -> None:
 def register_rating_rules(register: Callable[[RatingRule], None]) -> None:
     """Offer rules that rate evidence.
 
-    Called once when plugins are loaded. Call ``register(rule)`` once for each rule; return
-    nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_rating_rules(register):
     ...     register(MarylandScale())
+
+    Args:
+        register: Takes one rule; call it once for each.
     """
 
 
@@ -114,11 +117,11 @@ def register_rating_rules(register: Callable[[RatingRule], None]) -> None:
 def register_rule_sets(register: Callable[[RuleSet], None]) -> None:
     """Offer sets of rules that records must keep.
 
-    Called once when plugins are loaded. Call ``register(rules)`` once for each set; return
-    nothing.
-
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
     ... def register_rule_sets(register):
     ...     register(LocalRules())
+
+    Args:
+        register: Takes one set; call it once for each.
     """

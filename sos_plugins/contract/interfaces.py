@@ -48,8 +48,7 @@ class Plugin(ABC):
         Settings: The settings it takes.
         citation: Paper, specification or source of the method.
         decides: Packages that decide what it gives, besides those that its own distribution
-            requires: their versions go into the manifest, and with another version everything
-            that rests on the plugin is made again.
+            requires: with another version everything that rests on the plugin is made again.
     """
 
     name: ClassVar[str]
@@ -69,6 +68,10 @@ class Source(Plugin):
     def read(self, settings: Any, session: Session) -> Records:
         """Read the records.
 
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+            session: Where tables are put and paths are resolved.
+
         Raises:
             DataError: If a file is missing or nothing in it can be read. Single faults do not
                 raise: they are counted in ``Records.quality``.
@@ -77,9 +80,12 @@ class Source(Plugin):
     def inputs(self, settings: Any, session: Session) -> Sequence[Path] | None:  # noqa: ARG002
         """Return the files that reading rests on, or None when that is not a matter of files.
 
-        A study keeps what was read from files and does not read the same files again: the same by
-        what they hold and by what they and their folders are called. None suits sources that are
-        quick to read as well.
+        A study does not read the same files again: the same by what they hold and by what they and
+        their folders are called. None suits sources that are quick to read as well.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+            session: Resolves paths.
 
         Raises:
             DataError: If a file is missing.
@@ -92,13 +98,20 @@ class Simulator(Source):
 
     @abstractmethod
     def write(self, settings: Any, folder: Path, session: Session) -> Mapping[str, Any]:
-        """Write the simulated records into ``folder`` and return the truth, written there too."""
+        """Write the simulated records and the truth, and return the truth by name.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+            folder: Where the files go.
+            session: Shows progress.
+        """
 
     @abstractmethod
     def study(self, settings: Any) -> str:
-        """Return the text of a study file that fits what ``write`` writes under these settings.
+        """Return the text of a study file that fits what ``write`` writes, paths in its folder.
 
-        Its paths are relative to the folder.
+        Args:
+            settings: The validated settings, of the type ``Settings``.
         """
 
 
@@ -113,11 +126,20 @@ class Outcome(Plugin):
 
     @abstractmethod
     def info(self, settings: Any) -> OutcomeInfo:
-        """Describe the outcome under these settings."""
+        """Describe the outcome under these settings.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+        """
 
     @abstractmethod
     def derive(self, records: Records, settings: Any, session: Session) -> Cases:
         """Derive the cases.
+
+        Args:
+            records: The records, with at least the tables of ``needs``; they are left as they are.
+            settings: The validated settings, of the type ``Settings``.
+            session: Where tables are put; the records live on its backend.
 
         Raises:
             DataError: If a table is missing, or no case is left (the message says at which step).
@@ -126,10 +148,13 @@ class Outcome(Plugin):
 
 @dataclass(frozen=True)
 class Requirement:
-    """What an engine needs installed: a Python module, an R package, or R itself.
+    """What an engine needs installed.
 
-    ``mend`` is the line that installs it; ``version`` is the oldest that serves, of a Python
-    package that has the name of its module.
+    Attributes:
+        language: Whether it is for Python or for R.
+        name: A Python module, an R package, or ``base`` for R itself.
+        mend: The line that installs it.
+        version: The oldest that serves, of a Python package that has the name of its module.
     """
 
     language: Literal["python", "r"]
@@ -165,7 +190,12 @@ R_DID = Requirement("r", "did", 'in R: install.packages("did")')
 
 
 def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
-    """Accept every sample and options."""
+    """Accept every sample and options.
+
+    Args:
+        sample: Not looked at.
+        options: Not looked at.
+    """
     return None
 
 
@@ -173,8 +203,7 @@ def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
 class Engine:
     """One implementation of an estimator or a matcher.
 
-    ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has, so that
-    a column that they make never takes the place of a user's
+    ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has
     (:mod:`sos_plugins.contract.column_aliases`); ``sample.covariates`` and settings that name
     columns say which, and what they return or raise has the users' names again.
 
@@ -271,7 +300,11 @@ class Estimator(Plugin):
 
     @abstractmethod
     def headline(self, options: Any) -> str:
-        """Return the term that is the estimate of the average effect under these options."""
+        """Return the term of ``tidy`` that estimates the average effect.
+
+        Args:
+            options: The validated settings, of the type ``Settings``.
+        """
 
 
 @dataclass(frozen=True)
@@ -330,7 +363,15 @@ class UnitMatch:
 
 @dataclass(frozen=True)
 class CaseMatch:
-    """What a matcher of cases returns: the sample with new weights, rows without weight gone."""
+    """What a matcher of cases returns.
+
+    Attributes:
+        sample: The sample with new weights; rows without weight are gone.
+        balance: Frame of :data:`BALANCE_COLUMNS`.
+        n_dropped: How many rows are gone.
+        sentence: What was done, as a manuscript would say it.
+        warnings: Sentences that a reader must see.
+    """
 
     sample: Sample
     balance: pd.DataFrame
@@ -371,7 +412,12 @@ class RatingRule(Plugin):
 
     @abstractmethod
     def rate(self, evidence: Evidence, settings: Any) -> Rating:
-        """Rate one outcome."""
+        """Rate one outcome, whatever evidence there is.
+
+        Args:
+            evidence: All that may be looked at.
+            settings: The validated settings, of the type ``Settings``.
+        """
 
 
 class RuleSet(Plugin):
@@ -382,7 +428,11 @@ class RuleSet(Plugin):
 
     @abstractmethod
     def rules(self, settings: Any) -> Sequence[RecordRule]:
-        """Return the rules under these settings. No two have the same name, table and columns."""
+        """Return the rules, no two of the same name, table and columns.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+        """
 
 
 KINDS: dict[str, type[Plugin]] = {
@@ -397,7 +447,11 @@ KINDS: dict[str, type[Plugin]] = {
 
 
 def distribution_version(name: str) -> str:
-    """Return the version of an installed distribution, or ``"not installed"``."""
+    """Return the version of an installed distribution, or ``"not installed"``.
+
+    Args:
+        name: The name under which it is installed, such as ``"scikit-learn"``.
+    """
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a station may use: the backend, the base folder, the seed and the progress display."""
+"""What a step of a study may use: backend, base folder, seed and progress display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sos_plugins import backends
 from sos_plugins.backends import duckdb_backend
-from sos_plugins.backends import in_words as within_memory
+from sos_plugins.backends import failures_in_words as within_memory
 
 __all__ = ["NoProgress", "Progress", "Session", "duckdb_backend", "within_memory"]
 
@@ -25,7 +25,12 @@ class Progress(Protocol):
     """Shows how far a long step has come."""
 
     def step(self, label: str, total: int | None = None) -> Any:
-        """Open a context manager that yields a function ``advance(n=1)``."""
+        """Open a context manager that yields a function ``advance(n=1)``.
+
+        Args:
+            label: What is done, for a reader.
+            total: How often ``advance`` will be called; None if nobody knows.
+        """
 
 
 class NoProgress:
@@ -33,7 +38,12 @@ class NoProgress:
 
     @contextmanager
     def step(self, label: str, total: int | None = None) -> Iterator[Any]:  # noqa: ARG002
-        """Yield a function that does nothing."""
+        """Yield a function that does nothing.
+
+        Args:
+            label: Not looked at.
+            total: Not looked at.
+        """
         yield lambda n=1: None  # noqa: ARG005
 
 
@@ -59,7 +69,11 @@ class Session:
     _shared: dict[Hashable, ibis.Table] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, text: str | Path) -> Path:
-        """Resolve a path of a settings file: ``~`` and relative paths work."""
+        """Resolve a path of a settings file: ``~`` and relative paths work.
+
+        Args:
+            text: The path as it is given; it need not exist.
+        """
         path = Path(text).expanduser()
         return path if path.is_absolute() else (self.base / path)
 
@@ -67,6 +81,10 @@ class Session:
         """Put data, or what an expression gives, on the backend under a fresh name.
 
         It is there until :meth:`release`, or the connection is closed.
+
+        Args:
+            data: Rows in memory, or an expression of this backend.
+            name: What the table begins its name with.
         """
         full = f"{name}_{self._token}_{next(self._numbers)}"
         made = backends.put(self.backend, full, data)
@@ -74,7 +92,12 @@ class Session:
         return made
 
     def parquet(self, files: Sequence[Path], name: str = "table") -> ibis.Table:
-        """Name the Parquet files of one table on the backend, which must see their folder."""
+        """Name the Parquet files of one table on the backend.
+
+        Args:
+            files: Files that the backend can see, at least one, of the same columns.
+            name: What the table begins its name with.
+        """
         full = f"{name}_{self._token}_{next(self._numbers)}"
         made = backends.read_parquet(self.backend, full, [str(file) for file in files])
         self._made.append(full)

@@ -1,27 +1,16 @@
-"""Settings of plugins: declared as data, validated with a sentence for every mistake."""
+"""Settings of plugins, declared as data."""
 
 from __future__ import annotations
 
 import datetime as dt
 import typing
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sos_plugins.contract.settings_errors import sentences
 from sos_plugins.contract.type_names import is_list, members, type_name
-from sos_plugins.errors import SettingsError
 
 NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
 """``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
@@ -81,6 +70,10 @@ def field_marked(model: type[BaseModel], mark: Mapping[str, Any]) -> str | None:
 def possible_days(value: Any, name: str) -> Any:
     """Return a value unless it is a date outside of :data:`YEARS`, or too many days.
 
+    Args:
+        value: Value of a setting, of any type.
+        name: The setting; one with the word ``days`` counts days.
+
     Raises:
         ValueError: If it is.
     """
@@ -90,62 +83,6 @@ def possible_days(value: Any, name: str) -> Any:
     if type(value) is int and "days" in name.split("_") and abs(value) > MOST_DAYS:
         raise ValueError(f"expected at most {MOST_DAYS} days, two hundred years; found {value}")
     return value
-
-
-S = TypeVar("S", bound=BaseModel)
-
-
-def validate(
-    model: type[S], values: Mapping[str, Any], *, where: str, beside: Iterable[str] = ()
-) -> S:
-    """Make ``values`` into ``model``.
-
-    Args:
-        model: The settings class of a plugin.
-        values: Names and values as they came from TOML, the command line or Python.
-        where: What the sentence starts with, such as ``"[[outcomes]] 2 (kinship-care)"``.
-        beside: Further keys that may stand in the same table, for the sentence on an unknown one.
-
-    Raises:
-        SettingsError: One sentence a mistake, each naming the setting and what fits.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        raise SettingsError(" ".join(sentences(model, error.errors(), where, beside))) from None
-
-
-def with_paths(settings: S, base: Path) -> S:
-    """Return settings whose paths, fields of type :class:`~pathlib.Path`, start at a folder."""
-    found = {name: _placed(value, base) for name, value in settings}
-    changed = {name: value for name, value in found.items() if value != getattr(settings, name)}
-    return settings.model_copy(update=changed) if changed else settings
-
-
-def _placed(value: Any, base: Path) -> Any:
-    if isinstance(value, Path):
-        return base / value.expanduser()
-    if isinstance(value, BaseModel):
-        return with_paths(value, base)
-    if isinstance(value, Mapping):
-        return {key: _placed(part, base) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_placed(part, base) for part in value)
-    return value
-
-
-def validate_some(model: type[BaseModel], values: Mapping[str, Any], *, where: str) -> None:
-    """Check values that are not all that ``model`` needs: defaults to which others are added.
-
-    Raises:
-        SettingsError: One sentence a mistake; a setting that is missing is none.
-    """
-    try:
-        model.model_validate(dict(values))
-    except ValidationError as error:
-        wrong = [item for item in error.errors() if item["type"] != "missing"]
-        if wrong:
-            raise SettingsError(" ".join(sentences(model, wrong, where))) from None
 
 
 def _refuse_other_than_number(annotation: Any, value: Any) -> None:
@@ -160,26 +97,3 @@ def _refuse_other_than_number(annotation: Any, value: Any) -> None:
         return
     if isinstance(value, (bool, str)) or (isinstance(value, float) and float not in kinds):
         raise PydanticCustomError("number", f"expected {type_name(annotation)}")
-
-
-def describe(model: type[BaseModel]) -> list[dict[str, str]]:
-    """Return one row a setting: its name, the values that fit, its default and description."""
-    rows = []
-    for name, field in model.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else repr(field.get_default(call_default_factory=True))
-        )
-        rows.append(
-            {
-                "setting": field.alias or name,
-                "values": type_name(field.annotation),
-                "default": default,
-                "description": field.description or "",
-            }
-        )
-    return rows
-
-
-__all__ = ["Settings", "describe", "type_name", "validate", "validate_some", "with_paths"]

@@ -15,6 +15,9 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
     >>> members(int | None)
     (<class 'int'>, <class 'NoneType'>)
+
+    Args:
+        annotation: The type of a setting.
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
@@ -25,7 +28,11 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def is_list(annotation: Any) -> bool:
-    """Whether a type is a list of something."""
+    """Whether a type is a list of something.
+
+    Args:
+        annotation: The type of a setting.
+    """
     return typing.get_origin(annotation) in (list, tuple, set, frozenset)
 
 
@@ -36,6 +43,9 @@ def type_name(annotation: Any) -> str:
     'dr | reg'
     >>> type_name(tuple[str, ...])
     'list of text'
+
+    Args:
+        annotation: The type of a setting.
     """
     plain = {
         str: "text",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from sos_plugins.system.notices import tell
+from sos_plugins.system.notices import say
 
 MEMORY = "python-run.json"
 MOST = 1000
@@ -33,7 +33,7 @@ def announce(config: Path, files: Sequence[Path]) -> None:
     if not new:
         return
     names = ", ".join(str(file) for file in new)
-    tell(
+    say(
         f"{config} runs Python: {names}. This is said the first time, and again when a file has "
         "changed."
     )

@@ -36,7 +36,7 @@ from sos_plugins.contract.interfaces import (
     RuleSet,
     Source,
 )
-from sos_plugins.contract.settings import Settings, validate, validate_some
+from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import Tolerance
 from sos_plugins.errors import (
     EngineUnavailableError,
@@ -46,6 +46,7 @@ from sos_plugins.errors import (
     listing,
 )
 from sos_plugins.host.announced import announce
+from sos_plugins.host.settings import validate, validate_some
 
 GROUP = "sos_plugins"
 CONFIG_NAME = "plugins.toml"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from sos_plugins.contract.column_aliases import OwnNames
+from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
@@ -24,7 +25,6 @@ from sos_plugins.profile.series import (
     missing_years,
 )
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.profile.table_info import FACTS
 
 FIRST_MONTH = 4
 
@@ -45,7 +45,8 @@ def profile_records(
     """
     settings = settings or ProfileSettings()
     records, own_names = _out_of_the_way(records)
-    names = [name for name in records.tables if name in FACTS]
+    profiled = {name for name, about in RECORD_TABLES.items() if about.profiled}
+    names = [name for name in records.tables if name in profiled]
     counted = []
     repeats = []
     with session.progress.step("Profiling records", len(names)) as advance:
@@ -91,11 +92,11 @@ def _out_of_the_way(records: Records) -> tuple[Records, OwnNames]:
 def _by_return(records: Records, cells: pd.DataFrame) -> pd.DataFrame:
     """Count rows by the return they come from, where a table tells, instead of by their date."""
     parts = [cells]
-    for name, facts in FACTS.items():
-        if not facts.version or name not in records.tables:
+    for name, about in RECORD_TABLES.items():
+        if not about.version or name not in records.tables:
             continue
         table = records.table(name)
-        counted = table.group_by(unit=table["unit"], period=table[facts.version])
+        counted = table.group_by(unit=table["unit"], period=table[about.version])
         told = counted.aggregate(n=table.count()).to_pandas().assign(table=name, n_faulty=0)
         if told["period"].notna().any():
             parts = [part[part["table"] != name] for part in parts] + [told]

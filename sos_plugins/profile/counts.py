@@ -12,12 +12,12 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from sos_plugins.contract.record_tables import AHEAD, BIRTH, EVENT, RECORD_TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
-from sos_plugins.profile.rule_checks import PERIOD, Judged, judged
+from sos_plugins.profile.rule_checks import PERIOD, Judged, check_rules
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.profile.table_info import AHEAD, BIRTH, EVENT, FACTS
 
 IMPOSSIBLE = "impossible-date"
 MISSING = "missing"
@@ -52,10 +52,10 @@ def count_rows(
 ) -> Counted:
     """Count a table's rows, filled values and faults in one aggregate query."""
     own = general_rules(records, name, settings)
-    found = judged(records, name, [*own, *rules], session)
+    found = check_rules(records, name, [*own, *rules], session)
     wide = _aggregate(found, _columns(records, name))
     counted = _unfold(wide, name, found)
-    if FACTS[name].variable:
+    if RECORD_TABLES[name].variable:
         return replace(counted, filled=_by_variable(found.table, name))
     return counted
 
@@ -65,9 +65,9 @@ def general_rules(records: Records, name: str, settings: ProfileSettings) -> lis
 
     A column that the source never fills is not given, and so not missing row by row.
     """
-    facts = FACTS[name]
+    about = RECORD_TABLES[name]
     bounds = _bounds(records, settings)
-    given = _given(records.table(name), list(facts.filled))
+    given = _given(records.table(name), list(about.filled))
     rules = [
         RecordRule(
             IMPOSSIBLE,
@@ -76,7 +76,7 @@ def general_rules(records: Records, name: str, settings: ProfileSettings) -> lis
             (column,),
             _outside(column, *bounds[sort]),
         )
-        for column, sort in facts.sorts.items()
+        for column, sort in about.sorts.items()
     ]
     rules += [
         RecordRule(
@@ -86,10 +86,10 @@ def general_rules(records: Records, name: str, settings: ProfileSettings) -> lis
             (column,),
             _empty(column, expected),
         )
-        for column, expected in facts.filled.items()
+        for column, expected in about.filled.items()
         if column in given
     ]
-    if "end_date" in facts.sorts and name == "protection_plans":
+    if "end_date" in about.sorts and name == "protection_plans":
         rules.append(
             RecordRule(
                 BACKWARDS,
@@ -162,7 +162,8 @@ def _aggregate(found: Judged, columns: Sequence[str]) -> pd.DataFrame:
 
 def _by_variable(table: ibis.Table, name: str) -> pd.DataFrame:
     """Count values by what they are, for tables that hold several variables below each other."""
-    keys = {"unit": table["unit"], "period": table[PERIOD], "column": table[FACTS[name].variable]}
+    variable = table[RECORD_TABLES[name].variable]
+    keys = {"unit": table["unit"], "period": table[PERIOD], "column": variable}
     counted = table.group_by(**keys).aggregate(n=table.count(), n_filled=table["value"].count())
     frame: pd.DataFrame = counted.to_pandas().assign(table=name)
     frame["period"] = frame["period"].astype("Int64")

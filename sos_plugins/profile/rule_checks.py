@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import ibis
 
 from sos_plugins.authors.derive import april_year
+from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
-from sos_plugins.profile.table_info import FACTS
 
 PERIOD = "_period"
 RULE = "_rule_"
@@ -34,7 +34,9 @@ class Judged:
     left_out: tuple[RecordRule, ...] = ()
 
 
-def judged(records: Records, name: str, rules: Sequence[RecordRule], session: Session) -> Judged:
+def check_rules(
+    records: Records, name: str, rules: Sequence[RecordRule], session: Session
+) -> Judged:
     """Judge every row of one record table.
 
     Args:
@@ -70,19 +72,21 @@ def with_period(records: Records, name: str) -> ibis.Table:
 
     A child counts in the year of its first referral or episode, all else in that of its date.
     """
-    table, facts = records.table(name), FACTS[name]
-    if facts.dates:
-        date = ibis.coalesce(*(table[column] for column in facts.dates))
+    table, about = records.table(name), RECORD_TABLES[name]
+    if about.dates:
+        date = ibis.coalesce(*(table[column] for column in about.dates))
         return table.mutate(**{PERIOD: april_year(date)})
-    if facts.period:
-        return table.mutate(**{PERIOD: table[facts.period].cast("int64")})
+    if about.period:
+        return table.mutate(**{PERIOD: table[about.period].cast("int64")})
     return _with_first_year(records, table)
 
 
 def _with_first_year(records: Records, table: ibis.Table) -> ibis.Table:
     events = [
         records.table(name).select(
-            _of_unit="unit", _of_child="child", _date=records.table(name)[FACTS[name].dates[0]]
+            _of_unit="unit",
+            _of_child="child",
+            _date=records.table(name)[RECORD_TABLES[name].dates[0]],
         )
         for name in ("referrals", "episodes")
         if name in records.tables

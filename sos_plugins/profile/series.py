@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_plugins.contract.record_tables import SERIES
 from sos_plugins.profile.counts import FAULT_COLUMNS
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.profile.table_info import SERIES
 
 MISSING_YEAR = "missing-year"
 BREAK = "series-break"

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.errors import EngineError, EngineUnavailableError
-from sos_plugins.system.notices import tell
+from sos_plugins.system.notices import say
 from sos_plugins.system.scratch import remove, scratch_folder
 
 MEND_RPY2 = (
@@ -164,7 +164,7 @@ def _waited(answers: queue.SimpleQueue[Any], timeout: float, patience: float | N
     try:
         return answers.get(timeout=patience)
     except queue.Empty:
-        tell(
+        say(
             f"R has not started after {patience:g} seconds; it is waited for until {timeout:g} "
             "have passed. --no-r does without it."
         )

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
 from sos_plugins.report.formatting import to_float
-from sos_plugins.report.labels import Names, covariate_name
+from sos_plugins.report.labels import Labels, covariate_name
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
 from sos_plugins.report.tables import Column, Table, column, frame_of, rows_of
 from sos_plugins.study.result import OutcomeResult
@@ -152,7 +152,7 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
     )
 
 
-def overlap(result: OutcomeResult, names: Names, ident: str) -> Chart | None:
+def overlap(result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
     """Draw the propensity scores of pilots and of possible comparators."""
     rows = [r for r in rows_of(result.scores) if to_float(r.get("score")) is not None]
     sides = {

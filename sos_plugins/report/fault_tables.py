@@ -9,11 +9,11 @@ import pandas as pd
 
 from sos_plugins.profile import RecordProfile
 from sos_plugins.report import formatting as words
-from sos_plugins.report.labels import Names, period_name
+from sos_plugins.report.labels import Labels, period_name
 from sos_plugins.report.tables import Column, Row, Table, column, counts
 
 
-def faults_table(profile: RecordProfile, names: Names, ident: str) -> Table | None:
+def faults_table(profile: RecordProfile, names: Labels, ident: str) -> Table | None:
     """Make the table of what was found, one row a fault and column; the file has every cell."""
     if profile.faults.empty:
         return None
@@ -65,7 +65,7 @@ def _broken(profile: RecordProfile, row: Row) -> str:
     return words.count(profile.found(str(row["fault"]), str(row["table"])))
 
 
-def filling_table(profile: RecordProfile, names: Names, ident: str) -> Table | None:
+def filling_table(profile: RecordProfile, names: Labels, ident: str) -> Table | None:
     """Make the table of columns: how far filled, and where least; the file has every cell."""
     filling = profile.filling()
     if filling.empty:

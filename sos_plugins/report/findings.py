@@ -9,10 +9,10 @@ from sos_plugins.report.formatting import (
     clean,
     confidence,
     count,
+    end_sentence,
     excludes_zero,
     plural,
     scale_of,
-    stop,
     to_float,
 )
 from sos_plugins.study.result import OutcomeResult
@@ -24,7 +24,7 @@ def effect_sentence(result: OutcomeResult, run: Run) -> str:
     phrase = clean(result.info.phrase or result.info.label)
     estimate = to_float(run.estimate)
     if estimate is None:
-        return stop(
+        return end_sentence(
             f"No estimate could be made for {phrase}: {run.reason or 'no reason was given'}"
         )
     change = scale.change(estimate)
@@ -91,13 +91,13 @@ def plain_reason(sentence: str) -> str:
     >>> plain_reason("71% could be judged (moderate needs at least 0.75, high 0.95): low.")
     '71% could be judged.'
     """
-    return stop(re.sub(r"\s*\([^()]*\)(:[^:]*)?\.?\s*$", "", sentence) or sentence)
+    return end_sentence(re.sub(r"\s*\([^()]*\)(:[^:]*)?\.?\s*$", "", sentence) or sentence)
 
 
-def in_words(result: OutcomeResult) -> str:
+def finding_in_words(result: OutcomeResult) -> str:
     """Write one plain paragraph: what was found, how sure, and why."""
     if result.error:
-        return f"This outcome could not be analysed. {stop(result.error)}"
+        return f"This outcome could not be analysed. {end_sentence(result.error)}"
     if result.main is None:
         return "No estimate was made for this outcome."
     parts = [effect_sentence(result, result.main)]

@@ -233,10 +233,10 @@ def joined(items: Iterable[str]) -> str:
     )
 
 
-def stop(sentence: str) -> str:
+def end_sentence(sentence: str) -> str:
     """End a sentence with a full stop, once; start it with a capital letter and mend its signs.
 
-    >>> stop("no data at event -6"), stop("event-study, engine r: no R")
+    >>> end_sentence("no data at event -6"), end_sentence("event-study, engine r: no R")
     ('No data at event −6.', 'event-study, engine r: no R.')
     """
     trimmed = re.sub(r"(?<![\w)/.-])-(?=\d)", MINUS, clean(sentence).strip())

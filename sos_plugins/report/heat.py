@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
 from sos_plugins.report.formatting import to_float
-from sos_plugins.report.labels import Names, april_years, period_name
+from sos_plugins.report.labels import Labels, april_years, period_name
 from sos_plugins.report.svg import LINE, MUTED
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
 from sos_plugins.study.result import OutcomeResult, StudyResult
@@ -26,7 +26,7 @@ MOST_ROWS = 60
 """Authorities on a heat map; of more, only those that are not complete, the worst of them."""
 
 
-def heat_map(study: StudyResult, result: OutcomeResult, names: Names, ident: str) -> Chart | None:
+def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
     """Draw the share of usable records by authority and year, the figure in every cell."""
     cells = _cells(result)
     periods = sorted({period for _, period in cells})
@@ -73,7 +73,7 @@ def _drawn(units: list[str], cells: dict[tuple[str, int], float]) -> list[str]:
     return [unit for unit in units if unit in incomplete][:MOST_ROWS] or units[:MOST_ROWS]
 
 
-def _worst_first(units: set[str], cells: dict[tuple[str, int], float], names: Names) -> list[str]:
+def _worst_first(units: set[str], cells: dict[tuple[str, int], float], names: Labels) -> list[str]:
     means = {
         unit: float(np.mean([share for (u, _), share in cells.items() if u == unit]))
         for unit in units
@@ -124,7 +124,7 @@ def _heat_finding(
     cells: dict[tuple[str, int], float],
     units: list[str],
     n_shown: int,
-    names: Names,
+    names: Labels,
     *,
     april: bool,
 ) -> str:
@@ -144,7 +144,7 @@ def _heat_finding(
 
 
 def completeness_table(
-    study: StudyResult, result: OutcomeResult, names: Names, ident: str
+    study: StudyResult, result: OutcomeResult, names: Labels, ident: str
 ) -> Table:
     """Make the table of usable shares, one row an authority and one column a year.
 

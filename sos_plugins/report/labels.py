@@ -31,13 +31,13 @@ OTHER_RUNS = "Other specifications"
 
 
 @dataclass(frozen=True)
-class Names:
+class Labels:
     """Names of authorities by code; a code without a name, or with a name twice, shows itself."""
 
     by_code: dict[str, str]
 
     @classmethod
-    def of(cls, result: StudyResult) -> Names:
+    def of(cls, result: StudyResult) -> Labels:
         """Collect the names that the sources and the design know."""
         found = {str(unit): words.clean(str(name)) for unit, name in result.unit_names.items()}
         for row in rows_of(result.pilots):
@@ -47,7 +47,7 @@ class Names:
         return cls.of_units(found)
 
     @classmethod
-    def of_units(cls, names: Mapping[str, str]) -> Names:
+    def of_units(cls, names: Mapping[str, str]) -> Labels:
         """Take names by code; a name that several have gets its code."""
         found = {str(unit): words.clean(str(name)) for unit, name in names.items()}
         twice = {name for name, n in Counter(found.values()).items() if n > 1}

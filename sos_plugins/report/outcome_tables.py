@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sos_plugins.contract.types import Agreement, Run, Tolerance
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import effect_columns
-from sos_plugins.report.labels import Names, all_runs, grouped_runs, run_label
+from sos_plugins.report.labels import Labels, all_runs, grouped_runs, run_label
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
 from sos_plugins.study.quality import FIGURES
 from sos_plugins.study.result import OutcomeResult
@@ -47,7 +47,7 @@ def reasons_table(result: OutcomeResult, ident: str) -> Table | None:
     if result.rating is None or not result.rating.reasons:
         return None
     columns = (
-        column("sentence", "Finding", lambda v: words.stop(words.text(v))),
+        column("sentence", "Finding", lambda v: words.end_sentence(words.text(v))),
         column("metric", "About", lambda v: words.heading(words.text(v))),
         column("figure", "Figure", words.figure, numeric=True),
         column("threshold", "Threshold", words.figure, numeric=True),
@@ -69,7 +69,7 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
     """Make the table of all runs by family, those without an estimate with their reason."""
     rows: list[dict[str, Any]] = []
     for heading, runs in grouped_runs(all_runs(result)):
-        rows.extend({"group": heading, **asdict(run)} for run in runs)
+        rows.extend({"group": heading, **_row(run)} for run in runs)
     columns = (
         Column("Analysis", lambda row: run_label(_run(row))),
         Column("Estimator and engine", _engine),
@@ -89,8 +89,12 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
     )
 
 
+def _row(run: Run) -> dict[str, Any]:
+    return {**asdict(run), "warnings": " ".join(run.warnings)}
+
+
 def _run(row: Row) -> Run:
-    return Run(**{name: row[name] for name in RUN_COLUMNS})
+    return Run(**{name: row[name] for name in RUN_COLUMNS if name != "warnings"})
 
 
 def _engine(row: Row) -> str:
@@ -109,7 +113,7 @@ def _status(row: Row) -> str:
 
 def failed_runs_table(result: OutcomeResult, ident: str) -> Table | None:
     """Make the table of the runs that gave no estimate."""
-    rows = [asdict(run) for run in all_runs(result) if run.status != "ok"]
+    rows = [_row(run) for run in all_runs(result) if run.status != "ok"]
     if not rows:
         return None
     columns = (
@@ -125,7 +129,7 @@ def failed_runs_table(result: OutcomeResult, ident: str) -> Table | None:
     )
 
 
-def leads_table(result: OutcomeResult, names: Names, ident: str) -> Table | None:
+def leads_table(result: OutcomeResult, names: Labels, ident: str) -> Table | None:
     """Make the table of the tests of parallel trends: all pilots together, then each."""
     if not result.leads:
         return None
@@ -261,7 +265,7 @@ def _file(ident: str, caption: str, frames: list[pd.DataFrame]) -> Table | None:
     return Table(ident, caption, frame_of(rows, names))
 
 
-def groups_table(result: OutcomeResult, names: Names, ident: str) -> Table | None:
+def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | None:
     """Make the table of matched groups with their cases and means before and after."""
     distances = {
         (str(row.get("pilot")), str(row.get("comparator"))): row.get("distance")
@@ -309,14 +313,14 @@ def level_column(scale: words.Scale) -> tuple[Callable[[Any], str], str]:
     return scale.effect, f",{scale.level_unit}"
 
 
-def _group_names(result: OutcomeResult, names: Names) -> Names:
+def _group_names(result: OutcomeResult, names: Labels) -> Labels:
     known = dict(names.by_code)
     for row in rows_of(result.groups):
         for side in ("pilot", "comparator"):
             label = row.get(f"{side}_name")
             if not words.missing(label):
                 known.setdefault(str(row.get(side)), words.clean(str(label)))
-    return Names(known)
+    return Labels(known)
 
 
 def _without_sample(result: OutcomeResult) -> list[dict[str, Any]]:
@@ -367,7 +371,7 @@ def quality_table(result: OutcomeResult, ident: str) -> Table | None:
     columns = (
         column("figure", "Figure", lambda v: words.heading(words.text(v))),
         Column("Value", lambda row: quality_figure(str(row["figure"]), row["value"]), numeric=True),
-        column("meaning", "What it means", lambda v: words.stop(words.text(v))),
+        column("meaning", "What it means", lambda v: words.end_sentence(words.text(v))),
     )
     caption = f"Data-quality figures: {label_of(result)}"
     return Table(ident, caption, frame_of(rows, ("figure", "value", "meaning")), columns)

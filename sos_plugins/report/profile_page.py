@@ -13,7 +13,7 @@ from sos_plugins.report.fault_tables import (
     filling_table,
     rules_table,
 )
-from sos_plugins.report.labels import Names
+from sos_plugins.report.labels import Labels
 from sos_plugins.report.page import environment
 from sos_plugins.report.tables import Column, Table, column, counts
 from sos_plugins.report.trust import trust_map
@@ -22,7 +22,7 @@ from sos_plugins.study.study_profile import StudyProfile
 
 def profile_page(found: StudyProfile) -> str:
     """Write a profile as one self-contained HTML page."""
-    names = Names.of_units(found.unit_names)
+    names = Labels.of_units(found.unit_names)
     pilots = list(found.coverage["unit"]) if len(found.coverage) else []
     profile = found.profile
     template = environment().get_template("profile.html.j2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,23 @@ from sos_plugins.report import (
 )
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart
-from sos_plugins.report.findings import in_words
+from sos_plugins.report.findings import finding_in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
-from sos_plugins.report.labels import Names, all_runs, april_years
+from sos_plugins.report.labels import Labels, all_runs, april_years, run_label
 from sos_plugins.report.tables import Table, pairs
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EVENTS = "event-study-"
 """What the names of charts of effects by event time begin with."""
+OF_THE_STUDY = (
+    *("summary", "pilots", "thresholds", "truth", "truth-all"),
+    *("record-quality", "record-quality-all-checks", "record-accounts", "record-trust"),
+    *("record-coverage", "record-faults", "record-completeness", "record-rules"),
+    *("manifest-run", "manifest-memory", "manifest-versions", "manifest-plugins", "manifest-files"),
+)
+"""Names of the tables that a report may have beside those of its outcomes."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,8 @@ class Page:
 
 def page_of(study: StudyResult) -> Page:
     """Gather what the report shows of a study."""
-    anchors = _anchors(study)
-    names = Names.of(study)
+    anchors = _anchors([outcome.info.name for outcome in study.outcomes])
+    names = Labels.of(study)
     quality, quality_file = study_tables.quality_tables(study)
     created = study.manifest.get("created")
     facts = None
@@ -148,7 +155,7 @@ def page_of(study: StudyResult) -> Page:
     )
 
 
-def _trust(study: StudyResult, names: Names) -> Chart | None:
+def _trust(study: StudyResult, names: Labels) -> Chart | None:
     """Draw where the records cannot be trusted, pilots first."""
     if study.profile is None or study.profile.cells.empty:
         return None
@@ -156,7 +163,7 @@ def _trust(study: StudyResult, names: Names) -> Chart | None:
     return trust_map(study.profile, names, "record-trust", pilots)
 
 
-def _profile_tables(study: StudyResult, names: Names) -> tuple[Table, ...]:
+def _profile_tables(study: StudyResult, names: Labels) -> tuple[Table, ...]:
     """Make the tables of the profile: pilots, faults, columns that are not always filled, rules."""
     if study.profile is None:
         return ()
@@ -169,17 +176,23 @@ def _profile_tables(study: StudyResult, names: Names) -> tuple[Table, ...]:
     return tuple(table for table in found if table is not None and not table.frame.empty)
 
 
-def _anchors(study: StudyResult) -> list[str]:
+def may_be_table(name: str, outcomes: Sequence[str]) -> bool:
+    """Say whether a report of outcomes with these names may have a table of this name."""
+    beginnings = tuple(f"{anchor}_" for anchor in _anchors(outcomes))
+    return name in OF_THE_STUDY or name.startswith(beginnings)
+
+
+def _anchors(outcomes: Sequence[str]) -> list[str]:
     found: list[str] = []
-    for outcome in study.outcomes:
-        stem = words.slug(outcome.info.name)
+    for outcome in outcomes:
+        stem = words.slug(outcome)
         taken = sum(a == stem or a.startswith(f"{stem}.") for a in found)
         found.append(f"{stem}.{taken + 1}" if stem in found else stem)
     return found
 
 
 def _outcome_section(
-    study: StudyResult, result: OutcomeResult, anchor: str, names: Names
+    study: StudyResult, result: OutcomeResult, anchor: str, names: Labels
 ) -> OutcomeSection:
     def ident(name: str) -> str:
         return f"{anchor}_{name}"
@@ -209,7 +222,7 @@ def _outcome_section(
         direction=verdict.direction_sign(rating.direction) if rating else None,
         effect=verdict.effect_cell(result),
         expected=verdict.expected(result),
-        words=in_words(result),
+        words=finding_in_words(result),
         reasons=tables.reasons_table(result, ident("reasons")),
         trends=charts.trends(study, result, ident("trends")),
         events=_event_charts(result, anchor),
@@ -219,7 +232,9 @@ def _outcome_section(
         failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
         inference=methods,
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
-        matching=tuple(words.stop(step.sentence) for step in result.matching if step.sentence),
+        matching=tuple(
+            words.end_sentence(step.sentence) for step in result.matching if step.sentence
+        ),
         groups=tables.groups_table(result, names, ident("groups")),
         balances=_balance_charts(result, anchor, april=april_years(study)),
         overlap=balance.overlap(result, names, ident("scores")),
@@ -263,8 +278,13 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
         for warning in named.estimate.warnings:
             if warning not in result.warnings and warning not in said:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
-    found = [words.stop(warning) for warning in result.warnings if warning not in said]
-    found += [f"{words.stop(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    found = [words.end_sentence(warning) for warning in result.warnings if warning not in said]
+    found += [f"{words.end_sentence(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    found += [
+        f"{run_label(run)}: {words.end_sentence(warning)}"
+        for run in all_runs(result)
+        for warning in run.warnings
+    ]
     return tuple(dict.fromkeys(found))
 
 

@@ -190,7 +190,7 @@ def disturbances(study: StudyResult, outcome: OutcomeResult) -> str:
         parts.append(f"Trends diverge in {words.count(len(violated))} of {pilots}.")
     confounder = entry.get("confounder")
     if isinstance(confounder, Mapping) and confounder.get("meaning"):
-        parts.append(words.stop(str(confounder["meaning"])))
+        parts.append(words.end_sentence(str(confounder["meaning"])))
     return " ".join(parts)
 
 

@@ -18,7 +18,7 @@ from sos_plugins.profile import RecordProfile
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
 from sos_plugins.report.heat import heat_colour, heat_ink
-from sos_plugins.report.labels import Names, period_name
+from sos_plugins.report.labels import Labels, period_name
 from sos_plugins.report.svg import LINE, MUTED, SERIES
 from sos_plugins.report.tables import Column, Row, Table, column, frame_of, rows_of
 
@@ -54,7 +54,7 @@ Cells = dict[tuple[str, int], Cell]
 
 
 def trust_map(
-    profile: RecordProfile, names: Names, ident: str, pilots: Collection[str] = ()
+    profile: RecordProfile, names: Labels, ident: str, pilots: Collection[str] = ()
 ) -> Chart | None:
     """Draw the share of rows at fault by authority and year, pilots first, then the worst."""
     cells = _cells(profile.cells)
@@ -97,7 +97,7 @@ def _cells(frame: pd.DataFrame) -> Cells:
     }
 
 
-def _order(frame: pd.DataFrame, names: Names, pilots: set[str]) -> list[str]:
+def _order(frame: pd.DataFrame, names: Labels, pilots: set[str]) -> list[str]:
     """Put pilots first, then authorities with missing years, then by their share of faults."""
     sums = frame.groupby("unit")[["n", "n_faulty", "missing"]].sum()
     shares = (sums["n_faulty"] / sums["n"].where(sums["n"] > 0)).fillna(1.0)
@@ -135,7 +135,7 @@ def _draw(axes: Axes, units: list[str], periods: list[int], cells: Cells) -> Non
 
 
 def _label(
-    axes: Axes, units: list[str], periods: list[int], names: Names, pilots: set[str]
+    axes: Axes, units: list[str], periods: list[int], names: Labels, pilots: set[str]
 ) -> None:
     step = 1 if len(periods) <= 8 else 2 if len(periods) <= 24 else 4
     heads = [period_name(p, april=True) for p in periods]
@@ -152,7 +152,7 @@ def _label(
         axes.axhline(n_pilots - 0.5, color="#000000", linewidth=1.2)
 
 
-def _finding(cells: Cells, units: list[str], n_shown: int, names: Names, pilots: bool) -> str:
+def _finding(cells: Cells, units: list[str], n_shown: int, names: Labels, pilots: bool) -> str:
     filled = {key: cell.share for key, cell in cells.items() if cell.share is not None}
     parts = [
         "Each cell is the percentage of rows with at least one fault, over all record tables; "
@@ -185,7 +185,7 @@ def _table(
     cells: Cells,
     units: list[str],
     periods: list[int],
-    names: Names,
+    names: Labels,
     ident: str,
 ) -> Table:
     def year(period: int) -> Column:

@@ -66,9 +66,9 @@ def expected(result: OutcomeResult) -> str:
 def result_sentence(result: OutcomeResult) -> str:
     """Write the verdict in a sentence."""
     if result.error:
-        return f"This outcome could not be analysed. {words.stop(result.error)}"
+        return f"This outcome could not be analysed. {words.end_sentence(result.error)}"
     if result.rating is not None:
-        return words.stop(result.rating.sentence)
+        return words.end_sentence(result.rating.sentence)
     return "Not rated." if result.main else "No estimate was made."
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sos_plugins.contract.types import plain
 from sos_plugins.report.cells import csv_of
 from sos_plugins.report.page import render_page
-from sos_plugins.report.sections import Page, index_rows, page_of
+from sos_plugins.report.sections import Page, index_rows, may_be_table, page_of
 from sos_plugins.report.tables import frame_of, to_csv
 from sos_plugins.study.result import StudyResult
 from sos_plugins.system.output_folder import (
@@ -34,20 +34,36 @@ REPORT = Content(
 )
 ALWAYS = (LAST, "result.json", "study.toml", "tables/index.csv")
 """Files of every report, whatever its outcomes."""
+TABLES = "tables"
 
 ReportError = OutputError
 """A report cannot be written."""
 
 
-def check_folder(folder: Path, study_toml: str) -> None:
+def check_folder(folder: Path, study_toml: str | None = None, outcomes: Sequence[str] = ()) -> None:
     """Find out before a study is run whether its report can be written to a folder.
 
+    Args:
+        folder: The folder; it may be absent.
+        study_toml: Text of the study; None where it is not known yet.
+        outcomes: Names of its outcomes, in their order.
+
     Raises:
-        ReportError: If the folder cannot be written to, or has files that are not of a report.
+        ReportError: If the folder cannot be written to, or has files that are not of a report and
+            have the name of one that the report may have.
     """
     check_writable(folder, REPORT.what)
-    same = {"study.toml": hashlib.sha256(_bytes(study_toml)).hexdigest()}
-    check_ours(folder, REPORT, ALWAYS, same=same)
+    if (folder / TABLES).is_dir():
+        check_writable(folder / TABLES, REPORT.what)
+    names = [name for name in ALWAYS if name != "study.toml" or study_toml is not None]
+    same = {"study.toml": hashlib.sha256(_bytes(study_toml or "")).hexdigest()}
+    check_ours(folder, REPORT, [*names, *_possible_tables(folder, outcomes)], same=same)
+
+
+def _possible_tables(folder: Path, outcomes: Sequence[str]) -> list[str]:
+    """Return what a folder has under the names of tables that a report of outcomes may have."""
+    there = (folder / TABLES).glob("*.csv")
+    return [f"{TABLES}/{path.name}" for path in there if may_be_table(path.stem, outcomes)]
 
 
 def write_report(result: StudyResult, folder: Path | str, *, also: Sequence[str] = ()) -> Path:

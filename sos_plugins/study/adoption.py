@@ -56,7 +56,7 @@ def adoption_of(records: Records) -> Adoption:
     warnings = []
     for unit, found in sorted(said.items()):
         if len(found) > 1:
-            told = " and ".join(in_words(c) for c in sorted(found))
+            told = " and ".join(cohort_in_words(c) for c in sorted(found))
             earliest = min(found - {NEVER})
             warnings.append(
                 f"The records say of {unit} that it is treated {told}; {earliest} is taken."
@@ -68,10 +68,10 @@ def adoption_of(records: Records) -> Adoption:
     )
 
 
-def in_words(cohort: int) -> str:
+def cohort_in_words(cohort: int) -> str:
     """Say when an authority is treated.
 
-    >>> in_words(2014), in_words(0)
+    >>> cohort_in_words(2014), cohort_in_words(0)
     ('from 2014', 'never')
     """
     return "never" if cohort == NEVER else f"from {cohort}"

@@ -3,162 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pandas as pd
 from pydantic import BaseModel
 
-from sos_plugins.cache.codec import travels
-from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_settings, of_value
-from sos_plugins.cache.store import KEEP_NOTHING, Stations
-from sos_plugins.cells.compression import compress
-from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
-from sos_plugins.contract.session import Progress
-from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
 from sos_plugins.contract.types import (
     Agreement,
-    CollectedCases,
-    Design,
     Evidence,
     LeadTest,
-    OutcomeInfo,
     Sample,
 )
-from sos_plugins.errors import DataError, DesignError, EngineError, SosError
-from sos_plugins.host.registry import Registry
+from sos_plugins.errors import SosError
 from sos_plugins.study import design as designs
 from sos_plugins.study import sensitivity
 from sos_plugins.study.estimate import compare, run_engines
-from sos_plugins.study.file import MatcherChoice, OutcomeChoice
 from sos_plugins.study.plan import Plan, Planned
-from sos_plugins.study.quality import figures
-from sos_plugins.study.result import MatchingStep, NamedEstimate, OutcomeResult
-from sos_plugins.study.sensitivity import Setup, adjusted
+from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
+from sos_plugins.study.quality import quality_figures
+from sos_plugins.study.result import NamedEstimate, OutcomeResult
+from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
-from sos_plugins.system.library_warnings import heard
 
 T = TypeVar("T")
 
 
-def no_faults() -> pd.DataFrame:
-    """Return rows at fault by authority and year, of no tables."""
-    return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
-
-
-@travels
-@dataclass(frozen=True)
-class Prepared:
-    """One outcome, ready for its estimators: cases matched, weighted and labelled."""
-
-    cases: CollectedCases
-    frame: pd.DataFrame
-    attrition: pd.DataFrame
-    covariates: tuple[str, ...]
-    design: Design
-    units: UnitMatch
-    stacked: Sample
-    unweighted: Sample
-    case_match: CaseMatch | None
-    steps: tuple[MatchingStep, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class OutcomeInput:
-    """What the analysis of one outcome takes from the records; it can travel between processes.
-
-    Attributes:
-        choice: The outcome as the study names it.
-        info: How it is named and read.
-        settings: Its settings, defaults filled in.
-        cases: The cases, or why there are none.
-        definitions: Cases under other definitions by name, or why there are none.
-        design: Pilots and pool.
-        neighbours: Statistical neighbours by authority, nearest first.
-        unit_names: Authority code to name.
-        faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
-            reads.
-        program: What computes.
-        key: Hash of all that the cases rest on; empty where nothing is kept.
-    """
-
-    choice: OutcomeChoice
-    info: OutcomeInfo
-    settings: Mapping[str, Any]
-    cases: CollectedCases | str
-    definitions: Mapping[str, CollectedCases | str]
-    design: Design
-    neighbours: Mapping[str, tuple[str, ...]]
-    unit_names: Mapping[str, str]
-    faults: pd.DataFrame = field(default_factory=no_faults)
-    program: Program = field(default_factory=Program)
-    key: str = ""
-
-
 @dataclass(frozen=True)
 class OutcomeAnalysis:
-    """One outcome of a study on its way from cases to a rating."""
+    """Judges one outcome: estimates, cross-checks, varies and rates what a preparation makes."""
 
-    plan: Plan
-    given: OutcomeInput
-    progress: Progress
-    stations: Stations = KEEP_NOTHING
+    preparation: Preparation
 
     @property
-    def registry(self) -> Registry:
-        """Who offers what."""
-        return self.plan.registry
+    def plan(self) -> Plan:
+        """The study, checked against the plugins."""
+        return self.preparation.plan
 
     @property
-    def seed(self) -> int:
-        """Seed of the study."""
-        return self.plan.file.study.seed
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of all that the prepared cases rest on."""
-        if self.stations.folder is None:
-            return ""
-        given, file, base = self.given, self.plan.file, self.plan.base
-        matching = [file.matching.units, *filter(None, [file.matching.cases])]
-        return hashed(
-            given.key,
-            of_value([given.choice.model_dump(), given.info, given.design, dict(given.neighbours)]),
-            of_settings(file.design, base),
-            [self.matcher_key(choice) for choice in matching],
-            self.seed,
-        )
-
-    def matcher_key(self, choice: MatcherChoice) -> str:
-        """Return a hash of a matcher: its settings, the files that they name, its engine."""
-        settings = self.registry.settings("matcher", choice.plugin, choice.settings, "[matching]")
-        program = self.given.program.with_engine(self.registry, choice.plugin, choice.engine)
-        return hashed(choice.plugin, of_settings(settings, self.plan.base), program)
-
-    def fit_key(
-        self, estimator: str, engine: str | None, sample: Sample, options: BaseModel
-    ) -> Sequence[Any]:
-        """Return what an estimate rests on: the sample that goes in, the options, the engine."""
-        if self.stations.folder is None:
-            return ()
-        program = self.given.program.with_engine(self.registry, estimator, engine)
-        options_key = of_settings(options, self.plan.base)
-        return (estimator, of_sample(sample), options_key, program, self.seed)
-
-    def keep(
-        self,
-        label: str,
-        key: Sequence[Any],
-        make: Callable[[], T],
-        *,
-        done: Callable[[T], bool] = lambda _: True,
-    ) -> T:
-        """Return what ``make`` gives, from disk where it was made before from the same inputs."""
-        label = f"{self.given.info.name}: {label}"
-        return self.stations.keep(label, hashed(*key), make, done=done)
+    def given(self) -> OutcomeInput:
+        """What the records gave for the outcome."""
+        return self.preparation.given
 
     def run(self, *, only_crosscheck: bool) -> OutcomeResult:
         """Run the outcome; what cannot be analysed becomes a result with an error."""
@@ -168,202 +53,50 @@ class OutcomeAnalysis:
             return replace(empty, error=cases)
         derived = replace(empty, attrition=cases.attrition, completeness=cases.completeness)
         try:
-            prepared = self.keep(
-                "matching", (self.key,), lambda: self.prepare(cases, self.plan.file.matching.units)
+            prepared = self.preparation.keep(
+                "matching",
+                (self.preparation.key,),
+                lambda: self.preparation.prepare(cases, self.plan.file.matching.units),
             )
             return self._analyse(derived, prepared, only_crosscheck=only_crosscheck)
         except SosError as error:
             return replace(derived, error=str(error))
 
-    def prepare(self, cases: CollectedCases, units: MatcherChoice) -> Prepared:
-        """Match authorities and cases, and label the cases by the embedding windows."""
-        file = self.plan.file
-        narrowed = designs.narrow(cases.frame, cases.attrition, file.design)
-        frame = narrowed.frame
-        if frame.empty:
-            raise DataError(f"Outcome '{cases.info.name}' has no cases.")
-        if frame["value"].nunique() < 2:
-            raise DataError(
-                f"Outcome '{cases.info.name}' does not vary: every one of its {len(frame)} cases "
-                f"has the value {frame['value'].iloc[0]:g}."
-            )
-        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        table = file.design.authorities
-        characteristics = designs.read_characteristics(self.plan.path(table)) if table else None
-        blank = UnitTask(
-            pilots=(),
-            features=pd.DataFrame(),
-            neighbours=self.given.neighbours,
-            seed=self.seed,
-            outcome=cases.info.name,
-        )
-        task, warnings = designs.unit_task(
-            frame, self.given.design, covariates, characteristics, blank
-        )
-        match, step = self._match_units(units, task)
-        warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
-        warnings += match.warnings
-        warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
-        if not match.groups:
-            raise DesignError(
-                "No pilot has a comparator: "
-                + " ".join(f"{u}: {why}" for u, why in sorted(match.unmatched.items()))
-            )
-        design = designs.with_groups(self.given.design, match.groups)
-        sample = designs.stacked_sample(frame, design, covariates, binary=cases.info.binary)
-        stacked, design, dropped = estimable_groups(sample, design)
-        case_match, steps = self.match_cases(stacked, (step,))
-        grouped = {g.pilot for g in design.groups} | {
-            unit for g in design.groups for unit in g.comparators
-        }
-        narrowed = narrowed.and_then(
-            "in a matched group",
-            "authorities that are neither pilots nor comparators",
-            frame[frame["unit"].isin(grouped)],
-        )
-        narrowed = narrowed.and_then(
-            "outside the windows",
-            "within the embedding window, or its follow-up buffer, of every group it serves",
-            narrowed.frame.loc[narrowed.frame.index.isin(stacked.frame["case"])],
-        )
-        return Prepared(
-            cases=cases,
-            frame=frame,
-            attrition=narrowed.steps,
-            covariates=covariates,
-            design=design,
-            units=match,
-            stacked=case_match.sample if case_match else stacked,
-            unweighted=stacked,
-            case_match=case_match,
-            steps=steps,
-            warnings=(
-                *cases.warnings,
-                *warnings,
-                *dropped,
-                *(case_match.warnings if case_match else ()),
-            ),
-        )
-
-    def with_cases(self, prepared: Prepared, cases: CollectedCases) -> Prepared:
-        """Put other cases in the place of those of an outcome, with the same matched groups."""
-        frame = designs.narrow(cases.frame, cases.attrition, self.plan.file.design).frame
-        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        stacked = designs.stacked_sample(
-            frame, prepared.design, covariates, binary=cases.info.binary
-        )
-        match, _ = self.match_cases(stacked, ())
-        return replace(
-            prepared,
-            cases=cases,
-            frame=frame,
-            covariates=covariates,
-            stacked=match.sample if match else stacked,
-            unweighted=stacked,
-            case_match=match,
-        )
-
-    def _match_units(self, choice: MatcherChoice, task: UnitTask) -> tuple[UnitMatch, MatchingStep]:
-        match, step = self._match(choice, task)
-        assert isinstance(match, UnitMatch)
-        return match, step
-
-    def match_cases(
-        self, sample: Sample, steps: tuple[MatchingStep, ...]
-    ) -> tuple[CaseMatch | None, tuple[MatchingStep, ...]]:
-        """Weight the cases, if the study asks for it, and add the station to ``steps``."""
-        choice = self.plan.file.matching.cases
-        if choice is None or not sample.covariates:
-            return None, steps
-        match, step = self._match(choice, sample)
-        assert isinstance(match, CaseMatch)
-        return match, (*steps, step)
-
-    def _match(self, choice: MatcherChoice, task: UnitTask | Sample) -> tuple[Any, MatchingStep]:
-        registry = self.registry
-        matcher = registry.matcher(choice.plugin)
-        settings = self.plan.settings("matcher", choice, "[matching]")
-        engine = registry.engine(choice.plugin, choice.engine)
-        if reason := engine.limits(task, settings):
-            raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
-        try:
-            with heard(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
-                match = engine.fit(task, settings)
-        except SosError:
-            raise
-        except Exception as error:
-            raise EngineError(
-                f"Engine '{engine.name}' of '{choice.plugin}' failed with "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        match = replace(match, warnings=(*match.warnings, *told))
-        return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
-
-    def sample_for(
-        self, planned: Planned, prepared: Prepared
-    ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
-        """Return the sample an estimator wants, its options for that sample, and warnings."""
-        if planned.sample == "stacked":
-            return adjusted(prepared.stacked, planned.covariates), planned.options, ()
-        sample, warnings = designs.calendar_sample(
-            prepared.frame,
-            prepared.design,
-            prepared.covariates,
-            binary=prepared.cases.info.binary,
-        )
-        sample = adjusted(sample, planned.covariates)
-        gap = designs.empty_periods(sample)
-        setting = field_marked(type(planned.options), BRIDGES_EMPTY_PERIODS)
-        if gap and setting and setting not in planned.given:
-            values = {**planned.given, setting: gap}
-            options = self.registry.settings("estimator", planned.name, values, planned.name)
-            bridged = (
-                f"'{planned.name}' takes {setting} = {gap}: so many periods lie empty between "
-                "the last cases before an embedding window and the first after it."
-            )
-            return sample, options, (*warnings, bridged)
-        return sample, planned.options, warnings
-
-    def cells_for(self, planned: Planned, sample: Sample) -> Sample | None:
-        """Compress the sample of an estimator if one of its engines can use that."""
-        engines = self.registry.engines(planned.name)
-        if not any(engine.takes_cells for engine in engines):
-            return None
-        with suppress(DataError):  # the engines say what is wrong with the cases
-            return compress(sample)
-        return None
-
     def _analyse(
-        self, result: OutcomeResult, prepared: Prepared, *, only_crosscheck: bool
+        self, result: OutcomeResult, prepared: PreparedOutcome, *, only_crosscheck: bool
     ) -> OutcomeResult:
         estimates: list[NamedEstimate] = []
         agreements: list[Agreement] = []
-        setups: list[Setup] = []
+        setups: list[Specification] = []
         failures: dict[str, str] = {}
         warnings = [*prepared.cases.info.cautions, *prepared.warnings]
         label = prepared.cases.info.name
         for planned in self.plan.estimators:
-            sample, options, notes = self.sample_for(planned, prepared)
+            sample, options, notes = self.preparation.sample_for(planned, prepared)
             warnings += notes
             known = next((setup.cells for setup in setups if setup.sample is sample), None)
-            cells = known or self.cells_for(planned, sample)
-            with self.progress.step(f"{label}: {planned.name}"):
+            cells = known or self.preparation.cells_for(planned, sample)
+            with self.preparation.progress.step(f"{label}: {planned.name}"):
                 done, reasons = run_engines(
-                    self.registry,
+                    self.preparation.registry,
                     planned.name,
                     planned.engines,
                     sample,
                     options,
-                    seed=self.seed,
+                    seed=self.preparation.seed,
                     cells=cells,
                     keep=self._estimates(planned, sample, options),
                 )
-            agreements += compare(self.registry, label, planned.name, done, reasons)
+            agreements += compare(self.preparation.registry, label, planned.name, done, reasons)
             estimates += done
             warnings += [w for named in done[:1] for w in named.estimate.warnings]
             engine = done[0].engine if done else None
             groups = prepared.design.groups
-            setups.append(Setup(sample, planned.name, engine, options, groups, self.seed, cells))
+            setups.append(
+                Specification(
+                    sample, planned.name, engine, options, groups, self.preparation.seed, cells
+                )
+            )
             if not done:
                 why = " ".join(dict.fromkeys(reasons.values()))
                 failures[planned.name] = f"No engine of '{planned.name}' gave an estimate: {why}"
@@ -396,23 +129,23 @@ class OutcomeAnalysis:
     def _estimates(
         self, planned: Planned, sample: Sample, options: BaseModel
     ) -> Callable[[str, Callable[[], NamedEstimate]], NamedEstimate]:
-        return lambda engine, make: self.keep(
+        return lambda engine, make: self.preparation.keep(
             f"{planned.name} by {engine}",
-            self.fit_key(planned.name, engine, sample, options),
+            self.preparation.fit_key(planned.name, engine, sample, options),
             make,
         )
 
     def _conclude(
         self,
         result: OutcomeResult,
-        prepared: Prepared,
-        setups: Sequence[Setup],
+        prepared: PreparedOutcome,
+        setups: Sequence[Specification],
         estimates: Sequence[NamedEstimate],
     ) -> OutcomeResult:
         file = self.plan.file
-        runs = Specifications(self, prepared, setups, estimates).runs()
+        runs = Specifications(self.preparation, prepared, setups, estimates, result.warnings).runs()
         leads = self._leads(prepared, setups)
-        quality = figures(
+        quality = quality_figures(
             prepared.cases,
             prepared.stacked,
             prepared.design,
@@ -430,70 +163,41 @@ class OutcomeAnalysis:
             result.agreements,
             result.warnings,
         )
-        rule = self.registry.rating_rule(file.rating.plugin)
+        rule = self.preparation.registry.rating_rule(file.rating.plugin)
         settings = self.plan.settings("rating-rule", file.rating, "[rating]")
         rating = rule.rate(evidence, settings)
         return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality, rating=rating)
 
-    def _leads(self, prepared: Prepared, setups: Sequence[Setup]) -> tuple[LeadTest, ...]:
+    def _leads(
+        self, prepared: PreparedOutcome, setups: Sequence[Specification]
+    ) -> tuple[LeadTest, ...]:
         found = []
         for setup in setups:
-            if self.registry.estimator(setup.estimator).tests_leads:
+            if self.preparation.registry.estimator(setup.estimator).tests_leads:
                 pilots = [p.unit for p in prepared.design.pilots]
                 label = f"{prepared.cases.info.name}: leads"
-                with self.progress.step(label, len(pilots) + 1) as advance:
+                with self.preparation.progress.step(label, len(pilots) + 1) as advance:
                     for pilot in ("", *pilots):
                         found.append(self._lead_test(setup, pilot))
                         advance()
                 break
         return tuple(found)
 
-    def _lead_test(self, setup: Setup, pilot: str) -> LeadTest:
-        return self.keep(
+    def _lead_test(self, setup: Specification, pilot: str) -> LeadTest:
+        return self.preparation.keep(
             f"leads of {pilot or 'all pilots'}",
             (
-                self.fit_key(setup.estimator, setup.engine, setup.sample, setup.options),
+                self.preparation.fit_key(
+                    setup.estimator, setup.engine, setup.sample, setup.options
+                ),
                 [[group.pilot, group.comparators] for group in setup.groups],
             ),
-            lambda: sensitivity.lead_test(self.registry, setup, pilot),
+            lambda: sensitivity.lead_test(self.preparation.registry, setup, pilot),
             done=lambda test: test.status != "failed",
         )
 
 
-def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:
-    """Leave out matched groups without cases of both roles on both sides of the window."""
-    warnings = []
-    kept = []
-    for group in design.groups:
-        frame = sample.frame[sample.frame["group"] == group.pilot]
-        missing = [
-            f"{who} {half}"
-            for who, treated in (("the pilot", 1), ("the comparators", 0))
-            for half, post in (("before", 0), ("after", 1))
-            if not ((frame["treated"] == treated) & (frame["post"] == post)).any()
-        ]
-        if missing:
-            warnings.append(
-                f"Pilot {group.pilot} is left out: no case of {' and of '.join(missing)} its "
-                "embedding window."
-            )
-        else:
-            kept.append(group)
-    if not kept:
-        raise DesignError(
-            "No matched group has cases before and after its window. " + " ".join(warnings)
-        )
-    if len(kept) == len(design.groups):
-        return sample, design, ()
-    pilots = {g.pilot for g in kept}
-    return (
-        sample.where(sample.frame["group"].isin(pilots)),
-        designs.with_groups(design, kept),
-        tuple(warnings),
-    )
-
-
-def _group_frame(prepared: Prepared, names: Mapping[str, str]) -> pd.DataFrame:
+def _group_frame(prepared: PreparedOutcome, names: Mapping[str, str]) -> pd.DataFrame:
     distance = {
         (str(row["pilot"]), str(row["comparator"])): row["distance"]
         for row in prepared.units.distances.to_dict("records")
@@ -512,7 +216,7 @@ def _group_frame(prepared: Prepared, names: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _balance(prepared: Prepared) -> pd.DataFrame:
+def _balance(prepared: PreparedOutcome) -> pd.DataFrame:
     parts = [prepared.units.balance.assign(level="units")]
     if prepared.case_match is not None:
         parts.append(prepared.case_match.balance.assign(level="cases"))

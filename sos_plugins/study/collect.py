@@ -120,7 +120,7 @@ def _cells(
     table = cases.table.select(*CASE_COLUMNS, *roles, *cases.covariates)
     table = table.rename(dict(zip(covariates, cases.covariates, strict=True)))
     table = table.mutate(**{BACKWARDS: (table["follow_up_end"] < table["date"]).fill_null(False)})
-    starts = {column: classes_of(column, pilots) for column in MARKS}
+    starts = {column: date_classes(column, pilots) for column in MARKS}
     for column in MARKS:
         table = _classified(table, session, column, starts[column])
     found = cells(
@@ -144,7 +144,7 @@ def _cells(
     return frame.set_axis(names.show_names(frame.columns), axis=1)
 
 
-def classes_of(column: str, pilots: Iterable[Pilot]) -> Days:
+def date_classes(column: str, pilots: Iterable[Pilot]) -> Days:
     """Return the first day of every class of dates that a window tells apart, in order.
 
     A class lasts to the day before the next. :func:`sos_plugins.study.design.label` says the same

@@ -14,13 +14,15 @@ import pandas as pd
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.compression import count, counts, mean
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
-from sos_plugins.study.adoption import Adoption, in_words
+from sos_plugins.host.settings import validate
+from sos_plugins.study.adoption import Adoption, cohort_in_words
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
-from sos_plugins.tables.read_table import read_columns
+from sos_plugins.tables.file_columns import CSV_SUFFIXES, read_columns
+from sos_plugins.tables.names_alike import folded, warn_of_names_alike
+from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
@@ -68,7 +70,7 @@ def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
     if not path.exists():
         raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
     try:
-        frame = read_frame(path)
+        frame = read_frame(path, names=("unit",))
     except DataError as error:
         raise DesignError(f"The file of pilots cannot be read: {error}") from None
     if "unit" not in frame:
@@ -128,8 +130,9 @@ def make_design(
             being a pilot is no comparator.
 
     Returns:
-        The design, and warnings: pilots that the records do not have, authorities that the records
-        say are treated, pilots whose first treated period is another in the records.
+        The design, and warnings: pilots that the records do not have, authorities whose names
+        differ in capitals or blanks only, authorities that the records say are treated, pilots
+        whose first treated period is another in the records.
 
     Raises:
         DesignError: If a named authority is unknown, the pool names one that the records say is
@@ -140,9 +143,10 @@ def make_design(
     known = set(units)
     absent = [p.unit for p in pilots if p.unit not in known]
     if len(absent) == len(pilots):
+        near = "".join(dict.fromkeys(_same_code(code, known) for code in absent))
         raise DesignError(
             f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
-            f"{_some(sorted(known))}. Check [design] pilots and the codes."
+            f"{_some(sorted(known))}.{near} Check [design] pilots and the codes."
         )
     named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
     for code in named:
@@ -186,7 +190,8 @@ def make_design(
         f"{_same_code(code, known)}"
         for code in absent
     )
-    return design, (*warnings, *adoption.warnings, *_told_of_adoption(design, adoption))
+    alike = warn_of_names_alike({*known, *codes})
+    return design, (*warnings, *alike, *adoption.warnings, *_told_of_adoption(design, adoption))
 
 
 def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
@@ -202,18 +207,21 @@ def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
         if said is not None and said != pilot.cohort:
             yield (
                 f"Pilot {pilot.unit} is treated from {pilot.cohort} according to the design and "
-                f"{in_words(said)} according to the records; the design is followed."
+                f"{cohort_in_words(said)} according to the records; the design is followed."
             )
 
 
 def _with_years(adopted: Mapping[str, int], codes: Sequence[str]) -> str:
-    return _some([f"{code} ({in_words(adopted[code])})" for code in codes])
+    return _some([f"{code} ({cohort_in_words(adopted[code])})" for code in codes])
 
 
 def _same_code(code: str, known: Collection[str]) -> str:
-    """Point to a code that differs in zeros only: spreadsheets eat leading zeros."""
-    near = [k for k in known if k.lstrip("0") == code.lstrip("0")]
-    return f" The records have '{near[0]}': the codes differ in leading zeros." if near else ""
+    """Point to a code that differs in leading zeros, which spreadsheets eat, capitals or blanks."""
+    if near := [k for k in sorted(known) if k.lstrip("0") == code.lstrip("0")]:
+        return f" The records have '{near[0]}': the codes differ in leading zeros."
+    if near := [k for k in sorted(known) if folded(k) == folded(code)]:
+        return f" The records have '{near[0]}': the codes differ in capitals or blanks."
+    return ""
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:
@@ -232,7 +240,7 @@ def restrict_periods(frame: pd.DataFrame, table: DesignTable) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Narrowed:
+class CountedCases:
     """Cases that a study can place in time, and the steps from the outcome's cases to them.
 
     ``steps`` has the columns of ``Cases.attrition``.
@@ -241,7 +249,7 @@ class Narrowed:
     frame: pd.DataFrame
     steps: pd.DataFrame
 
-    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> Narrowed:
+    def and_then(self, step: str, reason: str, frame: pd.DataFrame) -> CountedCases:
         """Go one step further, to the cases of ``frame``."""
         row = {
             "step": step,
@@ -250,12 +258,12 @@ class Narrowed:
             "n_dropped": count(self.frame) - count(frame),
             "n_after": count(frame),
         }
-        return Narrowed(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
+        return CountedCases(frame, pd.concat([self.steps, pd.DataFrame([row])], ignore_index=True))
 
 
-def narrow(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> Narrowed:
+def count_cases(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> CountedCases:
     """Leave out cases without a date, where others have one, and those outside the periods."""
-    found = Narrowed(frame, attrition)
+    found = CountedCases(frame, attrition)
     if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
         dated = frame["date"].notna() & frame["follow_up_end"].notna()
         found = found.and_then(
@@ -466,7 +474,7 @@ def _before(
         raise DesignError("No pilot has a case before its embedding window. " + " ".join(warnings))
     cohort = min(p.cohort for p in pilots)
     first = min(pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
-    labelled = label(frame, first if first.start else replace(first, cohort=cohort))
+    labelled = label(frame, first)
     before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
     before = before[before["unit"].isin([*(p.unit for p in pilots), *design.pool])]
     if before.empty:
@@ -545,7 +553,7 @@ def _complete_task(
     if len(order) == len(pilots):
         raise DesignError("No authority of the pool can be a comparator. " + " ".join(warnings))
     left_out |= {
-        unit: f"it is treated {in_words(cohort)} according to the records"
+        unit: f"it is treated {cohort_in_words(cohort)} according to the records"
         for unit, cohort in design.adopted.items()
     }
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
@@ -571,6 +579,9 @@ def read_characteristics(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    if path.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(path, expected=CSV_TEXT)
+        refuse_other_header(path, lambda names: "unit" in names)
     columns = read_columns(path)
     if "unit" not in columns.names:
         raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")

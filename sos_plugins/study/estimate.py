@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import GLANCE_COLUMNS
 from sos_plugins.contract.interfaces import R_BASE, Engine, distribution_version
@@ -26,7 +27,7 @@ from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 from sos_plugins.study.result import NamedEstimate
-from sos_plugins.system.library_warnings import heard
+from sos_plugins.system.library_warnings import record_warnings
 
 
 def run_engine(
@@ -69,12 +70,13 @@ def run_engine(
     try:
         if reason := chosen.limits(sample, options):
             raise EngineUnavailableError(f"{named}: {reason}")
-        with heard(named) as told:
+        with record_warnings(named) as told:
             estimate = _fit(chosen, sample, cells, options)
             headline = plugin.headline(options)
-    except SosError:
-        raise
     except Exception as error:
+        refuse_interrupted(error)
+        if isinstance(error, SosError):
+            raise
         raise EngineError(f"{named} failed with {type(error).__name__}: {error}") from error
     if not isinstance(estimate, Estimate):
         raise EngineError(
@@ -104,7 +106,8 @@ def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseMode
         return engine.fit(sample, options)
     try:
         return engine.fit(cells, options)
-    except EstimationError:  # what the cells lack, or what the cases lack too and say better
+    except EstimationError as error:  # what the cells lack, or the cases too and say better
+        refuse_interrupted(error)
         return engine.fit(sample, options)
 
 

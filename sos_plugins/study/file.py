@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sos_plugins.contract.settings import Settings, possible_days, validate
+from sos_plugins.authors.scaffold import NAME, STUDY_NAME
+from sos_plugins.contract.settings import Settings, possible_days
 from sos_plugins.errors import StudyError
+from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.system.memory import SIZE
 from sos_plugins.tables.period_codes import whole_period
 
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
+NO_FIRST_PERIOD = (
+    "but a first treated period is above 0, since 0 means never treated. Take an authority that is "
+    "never treated out of the pilots; where the records have periods of 0 or less, add a number to "
+    "their periods and to the cohorts, first and last periods of the study so that all are above 0"
+)
 EngineChoice = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -109,15 +117,20 @@ class PilotRow(BaseModel):
     start: dt.date | None = Field(None, description="first day of the embedding window")
     end: dt.date | None = Field(None, description="last day of the embedding window")
     cohort: int | None = Field(
-        None,
-        gt=0,
-        description="first treated period; the April-year of the day after the window",
+        None, description="first treated period; the April-year of the day after the window"
     )
 
     @field_validator("start", "end")
     @classmethod
     def _possible(cls, given: dt.date | None) -> Any:
         return possible_days(given, "")
+
+    @field_validator("cohort")
+    @classmethod
+    def _above_0(cls, given: int | None) -> int | None:
+        if given is not None and given <= 0:
+            raise ValueError(f"is {given}, {NO_FIRST_PERIOD}")
+        return given
 
     _as_records = field_validator("cohort", mode="before")(whole_period)
 
@@ -188,13 +201,21 @@ def read_study(path: Path) -> tuple[StudyFile, str]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError(
-            f"There is no study file at {path}. Start one with: sos-plugins new study {path.name}"
+            f"There is no study file at {path}. Start one with: {_start(path)}"
         ) from None
     except UnicodeDecodeError as error:
         raise StudyError(f"The study file {path} is no text in UTF-8: {error}.") from None
     except OSError as error:
         raise StudyError(f"The study file {path} cannot be read: {error.strerror}.") from None
     return parse_study(text, where=str(path)), text
+
+
+def _start(path: Path) -> str:
+    """Return the command that writes a study where none was found."""
+    fits = path.suffix == ".toml" and NAME.fullmatch(path.stem)
+    words = ["sos-plugins", "new", "study", path.name if fits else STUDY_NAME]
+    folder = [] if path.parent == Path() else ["--out", str(path.parent)]
+    return shlex.join([*words, *folder])
 
 
 def parse_study(text: str, *, where: str) -> StudyFile:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.contract.settings import with_paths
 from sos_plugins.errors import DesignError, listing
 from sos_plugins.host.registry import Registry, load_plugins
+from sos_plugins.host.settings import with_paths
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import Choice, EstimatorChoice, MatcherChoice, StudyFile, parse_study
 

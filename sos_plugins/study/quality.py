@@ -37,7 +37,7 @@ SPARSE_BELOW = 0.8
 """An authority-year counts as sparse when a smaller share of its records could be judged."""
 
 
-def figures(
+def quality_figures(
     cases: CollectedCases,
     sample: Sample,
     design: Design,

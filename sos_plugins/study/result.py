@@ -125,8 +125,8 @@ class StudyResult:
         outcomes: One result an outcome, in the order of the study.
         pilots: Frame ``unit, name, start, end, cohort`` and the design's own columns.
         record_quality: The sources' checks, columns
-        :data:`sos_plugins.contract.types.QUALITY_COLUMNS`. profile: What is wrong with the records
-        by authority and year; None where it was not asked.
+            :data:`sos_plugins.contract.types.QUALITY_COLUMNS`.
+        profile: What is wrong with the records by authority and year; None where it was not asked.
             Completeness by cell stands there for columns that are sometimes filled.
         coverage: Whether the records cover the pilots, one row a pilot:
             :data:`sos_plugins.profile.coverage.COVERAGE_COLUMNS`.

@@ -46,7 +46,7 @@ pilots drift away by a tenth of a case's standard deviation a year; see docs/ben
 
 
 @dataclass(frozen=True)
-class Setup:
+class Specification:
     """Everything one specification needs.
 
     Attributes:
@@ -57,6 +57,7 @@ class Setup:
         groups: The matched groups of the sample.
         seed: Seed of the study.
         cells: The sample compressed, for engines that take cells; None for none.
+        warnings: What is to be said of this sample and not of that of the main run.
     """
 
     sample: Sample
@@ -66,8 +67,9 @@ class Setup:
     groups: tuple[MatchedGroup, ...] = ()
     seed: int = 0
     cells: Sample | None = None
+    warnings: tuple[str, ...] = ()
 
-    def only(self, pilots: Collection[str]) -> Setup:
+    def only(self, pilots: Collection[str]) -> Specification:
         """Return the set-up of these pilots and their comparators alone."""
         if self.sample.has_groups:
             column, wanted = "group", set(pilots)
@@ -76,7 +78,7 @@ class Setup:
             column, wanted = "unit", {*pilots, *(u for g in groups for u in g.comparators)}
         return self.each(lambda sample: sample.where(sample.frame[column].isin(list(wanted))))
 
-    def each(self, change: Callable[[Sample], Sample]) -> Setup:
+    def each(self, change: Callable[[Sample], Sample]) -> Specification:
         """Return the set-up with a change made to the cases and to their cells."""
         cells = None if self.cells is None else change(self.cells)
         return replace(self, sample=change(self.sample), cells=cells)
@@ -136,7 +138,7 @@ def as_run(
     )
 
 
-def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) -> Run:
+def run(registry: Registry, family: str, label: str, make: Callable[[], Specification]) -> Run:
     """Run one specification; a failure is a run with its reason, not an exception."""
     setup = None
     try:
@@ -151,7 +153,8 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
             provenance=False,
             cells=setup.cells,
         )
-        return as_run(registry, named, setup.options, family, label)
+        done = as_run(registry, named, setup.options, family, label)
+        return replace(done, warnings=setup.warnings)
     except SosError as error:
         return Run(
             family,
@@ -160,6 +163,7 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Setup]) 
             (setup.engine or "") if setup else "",
             status="failed",
             reason=str(error),
+            warnings=setup.warnings if setup else (),
         )
 
 
@@ -169,8 +173,8 @@ def not_applicable(family: str, reason: str) -> Run:
 
 
 def pilots_out(
-    setup: Setup, design: Design, support: str
-) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    setup: Specification, design: Design, support: str
+) -> Iterator[tuple[str, str, Callable[[], Specification] | str]]:
     """Yield the runs that leave pilots out: family, label, and the set-up or why there is none.
 
     A pilot leaves with its whole matched group.
@@ -197,13 +201,13 @@ def pilots_out(
         yield "no-external-support", label, _only(setup, without)
 
 
-def _only(setup: Setup, pilots: list[str]) -> Callable[[], Setup]:
+def _only(setup: Specification, pilots: list[str]) -> Callable[[], Specification]:
     return lambda: setup.only(pilots)
 
 
 def variants(
-    registry: Registry, setup: Setup
-) -> Iterator[tuple[str, str, Callable[[], Setup] | str]]:
+    registry: Registry, setup: Specification
+) -> Iterator[tuple[str, str, Callable[[], Specification] | str]]:
     """Yield the variants that the main estimator offers."""
     estimator = registry.estimator(setup.estimator)
     chosen = setup.options.model_dump(exclude_unset=True)
@@ -220,7 +224,7 @@ def variants(
             yield variant.family, variant.label, _with_options(setup, options)
 
 
-def _with_options(setup: Setup, options: BaseModel) -> Callable[[], Setup]:
+def _with_options(setup: Specification, options: BaseModel) -> Callable[[], Specification]:
     return lambda: replace(setup, options=options)
 
 
@@ -241,7 +245,7 @@ def check_families(registry: Registry, chosen: tuple[str, ...]) -> None:
             )
 
 
-def lead_test(registry: Registry, setup: Setup, pilot: str) -> LeadTest:
+def lead_test(registry: Registry, setup: Specification, pilot: str) -> LeadTest:
     """Test jointly that all leads are zero, where there are enough pilots for that.
 
     For a single pilot the standard errors are clustered by case, since three authorities are too

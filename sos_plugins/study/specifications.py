@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sos_plugins.contract.types import CollectedCases, Run
 from sos_plugins.errors import DataError
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import MatcherChoice
+from sos_plugins.study.preparation import Preparation, PreparedOutcome
 from sos_plugins.study.result import NamedEstimate
-from sos_plugins.study.sensitivity import Setup
-
-if TYPE_CHECKING:
-    from sos_plugins.study.analysis import OutcomeAnalysis, Prepared
+from sos_plugins.study.sensitivity import Specification
 
 
 @dataclass(frozen=True)
@@ -23,24 +21,33 @@ class Matched:
     """A specification with comparators that another matcher chooses."""
 
     choice: MatcherChoice
-    make: Callable[[], Setup]
+    make: Callable[[], Specification]
 
 
 @dataclass(frozen=True)
 class Specifications:
-    """The runs of the sensitivity analysis of one outcome."""
+    """The runs of the sensitivity analysis of one outcome.
 
-    analysis: OutcomeAnalysis
-    prepared: Prepared
-    setups: Sequence[Setup]
+    Attributes:
+        analysis: The analysis of the outcome.
+        prepared: Its cases.
+        setups: What each estimator works on, the main one first.
+        estimates: What they gave.
+        told: The warnings of the outcome, which no run says again.
+    """
+
+    preparation: Preparation
+    prepared: PreparedOutcome
+    setups: Sequence[Specification]
     estimates: Sequence[NamedEstimate]
+    told: Collection[str] = ()
 
     def runs(self) -> tuple[Run, ...]:
         """Run every specification that was chosen; the main run comes first."""
         planned = list(self._planned())
         name = self.prepared.cases.info.name
         done: list[Run] = []
-        with self.analysis.progress.step(f"{name}: sensitivity", len(planned)) as advance:
+        with self.preparation.progress.step(f"{name}: sensitivity", len(planned)) as advance:
             for n, (family, label, what) in enumerate(planned):
                 same = sum(before[:2] == (family, label) for before in planned[:n])
                 done.append(self._run(family, label, what, same))
@@ -55,36 +62,36 @@ class Specifications:
             return replace(sensitivity.not_applicable(family, what), label=label)
         chosen = what if isinstance(what, Matched) else None
         make = chosen.make if chosen else what
-        return self.analysis.keep(
+        return self.preparation.keep(
             f"run '{label}'",
             (
                 self._main_key,
                 family,
                 same,
-                self.analysis.matcher_key(chosen.choice) if chosen else "",
+                self.preparation.matcher_key(chosen.choice) if chosen else "",
             ),
-            lambda: sensitivity.run(self.analysis.registry, family, label, make),
+            lambda: sensitivity.run(self.preparation.registry, family, label, make),
             done=lambda run: run.status != "failed",
         )
 
     @cached_property
     def _main_key(self) -> Sequence[Any]:
         """What every run rests on: the main one, and the cases that it was prepared from."""
-        main, planned = self.setups[0], self.analysis.plan.estimators[0]
-        fit = self.analysis.fit_key(main.estimator, main.engine, main.sample, main.options)
-        return (self.analysis.key, fit, planned.given, planned.covariates, planned.sample)
+        main, planned = self.setups[0], self.preparation.plan.estimators[0]
+        fit = self.preparation.fit_key(main.estimator, main.engine, main.sample, main.options)
+        return (self.preparation.key, fit, planned.given, planned.covariates, planned.sample)
 
-    def _planned(self) -> list[tuple[str, str, Callable[[], Setup] | Matched | Run | str]]:
-        chosen = self.analysis.plan.file.sensitivity.families
+    def _planned(self) -> list[tuple[str, str, Callable[[], Specification] | Matched | Run | str]]:
+        chosen = self.preparation.plan.file.sensitivity.families
         main = self._estimated(self.setups[0], 0, "main", "main specification")
         everything = [
             *self._other_engines(),
             *sensitivity.pilots_out(
-                self.setups[0], self.prepared.design, self.analysis.plan.file.design.support
+                self.setups[0], self.prepared.design, self.preparation.plan.file.design.support
             ),
             *self._without_covariates(),
             *self._without_weights(),
-            *sensitivity.variants(self.analysis.registry, self.setups[0]),
+            *sensitivity.variants(self.preparation.registry, self.setups[0]),
             *self._definitions(),
             *self._other_matching(),
             *self._other_estimators(),
@@ -95,9 +102,9 @@ class Specifications:
     def _of(self, estimator: str) -> list[NamedEstimate]:
         return [e for e in self.estimates if e.estimator == estimator]
 
-    def _estimated(self, setup: Setup, n: int, family: str, label: str) -> Run:
+    def _estimated(self, setup: Specification, n: int, family: str, label: str) -> Run:
         named = self._of(setup.estimator)[n]
-        return sensitivity.as_run(self.analysis.registry, named, setup.options, family, label)
+        return sensitivity.as_run(self.preparation.registry, named, setup.options, family, label)
 
     def _other_engines(self) -> list[tuple[str, str, Run | str]]:
         setup = self.setups[0]
@@ -114,7 +121,7 @@ class Specifications:
             if n > 0
         ]
 
-    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+    def _without_covariates(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
         setup = self.setups[0]
         if not setup.sample.covariates:
             return [("no-covariates", "without covariates", "The main run has no covariates.")]
@@ -126,61 +133,65 @@ class Specifications:
             )
         ]
 
-    def _without_weights(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
+    def _without_weights(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
         label = "without the matching of cases"
         if self.prepared.case_match is None:
             return [("unweighted", label, "Cases are not matched in the main run.")]
-        if self.analysis.plan.estimators[0].sample == "calendar":
+        if self.preparation.plan.estimators[0].sample == "calendar":
             return [("unweighted", label, "The main run uses calendar periods, without matching.")]
         return [("unweighted", label, self._prepared(_without_match))]
 
-    def _definitions(self) -> list[tuple[str, str, Callable[[], Setup] | str]]:
-        found: list[tuple[str, str, Callable[[], Setup] | str]] = [
+    def _definitions(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
+        found: list[tuple[str, str, Callable[[], Specification] | str]] = [
             ("other-definition", f"definition '{name}'", self._defined(cases))
-            for name, cases in sorted(self.analysis.given.definitions.items())
+            for name, cases in sorted(self.preparation.given.definitions.items())
         ]
         return found or [
             ("other-definition", "another definition", "The outcome has one definition.")
         ]
 
-    def _defined(self, cases: CollectedCases | str) -> Callable[[], Setup]:
-        def make() -> Setup:
+    def _defined(self, cases: CollectedCases | str) -> Callable[[], Specification]:
+        def make() -> Specification:
             if isinstance(cases, str):
                 raise DataError(cases)
-            return self._main_on(self.analysis.with_cases(self.prepared, cases))
+            return self._main_on(self.preparation.with_cases(self.prepared, cases))
 
         return make
 
     def _other_matching(self) -> list[tuple[str, str, Matched]]:
         return [
             ("other-matching", f"comparators by {choice.plugin}", self._matched(choice))
-            for choice in self.analysis.plan.file.sensitivity.units
+            for choice in self.preparation.plan.file.sensitivity.units
         ]
 
     def _matched(self, choice: MatcherChoice) -> Matched:
-        again = self._prepared(lambda prepared: self.analysis.prepare(prepared.cases, choice))
+        again = self._prepared(lambda prepared: self.preparation.prepare(prepared.cases, choice))
         return Matched(choice, again)
 
-    def _prepared(self, change: Callable[[Prepared], Prepared]) -> Callable[[], Setup]:
+    def _prepared(
+        self, change: Callable[[PreparedOutcome], PreparedOutcome]
+    ) -> Callable[[], Specification]:
         return lambda: self._main_on(change(self.prepared))
 
-    def _main_on(self, prepared: Prepared) -> Setup:
+    def _main_on(self, prepared: PreparedOutcome) -> Specification:
         """Return the main set-up on another sample."""
-        planned = self.analysis.plan.estimators[0]
-        sample, options, _ = self.analysis.sample_for(planned, prepared)
+        planned = self.preparation.plan.estimators[0]
+        sample, options, notes = self.preparation.sample_for(planned, prepared)
+        warnings = dict.fromkeys((*prepared.warnings, *notes))
         return replace(
             self.setups[0],
             sample=sample,
             options=options,
             groups=prepared.design.groups,
-            cells=self.analysis.cells_for(planned, sample),
+            cells=self.preparation.cells_for(planned, sample),
+            warnings=tuple(text for text in warnings if text not in self.told),
         )
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
         """Return the runs of other estimators, but for diagnostics and those for the leads."""
         found: list[tuple[str, str, Run | str]] = []
         for setup in self.setups[1:]:
-            estimator = self.analysis.registry.estimator(setup.estimator)
+            estimator = self.preparation.registry.estimator(setup.estimator)
             if estimator.tests_leads or getattr(estimator, "diagnostic", False):
                 continue
             family = estimator.family
@@ -193,5 +204,5 @@ class Specifications:
         return found
 
 
-def _without_match(prepared: Prepared) -> Prepared:
+def _without_match(prepared: PreparedOutcome) -> PreparedOutcome:
     return replace(prepared, stacked=prepared.unweighted)

@@ -16,24 +16,27 @@ from pydantic import BaseModel
 
 from sos_plugins.backends import as_backend
 from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_records, of_settings
-from sos_plugins.cache.store import KEEP_NOTHING, Stations
+from sos_plugins.cache.store import KEEP_NOTHING, StepCache
+from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
 from sos_plugins.errors import SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.profile import RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
-from sos_plugins.study.analysis import OutcomeAnalysis, OutcomeInput, no_faults
+from sos_plugins.study.analysis import OutcomeAnalysis
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
+from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.system.library_warnings import record_warnings
 from sos_plugins.system.memory import MemoryUse
 from sos_plugins.system.processes import follow_parent, nothing_from_here
 from sos_plugins.system.scratch import private_files
@@ -88,6 +91,16 @@ class Study:
         """Make a study from the text of a study file."""
         return cls(Plan(parse_study(text, where="the study"), text, _whole(base), registry))
 
+    @property
+    def outcome_names(self) -> list[str]:
+        """The names that the outcomes have in the results, in the order of the study."""
+        registry = self.plan.registry
+        names = []
+        for n, choice in enumerate(self.plan.file.outcomes, 1):
+            settings = self.plan.settings("outcome", choice, f"[[outcomes]] {n}")
+            names.append(choice.name or registry.outcome(choice.plugin).info(settings).name)
+        return names
+
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
 
@@ -103,11 +116,11 @@ class Study:
             progress=progress or NoProgress(),
         )
 
-    def read(self, session: Session, stations: Stations = KEEP_NOTHING) -> Records:
+    def read(self, session: Session, stations: StepCache = KEEP_NOTHING) -> Records:
         """Read and merge the records of every source."""
         return self._read(session, stations).records
 
-    def _read(self, session: Session, stations: Stations) -> Read:
+    def _read(self, session: Session, stations: StepCache) -> Read:
         merged: Records | None = None
         program = Program.of(self.plan.registry) if stations.folder else Program()
         keys = [program.code, session.seed]
@@ -122,14 +135,14 @@ class Study:
         return Read(merged, program, hashed(keys))
 
     def _source(
-        self, choice: Choice, n: int, session: Session, stations: Stations, program: Program
+        self, choice: Choice, n: int, session: Session, stations: StepCache, program: Program
     ) -> tuple[Records, str]:
         """Return the records of one source, and a hash of what they rest on or of what they are."""
         source = self.plan.registry.source(choice.plugin)
         settings = self.plan.registry.settings(
             "source", choice.plugin, choice.settings, f"[[sources]] {n}"
         )
-        make = functools.partial(source.read, settings, session)
+        make = functools.partial(read_heard, source, settings, session)
         if stations.folder is None:
             return make(), ""
         key = hashed(
@@ -145,7 +158,7 @@ class Study:
         key = hashed(key, hashed_files(inputs, session.base))
         return stations.keep_records(f"records of {choice.plugin}", key, session, make), key
 
-    def _profile(self, session: Session, read: Read, stations: Stations) -> RecordProfile:
+    def _profile(self, session: Session, read: Read, stations: StepCache) -> RecordProfile:
         """Profile the records; completeness is kept where it varies."""
         registry, settings = self.plan.registry, self.plan.file.profile
 
@@ -161,7 +174,7 @@ class Study:
         progress: Progress | None = None,
         *,
         workers: int | None = None,
-        stations: Stations = KEEP_NOTHING,
+        stations: StepCache = KEEP_NOTHING,
         backend: Any = None,
     ) -> StudyResult:
         """Run the whole study.
@@ -187,14 +200,14 @@ class Study:
         progress: Progress | None = None,
         *,
         workers: int | None = None,
-        stations: Stations = KEEP_NOTHING,
+        stations: StepCache = KEEP_NOTHING,
         backend: Any = None,
     ) -> StudyResult:
         """Run the estimators by all their engines, without sensitivity analysis and rating."""
         return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
 
     def _run(
-        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+        self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
         try:
             with private_files():
@@ -203,7 +216,7 @@ class Study:
             session.release()
 
     def _run_on(
-        self, session: Session, workers: int | None, stations: Stations, *, only_crosscheck: bool
+        self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
         use = MemoryUse(file.study.memory)
@@ -283,7 +296,7 @@ def _analysed(
     plan: Plan,
     inputs: list[OutcomeInput],
     progress: Progress,
-    stations: Stations,
+    stations: StepCache,
     workers: int | None,
     *,
     only_crosscheck: bool,
@@ -295,7 +308,7 @@ def _analysed(
     workers = min(workers, len(inputs))
     if workers <= 1:
         for given in inputs:
-            analysis = OutcomeAnalysis(plan, given, progress, stations)
+            analysis = OutcomeAnalysis(Preparation(plan, given, progress, stations))
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
     pool = joblib.Parallel(
@@ -307,19 +320,20 @@ def _analysed(
         initargs=(os.getpid(),),
     )
     jobs = (
-        joblib.delayed(_analyse)(plan, given, stations.fresh(), only_crosscheck) for given in inputs
+        joblib.delayed(_analyse)(plan, given, stations.for_worker(), only_crosscheck)
+        for given in inputs
     )
-    found = cast(Generator[tuple[OutcomeResult, Stations], None, None], pool(jobs))
+    found = cast(Generator[tuple[OutcomeResult, StepCache], None, None], pool(jobs))
     with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
         for result, noted in found:
-            stations.and_those(noted)
+            stations.merge(noted)
             yield result
 
 
 def _analyse(
-    plan: Plan, given: OutcomeInput, stations: Stations, only_crosscheck: bool
-) -> tuple[OutcomeResult, Stations]:
-    analysis = OutcomeAnalysis(plan, given, NoProgress(), stations)
+    plan: Plan, given: OutcomeInput, stations: StepCache, only_crosscheck: bool
+) -> tuple[OutcomeResult, StepCache]:
+    analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), stations))
     return analysis.run(only_crosscheck=only_crosscheck), stations
 
 
@@ -346,7 +360,7 @@ class OutcomeStation:
     session: Session
     read: Read
     choice: OutcomeChoice
-    stations: Stations = KEEP_NOTHING
+    stations: StepCache = KEEP_NOTHING
     profile: RecordProfile | None = None
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
@@ -424,8 +438,17 @@ class OutcomeStation:
 
     def _derived(self, settings: BaseModel, info: OutcomeInfo, how: Collection) -> CollectedCases:
         outcome = self.plan.registry.outcome(self.choice.plugin)
-        derived = outcome.derive(self.read.records, settings, self.session)
-        return collect(derived, info, self.session, how)
+        with record_warnings(f"Outcome '{info.name}'") as told:
+            derived = outcome.derive(self.read.records, settings, self.session)
+            cases = collect(derived, info, self.session, how)
+        return replace(cases, warnings=(*cases.warnings, *told))
+
+
+def read_heard(source: Source, settings: BaseModel, session: Session) -> Records:
+    """Read a source; what Python warns of meanwhile is among the notes of the records."""
+    with record_warnings(f"Source '{source.name}'") as told:
+        records = source.read(settings, session)
+    return replace(records, notes=(*records.notes, *told)) if told else records
 
 
 def _whole(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -18,7 +18,11 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
-from sos_plugins.study.study import OutcomeStation, Read, Study, units_of
+from sos_plugins.study.study import OutcomeStation, Read, Study, read_heard, units_of
+from sos_plugins.system.memory import MemoryUse
+from sos_plugins.system.scratch import private_files
+from sos_plugins.system.secrets import cleaned
+from sos_plugins.tables.names_alike import warn_of_names_alike
 from sos_plugins.tables.row_accounts import COLUMNS as ACCOUNT_COLUMNS
 from sos_plugins.tables.row_accounts import accounts, files_left_out
 
@@ -80,8 +84,8 @@ class StudyProfile:
         return dict(zip(self.TABLES, (found.summary(), *of_profile, *of_study), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
+        """Return plain values for JSON; passwords and the homes of people are masked."""
+        found = {
             "title": self.title,
             "simulated": self.simulated,
             **self.profile.to_dict(),
@@ -92,6 +96,30 @@ class StudyProfile:
             "notes": list(self.notes),
             "unit_names": dict(self.unit_names),
         }
+        return {key: cleaned(value, key) for key, value in found.items()}
+
+    def shareable(self) -> StudyProfile:
+        """Return the profile as it may be handed on: passwords and homes of people masked."""
+        shown: StudyProfile = _shareable(self)
+        return shown
+
+
+def _shareable(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame):
+        return value.apply(_shareable_column) if len(value) else value
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _shareable(getattr(value, f.name)) for f in fields(value)})
+    return cleaned(value)
+
+
+def _shareable_column(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    texts = [value for value in column.unique() if isinstance(value, str)]
+    changed = {text: shown for text in texts if (shown := cleaned(text)) != text}
+    if not changed:
+        return column
+    return column.map(lambda value: changed.get(value, value) if isinstance(value, str) else value)
 
 
 def profile_study(
@@ -112,8 +140,21 @@ def profile_study(
     Raises:
         SosError: If no records can be read, or the design fits none of them.
     """
-    session, plan = study.session(progress), study.plan
+    with private_files():
+        return _profile_study(study, progress, settings, outcomes=outcomes)
+
+
+def _profile_study(
+    study: Study,
+    progress: Progress | None,
+    settings: ProfileSettings | None,
+    *,
+    outcomes: bool,
+) -> StudyProfile:
+    plan, use = study.plan, MemoryUse(study.plan.file.study.memory)
+    session = study.session(progress)
     records = study.read(session)
+    use.note("reading")
     design, notes = designs.make_design(
         plan.file.design,
         plan.base,
@@ -130,9 +171,9 @@ def profile_study(
             else:
                 steps.append(derived.attrition.assign(of=derived.info.name))
             advance()
-    return _profile(
-        records, plan.registry, session, settings, plan.file.study.title, design, notes, steps
-    )
+    use.note("deriving")
+    title = plan.file.study.title
+    return _profile(records, plan.registry, session, settings, title, use, design, notes, steps)
 
 
 def profile_source(
@@ -142,6 +183,7 @@ def profile_source(
     session: Session,
     *,
     settings: ProfileSettings | None = None,
+    memory: str | None = None,
 ) -> StudyProfile:
     """Profile what one source reads.
 
@@ -151,14 +193,19 @@ def profile_source(
         values: Its settings.
         session: Backend and base folder.
         settings: Cut-offs; the defaults unless given.
+        memory: Most memory that this may take; a note says so where it took more.
 
     Raises:
         SosError: If there is no such source, a setting is wrong, or nothing can be read.
     """
     chosen = registry.settings("source", name, values, f"--set ({name})")
-    with within_memory():
-        records = registry.source(name).read(chosen, session)
-    return _profile(records, registry, session, settings, f"Source {name}")
+    use = MemoryUse(memory)
+    with private_files():
+        with within_memory():
+            records = read_heard(registry.source(name), chosen, session)
+        use.note("reading")
+        alike = warn_of_names_alike(units_of(records))
+        return _profile(records, registry, session, settings, f"Source {name}", use, notes=alike)
 
 
 def _profile(
@@ -167,14 +214,17 @@ def _profile(
     session: Session,
     settings: ProfileSettings | None,
     title: str,
+    use: MemoryUse,
     design: Design | None = None,
     notes: tuple[str, ...] = (),
     steps: list[pd.DataFrame] | None = None,
 ) -> StudyProfile:
     with within_memory():
         found = profile_records(records, rules_for(registry, records), session, settings)
+    use.note("profiling")
+    excess = (use.excess(),) if use.excess() else ()
     pilots = () if design is None else design.pilots
-    return StudyProfile(
+    whole = StudyProfile(
         title=title,
         simulated=records.simulated,
         profile=found,
@@ -184,9 +234,10 @@ def _profile(
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),
         coverage=pilot_coverage(found, pilots, records.unit_names),
-        notes=(*notes, *files_left_out(records.quality.checks)),
+        notes=(*notes, *records.notes, *files_left_out(records.quality.checks), *excess),
         unit_names=dict(records.unit_names),
     )
+    return whole.shareable()
 
 
 def _summed(checks: pd.DataFrame) -> pd.DataFrame:

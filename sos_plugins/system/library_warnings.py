@@ -11,7 +11,7 @@ FOR_AUTHORS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, Imp
 
 
 @contextmanager
-def heard(what: str) -> Iterator[list[str]]:
+def record_warnings(what: str) -> Iterator[list[str]]:
     """Yield a list that is filled, when the block ends, with what Python was warned of in it.
 
     Filters stay as they are: what is ignored is not heard, and what is an error is one.

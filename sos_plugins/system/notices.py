@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 
-def tell(text: str) -> None:
+def say(text: str) -> None:
     """Print a line to standard error, where there is one."""
     with suppress(OSError, ValueError, AttributeError):  # closed with its terminal
         print(text, file=sys.stderr, flush=True)

@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from sos_plugins.errors import DataError
-from sos_plugins.tables.readable import CSV_TEXT, readable, refuse_unreadable
+from sos_plugins.tables.readable import CSV_TEXT, readable, refuse_other_header, refuse_unreadable
 
 T = TypeVar("T")
 
@@ -150,16 +150,30 @@ def read_header(path: Path) -> tuple[str, ...]:
     return _in_some_encoding(path, lambda encoding: _header(path, encoding)[0])
 
 
-def read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path, *, names: Collection[str] = ()) -> pd.DataFrame:
     """Read a small CSV file as a frame of text, "" where empty, indexed by line.
 
+    Args:
+        path: The file.
+        names: Columns that it must have, in whatever case; a title above them is told.
+
     Raises:
-        DataError: As :func:`read_text`; and if two columns have one name, or a row has too few or
-            too many fields.
+        DataError: As :func:`read_text`; and if the names of the columns stand under a title, two
+            columns have one name, or a row has too few or too many fields.
     """
+    refuse_unreadable(path, expected=CSV_TEXT)
+    if names:
+        needed = {name.casefold() for name in names}
+        refuse_other_header(path, lambda found: needed <= {name.casefold() for name in found})
     text = read_text(path)
     refuse_misfits(text)
     twice = sorted({name for name in text.names if text.names.count(name) > 1})
+    if "" in twice:
+        raise DataError(
+            f"{path}: the first line leaves {text.names.count('')} of {len(text.names)} columns "
+            "without a name. Names of the columns were expected there: delete a title above them, "
+            "and columns that are empty."
+        )
     if twice:
         raise DataError(f"{path} has more than one column '{twice[0]}'; rename all but one.")
     columns = {n: c.to_pylist() for n, c in zip(text.names, text.columns, strict=True)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sos_plugins.errors import DataError
+from sos_plugins.tables.file_columns import Columns
 from sos_plugins.tables.period_codes import SEPARATED, are_years, financial_year
-
-if TYPE_CHECKING:
-    from sos_plugins.tables.read_table import Columns
 
 Floats = npt.NDArray[np.float64]
 

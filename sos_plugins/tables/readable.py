@@ -31,8 +31,10 @@ _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LOOKED_AT = 512
 """Bytes at the start of a file that show what it is."""
 
-SEPARATORS = (",", ";", "\t", "|", "^", "~", ":", " ")
-"""What may stand between the names of columns, the ones that are read first."""
+READ = (",", ";", "\t", "|")
+"""What stands between the columns of a file that is read."""
+SEPARATORS = (*READ, "^", "~", ":", " ")
+"""What may stand between the names of columns."""
 TITLE_LINES = 40
 """Lines among which the names of columns are looked for."""
 
@@ -170,21 +172,34 @@ def refuse_other_header(path: Path, holds: Callable[[Sequence[str]], bool]) -> N
     except OSError as error:
         raise cannot_open(path, error) from None
     filled = [(n, line) for n, line in enumerate(lines, 1) if line.strip("\r\n")]
-    for place, (number, line) in enumerate(filled):
-        separator = next((s for s in SEPARATORS if holds(_names(line, s))), None)
-        if separator is None:
-            continue
-        if place:
-            raise DataError(
-                f"{path}: the names of the columns stand in line {number}; expected in the first "
-                f"line. Delete the {'line' if number == 2 else 'lines'} above them."
-            )
-        if separator not in SEPARATORS[:4]:
-            raise DataError(
-                f"{path}: the columns are separated by {separator!r}. Save the file with commas, "
-                "semicolons, tabs or vertical bars between them."
-            )
+    found = _place_of_names(filled, READ, holds) or _place_of_names(filled, SEPARATORS, holds)
+    if found is None:
         return
+    place, separator = found
+    if place:
+        number = filled[place][0]
+        raise DataError(
+            f"{path}: the names of the columns stand in line {number}; expected in the first "
+            f"line. Delete the {'line' if number == 2 else 'lines'} above them."
+        )
+    if separator not in READ:
+        raise DataError(
+            f"{path}: the columns are separated by {separator!r}. Save the file with commas, "
+            "semicolons, tabs or vertical bars between them."
+        )
+
+
+def _place_of_names(
+    lines: Sequence[tuple[int, str]],
+    separators: Sequence[str],
+    holds: Callable[[Sequence[str]], bool],
+) -> tuple[int, str] | None:
+    """Return which line has the names of the columns, and what stands between them."""
+    for place, (_, line) in enumerate(lines):
+        for separator in separators:
+            if holds(_names(line, separator)):
+                return place, separator
+    return None
 
 
 def _encoding(path: Path) -> str:

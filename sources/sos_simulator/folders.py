@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.system.output_folder import SIMULATION, replacing
 from sos_simulator import csv_writer, xml_writer
 from sos_simulator import faults as dirt
@@ -24,7 +24,7 @@ from sos_simulator.population import groups_table, pilots_table, populate
 from sos_simulator.rates import make_rates
 from sos_simulator.settings import SimulatedSettings
 from sos_simulator.simulation import Simulation
-from sos_simulator.truth import NOTICE, tell
+from sos_simulator.truth import NOTICE, describe_truth
 
 TRUTH = "truth.json"
 CIN, CARE, RECORDS = "cin", "ssda903", "records"
@@ -198,7 +198,7 @@ class _Files:
         """Write what is said of all parts; return the truth."""
         settings, folder = self.settings, self.folder
         population = populate(settings)
-        truth = tell(
+        truth = describe_truth(
             settings,
             population,
             make_rates(settings, population),

@@ -21,7 +21,7 @@ from sos_simulator.recording import Faults, Written, record, truthful
 from sos_simulator.referrals import Referrals
 from sos_simulator.settings import SimulatedSettings
 from sos_simulator.tables import TableMaker
-from sos_simulator.truth import tell
+from sos_simulator.truth import describe_truth
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Simulation:
         return dirt.count(self.settings, self.population, self.referrals, self.recorded)
 
     def tables(self, *, faults: bool = False) -> dict[str, pa.Table]:
-        """Return the relational tables of :data:`sos_plugins.contract.columns.TABLES`.
+        """Return the relational tables of :data:`sos_plugins.contract.record_tables.TABLES`.
 
         They hold what the returns can show: a case open at the end of the data has no closure.
 
@@ -121,7 +121,7 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
         written=written,
         planted=planted,
         tally=tally,
-        truth=tell(
+        truth=describe_truth(
             settings,
             population,
             rates,

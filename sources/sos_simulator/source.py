@@ -16,7 +16,7 @@ from sos_sources.tables.records import RecordsSettings, RecordTables
 from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_plugins.system.scratch import remove, scratch_folder
-from sos_plugins.tables.read_table import read_columns
+from sos_plugins.tables.file_columns import read_columns
 from sos_simulator import (
     RECORDS,
     TRUTH,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_simulator.children import NO_DISABILITY, Children
 from sos_simulator.dates import (
     NEVER,

@@ -22,7 +22,7 @@ MEASURES = {
 }
 
 
-def tell(
+def describe_truth(
     settings: SimulatedSettings,
     population: Population,
     rates: Rates,

@@ -14,8 +14,8 @@ from outcome_helpers import END, after, day, records
 
 from sos_plugins import Session
 from sos_plugins.authors import derive
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,12 @@ def test_an_unknown_holiday_is_an_error_that_lists_the_known(session):
     dates = [day("2016-12-31")]
     with pytest.raises(DataError, match=r"'Xmas' is no bank holiday.*Christmas Day"):
         derive.add_near_holiday(
-            dates_table(session, dates, dates), session, date="a", name="n", named=["Xmas"], days=1
+            dates_table(session, dates, dates),
+            session,
+            date="a",
+            name="n",
+            named=["Yule", "Xmas"],
+            days=1,
         )
 
 

@@ -31,7 +31,7 @@ from sos_plugins import Outcome, Session, backends
 from sos_plugins.cache.fingerprint import of_records
 from sos_plugins.cells.build import cells
 from sos_plugins.cli.main import main
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import Records
 from sos_plugins.errors import DataError
 from sos_plugins.study.study import Study
@@ -236,7 +236,7 @@ def test_without_java_the_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda n: found("json"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: found("json"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("SPARK_REMOTE", raising=False)

@@ -26,11 +26,12 @@ from sos_sources.npd.source import Npd
 from study_helpers import change, facts
 
 from sos_plugins.cache.fingerprint import Program, hashed_files, of_records, of_sample, of_settings
-from sos_plugins.cache.store import Stations
+from sos_plugins.cache.store import StepCache
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import Settings, with_paths
+from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import Records, Sample
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import with_paths
 from sos_plugins.r import client as r
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
@@ -41,7 +42,7 @@ Change = Callable[[Path], None]
 def run(study: Path, kept: Path | None = None) -> StudyResult:
     if kept is None:
         return Study.from_toml(study).run(workers=1)
-    return Study.from_toml(study).run(workers=1, stations=Stations.at(kept))
+    return Study.from_toml(study).run(workers=1, stations=StepCache.at(kept))
 
 
 def told(result: StudyResult) -> str:

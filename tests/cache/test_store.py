@@ -23,7 +23,7 @@ from study_helpers import change, facts
 from sos_plugins.cache import codec
 from sos_plugins.cache import fingerprint as contents
 from sos_plugins.cache import store as places
-from sos_plugins.cache.store import DAYS_KEPT, Stations, default_folder, hashed, hashed_files
+from sos_plugins.cache.store import DAYS_KEPT, StepCache, default_folder, hashed, hashed_files
 from sos_plugins.cli.main import main
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
@@ -35,7 +35,7 @@ from sos_plugins.study.study import Study
 
 
 def run(path, folder, **changes):
-    stations = Stations.at(folder)
+    stations = StepCache.at(folder)
     result = Study.from_toml(path).run(workers=1, stations=stations)
     return result, stations.reused
 
@@ -61,7 +61,7 @@ def test_several_processes_say_what_they_reused(study, tmp_path):
     run(study, tmp_path / "kept")
     extra = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\nlabel = "Again"\n\n[rating]'
     change(study, "[rating]", extra)
-    stations = Stations.at(tmp_path / "kept")
+    stations = StepCache.at(tmp_path / "kept")
     result = Study.from_toml(study).run(workers=2, stations=stations)
     assert not any(outcome.error for outcome in result.outcomes)
     assert "tidy-value: did by python" in stations.reused
@@ -114,7 +114,7 @@ def test_a_damaged_station_is_made_again_with_a_warning(study, tmp_path):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes((content, content[:40], b"")[n % 3])
-    stations = Stations.at(tmp_path / "kept")
+    stations = StepCache.at(tmp_path / "kept")
     second = Study.from_toml(study).run(workers=1, stations=stations)
     assert stations.reused == []
     assert len(stations.damaged) == len(files)
@@ -128,7 +128,7 @@ def test_a_damaged_station_is_made_again_with_a_warning(study, tmp_path):
 
 
 def test_failures_are_not_kept(tmp_path):
-    stations = Stations.at(tmp_path)
+    stations = StepCache.at(tmp_path)
     for made, finished in (("no", False), ("yes", True)):
         assert stations.keep("step", "key", lambda m=made: m, done=lambda _, f=finished: f) == made
     assert stations.keep("step", "key", lambda: "again") == "yes"
@@ -150,7 +150,7 @@ def test_records_come_back_as_they_were(tmp_path):
     def make():
         return Records({"referrals": session.table(frame)}, files=("a.xml",), data_hash="h")
 
-    stations = Stations.at(tmp_path)
+    stations = StepCache.at(tmp_path)
     made = stations.keep_records("records", "key", session, make)
     other = Session()
     again = stations.keep_records("records", "key", other, lambda: pytest.fail("read again"))
@@ -237,7 +237,7 @@ KILLS = 2
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_report(tmp_path):
     study = study_helpers.write(tmp_path)
-    Study.from_toml(study).run(workers=1, stations=Stations.at(tmp_path / "all"))
+    Study.from_toml(study).run(workers=1, stations=StepCache.at(tmp_path / "all"))
     n_stations = len(list((tmp_path / "all").iterdir()))
     rng = np.random.default_rng()
     command = [sys.executable, "-m", "sos_plugins", "run", str(study), "--out", "out"]
@@ -313,7 +313,7 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkey
 
 def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
     folder = tmp_path / "kept"
-    stations = Stations.at(folder)
+    stations = StepCache.at(folder)
     assert folder.stat().st_mode & 0o077 == 0
     stations.keep("old", "key", lambda: 1)
     (old,) = folder.glob("*.station")
@@ -322,7 +322,7 @@ def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
     for path in folder.iterdir():
         os.utime(path, (long_ago, long_ago))
     stations.keep("new", "key", lambda: 2)
-    Stations.at(folder)
+    StepCache.at(folder)
     assert not old.exists()
     assert (folder / "letter.txt").exists()
     assert len(list(folder.glob("*.station"))) == 1
@@ -330,7 +330,7 @@ def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
 
 def test_only_their_owner_can_read_stations(study, tmp_path):
     session = Session()
-    stations = Stations.at(tmp_path / "kept")
+    stations = StepCache.at(tmp_path / "kept")
     stations.keep("one", "key", lambda: 1)
     stations.keep_records(
         "records",
@@ -349,9 +349,9 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path, mode):
     folder.mkdir()
     folder.chmod(mode)
     with pytest.raises(DataError, match=r"others can write to it.*chmod go-w"):
-        Stations.at(folder)
+        StepCache.at(folder)
     folder.chmod(mode & 0o755)
-    assert Stations.at(folder).folder == folder
+    assert StepCache.at(folder).folder == folder
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
@@ -361,11 +361,11 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
         places.os, "fstat", lambda _: os.stat_result((0, 0, 0, 0, 12345, *[0] * 5))
     )
     with pytest.raises(DataError, match="belongs to another user"):
-        Stations.at(folder)
+        StepCache.at(folder)
 
 
 def test_a_station_that_others_may_have_written_is_made_again(tmp_path, monkeypatch):
-    stations = Stations.at(tmp_path / "kept")
+    stations = StepCache.at(tmp_path / "kept")
     stations.keep("step", "key", lambda: "ours")
     (file,) = (tmp_path / "kept").glob("*.station")
     file.chmod(0o666)
@@ -405,7 +405,7 @@ def test_no_module_that_keeps_stations_knows_pickle():
 
 
 def test_what_does_not_travel_costs_the_station_and_not_the_run(tmp_path):
-    stations = Stations.at(tmp_path)
+    stations = StepCache.at(tmp_path)
     odd = object()
     assert stations.keep("step", "key", lambda: odd) is odd
     assert stations.keep("step", "key", lambda: 1) == 1
@@ -435,7 +435,7 @@ def test_a_manifest_does_not_name_the_user(study, tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"Finished stations cannot be kept in .*--no-stations"):
-        Stations.at(tmp_path / "file" / "kept")
+        StepCache.at(tmp_path / "file" / "kept")
 
 
 def test_hashes_tell_inputs_apart(tmp_path):
@@ -459,5 +459,5 @@ def test_studies_in_two_folders_do_not_share_a_place(tmp_path, monkeypatch):
 
 
 def test_stations_can_travel_to_another_process(tmp_path):
-    again = pickle.loads(pickle.dumps(Stations.at(tmp_path).fresh()))
+    again = pickle.loads(pickle.dumps(StepCache.at(tmp_path).for_worker()))
     assert again.folder == Path(tmp_path).resolve()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -82,6 +83,21 @@ def test_errors_are_sentences_without_a_traceback(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There is no study file at")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["my-own.toml", "studies/first.toml", "my folder/first.toml"])
+def test_the_advice_on_a_missing_study_writes_that_study(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    advice = call("run", name, ok=False).stderr.strip().split("Start one with: ")[1]
+    assert call(*shlex.split(advice)[1:]).exit_code == 0
+    assert (tmp_path / name).is_file()
+
+
+def test_the_advice_on_a_missing_study_has_a_name_that_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    advice = call("run", "studies/My Study", ok=False).stderr.strip().split("Start one with: ")[1]
+    assert call(*shlex.split(advice)[1:]).exit_code == 0
+    assert [path.parent.name for path in tmp_path.rglob("*.toml")] == ["studies"]
 
 
 @pytest.mark.r
@@ -401,13 +417,13 @@ def test_help_waits_for_no_library_of_data():
 INTERRUPTED = """
 import click, duckdb, sys
 from contextlib import nullcontext
-from sos_plugins.backends import in_words
+from sos_plugins.backends import failures_in_words
 from sos_plugins.cli.console import common
 @click.command()
 @common
 def count(terminal):
     print("counting", flush=True)
-    with in_words() if sys.argv[1] == "in words" else nullcontext():
+    with failures_in_words() if sys.argv[1] == "in words" else nullcontext():
         duckdb.sql("select count(*) from range(10000000) a, range(10000000) b").fetchall()
 count(args=[])
 """

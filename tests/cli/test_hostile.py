@@ -17,8 +17,8 @@ from source_helpers import rows
 from study_helpers import STUDY, write
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError, SosError
+from sos_plugins.host.settings import validate
 from sos_plugins.report import write_report
 from sos_plugins.report.profile_page import profile_page
 from sos_plugins.study.study import Study

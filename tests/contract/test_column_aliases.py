@@ -33,9 +33,10 @@ from sos_plugins import Cases, Engine, Estimate, OutcomeInfo, Records, Sample, S
 from sos_plugins.cells.build import cells
 from sos_plugins.contract.column_aliases import HIDDEN
 from sos_plugins.contract.columns import CASE_COLUMNS, RESERVED_COLUMNS, TIDY_COLUMNS
-from sos_plugins.contract.settings import NAMES_COLUMNS, validate
+from sos_plugins.contract.settings import NAMES_COLUMNS
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.profile import profile_records
 from sos_plugins.study.design import read_pilots
 from sos_plugins.study.estimate import run_engine

@@ -12,6 +12,7 @@ from sos_plugins import Sample
 from sos_plugins.contract.factorize import categories, text_codes, whole_number_codes
 from sos_plugins.errors import DataError
 from sos_plugins.tables import read_table as tidy_table
+from sos_plugins.tables.file_columns import read_columns
 
 COLUMNS = {"unit": "la", "id": "child", "period": "year", "cohort": "start", "value": "y"}
 
@@ -74,7 +75,7 @@ def test_a_table_of_either_kind_is_the_same_sample(tmp_path: Path) -> None:
 
 def test_columns_that_nobody_asks_for_are_not_read(tmp_path: Path) -> None:
     table().to_parquet(tmp_path / "t.parquet", index=False)
-    columns = tidy_table.read_columns(tmp_path / "t.parquet", used={"y"})
+    columns = read_columns(tmp_path / "t.parquet", used={"y"})
     assert columns.n_rows == 120
     assert [column is None for column in columns.columns] == [True, True, True, True, False, True]
     with pytest.raises(DataError, match=r"no column 'z'.*Columns: la, child, year"):

@@ -9,8 +9,9 @@ import pytest
 from pydantic import Field, model_validator
 from study_helpers import STUDY
 
-from sos_plugins.contract.settings import Settings, validate
+from sos_plugins.contract.settings import Settings
 from sos_plugins.errors import SettingsError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.file import PilotRow, parse_study
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sos_estimators.inference.aht import approximate_hotelling
-from sos_estimators.inference.cluster_products import Clusters, by_cluster
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.cr2 import bias_reduced
 from sos_estimators.regression.least_squares import Regression
 
@@ -48,7 +48,7 @@ def panel() -> pd.DataFrame:
     return frame
 
 
-def clusters(frame: pd.DataFrame) -> Clusters:
+def clusters(frame: pd.DataFrame) -> ClusterProducts:
     names = (*LEADS, "late")
     return by_cluster(
         Regression(

@@ -27,16 +27,16 @@ from sos_estimators.callaway_santanna.group_time import (
     observations,
 )
 from sos_estimators.callaway_santanna.panel_effects import panel_effects
-from sos_estimators.callaway_santanna.preparation import Prepared, prepare
+from sos_estimators.callaway_santanna.preparation import prepare
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.callaway_santanna.two_by_two import Comparison, effect
+from sos_estimators.callaway_santanna.two_by_two import TwoByTwoData, effect
 from staggered_samples import NAMES, PANELS
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.tables.read_table import read_sample
 
 STORED_ESTIMATE = 1e-8  # did stops its logits at a deviance change of 1e-8, ours go on
@@ -153,11 +153,11 @@ def test_python_gives_every_stored_result(from_r: Path, data: str, options: str)
     chosen = settings_of(options)
     sample = stored_sample(from_r, data, options)
     prepared = prepare(sample, chosen)
-    several = [group_time(observations(prepared), prepared.cells, chosen)]
+    several = [group_time(observations(prepared), prepared.plan.comparisons, chosen)]
     if data in PANELS:
         compressed = panel_effects(sample, chosen)
         assert compressed is not None
-        several.append(compressed.effects)
+        several.append(compressed[0])
     for effects in several:
         found = {
             how: {
@@ -341,7 +341,7 @@ def test_scores_are_the_derivative_by_the_weights(method: str, layout: str) -> N
     x = rng.normal(size=(n, 2))
     treated = rng.random(n) < 1 / (1 + np.exp(-0.5 * x[:, 0]))
     post = rng.random(n) < 0.5
-    rows = Comparison(
+    rows = TwoByTwoData(
         y=x[:, 0] ** 2 + post * treated + post * x[:, 1] + rng.normal(size=n),
         treated=treated,
         design=np.column_stack([np.ones(n), x]),
@@ -374,7 +374,9 @@ def test_scores_of_averages_are_the_derivative_by_the_weights(aggregate: str) ->
 
     def average(weight: pd.Series) -> Any:
         prepared = prepare(Sample(frame.assign(weight=weight)), options)
-        return terms(group_time(observations(prepared), prepared.cells, options), options)
+        return terms(
+            group_time(observations(prepared), prepared.plan.comparisons, options), options
+        )
 
     found = average(frame["weight"])
     step = 1e-5
@@ -429,8 +431,8 @@ def test_sums_of_cells_give_what_cases_give() -> None:
     merged = merge_rows(rows)
     assert len(merged.value) < len(rows.value) / 2
     for ours, theirs in zip(
-        terms(group_time(rows, prepared.cells, options), options),
-        terms(group_time(merged, prepared.cells, options), options),
+        terms(group_time(rows, prepared.plan.comparisons, options), options),
+        terms(group_time(merged, prepared.plan.comparisons, options), options),
         strict=True,
     ):
         assert ours.name == theirs.name
@@ -881,10 +883,10 @@ def test_a_wrong_setting_is_a_sentence(given: dict[str, Any], sentence: str) -> 
 
 def test_prepared_rows_are_the_same_for_every_engine() -> None:
     frame = early_and_late()
-    prepared: Prepared = prepare(Sample(frame), CallawaySantAnnaSettings())
-    assert prepared.counts["n_cases"] == len(frame) - 144
-    assert prepared.counts["n_treated_units"] == 2
-    assert [cell.cohort for cell in prepared.cells] == [4] * 5
+    prepared = prepare(Sample(frame), CallawaySantAnnaSettings())
+    assert prepared.plan.counts["n_cases"] == len(frame) - 144
+    assert prepared.plan.counts["n_treated_units"] == 2
+    assert [one.cohort for one in prepared.plan.comparisons] == [4] * 5
 
 
 def test_the_page_names_every_setting_and_engine() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sos_estimators.callaway_santanna import engine_python, moments, panel_effects
 from sos_estimators.callaway_santanna.panel import Panel, compact
-from sos_estimators.callaway_santanna.panel_comparisons import keys
+from sos_estimators.callaway_santanna.panel_comparisons import comparison_sets
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from staggered_samples import PANELS, labelled, stored_sample
 
@@ -173,7 +173,7 @@ def test_moments_are_as_many_for_many_units_as_for_few() -> None:
         made = compact(Sample(panel(n), ("age",)), options)
         assert made is not None
         assert shape(made, options)
-        found = moments.moments(made, keys(made, options), by_unit=True)
+        found = moments.moments(made, comparison_sets(made, options), by_unit=True)
         sizes.append({cohort: held.shape for cohort, held in found.products.items()})
     assert sizes[0] == sizes[1] == dict.fromkeys((0, 2003, 2004, 2005), (16, 16))
 

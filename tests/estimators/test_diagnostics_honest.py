@@ -36,8 +36,8 @@ from sos_estimators.event_study import fit_python as fit_events
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import assert_engines_agree, estimator_checks
 from sos_plugins.authors.testing.examples import example_sample
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, EstimationError, SettingsError
+from sos_plugins.host.settings import validate
 
 __all__ = ["medicaid"]
 

@@ -17,8 +17,8 @@ from sos_estimators.did import fit_python as fit_did
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import assert_engines_agree, estimator_checks
 from sos_plugins.authors.testing.examples import example_sample
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import EstimationError, SettingsError
+from sos_plugins.host.settings import validate
 
 EXACT = 1e-10  # least squares in double precision
 

@@ -21,8 +21,8 @@ from sos_estimators.regression import engine_r as r_engine
 
 from sos_plugins import Engine, Estimate, Sample
 from sos_plugins.contract.columns import GLANCE_COLUMNS
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import EstimationError, SettingsError
+from sos_plugins.host.settings import validate
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
 STORED_ERROR = 1e-9  # relative; fixest demeans iteratively, to about 1e-10

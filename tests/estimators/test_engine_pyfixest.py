@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import staggered_samples as made
-from sos_estimators import extended_twfe, imputation, stacked, sun_abraham
+from sos_estimators import extended_twfe, imputed, stacked, sun_abraham
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.engine_pyfixest import PYFIXEST, lacks, regress
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression, least_squares
@@ -55,11 +55,9 @@ def test_it_gives_every_stored_result_of_sunab(from_r: Path, data: str) -> None:
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_it_has_the_estimates_of_the_imputation_and_no_errors(aggregate: str) -> None:
-    options = imputation.ImputationSettings(aggregate=aggregate)
+    options = imputed.ImputationSettings(aggregate=aggregate)
     sample = made.cases()
-    ours, theirs = (
-        fit(sample, options) for fit in (imputation.fit_python, imputation.fit_pyfixest)
-    )
+    ours, theirs = (fit(sample, options) for fit in (imputed.impute, imputed.impute_in_pyfixest))
     assert list(ours.tidy["term"]) == list(theirs.tidy["term"])
     np.testing.assert_allclose(
         theirs.tidy["estimate"], ours.tidy["estimate"], rtol=ITERATED, atol=ITERATED
@@ -116,7 +114,7 @@ def test_terms_of_any_scale_have_the_same_coefficients() -> None:
     ours, theirs = least_squares(problem()), regress(problem(), "CR0")
     np.testing.assert_allclose(theirs.coefficients, ours.coefficients, rtol=SAME)
     errors = np.sqrt((ours.influence**2).sum(axis=0))
-    np.testing.assert_allclose(theirs.std_errors, errors, rtol=SAME)
+    np.testing.assert_allclose(np.sqrt(np.diag(theirs.covariance)), errors, rtol=SAME)
 
 
 def test_a_panel_too_long_for_it_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:

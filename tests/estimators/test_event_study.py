@@ -21,11 +21,11 @@ from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import LeadTest
 from sos_plugins.errors import EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
-from sos_plugins.study.sensitivity import Setup, lead_test
+from sos_plugins.host.settings import validate
+from sos_plugins.study.sensitivity import Specification, lead_test
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
 STORED_ERROR = 1e-8  # relative; fixest demeans iteratively, to about 1e-9 here
@@ -290,7 +290,9 @@ def test_a_study_does_not_use_a_joint_test_that_can_find_next_to_nothing() -> No
 
     def tested(**options: Any) -> LeadTest:
         chosen = EventStudySettings(**options)
-        return lead_test(registry, Setup(sample, "event-study", "python", chosen, (), 1), "")
+        return lead_test(
+            registry, Specification(sample, "event-study", "python", chosen, (), 1), ""
+        )
 
     weak = tested(min_lead_clusters=1)
     assert (weak.status, weak.p_value) == ("not applicable", None)
@@ -386,7 +388,7 @@ def test_an_r_user_can_source_the_script(tmp_path: Path) -> None:
     source("{(r_engine.FOLDER / "event_study.R").as_posix()}", chdir = TRUE)
     cases <- read.csv("{(tmp_path / "cases.csv").as_posix()}", stringsAsFactors = TRUE)
     fit <- event_study_fit(cases, covariates = "sex")
-    cat(sprintf("%.15g", c(fit$overall, fit$leads)))
+    cat(sprintf("%.15g", c(tail(fit$estimate, 1), sqrt(tail(fit$covariance, 1)), fit$joint)))
     """
     ran = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True)
     here = fit_python(sample, EventStudySettings())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sos_estimators.inference.results import Own, negligible, real_errors
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors, negligible
 from sos_estimators.sample.warnings_text import few_df, weak_test
 
 from sos_plugins.contract.types import Estimate, Sample
@@ -115,13 +115,13 @@ def test_one_pilot_and_one_comparator_are_too_few_clusters_and_no_exact_fit(
 
 
 def test_it_is_said_which_terms_have_no_standard_error() -> None:
-    own = Own(np.array([0.1, 1e-17, 0.2]), exactly=False)
+    own = ScoreErrors(np.array([0.1, 1e-17, 0.2]), exactly=False)
     given = np.array([0.12, 3e-8, 0.24])  # the root of a variance that is zero but for rounding
-    errors, told = real_errors(given, ("a", "b", "c"), np.arange(5.0), lambda: own)
+    errors, told = drop_zero_errors(given, ("a", "b", "c"), np.arange(5.0), lambda: own)
     np.testing.assert_array_equal(errors, [0.12, np.nan, 0.24])
     assert told[0].startswith(f"b: {TOO_FEW}")
-    real = Own(np.array([0.1, 3e-8, 0.2]), exactly=False)
-    errors, told = real_errors(given, ("a", "b", "c"), np.arange(5.0), lambda: real)
+    real = ScoreErrors(np.array([0.1, 3e-8, 0.2]), exactly=False)
+    errors, told = drop_zero_errors(given, ("a", "b", "c"), np.arange(5.0), lambda: real)
     np.testing.assert_array_equal(errors, given)
     assert told == ()
 

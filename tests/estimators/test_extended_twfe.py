@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import staggered_samples as made
-from sos_estimators import extended_twfe, imputation, sun_abraham
+from sos_estimators import extended_twfe, imputed, sun_abraham
 from sos_estimators.callaway_santanna import engine_python as group_time
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.extended_twfe import ExtendedTwfe, ExtendedTwfeSettings
-from sos_estimators.imputation import ImputationSettings
+from sos_estimators.imputed import ImputationSettings
 from sos_estimators.sun_abraham import SunAbrahamSettings
 
 from sos_plugins import Estimate, Sample
@@ -228,7 +228,7 @@ def test_on_a_balanced_panel_effects_are_those_of_imputation(
     sample = made.panel()
     common: dict[str, Any] = {"aggregate": "group-time", "anticipation": anticipation}
     ours = effects_of(fit(sample, effects=effects, **common))
-    other = effects_of(imputation.fit_python(sample, ImputationSettings(**common)))
+    other = effects_of(imputed.impute(sample, ImputationSettings(**common)))
     np.testing.assert_allclose(ours, other[ours.index], rtol=made.EXACT)
 
 
@@ -238,12 +238,12 @@ def test_with_cohort_effects_effects_on_cases_are_those_of_imputation_by_cohort(
     ours = effects_of(fit(sample, **common, adjustment="additive"))
     by_cohort = sample.frame.assign(unit=sample.frame["cohort"].astype(str))
     options = ImputationSettings(aggregate="group-time")
-    other = effects_of(imputation.fit_python(Sample(by_cohort, sample.covariates), options))
+    other = effects_of(imputed.impute(Sample(by_cohort, sample.covariates), options))
     # Treated cases help to find the coefficients of covariates here, and not in imputation, so
     # the identity holds without covariates only.
     assert not np.allclose(ours, other[ours.index], rtol=made.EXACT)
     ours = effects_of(fit(Sample(sample.frame), **common))
-    other = effects_of(imputation.fit_python(Sample(by_cohort), options))
+    other = effects_of(imputed.impute(Sample(by_cohort), options))
     np.testing.assert_allclose(ours, other[ours.index], rtol=made.EXACT)
 
 
@@ -271,7 +271,7 @@ def test_one_cohort_and_one_period_before_make_all_estimators_one(control: str) 
     options = CallawaySantAnnaSettings(method="reg", control="notyettreated")
     for found in (
         group_time.fit(sample, options),
-        imputation.fit_python(sample, ImputationSettings(aggregate="group-time")),
+        imputed.impute(sample, ImputationSettings(aggregate="group-time")),
         sun_abraham.fit_python(sample, SunAbrahamSettings(aggregate="group-time")),
     ):
         other = effects_of(found)

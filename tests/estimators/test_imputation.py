@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import staggered_samples as made
-from sos_estimators import imputation
-from sos_estimators.imputation import Imputation, ImputationSettings
+from sos_estimators import imputed
+from sos_estimators.imputed import Imputation, ImputationSettings
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
@@ -20,7 +20,7 @@ AGGREGATES = ("event", "group-time", "cohort", "calendar", "simple")
 
 
 def fit(sample: Sample, **options: Any) -> Estimate:
-    return imputation.fit_python(sample, ImputationSettings(**options))
+    return imputed.impute(sample, ImputationSettings(**options))
 
 
 def stored(from_r: Path, data: str) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def test_the_stored_table_has_no_more(from_r: Path) -> None:
 @pytest.mark.parametrize("data", made.PANELS)
 def test_r_gives_every_stored_result(from_r: Path, data: str) -> None:
     options = ImputationSettings(leads_vcov="fixest")
-    found = imputation.fit_r(made.stored_sample(from_r, data), options)
+    found = imputed.impute_in_r(made.stored_sample(from_r, data), options)
     made.assert_as_stored(stored(from_r, data), found)
 
 
@@ -58,12 +58,12 @@ def test_didimputation_agrees(from_r: Path, data: str, aggregate: str) -> None:
     sample = made.stored_sample(from_r, data)
     assert other.limits(sample, options) is None
     found = other.fit(sample, options)
-    made.assert_same(imputation.fit_python(sample, options), found, 1e-6)
+    made.assert_same(imputed.impute(sample, options), found, 1e-6)
     assert found.warnings == ()
 
 
 def test_didimputation_says_what_it_cannot_do() -> None:
-    limits = imputation.didimputation_limits
+    limits = imputed.didimputation_limits
     equal = made.panel().frame.assign(weight=1.0)
     assert "squares weights" in str(limits(made.panel(), ImputationSettings()))
     cross_section = Sample(equal.drop(columns="id"))
@@ -85,7 +85,7 @@ def test_r_agrees_on_weighted_cases_with_covariates(
         control=control, aggregate=aggregate, anticipation=1, leads_vcov="CR1S"
     )
     sample = made.cases(never=never)
-    ours, other = imputation.fit_python(sample, options), imputation.fit_r(sample, options)
+    ours, other = imputed.impute(sample, options), imputed.impute_in_r(sample, options)
     made.assert_same(ours, other)
     assert ours.warnings == other.warnings
     statistic = ours.glance.get("leads_statistic")

@@ -12,7 +12,7 @@ from sos_estimators import event_study
 from sos_estimators.did import DidSettings
 from sos_estimators.event_study import EventStudySettings
 from sos_estimators.inference.aht import approximate_hotelling
-from sos_estimators.inference.cluster_products import Clusters, by_cluster
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.cr2 import adjust, bias_reduced, total_variance
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import Regression
@@ -31,7 +31,7 @@ def by_case(n: int) -> Sample:
     return Sample(frame.assign(cluster=np.arange(n)), ("age", "ethnicity"))
 
 
-def clusters(n: int) -> Clusters:
+def clusters(n: int) -> ClusterProducts:
     found = regression(
         prepare(by_case(n), "twfe"), "twfe", ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )
@@ -92,18 +92,18 @@ def test_clusters_that_are_fitted_almost_exactly() -> None:
     rng = np.random.default_rng(5)
     g, k, q = 12, 4, 3
     adjusted = adjust(_nearly_fitted(rng), np.eye(1))
-    assert (np.einsum("gss->gs", adjusted.fitted / adjusted.own) > 1 - 1e-5).any()
-    turned = adjusted.turned(rng.normal(size=(q, 1)))
-    assert turned.reach.shape == (g, k, q)
-    p = -np.einsum("gks,kl,hlt->sgth", turned.reach, turned.bread, turned.reach)
+    assert (np.einsum("gss->gs", adjusted.aHa / adjusted.aa) > 1 - 1e-5).any()
+    combined = adjusted.combined(rng.normal(size=(q, 1)))
+    assert combined.Xa.shape == (g, k, q)
+    p = -np.einsum("gks,kl,hlt->sgth", combined.Xa, combined.B, combined.Xa)
     each = np.arange(g)
-    p[:, each, :, each] += turned.own
+    p[:, each, :, each] += combined.aa
     alone = np.einsum("sgsh->gh", p)
     expected = np.square(alone).sum() + np.einsum("sgth,tgsh->", p, p)
-    assert total_variance(turned) == pytest.approx(expected, rel=NEARLY)
+    assert total_variance(combined) == pytest.approx(expected, rel=NEARLY)
 
 
-def _nearly_fitted(rng: np.random.Generator) -> Clusters:
+def _nearly_fitted(rng: np.random.Generator) -> ClusterProducts:
     """Make a regression of 12 clusters in which one holds nearly all that tells a column."""
     n = 60
     cluster = np.repeat(np.arange(12), 5)

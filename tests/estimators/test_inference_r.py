@@ -12,7 +12,7 @@ import pytest
 from did_samples import matched, stored
 from sos_estimators import did as classic
 from sos_estimators.did import DidSettings
-from sos_estimators.inference import inference_table_r as several_r
+from sos_estimators.inference import inference_table_r
 from sos_estimators.inference.inference_table import Inference, inference
 from sos_estimators.regression import engine_r as r_engine
 from sos_estimators.sample.prepare import prepare
@@ -30,7 +30,7 @@ NUMBERS = ["std_error", "statistic", "df", "p_value"]
 
 def in_r(sample: Sample, options: DidSettings, methods: Sequence[str], draws: int) -> Any:
     prepared = prepare(sample, options.form)
-    return r_engine.fit(
+    return r_engine.call(
         "inference.R",
         "did_inference",
         prepared,
@@ -124,7 +124,7 @@ def test_what_r_cannot_do_is_said() -> None:
     found = classic.fit_r(grouped(400), pilots)
     assert any("there is no RI-t: form = 'pilot-post'" in w for w in found.warnings)
     assert pd.isna(pd.DataFrame(found.glance["inference"])["p_value"][1])
-    many = DidSettings(inference=("WCR",), draws=several_r.MOST_REFITS)
+    many = DidSettings(inference=("WCR",), draws=inference_table_r.MOST_REFITS)
     found = classic.fit_r(grouped(400), many)
     assert "inference" not in found.glance
     assert any("too many for R" in w for w in found.warnings)

@@ -14,11 +14,12 @@ from clean_environment import REPOSITORY
 from did_samples import matched, stored, with_columns
 from numpy.typing import NDArray
 from sos_estimators.did import DidSettings, fit_python
-from sos_estimators.inference.cluster_products import Clusters, by_cluster
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.inference_table import CITATIONS, COLUMNS, inference
+from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import auxiliary, wild_bootstrap
 from sos_estimators.regression.design_matrix import regression
-from sos_estimators.regression.least_squares import covariance, least_squares
+from sos_estimators.regression.least_squares import least_squares
 from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Sample
@@ -31,7 +32,7 @@ ENDS = 1e-6  # a step of the p value lies there: rounding decides on which side
 Floats = NDArray[np.float64]
 
 
-def products(sample: Sample, form: str = "twfe") -> Clusters:
+def products(sample: Sample, form: str = "twfe") -> ClusterProducts:
     found = regression(
         prepare(sample, form), form, ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )
@@ -284,6 +285,8 @@ def test_a_wild_bootstrap_does_not_depend_on_the_unit_of_the_value() -> None:
 def test_t_of_the_sample_is_that_of_the_sandwich() -> None:
     clusters = products(small())
     fit = least_squares(clusters.regression)
-    t = fit.coefficients[0] / np.sqrt(covariance(fit, "CR1")[0, 0])
+    fitted = FittedRegression(clusters.regression, fit)
+    variance = VARIANCES["CR1"].compute(fitted, np.eye(1))
+    t = fit.coefficients[0] / np.sqrt(variance.matrix[0, 0])
     found = wild_bootstrap(clusters, auxiliary(8, 9999, 1), restricted=True)
     assert found.statistic == pytest.approx(t, rel=SAME)

@@ -15,8 +15,8 @@ from sos_estimators.stacked import Stacked, StackedSettings
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import EstimationError, SettingsError
+from sos_plugins.host.settings import validate
 
 
 def fit(sample: Sample, **options: Any) -> Estimate:

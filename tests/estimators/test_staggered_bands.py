@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 import staggered_samples as made
 from scipy import stats
-from sos_estimators import extended_twfe, imputation, stacked, sun_abraham, two_stage
+from sos_estimators import extended_twfe, imputed, stacked, sun_abraham
 from sos_estimators.staggered import result
 
-from sos_plugins import Estimate, Sample
+from sos_plugins import Estimate, Estimator, Sample
 from sos_plugins.contract.settings import Settings
 from sos_plugins.study.estimate import agreement
 from sos_plugins.study.result import NamedEstimate
@@ -28,21 +27,23 @@ ROUNDING = 1e-12  # of effects of size 1; a band of one term is its interval
 class Method:
     """An estimator, its settings, and the ones under which contributions add up over clusters."""
 
-    module: Any
+    estimator: type[Estimator]
     settings: type[Settings]
     plain: dict[str, Any]
 
     def fit(self, sample: Sample, engine: str = "python", **options: Any) -> Estimate:
-        fit: Callable[[Sample, Settings], Estimate] = getattr(self.module, f"fit_{engine}")
-        return fit(sample, self.settings(**options))
+        (chosen,) = [e for e in self.estimator.engines if e.name == engine]
+        return chosen.fit(sample, self.settings(**options))
 
 
 METHODS = {
-    "sun-abraham": Method(sun_abraham, sun_abraham.SunAbrahamSettings, {"vcov": "CR0"}),
-    "imputation": Method(imputation, imputation.ImputationSettings, {"leads_vcov": "CR0"}),
-    "two-stage": Method(two_stage, two_stage.TwoStageSettings, {"vcov": "CR0"}),
-    "extended-twfe": Method(extended_twfe, extended_twfe.ExtendedTwfeSettings, {"vcov": "CR0"}),
-    "stacked": Method(stacked, stacked.StackedSettings, {"vcov": "CR0"}),
+    "sun-abraham": Method(sun_abraham.SunAbraham, sun_abraham.SunAbrahamSettings, {"vcov": "CR0"}),
+    "imputation": Method(imputed.Imputation, imputed.ImputationSettings, {"leads_vcov": "CR0"}),
+    "two-stage": Method(imputed.TwoStage, imputed.TwoStageSettings, {"vcov": "CR0"}),
+    "extended-twfe": Method(
+        extended_twfe.ExtendedTwfe, extended_twfe.ExtendedTwfeSettings, {"vcov": "CR0"}
+    ),
+    "stacked": Method(stacked.Stacked, stacked.StackedSettings, {"vcov": "CR0"}),
 }
 every = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 AGGREGATES = ("event", "group-time", "cohort", "calendar", "simple")
@@ -204,21 +205,21 @@ def test_r_draws_what_python_draws(method: Method, aggregate: str) -> None:
     assert ours.tidy["band_low"].notna().sum() > 1
 
 
-def checked(options: two_stage.TwoStageSettings) -> Any:
-    (engine,) = [e for e in two_stage.TwoStage.engines if e.name == "pyfixest"]
+def checked(options: imputed.TwoStageSettings) -> Any:
+    (engine,) = [e for e in imputed.TwoStage.engines if e.name == "pyfixest"]
     ours, theirs = (
         NamedEstimate("two-stage", name, fit(made.cases(), options))
-        for name, fit in (("python", two_stage.fit_python), ("pyfixest", engine.fit))
+        for name, fit in (("python", imputed.two_stage), ("pyfixest", engine.fit))
     )
     return agreement("outcome", engine, ours, theirs)
 
 
 def test_an_engine_without_contributions_is_compared_as_far_as_it_goes() -> None:
-    banded = checked(two_stage.TwoStageSettings(band=True))
+    banded = checked(imputed.TwoStageSettings(band=True))
     assert banded.verdict == "agree"
     assert banded.reason == ""
     assert banded.max_difference_std_error is not None
-    drawn = checked(two_stage.TwoStageSettings(errors="bootstrap"))
+    drawn = checked(imputed.TwoStageSettings(errors="bootstrap"))
     assert drawn.verdict == "agree"
     assert drawn.reason.startswith("Standard errors are not compared: this engine does not say")
     assert drawn.max_difference_std_error is None

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import staggered_samples as made
 from sos_estimators import sun_abraham
-from sos_estimators.staggered import compression
+from sos_estimators.staggered import cohort_cells
 from sos_estimators.sun_abraham import SunAbrahamSettings
 
 from sos_plugins import Estimate, Sample
@@ -98,9 +98,9 @@ def test_cases_compressed_on_the_way_give_the_same(
     engine = load_plugins().engine(name, "python")
     options = load_plugins().estimator(name).Settings(aggregate="group-time")
     sample = many()
-    assert len(sample.frame) < compression.FROM
+    assert len(sample.frame) < cohort_cells.FROM
     as_they_are = engine.fit(sample, options)
-    monkeypatch.setattr(compression, "FROM", 1)
+    monkeypatch.setattr(cohort_cells, "FROM", 1)
     fewer = engine.fit(sample, options)
     assert_equal(as_they_are, fewer)
     assert fewer.warnings == as_they_are.warnings
@@ -111,7 +111,7 @@ def test_cases_compressed_on_the_way_give_the_same(
 
 
 def test_missing_values_are_found_on_the_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "FROM", 1)
+    monkeypatch.setattr(cohort_cells, "FROM", 1)
     engine = load_plugins().engine("imputation", "python")
     options = load_plugins().estimator("imputation").Settings()
     sample = many()
@@ -123,9 +123,9 @@ def test_missing_values_are_found_on_the_way_too(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_panel_is_not_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "FROM", 1)
+    monkeypatch.setattr(cohort_cells, "FROM", 1)
     sample = made.panel()
-    assert compression.compressed(sample).sample is sample
+    assert cohort_cells.compressed(sample)[0] is sample
 
 
 # ---- unbalanced panels ---------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from sos_estimators.sun_abraham import SunAbraham, SunAbrahamSettings
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 
 AGGREGATES = ("event", "group-time", "cohort", "calendar", "simple")
 

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import staggered_samples as made
-from sos_estimators import imputation, two_stage
-from sos_estimators.imputation import ImputationSettings
-from sos_estimators.two_stage import TwoStage, TwoStageSettings
+from sos_estimators import imputed
+from sos_estimators.imputed import ImputationSettings, TwoStage, TwoStageSettings
 
 from sos_plugins import Estimate, Sample
 from sos_plugins.authors.testing import estimator_checks
@@ -21,7 +20,7 @@ DID2S = 2e-5  # pyfixest finds unit and period effects by iteration, to six digi
 
 
 def fit(sample: Sample, **options: Any) -> Estimate:
-    return two_stage.fit_python(sample, TwoStageSettings(**options))
+    return imputed.two_stage(sample, TwoStageSettings(**options))
 
 
 def did2s() -> Any:
@@ -35,7 +34,7 @@ def did2s() -> Any:
 def test_did2s_of_pyfixest_agrees_on_a_stored_panel(from_r: Path, aggregate: str) -> None:
     sample = made.stored_sample(from_r, "panel_shared")
     options = TwoStageSettings(aggregate=aggregate)
-    made.assert_same(two_stage.fit_python(sample, options), did2s().fit(sample, options), DID2S)
+    made.assert_same(imputed.two_stage(sample, options), did2s().fit(sample, options), DID2S)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
@@ -44,7 +43,7 @@ def test_did2s_of_pyfixest_agrees_on_weighted_cases(aggregate: str, vcov: str) -
     options = TwoStageSettings(aggregate=aggregate, vcov=vcov, anticipation=1)
     sample = made.cases()
     assert did2s().limits(sample, options) is None
-    made.assert_same(two_stage.fit_python(sample, options), did2s().fit(sample, options), DID2S)
+    made.assert_same(imputed.two_stage(sample, options), did2s().fit(sample, options), DID2S)
 
 
 def test_pyfixest_says_what_it_cannot_do(from_r: Path) -> None:
@@ -66,7 +65,7 @@ def test_r_agrees_on_weighted_cases_with_covariates(
 ) -> None:
     options = TwoStageSettings(aggregate=aggregate, control=control, vcov="CR1")
     sample = made.cases(never=never)
-    ours, other = two_stage.fit_python(sample, options), two_stage.fit_r(sample, options)
+    ours, other = imputed.two_stage(sample, options), imputed.two_stage_in_r(sample, options)
     made.assert_same(ours, other)
     assert ours.warnings == other.warnings
 
@@ -125,7 +124,7 @@ def test_effects_are_those_of_imputation(aggregate: str, make: Any) -> None:
     sample = make()
     ours = fit(sample, aggregate=aggregate).tidy.set_index("term")["estimate"]
     options = ImputationSettings(aggregate=aggregate, leads=False)
-    other = imputation.fit_python(sample, options).tidy.set_index("term")["estimate"]
+    other = imputed.impute(sample, options).tidy.set_index("term")["estimate"]
     np.testing.assert_allclose(ours[other.index], other, rtol=made.EXACT)
 
 
@@ -137,7 +136,7 @@ def test_single_effects_have_the_standard_errors_of_imputation() -> None:
     frame = made.panel().frame.assign(weight=1.0)
     ours = fit(Sample(frame), aggregate="group-time").tidy.set_index("term")["std_error"]
     options = ImputationSettings(aggregate="group-time")
-    other = imputation.fit_python(Sample(frame), options).tidy.set_index("term")["std_error"]
+    other = imputed.impute(Sample(frame), options).tidy.set_index("term")["std_error"]
     single = other.index.drop("overall")
     np.testing.assert_allclose(ours[single], other[single], rtol=made.EXACT)
     assert ours["overall"] > other["overall"]

@@ -104,10 +104,10 @@ LAYERS = (
     "cache",
     "authors.derive",
     "authors.results",
+    "authors.scaffold",
     "profile",
     "study",
     "authors.testing",
-    "authors.scaffold",
     "report",
     "cli",
 )

@@ -362,6 +362,20 @@ def test_doubly_robust_errors_of_cross_sections(
 # ---------------------------------------------------------------- what held, and goes on holding
 
 
+@pytest.mark.r
+@pytest.mark.case("comparators-all-changed-alike")
+@pytest.mark.parametrize("method", ["dr", "reg", "ipw"])
+def test_no_effect_is_lost_where_comparators_changed_alike(case: Path, method: str) -> None:
+    """moderndid 0.2.0 loses ATT(3,3) with outcome regression. Differences of means by hand."""
+    words = ("--id", "area", "--set", f"method={method}", "--engine", "all")
+    found = estimates("callaway-santanna", case / "data.csv", *words)
+    assert {"python", "r", "differences"} <= {e["provenance"]["engine"] for e in found}
+    for engine in found:
+        assert term(engine, "ATT(3,3)")["estimate"] == pytest.approx(8 / 3, abs=SIX_DIGITS)
+        assert term(engine, "ATT(3,4)")["estimate"] == pytest.approx(22 / 3, abs=SIX_DIGITS)
+        assert term(engine, "overall")["estimate"] == pytest.approx(5, abs=SIX_DIGITS)
+
+
 @pytest.mark.case("unbalanced-panel")
 def test_an_unbalanced_panel_by_hand(case: Path) -> None:
     """Ideas: bcallaway11/did #76, #102, #124, #234. Differences of cell means by hand."""

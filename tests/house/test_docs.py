@@ -16,6 +16,7 @@ from clean_environment import REPOSITORY
 import sos_plugins
 from sos_plugins.authors import testing
 from sos_plugins.contract import columns as schema
+from sos_plugins.contract import record_tables
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
@@ -111,12 +112,12 @@ def test_every_column_stands_in_the_glossary_in_the_words_of_the_code(
     assert not absent
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", record_tables.TABLES)
 def test_every_record_table_stands_in_the_glossary(table: str) -> None:
     glossary = (DOCS / "glossary.md").read_text()
     section = glossary.split(f"### `{table}`")[1].split("###")[0]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
-    assert listed == [(f.name, str(f.type).split("[")[0]) for f in schema.TABLES[table]]
+    assert listed == [(f.name, str(f.type).split("[")[0]) for f in record_tables.TABLES[table]]
 
 
 LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
@@ -154,3 +155,29 @@ def test_every_module_of_the_core_stands_in_the_architecture() -> None:
     parts |= {f"{f.name}/" for f in core.iterdir() if f.is_dir() and f.name != "__pycache__"}
     listed = re.findall(r"^\| `([\w.]+/?)` \| ", (DOCS / "architecture.md").read_text(), re.M)
     assert sorted(set(listed) - {"sos_plugins/"}) == sorted(parts)
+
+
+CORE_FOLDERS = sorted(
+    f.name
+    for f in Path(sos_plugins.__file__).parent.iterdir()
+    if f.is_dir() and f.name != "__pycache__"
+)
+
+
+@pytest.mark.parametrize("folder", CORE_FOLDERS)
+def test_the_table_of_a_folder_names_its_modules_and_no_other(folder: str) -> None:
+    page = (DOCS / "architecture.md").read_text()
+    table = page.split(f"| `{folder}/` | holds |\n")[1].split("\n\n")[0]
+    place = Path(sos_plugins.__file__).parent / folder
+    there = {f.name for f in place.glob("*.py")} - {"__init__.py"}
+    named = set(re.findall(r"\b\w+\.py\b", table))
+    inside = {f.name for f in place.rglob("*.py")}  # a row on a folder may name what it holds
+    assert there - named == set()
+    assert named - inside == set()
+
+
+def test_the_files_to_copy_and_to_touch_are_there() -> None:
+    page = (DOCS / "where-new-code-goes.md").read_text()
+    named = {path for path in re.findall(r"`([\w.-]+/[\w./-]*)`", page) if "NAME" not in path}
+    assert len(named) > 0
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []

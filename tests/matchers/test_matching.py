@@ -31,7 +31,6 @@ from sos_plugins.authors.results import balance_table, love_plot_data
 from sos_plugins.authors.testing import check_matcher
 from sos_plugins.cells.compression import SQUARES, compress
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import (
     DataError,
     DesignError,
@@ -39,6 +38,7 @@ from sos_plugins.errors import (
     SettingsError,
     SosError,
 )
+from sos_plugins.host.settings import validate
 from sos_plugins.r import client as r
 
 ROUNDING = 1e-12
@@ -667,6 +667,7 @@ def test_given_groups_from_a_file_by_outcome(tmp_path: Path):
         (None, DataError, "does not exist"),
         ("", DataError, "cannot be read as CSV"),
         ("pilot,unit\nP,a\n", DataError, "lacks the column comparator; expected pilot"),
+        ("Groups,\nPilot,Comparator\nP,a\n", DataError, "the columns stand in line 2; expected in"),
         ("pilot,comparator\nP,a\nQ,\n", DataError, "row 3: the column comparator is empty"),
         ("pilot,comparator\nP,a\nQ,zz\n", DesignError, "the file groups.csv names the authority"),
     ],

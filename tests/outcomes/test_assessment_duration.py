@@ -22,8 +22,8 @@ from sos_outcomes.assessment_duration import (
 )
 
 from sos_plugins import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 MONDAY = day("2015-06-01")
 

@@ -15,8 +15,8 @@ from sos_outcomes.kinship_care import KinshipCare
 from sos_outcomes.rereferral import Rereferral
 
 from sos_plugins import Outcome, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError
+from sos_plugins.host.settings import validate
 
 ENTERED = day("2015-06-15")
 NFA = {"referral_date": ENTERED, "nfa": True}

@@ -19,7 +19,7 @@ from sos_outcomes import (
 
 from sos_plugins import Outcome, Session
 from sos_plugins.authors.testing import check_outcome, example_records
-from sos_plugins.contract.settings import describe
+from sos_plugins.host.settings import describe
 
 MODULES = (
     assessment_duration,

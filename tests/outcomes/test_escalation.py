@@ -9,8 +9,8 @@ from outcome_helpers import END, after, by_child, check_contract, day, derive, d
 from sos_outcomes.escalation import Escalation, EscalationSettings
 
 from sos_plugins import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError
+from sos_plugins.host.settings import validate
 
 NFA = day("2015-01-05")
 AGAIN = after(NFA, 100)

@@ -20,8 +20,8 @@ from sos_outcomes.rereferral import Rereferral
 from sos_outcomes.tidy_value import TidyValue
 
 from sos_plugins import Outcome, OutcomeInfo, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
 

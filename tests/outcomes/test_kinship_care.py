@@ -17,7 +17,7 @@ from outcome_helpers import (
 from sos_outcomes.kinship_care import KinshipCare, KinshipCareSettings
 
 from sos_plugins import Session
-from sos_plugins.contract.settings import validate
+from sos_plugins.host.settings import validate
 
 ENTERED = day("2015-01-05")
 

@@ -19,8 +19,8 @@ from outcome_helpers import (
 from sos_outcomes.rereferral import Rereferral, RereferralSettings
 
 from sos_plugins import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 
 REFERRED = day("2015-01-05")
 CLOSED = day("2015-02-02")

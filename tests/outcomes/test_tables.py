@@ -14,7 +14,7 @@ from sos_outcomes.published_measures import AssessmentDurationMedian, IcpcRate, 
 from sos_outcomes.tidy_value import TidyValue
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SettingsError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import study_helpers
 from click.testing import CliRunner, Result
 from lxml import html as lxml_html
 from outcome_helpers import END, START, day, random_tables
+from sos_sources.tables.tidy import Tidy
 
 from sos_plugins import Pilot, QualityProfile, Records, Session, backends
 from sos_plugins.cli import main
@@ -23,7 +25,7 @@ from sos_plugins.profile import ProfileSettings, RecordProfile, profile_records
 from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.series import breaks_in_filling, breaks_in_numbers, missing_years
-from sos_plugins.report.labels import Names
+from sos_plugins.report.labels import Labels
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
@@ -202,7 +204,7 @@ def test_records_without_rows_have_an_empty_profile(session: Session) -> None:
     assert found.cells.empty
     assert found.summary().empty
     assert found.filling().empty
-    assert trust_map(found, Names({}), "map") is None
+    assert trust_map(found, Labels({}), "map") is None
 
 
 def test_rows_are_counted_as_plain_pandas_counts_them(session: Session) -> None:
@@ -374,7 +376,7 @@ def cells_of(n_units: int, years: range = YEARS) -> RecordProfile:
 
 
 def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
-    names = Names({f"{i:03d}": f"Authority {i}" for i in range(12)})
+    names = Labels({f"{i:03d}": f"Authority {i}" for i in range(12)})
     chart = trust_map(cells_of(12), names, "map", {"003"})
     assert chart is not None
     order = [row["unit"] for row in chart.table.frame.to_dict("records")]
@@ -386,7 +388,7 @@ def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
 
 
 def test_a_map_of_every_authority_is_drawn_in_parts_that_fit_a_page() -> None:
-    names = Names({f"{i:03d}": f"Authority {i}" for i in range(152)})
+    names = Labels({f"{i:03d}": f"Authority {i}" for i in range(152)})
     chart = trust_map(cells_of(152), names, "map", {"003"})
     assert chart is not None
     pictures = lxml_html.fromstring(f"<div>{chart.svg}</div>").xpath("//svg")
@@ -550,3 +552,56 @@ def test_published_figures_are_missing_where_they_are_suppressed(shared: Path) -
     assert set(found.completeness["column"]) == set(
         records.table("published").select("measure").distinct().to_pandas()["measure"]
     )
+
+
+# What a run minds, a profile minds too ------------------------------------------------------
+
+
+SECRETS = ("anna", "pw1234", "hunter2")
+
+
+def test_no_password_and_no_home_is_in_what_is_written(tmp_path: Path) -> None:
+    text = study_helpers.STUDY.replace("A small study", "From /home/anna/records, token=hunter2")
+    path = study_helpers.write(tmp_path / "study", text)
+    pilots = path.parent / "pilots.csv"
+    pilots.write_text(pilots.read_text().replace("Pilot 901", "sftp://a:pw1234@host/x"))
+    result = call("profile", path, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    written = [file.read_text("utf-8") for file in (tmp_path / "out").iterdir()]
+    assert [text for text in (*written, result.stdout) if any(s in text for s in SECRETS)] == []
+    assert json.loads(result.stdout)["title"] == "From ~/records, token=***"
+    names = pd.read_csv(tmp_path / "out" / "coverage.csv")["name"]
+    assert list(names[:2]) == ["sftp://a:***@host/x", "Pilot 902"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such mask")
+@pytest.mark.parametrize("of_study", [True, False])
+def test_files_made_while_a_profile_is_made_are_private(
+    study: Path, monkeypatch: pytest.MonkeyPatch, of_study: bool
+) -> None:
+    masks = []
+    original = Tidy.read
+
+    def read(*given: Any) -> Records:
+        mask = os.umask(0o022)
+        os.umask(mask)
+        masks.append(mask)
+        return original(*given)
+
+    monkeypatch.setattr(Tidy, "read", read)
+    words = [study] if of_study else ["--source", "tidy", "--set", f"path={study.parent}/cases.csv"]
+    assert call("profile", *words, "-q").exit_code == 0
+    assert masks == [0o077]
+
+
+@pytest.mark.parametrize("of_study", [True, False])
+def test_a_profile_that_took_more_memory_than_asked_says_so(
+    study: Path, monkeypatch: pytest.MonkeyPatch, of_study: bool
+) -> None:
+    monkeypatch.setattr("sos_plugins.system.memory.most_taken", lambda: 10**13)
+    words = [study] if of_study else ["--source", "tidy", "--set", f"path={study.parent}/cases.csv"]
+    result = call("profile", *words, "--memory", "8GB", "--json", "-q")
+    assert result.exit_code == 0, result.output
+    (told,) = [note for note in json.loads(result.stdout)["notes"] if "memory" in note]
+    assert "more than the 8GB of 'memory'" in told
+    assert "by the end of profiling" in told

@@ -6,8 +6,8 @@ import pytest
 from sos_ratings.wwcsc import Wwcsc, WwcscSettings
 
 from sos_plugins import Agreement, Evidence, LeadTest, OutcomeInfo, Run, Tolerance
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError
+from sos_plugins.host.settings import validate
 
 INFO = OutcomeInfo(
     "kinship-care", "Kinship care", "kinship care", "?", True, "proportion", "increase"

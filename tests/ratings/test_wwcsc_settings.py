@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sos_ratings.wwcsc import WwcscSettings
 
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import SettingsError
+from sos_plugins.host.settings import validate
 
 SHARES = ("usable", "worst", "covered", "same_direction", "significant", "pilots_parallel")
 MOST = ("shift", "faulty")

@@ -17,7 +17,7 @@ import study_helpers
 from sos_ratings.wwcsc import LEVELS, Wwcsc, WwcscSettings
 
 from sos_plugins import Agreement, Evidence, LeadTest, Rating, Reason, Run, Tolerance
-from sos_plugins.contract.settings import validate
+from sos_plugins.host.settings import validate
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from result_factory import make_result
 
 from sos_plugins.report import write_report
-
-from .result_factory import make_result
 
 pytestmark = pytest.mark.browser
 

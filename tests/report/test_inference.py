@@ -12,14 +12,13 @@ import pandas as pd
 import pytest
 from did_samples import matched
 from lxml import html as lxml_html
+from result_factory import make_result
 from sos_estimators.did import DidSettings, fit_python
 
 from sos_plugins.contract.types import Estimate
 from sos_plugins.report import inference, render_html, write_report
 from sos_plugins.report.inference import FEW_TREATED, agreement_sentence
 from sos_plugins.study.result import NamedEstimate, StudyResult
-
-from .result_factory import make_result
 
 NAME = "kinship-care"
 CR1 = {

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html as lxml_html
+from result_factory import NAMES, PILOTS, make_result
 
 from sos_plugins.contract.types import LeadTest, OutcomeInfo, Reason, Run
 from sos_plugins.errors import SosError
@@ -23,15 +24,13 @@ from sos_plugins.report import ReportError, findings, render_html, write_report
 from sos_plugins.report import formatting as words
 from sos_plugins.report import labels as names
 from sos_plugins.report.charts import april_position
-from sos_plugins.report.findings import in_words
+from sos_plugins.report.findings import finding_in_words
 from sos_plugins.report.heat import heat_colour, heat_ink, luminance
 from sos_plugins.report.outcome_tables import quality_figure
 from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import true_effect
 from sos_plugins.study.result import OutcomeResult, StudyResult
-
-from .result_factory import NAMES, PILOTS, make_result
 
 LARGEST_REPORT = 5_000_000
 """Bytes: a report is mailed, so it must stay below what mail servers take."""
@@ -169,7 +168,7 @@ def test_days_lie_within_the_april_year_they_belong_to() -> None:
 
 
 def test_in_words_a_clear_effect(result: StudyResult) -> None:
-    found = in_words(result.outcome("kinship-care"))
+    found = finding_in_words(result.outcome("kinship-care"))
     assert "a decrease of 13.0 percentage points in kinship care" in found
     assert "from a decrease of 18.1 percentage points to a decrease of 7.9" in found
     assert "95% confidence interval" in found
@@ -178,7 +177,7 @@ def test_in_words_a_clear_effect(result: StudyResult) -> None:
 
 
 def test_in_words_an_unclear_effect_names_what_was_not_met(result: StudyResult) -> None:
-    found = in_words(result.outcome("assessment-duration"))
+    found = finding_in_words(result.outcome("assessment-duration"))
     assert "also compatible with no effect" in found
     assert "a decrease of 2.6 working days to an increase of 1.8 working days" in found
     assert "3 of 4 checks" in found
@@ -186,7 +185,7 @@ def test_in_words_an_unclear_effect_names_what_was_not_met(result: StudyResult) 
 
 
 def test_in_words_an_interval_apart_from_zero_without_a_clear_impact(result: StudyResult) -> None:
-    assert "do not bear out a clear impact" in in_words(result.outcome("rereferral"))
+    assert "do not bear out a clear impact" in finding_in_words(result.outcome("rereferral"))
 
 
 def test_the_confidence_level_is_the_one_of_the_estimates(result: StudyResult) -> None:

@@ -14,7 +14,7 @@ from sos_simulator.source import Simulated
 from sos_sources.tables.records import RecordsSettings, RecordTables
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 
 SMALL = {
     "preset": "clean",

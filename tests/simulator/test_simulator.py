@@ -18,9 +18,9 @@ from sos_simulator.population import groups_table
 from sos_simulator.source import Simulated
 
 from sos_plugins import Session
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.study import Study
 
 Z_LIMIT = 3.5

@@ -19,10 +19,10 @@ from source_helpers import Changes, changes, damaged, flagged, rows
 from source_helpers import faults as all_faults
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QUALITY_COLUMNS
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 
 DAY = dt.date
 

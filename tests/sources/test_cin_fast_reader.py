@@ -19,7 +19,7 @@ from sos_sources.cin.block_parser import NotPlainError
 from sos_sources.cin.census import CinCensus, CinCensusSettings
 from sos_sources.cin.dates import FIRST_YEAR, LAST_YEAR, read_dates
 from sos_sources.cin.fast_reader import PlainFile, read_return
-from sos_sources.cin.rows import RAW, SCHEMAS, TEXT, Kept
+from sos_sources.cin.rows import RAW, SCHEMAS, TEXT, MemorySink
 from sos_sources.cin.tag_lookup import ACTIONS, ID, NAMES, NOT_HERE, PADDING, TOP, UNKNOWN, name_ids
 from sos_sources.cin.xml import RawReturn, parse_return
 from source_helpers import Changes, changes, damaged, flagged
@@ -60,17 +60,17 @@ PLAIN = b"""<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def plain(path: Path) -> tuple[RawReturn, Kept]:
-    kept = Kept()
+def plain(path: Path) -> tuple[RawReturn, MemorySink]:
+    kept = MemorySink()
     return PlainFile(path, kept, 20, 2, lambda _: None).read(), kept
 
 
-def parsed(path: Path) -> tuple[RawReturn, Kept]:
-    kept = Kept()
+def parsed(path: Path) -> tuple[RawReturn, MemorySink]:
+    kept = MemorySink()
     return parse_return(path, kept), kept
 
 
-def frames(kept: Kept) -> dict[str, pd.DataFrame]:
+def frames(kept: MemorySink) -> dict[str, pd.DataFrame]:
     """The rows in order, dates as text; the numbers of rows say their order alone."""
     found = {}
     for table in RAW:
@@ -178,7 +178,7 @@ def test_a_file_in_doubt_is_left_to_the_parser_with_nothing_kept(write: Any, num
     path = write(PLAIN.replace(old, new, 1))
     with pytest.raises(NotPlainError):
         plain(path)
-    kept, advanced = Kept(), [0]
+    kept, advanced = MemorySink(), [0]
 
     def advance(n: int) -> None:
         advanced[0] += n

@@ -18,13 +18,15 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
+from ibis.backends.sqlite import Backend as SQLite
+from sos_sources.sql import database
 from sos_sources.sql.database import Database, DatabaseSettings
 from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Records, Session, backends
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 CASES = pd.DataFrame(
     {
@@ -345,3 +347,128 @@ def test_many_rows_come_some_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
     assert parts.tables["protection_plans"].count().execute() == 100
     assert parts.data_hash == whole.data_hash
     pd.testing.assert_frame_equal(parts.quality.checks, whole.quality.checks)
+
+
+# An SQLite database is only read ------------------------------------------------------------
+
+
+def logged(folder: Path) -> Path:
+    """Make the SQLite database one that writes ahead into a log, closed and without one."""
+    fill(folder, "sqlite")
+    path = folder / "records.sqlite"
+    con = sqlite3.connect(path)
+    con.execute("PRAGMA journal_mode = wal")
+    con.close()
+    return path
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_nothing_can_be_written_to_an_sqlite_database_that_is_read(tmp_path, monkeypatch):
+    fill(tmp_path, "sqlite")
+    opened = []
+    made = SQLite.list_tables
+
+    def listed(backend, **place):
+        opened.append(backend.con)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            backend.con.execute("DELETE FROM plans")
+        return made(backend, **place)
+
+    monkeypatch.setattr(SQLite, "list_tables", listed)
+    read(tmp_path, "sqlite://records.sqlite")
+    assert opened
+
+
+def test_no_file_is_made_beside_an_sqlite_database_with_a_log(tmp_path):
+    path = logged(tmp_path)
+    before = state(tmp_path)
+    found = read(tmp_path, f"sqlite://{path.name}")
+    assert found.tables["protection_plans"].count().execute() == len(ROWS) - 1
+    assert state(tmp_path) == before
+
+
+def test_an_sqlite_database_whose_log_is_there_is_read_with_it(tmp_path):
+    path = logged(tmp_path)
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    writer.execute("INSERT INTO plans VALUES ('007', 'z', '2015-04-01', NULL, NULL, 'A', 'B', 0)")
+    writer.commit()
+    found = read(tmp_path, f"sqlite://{path.name}")
+    writer.close()
+    assert found.tables["protection_plans"].count().execute() == len(ROWS)
+
+
+def test_an_sqlite_database_written_to_while_it_is_read_without_a_lock_is_refused(
+    tmp_path, monkeypatch
+):
+    path = logged(tmp_path)
+
+    def write_too(*given):
+        con = sqlite3.connect(path)
+        con.execute("DELETE FROM plans")
+        con.commit()
+        con.close()
+        return original(*given)
+
+    original = database._profiled
+    monkeypatch.setattr(database, "_profiled", write_too)
+    with pytest.raises(DataError, match=r"records\.sqlite was written to while it was read"):
+        read(tmp_path, f"sqlite://{path.name}")
+
+
+def test_an_sqlite_database_whose_writer_was_cut_off_is_a_sentence(tmp_path):
+    (tmp_path / "other").mkdir()
+    fill(tmp_path / "other", "sqlite")
+    whole = tmp_path / "other" / "records.sqlite"
+    writer = sqlite3.connect(whole)
+    writer.execute("PRAGMA cache_size = 5")
+    writer.execute("CREATE TABLE more (n INTEGER)")
+    writer.executemany("INSERT INTO more VALUES (?)", [(n,) for n in range(20_000)])
+    writer.commit()
+    writer.execute("UPDATE more SET n = n + 1")
+    for name in ("records.sqlite", "records.sqlite-journal"):
+        shutil.copy(whole.parent / name, tmp_path / name)
+    writer.close()
+    with pytest.raises(DataError, match=r"was cut off, .* reading only\. Open it"):
+        read(tmp_path, "sqlite://records.sqlite")
+
+
+def test_a_name_with_marks_of_an_address_is_the_name_of_a_file(tmp_path):
+    fill(tmp_path, "sqlite")
+    (tmp_path / "records.sqlite").rename(tmp_path / "a%20b&mode=rw#c.sqlite")
+    found = read(tmp_path, "sqlite://a%20b&mode=rw#c.sqlite")
+    assert found.tables["protection_plans"].count().execute() == len(ROWS) - 1
+
+
+def test_ctrl_c_while_a_database_is_read_is_no_fault_of_it(tmp_path, monkeypatch):
+    url = fill(tmp_path, "sqlite")
+
+    def stopped(*_args, **_named):
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(SQLite, "table", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        read(tmp_path, url)
+
+
+@KINDS
+def test_a_further_column_with_the_name_of_a_role_is_read_under_another(tmp_path, kind):
+    url = fill(tmp_path, kind)
+    path = tmp_path / f"records.{kind}"
+    con: Any = duckdb.connect(str(path)) if kind == "duckdb" else sqlite3.connect(path)
+    chosen = "la, period, value, pop AS weight, kind AS unit"
+    con.execute(f"CREATE TABLE own AS SELECT {chosen} FROM cases")
+    con.commit()
+    con.close()
+    tables = {"tables": {"cases": "own"}}
+    with pytest.raises(DataError, match=r"such as cases\.own_unit = 'unit'"):
+        read(tmp_path, url, **tables, columns={"cases": {"unit": "la"}})
+    names = {"unit": "la", "own_unit": "unit", "own_weight": "weight"}
+    found = read(tmp_path, url, **tables, columns={"cases": names}).tables["cases"].to_pandas()
+    assert "weight" not in found
+    assert set(found["own_weight"]) == {10.0, 11.0, 20.0, 21.0}
+    assert set(found["own_unit"]) == {"town", "county"}
+    assert set(found["unit"]) == {"006", "330"}

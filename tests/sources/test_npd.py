@@ -15,8 +15,8 @@ from sos_sources.npd.source import Npd, NpdSettings
 
 from sos_plugins import Records, Session
 from sos_plugins.authors import testing
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 
 HEAD = (
     "CIN_LAchildID_Anon_SPR{y},CIN_LA_SPR{y},CIN_ReferralDate_SPR{y},CIN_ReferralNFA_SPR{y},"

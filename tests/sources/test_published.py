@@ -17,9 +17,9 @@ from sos_sources.published.source import Published, PublishedSettings
 from source_helpers import Changes, changes, damaged, flagged, rows
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SettingsError, SosError
+from sos_plugins.host.settings import validate
 
 PILOTS = (
     "Bristol",

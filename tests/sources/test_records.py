@@ -14,9 +14,9 @@ from sos_sources.tables.records import RecordTables
 
 from sos_plugins import Records, Session
 from sos_plugins.authors import testing
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 SIZE = {
     "authorities": 3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 from source_helpers import Changes, changes, damaged
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 from sos_plugins.tables.csv_text import read_text
 from sos_plugins.tables.read_table import TidySample, read_sample
 
@@ -314,6 +315,44 @@ def test_dates_and_children(tmp_path: Path) -> None:
         read(tmp_path, date="day")
 
 
+TAKEN = ("unit", "id", "period", "value", "weight", "cohort")
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_covariate_with_the_name_of_a_role_is_read_under_another(
+    tmp_path: Path, name: str
+) -> None:
+    write(tmp_path, f"la,year,y,{name}\n006,2015,1.5,7\n330,2016,2.5,8\n")
+    mend = re.escape(f'(columns = {{ own_{name} = "{name}" }})') + ".*rename the column in"
+    for values in ({}, {"covariates": (name,)}):
+        with pytest.raises(DataError, match=mend):
+            read(tmp_path, **values)
+        records = read(tmp_path, columns={f"own_{name}": name}, **values)
+        rows = cases(records).to_pylist()
+        assert [row[f"own_{name}"] for row in rows] == [7.0, 8.0]
+        assert [(row["unit"], row["period"], row["value"]) for row in rows] == [
+            ("006", 2015, 1.5),
+            ("330", 2016, 2.5),
+        ]
+        assert not {"weight", "id", "cohort"} & {*records.tables["cases"].columns}
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"own": "popp"}, "'popp' is no covariate. Did you mean 'pop'"),
+        ({"own": "la"}, "'la' is no covariate"),
+        ({"own": "pop", "other": "pop"}, "gives 'pop' two names"),
+        ({"weight": "pop"}, "'weight' has a name that means something else"),
+        ({"Unit": "pop"}, "'unit' and 'Unit' differ in capitals only"),
+    ],
+)
+def test_other_names_that_do_not_fit_are_sentences(tmp_path: Path, columns, words) -> None:
+    write(tmp_path, "la,year,y,pop\n006,2015,1.5,7\n")
+    with pytest.raises(DataError, match=re.escape(words)):
+        read(tmp_path, columns=columns)
+
+
 def test_mistakes_of_the_source(tmp_path: Path) -> None:
     write(tmp_path, PANEL.replace("pop", "cohort"))
     with pytest.raises(
@@ -321,7 +360,7 @@ def test_mistakes_of_the_source(tmp_path: Path) -> None:
     ):
         read(tmp_path)
     with pytest.raises(
-        DataError, match=r"the covariate 'cohort' .*Rename the column in the file\.$"
+        DataError, match=r"the covariate 'cohort' .*rename the column in the file\.$"
     ):
         read(tmp_path, covariates=["cohort"])
     write(tmp_path, PANEL.replace("2.5", "x"))

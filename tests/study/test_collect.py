@@ -15,7 +15,7 @@ from study_helpers import OTHERS, PILOTS
 from sos_plugins.cells.compression import compress, count, expand, is_compressed
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Pilot, Sample
-from sos_plugins.study.collect import MARKS, classes_of, needs_cases
+from sos_plugins.study.collect import MARKS, date_classes, needs_cases
 from sos_plugins.study.design import label
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
@@ -108,7 +108,7 @@ def test_every_day_is_labelled_as_the_first_of_its_class() -> None:
     days = np.arange("2004-02-01", "2022-01-01", dtype="datetime64[D]").astype("datetime64[ns]")
     other = np.full(len(days), np.datetime64("NaT"), dtype="datetime64[ns]")
     for column in MARKS:
-        starts = classes_of(column, pilots)
+        starts = date_classes(column, pilots)
         shown = starts[np.searchsorted(starts, days, side="right") - 1].astype("datetime64[ns]")
         rest = {c: other for c in MARKS if c != column} | {"period": 2010}
         for pilot in pilots:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DesignError
 from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable
@@ -135,6 +135,37 @@ def test_cases_on_the_first_and_last_days_of_the_periods(tmp_path: Path) -> None
     assert (step["n_before"], step["n_dropped"], step["n_after"]) == (190, 6, 184)
     by_year = found.trends.groupby("period")["n_cases"].sum().to_dict()
     assert by_year == {2011: 31, 2012: 30, 2013: 30, 2014: 30, 2016: 30, 2017: 33}
+
+
+def test_means_before_and_after_and_by_year_are_those_of_the_records(tmp_path: Path) -> None:
+    """A conference is held for the n-th referral where 3 n + the authority's code divides by 4.
+
+    So for 501 where n leaves 1 on division by 4, for 511 where it leaves 3, for 512 where it leaves
+    0. The usual n are 0 to 39 before the window, ten a year, and 40 to 59 after it; the further
+    ones of 2017 go on from 60.
+    """
+    late = dt.date(2017, 6, 1)
+    found = study(tmp_path, {"501": [late] * 3, "511": [late], "512": [late] * 2})
+    rows = found.sample.to_dict("records")
+    assert [(row["role"], row["unit"]) for row in rows] == [
+        ("pilot", "501"), ("comparator", "511"), ("comparator", "512"),
+    ]  # fmt: skip
+    means = {row["unit"]: (row["mean_pre"], row["mean_post"]) for row in rows}
+    # Of 60 to 62, 61 is held for 501; 60 is not for 511; of 60 and 61, 60 is for 512.
+    assert means == {
+        "501": (10 / 40, pytest.approx(6 / 23)),
+        "511": (10 / 40, pytest.approx(5 / 21)),
+        "512": (10 / 40, pytest.approx(6 / 22)),
+    }
+    assert {row["group"] for row in rows} == {"501"}
+    assert found.trends.index.tolist() == list(range(2 * 6))
+    trends = found.trends.set_index(["series", "period"])
+    held = {2011: 3, 2012: 2, 2013: 3, 2014: 2, 2016: 3}  # for 501: 1, 5, 9; 13, 17; ...
+    for year, n in held.items():
+        assert trends.loc[("pilots", year)].tolist() == pytest.approx([n / 10, 10])
+        assert trends.loc[("comparators", year)].tolist() == pytest.approx([5 / 20, 20])
+    assert trends.loc[("pilots", 2017)].tolist() == pytest.approx([3 / 13, 13])
+    assert trends.loc[("comparators", 2017)].tolist() == pytest.approx([6 / 23, 23])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 import study_helpers
 from sos_outcomes.tidy_value import TidyValue
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import Cases
 from sos_plugins.study.quality import FIGURES
 from sos_plugins.study.result import OutcomeResult

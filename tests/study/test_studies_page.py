@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sos_plugins.contract.settings import describe
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import describe
 from sos_plugins.study import file as study_file
 from sos_plugins.study import sensitivity
 

@@ -305,15 +305,54 @@ def survivors(target: Target, chosen: Sequence[Mutant], workers: int) -> list[Mu
     return sorted(found, key=lambda mutant: mutant.line)
 
 
-def report(target: Target, found: Sequence[Mutant], n: int, why: dict[Any, str]) -> int:
-    """Print the survivors of a module; returns how many nothing explains."""
+@dataclass(frozen=True)
+class Count:
+    """What became of the mutants of a module: how many there were, survive, and are explained."""
+
+    name: str
+    mutants: int
+    survived: int
+    explained: int
+
+    @property
+    def row(self) -> str:
+        """The counts under the heads of :data:`HEADS`, with the share that survives."""
+        share = f"{self.survived / max(self.mutants, 1):.1%}"
+        killed = self.mutants - self.survived
+        return COLUMNS.format(self.name, self.mutants, killed, self.survived, self.explained, share)
+
+    @classmethod
+    def of_all(cls, counted: Sequence[Count]) -> Count:
+        """Add those of several modules up."""
+        return cls(
+            "all",
+            sum(count.mutants for count in counted),
+            sum(count.survived for count in counted),
+            sum(count.explained for count in counted),
+        )
+
+
+HEADS = ("module", "mutants", "killed", "survived", "explained", "share")
+COLUMNS = "{:<20} {:>8} {:>8} {:>8} {:>9} {:>7}"
+
+
+def report(target: Target, found: Sequence[Mutant], n: int, why: dict[Any, str]) -> Count:
+    """Print the survivors of a module; returns the counts."""
     print(f"{target.name}: {len(found)} of {n} mutants survive ({len(found) / max(n, 1):.1%})")
-    unexplained = 0
+    explained = 0
     for mutant in found:
         reason = why.get((mutant.module, mutant.was, mutant.becomes))
-        unexplained += reason is None
+        explained += reason is not None
         print(f"  {mutant}\n    {'explained: ' + reason if reason else 'NOT EXPLAINED'}")
-    return unexplained
+    return Count(target.name, n, len(found), explained)
+
+
+def verdict(counted: Sequence[Count]) -> int:
+    """Print the table of all modules; 1 where too many survive, or one is not explained."""
+    total = Count.of_all(counted)
+    print(COLUMNS.format(*HEADS), *(count.row for count in (*counted, total)), sep="\n")
+    print(f"At most {MOST:.0%} may survive, and every survivor must be explained.")
+    return int(total.survived > MOST * total.mutants or total.explained < total.survived)
 
 
 def arguments(targets: Sequence[str]) -> argparse.Namespace:
@@ -339,7 +378,7 @@ def main() -> int:
     given = arguments(list(configuration.targets))
     for name in PRELOADED:
         importlib.import_module(name)
-    n_all = n_found = n_unexplained = 0
+    counted: list[Count] = []
     for name in given.modules or configuration.targets:
         target = configuration.targets[name]
         chosen = mutants(target)
@@ -350,11 +389,8 @@ def main() -> int:
             print(*chosen, sep="\n")
             continue
         found = survivors(target, chosen, given.workers)
-        n_unexplained += report(target, found, len(chosen), configuration.explained)
-        n_all, n_found = n_all + len(chosen), n_found + len(found)
-    if n_all:
-        print(f"{n_found} of {n_all} survive ({n_found / n_all:.1%}; at most {MOST:.0%} may)")
-    return int(n_found > MOST * n_all or n_unexplained > 0)
+        counted.append(report(target, found, len(chosen), configuration.explained))
+    return verdict(counted) if counted else 0
 
 
 if __name__ == "__main__":

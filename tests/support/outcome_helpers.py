@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins import Cases, Outcome, Records, Session
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
+from sos_plugins.host.settings import validate
 
 START, END = dt.date(2010, 4, 1), dt.date(2019, 3, 31)
 UNIT = "330"

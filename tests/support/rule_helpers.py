@@ -8,7 +8,7 @@ from typing import Any
 import outcome_helpers
 
 from sos_plugins import RecordRule, Session
-from sos_plugins.profile.rule_checks import judged
+from sos_plugins.profile.rule_checks import check_rules
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by record table, of one child."""
@@ -44,7 +44,7 @@ def broken(
     records = outcome_helpers.records(session, **bounds, **tables)
     found: dict[str, list[str]] = {child: [] for child in children}
     for name in {rule.table for rule in rules}:
-        result = judged(records, name, rules, session)
+        result = check_rules(records, name, rules, session)
         assert not result.left_out
         rows = result.table.to_pandas()
         for column, rule in result.rules.items():

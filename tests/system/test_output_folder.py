@@ -19,14 +19,15 @@ import result_factory
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from study_helpers import table, write
+from study_helpers import STUDY, table, write
 
 from sos_plugins import Records, Session
-from sos_plugins.cache.store import Stations
+from sos_plugins.cache.store import StepCache
 from sos_plugins.cli import main
 from sos_plugins.cli.console import render
 from sos_plugins.errors import SosError
 from sos_plugins.report import check_folder, write_report
+from sos_plugins.report.sections import OF_THE_STUDY, may_be_table, page_of
 from sos_plugins.study.result import StudyResult
 from sos_plugins.system.output_folder import (
     SIMULATION,
@@ -104,6 +105,61 @@ def test_run_says_so_before_it_begins(tmp_path, monkeypatch):
     assert "result.json" in done.stderr
     assert "another folder" in done.stderr
     assert tree(out) == {"result.json": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["pilots", "small_reasons", "truth-all", "record-trust"])
+def test_run_refuses_a_users_table_before_it_begins(tmp_path, monkeypatch, name):
+    study = write(
+        tmp_path / "study", STUDY.replace('label = "Score"', 'name = "small"\nlabel = "Score"')
+    )
+    out = tmp_path / "out"
+    (out / "tables").mkdir(parents=True)
+    (out / "tables" / f"{name}.csv").write_text("mine")
+    monkeypatch.setattr(
+        "sos_plugins.study.study.Study.run", lambda *_, **__: pytest.fail("it began")
+    )
+    done = call("run", study, "--out", out)
+    assert done.exit_code == 1
+    assert f"tables/{name}.csv" in done.stderr
+    assert tree(out) == {f"tables/{name}.csv": b"mine"}
+
+
+def test_a_table_that_no_report_has_may_lie_among_those_of_a_report(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine.csv").write_text("mine")
+    (tmp_path / "tables" / "mine_runs.csv").write_text("mine")
+    check_folder(tmp_path, outcomes=["Small"])
+    with pytest.raises(OutputError, match=r"tables/mine_runs\.csv"):
+        check_folder(tmp_path, outcomes=["Small", "Mine"])
+
+
+def test_a_folder_of_tables_that_cannot_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
+    (tmp_path / "tables").mkdir()
+
+    def without_tables(folder, what):
+        if folder.name == "tables":  # whoever runs the tests may write everywhere
+            raise OutputError(f"{what} cannot be written to {folder}")
+
+    monkeypatch.setattr("sos_plugins.report.write.check_writable", without_tables)
+    with pytest.raises(OutputError, match=r"tables$"):
+        check_folder(tmp_path)
+
+
+def test_every_table_of_a_report_is_known_before_the_run():
+    found = result_factory.make_result()
+    names = [outcome.info.name for outcome in found.outcomes]
+    tables = [table.name for table in page_of(found).tables]
+    assert {name for name in OF_THE_STUDY if name in tables} >= {"pilots", "truth-all"}
+    assert [name for name in tables if not may_be_table(name, names)] == []
+
+
+def test_demo_refuses_its_report_folder_before_it_simulates(tmp_path, monkeypatch):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "result.json").write_text("mine")
+    monkeypatch.setattr("sos_plugins.cli.run.simulate", lambda *_: pytest.fail("it began"))
+    done = call("demo", "--out", tmp_path, "-q")
+    assert done.exit_code == 1
+    assert "result.json" in done.stderr
 
 
 def test_the_study_may_lie_where_its_report_goes_but_another_study_replaces_none(tmp_path):
@@ -413,7 +469,7 @@ def test_a_disk_that_fills_while_a_station_is_kept_costs_the_station_only(tmp_pa
     session = Session()
     monkeypatch.setattr(type(session.backend), "to_parquet", full)
     records = Records({"cases": session.table(table(cases=1), "cases")})
-    found = Stations.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
+    found = StepCache.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
     assert found is records
     assert not list((tmp_path / "kept").iterdir())
 

@@ -23,8 +23,9 @@ from study_helpers import STUDY, write
 from sos_plugins import Session
 from sos_plugins.backends import duckdb_backend
 from sos_plugins.cli.main import main
-from sos_plugins.contract.settings import Settings, validate
+from sos_plugins.contract.settings import Settings
 from sos_plugins.errors import DataError, SettingsError
+from sos_plugins.host.settings import validate
 from sos_plugins.report import write_report
 from sos_plugins.system import secrets
 from sos_plugins.system.secrets import cleaned, cleaned_toml, is_secret_key, masked

@@ -17,7 +17,8 @@ from sos_plugins.errors import DataError, DesignError
 from sos_plugins.study.design import read_characteristics, read_pilots
 from sos_plugins.study.file import DesignTable
 from sos_plugins.tables.csv_text import read_frame, read_text
-from sos_plugins.tables.read_table import read_columns, read_sample
+from sos_plugins.tables.file_columns import read_columns
+from sos_plugins.tables.read_table import read_sample
 
 PIECES = ['"', ",", "\n", "a", " ", "1", "\r\n", '""', "\r", ",2", "x\n"]
 IN_ONE_FOLDER = [HealthCheck.function_scoped_fixture]

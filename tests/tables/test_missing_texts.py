@@ -23,10 +23,11 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Records, Session
 from sos_plugins.cli.main import main
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.study import Study
-from sos_plugins.tables.read_table import MISSING, TidySample, read_columns, read_sample
+from sos_plugins.tables.file_columns import MISSING, read_columns
+from sos_plugins.tables.read_table import TidySample, read_sample
 
 COLUMNS = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
 ROWS = [

@@ -19,10 +19,10 @@ from sos_sources.tables.records import RecordsSettings, RecordTables
 from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Sample, Session
-from sos_plugins.contract.columns import TABLES
-from sos_plugins.contract.settings import validate
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.host.registry import load_plugins
+from sos_plugins.host.settings import validate
 from sos_plugins.study.estimate import run_engine
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.period_codes import are_years

@@ -27,8 +27,8 @@ from sos_sources.tables.tidy import Tidy
 from study_helpers import STUDY, write
 
 from sos_plugins import Records, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError, SettingsError, SosError, StudyError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.study import Study
 from sos_plugins.tables.row_accounts import accounts, files_left_out
 

@@ -27,8 +27,8 @@ from sos_sources.tables.records import RecordTables
 from sos_sources.tables.tidy import Tidy
 
 from sos_plugins import QualityProfile, Records, Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 from sos_plugins.tables.row_accounts import account, accounts
 
 SIZE: dict[str, Any] = {

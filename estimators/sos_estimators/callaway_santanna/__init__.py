@@ -80,11 +80,19 @@ class CallawaySantAnna(Estimator):
     )
 
     def headline(self, options: Any) -> str:  # noqa: ARG002
-        """Return ``overall``: every aggregation has its own."""
+        """Return ``overall``: every aggregation has its own.
+
+        Args:
+            options: Not used.
+        """
         return "overall"
 
 
 @hookimpl
 def register_estimators(register: Callable[[Estimator], None]) -> None:
-    """Offer ``callaway-santanna``."""
+    """Offer ``callaway-santanna``.
+
+    Args:
+        register: Takes the estimator.
+    """
     register(CallawaySantAnna())

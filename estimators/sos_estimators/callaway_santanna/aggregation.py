@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.group_time import GroupTime
-from sos_estimators.callaway_santanna.nuisance import FloatArray
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.staggered.settings import no_event_left
 from sos_plugins.errors import EstimationError
 
 RELATIVE_ZERO = 1e-12
@@ -28,7 +28,7 @@ class Term:
 
     name: str
     estimate: float
-    scores: FloatArray
+    scores: Floats
 
     @property
     def std_error(self) -> float:
@@ -38,16 +38,24 @@ class Term:
         return se if se > 0 and largest > RELATIVE_ZERO * abs(self.estimate) else np.nan
 
 
-def covariance(found: Sequence[Term]) -> pd.DataFrame:
-    """Return the covariance of the terms that have a standard error, named by them."""
-    known = [term for term in found if not np.isnan(term.std_error)]
+def covariance(terms: Sequence[Term]) -> pd.DataFrame:
+    """Return the covariance of the terms that have a standard error, named by them.
+
+    Args:
+        terms: Effects and averages.
+    """
+    known = [term for term in terms if not np.isnan(term.std_error)]
     names = [term.name for term in known]
     scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
     return pd.DataFrame(scores.T @ scores, index=names, columns=names)
 
 
 def missing_sentences(missing: Mapping[str, str]) -> list[str]:
-    """Name the effects that are missing, together where the reason is the same."""
+    """Name the effects that are missing, together where the reason is the same.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     reasons = dict.fromkeys(missing.values())
     together = {why: [name for name in missing if missing[name] == why] for why in reasons}
     return [
@@ -57,7 +65,11 @@ def missing_sentences(missing: Mapping[str, str]) -> list[str]:
 
 
 def no_effect(missing: Mapping[str, str]) -> EstimationError:
-    """Say that no effect after treatment is left, and why each is missing."""
+    """Say that no effect after treatment is left, and why each is missing.
+
+    Args:
+        missing: Why an effect is missing, by its name.
+    """
     return EstimationError(
         " ".join(["No effect after treatment could be estimated.", *missing_sentences(missing)])
     )
@@ -65,6 +77,10 @@ def no_effect(missing: Mapping[str, str]) -> EstimationError:
 
 def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Return the overall effect and those that ``aggregate`` asks for.
+
+    Args:
+        effects: Group-time effects.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
 
     Raises:
         EstimationError: If no effect after treatment could be estimated.
@@ -81,31 +97,33 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     if options.aggregate == "simple":
         return [overall]
     single = [
-        Term(cell.term, float(effects.att[j]), effects.scores[:, j])
-        for j, cell in enumerate(effects.cells)
+        Term(comparison.term, float(effects.att[j]), effects.scores[:, j])
+        for j, comparison in enumerate(effects.comparisons)
     ]
     return [overall, *single]
 
 
-def _post(effects: GroupTime) -> IntArray:
-    return _where(effects, (cell.is_post for cell in effects.cells))
+def _post(effects: GroupTime) -> Ints:
+    return _where(effects, (c.is_post for c in effects.comparisons))
 
 
-def _where(effects: GroupTime, wanted: Iterable[bool]) -> IntArray:
+def _where(effects: GroupTime, wanted: Iterable[bool]) -> Ints:
     """Positions of the wanted effects that are not missing."""
-    return np.flatnonzero(np.fromiter(wanted, bool, len(effects.cells)) & ~np.isnan(effects.att))
+    return np.flatnonzero(
+        np.fromiter(wanted, bool, len(effects.comparisons)) & ~np.isnan(effects.att)
+    )
 
 
-def _weighted(name: str, effects: GroupTime, chosen: IntArray) -> Term:
+def _weighted(name: str, effects: GroupTime, chosen: Ints) -> Term:
     """Average chosen effects by the weight of their cohorts."""
-    cohorts = np.array([effects.cells[j].cohort for j in chosen])
+    cohorts = np.array([effects.comparisons[j].cohort for j in chosen])
     return _average_over_cohorts(
         name, effects.att[chosen], effects.scores[:, chosen], cohorts, effects
     )
 
 
 def _average_over_cohorts(
-    name: str, att: FloatArray, scores: FloatArray, cohorts: IntArray, effects: GroupTime
+    name: str, att: Floats, scores: Floats, cohorts: Ints, effects: GroupTime
 ) -> Term:
     place = np.searchsorted(effects.cohorts, cohorts)
     size = effects.cohort_size[place]
@@ -124,25 +142,22 @@ def _plain_average(name: str, parts: list[Term]) -> Term:
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     """Effects by time since treatment; overall is the mean of those from treatment on."""
-    first = -np.inf if options.min_event is None else options.min_event
-    last = np.inf if options.max_event is None else options.max_event
-    since = np.array([cell.period - cell.cohort for cell in effects.cells])
-    times = [e for e in np.unique(since[~np.isnan(effects.att)]) if first <= e <= last]
-    found = {int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times}
-    after = [term for e, term in found.items() if e >= 0]
+    since = np.array([c.period - c.cohort for c in effects.comparisons])
+    times = np.unique(since[~np.isnan(effects.att) & options.in_window(since)])
+    by_event = {
+        int(e): _weighted(f"event={e}", effects, _where(effects, since == e)) for e in times
+    }
+    after = [term for e, term in by_event.items() if e >= 0]
     if not after:
-        raise EstimationError(
-            "No event time from treatment on is left to average: the cases give the event times "
-            f"{since.min()} to {since.max()}; change min_event or max_event."
-        )
-    return [_plain_average("overall", after), *found.values()]
+        raise no_event_left(since)
+    return [_plain_average("overall", after), *by_event.values()]
 
 
 def _cohorts(effects: GroupTime) -> list[Term]:
     """Mean effect of each cohort over its treated periods; overall by the weight of cohorts."""
     parts = []
     for g in effects.cohorts:
-        chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.cells))
+        chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.comparisons))
         if chosen.size:
             estimate = float(effects.att[chosen].mean())
             parts.append((g, Term(f"cohort={g}", estimate, effects.scores[:, chosen].mean(axis=1))))
@@ -158,12 +173,12 @@ def _cohorts(effects: GroupTime) -> list[Term]:
 
 def _calendar(effects: GroupTime) -> list[Term]:
     """Effects by period over the cohorts treated by then; overall is their mean."""
-    periods = sorted({effects.cells[j].period for j in _post(effects)})
+    periods = sorted({effects.comparisons[j].period for j in _post(effects)})
     parts = [
         _weighted(
             f"calendar={t}",
             effects,
-            _where(effects, (c.is_post and c.period == t for c in effects.cells)),
+            _where(effects, (c.is_post and c.period == t for c in effects.comparisons)),
         )
         for t in periods
     ]

@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
-from sos_estimators.callaway_santanna.nuisance import FloatArray
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.sample.prepare import is_category
 from sos_plugins.cells.build import COMPRESSED
@@ -34,6 +33,10 @@ def merged(sample: Sample, options: CallawaySantAnnaSettings) -> Sample:
 
     A panel, standard errors by case, few cases, and values that a check will refuse stay as they
     are.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
     """
     frame = sample.frame
     by_case = options.cluster == "unit-of-observation"
@@ -53,7 +56,12 @@ def merged(sample: Sample, options: CallawaySantAnnaSettings) -> Sample:
 
 
 def cells_limit(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say why a compressed sample does not do."""
+    """Say why a compressed sample does not do.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if not is_compressed(sample.frame):
         return None
     if options.cluster == "unit-of-observation":
@@ -66,13 +74,13 @@ def cells_limit(sample: Sample, options: CallawaySantAnnaSettings) -> str | None
     return None
 
 
-def _can_be_summed(value: FloatArray, weight: FloatArray) -> bool:
+def _can_be_summed(value: Floats, weight: Floats) -> bool:
     """Whether values are finite and vary, and weights are not negative."""
     low, high = value.min(), value.max()
     return bool(np.isfinite([low, high]).all() and low < high and 0 <= weight.min() < np.inf)
 
 
-def _codes(frame: pd.DataFrame, names: list[str]) -> tuple[IntArray, IntArray] | None:
+def _codes(frame: pd.DataFrame, names: list[str]) -> tuple[Ints, Ints] | None:
     """Number each case's combination of levels; (n,), and a case of each number.
 
     None where a level is missing or combinations are too many to count.
@@ -94,7 +102,7 @@ def _codes(frame: pd.DataFrame, names: list[str]) -> tuple[IntArray, IntArray] |
     return code, example
 
 
-def _levels(values: pd.Series) -> tuple[IntArray | None, int]:
+def _levels(values: pd.Series) -> tuple[Ints | None, int]:
     """Number the levels of a column, (n,), and count them; no numbers where one is missing."""
     if pd.api.types.is_integer_dtype(values.dtype) and not values.isna().any():
         numbers = values.to_numpy(np.int64)
@@ -105,14 +113,12 @@ def _levels(values: pd.Series) -> tuple[IntArray | None, int]:
     return (None if codes.min() < 0 else codes.astype(np.int64)), len(levels)
 
 
-def _dense(code: IntArray) -> tuple[IntArray, int]:
+def _dense(code: Ints) -> tuple[Ints, int]:
     codes, levels = pd.factorize(code)
     return codes.astype(np.int64), len(levels)
 
 
-def _summed(
-    sample: Sample, coded: tuple[IntArray, IntArray], value: FloatArray, weight: FloatArray
-) -> Sample:
+def _summed(sample: Sample, coded: tuple[Ints, Ints], value: Floats, weight: Floats) -> Sample:
     code, example = coded
     there = example >= 0
     size = len(example)

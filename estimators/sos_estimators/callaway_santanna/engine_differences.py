@@ -1,7 +1,7 @@
 """Engine on the Python package ``differences`` (version 0.3.0).
 
 The package gives its influence functions; standard errors are taken from them here, because its
-own analytical ones leave out the clustering that is asked for.
+own have no clusters: it stops at a cluster column.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.aggregation import Term, missing_sentences, no_effect
-from sos_estimators.callaway_santanna.nuisance import ComparisonError, FloatArray
-from sos_estimators.callaway_santanna.preparation import Prepared, prepare
-from sos_estimators.callaway_santanna.rank import rank_limit
-from sos_estimators.callaway_santanna.result import build_estimate, errors_of
+from sos_estimators.callaway_santanna.group_time import rank_limit
+from sos_estimators.callaway_santanna.nuisance import ComparisonError
+from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
+from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.callaway_santanna.two_by_two import (
     NONE_LEFT,
-    Comparison,
+    TwoByTwoData,
     full_rank,
-    propensity_of,
+    propensity,
 )
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError
@@ -46,6 +46,10 @@ class _BeyondError(Exception):
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with ``differences.ATTgt``.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+
     Raises:
         EngineError: If the package fails, or is of another version than its results are read by.
         EngineUnavailableError: If it would have to trim, or does not fit a propensity well.
@@ -55,28 +59,24 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found, missing = collect(fit_model(prepared, options), prepared, options)
+            terms, missing = collect(fit_model(prepared, options), prepared, options)
     except EstimationError:
         raise
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
-    errors = errors_of(found, options)
-    estimate = build_estimate(
-        [term.name for term in found],
-        [term.estimate for term in found],
-        errors.std_errors,
-        prepared,
-        options,
-        missing,
-        critical=errors.critical if options.band else None,
-    )
+    estimate = estimate_of_terms(terms, prepared.plan, options, missing)
     if options.scores != "published" and prepared.rests_on_scores(options):
         return estimate.without_std_errors("differences has scores = 'published' only")
     return estimate
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say what the package cannot do of what is asked."""
+    """Say what the package cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if options.min_event is not None or options.max_event is not None:
         return "differences averages over all event times; it has no min_event and max_event"
     frame = sample.frame
@@ -99,8 +99,13 @@ def _panel_limit(sample: Sample) -> str | None:
     return None
 
 
-def fit_model(prepared: Prepared, options: CallawaySantAnnaSettings) -> Any:
-    """Return the fitted ``differences.ATTgt``."""
+def fit_model(prepared: GroupTimeSample, options: CallawaySantAnnaSettings) -> Any:
+    """Return the fitted ``differences.ATTgt``.
+
+    Args:
+        prepared: The checked sample.
+        options: Arguments of the estimator.
+    """
     from differences import ATTgt
 
     data, formula = _data(prepared)
@@ -139,22 +144,28 @@ def _unable(beyond: list[str]) -> EngineUnavailableError:
 
 
 def collect(
-    model: Any, prepared: Prepared, options: CallawaySantAnnaSettings
+    model: Any, prepared: GroupTimeSample, options: CallawaySantAnnaSettings
 ) -> tuple[list[Term], list[str]]:
-    """Return the terms of a fitted model, and sentences on those that are missing."""
-    cells, missing = _group_time(model, prepared)
-    if not any(cell.is_post and cell.term not in missing for cell in prepared.cells):
+    """Return the terms of a fitted model, and sentences on those that are missing.
+
+    Args:
+        model: A fitted ``differences.ATTgt``.
+        prepared: The checked sample.
+        options: Arguments of the estimator.
+    """
+    results, missing = _group_time(model, prepared)
+    if not any(c.is_post and c.term not in missing for c in prepared.plan.comparisons):
         raise no_effect(missing)
     clusters = _clusters(prepared)
     if options.aggregate == "group-time":
-        found = _aggregated(model, "simple", clusters)
-        found += [_term(name, nt, clusters) for name, nt in cells.items()]
+        terms = _aggregated(model, "simple", clusters)
+        terms += [_term(name, nt, clusters) for name, nt in results.items()]
     else:
-        found = _aggregated(model, options.aggregate, clusters)
-    return found, missing_sentences(missing)
+        terms = _aggregated(model, options.aggregate, clusters)
+    return terms, missing_sentences(missing)
 
 
-def _data(prepared: Prepared) -> tuple[pd.DataFrame, str]:
+def _data(prepared: GroupTimeSample) -> tuple[pd.DataFrame, str]:
     names = prepared.design.names
     frame = prepared.frame[["_key", "period", "cohort", "value", "weight"]].copy()
     frame["cohort"] = frame["cohort"].astype(float).replace(0, np.nan)
@@ -163,14 +174,14 @@ def _data(prepared: Prepared) -> tuple[pd.DataFrame, str]:
     return frame.set_index(["_key", "period"]), formula
 
 
-def _clusters(prepared: Prepared) -> npt.NDArray[np.int64]:
+def _clusters(prepared: GroupTimeSample) -> Ints:
     """Cluster of each entity of the package, in the order of its influence functions."""
     first = prepared.frame.groupby("_key", sort=True)["cluster"].first()
     return np.asarray(first.to_numpy(), dtype=np.int64)
 
 
 def _function(
-    prepared: Prepared,
+    prepared: GroupTimeSample,
     options: CallawaySantAnnaSettings,
     outcomes: list[str],
     beyond: list[str],
@@ -186,14 +197,14 @@ def _function(
     compute = did_cal_funcs[(*FUNCTION[options.method], layout)]
 
     def checked(
-        endog: FloatArray,
-        exog: FloatArray,
-        treated: FloatArray,
-        weights: FloatArray,
-        post: FloatArray | None,
+        endog: Floats,
+        exog: Floats,
+        treated: Floats,
+        weights: Floats,
+        post: Floats | None,
     ) -> Mapping[str, Any]:
         later = None if post is None else post == 1
-        rows = Comparison(endog, treated == 1, exog.astype(float), weights, later)
+        rows = TwoByTwoData(endog, treated == 1, exog.astype(float), weights, later)
         try:
             _check(rows, options)
         except ComparisonError as error:
@@ -211,7 +222,7 @@ def _function(
     return checked
 
 
-def _check(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
+def _check(rows: TwoByTwoData, options: CallawaySantAnnaSettings) -> None:
     _require_rows(rows)
     if not full_rank(rows, options):
         raise ComparisonError("some covariates do not vary on their own in a group and period")
@@ -219,16 +230,16 @@ def _check(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
         _require_overlap(rows, options)
 
 
-def _require_rows(rows: Comparison) -> None:
+def _require_rows(rows: TwoByTwoData) -> None:
     periods = [slice(None)] if rows.post is None else [rows.post, ~rows.post]
     if not all(0 < rows.treated[p].sum() < len(rows.treated[p]) for p in periods):
         raise ComparisonError("there are no treated or no comparison cases")
 
 
-def _require_overlap(rows: Comparison, options: CallawaySantAnnaSettings) -> None:
+def _require_overlap(rows: TwoByTwoData, options: CallawaySantAnnaSettings) -> None:
     from differences.models.did.pscore_cal import pscore_mle
 
-    fit = propensity_of(rows, options)
+    fit = propensity(rows.treated, rows.design, rows.weight, options.overlap)
     ours = fit.fitted
     trimmed = ours[~rows.treated] >= options.trim
     if trimmed.all():
@@ -250,21 +261,21 @@ def _require_overlap(rows: Comparison, options: CallawaySantAnnaSettings) -> Non
         )
 
 
-def _group_time(model: Any, prepared: Prepared) -> tuple[dict[str, Any], dict[str, str]]:
+def _group_time(model: Any, prepared: GroupTimeSample) -> tuple[dict[str, Any], dict[str, str]]:
     """The package's effects by name, and why one is missing."""
-    found = {
+    results = {
         (int(nt.cohort), int(nt.time)): nt for nt in model._result_dict["full_sample"]["ATTgt_ntl"]
     }
-    cells = {cell.term: found[cell.cohort, cell.period] for cell in prepared.cells}
+    of_terms = {c.term: results[c.cohort, c.period] for c in prepared.plan.comparisons}
     missing = {
         name: str(nt.exception or "differences gives no number")
-        for name, nt in cells.items()
+        for name, nt in of_terms.items()
         if np.isnan(nt.ATT)
     }
-    return cells, missing
+    return of_terms, missing
 
 
-def _aggregated(model: Any, kind: str, clusters: npt.NDArray[np.int64]) -> list[Term]:
+def _aggregated(model: Any, kind: str, clusters: Ints) -> list[Term]:
     model.aggregate(AGGREGATE[kind], overall=kind != "simple")
     instance = model._result_dict["full_sample"]["aggregate_inst"]
     if kind == "simple":
@@ -277,11 +288,11 @@ def _aggregated(model: Any, kind: str, clusters: npt.NDArray[np.int64]) -> list[
     return [overall, *parts]
 
 
-def _term(name: str, found: Any, clusters: npt.NDArray[np.int64]) -> Term:
+def _term(name: str, result: Any, clusters: Ints) -> Term:
     """Sum an influence function, scaled as the package does, over clusters."""
-    influence = found.influence_func
-    if influence is None or np.isnan(found.ATT):
+    influence = result.influence_func
+    if influence is None or np.isnan(result.ATT):
         return Term(name, np.nan, np.zeros(int(clusters.max()) + 1))
     dense = influence.toarray() if hasattr(influence, "toarray") else np.asarray(influence)
     scores = np.bincount(clusters, dense.ravel() / len(clusters)).astype(float)
-    return Term(name, float(found.ATT), scores)
+    return Term(name, float(result.ATT), scores)

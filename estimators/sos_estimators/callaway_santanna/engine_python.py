@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sos_estimators.callaway_santanna.aggregation import covariance, missing_sentences, terms
+from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan
 from sos_estimators.callaway_santanna.compress import merged
 from sos_estimators.callaway_santanna.group_time import GroupTime, group_time, observations
 from sos_estimators.callaway_santanna.panel_effects import panel_effects
-from sos_estimators.callaway_santanna.preparation import Plan, Prepared, prepare
-from sos_estimators.callaway_santanna.result import build_estimate, errors_of
+from sos_estimators.callaway_santanna.preparation import prepare
+from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.staggered.settings import Aggregate
 from sos_plugins.contract.types import Estimate, Sample
@@ -17,6 +18,10 @@ from sos_plugins.contract.types import Estimate, Sample
 
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with our own numpy code, a balanced panel from its moments where these do.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
@@ -29,17 +34,26 @@ def fit_several(
 ) -> dict[Aggregate, Estimate]:
     """Estimate group-time effects once, and give several aggregations of them.
 
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+        aggregates: Values of ``aggregate``.
+
     Raises:
         DataError, EstimationError: As :func:`fit`.
     """
-    found = panel_effects(sample, options)
-    if found is None:
+    of_panel = panel_effects(sample, options)
+    if of_panel is None:
         return _of_rows(sample, options, aggregates)
-    return _estimates(found.effects, found.plan, options, aggregates)
+    return _estimates(*of_panel, options, aggregates)
 
 
 def fit_rows(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate row by row, a panel too.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         DataError, EstimationError: As :func:`fit`.
@@ -52,32 +66,23 @@ def _of_rows(
 ) -> dict[Aggregate, Estimate]:
     """From rows, cases of repeated cross-sections being merged where that loses nothing."""
     prepared = prepare(merged(sample, options), options)
-    effects = group_time(observations(prepared), prepared.cells, options)
-    return _estimates(effects, prepared, options, aggregates)
+    effects = group_time(observations(prepared), prepared.plan.comparisons, options)
+    return _estimates(effects, prepared.plan, options, aggregates)
 
 
 def _estimates(
     effects: GroupTime,
-    prepared: Prepared | Plan,
+    plan: ComparisonPlan,
     options: CallawaySantAnnaSettings,
     aggregates: Sequence[Aggregate],
 ) -> dict[Aggregate, Estimate]:
     chosen = {name: options.model_copy(update={"aggregate": name}) for name in aggregates}
-    return {name: _estimate(effects, prepared, one) for name, one in chosen.items()}
+    return {name: _estimate(effects, plan, one) for name, one in chosen.items()}
 
 
 def _estimate(
-    effects: GroupTime, prepared: Prepared | Plan, options: CallawaySantAnnaSettings
+    effects: GroupTime, plan: ComparisonPlan, options: CallawaySantAnnaSettings
 ) -> Estimate:
-    found = terms(effects, options)
-    errors = errors_of(found, options)
-    return build_estimate(
-        [term.name for term in found],
-        [term.estimate for term in found],
-        errors.std_errors,
-        prepared,
-        options,
-        missing_sentences(effects.missing),
-        covariance=covariance(found),
-        critical=errors.critical if options.band else None,
-    )
+    named = terms(effects, options)
+    missing = missing_sentences(effects.missing)
+    return estimate_of_terms(named, plan, options, missing, covariance=covariance(named))

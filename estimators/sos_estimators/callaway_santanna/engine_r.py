@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.aggregation import missing_sentences, no_effect
-from sos_estimators.callaway_santanna.design import levels
-from sos_estimators.callaway_santanna.preparation import Prepared, prepare
-from sos_estimators.callaway_santanna.rank import rank_limit
+from sos_estimators.callaway_santanna.group_time import rank_limit
+from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
 from sos_estimators.callaway_santanna.result import build_estimate, undrawn
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.sample.prepare import is_category
+from sos_estimators.regression.engine_r import FOLDER, TIMEOUT, covariate
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.r import client as r
-
-FOLDER = Path(__file__).resolve().parents[1] / "r"
-TIMEOUT = 600.0
-"""Seconds after which R is ended."""
 
 DRDID_EXACT = [1, 4]
 """From this version on drdid_rc of DRDID has the exact derivative."""
@@ -34,52 +29,42 @@ DID_OVERLAP, DID_TRIM = 0.999, 0.995
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with ``callaway_santanna.R``.
 
+    Args:
+        sample: Cases in calendar periods.
+        options: Arguments of the method.
+
     Raises:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`prepare`.
     """
     prepared = prepare(sample, options)
-    frame = prepared.frame
-    covariates = {name: _covariate(frame[name]) for name in prepared.covariates}
-    found = r.call(
-        FOLDER / "callaway_santanna.R",
-        "callaway_santanna",
-        {**_columns(prepared), **covariates},
-        {
-            **_arguments(options),
-            "covariates": list(prepared.covariates),
-            "overlap": options.overlap,
-            "trim": options.trim,
-            "scores": options.scores,
-        },
-        timeout=TIMEOUT,
-    )
-    missing = dict(zip(found["missing"], found["reason"], strict=True))
-    planned = {cell.term for cell in prepared.cells}
+    columns = {name: covariate(prepared.frame[name]) for name in prepared.covariates}
+    cut_offs = options.model_dump(include={"overlap", "trim", "scores"})
+    answer = _call("callaway_santanna", prepared, options, columns, cut_offs)
+    missing = dict(zip(answer["missing"], answer["reason"], strict=True))
+    planned = {comparison.term for comparison in prepared.plan.comparisons}
     warnings = missing_sentences({term: why for term, why in missing.items() if term in planned})
-    if not found["term"]:
+    if not answer["term"]:
         raise no_effect(missing)
-    return _estimate(found, prepared, options, warnings)
+    return _estimate(answer, prepared, options, warnings)
 
 
 def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """Estimate with ``att_gt`` and ``aggte`` of the R package ``did``.
 
+    Args:
+        sample: Cases in calendar periods.
+        options: Arguments of the method.
+
     Raises:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`prepare`.
     """
     prepared = prepare(sample, options)
-    names = prepared.design.names
-    design = {name: prepared.design.matrix[:, j] for j, name in enumerate(names, 1)}
-    found = r.call(
-        FOLDER / "callaway_santanna_did.R",
-        "callaway_santanna_did",
-        {**_columns(prepared), **design},
-        {**_arguments(options), "covariates": list(names)},
-        timeout=TIMEOUT,
-    )
-    estimate = _estimate(found, prepared, options, [])
+    design = prepared.design
+    columns = {name: design.matrix[:, j] for j, name in enumerate(design.names, 1)}
+    answer = _call("callaway_santanna_did", prepared, options, columns, {})
+    estimate = _estimate(answer, prepared, options, [])
     version = r.versions(["DRDID"])["DRDID"]
     known = scores_of_drdid(version)
     if options.scores != known and prepared.rests_on_scores(options):
@@ -87,8 +72,37 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     return estimate
 
 
+def _call(
+    function: str,
+    prepared: GroupTimeSample,
+    options: CallawaySantAnnaSettings,
+    covariates: Mapping[str, Any],
+    further: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Call a function of the script of its name; settings that are none are left to R."""
+    frame = prepared.frame
+    names = ["period", "cohort", "value", "weight", "cluster"]
+    columns = {name: frame[name].to_numpy() for name in names}
+    if prepared.panel:
+        columns["id"] = frame["_key"].to_numpy()
+    given = options.model_dump(
+        include={"control", "method", "base", "anticipation", "aggregate", "min_event", "max_event"}
+    )
+    known = {name: value for name, value in given.items() if value is not None}
+    return r.call(
+        FOLDER / f"{function}.R",
+        function,
+        {**columns, **covariates},
+        {**known, "covariates": list(covariates), **further},
+        timeout=TIMEOUT,
+    )
+
+
 def scores_of_drdid(version: str) -> str:
     """Return the value of ``scores`` that a version of the R package DRDID computes.
+
+    Args:
+        version: Such as ``1.2.3``.
 
     >>> scores_of_drdid("1.2.3"), scores_of_drdid("1.10.0")
     ('published', 'exact')
@@ -98,65 +112,50 @@ def scores_of_drdid(version: str) -> str:
 
 
 def did_limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:
-    """Say what the R package ``did`` cannot do of what is asked."""
+    """Say what the R package ``did`` cannot do of what is asked.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
+    """
     if options.method != "reg" and (options.overlap, options.trim) != (DID_OVERLAP, DID_TRIM):
         return f"did has the fixed cut-offs overlap={DID_OVERLAP} and trim={DID_TRIM}"
     return rank_limit(sample, options)
 
 
-def _columns(prepared: Prepared) -> dict[str, Any]:
-    frame = prepared.frame
-    names = ["period", "cohort", "value", "weight", "cluster"]
-    columns = {name: frame[name].to_numpy() for name in names}
-    return {**columns, "id": frame["_key"].to_numpy()} if prepared.panel else columns
-
-
-def _covariate(values: pd.Series) -> Any:
-    if is_category(values):
-        return pd.Categorical(values.astype(str), categories=levels(values))
-    return values.to_numpy(dtype=float)
-
-
-def _arguments(options: CallawaySantAnnaSettings) -> dict[str, Any]:
-    arguments = options.model_dump(
-        include={"control", "method", "base", "anticipation", "aggregate", "min_event", "max_event"}
-    )
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
 def _estimate(
-    found: Mapping[str, Any],
-    prepared: Prepared,
+    answer: Mapping[str, Any],
+    prepared: GroupTimeSample,
     options: CallawaySantAnnaSettings,
     warnings: list[str],
 ) -> Estimate:
     """Order terms; leave out effects that the cases cannot give, which R names without a value."""
-    place = {cell.term: (j,) for j, cell in enumerate(prepared.cells)}
-    names = list(found["term"])
+    place = {c.term: (j,) for j, c in enumerate(prepared.plan.comparisons)}
+    names = list(answer["term"])
     kept = [j for j, term in enumerate(names) if term in place or "ATT" not in term]
     kept.sort(key=lambda j: (names[j] != "overall", place.get(names[j]) or _number(names[j])))
     estimate = build_estimate(
-        [found["term"][j] for j in kept],
-        _quiet(found["estimate"])[kept],
-        _quiet(found["std_error"])[kept],
-        prepared,
+        [answer["term"][j] for j in kept],
+        _quiet(answer["estimate"])[kept],
+        _quiet(answer["std_error"])[kept],
+        prepared.plan,
         options,
-        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in found["warnings"])],
-        covariance=_covariance(found),
+        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in answer["warnings"])],
+        covariance=_covariance(answer),
     )
     return undrawn(estimate, options)
 
 
-def _covariance(found: Mapping[str, Any]) -> pd.DataFrame | None:
+def _covariance(answer: Mapping[str, Any]) -> pd.DataFrame | None:
     """Name the covariance of the terms that have a standard error; did gives none."""
-    if "covaried" not in found:
+    if "covaried" not in answer:
         return None
-    names = list(found["covaried"] or ())
-    values = np.asarray(found["covariance"], dtype=float).reshape(len(names), len(names))
+    names = list(answer["covaried"] or ())
+    values = np.asarray(answer["covariance"], dtype=float).reshape(len(names), len(names))
     return pd.DataFrame(values, index=names, columns=names)
 
 
-def _quiet(numbers: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _quiet(numbers: npt.ArrayLike) -> Floats:
     """Replace R's NA, a nan that makes arithmetic warn, by a plain one."""
     values = np.array(numbers, dtype=float)
     values[np.isnan(values)] = np.nan

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from sos_estimators.arrays import Bools, Floats
 
 NEGLIGIBLE = 1e-10
 """A column is a combination of others when this share of its sum of squares or less is its own."""
@@ -46,32 +44,48 @@ class Nuisance:
         kept: Where these columns stand in the full design; (k,).
     """
 
-    fitted: FloatArray
-    residual: FloatArray
-    design: FloatArray
-    information: FloatArray
+    fitted: Floats
+    residual: Floats
+    design: Floats
+    information: Floats
     kept: list[int]
 
-    def along(self, direction: FloatArray) -> FloatArray:
-        """Return each row's contribution to the error of ``direction @ coefficients``; (n,)."""
+    def along(self, direction: Floats) -> Floats:
+        """Return each row's contribution to the error of ``direction @ coefficients``; (n,).
+
+        Args:
+            direction: In the space of the coefficients; (k,).
+        """
         return self.residual * (
             self.design @ np.linalg.solve(self.information, direction[self.kept])
         )
 
-    def solved(self, directions: FloatArray) -> FloatArray:
-        """Divide directions (k, m) by the information; zero where there is no coefficient."""
-        found = np.zeros_like(directions)
-        found[self.kept] = np.linalg.solve(self.information, directions[self.kept])
-        return found
+    def solved(self, directions: Floats) -> Floats:
+        """Divide directions (k, m) by the information; zero where there is no coefficient.
+
+        Args:
+            directions: In the space of the coefficients; (k, m).
+        """
+        solved = np.zeros_like(directions)
+        solved[self.kept] = np.linalg.solve(self.information, directions[self.kept])
+        return solved
 
 
-def independent_columns(matrix: FloatArray) -> list[int]:
-    """Return the columns that are no combination of the columns before them."""
+def independent_columns(matrix: Floats) -> list[int]:
+    """Return the columns that are no combination of the columns before them.
+
+    Args:
+        matrix: (n, k).
+    """
     return independent(matrix.T @ matrix)
 
 
-def independent(moments: FloatArray) -> list[int]:
-    """Return the same, given the cross products of the columns; (k, k)."""
+def independent(moments: Floats) -> list[int]:
+    """Return the same, given the cross products of the columns; (k, k).
+
+    Args:
+        moments: Cross products of the columns; (k, k).
+    """
     own = np.diag(moments).copy()
     kept: list[int] = []
     for j in range(len(own)):
@@ -82,9 +96,7 @@ def independent(moments: FloatArray) -> list[int]:
     return kept
 
 
-def least_squares(
-    y: FloatArray, design: FloatArray, weight: FloatArray, needed: BoolArray
-) -> Nuisance:
+def least_squares(y: Floats, design: Floats, weight: Floats, needed: Bools) -> Nuisance:
     """Fit weighted least squares on the rows of positive weight.
 
     Columns that do not vary on their own among these rows get no coefficient.
@@ -113,7 +125,7 @@ def least_squares(
     return Nuisance(fitted, weight * (y - fitted), basis, information, kept)
 
 
-def logit(outcome: BoolArray, design: FloatArray, weight: FloatArray) -> Nuisance:
+def logit(outcome: Bools, design: Floats, weight: Floats) -> Nuisance:
     """Fit a weighted logit by Newton steps that are halved until the deviance falls.
 
     Where covariates separate some rows from the others, the likelihood has no maximum and the
@@ -159,14 +171,12 @@ class _Likelihood:
     """A logit at given coefficients: deviance, fitted values (n,), derivatives (k,) and (k, k)."""
 
     deviance: float
-    fitted: FloatArray
-    gradient: FloatArray
-    information: FloatArray
+    fitted: Floats
+    gradient: Floats
+    information: Floats
 
 
-def _newton_step(
-    at: _Likelihood, y: FloatArray, design: FloatArray, weight: FloatArray
-) -> FloatArray:
+def _newton_step(at: _Likelihood, y: Floats, design: Floats, weight: Floats) -> Floats:
     """Return the change of the coefficients; (k,)."""
     if np.linalg.cond(at.information, 1) < WELL_CONDITIONED:
         return np.asarray(np.linalg.solve(at.information, at.gradient))
@@ -179,12 +189,12 @@ def _newton_step(
 
 def _moved(
     at: _Likelihood,
-    y: FloatArray,
-    design: FloatArray,
-    weight: FloatArray,
-    index: FloatArray,
-    move: FloatArray,
-) -> tuple[FloatArray, _Likelihood, float]:
+    y: Floats,
+    design: Floats,
+    weight: Floats,
+    index: Floats,
+    move: Floats,
+) -> tuple[Floats, _Likelihood, float]:
     """Take a step, halved while it leads uphill; return the largest change of a fitted value."""
     allowed = at.deviance + DEVIANCE_CHANGE * (at.deviance + 0.1)
     for _ in range(HALVINGS):
@@ -198,9 +208,7 @@ def _moved(
     return index + move, new, float(changed.max())
 
 
-def _likelihood(
-    y: FloatArray, design: FloatArray, weight: FloatArray, index: FloatArray
-) -> _Likelihood:
+def _likelihood(y: Floats, design: Floats, weight: Floats, index: Floats) -> _Likelihood:
     """Evaluate a logit, some rows at a time, so that what is made stays in the cache."""
     deviance, k = 0.0, design.shape[1]
     gradient, information = np.zeros(k), np.zeros((k, k))

@@ -6,17 +6,17 @@ Whatever a check would refuse, count or warn of row by row is left to the rows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import Cell, IntArray
-from sos_estimators.callaway_santanna.design import build_design
-from sos_estimators.callaway_santanna.nuisance import FloatArray
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan, TwoByTwo
+from sos_estimators.callaway_santanna.covariates import covariate_matrix
 from sos_estimators.callaway_santanna.panel_layout import (
     Layout,
     coded,
@@ -26,16 +26,11 @@ from sos_estimators.callaway_santanna.panel_layout import (
     same_values,
     sorted_order,
 )
-from sos_estimators.callaway_santanna.preparation import (
-    UNITS,
-    ClusterCounts,
-    Plan,
-    add_cluster_warnings,
-    plan_of_outline,
-)
+from sos_estimators.callaway_santanna.preparation import plan_of_outline
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.results import negligible
 from sos_estimators.sample.prepare import MAX_LEVELS, is_category
+from sos_estimators.sample.staggered import UNITS, ClusterCounts
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
 
@@ -59,33 +54,77 @@ class Panel:
         plan: Comparisons to make, counts and warnings.
     """
 
-    path: FloatArray
-    design: FloatArray
-    weight: FloatArray
-    cluster: IntArray
+    path: Floats
+    design: Floats
+    weight: Floats
+    cluster: Ints
     n_clusters: int
     slices: Mapping[int, slice]
-    periods: IntArray
-    plan: Plan
+    periods: Ints
+    plan: ComparisonPlan
 
     @property
     def by_unit(self) -> bool:
         """Whether every unit is a cluster of its own."""
         return self.n_clusters == len(self.path)
 
-    def earlier(self, cell: Cell) -> int:
-        """Return where the weights and covariates of a cell stand: in the earlier period."""
+    def earlier(self, comparison: TwoByTwo) -> int:
+        """Return where the weights and covariates of a comparison stand: in the earlier period.
+
+        Args:
+            comparison: Two groups in two periods.
+        """
         if self.design.shape[1] == self.weight.shape[1] == 1:
             return 0
-        return int(np.searchsorted(self.periods, min(cell.period, cell.base)))
+        return int(np.searchsorted(self.periods, min(comparison.period, comparison.base)))
 
-    def weight_of(self, rows: slice, earlier: int) -> FloatArray:
-        """Return weights; (rows,)."""
+    def weight_of(self, rows: slice, earlier: int) -> Floats:
+        """Return weights; (rows,).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
         return self.weight[rows, earlier if self.weight.shape[1] > 1 else 0]
 
-    def design_of(self, rows: slice, earlier: int) -> FloatArray:
-        """Return covariates; (rows, k)."""
+    def design_of(self, rows: slice, earlier: int) -> Floats:
+        """Return covariates; (rows, k).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
         return self.design[rows, earlier if self.design.shape[1] > 1 else 0]
+
+    def features(self, rows: slice, earlier: int) -> Floats:
+        """Return outcomes of all periods, then covariates; (rows, T + k).
+
+        Args:
+            rows: Which units.
+            earlier: Which column of weights and covariates.
+        """
+        return np.concatenate([self.path[rows], self.design_of(rows, earlier)], axis=1)
+
+    def by_cluster(self, rows: slice) -> Any:
+        """Return the sparse matrix that sums rows by cluster; (n_clusters, rows).
+
+        Args:
+            rows: Which units.
+        """
+        n = rows.stop - rows.start
+        return sparse.csr_array(
+            (np.ones(n), (self.cluster[rows], np.arange(n))), shape=(self.n_clusters, n)
+        )
+
+
+def blocks(rows: slice) -> Iterator[slice]:
+    """Cut rows into blocks.
+
+    Args:
+        rows: From the first to the one after the last.
+    """
+    for start in range(rows.start, rows.stop, BLOCK):
+        yield slice(start, min(start + BLOCK, rows.stop))
 
 
 @dataclass(frozen=True)
@@ -93,15 +132,19 @@ class _Units:
     """Units of observation as they stand in a sample; (n,) each, and numbers."""
 
     ids: Any
-    cohort: IntArray
-    unit: IntArray
-    cluster: IntArray
-    value: FloatArray
-    weight: FloatArray
+    cohort: Ints
+    unit: Ints
+    cluster: Ints
+    value: Floats
+    weight: Floats
 
 
 def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
     """Arrange a balanced panel by units; None for anything that the rows must tell of.
+
+    Args:
+        sample: Cases in calendar periods, or rows that stand for many.
+        options: Arguments of the estimator.
 
     Raises:
         EstimationError: If no effect can be estimated; the sentence says why.
@@ -109,41 +152,36 @@ def compact(sample: Sample, options: CallawaySantAnnaSettings) -> Panel | None:
     if not sample.is_panel or sample.has_groups or COMPRESSED[0] in sample.frame:
         return None
     columns = _columns(sample)
-    found = layout(columns["id"], columns["period"]) if columns else None
-    units = _units(columns, found) if columns and found else None
-    if columns is None or found is None or units is None:
+    place = layout(columns["id"], columns["period"]) if columns else None
+    units = _units(columns, place) if columns and place else None
+    if columns is None or place is None or units is None:
         return None
-    plan = plan_of_outline(_outline(units, found), options)
-    cohort = np.where(units.cohort > plan.late, 0, units.cohort)
-    chosen = np.isin(found.periods, plan.periods)
-    kept = _order(units, np.isin(cohort, plan.cohorts), options)
-    made = _design(sample, columns, found, kept, chosen)
+    outline, plan = plan_of_outline(_outline(units, place), options)
+    late = units.cohort > place.periods[-1] + options.anticipation
+    cohort = np.where(late, 0, units.cohort)
+    periods = np.unique(outline.frame["period"])
+    chosen = np.isin(place.periods, periods)
+    kept = _order(units, np.isin(cohort, outline.frame["cohort"].unique()), options)
+    made = _design(sample, columns, place, kept, chosen)
     if made is None:
         return None
-    plan.warnings.extend(made[1])
+    design, told = made
     cluster, n_clusters = _clusters(units, kept, options)
-    cohort = cohort[kept]
-    place = _placed(cohort)[1]
-    clusters = _counts(cohort, cluster, n_clusters)
-    add_cluster_warnings(plan, clusters, options)
     plan = replace(
-        plan,
-        negligible=negligible(units.value),
-        one_against_one=clusters.one_against_one(options),
-    )
-    plan.counts["n_clusters"] = n_clusters
-    by_cohort = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place)).tolist()
-    starts = [0, *ends[:-1]]
+        plan, warnings=(*plan.warnings, *told), negligible=negligible(units.value)
+    ).with_clusters(ClusterCounts.of(cohort[kept], cluster), options)
+    cohorts, group = _placed(cohort[kept])
+    by_cohort = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group)).tolist()
     kept = kept[by_cohort]
     return Panel(
         path=_path(units.value, kept, chosen),
-        design=made[0][by_cohort],
+        design=design[by_cohort],
         weight=_used(units.weight, kept, chosen),
         cluster=cluster[by_cohort],
         n_clusters=n_clusters,
-        slices={int(g): slice(a, b) for g, a, b in zip(plan.cohorts, starts, ends, strict=True)},
-        periods=plan.periods,
+        slices={int(g): slice(a, b) for g, a, b in zip(cohorts, [0, *ends], ends, strict=False)},
+        periods=periods,
         plan=plan,
     )
 
@@ -159,20 +197,20 @@ def _columns(sample: Sample) -> dict[str, pd.Series] | None:
     return columns if numbers and len(columns) == len(made) else None
 
 
-def _units(columns: Mapping[str, pd.Series], found: Layout) -> _Units | None:
+def _units(columns: Mapping[str, pd.Series], place: Layout) -> _Units | None:
     """Take what belongs to units; None where a check must say something."""
     value, weight = (columns[name].to_numpy(float) for name in ("value", "weight"))
     if not finite(value) or value.min() == value.max():
         return None
     if not finite(weight) or weight.min() <= 0:
         return None
-    fixed = {name: found.fixed(columns[name]) for name in ("id", "cohort", "unit", "cluster")}
+    fixed = {name: place.fixed(columns[name]) for name in ("id", "cohort", "unit", "cluster")}
     if any(values is None for values in fixed.values()) or not finite(fixed["cohort"]):
         return None
     cohort = fixed["cohort"].astype(np.int64)
-    of_ids = np.arange(found.n_units)
+    of_ids = np.arange(place.n_units)
     unit, n_units = (
-        (of_ids, found.n_units) if same_values(fixed["unit"], fixed["id"]) else coded(fixed["unit"])
+        (of_ids, place.n_units) if same_values(fixed["unit"], fixed["id"]) else coded(fixed["unit"])
     )
     first = np.empty(n_units, dtype=np.int64)
     first[unit] = cohort
@@ -183,36 +221,34 @@ def _units(columns: Mapping[str, pd.Series], found: Layout) -> _Units | None:
     if cluster.max() == 0:
         return None
     return _Units(
-        fixed["id"], cohort, unit, cluster, found.wide(value), _narrow(found.wide(weight))
+        fixed["id"], cohort, unit, cluster, place.wide(value), _narrow(place.wide(weight))
     )
 
 
-def _narrow(table: FloatArray) -> FloatArray:
+def _narrow(table: Floats) -> Floats:
     """One column of a table whose columns are all the same."""
     return table[:, :1] if (table == table[:, :1]).all() else table
 
 
-def _outline(units: _Units, found: Layout) -> pd.DataFrame:
+def _outline(units: _Units, place: Layout) -> pd.DataFrame:
     """One row for each cohort and period: how many units of observation, and authorities."""
-    cohorts, place = _placed(units.cohort)
+    cohorts, group = _placed(units.cohort)
     of_unit = np.zeros(units.unit.max() + 1, dtype=np.int64)
-    of_unit[units.unit] = place
-    width = len(found.periods)
+    of_unit[units.unit] = group
+    width = len(place.periods)
     n_units = np.zeros((len(cohorts), width), dtype=np.int64)
     n_units[:, 0] = np.bincount(of_unit, minlength=len(cohorts))
     return pd.DataFrame(
         {
             "cohort": np.repeat(cohorts, width),
-            "period": np.tile(found.periods, len(cohorts)),
-            COMPRESSED[0]: np.repeat(np.bincount(place), width),
+            "period": np.tile(place.periods, len(cohorts)),
+            COMPRESSED[0]: np.repeat(np.bincount(group), width),
             UNITS: n_units.ravel(),
         }
     )
 
 
-def _order(
-    units: _Units, kept: npt.NDArray[np.bool_], options: CallawaySantAnnaSettings
-) -> IntArray:
+def _order(units: _Units, kept: Bools, options: CallawaySantAnnaSettings) -> Ints:
     """Units that are used; for draws in the order of their ids, as the draws are of rows."""
     if not options.needs_draws:
         return np.flatnonzero(kept)
@@ -223,10 +259,10 @@ def _order(
 def _design(
     sample: Sample,
     columns: Mapping[str, pd.Series],
-    found: Layout,
-    kept: IntArray,
+    place: Layout,
+    kept: Ints,
     chosen: Any,
-) -> tuple[FloatArray, tuple[str, ...]] | None:
+) -> tuple[Floats, tuple[str, ...]] | None:
     """Covariates as numbers and what was left out of them; None where a check must speak."""
     tables: dict[str, Any] = {}
     for name in sample.covariates:
@@ -237,43 +273,32 @@ def _design(
             codes, levels = pd.factorize(values)
             if len(levels) > MAX_LEVELS:
                 return None
-            tables[name] = (_used(found.wide(codes), kept, chosen), np.asarray(levels))
+            tables[name] = (_used(place.wide(codes), kept, chosen), np.asarray(levels))
         else:
-            tables[name] = (_used(found.wide(values.to_numpy(float)), kept, chosen), None)
+            tables[name] = (_used(place.wide(values.to_numpy(float)), kept, chosen), None)
     width = max((table.shape[1] for table, _ in tables.values()), default=1)
     long = {}
     for name, (table, levels) in tables.items():
         rows = np.broadcast_to(table, (len(kept), width)).ravel()
         long[name] = pd.Categorical.from_codes(rows, levels) if levels is not None else rows
-    made = build_design(pd.DataFrame(long, index=range(len(kept) * width)), sample.covariates)
+    made = covariate_matrix(pd.DataFrame(long, index=range(len(kept) * width)), sample.covariates)
     return made.matrix.reshape(len(kept), width, -1), made.warnings
 
 
-def _clusters(
-    units: _Units, kept: IntArray, options: CallawaySantAnnaSettings
-) -> tuple[IntArray, int]:
+def _clusters(units: _Units, kept: Ints, options: CallawaySantAnnaSettings) -> tuple[Ints, int]:
     """Number clusters in the order in which units come."""
     if options.cluster == "unit-of-observation":
         return np.arange(len(kept)), len(kept)
     return coded(units.cluster[kept])
 
 
-def _placed(cohort: IntArray) -> tuple[IntArray, IntArray]:
+def _placed(cohort: Ints) -> tuple[Ints, Ints]:
     """Cohorts in order, and which of them each unit is of, (n,)."""
     cohorts = np.sort(pd.unique(cohort))
     return cohorts, np.searchsorted(cohorts, cohort).astype(np.int16)
 
 
-def _counts(cohort: IntArray, cluster: IntArray, n_clusters: int) -> ClusterCounts:
-    cohorts, place = _placed(cohort)
-    there = np.zeros((n_clusters, len(cohorts)), dtype=bool)
-    there[cluster, place] = True
-    by_cohort = {int(g): int(n) for g, n in zip(cohorts, there.sum(axis=0), strict=True)}
-    treated = int(there[:, cohorts > 0].any(axis=1).sum())
-    return ClusterCounts(treated, by_cohort.get(0, 0), by_cohort)
-
-
-def _path(value: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
+def _path(value: Floats, kept: Ints, chosen: Any) -> Floats:
     path = np.empty((len(kept), int(chosen.sum())))
     centre = 0.0
     for start in range(0, len(kept), BLOCK):
@@ -285,7 +310,7 @@ def _path(value: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
     return path
 
 
-def _used(table: FloatArray, kept: IntArray, chosen: Any) -> FloatArray:
+def _used(table: Floats, kept: Ints, chosen: Any) -> Floats:
     """Units and periods that are used, one column where all are the same."""
     periods = table if table.shape[1] == 1 or chosen.all() else table[:, chosen]
     narrow = _narrow(periods)

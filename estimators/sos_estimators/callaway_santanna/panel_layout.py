@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sos_estimators.callaway_santanna.comparisons_2x2 import IntArray
+from sos_estimators.arrays import Ints
 
 WIDEST = 10_000
 """Span of periods beyond which they are not counted one by one."""
@@ -31,13 +31,17 @@ class Layout:
             periods of each in the same order.
     """
 
-    periods: IntArray
+    periods: Ints
     n_units: int
-    place: IntArray
-    order: IntArray | None
+    place: Ints
+    order: Ints | None
 
     def wide(self, values: Any) -> Any:
-        """Arrange a column of numbers: a row a unit, a column a period; (n, T)."""
+        """Arrange a column of numbers: a row a unit, a column a period; (n, T).
+
+        Args:
+            values: One number a row; (n x T,).
+        """
         array = np.asarray(values)
         if self.order is not None:
             array = array[self.order]
@@ -49,6 +53,9 @@ class Layout:
         """Return what each unit has in all its periods, (n,): an array of numpy or of text.
 
         None where a unit has several values, or a text is missing.
+
+        Args:
+            values: One a row; (n x T,).
         """
         text = _text(values)
         if text is None:
@@ -63,7 +70,12 @@ class Layout:
 
 
 def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
-    """Find the units and periods of rows; None where these are no balanced panel."""
+    """Find the units and periods of rows; None where these are no balanced panel.
+
+    Args:
+        ids: Of each row.
+        periods: Of each row.
+    """
     seen = _periods(periods)
     if seen is None or len(ids) % len(seen):
         return None
@@ -71,10 +83,10 @@ def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
     of_rows = periods.to_numpy().astype(np.int64, copy=False)
     by_unit = of_rows.reshape(n, width)
     if (by_unit == by_unit[0]).all() and len(np.unique(by_unit[0])) == width:
-        found = Layout(seen, n, np.argsort(by_unit[0]), None)
-        named = found.fixed(ids)
+        of_units = Layout(seen, n, np.argsort(by_unit[0]), None)
+        named = of_units.fixed(ids)
         if named is not None and _n_distinct(named) == n:
-            return found
+            return of_units
     codes = _codes(ids, n)
     if codes is None:
         return None
@@ -85,7 +97,11 @@ def layout(ids: pd.Series, periods: pd.Series) -> Layout | None:
 
 
 def plain(values: pd.Series) -> pd.Series | None:
-    """Return a column of numbers, truth values, categories or text; None if it is none of these."""
+    """Return a column of numbers, truth values, categories or text; None if it is none of these.
+
+    Args:
+        values: A column.
+    """
     kind = values.dtype
     if isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
         return values
@@ -98,8 +114,12 @@ def plain(values: pd.Series) -> pd.Series | None:
     return text.to_pandas().set_axis(values.index) if len(text) else values
 
 
-def coded(values: Any) -> tuple[IntArray, int]:
-    """Number the distinct values of an array of numpy or of text, (n,), and count them."""
+def coded(values: Any) -> tuple[Ints, int]:
+    """Number the distinct values of an array of numpy or of text, (n,), and count them.
+
+    Args:
+        values: (n,).
+    """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         encoded = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         encoded = encoded.dictionary_encode()
@@ -108,15 +128,24 @@ def coded(values: Any) -> tuple[IntArray, int]:
     return codes.astype(np.int64), len(levels)
 
 
-def sorted_order(values: Any) -> IntArray:
-    """Return the order that sorts distinct values, as grouping by them does; (n,)."""
+def sorted_order(values: Any) -> Ints:
+    """Return the order that sorts distinct values, as grouping by them does; (n,).
+
+    Args:
+        values: (n,).
+    """
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return np.asarray(pc.sort_indices(values).to_numpy(), dtype=np.int64)
     return np.argsort(values, kind="stable")
 
 
 def same_values(first: Any, second: Any) -> bool:
-    """Whether two arrays of numpy or of text are equal."""
+    """Whether two arrays of numpy or of text are equal.
+
+    Args:
+        first: (n,).
+        second: (n,).
+    """
     if isinstance(first, pa.Array) and isinstance(second, pa.Array):
         return bool(first.equals(second))
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
@@ -125,11 +154,15 @@ def same_values(first: Any, second: Any) -> bool:
 
 
 def finite(values: Any) -> bool:
-    """Whether all numbers are finite."""
+    """Whether all numbers are finite.
+
+    Args:
+        values: Numbers, of any shape.
+    """
     return bool(np.isfinite([np.min(values), np.max(values)]).all())
 
 
-def _periods(values: pd.Series) -> IntArray | None:
+def _periods(values: pd.Series) -> Ints | None:
     """The periods of rows, each with as many rows; None where that is not so."""
     if not len(values) or not pd.api.types.is_integer_dtype(values.dtype) or values.hasnans:
         return None
@@ -142,7 +175,7 @@ def _periods(values: pd.Series) -> IntArray | None:
     return there + low if (counts[there] == counts[there[0]]).all() else None
 
 
-def _codes(ids: pd.Series, n: int) -> IntArray | None:
+def _codes(ids: pd.Series, n: int) -> Ints | None:
     """Number the ids of rows from 0; None where these are not n."""
     if pd.api.types.is_integer_dtype(ids.dtype) and not ids.hasnans:
         numbers = ids.to_numpy().astype(np.int64, copy=False)

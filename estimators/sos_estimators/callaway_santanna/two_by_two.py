@@ -20,10 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.callaway_santanna.nuisance import (
-    BoolArray,
     ComparisonError,
-    FloatArray,
     Nuisance,
     independent_columns,
     least_squares,
@@ -36,7 +35,7 @@ NONE_LEFT = "no comparison case is left after trimming"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TwoByTwoData:
     """Rows of one comparison.
 
     Attributes:
@@ -47,11 +46,11 @@ class Comparison:
         post: Whether the row is of the later period; (n,). None in a panel.
     """
 
-    y: FloatArray
-    treated: BoolArray
-    design: FloatArray
-    weight: FloatArray
-    post: BoolArray | None = None
+    y: Floats
+    treated: Bools
+    design: Floats
+    weight: Floats
+    post: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,10 @@ class Effect:
     """
 
     att: float
-    scores: FloatArray
+    scores: Floats
 
 
-def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
+def effect(rows: TwoByTwoData, options: CallawaySantAnnaSettings) -> Effect:
     """Estimate the effect on the treated in one comparison.
 
     Args:
@@ -81,32 +80,44 @@ def effect(rows: Comparison, options: CallawaySantAnnaSettings) -> Effect:
     """
     kept = independent_columns(rows.design)
     rows = replace(rows, design=rows.design[:, kept])
-    propensity = None if options.method == "reg" else propensity_of(rows, options)
+    treatment = None
+    if options.method != "reg":
+        treatment = propensity(rows.treated, rows.design, rows.weight, options.overlap)
     if rows.post is None:
-        return _of_changes(rows, propensity, options)
-    if propensity is None:
+        return _of_changes(rows, treatment, options)
+    if treatment is None:
         return _regression_of_cross_sections(rows, rows.post)
     if options.method == "ipw":
-        return _weighted_cross_sections(rows, rows.post, propensity, options)
-    return _robust_cross_sections(rows, rows.post, propensity, options)
+        return _weighted_cross_sections(rows, rows.post, treatment, options)
+    return _robust_cross_sections(rows, rows.post, treatment, options)
 
 
-def propensity_of(rows: Comparison, options: CallawaySantAnnaSettings) -> Nuisance:
+def propensity(treated: Bools, design: Floats, weight: Floats, overlap: float) -> Nuisance:
     """Fit the propensity to be treated.
+
+    Args:
+        treated: (n,).
+        design: Independent columns, the first of ones; (n, k).
+        weight: (n,).
+        overlap: No propensity may reach this.
 
     Raises:
         ComparisonError: If treated and comparison rows do not overlap.
     """
-    propensity = logit(rows.treated, rows.design, rows.weight)
-    if propensity.fitted.max() >= options.overlap:
-        raise ComparisonError(APART.format(options.overlap))
-    return propensity
+    fit = logit(treated, design, weight)
+    if fit.fitted.max() >= overlap:
+        raise ComparisonError(APART.format(overlap))
+    return fit
 
 
-def full_rank(rows: Comparison, options: CallawaySantAnnaSettings) -> bool:
+def full_rank(rows: TwoByTwoData, options: CallawaySantAnnaSettings) -> bool:
     """Whether every fit of a method has as many independent columns as there are covariates.
 
     Where not, this module leaves out what does not vary; others cannot go on.
+
+    Args:
+        rows: Rows of one comparison.
+        options: Arguments of the estimator.
     """
     k = rows.design.shape[1]
     periods = [np.ones(len(rows.y), bool)] if rows.post is None else [rows.post, ~rows.post]
@@ -118,22 +129,22 @@ def full_rank(rows: Comparison, options: CallawaySantAnnaSettings) -> bool:
     return all(len(independent_columns(rows.design[fit])) == k for fit in fits)
 
 
-def _shares(weight: FloatArray) -> FloatArray:
+def _shares(weight: Floats) -> Floats:
     total = weight.sum()
     if not total > 0:
         raise ComparisonError(NONE_LEFT)
-    share: FloatArray = weight / total
+    share: Floats = weight / total
     return share
 
 
-def _odds(rows: Comparison, propensity: Nuisance, trim: float) -> FloatArray:
+def _odds(rows: TwoByTwoData, treatment: Nuisance, trim: float) -> Floats:
     """Weights that make comparison rows look like the treated ones; zero for the treated."""
-    kept = ~rows.treated & (propensity.fitted < trim)
-    return np.where(kept, rows.weight * propensity.fitted / (1 - propensity.fitted), 0.0)
+    kept = ~rows.treated & (treatment.fitted < trim)
+    return np.where(kept, rows.weight * treatment.fitted / (1 - treatment.fitted), 0.0)
 
 
 def _of_changes(
-    rows: Comparison, propensity: Nuisance | None, options: CallawaySantAnnaSettings
+    rows: TwoByTwoData, treatment: Nuisance | None, options: CallawaySantAnnaSettings
 ) -> Effect:
     share = _shares(rows.weight * rows.treated)
     y, design = rows.y, rows.design
@@ -144,18 +155,18 @@ def _of_changes(
         scores = scores - change.along(share @ design)
     att = float(share @ y)
     scores = scores + share * (y - att)
-    if propensity is None:
+    if treatment is None:
         return Effect(att, scores)
-    compared = _shares(_odds(rows, propensity, options.trim))
+    compared = _shares(_odds(rows, treatment, options.trim))
     level = float(compared @ y)
     spread = compared * (y - level)
-    scores = scores - spread - propensity.along(spread @ design)
+    scores = scores - spread - treatment.along(spread @ design)
     if options.method == "dr":
         scores = scores + change.along(compared @ design)
     return Effect(att - level, scores)
 
 
-def _regression_of_cross_sections(rows: Comparison, post: BoolArray) -> Effect:
+def _regression_of_cross_sections(rows: TwoByTwoData, post: Bools) -> Effect:
     y, design, weight, treated = rows.y, rows.design, rows.weight, rows.treated
     after = least_squares(y, design, weight * (~treated & post), treated)
     before = least_squares(y, design, weight * (~treated & ~post), treated)
@@ -178,9 +189,9 @@ def _regression_of_cross_sections(rows: Comparison, post: BoolArray) -> Effect:
 
 
 def _weighted_cross_sections(
-    rows: Comparison, post: BoolArray, propensity: Nuisance, options: CallawaySantAnnaSettings
+    rows: TwoByTwoData, post: Bools, treatment: Nuisance, options: CallawaySantAnnaSettings
 ) -> Effect:
-    odds = _odds(rows, propensity, options.trim)
+    odds = _odds(rows, treatment, options.trim)
     own = rows.weight * rows.treated
     att, scores, drift = 0.0, np.zeros(len(rows.y)), np.zeros(rows.design.shape[1])
     for period, sign in ((post, 1.0), (~post, -1.0)):
@@ -190,11 +201,11 @@ def _weighted_cross_sections(
         att += sign * (level - level_compared)
         scores = scores + sign * (share * (rows.y - level) - spread)
         drift = drift + sign * (spread @ rows.design)
-    return Effect(att, scores - propensity.along(drift))
+    return Effect(att, scores - treatment.along(drift))
 
 
 def _robust_cross_sections(
-    rows: Comparison, post: BoolArray, propensity: Nuisance, options: CallawaySantAnnaSettings
+    rows: TwoByTwoData, post: Bools, treatment: Nuisance, options: CallawaySantAnnaSettings
 ) -> Effect:
     """The locally efficient estimator.
 
@@ -202,7 +213,7 @@ def _robust_cross_sections(
     to zero in each period, so the treated outcome needs the regressions only.
     """
     y, design, weight, treated = rows.y, rows.design, rows.weight, rows.treated
-    odds, share = _odds(rows, propensity, options.trim), _shares(weight * treated)
+    odds, share = _odds(rows, treatment, options.trim), _shares(weight * treated)
     centre = share @ design
     att, scores = 0.0, np.zeros(len(y))
     effects, drift = np.zeros(len(y)), np.zeros(design.shape[1])
@@ -221,16 +232,16 @@ def _robust_cross_sections(
         if options.scores == "published" and period is not post:
             scores = scores - 2 * other.along(_published_slip(rows, period, compared))
     mean_effect = float(share @ effects)
-    scores = scores + share * (effects - mean_effect) - propensity.along(drift)
+    scores = scores + share * (effects - mean_effect) - treatment.along(drift)
     return Effect(att + mean_effect, scores)
 
 
-def _published_slip(rows: Comparison, period: BoolArray, compared: FloatArray) -> FloatArray:
+def _published_slip(rows: TwoByTwoData, period: Bools, compared: Floats) -> Floats:
     """Difference in mean covariates that the published scores count with the opposite sign.
 
     The R package DRDID (``drdid_rc``, up to version 1.3.0) adds, for the comparison regression of
     the earlier period, what the derivative of the estimator subtracts. The difference is of no
-    account in large samples where the propensity model holds, for then both means are the same.
+    account in large samples where the treatment model holds, for then both means are the same.
     """
     own = _shares(rows.weight * (rows.treated & period))
     return (own - compared) @ rows.design

@@ -6,7 +6,12 @@ Bounds when trends are not parallel (:func:`honest_bounds`), power of the test o
 :func:`placebo_units`).
 """
 
-from sos_estimators.diagnostics.bacon import Comparison, Decomposition, decompose, panel_means
+from sos_estimators.diagnostics.bacon import (
+    Comparison,
+    Decomposition,
+    decompose,
+    panel_means,
+)
 from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_estimators.diagnostics.honest import HonestBounds, RobustInterval, honest_bounds
 from sos_estimators.diagnostics.placebo import (

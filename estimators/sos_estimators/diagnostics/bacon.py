@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from sos_estimators.diagnostics.coefficients import Floats
+from sos_estimators.arrays import Floats
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sos_estimators.arrays import Floats
 from sos_plugins.contract.types import Estimate
 from sos_plugins.errors import EstimationError, listing
-
-Floats = NDArray[np.float64]
 
 REFERENCE = -1
 """Event time with which the others are compared: the last period before adoption."""

@@ -20,8 +20,8 @@ from sos_estimators.diagnostics.bacon import (
     panel_means,
 )
 from sos_estimators.did import DidSettings
+from sos_estimators.inference.vcov import Variance
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
-from sos_estimators.regression.least_squares import Variance
 from sos_estimators.sample.adoption import AlwaysTreated
 from sos_estimators.sample.prepare import prepare
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl

@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
+from sos_estimators.arrays import Floats
+from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_estimators.diagnostics.relative_magnitudes import DRAWS, RelativeMagnitudes, draw_noise
 from sos_estimators.diagnostics.smoothness import Smoothness
 from sos_estimators.inference.distributions import normal_quantile, normal_tail

@@ -10,16 +10,19 @@ from pydantic import Field, field_validator
 
 from sos_estimators import event_study
 from sos_estimators.diagnostics.coefficients import EventCoefficients
-from sos_estimators.diagnostics.honest import Delta, HonestBounds, RobustInterval, honest_bounds
+from sos_estimators.diagnostics.honest import (
+    Delta,
+    HonestBounds,
+    RobustInterval,
+    honest_bounds,
+)
 from sos_estimators.diagnostics.honest_r import honest_bounds_in_r
 from sos_estimators.diagnostics.pretest import pretest_power, slope_for_power
 from sos_estimators.event_plan import EventStudySettings
-from sos_estimators.inference.vcov import VCOV
-from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.least_squares import Variance
+from sos_estimators.inference.vcov import VCOV, Variance
+from sos_estimators.regression.fit import r_engine
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, Tolerance, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
 from sos_plugins.errors import EstimationError
 
 DEFAULT_M: Mapping[Delta, tuple[float, ...]] = {
@@ -222,15 +225,7 @@ class HonestDid(Estimator):
     )
     engines = (
         Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "scikit-learn")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            decides=(r_engine.R_CLUB_SANDWICH,),
-            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
-            tolerance_estimate=SAME_BOUNDS,
-            tolerance_std_error=SAME_BOUNDS,
-        ),
+        r_engine(fit_r, SAME_BOUNDS),
     )
 
     def headline(self, options: HonestDidSettings) -> str:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sos_estimators.callaway_santanna import engine_python, engine_r
-from sos_estimators.callaway_santanna.settings import (
-    CallawaySantAnnaSettings,
-    GroupTimeSettings,
-)
+from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings, GroupTimeSettings
 from sos_estimators.diagnostics.honest_did import (
     SAME_BOUNDS,
     HonestDid,

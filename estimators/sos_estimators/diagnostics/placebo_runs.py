@@ -10,15 +10,19 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from sos_estimators import did as classic
-from sos_estimators.diagnostics.placebo import Fit, Placebo, placebo_dates, placebo_units
+from sos_estimators.diagnostics.placebo import (
+    Fit,
+    Placebo,
+    placebo_dates,
+    placebo_units,
+)
 from sos_estimators.did import DidSettings
 from sos_estimators.inference.distributions import t_quantile
-from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.least_squares import Variance
+from sos_estimators.inference.vcov import Variance
+from sos_estimators.regression.fit import r_engine
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.sample.prepare import Form
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
 
 TERM = "ATT"
 ACTUAL = "actual"
@@ -128,13 +132,7 @@ class PlaceboRuns(Estimator):
     )
     engines = (
         Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
-        Engine(
-            name="r",
-            fit=fit_r,
-            requires=(R_BASE, R_SANDWICH),
-            decides=(r_engine.R_CLUB_SANDWICH,),
-            limits=lambda sample, options: r_engine.limits(sample, options.form, options.vcov),
-        ),
+        r_engine(fit_r),
     )
 
     def headline(self, options: PlaceboSettings) -> str:  # noqa: ARG002

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
+from sos_estimators.arrays import Floats
+from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_plugins.errors import EstimationError
 
 POINTS = 2**14

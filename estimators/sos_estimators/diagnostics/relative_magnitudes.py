@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
-from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
+from sos_estimators.arrays import Floats
+from sos_estimators.diagnostics.coefficients import EventCoefficients
 
 FIRST_STAGE = 0.1
 """Share of the size that the least favourable test takes, as Rambachan and Roth recommend."""

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
-from sos_estimators.diagnostics.coefficients import EventCoefficients, Floats
+from sos_estimators.arrays import Floats
+from sos_estimators.diagnostics.coefficients import EventCoefficients
 from sos_plugins.errors import EstimationError
 
 PER_PIECE = 12

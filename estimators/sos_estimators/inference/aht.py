@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sos_estimators.inference.cluster_products import SINGULAR, Clusters
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.cluster_products import SINGULAR, ClusterProducts
 from sos_estimators.inference.cr2 import adjust, total_variance
 from sos_estimators.inference.results import FTest
-from sos_estimators.regression.least_squares import Floats
 
 
-def approximate_hotelling(clusters: Clusters, restrictions: Floats) -> FTest:
+def approximate_hotelling(clusters: ClusterProducts, restrictions: Floats) -> FTest:
     """Test that combinations of the terms are all zero.
 
     With D the CR2 covariance of the combinations, scaled to a mean of I under the working model,
@@ -34,14 +34,18 @@ def approximate_hotelling(clusters: Clusters, restrictions: Floats) -> FTest:
     half = inverse_half(adjusted.covariance)
     if root is None or half is None:
         return FTest(float("nan"), float("nan"))
-    eta = q * (q + 1) / total_variance(adjusted.turned(root))
+    eta = q * (q + 1) / total_variance(adjusted.combined(root))
     df = float(eta - q + 1)
     t_squared = float(np.square(half @ (restrictions @ clusters.terms)).sum())
     return FTest(float(df / (eta * q) * t_squared) if df > 0 else float("nan"), df)
 
 
 def inverse_half(covariance: Floats) -> Floats | None:
-    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular."""
+    """Return A with A'A the inverse of a covariance (q, q); nothing if it is singular.
+
+    Args:
+        covariance: (q, q).
+    """
     scale = np.sqrt(np.diag(covariance).clip(min=0))
     if not (scale > 0).all():
         return None

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.regression.least_squares import (
     Absorber,
     CollinearTermsError,
-    Floats,
     Regression,
     group_sums,
     independent,
@@ -35,7 +34,7 @@ root of :data:`SINGULAR`, rounded down."""
 
 
 @dataclass(frozen=True)
-class Clusters:
+class ClusterProducts:
     """A regression as cross products of its G clusters.
 
     K columns are left: effects that are not nested in clusters, covariates, terms, in this order,
@@ -81,13 +80,20 @@ class Clusters:
         return self.bread[:, -self.n_terms :]
 
 
-def nested_effects(regression: Regression) -> tuple[NDArray[np.int64], ...]:
-    """Return the sets of effects whose levels each lie within one cluster."""
+def nested_effects(regression: Regression) -> tuple[Ints, ...]:
+    """Return the sets of effects whose levels each lie within one cluster.
+
+    Args:
+        regression: The regression.
+    """
     return tuple(e for e in regression.effects if nested(e, regression.cluster))
 
 
-def by_cluster(regression: Regression) -> Clusters:
+def by_cluster(regression: Regression) -> ClusterProducts:
     """Take the products of a regression.
+
+    Args:
+        regression: The regression.
 
     Raises:
         CollinearTermsError: If a term is collinear with effects, covariates and earlier terms.
@@ -96,7 +102,7 @@ def by_cluster(regression: Regression) -> Clusters:
     bread, beta = solve(columns, value, regression.weight)
     residuals = value - columns @ beta
     weighted = columns * regression.weight[:, None]
-    return Clusters(
+    return ClusterProducts(
         scores=group_sums(weighted * residuals[:, None], regression.cluster),
         bread=bread,
         coefficients=beta,
@@ -107,8 +113,14 @@ def by_cluster(regression: Regression) -> Clusters:
     )
 
 
-def products(left: Floats, right: Floats, codes: NDArray[np.int64]) -> Floats:
-    """Return ``left_g' right_g`` of each group of rows, (G, K, L)."""
+def products(left: Floats, right: Floats, codes: Ints) -> Floats:
+    """Return ``left_g' right_g`` of each group of rows, (G, K, L).
+
+    Args:
+        left: (m, K).
+        right: (m, L).
+        codes: Group of each row, (m,).
+    """
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))
     left, right = np.ascontiguousarray(left[order]), np.ascontiguousarray(right[order])
@@ -135,10 +147,13 @@ def _partial(regression: Regression) -> tuple[Floats, Floats]:
     return left[:, :-1][:, kept], left[:, -1]
 
 
-def without_each(clusters: Clusters) -> Floats:
+def without_each(clusters: ClusterProducts) -> Floats:
     """Return the coefficients of the terms without each cluster in turn, (G, p).
 
     A coefficient that cannot be told without a cluster is missing.
+
+    Args:
+        clusters: The regression.
     """
     left = clusters.products.sum(axis=0) - clusters.products
     scale = np.sqrt(np.einsum("gkk->gk", left).clip(min=0))
@@ -194,8 +209,13 @@ class Influence:
     effective: float
 
 
-def influence(clusters: Clusters, term: int = 0) -> Influence:
-    """Measure leverage and influence as MacKinnon, Nielsen and Webb (2023, Stata Journal 23(4))."""
+def influence(clusters: ClusterProducts, term: int = 0) -> Influence:
+    """Measure leverage and influence as MacKinnon, Nielsen and Webb (2023, Stata Journal 23(4)).
+
+    Args:
+        clusters: The regression.
+        term: Which of the terms.
+    """
     direction = clusters.directions[:, term]
     share = (
         np.einsum("k,gkl,l->g", direction, clusters.products, direction)

@@ -1,11 +1,15 @@
 """CR2: the bias-reduced variance on cross products by cluster, and the tests that go with it.
 
 Bell and McCaffrey (2002), Survey Methodology 28(2), and Pustejovsky and Tipton (2018), Journal of
-Business and Economic Statistics 36(4), with errors of variance 1 / weight as the working model and
-the symmetric root taken of rows multiplied by the root of their weight: what R's clubSandwich gives
-for ``lm`` on such rows. Under that model a case is worth two of half its weight, effects nested
-in clusters can be taken out beforehand, and a cluster's adjustment matrix is the identity outside
-the span of its columns: their cross products are enough, and no case is looked at.
+Business and Economic Statistics 36(4). With X_g the rows of cluster g and e_g its residuals, all
+multiplied by the root of their weight, B = (X'X)^-1 and the working model of errors of variance
+1 / weight, the adjustment matrix A_g is the symmetric root of the inverse of I - X_g B X_g'. The
+score of a cluster for a combination c of the coefficients is a_g'e_g with a_g = A_g X_g B c, and
+CR2 is the sum of squared scores: what R's clubSandwich gives for ``lm`` on such rows.
+
+Under that model a case is worth two of half its weight, effects nested in clusters can be taken out
+beforehand, and A_g is the identity outside the span of X_g: the cross products of a cluster are
+enough, and no case is looked at.
 """
 
 from __future__ import annotations
@@ -13,20 +17,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sos_estimators.inference.cluster_products import SINGULAR, Clusters
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.cluster_products import SINGULAR, ClusterProducts
 
 NO_RESIDUAL = 1e-8
-"""An eigenvalue of I - H below this is zero: the regression fits that direction exactly, and it
-gets the adjustment zero (the Moore-Penrose inverse)."""
+"""An eigenvalue of I - X_g B X_g' below this is zero: the regression fits that direction exactly,
+and it gets the adjustment zero (the Moore-Penrose inverse)."""
 HIGH = 0.5
 """Pairs of a cluster whose leverage is above this are taken one by one."""
 
 
 @dataclass(frozen=True)
-class Reduced:
+class Cr2:
     """CR2: covariance (q, q) and Satterthwaite degrees of freedom (q,) of q combinations."""
 
     covariance: Floats
@@ -34,163 +37,196 @@ class Reduced:
 
 
 @dataclass(frozen=True)
-class Adjusted:
-    """Bias-reduced scores of G clusters for q combinations of the terms.
-
-    With a the adjusted vector of a cluster's rows (each times the root of its weight), R its
-    columns and e its residuals:
+class AdjustedScores:
+    """Bias-reduced scores of G clusters for q combinations c of the terms.
 
     Attributes:
-        scores: a'e, (G, q).
-        reach: R'a, (G, K, q).
-        own: a'a, (G, q, q).
-        bread: Of the regression, (K, K).
+        scores: a_g'e_g, (G, q).
+        Xa: X_g'a_g, (G, K, q).
+        aa: a_g'a_g, (G, q, q).
+        B: Inverse of the cross products of the regression, (K, K).
     """
 
     scores: Floats
-    reach: Floats
-    own: Floats
-    bread: Floats
+    Xa: Floats
+    aa: Floats
+    B: Floats
 
     @property
     def covariance(self) -> Floats:
         """CR2, (q, q)."""
         return np.asarray(self.scores.T @ self.scores)
 
-    def turned(self, by: Floats) -> Adjusted:
-        """Return the same for new combinations, (m, q) of these."""
-        return Adjusted(
-            self.scores @ by.T, self.reach @ by.T, by @ self.own @ by.T, bread=self.bread
+    def combined(self, by: Floats) -> AdjustedScores:
+        """Return the scores of new combinations, each a row of (m, q) of these.
+
+        Args:
+            by: One combination a row, (m, q).
+        """
+        return AdjustedScores(self.scores @ by.T, self.Xa @ by.T, by @ self.aa @ by.T, self.B)
+
+    def of_combination(self, s: int) -> AdjustedScores:
+        """Return the scores of one combination.
+
+        Args:
+            s: Which, below q.
+        """
+        Xa = np.ascontiguousarray(self.Xa[:, :, s : s + 1])
+        return AdjustedScores(
+            self.scores[:, s : s + 1], Xa, self.aa[:, s : s + 1, s : s + 1], self.B
         )
 
-    def only(self, s: int) -> Adjusted:
-        """Return the same for one combination."""
-        reach = np.ascontiguousarray(self.reach[:, :, s : s + 1])
-        own = self.own[:, s : s + 1, s : s + 1]
-        return Adjusted(self.scores[:, s : s + 1], reach, own, self.bread)
+    def of_clusters(self, chosen: Bools) -> AdjustedScores:
+        """Return the scores of the chosen clusters, (G,).
 
-    def of(self, clusters: NDArray[np.bool_]) -> Adjusted:
-        """Return the same of some clusters."""
-        return Adjusted(
-            self.scores[clusters], self.reach[clusters], self.own[clusters], bread=self.bread
-        )
+        Args:
+            chosen: Which clusters, (G,).
+        """
+        return AdjustedScores(self.scores[chosen], self.Xa[chosen], self.aa[chosen], self.B)
 
     @property
-    def fitted(self) -> Floats:
-        """What the regression takes off the variance of each cluster's scores, (G, q, q)."""
-        through = np.einsum("kl,glt->gkt", self.bread, self.reach, optimize=True)
-        return np.asarray(np.einsum("gks,gkt->gst", self.reach, through, optimize=True))
+    def aHa(self) -> Floats:  # noqa: N802
+        """a_g'X_g B X_g'a_g: what the fit takes off the variance of each score, (G, q, q)."""
+        BXa = np.einsum("kl,glt->gkt", self.B, self.Xa, optimize=True)
+        return np.asarray(np.einsum("gks,gkt->gst", self.Xa, BXa, optimize=True))
 
     @property
     def expected(self) -> Floats:
-        """Mean of the covariance under the working model, (q, q)."""
-        return np.asarray((self.own - self.fitted).sum(axis=0))
+        """Mean of CR2 under the working model, (q, q)."""
+        return np.asarray((self.aa - self.aHa).sum(axis=0))
 
 
-def adjust(clusters: Clusters, combinations: Floats) -> Adjusted:
-    """Adjust the scores of every cluster.
+def adjust(clusters: ClusterProducts, combinations: Floats) -> AdjustedScores:
+    """Adjust the scores of every cluster (Bell and McCaffrey 2002).
 
     Args:
-        clusters: The regression.
-        combinations: Of the terms, (p, q).
+        clusters: The regression, p terms.
+        combinations: Of the terms, one a column, (p, q).
+
+    Returns:
+        The scores for the q combinations, in the unit of the value.
     """
-    contrasts = clusters.directions @ combinations
+    Bc = clusters.directions @ combinations
     if len(clusters.residuals) == clusters.n_clusters:
-        return _adjust_single_rows(clusters, contrasts)
+        return _adjust_single_rows(clusters, Bc)
     g, k, q = clusters.n_clusters, len(clusters.bread), combinations.shape[1]
-    scores, reach, own = np.zeros((g, q)), np.zeros((g, k, q)), np.zeros((g, q, q))
-    for i, (products, score) in enumerate(zip(clusters.products, clusters.scores, strict=True)):
-        active = np.flatnonzero(np.diag(products) > 0)
+    scores, Xa, aa = np.zeros((g, q)), np.zeros((g, k, q)), np.zeros((g, q, q))
+    for i, (XX, Xe) in enumerate(zip(clusters.products, clusters.scores, strict=True)):
+        active = np.flatnonzero(np.diag(XX) > 0)
         if not len(active):
             continue
-        root, back = roots(products[np.ix_(active, active)])
-        hat = root.T @ clusters.bread[np.ix_(active, active)] @ root
-        vector = inverse_root(np.eye(len(hat)) - hat) @ (root.T @ contrasts[active])
-        scores[i] = vector.T @ (back.T @ score[active])
-        reach[i, active] = root @ vector
-        own[i] = vector.T @ vector
-    return Adjusted(scores, reach, own, clusters.bread)
+        XN, V = orthonormal(XX[np.ix_(active, active)])
+        H = XN.T @ clusters.bread[np.ix_(active, active)] @ XN
+        a = inverse_root(np.eye(len(H)) - H) @ (XN.T @ Bc[active])
+        scores[i] = a.T @ (V.T @ Xe[active])
+        Xa[i, active] = XN @ a
+        aa[i] = a.T @ a
+    return AdjustedScores(scores, Xa, aa, clusters.bread)
 
 
-def _adjust_single_rows(clusters: Clusters, contrasts: Floats) -> Adjusted:
-    """Do the same where every cluster is one row, whose adjustment is a number: CR2 is then HC2."""
+def _adjust_single_rows(clusters: ClusterProducts, Bc: Floats) -> AdjustedScores:
+    """Adjust where every cluster is one row and A_g a number: CR2 is then HC2."""
     order = np.argsort(clusters.regression.cluster)
     root = np.sqrt(clusters.regression.weight[order])
-    rows = clusters.columns[order] * root[:, None]
-    left = 1 - np.einsum("gk,gk->g", rows @ clusters.bread, rows)
-    power = np.where(left > NO_RESIDUAL, 1 / np.sqrt(left.clip(min=NO_RESIDUAL)), 0.0)
-    vector = (rows @ contrasts) * power[:, None]
-    return Adjusted(
-        scores=vector * (root * clusters.residuals[order])[:, None],
-        reach=rows[:, :, None] * vector[:, None, :],
-        own=vector[:, :, None] * vector[:, None, :],
-        bread=clusters.bread,
+    X = clusters.columns[order] * root[:, None]
+    left = 1 - np.einsum("gk,gk->g", X @ clusters.bread, X)
+    A = np.where(left > NO_RESIDUAL, 1 / np.sqrt(left.clip(min=NO_RESIDUAL)), 0.0)
+    a = (X @ Bc) * A[:, None]
+    return AdjustedScores(
+        scores=a * (root * clusters.residuals[order])[:, None],
+        Xa=X[:, :, None] * a[:, None, :],
+        aa=a[:, :, None] * a[:, None, :],
+        B=clusters.bread,
     )
 
 
-def bias_reduced(clusters: Clusters, combinations: Floats) -> Reduced:
-    """Compute CR2 with Satterthwaite degrees of freedom of combinations of the terms, (p, q).
+def bias_reduced(clusters: ClusterProducts, combinations: Floats) -> Cr2:
+    """Return CR2 and Satterthwaite's degrees of freedom (Bell and McCaffrey 2002).
 
-    A combination that every cluster fits exactly has neither (zero and nan).
+    Args:
+        clusters: The regression, p terms.
+        combinations: Of the terms, one a column, (p, q).
+
+    Returns:
+        Covariance and degrees of freedom of the combinations. One that every cluster fits exactly
+        has neither (zero and nan).
     """
     adjusted = adjust(clusters, combinations)
     each = range(combinations.shape[1])
-    return Reduced(adjusted.covariance, np.array([_satterthwaite(adjusted.only(s)) for s in each]))
+    return Cr2(
+        adjusted.covariance,
+        np.array([_satterthwaite(adjusted.of_combination(s)) for s in each]),
+    )
 
 
-def _satterthwaite(one: Adjusted) -> float:
+def _satterthwaite(one: AdjustedScores) -> float:
     """Return (trace P)^2 / trace PP of the covariance P of the scores of one combination."""
     total = total_variance(one) / 2
     return float(one.expected[0, 0] ** 2 / total) if total > 0 else float("nan")
 
 
-def total_variance(adjusted: Adjusted) -> float:
-    """Return the summed variances of the entries of the covariance of q combinations.
+def total_variance(adjusted: AdjustedScores) -> float:
+    """Return the summed variances of the entries of CR2 of q combinations.
 
     With P_gs,ht the covariance of the scores of clusters g, h and combinations s, t under the
     working model, this is the sum over g, h of (sum over s of P_gs,hs)^2 and of the sum over s, t
-    of P_gs,ht P_gt,hs. P is own - R B R' by blocks, so that sums over pairs of clusters follow from
-    R'R. Where a cluster is fitted almost exactly these sums would cancel to nothing: its pairs are
+    of P_gs,ht P_gt,hs (Pustejovsky and Tipton 2018). P is a_gs'a_gt (only if g = h) less
+    a_gs'X_g B X_h'a_ht, so that sums over pairs of clusters follow from the summed products of
+    X_g'a_g. Where a cluster is fitted almost exactly these would cancel to nothing: its pairs are
     taken one by one. There are fewer than K / :data:`HIGH` such clusters, since leverages sum to K.
+
+    Args:
+        adjusted: Scores for q combinations.
     """
-    own, fitted = (np.einsum("gss->gs", part) for part in (adjusted.own, adjusted.fitted))
-    high = (fitted > HIGH * own).any(axis=1)
-    total = _of_all_pairs(adjusted.of(~high))
+    aa, aHa = (np.einsum("gss->gs", part) for part in (adjusted.aa, adjusted.aHa))
+    high = (aHa > HIGH * aa).any(axis=1)
+    total = _of_all_pairs(adjusted.of_clusters(~high))
     weight = np.where(high, 1.0, 2.0)
-    through = np.einsum("kl,glt->gkt", adjusted.bread, adjusted.reach, optimize=True)
+    BXa = np.einsum("kl,glt->gkt", adjusted.B, adjusted.Xa, optimize=True)
     for g in np.flatnonzero(high):
-        p = -np.einsum("ks,hkt->hst", adjusted.reach[g], through, optimize=True)
-        p[g] += adjusted.own[g]
-        pairs = np.einsum("hss->h", p) ** 2 + np.einsum("hst,hts->h", p, p)
+        P = -np.einsum("ks,hkt->hst", adjusted.Xa[g], BXa, optimize=True)
+        P[g] += adjusted.aa[g]
+        pairs = np.einsum("hss->h", P) ** 2 + np.einsum("hst,hts->h", P, P)
         total += float(weight @ pairs)
     return total
 
 
-def _of_all_pairs(adjusted: Adjusted) -> float:
-    g, k, q = adjusted.reach.shape
-    own, fitted = adjusted.own, adjusted.fitted
-    reach = adjusted.reach.reshape(g, k * q)
-    whole = (reach.T @ reach).reshape(k, q, k, q).transpose(1, 3, 0, 2)
-    through = np.einsum("kl,stlm->stkm", adjusted.bread, whole, optimize=True)
-    alone, taken = np.einsum("gss->g", own), np.einsum("gss->g", fitted)
+def _of_all_pairs(adjusted: AdjustedScores) -> float:
+    g, k, q = adjusted.Xa.shape
+    aa, aHa = adjusted.aa, adjusted.aHa
+    Xa = adjusted.Xa.reshape(g, k * q)
+    XaaX = (Xa.T @ Xa).reshape(k, q, k, q).transpose(1, 3, 0, 2)
+    BXaaX = np.einsum("kl,stlm->stkm", adjusted.B, XaaX, optimize=True)
+    alone, taken = np.einsum("gss->g", aa), np.einsum("gss->g", aHa)
     traces = np.square(alone).sum() - 2 * alone @ taken
-    traces += np.einsum("stkl,tslk->", through, through, optimize=True)
-    crossed = np.square(own).sum() - 2 * np.einsum("gst,gst->", own, fitted)
-    crossed += np.einsum("stkl,stlk->", through, through, optimize=True)
+    traces += np.einsum("stkl,tslk->", BXaaX, BXaaX, optimize=True)
+    crossed = np.square(aa).sum() - 2 * np.einsum("gst,gst->", aa, aHa)
+    crossed += np.einsum("stkl,stlk->", BXaaX, BXaaX, optimize=True)
     return float(traces + crossed)
 
 
-def roots(gram: Floats) -> tuple[Floats, Floats]:
-    """Return U'N and V with N = UV an orthonormal basis of the span of U, given U'U."""
-    scale = np.sqrt(np.diag(gram))
-    values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
+def orthonormal(XX: Floats) -> tuple[Floats, Floats]:
+    """Return X'N and V with N = XV an orthonormal basis of the span of X, given X'X (k, k).
+
+    Args:
+        XX: X'X, (k, k).
+
+    Returns:
+        Two matrices (k, r), with r the rank.
+    """
+    scale = np.sqrt(np.diag(XX))
+    values, vectors = np.linalg.eigh(XX / np.outer(scale, scale))
     used = values > SINGULAR
     root, vectors = np.sqrt(values[used]), vectors[:, used]
     return scale[:, None] * vectors * root, vectors / root / scale[:, None]
 
 
 def inverse_root(matrix: Floats) -> Floats:
-    """Return the Moore-Penrose inverse of the symmetric root."""
+    """Return the Moore-Penrose inverse of the symmetric root of a matrix (r, r).
+
+    Args:
+        matrix: Symmetric, (r, r).
+    """
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     used = values > NO_RESIDUAL
     return np.asarray((vectors[:, used] / np.sqrt(values[used])) @ vectors[:, used].T)

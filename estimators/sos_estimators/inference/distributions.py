@@ -14,26 +14,50 @@ from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 
 def t_quantile(share: ArrayLike, df: ArrayLike) -> Any:
-    """Return the value below which a share of Student's t lies; normal with infinite ``df``."""
+    """Return the value below which a share of Student's t lies; normal with infinite ``df``.
+
+    Args:
+        share: Between 0 and 1.
+        df: Degrees of freedom, of the same shape or one.
+    """
     return np.where(np.isinf(df), ndtri(share), stdtrit(df, share))[()]
 
 
 def t_two_sided(statistic: ArrayLike, df: ArrayLike) -> Any:
-    """Return the share of Student's t that is as far from zero; normal with infinite ``df``."""
+    """Return the share of Student's t that is as far from zero; normal with infinite ``df``.
+
+    Args:
+        statistic: Of any shape.
+        df: Degrees of freedom, of the same shape or one.
+    """
     far = -np.abs(statistic)
     return 2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far))[()]
 
 
 def f_tail(statistic: float, df_num: float, df_den: float) -> float:
-    """Return the share of F above a statistic."""
+    """Return the share of F above a statistic.
+
+    Args:
+        statistic: 0 or more.
+        df_num: Numerator degrees of freedom.
+        df_den: Denominator degrees of freedom.
+    """
     return float(fdtrc(df_num, df_den, statistic))
 
 
 def normal_quantile(share: ArrayLike) -> Any:
-    """Return the value below which a share of the normal distribution lies."""
+    """Return the value below which a share of the normal distribution lies.
+
+    Args:
+        share: Between 0 and 1.
+    """
     return ndtri(share)
 
 
 def normal_tail(value: ArrayLike) -> Any:
-    """Return the share of the normal distribution above a value."""
+    """Return the share of the normal distribution above a value.
+
+    Args:
+        value: Of any shape.
+    """
     return ndtr(-np.asarray(value, float))

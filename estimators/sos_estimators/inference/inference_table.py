@@ -4,67 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
-from sos_estimators.inference.cluster_products import Clusters, by_cluster, influence
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.cluster_products import influence
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
-from sos_estimators.inference.results import Own, real_errors
-from sos_estimators.inference.vcov import spread
-from sos_estimators.inference.wild import Weights, Wild, auxiliary, wild_bootstrap
-from sos_estimators.regression.design_matrix import regression
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
+from sos_estimators.inference.vcov import VARIANCES, FittedRegression
+from sos_estimators.inference.wild import (
+    Weights,
+    auxiliary,
+    wild_bootstrap,
+)
+from sos_estimators.regression.design_matrix import regression, treatment
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
-    Fit,
-    Floats,
-    Regression,
-    Variance,
     least_squares,
 )
 from sos_estimators.sample.adoption import AlwaysTreated
-from sos_estimators.sample.prepare import Form, Prepared, prepare
-from sos_estimators.sample.warnings_text import cannot_be_told, few_clusters, few_df
+from sos_estimators.sample.prepare import Form, RegressionSample, prepare
+from sos_estimators.sample.warnings_text import few_clusters, few_df, not_identified
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
-Method = Literal[
-    "CR0",
-    "CR1",
-    "CR1S",
-    "fixest",
-    "CR2",
-    "CR2-cases",
-    "CR3",
-    "CR3J",
-    "WCR",
-    "WCU",
-    "RI-beta",
-    "RI-t",
-]
-
+_WILD = (
+    "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon, "
+    "Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)"
+)
+_RANDOMISATION = "MacKinnon and Webb (2020), Journal of Econometrics 218(2)"
 CITATIONS: Mapping[str, str] = {
-    "CR0": "Liang and Zeger (1986), Biometrika 73(1)",
-    "CR1": "Liang and Zeger (1986), Biometrika 73(1), times G / (G - 1)",
-    "CR1S": "Liang and Zeger (1986), Biometrika 73(1), with Stata's factor",
-    "fixest": "Liang and Zeger (1986), Biometrika 73(1), with the factor of R's fixest",
-    "CR2": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton (2018), "
-    "Journal of Business and Economic Statistics 36(4)",
-    "CR2-cases": "Bell and McCaffrey (2002), Survey Methodology 28(2); Pustejovsky and Tipton "
-    "(2018), Journal of Business and Economic Statistics 36(4), errors of one variance a case",
-    "CR3": "Bell and McCaffrey (2002), Survey Methodology 28(2); MacKinnon, Nielsen and Webb "
-    "(2023), Journal of Applied Econometrics 38(5)",
-    "CR3J": "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "WCR": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
-    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "WCU": "Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); "
-    "MacKinnon, Nielsen and Webb (2023), Journal of Applied Econometrics 38(5)",
-    "RI-beta": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
-    "RI-t": "MacKinnon and Webb (2020), Journal of Econometrics 218(2)",
+    **{name: row.citation for name, row in VARIANCES.items()},
+    "WCR": _WILD,
+    "WCU": _WILD,
+    "RI-beta": _RANDOMISATION,
+    "RI-t": _RANDOMISATION,
 }
-WITHOUT_ERRORS: tuple[Method, ...] = ("RI-beta",)
+"""Papers of all methods: the variances, the wild bootstrap and randomisation."""
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = Literal[tuple(CITATIONS)]
+WITHOUT_ERRORS = ("RI-beta",)
 """Methods that rest on no standard error."""
 COLUMNS: Mapping[str, str] = {
     "method": "name of the method",
@@ -127,20 +111,23 @@ class Inference:
 class _Given:
     """What every method works on."""
 
-    problem: Regression
-    fit: Fit
-    clusters: Clusters
+    fitted: FittedRegression
     cells: pd.DataFrame
-    prepared: Prepared
+    prepared: RegressionSample
     options: Options
     seed: int
     draws: int
+
+    @property
+    def estimate(self) -> float:
+        """The coefficient."""
+        return float(self.fitted.fit.coefficients[0])
 
 
 def inference(
     sample: Sample,
     options: Options,
-    methods: Sequence[Method] = get_args(Method),
+    methods: Sequence[Method] = tuple(CITATIONS),
     *,
     seed: int = 1,
     draws: int = 9999,
@@ -159,15 +146,27 @@ def inference(
     """
     prepared = prepare(sample, options.form, options.always_treated)
     try:
-        return of_prepared(prepared, options, methods, seed=seed, draws=draws)
+        return table_in_python(prepared, options, methods, seed=seed, draws=draws)
     except CollinearTermsError:
-        raise cannot_be_told(prepared, options.form) from None
+        raise not_identified(prepared, options.form) from None
 
 
-def of_prepared(
-    prepared: Prepared, options: Options, methods: Sequence[Method], *, seed: int, draws: int
+def table_in_python(
+    prepared: RegressionSample,
+    options: Options,
+    methods: Sequence[Method],
+    *,
+    seed: int,
+    draws: int,
 ) -> Inference:
-    """Do the same on a prepared sample.
+    """Test the effect by several methods, on a checked sample.
+
+    Args:
+        prepared: The sample.
+        options: Settings of ``did``; the model is linear.
+        methods: Which.
+        seed: Of the bootstrap and of randomisation.
+        draws: Replications and assignments, unless fewer are all there are.
 
     Raises:
         CollinearTermsError: If the effect cannot be told.
@@ -176,20 +175,19 @@ def of_prepared(
 
     def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
         kept.append(cells)
-        return cells[["D"]].to_numpy(float), ("ATT",)
+        return treatment(cells)
 
     known = ("D", "unit", "period", "cohort", "treated", "post", "group")
     by = [column for column in known if column in prepared.frame]
     problem = regression(prepared, options.form, by, term)
-    clusters = by_cluster(problem)
-    given = _Given(
-        problem, least_squares(problem), clusters, kept[0], prepared, options, seed, draws
-    )
-    found = np.sqrt(np.square(given.fit.influence).sum(axis=0))
-    _, none = real_errors(found, ("ATT",), problem.value, lambda: Own.of(problem))
-    rows, warnings = _rows(given, [m for m in methods if not none or m in WITHOUT_ERRORS])
-    table = ordered(pd.DataFrame(rows, columns=list(COLUMNS)), methods, given.fit.coefficients[0])
-    weight = influence(clusters)
+    fitted = FittedRegression(problem, least_squares(problem))
+    given = _Given(fitted, kept[0], prepared, options, seed, draws)
+    plain = np.sqrt(np.square(fitted.fit.influence).sum(axis=0))
+    _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: ScoreErrors.of(problem))
+    alone = [method for method in methods if none and method not in WITHOUT_ERRORS]
+    rows, warnings = _rows(given, methods, alone)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    weight = influence(fitted.clusters)
     names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
         table=table,
@@ -206,52 +204,42 @@ def of_prepared(
     )
 
 
-def ordered(table: pd.DataFrame, methods: Sequence[Method], estimate: float) -> pd.DataFrame:
-    """Put rows in the order of the methods; those without a row have the estimate alone."""
-    made = table.set_index("method")
-    rows = []
-    for method in dict.fromkeys(methods):
-        alone: dict[str, Any] = {
-            "estimate": float(estimate),
-            "distribution": "",
-            "citation": CITATIONS[method],
-        }
-        known = dict(made.loc[method]) if method in made.index else alone
-        rows.append({"method": method, **known})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
 def _rows(
-    given: _Given, methods: Sequence[Method]
+    given: _Given, methods: Sequence[Method], alone: Sequence[Method]
 ) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    """Return one row a method, those ``alone`` with the estimate only, and what to warn of."""
     rows: list[Mapping[str, Any]] = []
     told: list[str] = []
     at_random: Randomised | None = None
     for method in dict.fromkeys(methods):
-        if method in ("WCR", "WCU"):
+        row: dict[str, Any] = {}
+        warnings: tuple[str, ...] = ()
+        if method in alone:
+            row = {"distribution": ""}
+        elif method in ("WCR", "WCU"):
             row, warnings = _wild(given, method)
-        elif method in ("RI-beta", "RI-t"):
+        elif method in VARIANCES:
+            row, warnings = _analytical(given, method)
+        else:
             try:
                 at_random = at_random or _randomised(given)
                 row, warnings = _of_randomised(given, at_random, method)
             except EstimationError as error:
-                row, warnings = {}, (f"There is no {method}: {error}.",)
-        else:
-            row, warnings = _analytical(given, cast(Variance, method))
-        fixed = {"method": method, "estimate": float(given.fit.coefficients[0])}
-        rows.append({**fixed, **row, "citation": CITATIONS[method]})
+                warnings = (f"There is no {method}: {error}.",)
+        fixed = {"method": method, "estimate": given.estimate, "citation": CITATIONS[method]}
+        rows.append({**fixed, **row})
         told += warnings
-    clustered = [method for method in dict.fromkeys(methods) if method in get_args(Variance)]
+    clustered = [name for name in dict.fromkeys(methods) if name in VARIANCES and name not in alone]
     told += few_clusters(given.prepared, given.options.few_clusters, *clustered)
     return rows, tuple(dict.fromkeys(told))
 
 
-def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[str, ...]]:
-    found = spread(given.problem, given.fit, method, np.eye(1), given.clusters)
-    estimate, df = float(given.fit.coefficients[0]), float(found.df[0])
-    error = float(np.sqrt(found.covariance[0, 0]))
+def _analytical(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    variance = VARIANCES[method].compute(given.fitted, np.eye(1))
+    estimate, df = given.estimate, float(variance.df[0])
+    error = float(np.sqrt(variance.matrix[0, 0]))
     half = float(t_quantile((1 + given.options.conf_level) / 2, df)) * error
-    warnings = (*found.warnings, *few_df(("ATT",), found.df, method))
+    warnings = (*variance.warnings, *few_df(("ATT",), variance.df, method))
     row = {
         "std_error": error,
         "statistic": estimate / error,
@@ -266,15 +254,15 @@ def _analytical(given: _Given, method: Variance) -> tuple[dict[str, Any], tuple[
 
 def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     draws = auxiliary(
-        given.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
+        given.fitted.clusters.n_clusters, given.draws, given.seed, given.options.wild_weights
     )
-    found: Wild = wild_bootstrap(
-        given.clusters,
+    wild = wild_bootstrap(
+        given.fitted.clusters,
         draws,
         restricted=method == "WCR",
         conf_level=given.options.conf_level,
     )
-    number = f"all {found.draws}" if found.complete else f"{found.draws}"
+    number = f"all {wild.draws}" if wild.complete else f"{wild.draws}"
     treated, few = len(given.prepared.treated_clusters), given.options.few_clusters
     warnings: tuple[str, ...] = ()
     if treated < few:
@@ -284,12 +272,12 @@ def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
             "Webb 2017, Journal of Applied Econometrics 32(2)).",
         )
     row = {
-        "std_error": float(given.fit.coefficients[0]) / found.statistic,
-        "statistic": found.statistic,
-        "p_value": found.p_value,
-        "conf_low": found.conf_low,
-        "conf_high": found.conf_high,
-        "distribution": f"{number} draws ({found.distribution})",
+        "std_error": given.estimate / wild.statistic,
+        "statistic": wild.statistic,
+        "p_value": wild.p_value,
+        "conf_low": wild.conf_low,
+        "conf_high": wild.conf_high,
+        "distribution": f"{number} draws ({wild.distribution})",
     }
     return row, warnings
 
@@ -300,35 +288,42 @@ def _randomised(given: _Given) -> Randomised:
             "form = 'pilot-post' has a term for pilots that a new assignment would change too; "
             "use form = 'twfe' or 'stacked'"
         )
-    return randomise(given.problem, treatments(given.cells, draws=given.draws, seed=given.seed))
+    return randomise(
+        given.fitted.regression, treatments(given.cells, draws=given.draws, seed=given.seed)
+    )
 
 
 def _of_randomised(
-    given: _Given, found: Randomised, method: str
+    given: _Given, randomised: Randomised, method: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    number = f"all {found.assignments}" if found.complete else f"{found.assignments}"
+    number = f"all {randomised.assignments}" if randomised.complete else f"{randomised.assignments}"
     row: dict[str, Any] = {
-        "statistic": found.estimate,
-        "p_value": found.p_estimate,
+        "statistic": randomised.estimate,
+        "p_value": randomised.p_estimate,
         "distribution": f"{number} assignments",
     }
     if method == "RI-t":
         row |= {
-            "std_error": found.estimate / found.statistic,
-            "statistic": found.statistic,
-            "p_value": found.p_statistic,
+            "std_error": randomised.estimate / randomised.statistic,
+            "statistic": randomised.statistic,
+            "p_value": randomised.p_statistic,
         }
-    smallest = 1 / (found.assignments + (not found.complete))
+    smallest = 1 / (randomised.assignments + (not randomised.complete))
     if smallest <= 1 - given.options.conf_level:
         return row, ()
     return row, (
-        f"There are only {found.assignments} assignments to compare with, so no p value of "
+        f"There are only {randomised.assignments} assignments to compare with, so no p value of "
         f"{method} is below {smallest:.2g}.",
     )
 
 
 def disagreement(table: pd.DataFrame, level: float) -> tuple[str, ...]:
-    """Say which methods call the effect significant and which do not, if some do."""
+    """Say which methods call the effect significant and which do not, if some do.
+
+    Args:
+        table: With ``method`` and ``p_value``.
+        level: Of significance, such as 0.05.
+    """
     known = table[table["p_value"].notna()]
     below = known["p_value"] < level
     if below.all() or not below.any():

@@ -20,18 +20,23 @@ from sos_estimators.inference.inference_table import (
     Options,
     disagreement,
 )
-from sos_estimators.inference.results import Own, real_errors
-from sos_estimators.regression import engine_r as r_engine
-from sos_estimators.regression.design_matrix import regression
-from sos_estimators.sample.prepare import Prepared
+from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
+from sos_estimators.regression import engine_r
+from sos_estimators.regression.design_matrix import regression, treatment
+from sos_estimators.sample.prepare import RegressionSample
 
 MOST_REFITS = 50_000_000
 """Cells times draws: about a minute of refits in R with forty columns."""
 NUMBERS = ("estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high")
 
 
-def too_many_refits(prepared: Prepared, draws: int) -> str | None:
-    """Say so when R would refit for minutes what Python has in a second."""
+def too_many_refits(prepared: RegressionSample, draws: int) -> str | None:
+    """Say so when R would refit for minutes what Python has in a second.
+
+    Args:
+        prepared: The sample.
+        draws: Replications or assignments.
+    """
     frame = prepared.frame
     known = ("unit", "period", "group", "cohort", "treated", "post", "cluster")
     keys = [name for name in known if name in frame]
@@ -44,8 +49,13 @@ def too_many_refits(prepared: Prepared, draws: int) -> str | None:
     )
 
 
-def in_r(
-    prepared: Prepared, options: Options, methods: Sequence[Method], *, seed: int, draws: int
+def table_in_r(
+    prepared: RegressionSample,
+    options: Options,
+    methods: Sequence[Method],
+    *,
+    seed: int,
+    draws: int,
 ) -> Inference:
     """Test the effect by several methods in R.
 
@@ -60,7 +70,7 @@ def in_r(
         EngineError: If R fails.
     """
     chosen = list(dict.fromkeys(methods))
-    answer = r_engine.fit(
+    answer = engine_r.call(
         "inference.R",
         "did_inference",
         prepared,
@@ -76,19 +86,18 @@ def in_r(
     table = pd.DataFrame({"method": chosen, **columns})
     table["distribution"] = [_distribution(answer, i, method) for i, method in enumerate(chosen)]
     table["citation"] = [CITATIONS[method] for method in chosen]
-    problem = regression(
-        prepared, options.form, ["D"], lambda cells: (cells[["D"]].to_numpy(float), ("ATT",))
+    problem = regression(prepared, options.form, ["D"], treatment)
+    _, none = drop_zero_errors(
+        np.zeros(1), ("ATT",), problem.value, lambda: ScoreErrors.of(problem)
     )
-    _, none = real_errors(np.zeros(1), ("ATT",), problem.value, lambda: Own.of(problem))
     table = _with_real_errors(table[list(COLUMNS)], none)
-    told = tuple(f"R warns: {warning}." for warning in answer["warnings"])
     clusters = {
         name: np.atleast_1d(answer[name])
         for name in ("cluster", "estimate_without", "partial_leverage")
     }
     return Inference(
         table=table,
-        warnings=(*disagreement(table, 1 - options.conf_level), *none, *told),
+        warnings=(*disagreement(table, 1 - options.conf_level), *none, *engine_r.warnings(answer)),
         clusters=pd.DataFrame(clusters),
         effective_clusters=float(np.ravel(answer["effective_clusters"])[0]),
     )

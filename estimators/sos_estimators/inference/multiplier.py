@@ -16,12 +16,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.distributions import normal_quantile, normal_tail, t_quantile
 from sos_estimators.inference.wild import auxiliary
-from sos_estimators.regression.least_squares import Floats
 from sos_plugins.contract.settings import Settings
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
@@ -66,7 +65,11 @@ class BootstrapSettings(Settings):
         return self.band or self.errors == "bootstrap"
 
     def described(self, vcov: str) -> str:
-        """Name the standard errors: a convention, or draws of it."""
+        """Name the standard errors: a convention, or draws of it.
+
+        Args:
+            vcov: Name of the variance.
+        """
         if self.errors == "analytic":
             return vcov
         return f"multiplier bootstrap ({self.multiplier}) of {vcov}"
@@ -97,13 +100,16 @@ class Replications:
         ``iqr`` is the interquartile range over that of a standard normal number, both quartiles
         being draws (the paper, and R's ``did``): a few wild draws do not sway it. ``sd`` is the
         standard deviation.
+
+        Args:
+            spread: ``iqr`` or ``sd``.
         """
         if spread == "sd":
-            found = self.departures.std(axis=0, ddof=1)
+            spreads = self.departures.std(axis=0, ddof=1)
         else:
             low, high = np.quantile(self.departures, [0.25, 0.75], axis=0, method="inverted_cdf")
-            found = (high - low) / NORMAL_IQR
-        return np.where(found > self.floor, found, np.nan)
+            spreads = (high - low) / NORMAL_IQR
+        return np.where(spreads > self.floor, spreads, np.nan)
 
     def critical(self, std_errors: Floats, conf_level: float, df: float = np.inf) -> float:
         """Return how many standard errors wide each half of a simultaneous band is.
@@ -123,9 +129,9 @@ class Replications:
         if not known.any():
             return float("nan")
         largest = np.abs(self.departures[:, known] / std_errors[known]).max(axis=1)
-        found = float(np.quantile(largest, conf_level, method="inverted_cdf"))
-        found = max(found, float(normal_quantile((1 + conf_level) / 2)))
-        return found if np.isinf(df) else -float(t_quantile(normal_tail(found), df))
+        quantile = float(np.quantile(largest, conf_level, method="inverted_cdf"))
+        quantile = max(quantile, float(normal_quantile((1 + conf_level) / 2)))
+        return quantile if np.isinf(df) else -float(t_quantile(normal_tail(quantile), df))
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def bootstrap(
     settings: BootstrapSettings,
     *,
     conf_level: float,
-    in_band: NDArray[np.bool_] | None = None,
+    in_band: Bools | None = None,
     df: float = np.inf,
 ) -> Bootstrapped:
     """Standard errors and the half width of the band that settings ask for.
@@ -201,16 +207,24 @@ def bootstrap(
     return Bootstrapped(errors, made.critical(held, conf_level, df))
 
 
-def in_band(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,)."""
+def in_band(names: Sequence[str]) -> Bools:
+    """Say which terms a band holds at once: all but ``overall``, unless it is alone; (J,).
+
+    Args:
+        names: Of J terms.
+    """
     overall = np.array([name == "overall" for name in names])
     return np.ones_like(overall) if overall.all() else ~overall
 
 
-def with_band(
-    tidy: pd.DataFrame, critical: float, in_band: NDArray[np.bool_] | None = None
-) -> pd.DataFrame:
-    """Add ``band_low`` and ``band_high`` to rows of terms; missing for terms out of the band."""
+def with_band(tidy: pd.DataFrame, critical: float, in_band: Bools | None = None) -> pd.DataFrame:
+    """Add ``band_low`` and ``band_high`` to rows of terms; missing for terms out of the band.
+
+    Args:
+        tidy: One row a term, J.
+        critical: Half width in standard errors.
+        in_band: Which terms the band holds, (J,); all if none.
+    """
     half = critical * tidy["std_error"].to_numpy(dtype=float)
     if in_band is not None:
         half = np.where(in_band, half, np.nan)

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 
-from sos_estimators.inference.cluster_products import Clusters, by_cluster, nested_effects
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster, nested_effects
 from sos_estimators.inference.wild import share_as_large
 from sos_estimators.regression.design_matrix import codes_of
-from sos_estimators.regression.least_squares import Absorber, Floats, Regression, group_sums
+from sos_estimators.regression.least_squares import Absorber, Regression, group_sums
 from sos_plugins.errors import EstimationError
 
 BLOCK = 512
@@ -46,10 +46,10 @@ class Treatments:
         complete: Whether ``choices`` are all assignments of the design.
     """
 
-    slot: NDArray[np.int64]
+    slot: Ints
     columns: Floats
-    choices: NDArray[np.int64]
-    observed: NDArray[np.int64]
+    choices: Ints
+    observed: Ints
     complete: bool
 
 
@@ -92,30 +92,34 @@ def treatments(cells: pd.DataFrame, *, draws: int, seed: int) -> Treatments:
     slots = cells[keys].drop_duplicates(ignore_index=True)
     slot = codes_of(pd.concat([slots, cells[keys]], ignore_index=True), keys)
     slots = slots.iloc[np.argsort(slot[: len(slots)])].reset_index(drop=True)
-    found = _in_groups(slots) if "group" in cells else _over_units(slots)
-    if found.columns.size > MOST:
+    assignments = _in_groups(slots) if "group" in cells else _over_units(slots)
+    if assignments.columns.size > MOST:
         raise EstimationError(
-            f"{found.columns.shape[1]} combinations of authority and time of adoption in "
+            f"{assignments.columns.shape[1]} combinations of authority and time of adoption in "
             f"{len(slots)} periods of authorities are too many to hold in memory"
         )
     rng = np.random.default_rng(seed)
-    complete = found.n_assignments <= draws
-    choices = np.array(found.every() if complete else found.some(draws, rng), dtype=np.int64)
-    return Treatments(slot[len(slots) :], found.columns, choices, found.observed, complete)
+    complete = assignments.n_assignments <= draws
+    choices = np.array(
+        assignments.every() if complete else assignments.some(draws, rng), dtype=np.int64
+    )
+    return Treatments(
+        slot[len(slots) :], assignments.columns, choices, assignments.observed, complete
+    )
 
 
 @dataclass(frozen=True)
-class _Design:
+class _Assignments:
     """What a design could assign: see :class:`Treatments`."""
 
     columns: Floats
-    observed: NDArray[np.int64]
+    observed: Ints
     n_assignments: int
     every: Callable[[], Sequence[Sequence[int]]]
-    some: Callable[[int, np.random.Generator], NDArray[np.int64]]
+    some: Callable[[int, np.random.Generator], Ints]
 
 
-def _in_groups(slots: pd.DataFrame) -> _Design:
+def _in_groups(slots: pd.DataFrame) -> _Assignments:
     place = codes_of(slots, ["group", "unit"])
     columns = np.zeros((len(slots), int(place.max()) + 1))
     columns[np.arange(len(slots)), place] = slots["post"].to_numpy(float)
@@ -134,7 +138,7 @@ def _in_groups(slots: pd.DataFrame) -> _Design:
             )
         members.append(np.unique(place[rows]))
         observed.append(int(pilots[0]))
-    return _Design(
+    return _Assignments(
         columns,
         np.array(observed),
         math.prod(len(m) for m in members),
@@ -143,7 +147,7 @@ def _in_groups(slots: pd.DataFrame) -> _Design:
     )
 
 
-def _over_units(slots: pd.DataFrame) -> _Design:
+def _over_units(slots: pd.DataFrame) -> _Assignments:
     by_unit = slots.groupby("unit", sort=True)["cohort"].agg(["min", "max"])
     adopted = slots["cohort"] > 0
     dated = adopted & (slots["period"] >= slots["cohort"])
@@ -163,12 +167,12 @@ def _over_units(slots: pd.DataFrame) -> _Design:
     pilots = np.flatnonzero(by_unit["max"] > 0)
     dealt = np.repeat(np.arange(n), sizes)
 
-    def some(draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def some(draws: int, rng: np.random.Generator) -> Ints:
         order = rng.permuted(np.tile(np.arange(n_units), (draws, 1)), axis=1)
         return order[:, : len(dealt)] * n + dealt
 
     ways = math.factorial(n_units) // math.factorial(n_units - len(dealt))
-    return _Design(
+    return _Assignments(
         columns,
         pilots * n + np.searchsorted(cohorts, by_unit["max"].to_numpy()[pilots]),
         ways // math.prod(math.factorial(int(size)) for size in sizes),
@@ -203,7 +207,7 @@ class _Pieces:
         belongs: Sparse indicators, (G, S): the cluster of each treatment.
     """
 
-    clusters: Clusters
+    clusters: ClusterProducts
     with_columns: Floats
     with_residual: Floats
     with_each_other: sparse.csr_array
@@ -238,7 +242,7 @@ def _pieces(problem: Regression, possible: Treatments) -> _Pieces:
     )
 
 
-def _both(pieces: _Pieces, choices: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _both(pieces: _Pieces, choices: Ints) -> tuple[Floats, Floats]:
     """Return estimates and t statistics of some assignments, (b,) each."""
     clusters = pieces.clusters
     on = np.zeros((len(choices), len(pieces.with_residual)))

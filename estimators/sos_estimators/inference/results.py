@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.distributions import f_tail, t_quantile, t_two_sided
-from sos_estimators.regression.least_squares import Fit, Floats, Regression, least_squares
-from sos_estimators.sample.prepare import Prepared
+from sos_estimators.regression.least_squares import Fit, Regression, least_squares
+from sos_estimators.sample.prepare import RegressionSample
 
 NEGLIGIBLE = 1e-10
 """A clustered standard error below this share of the value's standard deviation is rounding error
@@ -24,13 +25,17 @@ ROUNDING = 1e-14
 
 
 def negligible(value: npt.ArrayLike) -> float:
-    """Return the size below which a standard error, or a residual, of these values is zero."""
+    """Return the size below which a standard error, or a residual, of these values is zero.
+
+    Args:
+        value: The values, (m,).
+    """
     values = np.asarray(value, dtype=float)
     return max(NEGLIGIBLE * float(values.std()), ROUNDING * float(np.abs(values).max(initial=0.0)))
 
 
 @dataclass(frozen=True)
-class Own:
+class ScoreErrors:
     """What sums by cluster say of standard errors, free of the rounding of a covariance.
 
     Attributes:
@@ -42,15 +47,24 @@ class Own:
     exactly: bool
 
     @classmethod
-    def of(cls, problem: Regression, combinations: Floats | None = None) -> Own:
-        """Fit a regression; the errors are of combinations (p, q) of its terms, if given."""
+    def of(cls, problem: Regression, combinations: Floats | None = None) -> ScoreErrors:
+        """Fit a regression; the errors are of combinations (p, q) of its terms, if given.
+
+        Args:
+            problem: The regression.
+            combinations: Of its terms, (p, q).
+        """
         fit = least_squares(problem)
         scores = fit.influence if combinations is None else fit.influence @ combinations
         return cls(np.sqrt(np.square(scores).sum(axis=0)), _exactly(fit, problem))
 
 
 def fitted_exactly(problem: Regression) -> bool:
-    """Whether least squares fits the values but for rounding, with fewer parameters than rows."""
+    """Whether least squares fits the values but for rounding, with fewer parameters than rows.
+
+    Args:
+        problem: The regression.
+    """
     return _exactly(least_squares(problem), problem)
 
 
@@ -60,7 +74,12 @@ def _exactly(fit: Fit, problem: Regression) -> bool:
 
 
 def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
-    """Say why terms have no standard error."""
+    """Say why terms have no standard error.
+
+    Args:
+        names: Of the terms.
+        exactly: Whether the values are fitted exactly.
+    """
     if exactly:
         return (
             f"{', '.join(names)}: there is no standard error, because the values are fitted "
@@ -72,8 +91,11 @@ def about_no_error(names: Sequence[str], *, exactly: bool) -> str:
     )
 
 
-def real_errors(
-    std_errors: Floats, names: Sequence[str], value: npt.ArrayLike, own: Callable[[], Own]
+def drop_zero_errors(
+    std_errors: Floats,
+    names: Sequence[str],
+    value: npt.ArrayLike,
+    recompute: Callable[[], ScoreErrors],
 ) -> tuple[Floats, tuple[str, ...]]:
     """Make standard errors that are zero but for rounding missing, and warn of them.
 
@@ -84,18 +106,18 @@ def real_errors(
         std_errors: Of an engine, (p,).
         names: Of the terms, p.
         value: The values that were fitted.
-        own: Looks again.
+        recompute: Looks again.
     """
     errors = np.asarray(std_errors, dtype=float)
     small = errors <= SMALL / NEGLIGIBLE * negligible(value)
     if not small.any():
         return errors, ()
-    found = own()
-    none = small & (found.std_errors <= negligible(value))
+    exact = recompute()
+    none = small & (exact.std_errors <= negligible(value))
     if not none.any():
         return errors, ()
     lost = [name for name, gone in zip(names, none, strict=True) if gone]
-    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=found.exactly),)
+    return np.where(none, np.nan, errors), (about_no_error(lost, exactly=exact.exactly),)
 
 
 def tidy_rows(
@@ -109,6 +131,13 @@ def tidy_rows(
     """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom (or (p,)).
 
     A missing standard error gives no statistic, p value or interval.
+
+    Args:
+        terms: p names.
+        estimates: (p,).
+        std_errors: (p,).
+        df: Degrees of freedom, one or (p,).
+        conf_level: Level of the intervals, between 0 and 1.
     """
     estimates = np.asarray(estimates, dtype=float)
     errors = np.asarray(std_errors, dtype=float)
@@ -155,11 +184,11 @@ class JointTest:
     reason: str = ""
 
     @classmethod
-    def of(cls, found: FTest, n_leads: int, n_clusters: int, untested: str = "") -> JointTest:
+    def of(cls, test: FTest, n_leads: int, n_clusters: int, untested: str = "") -> JointTest:
         """Make a test of its statistic.
 
         Args:
-            found: The statistic, nan when it could not be computed.
+            test: The statistic, nan when it could not be computed.
             n_leads: How many leads are tested.
             n_clusters: Number of clusters.
             untested: Why it is not to be used, if so.
@@ -169,23 +198,28 @@ class JointTest:
             reason = f"{n_leads} leads are too many for {n_clusters} clusters"
         elif n_leads and untested:
             reason = untested
-        elif n_leads and not found.df > 0 and not np.isnan(found.df):
+        elif n_leads and not test.df > 0 and not np.isnan(test.df):
             reason = (
                 f"the treated clusters are too few for {n_leads} leads; earlier ones can be "
                 "counted as one with min_event"
             )
-        elif n_leads and np.isnan(found.statistic):
+        elif n_leads and np.isnan(test.statistic):
             reason = f"the covariance of the {n_leads} leads is singular"
         if reason or not n_leads:
-            return cls(None, n_leads, found.df, None, reason)
-        p_value = f_tail(found.statistic, n_leads, found.df)
-        return cls(found.statistic, n_leads, found.df, p_value)
+            return cls(None, n_leads, test.df, None, reason)
+        p_value = f_tail(test.statistic, n_leads, test.df)
+        return cls(test.statistic, n_leads, test.df, p_value)
 
 
 def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
     """Return Wald's statistic that all estimates (q,) are zero, over q; nan if there is none.
 
     With more restrictions than clusters - 1 a cluster-robust covariance has no inverse.
+
+    Args:
+        estimates: (q,).
+        covariance: (q, q).
+        n_clusters: G.
     """
     q = len(estimates)
     scale = np.sqrt(np.diag(covariance))
@@ -198,10 +232,18 @@ def wald(estimates: Floats, covariance: Floats, n_clusters: int) -> float:
     return float(standardised @ np.linalg.solve(correlation, standardised)) / q
 
 
-def glance(prepared: Prepared, *, estimand: str, vcov: str, conf_level: float) -> dict[str, Any]:
+def glance(
+    prepared: RegressionSample, *, estimand: str, vcov: str, conf_level: float
+) -> dict[str, Any]:
     """Return the keys that every estimator gives, and the number of treated clusters.
 
     Treated units and clusters are those that change: with cases before and after adoption.
+
+    Args:
+        prepared: The sample.
+        estimand: In words.
+        vcov: Name of the variance.
+        conf_level: Level of the intervals.
     """
     return {
         "n_cases": prepared.n_cases,

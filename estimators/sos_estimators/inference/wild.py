@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sos_estimators.inference.cluster_products import Clusters
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.cluster_products import ClusterProducts
 
 Weights = Literal["auto", "rademacher", "webb"]
 
@@ -76,6 +76,12 @@ def auxiliary(n_clusters: int, draws: int, seed: int, weights: Weights = "auto")
     ``auto`` takes all 2^(G - 1) sign vectors that differ by more than the sign of the whole, which
     does not change |t|, if 2^G is not above ``draws``; else six points (Webb 2023, Canadian Journal
     of Economics 56(3)) for fewer than :data:`WEBB_BELOW` clusters; else signs (Rademacher).
+
+    Args:
+        n_clusters: G.
+        draws: B.
+        seed: Of the draws.
+        weights: Which distribution.
     """
     rng = np.random.default_rng(seed)
     if weights != "webb" and 2.0**n_clusters <= draws:
@@ -97,7 +103,7 @@ def _blocks(draws: int) -> Iterator[slice]:
 
 
 def wild_bootstrap(
-    clusters: Clusters,
+    clusters: ClusterProducts,
     draws: Draws,
     *,
     restricted: bool,
@@ -142,7 +148,13 @@ def wild_bootstrap(
 
 
 def share_as_large(others: Floats, value: float, *, complete: bool) -> float:
-    """Return the p value of a value among others, itself counted when they are not complete."""
+    """Return the p value of a value among others, itself counted when they are not complete.
+
+    Args:
+        others: Of draws, (B,).
+        value: Of the sample.
+        complete: Whether the draws are all there are.
+    """
     n = int((others >= value * (1 - TIE)).sum())
     return n / len(others) if complete else (n + 1) / (len(others) + 1)
 
@@ -184,7 +196,9 @@ class _Replications:
     bottom: tuple[Floats, Floats, Floats]
 
     @classmethod
-    def of(cls, clusters: Clusters, draws: Draws, *, restricted: bool, term: int) -> _Replications:
+    def of(
+        cls, clusters: ClusterProducts, draws: Draws, *, restricted: bool, term: int
+    ) -> _Replications:
         direction = clusters.directions[:, term]
         place = len(direction) - clusters.n_terms + term
         widen = clusters.n_clusters / (clusters.n_clusters - 1)
@@ -214,6 +228,6 @@ class _Replications:
         top = self.top[0] + d * self.top[1]
         square = self.bottom[0] + 2 * d * self.bottom[1] + d * d * self.bottom[2]
         scale = self.bottom[0] + d * d * self.bottom[2]
-        flat: NDArray[np.bool_] = square <= 1e-13 * scale
+        flat: Bools = square <= 1e-13 * scale
         t = top / np.sqrt(np.where(flat, 1.0, square))
         return np.where(flat, np.where(top == 0, 0.0, np.inf), t)

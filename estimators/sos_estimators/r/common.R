@@ -68,6 +68,9 @@ with_levels <- function(data, columns) {
 # cells       from collapse_for()
 # terms       names of columns of cells: what is estimated
 # model       "linear" or "logit"
+#
+# Returns the fit and its cells; of the terms names, estimates and places of the collinear ones (lost);
+# and for each column of structure and covariates whether it was kept.
 fit_cells <- function(cells, form, covariates, terms, model = "linear") {
   effects <- lapply(effect_columns(form), function(columns) {
     interaction(lapply(cells[columns], factor), drop = TRUE)
@@ -94,6 +97,7 @@ fit_cells <- function(cells, form, covariates, terms, model = "linear") {
     terms = terms,
     estimate = unname(coefficients[is_term]),
     aliased = anyNA(coefficients[is_term]),
+    lost = which(is.na(coefficients[is_term])),
     kept = unname(!is.na(coefficients[assign > length(used) & !is_term])),
     n_outside = sum(!is.na(coefficients[assign > length(used)]))
   )
@@ -178,14 +182,15 @@ combined_vcov <- function(fitted, vcov, combine, form, covariates) {
 # two halves would change the result.)
 #
 # With the rows of the model matrix and the residuals multiplied by the root of the weights, X and e,
-# B = (X'X)^-1 and X_g the rows of cluster g, the score is c'B X_g' A_g e_g and A_g the symmetric root
+# B = (X'X)^-1 and X_g the rows of cluster g, the score is a_g'e_g with a_g = A_g X_g B c, and A_g the symmetric root
 # of the inverse of I - X_g B X_g' (zero where that is zero). Outside the span of X_g = U D V' the
 # root is the identity, so that it is taken of the small matrix I - D V' B V D.
 #
-# Under that model the scores of clusters g, h and combinations s, t have the covariance
-# own[s, t, g] (only if g = h) - reach[, g, s]' B reach[, h, t].
+# Under that model the scores of clusters g, h and combinations s, t have, with a_g = A_g X_g B c, the
+# covariance a_gs'a_gt (only if g = h) - a_gs'X_g B X_h'a_ht.
 #
-# Returns for q combinations scores (G x q), reach (K x G x q), own (q x q x G) and B (K x K).
+# Returns for q combinations scores (G x q), Xa = X_g'a_g (K x G x q), aa = a_g'a_g (q x q x G), and B
+# (K x K).
 adjusted_scores <- function(fitted, combine) {
   use <- !is.na(coef(fitted$fit))
   root <- sqrt(fitted$cells$weight)
@@ -201,41 +206,41 @@ adjusted_scores <- function(fitted, combine) {
   G <- length(clusters)
   q <- ncol(combine)
   scores <- matrix(0, G, q)
-  reach <- array(0, c(ncol(X), G, q))
-  own <- array(0, c(q, q, G))
+  Xa <- array(0, c(ncol(X), G, q))
+  aa <- array(0, c(q, q, G))
   for (g in seq_len(G)) {
     rows <- clusters[[g]]
     active <- which(colSums(X[rows, , drop = FALSE] != 0) > 0)
     Xg <- X[rows, active, drop = FALSE]
     a <- adjusted_rows(Xg, B[active, active, drop = FALSE], direction[active, , drop = FALSE])
     scores[g, ] <- crossprod(a, e[rows])
-    reach[active, g, ] <- crossprod(Xg, a)
-    own[, , g] <- crossprod(a)
+    Xa[active, g, ] <- crossprod(Xg, a)
+    aa[, , g] <- crossprod(a)
   }
-  list(scores = scores, reach = reach, own = own, B = B)
+  list(scores = scores, Xa = Xa, aa = aa, B = B)
 }
 
-# A_g X_g times the direction, of one cluster.
-adjusted_rows <- function(Xg, B, direction) {
+# a_g = A_g X_g B c of one cluster.
+adjusted_rows <- function(Xg, B, Bc) {
   parts <- svd(Xg, nv = ncol(Xg))
   kept <- parts$d > 1e-9 * parts$d[1]
   U <- parts$u[, kept, drop = FALSE]
   DV <- parts$d[kept] * t(parts$v[, seq_along(parts$d), drop = FALSE][, kept, drop = FALSE])
   left <- eigen(diag(sum(kept)) - DV %*% B %*% t(DV), symmetric = TRUE)
   power <- ifelse(left$values > 1e-8, 1 / sqrt(pmax(left$values, 1e-8)), 0)
-  U %*% (left$vectors %*% (power * crossprod(left$vectors, DV %*% direction)))
+  U %*% (left$vectors %*% (power * crossprod(left$vectors, DV %*% Bc)))
 }
 
 # CR2 of combinations of the terms and Satterthwaite's degrees of freedom: twice the squared mean of
 # the estimated variance over its variance, under the working model.
 bias_reduced <- function(fitted, combine) {
-  found <- adjusted_scores(fitted, combine)
+  adjusted <- adjusted_scores(fitted, combine)
   df <- vapply(seq_len(ncol(combine)), function(s) {
-    one <- list(B = found$B, reach = found$reach[, , s, drop = FALSE],
-                own = found$own[s, s, , drop = FALSE])
-    sum(left_of_scores(one))^2 / (total_variance(one) / 2)
+    one <- list(B = adjusted$B, Xa = adjusted$Xa[, , s, drop = FALSE],
+                aa = adjusted$aa[s, s, , drop = FALSE])
+    sum(variances_of(one))^2 / (total_variance(one) / 2)
   }, 1)
-  list(V = crossprod(found$scores), df = df)
+  list(V = crossprod(adjusted$scores), df = df)
 }
 
 # Pustejovsky and Tipton's (2018) AHT test that the combinations are all zero (clubSandwich's "HTZ"):
@@ -243,18 +248,18 @@ bias_reduced <- function(fitted, combine) {
 aht_test <- function(fitted, combine) {
   q <- ncol(combine)
   if (q == 0) return(c(NA_real_, NA_real_))
-  found <- adjusted_scores(fitted, combine)
-  half <- inverse_half(rowSums(left_of_scores(found), dims = 2))
-  estimated <- inverse_half(crossprod(found$scores))
+  adjusted <- adjusted_scores(fitted, combine)
+  half <- inverse_half(rowSums(variances_of(adjusted), dims = 2))
+  estimated <- inverse_half(crossprod(adjusted$scores))
   if (is.null(half) || is.null(estimated)) return(c(NA_real_, NA_real_))
-  K <- nrow(found$B)
-  G <- nrow(found$scores)
-  turned <- list(
-    B = found$B,
-    reach = array(matrix(found$reach, K * G) %*% t(half), c(K, G, q)),
-    own = array(apply(found$own, 3, function(x) half %*% x %*% t(half)), c(q, q, G))
+  K <- nrow(adjusted$B)
+  G <- nrow(adjusted$scores)
+  combined <- list(
+    B = adjusted$B,
+    Xa = array(matrix(adjusted$Xa, K * G) %*% t(half), c(K, G, q)),
+    aa = array(apply(adjusted$aa, 3, function(x) half %*% x %*% t(half)), c(q, q, G))
   )
-  total <- total_variance(turned)
+  total <- total_variance(combined)
   eta <- q * (q + 1) / total
   df <- eta - q + 1
   if (df <= 0) return(c(NA_real_, df))
@@ -262,53 +267,53 @@ aht_test <- function(fitted, combine) {
 }
 
 # Variances of the scores of each cluster under the working model, q x q x G.
-left_of_scores <- function(found) found$own - fitted_of_scores(found)
+variances_of <- function(adjusted) adjusted$aa - aHa_of(adjusted)
 
-fitted_of_scores <- function(found) {
-  q <- dim(found$own)[1]
-  fitted <- array(0, dim(found$own))
+aHa_of <- function(adjusted) {
+  q <- dim(adjusted$aa)[1]
+  aHa <- array(0, dim(adjusted$aa))
   for (s in seq_len(q)) for (t in seq_len(q)) {
-    through <- found$B %*% matrix(found$reach[, , t], nrow(found$B))
-    fitted[s, t, ] <- colSums(matrix(found$reach[, , s], nrow(found$B)) * through)
+    BXa <- adjusted$B %*% matrix(adjusted$Xa[, , t], nrow(adjusted$B))
+    aHa[s, t, ] <- colSums(matrix(adjusted$Xa[, , s], nrow(adjusted$B)) * BXa)
   }
-  fitted
+  aHa
 }
 
 # Summed variances of the entries of the covariance: with P the covariances of the scores, the sum
 # over clusters g, h of (sum over s of P[gs, hs])^2 and of the sum over s, t of P[gs, ht] P[gt, hs].
-# Sums over pairs follow from the summed products of reach, except for clusters that are fitted almost
+# Sums over pairs follow from the summed products of Xa, except for clusters that are fitted almost
 # exactly, where these would cancel to nothing: their pairs are taken one by one.
-total_variance <- function(found) {
-  q <- dim(found$own)[1]
+total_variance <- function(adjusted) {
+  q <- dim(adjusted$aa)[1]
   of_each <- function(x) matrix(apply(x, 3, function(part) diag(as.matrix(part))), q)
-  high <- colSums(of_each(fitted_of_scores(found)) > 0.5 * of_each(found$own)) > 0
-  total <- total_of_all_pairs(found, !high)
+  high <- colSums(of_each(aHa_of(adjusted)) > 0.5 * of_each(adjusted$aa)) > 0
+  total <- total_of_all_pairs(adjusted, !high)
   for (g in which(high)) {
-    P <- array(0, dim(found$own))
+    P <- array(0, dim(adjusted$aa))
     for (s in seq_len(q)) for (t in seq_len(q)) {
-      P[s, t, ] <- -drop(found$reach[, g, s] %*% found$B %*%
-                           matrix(found$reach[, , t], nrow(found$B)))
+      P[s, t, ] <- -drop(adjusted$Xa[, g, s] %*% adjusted$B %*%
+                           matrix(adjusted$Xa[, , t], nrow(adjusted$B)))
     }
-    P[, , g] <- P[, , g] + found$own[, , g]
+    P[, , g] <- P[, , g] + adjusted$aa[, , g]
     pairs <- colSums(of_each(P))^2 + colSums(matrix(P * aperm(P, c(2, 1, 3)), q * q))
     total <- total + sum(ifelse(high, 1, 2) * pairs)
   }
   total
 }
 
-total_of_all_pairs <- function(found, use) {
+total_of_all_pairs <- function(adjusted, use) {
   if (!any(use)) return(0)
-  found$own <- found$own[, , use, drop = FALSE]
-  found$reach <- found$reach[, use, , drop = FALSE]
-  q <- dim(found$own)[1]
-  own <- found$own
-  fitted <- fitted_of_scores(found)
+  adjusted$aa <- adjusted$aa[, , use, drop = FALSE]
+  adjusted$Xa <- adjusted$Xa[, use, , drop = FALSE]
+  q <- dim(adjusted$aa)[1]
+  aa <- adjusted$aa
+  fitted <- aHa_of(adjusted)
   traces <- function(x) apply(x, 3, function(each) sum(diag(as.matrix(each))))
-  total <- sum(traces(own)^2) - 2 * sum(traces(own) * traces(fitted)) +
-    sum(own^2) - 2 * sum(own * fitted)
+  total <- sum(traces(aa)^2) - 2 * sum(traces(aa) * traces(fitted)) +
+    sum(aa^2) - 2 * sum(aa * fitted)
   through <- function(s, t) {
-    found$B %*% tcrossprod(matrix(found$reach[, , s], nrow(found$B)),
-                           matrix(found$reach[, , t], nrow(found$B)))
+    adjusted$B %*% tcrossprod(matrix(adjusted$Xa[, , s], nrow(adjusted$B)),
+                           matrix(adjusted$Xa[, , t], nrow(adjusted$B)))
   }
   for (s in seq_len(q)) for (t in seq_len(q)) {
     there <- through(s, t)

@@ -21,14 +21,14 @@ did_fit <- function(data, form = "twfe", model = "linear",
   data$D <- data$treated * data$post
   cells <- rows_for(data, form, covariates, "D", vcov)
   fitted <- fit_cells(cells, form, covariates, "D", model)
-  answer <- list(kept = fitted$kept, aliased = fitted$aliased,
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased, lost = fitted$lost,
                  df = length(unique(cells$cluster)) - 1)
   if (fitted$aliased) return(answer)
   if (model == "linear") {
-    found <- combined_vcov(fitted, vcov, diag(1), form, covariates)
-    answer$df <- found$df
+    variance <- combined_vcov(fitted, vcov, diag(1), form, covariates)
+    answer$df <- variance$df
     return(c(answer, list(term = "ATT", estimate = fitted$estimate,
-                          std_error = sqrt(drop(found$V)))))
+                          std_error = sqrt(drop(variance$V)))))
   }
   V <- cluster_vcov(fitted, vcov)
   slope <- c(fitted$estimate, sqrt(V[fitted$names, fitted$names]))

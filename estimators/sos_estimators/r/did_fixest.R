@@ -23,16 +23,15 @@ event_study_fixest <- function(data, form = "twfe", reference = -1, lags_only = 
   if (lags_only) events <- events[events >= 0]
   terms <- paste0("event_", seq_along(events))
   for (k in seq_along(events)) data[[terms[k]]] <- +(data$treated == 1 & data$event == events[k])
-  c(fit_feols(data, form, covariates, terms, vcov), list(event = events))
+  fit_feols(data, form, covariates, terms, vcov)
 }
 
-# Returns estimates and covariance of the terms, the covariates that were left out because collinear,
-# and whether a term was.
+# Returns estimates and covariance of the terms, whether and which of them are collinear (lost), and
+# whether each column of structure and covariates was kept.
 fit_feols <- function(data, form, covariates, terms, vcov) {
   made <- NULL
   if (length(covariates)) {
     made <- covariate_matrix(data, covariates)
-    labels <- as.character(colnames(made))
     colnames(made) <- paste0("x_", seq_len(ncol(made)), recycle0 = TRUE)
     data <- cbind(data[setdiff(names(data), covariates)], made)
   }
@@ -44,9 +43,9 @@ fit_feols <- function(data, form, covariates, terms, vcov) {
                        ssc = fixest_correction(vcov), fixef.rm = "none", fixef.tol = 1e-9,
                        notes = FALSE, warn = FALSE)
   estimate <- stats::coef(fit)
-  left_out <- if (is.null(made)) character() else labels[!colnames(made) %in% names(estimate)]
   lost <- which(!terms %in% names(estimate))
-  answer <- list(left_out = left_out, aliased = length(lost) > 0, lost = lost)
+  answer <- list(kept = c(structure_columns(form), colnames(made)) %in% names(estimate),
+                 aliased = length(lost) > 0, lost = lost)
   if (answer$aliased) return(answer)
   V <- stats::vcov(fit)[terms, terms, drop = FALSE]
   c(answer, list(estimate = unname(estimate[terms]), covariance = as.vector(V)))

@@ -16,9 +16,9 @@ source("common.R", local = TRUE)
 # vcov        as in did.R
 # aht         TRUE: the leads are tested by aht_test() in common.R; FALSE: by Wald's statistic
 #
-# Returns event times, estimates, standard errors and covariance, their degrees of freedom (the last
-# one is that of the mean), their mean over lags (`overall`), and in `leads` the F statistic that all
-# leads are zero (missing when the clusters are too few for it) and its degrees of freedom.
+# Returns the terms, event times and their mean over lags (`overall`), with estimates, covariance and
+# degrees of freedom, and in `joint` the F statistic that all leads are zero (missing when the clusters
+# are too few for it) and its degrees of freedom.
 event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR2",
                             min_lead_clusters = 5, aht = TRUE, covariates = NULL) {
   data$event <- ifelse(data$treated == 1, data$event, reference)
@@ -28,29 +28,25 @@ event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FAL
   terms <- paste0("event=", events)
   cells[terms] <- lapply(events, function(e) as.numeric(cells$treated == 1 & cells$event == e))
   fitted <- fit_cells(cells, form, covariates, terms)
-  answer <- list(kept = fitted$kept, aliased = fitted$aliased,
-                 df = length(unique(cells$cluster)) - 1, event = events)
-  if (fitted$aliased) return(c(answer, list(collinear = events[is.na(fitted$estimate)])))
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased, lost = fitted$lost)
+  if (fitted$aliased) return(answer)
   tested <- events < 0 & enough_clusters(data[data$treated == 1, ], events, min_lead_clusters)
   mean_of_lags <- (events >= 0) / sum(events >= 0)
   combine <- cbind(diag(length(events)), mean_of_lags)
-  found <- combined_vcov(fitted, vcov, combine, form, covariates)
-  p <- length(events)
-  V <- found$V[seq_len(p), seq_len(p), drop = FALSE]
-  n_clusters <- length(unique(cells$cluster))
-  answer$df <- found$df
-  leads <- if (aht) {
-    aht_test(fitted, diag(p)[, tested, drop = FALSE])
+  variance <- combined_vcov(fitted, vcov, combine, form, covariates)
+  df <- length(unique(cells$cluster)) - 1
+  leads <- which(tested)
+  joint <- if (aht) {
+    aht_test(fitted, combine[, leads, drop = FALSE])
   } else {
-    c(leads_statistic(fitted$estimate[tested], V[tested, tested], n_clusters - 1), n_clusters - 1)
+    c(leads_statistic(fitted$estimate[leads], variance$V[leads, leads], df), df)
   }
   c(answer, list(
-    estimate = fitted$estimate,
-    std_error = unname(sqrt(diag(V))),
-    covariance = as.vector(V),
-    overall = c(sum(mean_of_lags * fitted$estimate),
-                sqrt(found$V[p + 1, p + 1])),
-    leads = leads
+    term = c(terms, "overall"),
+    estimate = c(fitted$estimate, sum(mean_of_lags * fitted$estimate)),
+    covariance = as.vector(variance$V),
+    df = variance$df,
+    joint = joint
   ))
 }
 

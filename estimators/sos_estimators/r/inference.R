@@ -104,11 +104,12 @@ analytical <- function(data, fitted, method, form, covariates, level) {
     cases <- rows_for(data, form, covariates, "D", method)
     fitted <- fit_cells(cases, form, covariates, "D")
   }
-  found <- combined_vcov(fitted, method, diag(1), form, covariates)
-  se <- sqrt(drop(found$V))
+  variance <- combined_vcov(fitted, method, diag(1), form, covariates)
+  se <- sqrt(drop(variance$V))
+  df <- variance$df
   t <- fitted$estimate / se
-  half <- qt(1 - level / 2, found$df) * se
-  row_of(se, t, found$df, 2 * pt(-abs(t), found$df), fitted$estimate - half, fitted$estimate + half)
+  half <- qt(1 - level / 2, df) * se
+  row_of(se, t, df, 2 * pt(-abs(t), df), fitted$estimate - half, fitted$estimate + half)
 }
 
 # ---------------------------------------------------------------- wild cluster bootstrap
@@ -202,8 +203,8 @@ randomised <- function(left, cells, form, draws, studentised) {
     D <- vapply(chosen, dealt$treatment, numeric(nrow(cells)))
     d <- qr.resid(left$others, matrix(D, nrow(cells)) * left$root)
     told <- colSums(d^2) > UNTOLD * colSums(matrix(D, nrow(cells))^2 * cells$weight)
-    found <- coefficients_of(left, d, matrix(left$y, nrow(d), ncol(d)))
-    (if (studentised) found$b / std_error_of(found$scores) else found$b)[told]
+    refitted <- coefficients_of(left, d, matrix(left$y, nrow(d), ncol(d)))
+    (if (studentised) refitted$b / std_error_of(refitted$scores) else refitted$b)[told]
   }), use.names = FALSE)
   statistic <- if (studentised) one$b / se else one$b
   p <- share_as_large(abs(others), abs(statistic), dealt$complete)

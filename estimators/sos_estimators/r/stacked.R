@@ -46,8 +46,8 @@ stacked <- function(data, cohorts, before, after, covariates = NULL, anticipatio
   rows$unit <- paste(rows$D, sub)
   rows$period <- paste(rows$event, sub)
   fitted <- fit_cells(rows, "twfe", covariates, names)
-  answer <- list(kept = fitted$kept, aliased = fitted$aliased)
+  answer <- list(kept = fitted$kept, aliased = fitted$aliased, lost = fitted$lost)
   if (fitted$aliased) return(answer)
   c(answer, list(estimate = fitted$estimate, scores = by_row(cluster_scores(fitted, vcov)),
-                 event = pairs$event, cohort = pairs$cohort))
+                 cohort = pairs$cohort, event = pairs$event))
 }

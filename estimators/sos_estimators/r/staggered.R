@@ -82,8 +82,8 @@ fit_saturated <- function(data, effects, averages, covariates, vcov, interact = 
   told <- !is.na(fitted$estimate)
   shift <- made$shift * (centre == "cohort")
   lost <- sort(unique(c(which(!told[seq_along(names)]), made$effect[!told[slopes] & shift != 0])))
-  answer <- list(kept = c(fitted$kept, told[slopes]), aliased = length(lost) > 0)
-  if (answer$aliased) return(c(answer, list(collinear = dummies$name[lost])))
+  answer <- list(kept = c(fitted$kept, told), aliased = length(lost) > 0, lost = lost)
+  if (answer$aliased) return(answer)
   V <- cluster_vcov(fitted, vcov)[fitted$names[told], fitted$names[told], drop = FALSE]
   shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
   moved <- sweep(shares[, made$effect, drop = FALSE], 2, shift, "*")

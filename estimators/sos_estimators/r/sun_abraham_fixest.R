@@ -30,7 +30,7 @@ sun_abraham_fixest <- function(data, covariates = NULL, aggregate = "event", ant
   }
   shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
   place <- place[!effects$reference]
-  list(term = names(averages),
+  list(kept = TRUE, aliased = FALSE, term = names(averages),
        estimate = drop(shares %*% estimate[place]),
        std_error = sqrt(pmax(diag(shares %*% V[place, place] %*% t(shares)), 0)))
 }

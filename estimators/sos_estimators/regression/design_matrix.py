@@ -7,13 +7,28 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from sos_estimators.regression.least_squares import Codes, Floats, Regression, side_by_side
-from sos_estimators.sample.prepare import EFFECT_COLUMNS, STRUCTURE, Form, Prepared, is_category
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.regression.least_squares import Regression, side_by_side
+from sos_estimators.sample.prepare import (
+    EFFECT_COLUMNS,
+    STRUCTURE,
+    Form,
+    RegressionSample,
+    is_category,
+)
 from sos_plugins.cells.build import COMPRESSED
 
+Terms = Callable[[pd.DataFrame], tuple[Floats, tuple[str, ...]]]
+"""Makes columns (m, p) and p names of m cells."""
 
-def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Codes:
-    """Number the distinct rows of some columns 0, 1, ... in sorted order."""
+
+def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Ints:
+    """Number the distinct rows of some columns 0, 1, ... in sorted order.
+
+    Args:
+        frame: Rows, m.
+        columns: Names of columns.
+    """
     key = np.zeros(len(frame), dtype=np.int64)
     for column in columns:
         codes, levels = pd.factorize(frame[column], sort=True)
@@ -26,6 +41,10 @@ def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Make one row of all cases that are alike in ``by``.
 
     A compressed sample has the sums of its rows' cases already (:mod:`sos_plugins.cells.build`).
+
+    Args:
+        frame: Cases.
+        by: Names of columns.
 
     Returns:
         ``by``, ``n_cases``, the summed ``weight``, the weighted mean ``value``, the summed squares
@@ -43,7 +62,11 @@ def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:
-    """Return for each row its cases, the sum of their squared weights and of their values."""
+    """Return for each row its cases, the sum of their squared weights and of their values.
+
+    Args:
+        frame: Cases, or rows of a compressed sample.
+    """
     if COMPRESSED[0] in frame:
         columns = [frame[column].to_numpy(float) for column in COMPRESSED]
     else:
@@ -55,7 +78,12 @@ def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:
 def covariate_columns(
     cells: pd.DataFrame, covariates: Sequence[str]
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Make numeric columns (m, k) and their names; the first level in sorted order is left out."""
+    """Make numeric columns (m, k) and their names; the first level in sorted order is left out.
+
+    Args:
+        cells: Rows, m.
+        covariates: Names of columns.
+    """
     columns, names = [], []
     for covariate in covariates:
         values = cells[covariate]
@@ -70,11 +98,20 @@ def covariate_columns(
     return side_by_side(columns, len(cells)), tuple(names)
 
 
+def treatment(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+    """Return the one term of the classic design, treated x post, (m, 1), and its name.
+
+    Args:
+        cells: With the column ``D``, m rows.
+    """
+    return cells[["D"]].to_numpy(float), ("ATT",)
+
+
 def regression(
-    prepared: Prepared,
+    prepared: RegressionSample,
     form: Form,
     by: Sequence[str],
-    terms: Callable[[pd.DataFrame], tuple[Floats, tuple[str, ...]]],
+    terms: Terms,
 ) -> Regression:
     """Set the regression of a form up on cells.
 

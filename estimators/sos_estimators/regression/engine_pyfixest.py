@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.cluster_products import by_cluster, without_each
+from sos_estimators.inference.vcov import VARIANCES
+from sos_estimators.regression.design import Design, Fitted
 from sos_estimators.regression.least_squares import (
     RANK_TOLERANCE,
     Absorber,
     CollinearTermsError,
-    Floats,
     Regression,
     absorbed_columns,
     side_by_side,
@@ -40,15 +41,13 @@ ROUNDS = 100_000
 """Projections after which pyfixest gives up."""
 MAX_ROWS = 2_000_000
 """Rows of a panel, which cells do not make fewer; beyond this pyfixest takes minutes."""
-JACKKNIFE = ("CR3",)
+JACKKNIFE = "CR3"
 STOPPED = "the jackknife of pyfixest stops where a column is collinear without a cluster"
-KNOWN = ("CR0", "CR1", "CR1S", "fixest", *JACKKNIFE)
-"""Variances that pyfixest has, but for a factor."""
 
 
 @dataclass(frozen=True)
 class Regressed:
-    """What pyfixest found.
+    """What pyfixest gives.
 
     Attributes:
         coefficients: Of the terms, (p,).
@@ -59,13 +58,8 @@ class Regressed:
 
     coefficients: Floats
     covariance: Floats
-    kept: NDArray[np.bool_]
+    kept: Bools
     lacks: str = ""
-
-    @property
-    def std_errors(self) -> Floats:
-        """(p,)."""
-        return np.asarray(np.sqrt(np.diag(self.covariance)))
 
 
 def engine(
@@ -73,7 +67,13 @@ def engine(
     limits: Callable[[Sample, Any], str | None] = no_limits,
     tolerance: Tolerance = PROJECTIONS,
 ) -> Engine:
-    """Declare the engine ``pyfixest`` of an estimator; it takes cells."""
+    """Declare the engine ``pyfixest`` of an estimator; it takes cells.
+
+    Args:
+        fit: Fits.
+        limits: Says what it cannot do.
+        tolerance: Of cross-checks.
+    """
 
     def within_reach(sample: Sample, options: Any) -> str | None:
         n_rows = len(sample.frame)
@@ -100,7 +100,7 @@ def lacks(vcov: str, *, separate: bool = False) -> str:
         vcov: Name of the variance.
         separate: Whether effects fall into groups of units and periods that do not hang together.
     """
-    if vcov not in KNOWN:
+    if "pyfixest" not in VARIANCES[vcov].engines:
         return f"pyfixest has no {vcov}"
     if vcov == "CR1S" and separate:
         return "pyfixest counts parameters as if units and periods of all groups hung together"
@@ -137,7 +137,7 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
         }
     )
     missing = lacks(vcov, separate=separate)
-    if vcov in JACKKNIFE and np.isnan(without_each(by_cluster(problem))).any():
+    if vcov == JACKKNIFE and np.isnan(without_each(by_cluster(problem))).any():
         missing = STOPPED
     formula = f"value ~ {' + '.join(names)} | {' + '.join(effects)}"
     fit, stopped = _feols(formula, table, "CR1" if missing else vcov)
@@ -155,10 +155,32 @@ def regress(problem: Regression, vcov: str, *, separate: bool = False) -> Regres
     return Regressed(fit._beta_hat[terms] / scale * size, covariance, kept, missing or stopped)
 
 
+def fit(design: Design) -> Fitted:
+    """Fit a design, without errors where pyfixest has no such variance.
+
+    Args:
+        design: The design.
+
+    Raises:
+        CollinearTermsError: If a term is collinear.
+        EngineError: If pyfixest fails.
+    """
+    result, _, averages, told = design.regressed(
+        lambda problem: regress(problem, design.vcov, separate=not design.connected)
+    )
+    covariance = averages.T @ result.covariance @ averages
+    estimates = averages.T @ result.coefficients
+    fitted = Fitted.of_covariance(design.names, estimates, covariance, design.df)
+    return design.wald(replace(fitted, warnings=told, lacks=result.lacks))
+
+
 def standard(value: Floats) -> tuple[float, float]:
     """Return the mean and standard deviation (1 if zero) of values.
 
     The tolerances at which pyfixest ends are those of values of the size of one.
+
+    Args:
+        value: (m,).
     """
     size = float(value.std())
     return float(value.mean()), size if size > 0 else 1.0
@@ -169,6 +191,9 @@ def names_of_effects(n: int) -> list[str]:
 
     It puts the names of a formula into a set, whose order hangs on PYTHONHASHSEED, and projections
     that end at a tolerance hang on the order. A set of two has the order of the list made of it.
+
+    Args:
+        n: One or two.
     """
     return list({f"effect{j}" for j in range(n)})
 
@@ -194,7 +219,7 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
                 collin_tol=RANK_TOLERANCE**2,
                 demeaner=pyfixest.MapDemeaner(fixef_tol=STOP, fixef_maxiter=ROUNDS),
             )
-            if vcov in JACKKNIFE:
+            if vcov == JACKKNIFE:
                 return _jackknife(fit)
             return fit, ""
     except Exception as error:
@@ -202,7 +227,11 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
 
 
 def failed(error: Exception) -> EngineError:
-    """Say in a sentence that pyfixest failed."""
+    """Say in a sentence that pyfixest failed.
+
+    Args:
+        error: What it raised.
+    """
     words = " ".join(str(error).split()) or "without a word"
     return EngineError(f"The package pyfixest failed with {type(error).__name__}: {words}")
 

@@ -8,19 +8,12 @@ are exactly those of the cases.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
-Convention = Literal["CR0", "CR1", "CR1S", "fixest"]
-"""Sandwich variances that differ by a factor."""
-Variance = Literal["CR0", "CR1", "CR1S", "fixest", "CR2", "CR2-cases", "CR3", "CR3J"]
-"""All variances clustered by ``cluster``."""
+from sos_estimators.arrays import Bools, Floats, Ints
 
 RANK_TOLERANCE = 1e-7
 """A column is collinear when less than this share of its length is left once the columns before it
@@ -60,8 +53,8 @@ class Regression:
     value: Floats
     weight: Floats
     n_cases: int
-    effects: tuple[Codes, ...]
-    cluster: Codes
+    effects: tuple[Ints, ...]
+    cluster: Ints
     covariates: Floats
     covariate_names: tuple[str, ...]
     terms: Floats
@@ -75,6 +68,17 @@ class Regression:
         """Number of clusters."""
         return int(self.cluster.max()) + 1
 
+    def with_terms(self, kept: Bools) -> Regression:
+        """Leave the other terms out, (p,).
+
+        Args:
+            kept: Which terms stay, (p,).
+        """
+        if kept.all():
+            return self
+        names = tuple(name for name, here in zip(self.term_names, kept, strict=True) if here)
+        return replace(self, terms=np.asfortranarray(self.terms[:, kept]), term_names=names)
+
 
 class Absorber:
     """Takes one or two sets of effects out of columns, exactly.
@@ -84,7 +88,7 @@ class Absorber:
     base level. No dummy column is ever made.
     """
 
-    def __init__(self, effects: tuple[Codes, ...], weight: Floats) -> None:
+    def __init__(self, effects: tuple[Ints, ...], weight: Floats) -> None:
         ordered = sorted(effects, key=lambda codes: -int(codes.max()))
         self._weight = weight
         self._first = ordered[0]
@@ -94,7 +98,7 @@ class Absorber:
         if self._second is not None:
             self._prepare_second(self._second)
 
-    def _prepare_second(self, second: Codes) -> None:
+    def _prepare_second(self, second: Ints) -> None:
         n_first, n_second = len(self._total), int(second.max()) + 1
         pairs = np.bincount(
             self._first * n_second + second, self._weight, minlength=n_first * n_second
@@ -117,6 +121,9 @@ class Absorber:
         """Return what the effects leave of the columns, (m, p).
 
         The second pass removes the rounding errors of the first.
+
+        Args:
+            columns: (m, p).
         """
         left = np.array(columns, order="F")
         for _ in range(2):
@@ -141,26 +148,40 @@ class Absorber:
 
 
 def side_by_side(columns: Sequence[Floats], n_rows: int) -> Floats:
-    """Put columns (m,) or (m, p) beside each other, each contiguous in memory."""
+    """Put columns (m,) or (m, p) beside each other, each contiguous in memory.
+
+    Args:
+        columns: Each (m,) or (m, p).
+        n_rows: m.
+    """
     parts = [c.reshape(n_rows, -1) for c in columns]
     whole = np.empty((n_rows, sum(p.shape[1] for p in parts)), order="F")
     return np.concatenate(parts, axis=1, out=whole) if parts else whole
 
 
-def group_sums(columns: Floats, codes: Codes) -> Floats:
-    """Sum the columns (m, p) by code: (number of codes, p)."""
+def group_sums(columns: Floats, codes: Ints) -> Floats:
+    """Sum the columns (m, p) by code: (number of codes, p).
+
+    Args:
+        columns: (m, p).
+        codes: 0, 1, ... without gaps, (m,).
+    """
     n = int(codes.max()) + 1
     sums = [np.asarray(np.bincount(codes, column, n), dtype=float) for column in columns.T]
     return side_by_side(sums, n)
 
 
 def triangle(columns: Floats) -> Floats:
-    """Return R of the QR decomposition of columns (m, p), (p, p)."""
+    """Return R of the QR decomposition of columns (m, p), (p, p).
+
+    Args:
+        columns: (m, p).
+    """
     r = linalg.qr(columns, mode="r", check_finite=False)[0]
     return np.asarray(r[: columns.shape[1]])
 
 
-def independent(columns: Floats, lengths: Floats) -> NDArray[np.bool_]:
+def independent(columns: Floats, lengths: Floats) -> Bools:
     """Find the columns that the columns before them leave something of.
 
     The triangle of some of the columns is that of these columns of the whole triangle, so that the
@@ -218,16 +239,18 @@ class Fit:
     coefficients: Floats
     influence: Floats
     counts: Counts
-    kept: NDArray[np.bool_]
+    kept: Bools
     columns: Floats
     residuals: Floats
     bread: Floats
 
 
-def absorbed_columns(
-    regression: Regression, absorber: Absorber
-) -> tuple[Floats, NDArray[np.bool_]]:
+def absorbed_columns(regression: Regression, absorber: Absorber) -> tuple[Floats, Bools]:
     """Take the effects out of covariates and terms and find which of them are not collinear.
+
+    Args:
+        regression: The regression.
+        absorber: Takes its effects out.
 
     Returns:
         All columns with the effects taken out, (m, k + p), and which to keep, (k + p,).
@@ -247,6 +270,9 @@ def absorbed_columns(
 
 def least_squares(regression: Regression) -> Fit:
     """Fit by weighted least squares; a collinear covariate is left out.
+
+    Args:
+        regression: The regression.
 
     Raises:
         CollinearTermsError: If a term is collinear.
@@ -275,6 +301,11 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
 
     By the corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89),
     which are as exact as a QR decomposition and need no orthogonal columns.
+
+    Args:
+        columns: Independent ones, (m, k).
+        value: (m,).
+        weight: Positive, (m,).
     """
     root = np.sqrt(weight)
     r = triangle(columns * root[:, None])
@@ -287,8 +318,14 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
     return bread, beta
 
 
-def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_]) -> Counts:
-    """Count what the small-sample corrections need."""
+def count(regression: Regression, rank_of_effects: int, kept: Bools) -> Counts:
+    """Count what the small-sample corrections need.
+
+    Args:
+        regression: The regression.
+        rank_of_effects: Of the dummies of its effects.
+        kept: Which columns are not collinear, (k + p,).
+    """
     outside = [
         int(codes.max()) for codes in regression.effects if not nested(codes, regression.cluster)
     ]
@@ -300,32 +337,12 @@ def count(regression: Regression, rank_of_effects: int, kept: NDArray[np.bool_])
     )
 
 
-def nested(effect: Codes, cluster: Codes) -> bool:
-    """Whether every level of an effect lies within one cluster."""
+def nested(effect: Ints, cluster: Ints) -> bool:
+    """Whether every level of an effect lies within one cluster.
+
+    Args:
+        effect: Codes, (m,).
+        cluster: Codes, (m,).
+    """
     pairs = np.unique(effect * (int(cluster.max()) + 1) + cluster)
     return len(pairs) == int(effect.max()) + 1
-
-
-def correction(convention: Convention, counts: Counts) -> float:
-    """Return the factor by which a convention widens the plain (CR0) variance.
-
-    - ``CR0``: none (Liang and Zeger 1986).
-    - ``CR1``: G / (G - 1); ``vcovCR(type = "CR1")`` of R's clubSandwich, ``vcovCL(type = "HC0")``
-      of sandwich.
-    - ``CR1S``: G / (G - 1) x (n - 1) / (n - k), k all parameters, effects as dummies; Stata,
-      ``vcovCR(type = "CR1S")``, ``vcovCL(type = "HC1")`` on a regression with dummies.
-    - ``fixest``: the same where effects nested in the clusters count as one intercept; the default
-      of R's fixest.
-    """
-    g, n = counts.n_clusters, counts.n_cases
-    if convention == "CR0":
-        return 1.0
-    if convention == "CR1":
-        return g / (g - 1)
-    k = counts.n_parameters if convention == "CR1S" else counts.n_parameters_outside
-    return g / (g - 1) * (n - 1) / (n - k) if n > k else float("nan")
-
-
-def covariance(fit: Fit, convention: Convention) -> Floats:
-    """Return the cluster-robust covariance of the terms, (p, p)."""
-    return np.asarray(fit.influence.T @ fit.influence * correction(convention, fit.counts))

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.regression.least_squares import (
     Absorber,
     Counts,
-    Floats,
     Regression,
     absorbed_columns,
     count,
@@ -51,11 +50,14 @@ class LogitFit:
     effect: float
     influence: Floats
     counts: Counts
-    kept: NDArray[np.bool_]
+    kept: Bools
 
 
 def logit(regression: Regression) -> LogitFit:
     """Fit by maximum likelihood.
+
+    Args:
+        regression: Of values that are means of 0 and 1; its one term is the treatment.
 
     Raises:
         CollinearTermsError: If the treatment is collinear.
@@ -89,12 +91,12 @@ def _newton(regression: Regression, raw: Floats) -> tuple[Floats, Floats, Floats
     predictor = np.log(probability / (1 - probability))
     for _ in range(MAX_STEPS):
         probability = expit(predictor)
-        spread = probability * (1 - probability)
-        absorber = Absorber(regression.effects, weight * spread)
-        target = predictor + (value - probability) / spread
+        variance = probability * (1 - probability)
+        absorber = Absorber(regression.effects, weight * variance)
+        target = predictor + (value - probability) / variance
         both = absorber.residuals(side_by_side([raw, target], len(value)))
         columns, left = both[:, :-1], both[:, -1]
-        bread, beta = solve(columns, left, weight * spread)
+        bread, beta = solve(columns, left, weight * variance)
         new = target - (left - columns @ beta)
         change = float(np.abs(new - predictor).max())
         predictor = np.clip(new, -LARGEST_PREDICTOR, LARGEST_PREDICTOR)

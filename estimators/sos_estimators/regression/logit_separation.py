@@ -7,25 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Ints
 from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     Form,
-    Prepared,
+    RegressionSample,
     check_contrast,
-    count_cases,
     is_category,
 )
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 
-def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
+def drop_perfectly_predicted(prepared: RegressionSample, form: Form) -> RegressionSample:
     """Leave out the cases whose value an effect or a covariate level predicts perfectly.
 
     A logit has no finite coefficient for a dummy whose cases all have the same value. Leaving them
     out can make another level perfect, so this repeats until none is left.
+
+    Args:
+        prepared: The checked sample.
+        form: Which effects.
 
     Raises:
         EstimationError: If the value is not 0 or 1, or nothing is left to compare.
@@ -39,16 +43,16 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     told: dict[str, int] = {}
     while (perfect := _perfect(frame[~gone], groups)) is not None:
         columns, rows = perfect
-        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + count_cases(frame.loc[rows])
+        told[" x ".join(columns)] = told.get(" x ".join(columns), 0) + count(frame.loc[rows])
         gone[rows] = True
         if gone.all():
             raise EstimationError("Fixed effects and covariates predict every value perfectly.")
     if not gone.any():
         return prepared
     parts = ", ".join(f"{n} by {name}" for name, n in told.items())
-    smaller = prepared.without(
-        gone,
-        f"{count_cases(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
+    smaller = prepared.where(
+        ~gone,
+        f"{count(frame[gone])} of {prepared.n_cases} cases are left out of the logit because "
         f"their value is predicted perfectly: {parts}.",
     )
     check_contrast(smaller.frame)
@@ -56,9 +60,7 @@ def drop_perfectly_predicted(prepared: Prepared, form: Form) -> Prepared:
     return replace(smaller, covariates=covariates)
 
 
-def _perfect(
-    frame: pd.DataFrame, groups: Sequence[list[str]]
-) -> tuple[list[str], NDArray[np.int64]] | None:
+def _perfect(frame: pd.DataFrame, groups: Sequence[list[str]]) -> tuple[list[str], Ints] | None:
     """Find the first set of columns with levels of one value, and the rows of those levels."""
     for columns in groups:
         codes = codes_of(frame, columns)
@@ -70,8 +72,11 @@ def _perfect(
     return None
 
 
-def check_logit_contrast(prepared: Prepared) -> None:
+def check_logit_contrast(prepared: RegressionSample) -> None:
     """Check that the value varies with and without treatment.
+
+    Args:
+        prepared: The checked sample.
 
     Raises:
         EstimationError: If it does not: the log odds ratio would be infinite.

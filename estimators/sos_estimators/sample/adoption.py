@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from sos_estimators.arrays import Bools
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
 
 AlwaysTreated = Literal["drop", "keep"]
-Bools = npt.NDArray[np.bool_]
 
 ABOUT_ALWAYS_TREATED = (
     "units without a case before treatment: left out, or kept, where they serve as comparators "
@@ -47,7 +46,12 @@ def late_cohorts(frame: pd.DataFrame, anticipation: int = 0) -> Bools:
 
 
 def about_late(frame: pd.DataFrame, late: Bools) -> str:
-    """Say what becomes of late cohorts."""
+    """Say what becomes of late cohorts.
+
+    Args:
+        frame: With the columns ``cohort`` and ``period``.
+        late: Which rows are of late cohorts, (n,).
+    """
     return (
         f"The cohorts {numbers(frame.loc[late, 'cohort'])} are treated after the last period "
         f"({frame['period'].max()}) and count as never treated."
@@ -75,7 +79,15 @@ def about_without_base(
     anticipation: int = 0,
     becomes: str = "and are left out",
 ) -> str:
-    """Say what becomes of units treated before their first case."""
+    """Say what becomes of units treated before their first case.
+
+    Args:
+        n_units: So many units.
+        n_cases: So many cases.
+        cohorts: Of these cohorts.
+        anticipation: Periods before the first treated one that count as treated.
+        becomes: What becomes of them, as the end of a sentence.
+    """
     counting = f", counting anticipation of {anticipation}" if anticipation else ""
     return (
         f"The cohorts {numbers(cohorts)} ({n_units} units, {n_cases} cases) have no case before "
@@ -84,7 +96,12 @@ def about_without_base(
 
 
 def nobody_adopts(first: object, anticipation: int = 0) -> EstimationError:
-    """Say that no treated unit is left that changes."""
+    """Say that no treated unit is left that changes.
+
+    Args:
+        first: First period of the data.
+        anticipation: Periods before the first treated one that count as treated.
+    """
     counting = f", counting anticipation of {anticipation}" if anticipation else ""
     return EstimationError(
         f"No treated unit has a case before treatment: the data start in {first}{counting}. "
@@ -157,7 +174,11 @@ def _some(units: pd.Series) -> str:
 
 
 def changing(frame: pd.DataFrame) -> Bools:
-    """Find the rows of units that have cases both before and after their treatment, (n,)."""
+    """Find the rows of units that have cases both before and after their treatment, (n,).
+
+    Args:
+        frame: With the columns ``unit, treated, post``.
+    """
     affected = frame["treated"].eq(1) & frame["post"].eq(1)
     return _has(frame, affected) & _has(frame, ~affected)
 
@@ -180,6 +201,9 @@ def _relabelled(frame: pd.DataFrame, sample: Sample) -> pd.DataFrame:
 
 def numbers(values: Iterable[int]) -> str:
     """Write numbers in order, each once.
+
+    Args:
+        values: Whole numbers.
 
     >>> numbers([3, 1, 3])
     '1, 3'

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from sos_estimators.arrays import Bools
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
-from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.cells.compression import count
 from sos_plugins.contract.columns import SAMPLE_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
@@ -48,12 +48,12 @@ STRUCTURE: Mapping[Form, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A checked sample, the same for every engine.
+class CheckedSample:
+    """Cases, or rows that stand for many of them, that an estimator can use.
 
     Attributes:
-        frame: Cases with positive weight, with the further column ``D`` = treated x post.
-        covariates: Covariates with more than one value.
+        frame: Rows with positive weight.
+        covariates: Covariates that are used.
         warnings: What a reader must know.
     """
 
@@ -62,13 +62,43 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
     def count(self, column: str) -> int:
-        """Count the distinct values of a column."""
+        """Count the distinct values of a column.
+
+        Args:
+            column: Its name.
+        """
         return int(self.frame[column].nunique())
 
     @property
     def n_cases(self) -> int:
-        """Number of cases, also of a compressed sample."""
-        return count_cases(self.frame)
+        """Number of cases, also where rows stand for many."""
+        return count(self.frame)
+
+    def where(self, kept: Bools, *warnings: str) -> Self:
+        """Keep some rows and say why.
+
+        Args:
+            kept: Which rows, (n,).
+            warnings: Why, in sentences.
+        """
+        frame = self.frame[kept].reset_index(drop=True)
+        return replace(self, frame=frame, warnings=(*self.warnings, *warnings))
+
+    def told(self, *warnings: str) -> Self:
+        """Add warnings.
+
+        Args:
+            warnings: Sentences.
+        """
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+@dataclass(frozen=True)
+class RegressionSample(CheckedSample):
+    """A sample for regressions, the same for every engine.
+
+    ``frame`` has the further column ``D`` = treated x post.
+    """
 
     @property
     def treated_clusters(self) -> list[str]:
@@ -81,17 +111,12 @@ class Prepared:
         return int(self.frame.loc[self._adopting, "unit"].nunique())
 
     @property
-    def _adopting(self) -> NDArray[np.bool_]:
-        found = changing(self.frame)
-        return found if found.any() else (self.frame["D"] == 1).to_numpy()
-
-    def without(self, rows: NDArray[np.bool_], warning: str) -> Prepared:
-        """Leave rows out and say so."""
-        frame = self.frame[~rows].reset_index(drop=True)
-        return replace(self, frame=frame, warnings=(*self.warnings, warning))
+    def _adopting(self) -> Bools:
+        adopting = changing(self.frame)
+        return adopting if adopting.any() else (self.frame["D"] == 1).to_numpy()
 
 
-def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> Prepared:
+def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> RegressionSample:
     """Check a sample and make it ready.
 
     Args:
@@ -109,7 +134,7 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
         )
     frame = sample.frame
     _check_values(frame, sample.covariates)
-    weightless = count_cases(frame[frame["weight"] == 0])
+    weightless = count(frame[frame["weight"] == 0])
     frame = frame[frame["weight"] > 0].reset_index(drop=True)
     warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
     if not frame.empty and (frame["treated"] == 1).any():
@@ -123,7 +148,7 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
     if constant:
         warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
     covariates = tuple(c for c in sample.covariates if c not in constant)
-    return Prepared(frame, covariates, tuple(warnings))
+    return RegressionSample(frame, covariates, tuple(warnings))
 
 
 def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
@@ -134,12 +159,9 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
         values = frame[column]
         if column in NUMBERS and not pd.api.types.is_numeric_dtype(values):
             raise EstimationError(f"Column '{column}' holds {values.dtype}; it must hold numbers.")
-        bad = values.isna()
-        if pd.api.types.is_float_dtype(values):
-            bad |= ~np.isfinite(values)
-        if bad.any():
+        if n_bad := n_unusable(values):
             raise EstimationError(
-                f"Column '{column}' has {int(bad.sum())} missing or infinite values in "
+                f"Column '{column}' has {n_bad} missing or infinite values in "
                 f"{len(frame)} cases; fill or drop them before estimating."
             )
     for column in ("treated", "post"):
@@ -148,17 +170,45 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
     if (frame["weight"] < 0).any():
         n = int((frame["weight"] < 0).sum())
         raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")
-    for column in covariates:
-        levels = frame[column].nunique() if is_category(frame[column]) else 0
-        if levels > MAX_LEVELS:
+    refuse_identifiers(frame, covariates)
+
+
+def n_unusable(values: pd.Series) -> int:
+    """Count missing and infinite values.
+
+    Args:
+        values: A column.
+    """
+    bad = values.isna()
+    if pd.api.types.is_float_dtype(values):
+        bad |= ~np.isfinite(values)
+    return int(bad.sum())
+
+
+def refuse_identifiers(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
+    """Refuse text covariates with a level for nearly every case.
+
+    Args:
+        frame: The rows.
+        covariates: Columns of them.
+
+    Raises:
+        EstimationError: With the covariate and the number of its levels.
+    """
+    for name in covariates:
+        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
+        if n_levels > MAX_LEVELS:
             raise EstimationError(
-                f"The text covariate '{column}' has {levels} levels, more than {MAX_LEVELS}; "
+                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
                 "group them or leave it out."
             )
 
 
 def check_contrast(frame: pd.DataFrame) -> None:
     """Check that there is something to compare.
+
+    Args:
+        frame: With the columns ``treated, post, value, cluster``.
 
     Raises:
         EstimationError: For no treated case, no case before or after, a value that does not vary,
@@ -181,43 +231,10 @@ def check_contrast(frame: pd.DataFrame) -> None:
         )
 
 
-def count_cases(frame: pd.DataFrame) -> int:
-    """Count cases: rows, or what the rows of a compressed sample stand for."""
-    cases = COMPRESSED[0]
-    return round(float(frame[cases].sum())) if cases in frame else len(frame)
-
-
 def is_category(values: pd.Series) -> bool:
-    """Whether a covariate enters as dummies: text, booleans and categories do."""
-    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
+    """Whether a covariate enters as dummies: text, booleans and categories do.
 
-
-def refuse_unusable(frame: pd.DataFrame, covariates: Sequence[str], *, finer: str) -> None:
-    """Refuse cases from which no group-time effect can be estimated.
-
-    ``finer`` says in words what to choose where all cases are one cluster.
-
-    Raises:
-        EstimationError: If there is no case, no treated case, no variation or one cluster, or a
-            text covariate has too many levels.
+    Args:
+        values: A column.
     """
-    if frame.empty:
-        raise EstimationError("The sample has no case of positive weight.")
-    for name in covariates:
-        n_levels = frame[name].nunique() if is_category(frame[name]) else 0
-        if n_levels > MAX_LEVELS:
-            raise EstimationError(
-                f"The text covariate '{name}' has {n_levels} levels, more than {MAX_LEVELS}; "
-                "group them or leave it out."
-            )
-    if frame["value"].nunique() == 1:
-        raise EstimationError(
-            f"The outcome has no variation: it is {frame['value'].iloc[0]:g} in all cases."
-        )
-    if not (frame["cohort"] > 0).any():
-        raise EstimationError("The sample has no treated case: all cohorts are 0 (never treated).")
-    if frame["cluster"].nunique() == 1:
-        raise EstimationError(
-            f"All cases belong to one cluster ({frame['cluster'].iloc[0]}); standard errors need "
-            f"at least two. Choose {finer}."
-        )
+    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sos_estimators.regression.least_squares import Floats
-from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, Prepared
+from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.vcov import VARIANCES
+from sos_estimators.sample.prepare import EFFECT_COLUMNS, FORMS, STRUCTURE, Form, RegressionSample
 from sos_plugins.errors import EstimationError, listing
 
 FEWEST_DF = 4.0
 """Below this Satterthwaite's approximation is rough: Tipton (2015), Psychological Methods 20(3)."""
-REDUCED = ("CR2", "CR2-cases")
+REDUCED = tuple(name for name, row in VARIANCES.items() if row.satterthwaite)
 """Variances with degrees of freedom of their own, which fewer treated clusters make smaller."""
 
 
@@ -23,6 +23,12 @@ def few_df(
     """Warn of degrees of freedom too few for Satterthwaite's approximation.
 
     Terms whose standard error is missing have no p value to be rough.
+
+    Args:
+        names: Of p terms.
+        df: Their degrees of freedom, (p,); None where the variance has none of its own.
+        vcov: Name of the variance.
+        errors: Standard errors, (p,).
     """
     if vcov not in REDUCED or df is None:
         return ()
@@ -41,7 +47,12 @@ def few_df(
 
 
 def weak_test(n_leads: int, df: float) -> tuple[str, ...]:
-    """Warn of a joint test of leads that has too few degrees of freedom to find much."""
+    """Warn of a joint test of leads that has too few degrees of freedom to find much.
+
+    Args:
+        n_leads: How many leads are tested.
+        df: Degrees of freedom of the denominator.
+    """
     if not round(df, 1) < FEWEST_DF:
         return ()
     return (
@@ -51,10 +62,15 @@ def weak_test(n_leads: int, df: float) -> tuple[str, ...]:
     )
 
 
-def few_clusters(prepared: Prepared, threshold: int, *vcov: str) -> tuple[str, ...]:
+def few_clusters(prepared: RegressionSample, threshold: int, *vcov: str) -> tuple[str, ...]:
     """Warn of too few treated clusters for the cluster-robust standard errors that are asked for.
 
     The degrees of freedom of CR2 allow for few; see :func:`few_df`.
+
+    Args:
+        prepared: The checked sample.
+        threshold: Fewer treated clusters than this are few.
+        vcov: Names of the variances.
     """
     clusters = prepared.treated_clusters
     too_small = [name for name in vcov if name not in REDUCED]
@@ -71,10 +87,14 @@ def few_clusters(prepared: Prepared, threshold: int, *vcov: str) -> tuple[str, .
     return ()
 
 
-def collinear_covariates(
-    names: Sequence[str], kept: NDArray[np.bool_], form: Form
-) -> tuple[str, ...]:
-    """Name the covariates that were left out, as a warning, or nothing."""
+def collinear_covariates(names: Sequence[str], kept: Bools, form: Form) -> tuple[str, ...]:
+    """Name the covariates that were left out, as a warning, or nothing.
+
+    Args:
+        names: Of k covariates.
+        kept: Which of the columns, covariates first, are not collinear.
+        form: Which effects are absorbed.
+    """
     dropped = [
         name
         for name, keep in zip(names, kept, strict=False)
@@ -84,7 +104,12 @@ def collinear_covariates(
 
 
 def left_out(dropped: Sequence[str], form: Form) -> tuple[str, ...]:
-    """Name collinear covariates, as a warning, or nothing."""
+    """Name collinear covariates, as a warning, or nothing.
+
+    Args:
+        dropped: Names of collinear covariates.
+        form: Which effects are absorbed.
+    """
     if not dropped:
         return ()
     return (
@@ -93,8 +118,13 @@ def left_out(dropped: Sequence[str], form: Form) -> tuple[str, ...]:
     )
 
 
-def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
-    """Say why the treatment is collinear with effects and covariates."""
+def not_identified(prepared: RegressionSample, form: Form) -> EstimationError:
+    """Say why the treatment is collinear with effects and covariates.
+
+    Args:
+        prepared: The checked sample.
+        form: Which effects are absorbed.
+    """
     frame = prepared.frame
     treated = frame[frame["treated"] == 1]
     compared = frame[frame["treated"] == 0]
@@ -116,10 +146,14 @@ def cannot_be_told(prepared: Prepared, form: Form) -> EstimationError:
     return EstimationError(f"The effect cannot be told from {FORMS[form]}, because {why}.{told}")
 
 
-def one_sided_pilots(prepared: Prepared, form: Form) -> tuple[str, ...]:
+def one_sided_pilots(prepared: RegressionSample, form: Form) -> tuple[str, ...]:
     """Warn of pilots without a case after adoption: with authority effects they are comparators.
 
     Of those without a case before it :mod:`sos_estimators.sample.adoption` tells.
+
+    Args:
+        prepared: The checked sample.
+        form: Which effects are absorbed.
     """
     if form == "pilot-post":
         return ()

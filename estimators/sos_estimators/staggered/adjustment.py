@@ -13,15 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from sos_estimators.regression.least_squares import (
-    Absorber,
-    Codes,
-    Floats,
-    group_sums,
-    side_by_side,
-)
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.regression.least_squares import Absorber, group_sums, side_by_side
 from sos_estimators.staggered.averages import Effects
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 
 Centre = Literal["cohort-period", "cohort"]
 
@@ -63,7 +58,9 @@ class Adjustment:
     products: Floats
     slopes: tuple[Slope, ...] = ()
 
-    def dropped(self, kept: Sequence[bool] | Bools, cells: Cells, absorb: Iterable[str]) -> str:
+    def dropped(
+        self, kept: Sequence[bool] | Bools, cells: CohortCells, absorb: Iterable[str]
+    ) -> str:
         """Tell in a sentence what is left out for collinearity, or nothing.
 
         A product that is zero throughout, or that the absorbed effects take out, is no news.
@@ -87,18 +84,27 @@ class Adjustment:
         return ", ".join(told)
 
 
-def additive(cells: Cells) -> Adjustment:
-    """Take covariates as they are."""
+def additive(cells: CohortCells) -> Adjustment:
+    """Take covariates as they are.
+
+    Args:
+        cells: The cells, m of them.
+    """
     columns, names = cells.covariate_columns()
     return Adjustment(columns, names, np.empty((len(columns), 0)))
 
 
-def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
+def interacted(cells: CohortCells, effects: Effects, centre: Centre) -> Adjustment:
     """Multiply covariates by effects, cohorts and periods, in this order.
 
     Within an effect they are measured from the mean of its cases, so that its coefficient is the
     average over these. ``centre = "cohort"`` gives effects at the mean of the cohort instead: the
     same where the covariates of a cohort do not change between periods.
+
+    Args:
+        cells: The cells, m of them.
+        effects: The K effects.
+        centre: Where effects are given.
     """
     raw, names = cells.covariate_columns()
     x = raw - (cells.weight @ raw) / cells.weight.sum()
@@ -113,7 +119,7 @@ def interacted(cells: Cells, effects: Effects, centre: Centre) -> Adjustment:
             for name, by in zip(names, shifts[k], strict=True)
         ]
     for word in ("cohort", "period"):
-        values = cells.table[word].to_numpy()
+        values = cells.frame[word].to_numpy()
         for value in np.unique(values)[1:]:
             products.append(x * (values == value)[:, None])
             slopes += [Slope(name, f"{word} {value}") for name in names]
@@ -125,13 +131,13 @@ def _rounded(values: Floats, x: Floats) -> Floats:
     return np.where(np.abs(values) <= NEGLIGIBLE * largest, 0.0, values)
 
 
-def _cohort_means(x: Floats, cells: Cells, effects: Effects) -> Floats:
-    cohorts = np.unique(cells.table["cohort"])
+def _cohort_means(x: Floats, cells: CohortCells, effects: Effects) -> Floats:
+    cohorts = np.unique(cells.frame["cohort"])
     means = _means(x, cells.weight, cells.codes("cohort"), len(cohorts))
     return np.asarray(means[np.searchsorted(cohorts, effects.table["cohort"])])
 
 
-def _means(columns: Floats, weight: Floats, codes: Codes, n: int) -> Floats:
+def _means(columns: Floats, weight: Floats, codes: Ints, n: int) -> Floats:
     """Weighted means of columns by code, (n, p); zero where there is no cell."""
     total = np.bincount(codes, weight, n)[:, None]
     sums = np.zeros((n, columns.shape[1]))

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.regression.least_squares import Codes, Floats
-from sos_estimators.staggered.cohort_cells import Bools, Cells
-from sos_estimators.staggered.settings import StaggeredSettings
-from sos_plugins.errors import EstimationError
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.settings import StaggeredSettings, no_event_left
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Effects:
     """
 
     table: pd.DataFrame
-    of_cell: Codes
+    of_cell: Ints
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,7 +42,11 @@ class Effects:
         return self.table["reference"].to_numpy(bool)
 
     def dummies(self, chosen: Bools) -> Floats:
-        """One column for each chosen effect: 1 in its cells, (m, number chosen)."""
+        """One column for each chosen effect: 1 in its cells, (m, number chosen).
+
+        Args:
+            chosen: Which effects, (K,).
+        """
         numbers = np.flatnonzero(chosen)
         columns = np.zeros((len(self.of_cell), len(numbers)), order="F")
         for place, number in enumerate(numbers):
@@ -51,7 +54,7 @@ class Effects:
         return columns
 
 
-def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
+def list_effects(cells: CohortCells, *, leads: bool, reference: bool) -> Effects:
     """List the effects of the treated cohorts.
 
     Args:
@@ -59,14 +62,14 @@ def list_effects(cells: Cells, *, leads: bool, reference: bool) -> Effects:
         leads: Whether periods before treatment have effects too.
         reference: Whether the last period of each cohort before treatment is the reference.
     """
-    chosen = (cells.table["cohort"] > 0).to_numpy() if leads else cells.treated
-    cohort_period = cells.table.loc[chosen, ["cohort", "period", "weight"]]
+    chosen = (cells.frame["cohort"] > 0).to_numpy() if leads else cells.treated
+    cohort_period = cells.frame.loc[chosen, ["cohort", "period", "weight"]]
     table = cohort_period.groupby(["cohort", "period"])[["weight"]].sum().reset_index()
     table["event"] = table["period"] - table["cohort"]
     before = table[table["event"] < -cells.anticipation]
     base = before.groupby("cohort")["period"].max()
     table["reference"] = reference & table["period"].eq(table["cohort"].map(base))
-    of_cell = np.full(len(cells.table), -1, dtype=np.int64)
+    of_cell = np.full(len(cells.frame), -1, dtype=np.int64)
     keys = pd.MultiIndex.from_frame(table[["cohort", "period"]])
     of_cell[chosen] = keys.get_indexer(pd.MultiIndex.from_frame(cohort_period.iloc[:, :2]))
     return Effects(table, of_cell)
@@ -84,8 +87,13 @@ class Averages:
     names: tuple[str, ...]
     shares: Floats
 
-    def cell_weights(self, effects: Effects, cells: Cells) -> Floats:
-        """How much each cell counts in each average, columns adding up to one, (m, J)."""
+    def cell_weights(self, effects: Effects, cells: CohortCells) -> Floats:
+        """How much each cell counts in each average, columns adding up to one, (m, J).
+
+        Args:
+            effects: The K effects.
+            cells: The cells, m of them.
+        """
         per_weight = self.shares / effects.table["weight"].to_numpy(float)
         with_none = np.vstack([per_weight.T, np.zeros(len(self.names))])
         return np.asarray(with_none[effects.of_cell] * cells.weight[:, None])
@@ -97,19 +105,18 @@ def list_averages(effects: Effects, options: StaggeredSettings) -> Averages:
     ``overall`` is the average over all effects from treatment on; with an event window over those
     inside it.
 
+    Args:
+        effects: The K effects.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
+
     Raises:
         EstimationError: If no effect after treatment is inside the window.
     """
     event, cohort, period = (effects.table[c].to_numpy() for c in ("event", "cohort", "period"))
-    first = -np.inf if options.min_event is None else options.min_event
-    last = np.inf if options.max_event is None else options.max_event
-    inside = (event >= first) & (event <= last)
+    inside = options.in_window(event)
     post = (event >= 0) & inside
     if not post.any():
-        raise EstimationError(
-            "No event time from treatment on is left to average: the cases give the event times "
-            f"{event.min()} to {event.max()}; change min_event or max_event."
-        )
+        raise no_event_left(event)
     chosen: dict[str, Bools] = {"overall": post}
     if options.aggregate == "event":
         chosen |= {f"event={e}": event == e for e in np.unique(event[inside])}

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.regression import engine_pyfixest
-from sos_estimators.regression.least_squares import Floats
+from sos_estimators.regression.design import Fitted
 from sos_estimators.staggered.averages import Averages, Effects
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.first_stage import first_stage
 from sos_estimators.staggered.plugin import Fit
-from sos_estimators.staggered.result import Found
 from sos_plugins import Engine, Sample, Tolerance
 from sos_plugins.errors import DataError, EstimationError
 
@@ -27,8 +27,15 @@ MAX_ENTRIES = 50_000_000
 takes gigabytes."""
 
 
-def engine(fit: Fit, prepare: Callable[[Sample, Any], tuple[Cells, Effects, Averages]]) -> Engine:
-    """Declare the engine of an estimator that prepares its sample so."""
+def engine(
+    fit: Fit, prepare: Callable[[Sample, Any], tuple[CohortCells, Effects, Averages]]
+) -> Engine:
+    """Declare the engine of an estimator that prepares its sample so.
+
+    Args:
+        fit: Fits.
+        prepare: Gives cells, effects and averages of a sample.
+    """
 
     def limits(sample: Sample, options: Any) -> str | None:
         if options.control != "notyettreated":
@@ -42,9 +49,9 @@ def engine(fit: Fit, prepare: Callable[[Sample, Any], tuple[Cells, Effects, Aver
     return engine_pyfixest.engine(fit, limits, ALTERNATING)
 
 
-def _beyond(cells: Cells) -> str | None:
+def _beyond(cells: CohortCells) -> str | None:
     """Say what pyfixest cannot do with these cells."""
-    rows, owner, period = len(cells.table), cells.codes("owner"), cells.codes("period")
+    rows, owner, period = len(cells.frame), cells.codes("owner"), cells.codes("period")
     n_dummies = int(owner.max()) + int(period.max()) + 2
     if rows * n_dummies > MAX_ENTRIES:
         return f"pyfixest would need a matrix of {rows} rows and {n_dummies} dummies in memory"
@@ -54,23 +61,34 @@ def _beyond(cells: Cells) -> str | None:
     return None
 
 
-def two_stage(cells: Cells, effects: Effects, averages: Averages) -> Found:
+def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> Fitted:
     """Estimate averages as coefficients of their indicators in a second stage.
 
     The overall effect has a second stage of its own: its indicator overlaps with the others.
     Standard errors are without small-sample correction.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        averages: The J averages of effects.
     """
     indicators = averages.cell_weights(effects, cells) > 0
     estimates, errors = [], []
     for columns in (indicators[:, :1], indicators[:, 1:]):
         if columns.shape[1]:
-            found = _did2s(cells, columns.astype(float))
-            estimates.append(found.coef().to_numpy())
-            errors.append(np.sqrt(np.diag(found._vcov)))
-    return Found(averages.names, np.concatenate(estimates), np.concatenate(errors), iterated=True)
+            fitted = _did2s(cells, columns.astype(float))
+            estimates.append(fitted.coef().to_numpy())
+            errors.append(np.sqrt(np.diag(fitted._vcov)))
+    return Fitted(
+        averages.names,
+        np.concatenate(estimates),
+        np.concatenate(errors),
+        cells.n_clusters - 1.0,
+        iterated=True,
+    )
 
 
-def _did2s(cells: Cells, indicators: Floats) -> Any:
+def _did2s(cells: CohortCells, indicators: Floats) -> Any:
     import pyfixest
 
     owner, period = engine_pyfixest.names_of_effects(2)

@@ -13,19 +13,14 @@ from typing import Literal
 
 import numpy as np
 
-from sos_estimators.regression.least_squares import (
-    Codes,
-    Floats,
-    group_sums,
-    independent,
-    side_by_side,
-    solve,
-)
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.regression.least_squares import group_sums, independent, side_by_side, solve
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
-from sos_estimators.staggered.cohort_cells import Bools, Cells
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.saturated import collinear
+from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
 
 Compared = Literal["notyettreated", "nevertreated"]
@@ -43,7 +38,7 @@ class FirstStage:
         residual: Value less what is imputed: residuals of the untreated, effects of treated, (m,).
         untreated: Cells that unit effects are found of, (m,).
         compared: Those of them that period effects and covariates are found of, (m,).
-        owner: Codes of whose effects are taken out, (m,).
+        owner: Ints of whose effects are taken out, (m,).
         owner_weight: Summed weight of the untreated cells of each owner.
         columns: Period dummies and covariates, less the owner's mean over untreated cells; the
             independent ones, (m, r).
@@ -55,7 +50,7 @@ class FirstStage:
     residual: Floats
     untreated: Bools
     compared: Bools
-    owner: Codes
+    owner: Ints
     owner_weight: Floats
     columns: Floats
     bread: Floats
@@ -81,17 +76,21 @@ class FirstStage:
         return np.asarray(-weight[:, None] * (own + by_column * self.compared[:, None]))
 
 
-def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage:
+def first_stage(cells: CohortCells, control: Compared = "notyettreated") -> FirstStage:
     """Regress the untreated cells, and impute all.
 
     Every owner must have an untreated cell. With ``control = "nevertreated"`` period effects and
     covariates come from units never treated; the effect of a treated unit is the mean of what these
     leave of its own untreated cells.
+
+    Args:
+        cells: The cells, m of them.
+        control: Which untreated cells give period effects and covariates.
     """
     untreated, owner = ~cells.treated, cells.codes("owner")
     compared = untreated.copy()
     if control == "nevertreated":
-        compared &= (cells.table["cohort"] == 0).to_numpy()
+        compared &= (cells.frame["cohort"] == 0).to_numpy()
     weight = np.where(untreated, cells.weight, 0.0)
     owner_weight = np.asarray(np.bincount(owner, weight), dtype=float)
     made, names = cells.covariate_columns()
@@ -125,15 +124,19 @@ def first_stage(cells: Cells, control: Compared = "notyettreated") -> FirstStage
     )
 
 
-def _period_dummies(cells: Cells) -> Floats:
+def _period_dummies(cells: CohortCells) -> Floats:
     period = cells.codes("period")
     columns = np.zeros((len(period), int(period.max()) + 1), order="F")
     columns[np.arange(len(period)), period] = 1.0
     return columns
 
 
-def imputable(cells: Cells, control: Compared = "notyettreated") -> Cells:
+def imputable(cells: CohortCells, control: Compared = "notyettreated") -> CohortCells:
     """Leave out cells of which the compared say nothing, and tell of it.
+
+    Args:
+        cells: The cells, m of them.
+        control: Which untreated cells give period effects and covariates.
 
     Raises:
         EstimationError: If no treated cell can be imputed after treatment.
@@ -149,19 +152,19 @@ def imputable(cells: Cells, control: Compared = "notyettreated") -> Cells:
     return _require_post(_with_untreated(fewer))
 
 
-def _about_left_out(cells: Cells, gone: Bools) -> str:
+def _about_left_out(cells: CohortCells, gone: Bools) -> str:
     effects = list_effects(cells, leads=False, reference=False)
     numbers = effects.of_cell[gone & (effects.of_cell >= 0)]
     names = [effects.names[k] for k in np.unique(numbers)] or ["before treatment"]
     return (
-        f"{int(cells.table['n_cases'][gone].sum())} treated cases ({', '.join(names)}) are left "
+        f"{count(cells.frame[gone])} treated cases ({', '.join(names)}) are left "
         "out: the cases that are not treated have no such level or period to compare with."
     )
 
 
-def _with_known_levels(cells: Cells) -> Cells:
+def _with_known_levels(cells: CohortCells) -> CohortCells:
     """Leave out cases with levels that no never-treated case has."""
-    table, never = cells.table, cells.table["cohort"] == 0
+    table, never = cells.frame, cells.frame["cohort"] == 0
     known = np.ones(len(table), dtype=bool)
     for name in cells.covariates:
         if is_category(table[name]):
@@ -171,24 +174,24 @@ def _with_known_levels(cells: Cells) -> Cells:
     return _require_post(cells.where(known, _about_left_out(cells, ~known)))
 
 
-def _with_untreated(cells: Cells) -> Cells:
+def _with_untreated(cells: CohortCells) -> CohortCells:
     """Leave out owners without a case before treatment: nothing says what they would have been."""
     owner = cells.codes("owner")
     seen = np.bincount(owner, ~cells.treated)[owner] > 0
     if seen.all():
         return cells
-    gone = cells.table[~seen]
+    gone = cells.frame[~seen]
     what = "ids" if cells.panel else "units"
     fewer = cells.where(
         seen,
         f"{gone['owner'].nunique()} treated {what} of the cohorts {numbers(gone['cohort'])} have "
-        f"no case before treatment: {int(gone['n_cases'].sum())} cases are left out.",
+        f"no case before treatment: {count(gone)} cases are left out.",
     )
     return _require_post(fewer)
 
 
-def _require_post(cells: Cells) -> Cells:
-    table = cells.table
+def _require_post(cells: CohortCells) -> CohortCells:
+    table = cells.frame
     if not ((table["cohort"] > 0) & (table["period"] >= table["cohort"])).any():
         raise EstimationError(
             "No treated case can be imputed: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sos_estimators.regression.fit import python_engine as python_engine
 from sos_estimators.staggered.engine_r import too_many_dummies
 from sos_plugins import Engine, Estimate, Estimator, Sample
 from sos_plugins.contract.interfaces import R_BASE, R_SANDWICH
@@ -19,17 +20,20 @@ class StaggeredEstimator(Estimator):
     family = "staggered"
 
     def headline(self, options: Any) -> str:  # noqa: ARG002
-        """Return ``overall``, which every aggregation has."""
+        """Return ``overall``, which every aggregation has.
+
+        Args:
+            options: Not used.
+        """
         return "overall"
 
 
-def python_engine(fit: Fit) -> Engine:
-    """Declare the engine on numpy, the reference of cross-checks."""
-    return Engine(name="python", fit=fit, packages=("numpy", "pandas", "scipy"), takes_cells=True)
-
-
 def r_engine(fit: Fit) -> Engine:
-    """Declare the engine on base R and ``sandwich``."""
+    """Declare the engine on base R and ``sandwich``.
+
+    Args:
+        fit: Fits.
+    """
     return Engine(
         name="r",
         fit=fit,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from sos_estimators.arrays import Floats
 from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
-from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible, tidy_rows
-from sos_estimators.regression.least_squares import Floats, Regression, side_by_side
-from sos_estimators.staggered.cohort_cells import Cells
+from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible
+from sos_estimators.regression.design import Fitted
+from sos_estimators.regression.least_squares import Regression
+from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import CommonSettings
 from sos_plugins.contract.types import Estimate
 
@@ -23,78 +24,43 @@ ITERATED = 1e-3
 OVERALL = "average effect on the treated cases over their treated periods"
 
 
-@dataclass(frozen=True)
-class Found:
-    """What an engine found of J terms.
-
-    Attributes:
-        names: ``overall``, ``event=0``, ...; (J,).
-        estimates: (J,).
-        std_errors: (J,); zero for a reference, missing where an engine gives none.
-        scores: What each of G clusters, in sorted order, adds to the estimates, widened as the
-            convention has it: their cross products are the covariance. (G, J); None where an engine
-            does not give them.
-        warnings: What a reader must know.
-        iterated: Whether errors are no more exact than an iteration of some six digits.
-    """
-
-    names: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    scores: Floats | None = None
-    warnings: tuple[str, ...] = ()
-    iterated: bool = False
-
-    @classmethod
-    def of(
-        cls, names: Sequence[str], estimates: Floats, scores: Floats, warnings: Sequence[str] = ()
-    ) -> Found:
-        """Take standard errors from the scores."""
-        errors = np.sqrt((scores**2).sum(axis=0))
-        return cls(tuple(names), estimates, errors, scores, tuple(warnings))
-
-    @property
-    def covariance(self) -> pd.DataFrame | None:
-        """Covariance of the terms, named by them."""
-        if self.scores is None:
-            return None
-        names = list(self.names)
-        return pd.DataFrame(self.scores.T @ self.scores, index=names, columns=names)
-
-
 def build_estimate(
-    found: Found,
-    cells: Cells,
+    terms: Fitted,
+    cells: CohortCells,
     options: CommonSettings,
     *,
     vcov: str,
-    df: float,
     further: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """Complete what an engine found to an ``Estimate``.
+    """Complete what an engine gives to an ``Estimate``.
 
     A standard error that is zero but for rounding is missing; unless the effect is zero by
     definition, a warning says so. Draws are made here, of what each cluster adds: engines that give
     this have the same draws. One that does not has no band, and no errors where they are to be
     drawn.
+
+    Args:
+        terms: The terms.
+        cells: Whose values, counts and warnings these are.
+        options: Settings.
+        vcov: The variance in words.
+        further: What is particular to the estimator, for the one-row summary.
     """
-    least = negligible(cells.value) * (1 if found.scores is not None else OF_VARIANCES)
-    none = ~(found.std_errors > least)
-    if found.iterated and (found.std_errors <= ITERATED * cells.value.std()).any():
+    least = negligible(cells.value) * (1 if terms.scores is not None else OF_VARIANCES)
+    none = ~(terms.std_errors > least)
+    if terms.iterated and (terms.std_errors <= ITERATED * cells.value.std()).any():
         none = none | fitted_exactly(_saturated(cells))
-    told = list(found.warnings)
-    zero = none & ~np.isnan(found.std_errors)
-    terms = zip(found.names, zero, found.estimates, strict=True)
-    lost = [name for name, gone, value in terms if gone and value]
+    told = list(terms.warnings)
+    zero = none & ~np.isnan(terms.std_errors)
+    each = zip(terms.names, zero, terms.estimates, strict=True)
+    lost = [name for name, gone, value in each if gone and value]
     if lost:
         told.append(about_no_error(lost, exactly=fitted_exactly(_saturated(cells))))
-    drawn = _drawn(found, np.where(none, np.nan, found.std_errors), options, df)
-    tidy = tidy_rows(
-        found.names, found.estimates, drawn.std_errors, df=df, conf_level=options.conf_level
-    )
-    banded = options.band and found.scores is not None
+    drawn = _drawn(terms, np.where(none, np.nan, terms.std_errors), options)
+    tidy = replace(terms, std_errors=drawn.std_errors).tidy(options.conf_level)
+    banded = options.band and terms.scores is not None
     estimate = Estimate(
-        tidy=with_band(tidy, drawn.critical, in_band(found.names)) if banded else tidy,
+        tidy=with_band(tidy, drawn.critical, in_band(terms.names)) if banded else tidy,
         glance={
             **cells.counts(),
             "estimand": OVERALL,
@@ -104,42 +70,35 @@ def build_estimate(
             **(further or {}),
         },
         warnings=(*cells.warnings, *told),
-        covariance=found.covariance,
+        covariance=terms.covariance_of_scores,
     )
-    if found.scores is None and options.cannot_draw:
-        return estimate.without_std_errors(options.cannot_draw)
-    return estimate
+    lacks = terms.lacks or (options.cannot_draw if terms.scores is None else "")
+    return estimate.without_std_errors(lacks) if lacks else estimate
 
 
-def _saturated(cells: Cells) -> Regression:
+def _saturated(cells: CohortCells) -> Regression:
     """Unit and period effects, covariates, and one effect for each cohort and treated period."""
-    table = cells.table
+    table = cells.frame
     effect = np.where(cells.treated, cells.codes("cohort", "period") + 1, 0)
     numbers = np.unique(effect[effect > 0])
-    made, names = cells.covariate_columns()
-    dummies = (effect[:, None] == numbers).astype(float)
-    return Regression(
-        value=cells.value,
-        weight=cells.weight,
-        n_cases=int(table["n_cases"].sum()),
-        effects=(cells.codes("owner"), cells.codes("period")),
-        cluster=cells.codes("cluster"),
-        covariates=side_by_side([made, dummies], len(table)),
-        covariate_names=(*names, *(str(number) for number in numbers)),
+    return cells.regression(
+        ("owner", "period"),
         terms=np.empty((len(table), 0)),
         term_names=(),
+        further=(effect[:, None] == numbers).astype(float),
+        further_names=tuple(str(number) for number in numbers),
     )
 
 
-def _drawn(found: Found, errors: Floats, options: CommonSettings, df: float) -> Bootstrapped:
+def _drawn(terms: Fitted, errors: Floats, options: CommonSettings) -> Bootstrapped:
     """Standard errors as asked for and the width of the band, where there are contributions."""
-    if found.scores is None:
+    if terms.scores is None:
         return Bootstrapped(errors, float("nan"))
     return bootstrap(
-        found.scores,
+        terms.scores,
         errors,
         options,
         conf_level=options.conf_level,
-        in_band=in_band(found.names),
-        df=df,
+        in_band=in_band(terms.names),
+        df=float(np.min(terms.df)),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
+from sos_estimators.arrays import Bools, Ints
 from sos_estimators.inference.multiplier import BootstrapSettings
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
+from sos_plugins.errors import EstimationError
 
 Aggregate = Literal["group-time", "simple", "event", "cohort", "calendar"]
 
@@ -61,13 +64,24 @@ class StaggeredSettings(AggregateSettings):
             raise ValueError(f"is earlier than min_event={first}")
         return value
 
+    def in_window(self, event: Ints) -> Bools:
+        """Say which event times are to be given, (n,).
 
-class ImputedSettings(StaggeredSettings):
-    """Arguments of the estimators that impute what the treated would have been."""
+        Args:
+            event: Periods since treatment, (n,).
+        """
+        first = -np.inf if self.min_event is None else self.min_event
+        last = np.inf if self.max_event is None else self.max_event
+        return np.asarray((event >= first) & (event <= last))
 
-    control: Literal["notyettreated", "nevertreated"] = Field(
-        "notyettreated",
-        description="which cases give period effects and covariates: all that are not treated yet, "
-        "or units never treated, whose trend alone then is that of the treated; unit effects are "
-        "from all cases of a unit before its treatment",
+
+def no_event_left(event: Ints) -> EstimationError:
+    """Say that no effect after treatment is inside the window.
+
+    Args:
+        event: Event times of all effects, (n,).
+    """
+    return EstimationError(
+        "No event time from treatment on is left to average: the cases give the event times "
+        f"{event.min()} to {event.max()}; change min_event or max_event."
     )

@@ -91,17 +91,35 @@ def measured_after(settings: ChildSettings) -> tuple[str, ...]:
 
     ``disabled`` and ``uasc`` are as the last return has them. ``previous_plan`` may be known from a
     later plan, and in cases after adoption the earlier plan may be one that the programme made.
+
+    Args:
+        settings: The settings of the outcome; its ``covariates`` count.
     """
     return tuple(name for name in settings.covariates if name in MEASURED_AFTER)
 
 
 def yes_no(condition: Any) -> Any:
-    """Write a condition as the text "yes", "no" or, where it is null, "Missing"."""
+    """Write a condition as the text "yes", "no" or, where it is null, "Missing".
+
+    Args:
+        condition: Boolean Ibis expression.
+
+    Returns:
+        Text expression that is never null.
+    """
     return ibis.cases((condition.isnull(), MISSING), (condition, "yes"), else_="no")
 
 
 def ethnic_group(code: Any, groups: Mapping[str, str] = ETHNIC_GROUPS) -> Any:
-    """Return the ethnic group of a census code; "Missing" for null and for an unknown code."""
+    """Return the ethnic group of a census code; "Missing" for null and for an unknown code.
+
+    Args:
+        code: Text expression, the census code in capitals or not: WBRI, MWBC, ...
+        groups: Group by code or the beginning of one; the longest that fits counts.
+
+    Returns:
+        Text expression that is never null.
+    """
     longest_first = sorted(groups, key=len, reverse=True)
     branches = [(code.upper().startswith(start), groups[start]) for start in longest_first]
     return ibis.cases(*branches, else_=MISSING)
@@ -112,6 +130,13 @@ def age_band(age: Any, cuts: Sequence[float]) -> Any:
 
     Cuts at 0, 4.5, 12.5 and 18 give "unborn" (below 0), "0 to 4", "5 to 12", "13 to 17" and
     "18 and over"; "Missing" for null.
+
+    Args:
+        age: Number expression, the age in completed years; -1 is unborn.
+        cuts: Ages in years at which a new band begins, rising.
+
+    Returns:
+        Text expression that is never null.
     """
     whole = [math.ceil(cut) for cut in cuts]
     below = "unborn" if whole[0] == 0 else f"under {whole[0]}"
@@ -133,8 +158,21 @@ def add_child(
     ``age`` is in completed years (-1: unborn), null if unknown; all others are text with the level
     "Missing". ``previous_plan`` is "yes" when a child protection plan of the child started before
     the date, or a plan says that the child had more plans before than the records have
-    (``plan_counts``). Records without the table ``protection_plans`` give no such column. With
-    ``session`` what is known of the children is computed once for all outcomes.
+    (``plan_counts``). Records without the table ``protection_plans`` give no such column.
+
+    Args:
+        table: Table with ``unit``, ``child`` and the column ``date``.
+        records: Records with the table ``children`` and, it may be, ``protection_plans``.
+        settings: How ages, ethnic groups and numbers of plans are read.
+        date: Column of ``table`` at whose date the child is described.
+        session: Where what is known of the children is computed once for all outcomes; it is
+            computed anew unless given.
+
+    Returns:
+        The table with the columns added, one row for each of its rows.
+
+    Raises:
+        DataError: If the records have no table ``children``.
     """
     facts = _facts(records, settings)
     if session is not None:

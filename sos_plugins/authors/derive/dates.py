@@ -20,12 +20,24 @@ CALENDAR = range(FIRST_YEAR, LAST_YEAR + 1)
 
 
 def add_days(date: Any, days: int) -> Any:
-    """Return the date a number of days later (earlier if negative)."""
+    """Return the date a number of days later (earlier if negative).
+
+    Args:
+        date: Date expression.
+        days: How many days later.
+    """
     return (date.cast("timestamp") + ibis.interval(days=days)).date()
 
 
 def april_year(date: Any) -> Any:
-    """Return the April-year of a date: 2008 for 1 April 2008 to 31 March 2009."""
+    """Return the April-year of a date: 2008 for 1 April 2008 to 31 March 2009.
+
+    Args:
+        date: Date expression.
+
+    Returns:
+        Whole-number expression; null where the date is.
+    """
     return (date.year() - (date.month() < 4).cast("int64")).cast("int64")
 
 
@@ -33,15 +45,29 @@ def completed_years(birth: Any, date: Any) -> Any:
     """Return the age in completed years: -1 in the year before the (expected) birth.
 
     A child born on 29 February completes a year on 1 March of a common year.
+
+    Args:
+        birth: Date expression, the birth or the expected birth.
+        date: Date expression, the day at which the age is taken.
+
+    Returns:
+        Whole-number expression, in years; null where a date is.
     """
     not_yet = (date.month() * 100 + date.day()) < (birth.month() * 100 + birth.day())
     return (date.year() - birth.year() - not_yet.cast("int64")).cast("int64")
 
 
 def bank_holidays(years: Iterable[int], *, nation: str = "ENG") -> dict[dt.date, str]:
-    """Return the bank holidays of a part of the United Kingdom with their names.
+    """Return the bank holidays of a part of the United Kingdom, from the package ``holidays``.
 
-    Days moved to a weekday and one-off holidays are there. From the package ``holidays``.
+    Days moved to a weekday and one-off holidays are there.
+
+    Args:
+        years: Calendar years.
+        nation: ``ENG``, ``WLS``, ``SCT`` or ``NIR``.
+
+    Returns:
+        The name of each holiday by its day.
     """
     return dict(holidays.country_holidays("GB", subdiv=nation, years=list(years)))
 
@@ -53,8 +79,19 @@ def add_working_days(
 
     A working day is a weekday that is no bank holiday. The first day does not count and the last
     does: the same day gives 0, Monday to Tuesday 1, Friday to Monday 1, Saturday to Monday 1.
-    This is ``numpy.busday_count(start + 1, end + 1)``. Null where a date is missing or lies
-    outside 1900-2199; negative or 0 where ``end`` is before ``start``.
+    This is ``numpy.busday_count(start + 1, end + 1)``.
+
+    Args:
+        table: Table with the columns ``start`` and ``end``.
+        session: Where the calendar is put, once for all outcomes.
+        start: Column of dates from which days are counted.
+        end: Column of dates up to which they are counted.
+        name: Column to add: null where a date is missing or lies outside 1900-2199, negative or 0
+            where ``end`` is before ``start``.
+        nation: Part of the United Kingdom whose bank holidays count, as in :func:`bank_holidays`.
+
+    Returns:
+        The table with the column added.
     """
     calendar = _working_days(session, nation)
     for side in (start, end):
@@ -69,8 +106,18 @@ def add_working_day_limit(
 ) -> ibis.Table:
     """Add column ``name``: the last day up to which :func:`add_working_days` gives ``days``.
 
-    It is the day before the next working day: for 1 day after a Thursday the Sunday. Null where
-    :func:`add_working_days` is.
+    It is the day before the next working day: for 1 day after a Thursday the Sunday.
+
+    Args:
+        table: Table with the column ``start``.
+        session: Where the calendar is put, once for all outcomes.
+        start: Column of dates from which days are counted.
+        days: How many working days.
+        name: Column of dates to add, null where :func:`add_working_days` is.
+        nation: Part of the United Kingdom whose bank holidays count, as in :func:`bank_holidays`.
+
+    Returns:
+        The table with the column added.
     """
     calendar = _working_days(session, nation)
     begun = calendar.select(_day="day", _begun="worked")
@@ -108,13 +155,16 @@ def add_near_holiday(
 
     Args:
         table: A table with the column ``date``.
-        session: Where the calendar is put.
+        session: Where the calendar is put, once for all outcomes.
         date: Column to look at.
-        name: Column to add.
+        name: Column to add: "yes" or "no".
         named: Names of bank holidays, such as "Christmas Day"; the day itself counts, not the
             weekday to which it is moved.
         days: How near, before and after.
-        nation: Part of the United Kingdom.
+        nation: Part of the United Kingdom, as in :func:`bank_holidays`.
+
+    Returns:
+        The table with the column added.
 
     Raises:
         DataError: If a name is no bank holiday.

@@ -18,8 +18,16 @@ KEY = ("unit", "child")
 def number_repeats(table: ibis.Table, *, key: Sequence[str], latest: Sequence[str]) -> ibis.Table:
     """Add column ``repeat``: 0 for one row of every key, 1, 2 ... for its repeats.
 
-    The row numbered 0 is the one with the highest ``latest``, column by column; a missing value is
-    the lowest. Follow it with ``steps.keep("recorded once", _["repeat"] == 0, ...)``.
+    Follow it with ``steps.keep("recorded once", _["repeat"] == 0, ...)``.
+
+    Args:
+        table: Table with the columns of ``key`` and ``latest``.
+        key: Columns that a row shares with its repeats.
+        latest: Columns that choose the row numbered 0: the one with the highest values, column by
+            column; a missing value is the lowest.
+
+    Returns:
+        The table with the column added, in any order.
     """
     # Few rows are repeated, so only they are put in order; the others need no more than a count.
     counted = table.group_by(list(key)).aggregate(_rows=_.count())
@@ -59,6 +67,9 @@ def event_in_window(
         key: Columns of both tables in which a row and its events agree: those of a child, and
             perhaps of one of its referrals.
         session: Where the events of each child are listed once for all outcomes.
+
+    Returns:
+        The table with the column added, one row for each of its rows.
     """
     names = {column: f"_key_{n}" for n, column in enumerate(key)}
     happened = events.select(_event=events[event], **{n: events[c] for c, n in names.items()})
@@ -91,6 +102,12 @@ def periods_of_care(episodes: ibis.Table) -> ibis.Table:
     episode of the period, however many episodes and years it spans. Of several that start on one
     day, that which also ended on it is the first; later ends do not matter, as they may not have
     been known yet.
+
+    Args:
+        episodes: The record table ``episodes``.
+
+    Returns:
+        Table ``unit, child, period_of_care, start_date, reason_start, legal_status, placement``.
     """
     key = [*KEY, "period_of_care"]
     begun = episodes["start_date"]

@@ -18,8 +18,19 @@ def referrals_of_children(
 ) -> ibis.Table:
     """Return every referral, its repeats numbered, with the child's covariates at its date.
 
-    ``repeat`` is 0 for the latest return of a referral. The table is computed once for all
-    outcomes that see children the same way.
+    The table is computed once for all outcomes that see children the same way.
+
+    Args:
+        records: Records with the tables ``referrals`` and ``children``.
+        settings: How the child is described; see :func:`add_child`.
+        session: Where the table is put.
+
+    Returns:
+        Table of :data:`REFERRAL_COLUMNS`, ``repeat`` (0 for the latest return of a referral) and
+        the covariates of :func:`add_child`.
+
+    Raises:
+        DataError: If the records lack one of these tables.
     """
     columns = dict.fromkeys((*REFERRAL_COLUMNS, *LATEST))
     rows = records.table("referrals").select(*columns)

@@ -26,6 +26,11 @@ class Attrition:
     >>> steps.keep("odd", _.n % 2 == 1, "even numbers")
     >>> steps.frame()[["step", "n_before", "n_dropped", "n_after"]].to_dict("split")["data"]
     [['numbers', 3, 0, 3], ['odd', 3, 1, 2]]
+
+    Args:
+        table: The candidates, one row each.
+        step: What the candidates are.
+        reason: Where they come from, for the first row of the count.
     """
 
     def __init__(self, table: ibis.Table, step: str, reason: str) -> None:
@@ -62,7 +67,7 @@ class Attrition:
         return self._all.filter(self._conditions) if self._conditions else self._all
 
     def frame(self) -> pd.DataFrame:
-        """Return ``step, reason, n_before, n_dropped, n_after``, one row a step."""
+        """Return a frame ``step, reason, n_before, n_dropped, n_after``, one row a step."""
         counted = self._counted()
         after = [n for _step, _reason, n in counted]
         before = [after[0], *after[:-1]]
@@ -93,6 +98,10 @@ class Attrition:
 def data_end(records: Records, settings: ChildSettings) -> dt.date:
     """Return the last day that the records cover.
 
+    Args:
+        records: Records that may say it.
+        settings: Settings whose ``data_end`` comes first.
+
     Raises:
         DataError: If neither the records nor the settings say.
     """
@@ -115,6 +124,9 @@ def keep_observed(
         records: Give the first and last day.
         settings: Of the outcome.
         until: Column with the day up to which a record must be observed.
+
+    Raises:
+        DataError: If neither the records nor the settings say when the records end.
     """
     end = data_end(records, settings)
     steps.keep(
@@ -134,7 +146,12 @@ def keep_observed(
 
 
 def keep_ages(steps: Attrition, settings: ChildSettings) -> None:
-    """Keep children within the age bounds, and those of unknown age unless age is a covariate."""
+    """Keep children within the age bounds, and those of unknown age unless age is a covariate.
+
+    Args:
+        steps: Steps over a table with the column ``age``, in completed years.
+        settings: Give the youngest and the oldest age, and whether age is a covariate.
+    """
     low, high = settings.min_age, settings.max_age
     steps.keep(
         "age within bounds",
@@ -151,6 +168,9 @@ def completeness(candidates: ibis.Table, usable: Any) -> pd.DataFrame:
     Args:
         candidates: Table with ``unit`` and ``period``, one row a candidate.
         usable: Boolean expression; null is false.
+
+    Returns:
+        Frame ``unit, period, n_candidates, n_usable``, ordered by unit and period.
     """
     flagged = candidates.mutate(_usable=usable).mutate(_usable=_._usable.fill_null(False))
     counted = flagged.group_by(["unit", "period"]).aggregate(

@@ -55,7 +55,7 @@ def run_checks(
 ) -> list[CheckResult]:
     """Run every check of a kind on a plugin object with example data.
 
-    Nothing is raised: a check that has nothing to look at is ``skipped`` and says why.
+    Nothing is raised by a check: one that has nothing to look at is ``skipped`` and says why.
 
     Args:
         kind: A kind of plugin, or ``engine``.
@@ -63,6 +63,9 @@ def run_checks(
         settings: Settings by name, or an object, of the plugin (of its host, for an engine); the
             defaults unless given. Paths start at the folder worked in.
         host: The estimator or matcher that an engine was added to.
+
+    Returns:
+        How each check went, in their order.
     """
     if isinstance(host, Estimator):
         checks = estimator_checks(host, settings, engine=plugin)

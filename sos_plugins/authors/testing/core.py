@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from sos_plugins.contract.interfaces import Plugin
-from sos_plugins.contract.settings import validate, with_paths
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.host.registry import import_file, problem_with
+from sos_plugins.host.settings import validate, with_paths
 
 Given = Mapping[str, Any] | BaseModel | None
 """Settings as an author gives them to a kit: names and values, a Settings object, or none."""
@@ -92,7 +92,14 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check went: ``passed``, ``failed`` or ``skipped``, and why."""
+    """How one check went.
+
+    Attributes:
+        name: Name of the check.
+        promise: What must hold, in a sentence.
+        result: ``passed``, ``failed`` or ``skipped``.
+        why: Why it failed or was skipped, else empty.
+    """
 
     name: str
     promise: str
@@ -107,7 +114,12 @@ def _words(error: Exception) -> str:
 
 
 def checks_of(subject: Subject, functions: Iterable[Callable[[Any], None]]) -> list[Check]:
-    """Make a list of checks: those of every plugin, then those of the kind."""
+    """Make a list of checks: those of every plugin, then those of the kind.
+
+    Args:
+        subject: What is checked.
+        functions: The checks of the kind; the first paragraph of a docstring is the promise.
+    """
     made = []
     for function in (*COMMON, *functions):
         promise = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
@@ -117,6 +129,9 @@ def checks_of(subject: Subject, functions: Iterable[Callable[[Any], None]]) -> l
 
 def run_all(checks: Sequence[Check]) -> None:
     """Run every check.
+
+    Args:
+        checks: All of one subject, as :func:`checks_of` makes them.
 
     Raises:
         CheckFailedError: If any fails; the text names each with its promise and its reason. Also
@@ -136,7 +151,15 @@ def run_all(checks: Sequence[Check]) -> None:
 
 
 def demand(condition: bool, sentence: str) -> None:
-    """Fail the check with this sentence unless the condition holds."""
+    """Fail the check with this sentence unless the condition holds.
+
+    Args:
+        condition: What must be true.
+        sentence: What is wrong when it is not, and what was expected.
+
+    Raises:
+        CheckFailedError: With the sentence.
+    """
     if not condition:
         raise CheckFailedError(sentence)
 
@@ -150,6 +173,9 @@ def demand_error(
         action: What is tried.
         expected: The error, a sentence for the user.
         situation: Completes "With ...".
+
+    Raises:
+        CheckFailedError: If it raises another error or none.
     """
     try:
         action()
@@ -169,7 +195,11 @@ def demand_error(
 def settings_of(subject: Subject) -> Any:
     """Return the validated settings of a subject; paths start at its base, or this folder.
 
+    Args:
+        subject: The plugin under check and the settings that its author gave.
+
     Raises:
+        SettingsError: If the settings that were given do not fit.
         NotApplicableError: If no settings were given and the plugin has no complete defaults.
     """
     model = subject.plugin.Settings
@@ -190,6 +220,10 @@ def plugin_beside(test_file: str, name: str) -> ModuleType:
     >>> from sos_plugins.authors import testing
     >>> plugin = testing.plugin_beside(__file__, "my_outcome.py")  # doctest: +SKIP
 
+    Args:
+        test_file: Path of the test, ``__file__``.
+        name: Name of the plugin file in the same folder.
+
     Raises:
         PluginError: If it cannot be imported, with the line.
     """
@@ -200,19 +234,40 @@ def plugin_beside(test_file: str, name: str) -> ModuleType:
 
 
 def fits_its_kind(subject: Subject) -> None:
-    """The object is what the host accepts: an instance, with a name, a label and settings."""
+    """The object is what the host accepts: an instance, with a name, a label and settings.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     problem = problem_with(subject.kind, subject.plugin)
     demand(problem is None, str(problem))
 
 
 def says_what_it_does(subject: Subject) -> None:
-    """The class has a docstring, which 'sos-plugins show' prints."""
+    """The class has a docstring, which 'sos-plugins show' prints.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     cls = type(subject.plugin)
     demand(bool(cls.__dict__.get("__doc__")), f"Give the class {cls.__name__} a docstring.")
 
 
 def describes_its_settings(subject: Subject) -> None:
-    """Every setting has a description, which 'sos-plugins show' prints."""
+    """Every setting has a description, which 'sos-plugins show' prints.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     fields = subject.plugin.Settings.model_fields
     silent = [name for name, field in fields.items() if not field.description]
     demand(
@@ -222,7 +277,14 @@ def describes_its_settings(subject: Subject) -> None:
 
 
 def refuses_unknown_settings(subject: Subject) -> None:
-    """A misspelt setting is an error and never ignored."""
+    """A misspelt setting is an error and never ignored.
+
+    Args:
+        subject: The plugin under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     model = subject.plugin.Settings
     values = dict(subject.given) if isinstance(subject.given, Mapping) else {}
     demand_error(

@@ -12,9 +12,9 @@ import pandas as pd
 from sos_plugins.authors.testing.core import CheckFailedError, Given, NotApplicableError, demand
 from sos_plugins.authors.testing.examples import example_sample, example_unit_task
 from sos_plugins.contract.interfaces import CaseMatch, Engine, Estimator, Matcher, UnitMatch
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import Estimate, Sample, Tolerance
 from sos_plugins.errors import SosError
+from sos_plugins.host.settings import validate
 from sos_plugins.study.estimate import agreement
 from sos_plugins.study.result import NamedEstimate
 
@@ -73,7 +73,11 @@ def assert_engines_agree(
 
 
 def example_for(plugin: Estimator | Matcher) -> Any:
-    """Return example data of the kind that a plugin takes."""
+    """Return example data of the kind that a plugin takes: a sample, or a task with a pool.
+
+    Args:
+        plugin: The estimator or matcher.
+    """
     if isinstance(plugin, Estimator):
         return example_sample(plugin.sample, effect=1.0)
     return example_unit_task() if plugin.level == "units" else example_sample("stacked")
@@ -81,6 +85,11 @@ def example_for(plugin: Estimator | Matcher) -> Any:
 
 def runnable(engines: Sequence[Engine], data: Any, settings: Any) -> list[Engine]:
     """Return the engines that can run here on these data.
+
+    Args:
+        engines: Engines of one estimator or matcher.
+        data: The sample or the task.
+        settings: The validated settings.
 
     Raises:
         NotApplicableError: If there are fewer than two, with what the others lack.
@@ -152,6 +161,9 @@ def _compare_frames(
 def first_runnable(plugin: Estimator | Matcher) -> Engine:
     """Return the first engine that can run here.
 
+    Args:
+        plugin: The estimator or matcher.
+
     Raises:
         NotApplicableError: If none can, with what each lacks.
     """
@@ -166,6 +178,11 @@ def first_runnable(plugin: Estimator | Matcher) -> Engine:
 
 def run_or_error(engine: Engine, data: Any, settings: Any) -> Any:
     """Run an engine; return its result, or its error where that is a sentence for the user.
+
+    Args:
+        engine: The engine.
+        data: The sample or the task.
+        settings: The validated settings.
 
     Raises:
         CheckFailedError: If it fails with another error, which a user would see as a traceback.

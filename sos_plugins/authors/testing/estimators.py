@@ -55,13 +55,25 @@ def check_estimator(
 def estimator_checks(
     estimator: Estimator, settings: Given = None, *, engine: Engine | None = None
 ) -> list[Check]:
-    """Return the checks of an estimator one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of an estimator one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        estimator: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+        engine: The engine to check; the first that can run here unless given.
+    """
     return checks_of(EstimatorSubject(estimator, settings, engine), CHECKS)
 
 
 @dataclass
 class EstimatorSubject:
-    """An estimator under check; engines run when first needed."""
+    """An estimator under check; engines run when first needed.
+
+    Attributes:
+        plugin: The estimator.
+        given: The settings that its author gave.
+        chosen: The engine to check; the first that can run here unless given.
+    """
 
     plugin: Estimator
     given: Given = None
@@ -80,11 +92,19 @@ class EstimatorSubject:
         return settings_of(self)
 
     def sample(self, effect: float = EFFECT, *, binary: bool = False) -> Sample:
-        """Make an example of the kind that the estimator takes."""
+        """Make an example of the kind that the estimator takes.
+
+        Args:
+            effect: Added to the value of pilots from adoption on; see :func:`example_sample`.
+            binary: Whether the value is 0 or 1.
+        """
         return example_sample(self.plugin.sample, effect=effect, binary=binary)
 
     def fit(self, sample: Sample) -> Estimate:
         """Run the engine.
+
+        Args:
+            sample: What it is run on.
 
         Raises:
             CheckFailedError: If it fails on a sample that has an estimate.
@@ -103,12 +123,26 @@ class EstimatorSubject:
         return self._done["example"]
 
     def headline(self, estimate: Estimate) -> dict[str, Any]:
-        """Return the row of the headline term."""
+        """Return the row of the headline term: a value for each column of ``tidy``.
+
+        Args:
+            estimate: An estimate of this estimator.
+
+        Raises:
+            DataError: If it has no such term.
+        """
         return dict(estimate.term(self.plugin.headline(self.settings)))
 
 
 def declares_its_engines(subject: EstimatorSubject) -> None:
-    """Every requirement of an engine says how to install it; every tolerance gives its reason."""
+    """Every requirement of an engine says how to install it; every tolerance gives its reason.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     for engine in subject.plugin.engines:
         for need in engine.requires:
             demand(bool(need.mend), f"Engine '{engine.name}': what installs {need.name}?")
@@ -117,7 +151,15 @@ def declares_its_engines(subject: EstimatorSubject) -> None:
 
 
 def gives_the_headline_term(subject: EstimatorSubject) -> None:
-    """The term that headline() names is in tidy, with a finite estimate and standard error."""
+    """The term that headline() names is in tidy, with a finite estimate and standard error.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     terms = list(subject.estimate.tidy["term"])
     name = subject.plugin.headline(subject.settings)
     demand(name in terms, f"headline() is '{name}', but the terms are {terms[:12]}.")
@@ -128,7 +170,15 @@ def gives_the_headline_term(subject: EstimatorSubject) -> None:
 
 
 def keeps_the_glossary_of_tidy(subject: EstimatorSubject) -> None:
-    """Tidy has the columns of the glossary: one row a term, numbers that fit together."""
+    """Tidy has the columns of the glossary: one row a term, numbers that fit together.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     tidy = subject.estimate.tidy
     absent = [c for c in TIDY_COLUMNS if c not in tidy]
     demand(not absent, f"tidy lacks {', '.join(absent)}.")
@@ -147,7 +197,15 @@ def keeps_the_glossary_of_tidy(subject: EstimatorSubject) -> None:
 
 
 def keeps_the_glossary_of_glance(subject: EstimatorSubject) -> None:
-    """Glance has the keys of the glossary and counts what the sample holds."""
+    """Glance has the keys of the glossary and counts what the sample holds.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     glance, frame = subject.estimate.glance, subject.sample().frame
     absent = [key for key in GLANCE_COLUMNS if key not in glance]
     demand(not absent, f"glance lacks {', '.join(absent)}.")
@@ -167,7 +225,15 @@ def keeps_the_glossary_of_glance(subject: EstimatorSubject) -> None:
 
 
 def finds_no_effect_where_there_is_none(subject: EstimatorSubject) -> None:
-    """Without an effect the headline is within four standard errors of zero."""
+    """Without an effect the headline is within four standard errors of zero.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     row = subject.headline(subject.fit(subject.sample(0.0)))
     demand(
         abs(row["estimate"]) < FAR * row["std_error"],
@@ -176,7 +242,15 @@ def finds_no_effect_where_there_is_none(subject: EstimatorSubject) -> None:
 
 
 def finds_a_known_effect(subject: EstimatorSubject) -> None:
-    """A known effect is found, within four standard errors and told apart from zero."""
+    """A known effect is found, within four standard errors and told apart from zero.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     row = subject.headline(subject.estimate)
     found = f"it finds {row['estimate']:.3g} (SE {row['std_error']:.2g})"
     demand(
@@ -190,7 +264,15 @@ def finds_a_known_effect(subject: EstimatorSubject) -> None:
 
 
 def finds_a_known_difference_of_shares(subject: EstimatorSubject) -> None:
-    """With a binary value the headline is a difference of probabilities."""
+    """With a binary value the headline is a difference of probabilities.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     row = subject.headline(subject.fit(subject.sample(0.3, binary=True)))
     demand(
         abs(row["estimate"] - 0.3) < FAR * row["std_error"],
@@ -199,12 +281,28 @@ def finds_a_known_difference_of_shares(subject: EstimatorSubject) -> None:
 
 
 def repeats_itself(subject: EstimatorSubject) -> None:
-    """The same sample and settings give the same figures."""
+    """The same sample and settings give the same figures.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     _demand_same(subject.estimate, subject.fit(subject.sample()), "a second run", relative=0)
 
 
 def ignores_the_order_of_rows(subject: EstimatorSubject) -> None:
-    """A sample in another order gives the same figures."""
+    """A sample in another order gives the same figures.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     shuffled = sample.frame.sample(frac=1, random_state=1, ignore_index=True)
     other = subject.fit(replace(sample, frame=shuffled))
@@ -212,7 +310,15 @@ def ignores_the_order_of_rows(subject: EstimatorSubject) -> None:
 
 
 def takes_codes_as_names(subject: EstimatorSubject) -> None:
-    """The code of an authority is a name: others, that sort otherwise, give the same figures."""
+    """The code of an authority is a name: others, that sort otherwise, give the same figures.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     units = sorted(set(sample.frame["unit"]))
     new = dict(zip(units, [f"Z{n:03d}" for n in range(len(units), 0, -1)], strict=True))
@@ -222,7 +328,15 @@ def takes_codes_as_names(subject: EstimatorSubject) -> None:
 
 
 def takes_any_unit_of_measurement(subject: EstimatorSubject) -> None:
-    """Values ten times as large give estimates and standard errors ten times as large."""
+    """Values ten times as large give estimates and standard errors ten times as large.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     frame = sample.frame.assign(value=10 * sample.frame["value"])
     estimate = subject.fit(replace(sample, frame=frame))
@@ -232,7 +346,15 @@ def takes_any_unit_of_measurement(subject: EstimatorSubject) -> None:
 
 
 def takes_weights_as_relative(subject: EstimatorSubject) -> None:
-    """Weights of one half for every case change nothing."""
+    """Weights of one half for every case change nothing.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     frame = sample.frame.assign(weight=0.5)
     other = subject.fit(replace(sample, frame=frame))
@@ -240,7 +362,15 @@ def takes_weights_as_relative(subject: EstimatorSubject) -> None:
 
 
 def counts_a_case_of_weight_two_twice(subject: EstimatorSubject) -> None:
-    """Estimates are the same whether a case has weight 2 or stands twice."""
+    """Estimates are the same whether a case has weight 2 or stands twice.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     heavy = np.arange(len(sample.frame)) % 3 == 0
     weighted = sample.frame.assign(weight=np.where(heavy, 2.0, 1.0))
@@ -255,7 +385,15 @@ def counts_a_case_of_weight_two_twice(subject: EstimatorSubject) -> None:
 
 
 def leaves_the_sample_alone(subject: EstimatorSubject) -> None:
-    """Estimating changes nothing in the sample."""
+    """Estimating changes nothing in the sample.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     copy = sample.frame.copy(deep=True)
     given_as_it_is = inspect.unwrap(subject.engine.fit)  # an engine is given a copy otherwise
@@ -264,7 +402,15 @@ def leaves_the_sample_alone(subject: EstimatorSubject) -> None:
 
 
 def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
-    """No cases, nobody treated, no comparators or one value only: an error in a sentence."""
+    """No cases, nobody treated, no comparators or one value only: an error in a sentence.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     frame = sample.frame
     treated = frame["treated"] == 1
@@ -287,7 +433,15 @@ def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
 
 
 def warns_of_a_single_cluster(subject: EstimatorSubject) -> None:
-    """One treated cluster, or one cluster in all, is an error or a warning beside the figures."""
+    """One treated cluster, or one cluster in all, is an error or a warning beside the figures.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample = subject.sample()
     frame = sample.frame
     pilots = sorted(frame.loc[frame["treated"] == 1, "unit"].unique())
@@ -308,7 +462,15 @@ def warns_of_a_single_cluster(subject: EstimatorSubject) -> None:
 
 
 def has_engines_that_agree(subject: EstimatorSubject) -> None:
-    """Every engine that can run here agrees with the first, within its tolerance."""
+    """Every engine that can run here agrees with the first, within its tolerance.
+
+    Args:
+        subject: The estimator under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     engines = list(subject.plugin.engines)
     if subject.chosen is not None and subject.chosen not in engines:
         engines.append(subject.chosen)

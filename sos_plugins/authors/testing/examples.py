@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import UnitTask
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import (
     Agreement,
@@ -84,7 +84,7 @@ def records_of(
 
     Args:
         session: The tables are put on its backend.
-        rows: Rows by table, names as in :data:`sos_plugins.contract.columns.TABLES`.
+        rows: Rows by table, names as in :data:`sos_plugins.contract.record_tables.TABLES`.
         start: First day that the records cover.
         end: Last day that the records cover.
     """
@@ -278,6 +278,9 @@ def example_sample(
         binary: Whether the value is 0 or 1.
         n_cases: Cases of an authority in a period.
         seed: The same seed makes the same sample, and the same noise whatever the effect.
+
+    Returns:
+        A sample of 18 authorities x 8 periods x ``n_cases`` rows.
     """
     rng = np.random.default_rng(seed)
     frame = _authorities().merge(pd.DataFrame({"period": list(PERIODS)}), how="cross")
@@ -318,7 +321,15 @@ def _authorities() -> pd.DataFrame:
 
 
 def example_panel(*, effect: float = 0.0, seed: int = 1) -> Sample:
-    """Make up a panel: one row an authority and period, with ``id``; otherwise as the sample."""
+    """Make up a panel: one row an authority and period, with ``id``, without covariates.
+
+    Args:
+        effect: Added to the value of pilots from adoption on.
+        seed: The same seed makes the same panel, and the same noise whatever the effect.
+
+    Returns:
+        A calendar sample of 18 authorities x 8 periods, the means of :func:`example_sample`.
+    """
     sample = example_sample("calendar", effect=effect, seed=seed)
     keys = ["unit", "period", "cohort", "cluster", "treated", "post"]
     frame = sample.frame.groupby(keys, as_index=False)["value"].mean()
@@ -331,8 +342,14 @@ def example_panel(*, effect: float = 0.0, seed: int = 1) -> Sample:
 def example_unit_task(*, n_pilots: int = 4, n_pool: int = 16, seed: int = 1) -> UnitTask:
     """Make up pilots and a pool with features of the kind that a study gives.
 
-    Features: ``outcome_pre_2010`` to ``outcome_pre_2012``, ``outcome_pre_mean``, ``age``,
-    ``n_cases`` and ``x_density``. Every unit has its statistical neighbours.
+    Args:
+        n_pilots: How many pilots: P1, P2 ...
+        n_pool: How many authorities that may serve as comparators: Q01, Q02 ...
+        seed: The same seed makes the same task.
+
+    Returns:
+        A task with the features ``outcome_pre_2010`` to ``outcome_pre_2012``, ``outcome_pre_mean``,
+        ``age``, ``n_cases`` and ``x_density``; every unit has its statistical neighbours.
     """
     rng = np.random.default_rng(seed)
     pilots = tuple(
@@ -403,7 +420,13 @@ def example_evidence(
 
 
 def example_run(family: str, estimate: float, std_error: float) -> Run:
-    """Make up one run: 24 authorities, 6 of them pilots; the normal gives its p value."""
+    """Make up one run: 24 authorities, 6 of them pilots; the normal gives its p value.
+
+    Args:
+        family: Family of the run, such as ``main`` or ``no-covariates``.
+        estimate: In the units of the value.
+        std_error: In the same units, above 0.
+    """
     from scipy.stats import norm
 
     z = estimate / std_error

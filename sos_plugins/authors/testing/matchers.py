@@ -58,7 +58,14 @@ def check_matcher(
 def matcher_checks(
     matcher: Matcher, settings: Given = None, *, data: Any = None, engine: Engine | None = None
 ) -> list[Check]:
-    """Return the checks of a matcher one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a matcher one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        matcher: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+        data: A UnitTask (``level = "units"``) or a Sample (``"cases"``); an example unless given.
+        engine: The engine to check; the first that can run here unless given.
+    """
     subject = MatcherSubject(matcher, settings, data, engine)
     level = getattr(matcher, "level", None)
     return checks_of(subject, (*BOTH, *(UNITS if level == "units" else CASES)))
@@ -66,7 +73,13 @@ def matcher_checks(
 
 @dataclass
 class MatcherSubject:
-    """A matcher under check; engines run when first needed."""
+    """A matcher under check; engines run when first needed.
+
+    Attributes:
+        plugin: The matcher.
+        given: The settings that its author gave.
+        chosen: The engine to check; the first that can run here unless given.
+    """
 
     plugin: Matcher
     given: Given = None
@@ -94,8 +107,15 @@ class MatcherSubject:
     def fit(self, data: Any) -> Any:
         """Run the engine.
 
+        Args:
+            data: The task or the sample that it is run on.
+
+        Returns:
+            A UnitMatch or a CaseMatch, as its level demands.
+
         Raises:
-            CheckFailedError: If it fails or returns something else than its level demands.
+            CheckFailedError: If it fails or returns something else.
+            NotApplicableError: If it needs settings and none were given.
         """
         result = run_or_error(self.engine, data, self.settings)
         if isinstance(result, SettingsError) and self.given is None:
@@ -116,12 +136,28 @@ class MatcherSubject:
 
 
 def says_what_was_done(subject: MatcherSubject) -> None:
-    """The match has a sentence for a manuscript."""
+    """The match has a sentence for a manuscript.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     demand(bool(subject.match.sentence.strip()), "sentence is empty.")
 
 
 def gives_balance(subject: MatcherSubject) -> None:
-    """Balance has its columns and at least one row; differences are numbers."""
+    """Balance has its columns and at least one row; differences are numbers.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     balance = subject.match.balance
     absent = [c for c in BALANCE_COLUMNS if c not in balance]
     demand(not absent, f"The balance lacks the columns {', '.join(absent)}.")
@@ -132,7 +168,15 @@ def gives_balance(subject: MatcherSubject) -> None:
 
 
 def has_engines_that_agree(subject: MatcherSubject) -> None:
-    """Every engine that can run here finds the same match as the first."""
+    """Every engine that can run here finds the same match as the first.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     if len(subject.plugin.engines) < 2:
         raise NotApplicableError("It has one engine.")
     assert_engines_agree(subject.plugin, subject.data, subject.settings)
@@ -148,7 +192,15 @@ BOTH: tuple[Callable[[Any], None], ...] = (
 
 
 def matches_pilots_with_the_pool(subject: MatcherSubject) -> None:
-    """Groups belong to pilots of the task; comparators come from the pool and are no pilots."""
+    """Groups belong to pilots of the task; comparators come from the pool and are no pilots.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     task, pilots = subject.data, {p.unit for p in subject.data.pilots}
     named = [g.pilot for g in subject.match.groups]
     demand(set(named) <= pilots, f"There are groups of {sorted(set(named) - pilots)}, no pilots.")
@@ -162,7 +214,15 @@ def matches_pilots_with_the_pool(subject: MatcherSubject) -> None:
 
 
 def accounts_for_every_pilot(subject: MatcherSubject) -> None:
-    """Every pilot has a group or stands in unmatched with a reason, never both."""
+    """Every pilot has a group or stands in unmatched with a reason, never both.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     grouped = {g.pilot for g in subject.match.groups}
     unmatched = dict(subject.match.unmatched)
     lost = sorted({p.unit for p in subject.data.pilots} - grouped - set(unmatched))
@@ -172,7 +232,15 @@ def accounts_for_every_pilot(subject: MatcherSubject) -> None:
 
 
 def gives_distances(subject: MatcherSubject) -> None:
-    """Distances have a row for every pilot and comparator, numbered 1, 2 ... by pilot."""
+    """Distances have a row for every pilot and comparator, numbered 1, 2 ... by pilot.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     distances = subject.match.distances
     absent = [c for c in ("pilot", "comparator", "distance", "rank") if c not in distances]
     demand(not absent, f"distances lacks the columns {', '.join(absent)}.")
@@ -185,12 +253,28 @@ def gives_distances(subject: MatcherSubject) -> None:
 
 
 def repeats_groups(subject: MatcherSubject) -> None:
-    """The same task gives the same groups."""
+    """The same task gives the same groups.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     _demand_same_groups(subject.match, subject.fit(subject.data), "a second run")
 
 
 def ignores_the_order_of_units(subject: MatcherSubject) -> None:
-    """The pool in another order gives the same groups."""
+    """The pool in another order gives the same groups.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     task = subject.data
     pilots = [p.unit for p in task.pilots]
     shuffled = task.features.drop(index=pilots).sample(frac=1, random_state=1)
@@ -200,7 +284,15 @@ def ignores_the_order_of_units(subject: MatcherSubject) -> None:
 
 
 def refuses_an_empty_pool(subject: MatcherSubject) -> None:
-    """Without a pool there is an error in a sentence, or every pilot is unmatched."""
+    """Without a pool there is an error in a sentence, or every pilot is unmatched.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     task = subject.data
     alone = replace(task, features=task.features.loc[[p.unit for p in task.pilots]])
     result = run_or_error(subject.engine, alone, subject.settings)
@@ -208,7 +300,15 @@ def refuses_an_empty_pool(subject: MatcherSubject) -> None:
 
 
 def leaves_the_task_alone(subject: MatcherSubject) -> None:
-    """Matching changes nothing in the task."""
+    """Matching changes nothing in the task.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     task: UnitTask = subject.data
     copy = task.features.copy(deep=True)
     subject.fit(task)
@@ -237,7 +337,15 @@ UNITS: tuple[Callable[[Any], None], ...] = (
 
 
 def keeps_cases_as_they_are(subject: MatcherSubject) -> None:
-    """The matched sample has the cases of the sample, with other weights and nothing else new."""
+    """The matched sample has the cases of the sample, with other weights and nothing else new.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     before, after = subject.data, subject.match.sample
     demand(after.covariates == before.covariates, "The covariates of the sample have changed.")
     columns = [c for c in before.frame.columns if c != "weight"]
@@ -250,7 +358,15 @@ def keeps_cases_as_they_are(subject: MatcherSubject) -> None:
 
 
 def gives_positive_weights(subject: MatcherSubject) -> None:
-    """Weights are positive and finite; pilots and comparators are both left."""
+    """Weights are positive and finite; pilots and comparators are both left.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     frame = subject.match.sample.frame
     demand(set(frame["treated"]) == {0, 1}, "Pilots or comparators have no case left.")
     weights = frame["weight"].to_numpy(float)
@@ -259,7 +375,15 @@ def gives_positive_weights(subject: MatcherSubject) -> None:
 
 
 def counts_dropped_cases(subject: MatcherSubject) -> None:
-    """n_dropped is how many cases of the sample are not in the matched sample."""
+    """n_dropped is how many cases of the sample are not in the matched sample.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     dropped = len(subject.data.frame) - len(subject.match.sample.frame)
     demand(
         subject.match.n_dropped == dropped,
@@ -268,7 +392,15 @@ def counts_dropped_cases(subject: MatcherSubject) -> None:
 
 
 def repeats_weights(subject: MatcherSubject) -> None:
-    """The same sample gives the same weights."""
+    """The same sample gives the same weights.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     other = subject.fit(subject.data)
     mine, others = subject.match.sample.frame["weight"], other.sample.frame["weight"]
     same = len(mine) == len(others) and bool((mine.to_numpy() == others.to_numpy()).all())
@@ -279,6 +411,13 @@ def ignores_the_order_of_cases(subject: MatcherSubject) -> None:
     """A sample in another order gives the same total weight by authority and side of the window.
 
     Of two cases that are alike in every covariate either may be taken.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
     """
     sample: Sample = subject.data
     shuffled = sample.frame.sample(frac=1, random_state=1, ignore_index=True)
@@ -290,7 +429,15 @@ def ignores_the_order_of_cases(subject: MatcherSubject) -> None:
 
 
 def leaves_the_sample_alone(subject: MatcherSubject) -> None:
-    """Matching changes nothing in the sample."""
+    """Matching changes nothing in the sample.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample: Sample = subject.data
     copy = sample.frame.copy(deep=True)
     given_as_it_is = inspect.unwrap(subject.engine.fit)  # an engine is given a copy otherwise
@@ -299,7 +446,15 @@ def leaves_the_sample_alone(subject: MatcherSubject) -> None:
 
 
 def refuses_cases_without_comparators(subject: MatcherSubject) -> None:
-    """With cases of pilots only there is an error in a sentence."""
+    """With cases of pilots only there is an error in a sentence.
+
+    Args:
+        subject: The matcher under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     sample: Sample = subject.data
     alone = sample.where(sample.frame["treated"] == 1)
     result = run_or_error(subject.engine, alone, subject.settings)

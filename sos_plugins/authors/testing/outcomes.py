@@ -27,9 +27,9 @@ from sos_plugins.authors.testing.examples import example_records
 from sos_plugins.contract.columns import CASE_COLUMNS
 from sos_plugins.contract.interfaces import Outcome
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import Cases, Records
 from sos_plugins.errors import DataError
+from sos_plugins.host.settings import validate
 
 ATTRITION = ("step", "reason", "n_before", "n_dropped", "n_after")
 CASE_KEY = ["unit", "child", "date"]
@@ -68,13 +68,23 @@ def outcome_checks(
     >>> from sos_plugins.authors import testing
     >>> def test_contract(check):  # parametrised with ids=str
     ...     check()
+
+    Args:
+        outcome: The plugin object.
+        records: Records in which it has cases; those of :func:`example_records` unless given.
+        settings: Settings by name, or an object; the defaults unless given.
     """
     return checks_of(OutcomeSubject(outcome, records, settings), CHECKS)
 
 
 @dataclass
 class OutcomeSubject:
-    """An outcome under check; records are made and cases derived when first needed."""
+    """An outcome under check; records are made and cases derived when first needed.
+
+    Attributes:
+        plugin: The outcome.
+        given: The settings that its author gave.
+    """
 
     plugin: Outcome
     _records: Records | None = None
@@ -100,7 +110,15 @@ class OutcomeSubject:
         return settings_of(self)
 
     def derive(self, records: Records, settings: Any = None) -> Cases:
-        """Derive the cases of other records or settings."""
+        """Derive the cases of other records or settings.
+
+        Args:
+            records: The records, on the backend of the subject.
+            settings: The validated settings; the subject's own unless given.
+
+        Raises:
+            DataError: If a table is missing, or no case is left.
+        """
         return self.plugin.derive(records, settings or self.settings, self.session)
 
     @cached_property
@@ -142,7 +160,15 @@ class OutcomeSubject:
 
 
 def describes_itself(subject: OutcomeSubject) -> None:
-    """info() gives the plugin's name, a label, a phrase and a measure for every page."""
+    """info() gives the plugin's name, a label, a phrase and a measure for every page.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     info = subject.plugin.info(subject.settings)
     demand(
         info.name == subject.plugin.name,
@@ -158,7 +184,15 @@ def describes_itself(subject: OutcomeSubject) -> None:
 
 
 def offers_definitions_that_work(subject: OutcomeSubject) -> None:
-    """Every other definition is made of settings that exist, and gives cases."""
+    """Every other definition is made of settings that exist, and gives cases.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     values = subject.settings.model_dump()
     for name, changes in subject.plugin.definitions.items():
         settings = validate(
@@ -172,7 +206,15 @@ def offers_definitions_that_work(subject: OutcomeSubject) -> None:
 
 
 def names_a_missing_table(subject: OutcomeSubject) -> None:
-    """Without a table that it needs, the error names the table."""
+    """Without a table that it needs, the error names the table.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     demand(bool(subject.plugin.needs), "The attribute needs names no table.")
     settings = subject.settings
     for name in subject.plugin.needs:
@@ -187,7 +229,15 @@ def names_a_missing_table(subject: OutcomeSubject) -> None:
 
 
 def refuses_empty_records(subject: OutcomeSubject) -> None:
-    """Tables without rows are an error in a sentence, not an empty result."""
+    """Tables without rows are an error in a sentence, not an empty result.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     empty = {name: table.limit(0) for name, table in subject.records.tables.items()}
     records = replace(subject.records, tables=empty)
     settings = subject.settings
@@ -195,7 +245,15 @@ def refuses_empty_records(subject: OutcomeSubject) -> None:
 
 
 def gives_the_columns_of_cases(subject: OutcomeSubject) -> None:
-    """Cases have the contract's columns, in their types, and at least one row."""
+    """Cases have the contract's columns, in their types, and at least one row.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     frame = subject.frame
     demand(len(frame) > 0, "There are no cases; raise DataError that says at which step.")
     absent = [c for c in CASE_COLUMNS if c not in frame]
@@ -207,7 +265,15 @@ def gives_the_columns_of_cases(subject: OutcomeSubject) -> None:
 
 
 def gives_finite_values(subject: OutcomeSubject) -> None:
-    """Every case has a value, a finite number."""
+    """Every case has a value, a finite number.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     values = subject.frame["value"]
     demand(pd.api.types.is_numeric_dtype(values), f"Column 'value' is {values.dtype}.")
     bad = int((~np.isfinite(values.astype(float))).sum())
@@ -218,7 +284,15 @@ def gives_finite_values(subject: OutcomeSubject) -> None:
 
 
 def gives_zero_or_one_if_binary(subject: OutcomeSubject) -> None:
-    """A binary outcome has the values 0 and 1 only."""
+    """A binary outcome has the values 0 and 1 only.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     if not subject.cases.info.binary:
         raise NotApplicableError("The outcome is not binary.")
     other = sorted(set(subject.frame["value"]) - {0.0, 1.0})
@@ -226,7 +300,15 @@ def gives_zero_or_one_if_binary(subject: OutcomeSubject) -> None:
 
 
 def dates_cases_in_order(subject: OutcomeSubject) -> None:
-    """A case enters before its follow-up ends; either both dates are known or none."""
+    """A case enters before its follow-up ends; either both dates are known or none.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     frame = subject.frame
     odd = int((frame["date"].isna() != frame["follow_up_end"].isna()).sum())
     demand(odd == 0, f"{odd} cases have only one of date and follow_up_end.")
@@ -235,7 +317,15 @@ def dates_cases_in_order(subject: OutcomeSubject) -> None:
 
 
 def counts_periods_from_april(subject: OutcomeSubject) -> None:
-    """The period of a dated case is its April-year: 2010 for April 2010 to March 2011."""
+    """The period of a dated case is its April-year: 2010 for April 2010 to March 2011.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     dated = subject.frame.dropna(subset=["date"])
     if dated.empty:
         raise NotApplicableError("Its cases have no dates.")
@@ -250,7 +340,15 @@ def counts_periods_from_april(subject: OutcomeSubject) -> None:
 
 
 def stays_within_the_records(subject: OutcomeSubject) -> None:
-    """No case is followed up beyond the last day of the records: its value is not known yet."""
+    """No case is followed up beyond the last day of the records: its value is not known yet.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     end = subject.records.end
     if end is None or subject.frame["follow_up_end"].isna().all():
         raise NotApplicableError("The records have no last day, or the cases no dates.")
@@ -259,7 +357,15 @@ def stays_within_the_records(subject: OutcomeSubject) -> None:
 
 
 def knows_its_values_when_follow_up_ends(subject: OutcomeSubject) -> None:
-    """Records cut at follow_up_end hold the case already, with the same value."""
+    """Records cut at follow_up_end hold the case already, with the same value.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     frame = subject.frame
     ends = frame["follow_up_end"].dropna().sort_values(ignore_index=True)
     if ends.empty:
@@ -294,7 +400,15 @@ def _values_then(subject: OutcomeSubject, day: pd.Timestamp) -> dict[Any, list[f
 
 
 def counts_what_it_drops(subject: OutcomeSubject) -> None:
-    """The attrition adds up, step by step, from the candidates to the cases."""
+    """The attrition adds up, step by step, from the candidates to the cases.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     steps = subject.cases.attrition
     absent = [c for c in ATTRITION if c not in steps]
     demand(not absent, f"The attrition lacks the columns {', '.join(absent)}.")
@@ -314,7 +428,15 @@ def counts_what_it_drops(subject: OutcomeSubject) -> None:
 
 
 def counts_what_it_can_judge(subject: OutcomeSubject) -> None:
-    """Completeness has a row for every authority and period with cases, none counted twice."""
+    """Completeness has a row for every authority and period with cases, none counted twice.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     complete = subject.cases.completeness
     absent = [c for c in COMPLETENESS if c not in complete]
     demand(not absent, f"The completeness lacks the columns {', '.join(absent)}.")
@@ -335,7 +457,15 @@ def counts_what_it_can_judge(subject: OutcomeSubject) -> None:
 
 
 def gives_complete_covariates(subject: OutcomeSubject) -> None:
-    """Covariates are numbers, text or true/false without gaps; text has the level 'Missing'."""
+    """Covariates are numbers, text or true/false without gaps; text has the level 'Missing'.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for name in subject.cases.covariates:
         values = subject.frame[name]
         gaps = int(values.isna().sum())
@@ -351,7 +481,15 @@ def gives_complete_covariates(subject: OutcomeSubject) -> None:
 
 
 def keeps_its_settings(subject: OutcomeSubject) -> None:
-    """The cases say with which settings they were derived."""
+    """The cases say with which settings they were derived.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     expected = subject.settings.model_dump()
     demand(
         dict(subject.cases.settings) == expected,
@@ -360,12 +498,28 @@ def keeps_its_settings(subject: OutcomeSubject) -> None:
 
 
 def repeats_itself(subject: OutcomeSubject) -> None:
-    """The same records and settings give the same cases."""
+    """The same records and settings give the same cases.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     _demand_same(subject.frame, subject.derive(subject.records).frame, "a second derivation")
 
 
 def ignores_the_order_of_rows(subject: OutcomeSubject) -> None:
-    """Records in another order give the same cases."""
+    """Records in another order give the same cases.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     rng = np.random.default_rng(1)
 
     def shuffle(table: pa.Table) -> pa.Table:
@@ -376,7 +530,15 @@ def ignores_the_order_of_rows(subject: OutcomeSubject) -> None:
 
 
 def takes_codes_as_names(subject: OutcomeSubject) -> None:
-    """An authority's code and a child's identifier are names: others give the same cases."""
+    """An authority's code and a child's identifier are names: others give the same cases.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
 
     def rename(table: pa.Table) -> pa.Table:
         for column, letter in (("unit", "U"), ("neighbour", "U"), ("child", "K"), ("id", "U")):
@@ -397,7 +559,15 @@ def takes_codes_as_names(subject: OutcomeSubject) -> None:
 
 
 def leaves_the_records_alone(subject: OutcomeSubject) -> None:
-    """Deriving cases changes no record."""
+    """Deriving cases changes no record.
+
+    Args:
+        subject: The outcome under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     _ = subject.frame
     after = {name: _content(table) for name, table in subject.records.tables.items()}
     changed = [name for name, content in subject.before.items() if content != after.get(name)]

@@ -37,13 +37,23 @@ def check_rating_rule(rule: RatingRule, settings: Given = None) -> None:
 
 
 def rating_rule_checks(rule: RatingRule, settings: Given = None) -> list[Check]:
-    """Return the checks of a rating rule one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a rating rule one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        rule: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+    """
     return checks_of(RatingSubject(rule, settings), CHECKS)
 
 
 @dataclass
 class RatingSubject:
-    """A rating rule under check."""
+    """A rating rule under check.
+
+    Attributes:
+        plugin: The rule.
+        given: The settings that its author gave.
+    """
 
     plugin: RatingRule
     given: Given = None
@@ -55,7 +65,15 @@ class RatingSubject:
         return settings_of(self)
 
     def rate(self, evidence: Evidence, situation: str) -> Rating:
-        """Rate, or say on which evidence the rule failed."""
+        """Rate, or say on which evidence the rule failed.
+
+        Args:
+            evidence: What is rated.
+            situation: What it is, in words: "weak evidence".
+
+        Raises:
+            CheckFailedError: If the rule raises, or returns no Rating.
+        """
         try:
             rating = self.plugin.rate(evidence, self.settings)
         except Exception as error:
@@ -67,7 +85,15 @@ class RatingSubject:
         return rating
 
     def rank(self, evidence: Evidence, situation: str) -> int:
-        """Return the place of the level among the levels, 0 for the weakest."""
+        """Return the place of the level among the levels, 0 for the weakest.
+
+        Args:
+            evidence: What is rated.
+            situation: What it is, in words: "weak evidence".
+
+        Raises:
+            CheckFailedError: If the rule raises, or returns no Rating.
+        """
         return self.plugin.levels.index(self.rate(evidence, situation).level)
 
 
@@ -102,13 +128,28 @@ def situations() -> dict[str, Evidence]:
 
 
 def names_its_levels(subject: RatingSubject) -> None:
-    """Levels are at least two different names, from weakest to strongest."""
+    """Levels are at least two different names, from weakest to strongest.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+    """
     levels = subject.plugin.levels
     demand(len(levels) >= 2 and len(set(levels)) == len(levels), f"levels is {levels}.")
 
 
 def rates_whatever_there_is(subject: RatingSubject) -> None:
-    """Every sort of evidence gets a level of the scheme and a direction, none an error."""
+    """Every sort of evidence gets a level of the scheme and a direction, none an error.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -123,7 +164,15 @@ def rates_whatever_there_is(subject: RatingSubject) -> None:
 
 
 def gives_reasons(subject: RatingSubject) -> None:
-    """Every rating has a sentence that names the outcome, and at least one reason in a sentence."""
+    """Every rating has a sentence that names the outcome, and at least one reason in a sentence.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -137,7 +186,15 @@ def gives_reasons(subject: RatingSubject) -> None:
 
 
 def shows_its_thresholds(subject: RatingSubject) -> None:
-    """Every rating carries the thresholds it used, by name, as they were set."""
+    """Every rating carries the thresholds it used, by name, as they were set.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     settings = subject.settings.model_dump()
     for situation, evidence in situations().items():
         thresholds = subject.rate(evidence, situation).thresholds
@@ -148,7 +205,15 @@ def shows_its_thresholds(subject: RatingSubject) -> None:
 
 
 def never_turns_an_effect_round(subject: RatingSubject) -> None:
-    """The direction is that of the main estimate, or no clear impact."""
+    """The direction is that of the main estimate, or no clear impact.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for effect, wrong in ((0.1, "decrease"), (-0.1, "increase")):
         for strength in ("strong", "weak"):
             rating = subject.rate(
@@ -159,7 +224,15 @@ def never_turns_an_effect_round(subject: RatingSubject) -> None:
 
 
 def tells_strong_from_weak(subject: RatingSubject) -> None:
-    """Strong evidence is rated higher than weak evidence, and weak no lower than none."""
+    """Strong evidence is rated higher than weak evidence, and weak no lower than none.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     strong, weak, none = (
         subject.rank(example_evidence(strength), f"{strength} evidence")
         for strength in ("strong", "weak", "none")
@@ -169,7 +242,15 @@ def tells_strong_from_weak(subject: RatingSubject) -> None:
 
 
 def ignores_the_order_of_evidence(subject: RatingSubject) -> None:
-    """The order of the runs, of the pilots' lead tests and of the cross-checks does not matter."""
+    """The order of the runs, of the pilots' lead tests and of the cross-checks does not matter.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for strength in ("strong", "weak"):
         evidence = example_evidence(strength)
         turned = replace(
@@ -189,7 +270,15 @@ def ignores_the_order_of_evidence(subject: RatingSubject) -> None:
 
 
 def repeats_itself(subject: RatingSubject) -> None:
-    """The same evidence gives the same rating."""
+    """The same evidence gives the same rating.
+
+    Args:
+        subject: The rating rule under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     evidence = example_evidence("weak")
     demand(
         subject.rate(evidence, "weak evidence") == subject.rate(evidence, "weak evidence"),

@@ -20,12 +20,12 @@ from sos_plugins.authors.testing.core import (
     settings_of,
 )
 from sos_plugins.authors.testing.examples import example_records, records_of
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import RuleSet
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
-from sos_plugins.profile.rule_checks import judged
+from sos_plugins.profile.rule_checks import check_rules
 
 FAULT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9_-]+)?")
 """A name of a fault: ``duplicate``, ``cin:1103``."""
@@ -45,13 +45,23 @@ def check_rule_set(rules: RuleSet, settings: Given = None) -> None:
 
 
 def rule_set_checks(rules: RuleSet, settings: Given = None) -> list[Check]:
-    """Return the checks of a set of rules one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a set of rules one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        rules: The plugin object.
+        settings: Settings by name, or an object; the defaults unless given.
+    """
     return checks_of(RuleSubject(rules, settings), CHECKS)
 
 
 @dataclass
 class RuleSubject:
-    """A set of rules under check."""
+    """A set of rules under check.
+
+    Attributes:
+        plugin: The set.
+        given: The settings that its author gave.
+    """
 
     plugin: RuleSet
     given: Given = None
@@ -63,9 +73,21 @@ class RuleSubject:
         return self.plugin.rules(settings_of(self))
 
     def judge(self, rule: RecordRule, records: Records, session: Session) -> pa.Table:
-        """Judge the rows of the rule's table, or say what failed."""
+        """Judge the rows of the rule's table, or say what failed.
+
+        Args:
+            rule: A rule of the set.
+            records: Records with its table.
+            session: Where the table lives.
+
+        Returns:
+            The table with a boolean column last: true for a row that breaks the rule.
+
+        Raises:
+            CheckFailedError: If the rule raises.
+        """
         try:
-            table = judged(records, rule.table, [rule], session).table
+            table = check_rules(records, rule.table, [rule], session).table
             return table.to_pyarrow()
         except Exception as error:
             raise CheckFailedError(
@@ -74,14 +96,30 @@ class RuleSubject:
 
 
 def has_rules_of_its_tables(subject: RuleSubject) -> None:
-    """There are rules, and ``needs`` names the tables they are about."""
+    """There are rules, and ``needs`` names the tables they are about.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     about = {rule.table for rule in subject.rules}
     demand(bool(about), "It has no rule.")
     demand(about == set(subject.plugin.needs), f"Its rules are about {sorted(about)}.")
 
 
 def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
-    """Every rule names tables and columns of the schema, and says in words what is wrong."""
+    """Every rule names tables and columns of the schema, and says in words what is wrong.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for rule in subject.rules:
         demand(bool(FAULT.fullmatch(rule.name)), f"'{rule.name}' is no name of a fault.")
         demand(bool(rule.sentence.strip()), f"Rule '{rule.name}' has no sentence.")
@@ -93,14 +131,30 @@ def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
 
 
 def tells_its_rules_apart(subject: RuleSubject) -> None:
-    """No two rules have the same name, table and columns."""
+    """No two rules have the same name, table and columns.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     keys = [(rule.name, rule.table, rule.columns) for rule in subject.rules]
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     demand(not twice, f"Twice: {', '.join(twice)}.")
 
 
 def judges_every_row_once(subject: RuleSubject) -> None:
-    """A rule neither adds nor loses rows, and says true or false of each."""
+    """A rule neither adds nor loses rows, and says true or false of each.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     session = Session()
     records = example_records(session)
     for rule in subject.rules:
@@ -113,7 +167,15 @@ def judges_every_row_once(subject: RuleSubject) -> None:
 
 
 def judges_empty_tables(subject: RuleSubject) -> None:
-    """Tables without rows are no error."""
+    """Tables without rows are no error.
+
+    Args:
+        subject: The rule set under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     session = Session()
     records = records_of(session, dict.fromkeys(TABLES, ()))
     for rule in subject.rules:

@@ -23,12 +23,12 @@ from sos_plugins.authors.testing.core import (
     run_all,
     settings_of,
 )
-from sos_plugins.contract.columns import TABLES
 from sos_plugins.contract.interfaces import Source
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import validate
 from sos_plugins.contract.types import QUALITY_COLUMNS, Records
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.host.settings import validate
 
 ACTIONS = ("kept", "set to missing", "merged", "mended", "dropped")
 
@@ -61,13 +61,27 @@ def source_checks(
     base: Path | None = None,
     unreadable: Sequence[Mapping[str, Any]] = (),
 ) -> list[Check]:
-    """Return the checks of a source one by one, for ``pytest.mark.parametrize``."""
+    """Return the checks of a source one by one, for ``pytest.mark.parametrize``.
+
+    Args:
+        source: The plugin object.
+        settings: Settings under which it finds something to read.
+        base: Folder against which paths in the settings are resolved; this folder unless given.
+        unreadable: Settings under which it must raise DataError: a missing file, a broken one ...
+    """
     return checks_of(SourceSubject(source, settings, base, tuple(unreadable)), CHECKS)
 
 
 @dataclass
 class SourceSubject:
-    """A source under check; records are read when first needed."""
+    """A source under check; records are read when first needed.
+
+    Attributes:
+        plugin: The source.
+        given: The settings under which it finds something to read.
+        base: Folder against which paths in them are resolved.
+        unreadable: Settings under which it must fail.
+    """
 
     plugin: Source
     given: Given = None
@@ -117,7 +131,15 @@ class SourceSubject:
 
 
 def reads_its_input(subject: SourceSubject) -> None:
-    """It reads what the settings name; without settings it may have nothing to read."""
+    """It reads what the settings name; without settings it may have nothing to read.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     error = subject.attempt
     if isinstance(error, SosError) and subject.given is None:
         raise NotApplicableError(f"With its defaults it has nothing to read: {error}")
@@ -125,20 +147,36 @@ def reads_its_input(subject: SourceSubject) -> None:
 
 
 def gives_what_it_names(subject: SourceSubject) -> None:
-    """It gives tables that it names in gives, and at least one row in all."""
+    """It gives tables that it names in gives, and at least one row in all.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     tables = subject.records.tables
     extra = sorted(set(tables) - set(subject.plugin.gives))
     demand(not extra, f"It gives the tables {extra}, which gives does not name.")
     unknown = sorted(set(subject.plugin.gives) - set(TABLES))
     demand(
         not unknown,
-        f"gives names {unknown}; tables are those of sos_plugins.contract.columns.TABLES.",
+        f"gives names {unknown}; tables are those of sos_plugins.contract.record_tables.TABLES.",
     )
     demand(any(len(frame) for frame in subject.frames.values()), "There is not one row.")
 
 
 def keeps_the_schema(subject: SourceSubject) -> None:
-    """Every table has the columns of its schema, in their types; 'cases' may have more."""
+    """Every table has the columns of its schema, in their types; 'cases' may have more.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for name, table in subject.records.tables.items():
         found: pa.Schema = table.schema().to_pyarrow()
         for field in TABLES[name]:
@@ -152,7 +190,15 @@ def keeps_the_schema(subject: SourceSubject) -> None:
 
 
 def writes_missing_as_null(subject: SourceSubject) -> None:
-    """A missing text is null, never empty or blank; the authority is always known."""
+    """A missing text is null, never empty or blank; the authority is always known.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     for name, frame in subject.frames.items():
         for column in TABLES[name].names:
             values = frame[column]
@@ -163,20 +209,32 @@ def writes_missing_as_null(subject: SourceSubject) -> None:
 
 
 def gives_keys_once(subject: SourceSubject) -> None:
-    """A child is one row of 'children'; a referral of a child on a day is one row."""
-    keys = {
-        "children": ["unit", "child"],
-        "referrals": ["unit", "child", "referral_date"],
-        "published": ["unit", "period", "measure"],
-    }
-    for name, key in keys.items():
-        if name in subject.frames:
-            twice = int(subject.frames[name].duplicated(key).sum())
+    """A child is one row of 'children'; a referral of a child on a day is one row.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
+    for name, frame in subject.frames.items():
+        key = list(RECORD_TABLES[name].key)
+        if RECORD_TABLES[name].unique:
+            twice = int(frame.duplicated(key).sum())
             demand(twice == 0, f"{twice} rows of '{name}' repeat the key {', '.join(key)}.")
 
 
 def counts_faults(subject: SourceSubject) -> None:
-    """Quality has its columns; no check flags more rows than it saw."""
+    """Quality has its columns; no check flags more rows than it saw.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     checks = subject.records.quality.checks
     absent = [c for c in QUALITY_COLUMNS if c not in checks]
     demand(not absent, f"quality.checks lacks the columns {', '.join(absent)}.")
@@ -189,7 +247,15 @@ def counts_faults(subject: SourceSubject) -> None:
 
 
 def says_what_it_covers(subject: SourceSubject) -> None:
-    """The first day covered is not after the last, and both or none are known."""
+    """The first day covered is not after the last, and both or none are known.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     start, end = subject.records.start, subject.records.end
     demand((start is None) == (end is None), f"The records cover {start} to {end}: give both days.")
     if start is not None and end is not None:
@@ -199,14 +265,30 @@ def says_what_it_covers(subject: SourceSubject) -> None:
 
 
 def names_what_it_read(subject: SourceSubject) -> None:
-    """Made-up records say so; others name their files. Both have a hash of their content."""
+    """Made-up records say so; others name their files. Both have a hash of their content.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     records = subject.records
     demand(bool(records.data_hash), "data_hash is empty: a study could not say what it analysed.")
     demand(records.simulated or bool(records.files), "files is empty: name what was read.")
 
 
 def repeats_itself(subject: SourceSubject) -> None:
-    """The same settings give the same records and the same hash."""
+    """The same settings give the same records and the same hash.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     first, again = subject.records, subject.read()
     demand(again.data_hash == first.data_hash, "A second reading has another data_hash.")
     for name, frame in subject.frames.items():
@@ -218,7 +300,15 @@ def repeats_itself(subject: SourceSubject) -> None:
 
 
 def refuses_what_it_cannot_read(subject: SourceSubject) -> None:
-    """Files that are missing or broken are an error in a sentence."""
+    """Files that are missing or broken are an error in a sentence.
+
+    Args:
+        subject: The source under check, with its settings.
+
+    Raises:
+        CheckFailedError: If it does not hold.
+        NotApplicableError: If there is nothing to look at.
+    """
     if not subject.unreadable:
         raise NotApplicableError("No settings were given under which it must fail.")
     for values in subject.unreadable:

@@ -22,7 +22,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.tables.readable import XML, refuse_closed, refuse_unreadable
 from sos_sources.cin.rows import RAW
 from sos_sources.cin.staging import Workspace, workspace
-from sos_sources.cin.tables import Bounds, Lost, Return, build
+from sos_sources.cin.tables import Bounds, LostRows, Return, build
 from sos_sources.cin.worker import read_all
 from sos_sources.cin.xml import RawReturn
 from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
@@ -164,7 +164,7 @@ def _lost_files(found: Sequence[RawReturn]) -> list[LeftOut]:
 
 def _identified(
     found: list[RawReturn], settings: CinCensusSettings, session: Session
-) -> tuple[list[Return], list[Lost]]:
+) -> tuple[list[Return], list[LostRows]]:
     """Give every file its authority and year; files that are no returns stop the reading."""
     returns, lost = [], []
     for number, raw in enumerate(found):
@@ -172,7 +172,7 @@ def _identified(
         if raw.broken:
             _refuse_broken(raw, file, settings)
             if not raw.root:
-                lost.append(Lost(file, raw.broken_line, raw.broken))
+                lost.append(LostRows(file, raw.broken_line, raw.broken))
                 continue
         _refuse_other_xml(raw, file)
         unit = raw.header.get("LEA") or settings.authority

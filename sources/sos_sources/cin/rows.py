@@ -115,7 +115,7 @@ class Rows:
         self._held[table], self._n_held[table] = [], 0
 
 
-class Kept:
+class MemorySink:
     """A sink that keeps all rows in memory."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
@@ -19,9 +19,9 @@ from sos_sources.cin.rows import TEXT
 from sos_sources.cin.staging import Workspace
 from sos_sources.cin.xml import RawReturn
 from sos_sources.sql.merging import Merge, merge
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import (
-    Column,
+    SqlColumn,
     coded,
     date,
     iso_date,
@@ -68,7 +68,7 @@ class Return:
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostRows:
     """A file of which nothing could be read, not even whose it is."""
 
     file: str
@@ -91,9 +91,9 @@ def build(
     bounds: Bounds,
     *,
     examples: int,
-    lost: Sequence[Lost] = (),
+    lost: Sequence[LostRows] = (),
 ) -> Tables:
-    """Build the record tables of :data:`sos_plugins.contract.columns.TABLES` from returns.
+    """Build the record tables of :data:`sos_plugins.contract.record_tables.TABLES` from returns.
 
     Args:
         space: Holds the rows of the returns.
@@ -151,10 +151,10 @@ def _number(con: Any, returns: Sequence[Return]) -> None:
     con.unregister("files_here")
 
 
-def _columns(bounds: Bounds) -> dict[str, tuple[Column, ...]]:
+def _columns(bounds: Bounds) -> dict[str, tuple[SqlColumn, ...]]:
     """Return the typed columns of each table; the children and referrals come first."""
 
-    def event(table: str, name: str, raw: str, days: int = bounds.days_after_return) -> Column:
+    def event(table: str, name: str, raw: str, days: int = bounds.days_after_return) -> SqlColumn:
         low, high = f"DATE '{bounds.earliest_event}'", f"last_day + {days}"
         return date(table, name, _given(raw), _read(raw), low=low, high=high)
 
@@ -216,16 +216,16 @@ def _given(raw: str) -> str:
     return f"CASE WHEN r.{raw} IS NULL THEN r.{raw}{TEXT} ELSE '' END"
 
 
-def _disability() -> Column:
+def _disability() -> SqlColumn:
     known = ", ".join(quoted(c) for c in sorted(codes.DISABILITY))
-    return Column(
+    return SqlColumn(
         "disabled",
         (
             "string_split(upper(r.disabilities), ',') AS disabled__codes",
             f"NOT list_has_all(['{codes.NO_DISABILITY}'], disabled__codes) AS disabled",
         ),
         (
-            Check(
+            SqlCheck(
                 "children",
                 "disabled",
                 "unknown-code",
@@ -245,7 +245,7 @@ _NAMELESS = (
 """Identifiers for children who have none."""
 
 
-def _typed(table: str, columns: Sequence[Column], bounds: Bounds) -> str:
+def _typed(table: str, columns: Sequence[SqlColumn], bounds: Bounds) -> str:
     """Return SQL that makes ``<table>_typed``: keys, typed columns and flags."""
     own = "r.id" if table == "children" else "r.child"
     head = [
@@ -279,8 +279,8 @@ def _final(space: Workspace, plan: Merge) -> ibis.Table:
     return space.give(plan.table, columns, f"{plan.table}_merged", ", ".join(plan.key))
 
 
-_ROW_CHECKS: dict[str, tuple[Check, ...]] = {
-    "children": (Check("children", "child", "missing", "child__missing", "kept"),),
+_ROW_CHECKS: dict[str, tuple[SqlCheck, ...]] = {
+    "children": (SqlCheck("children", "child", "missing", "child__missing", "kept"),),
     "referrals": (missing("referrals", "referral_date", action="dropped"),),
     "assessments": (),
     "section47s": (),
@@ -387,14 +387,14 @@ def _coverage(con: Any, returns: Sequence[Return], examples: int) -> QualityProf
         "LEFT JOIN files f ON f.unit = u.unit AND f.period = y.period GROUP BY u.unit, y.period"
     )
     checks = (
-        Check("returns", "", "missing-return", "n_files = 0"),
-        Check("returns", "", "duplicate", "n_files > 1", "merged"),
-        Check("returns", "LEA", "unknown-code", "NOT regexp_full_match(unit, '\\d{3}')"),
+        SqlCheck("returns", "", "missing-return", "n_files = 0"),
+        SqlCheck("returns", "", "duplicate", "n_files > 1", "merged"),
+        SqlCheck("returns", "LEA", "unknown-code", "NOT regexp_full_match(unit, '\\d{3}')"),
     )
     return profile(con, "coverage", checks, source=SOURCE, examples=examples)
 
 
-def _oddities(returns: Sequence[Return], lost: Sequence[Lost], examples: int) -> QualityProfile:
+def _oddities(returns: Sequence[Return], lost: Sequence[LostRows], examples: int) -> QualityProfile:
     """Return what the reader found besides rows: stray text, unknown elements, breaks."""
     actions = {"unreadable": "dropped", "unknown-element": "dropped", "conflict": "merged"}
     rows: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sos_plugins import Session
 from sos_plugins.backends import scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable, read_text
@@ -21,9 +21,9 @@ from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
 from sos_sources.npd.kinds import KINDS, Header, Kind
 from sos_sources.sql.merging import Merge, merge
-from sos_sources.sql.sql_checks import Check, code, form, line_breaks, profile
+from sos_sources.sql.sql_checks import SqlCheck, code, form, line_breaks, profile
 from sos_sources.sql.sql_columns import (
-    Column,
+    SqlColumn,
     date,
     iso_date,
     listed,
@@ -276,12 +276,12 @@ def _mended(
     known: frozenset[str],
     spellings: Mapping[str, str],
     repair: str = "NULL",
-) -> Column:
+) -> SqlColumn:
     """Return a column of codes: case, blanks and near misses are mended, the rest is missing.
 
     Args:
         table: Record table.
-        name: Column.
+        name: SqlColumn.
         raw: The text column.
         known: The codes.
         spellings: What other texts stand for, without blanks and signs; '' for not known.
@@ -292,7 +292,7 @@ def _mended(
         f"WHEN {quoted(text)} THEN {quoted(meant)}" for text, meant in spellings.items()
     )
     stood_for = f"CASE {bare} {others} END" if others else "NULL"
-    return Column(
+    return SqlColumn(
         name,
         (
             f"{raw} AS {name}__raw",
@@ -302,7 +302,7 @@ def _mended(
             f"nullif({name}__meant, '') AS {name}",
         ),
         (
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "lower-case-code",
@@ -311,7 +311,7 @@ def _mended(
                 f"{name}__raw IS NOT NULL",
                 code(f"{name}__raw"),
             ),
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "misspelt-code",
@@ -320,7 +320,7 @@ def _mended(
                 f"{name}__raw IS NOT NULL",
                 code(f"{name}__raw"),
             ),
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "unknown-code",
@@ -340,11 +340,11 @@ _REPAIR_NEED = (
 )
 
 
-def _columns(kind: Kind, rules: Rules) -> tuple[Column, ...]:
+def _columns(kind: Kind, rules: Rules) -> tuple[SqlColumn, ...]:
     """Return the typed columns of a kind of extract."""
     high = f"make_date(f.last + 1, 3, 31) + {rules.days_after_return}"
 
-    def day(table: str, name: str, raw: str, low: dt.date = rules.earliest_event) -> Column:
+    def day(table: str, name: str, raw: str, low: dt.date = rules.earliest_event) -> SqlColumn:
         return date(table, name, f"r.{raw}", _any_date(f"r.{raw}"), low=f"DATE '{low}'", high=high)
 
     def coded(
@@ -354,7 +354,7 @@ def _columns(kind: Kind, rules: Rules) -> tuple[Column, ...]:
         known: frozenset[str],
         own: Mapping[str, str] | None = None,
         repair: str = "NULL",
-    ) -> Column:
+    ) -> SqlColumn:
         spellings = {**(own or {}), **rules.spellings}
         return _mended(table, name, f"r.{raw}", known, spellings, repair)
 
@@ -418,17 +418,17 @@ def _columns(kind: Kind, rules: Rules) -> tuple[Column, ...]:
     )
 
 
-def _disability() -> Column:
+def _disability() -> SqlColumn:
     none = listed((codes.NO_DISABILITY, "0", "N", "NO", "FALSE"))
     known = listed((*codes.DISABILITY, "0", "N", "NO", "FALSE", "1", "Y", "YES", "TRUE"))
-    return Column(
+    return SqlColumn(
         "disabled",
         (
             "upper(r.disability) AS disabled__code",
             f"disabled__code NOT IN {none} AS disabled",
         ),
         (
-            Check(
+            SqlCheck(
                 "children",
                 "disabled",
                 "unknown-code",
@@ -441,7 +441,7 @@ def _disability() -> Column:
     )
 
 
-def _asylum() -> Column:
+def _asylum() -> SqlColumn:
     values = {
         "1": "true",
         "Y": "true",
@@ -453,10 +453,10 @@ def _asylum() -> Column:
     return mapped("children", "uasc", "r.asylum", values)
 
 
-def _month_of_birth(rules: Rules) -> Column:
+def _month_of_birth(rules: Rules) -> SqlColumn:
     year, month = "try_cast(r.birth_year AS BIGINT)", "try_cast(r.birth_month AS BIGINT)"
     possible = f"{year} BETWEEN {rules.earliest_birth.year} AND f.last + 1"
-    return Column(
+    return SqlColumn(
         "birth_month_date",
         (
             f"CASE WHEN {month} BETWEEN 1 AND 12 AND {possible} "
@@ -464,7 +464,7 @@ def _month_of_birth(rules: Rules) -> Column:
             "(r.birth_year IS NOT NULL OR r.birth_month IS NOT NULL) AS birth_month__given",
         ),
         (
-            Check(
+            SqlCheck(
                 "children",
                 "birth_date",
                 "unreadable",
@@ -502,16 +502,16 @@ _DAYS = {"cin": "referral_date", "assessments": "start_date", "episodes": "start
 _LABELS = {"cin": "referrals", "disabilities": "children"}
 
 
-def _row_checks(kind: Kind, rules: Rules) -> tuple[Check, ...]:
+def _row_checks(kind: Kind, rules: Rules) -> tuple[SqlCheck, ...]:
     """Return the checks on the rows of the files: keys first, which cost a row."""
     label = _LABELS.get(kind.name, kind.name)
-    found = [Check(label, "", "duplicate", "again", "merged")]
+    found = [SqlCheck(label, "", "duplicate", "again", "merged")]
     before = "NOT again"
     for key in ("unit", "child", *([_DAYS[kind.name]] if kind.name in _DAYS else [])):
-        found.append(Check(label, key, "missing", f"{key} IS NULL", "dropped", before))
+        found.append(SqlCheck(label, key, "missing", f"{key} IS NULL", "dropped", before))
         before += f" AND {key} IS NOT NULL"
     digits = f"NOT regexp_full_match(unit, '\\d{{{UNIT_DIGITS}}}')"
-    found.append(Check(label, "unit", "unknown-code", digits, "kept", "unit IS NOT NULL"))
+    found.append(SqlCheck(label, "unit", "unknown-code", digits, "kept", "unit IS NOT NULL"))
     return (*found, *(check for column in _columns(kind, rules) for check in column.checks))
 
 
@@ -551,7 +551,7 @@ def _reconciled(con: Any, rules: Rules, examples: int) -> QualityProfile:
     )
     action = "set to missing" if rules.conflicting == "missing" else "merged"
     conflicts = tuple(
-        Check(
+        SqlCheck(
             "children",
             name,
             CONFLICTS[name],
@@ -615,7 +615,7 @@ one referral, once for each of its plans."""
 _FURTHER_PLANS = (
     f"(SELECT *, row_number() OVER (PARTITION BY {_REFERRAL} ORDER BY ord) AS nth FROM cin_typed "
     f"WHERE {_KEYED} AND referral_date IS NOT NULL)",
-    (Check("referrals", "plan", "recurrence", "nth > 1", "merged"),),
+    (SqlCheck("referrals", "plan", "recurrence", "nth > 1", "merged"),),
 )
 """Where rows are counted that repeat a referral for a further plan."""
 

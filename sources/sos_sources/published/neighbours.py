@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable, read_text

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sos_plugins import Session
 from sos_plugins.backends import scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable
@@ -22,7 +22,7 @@ from sos_plugins.tables.row_accounts import account
 from sos_sources.published.measures import POPULATION, Measure
 from sos_sources.published.reorganised import REORGANISATIONS
 from sos_sources.sql.merging import Merge, merge
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import listed, quoted
 
 SOURCE = "published"
@@ -228,10 +228,10 @@ def _reorganised() -> str:
     )
 
 
-def _checks(scope: Scope) -> tuple[Check, ...]:
-    def left_out(column: str, why: str, check: str, text: str) -> Check:
+def _checks(scope: Scope) -> tuple[SqlCheck, ...]:
+    def left_out(column: str, why: str, check: str, text: str) -> SqlCheck:
         flagged = f"dropped IS NOT DISTINCT FROM {quoted(why)}"
-        return Check("published", column, check, flagged, "dropped", "true", f"left({text}, 30)")
+        return SqlCheck("published", column, check, flagged, "dropped", "true", f"left({text}, 30)")
 
     action = {"keep": "kept", "drop": "dropped", "join": "merged"}[scope.reorganised]
     common = (
@@ -241,7 +241,7 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
         left_out("time_period", "time", "unreadable", "time"),
         left_out("old_la_code", "unit", "missing", "unit_name"),
         left_out("period", "window", "out-of-scope", "time"),
-        Check(
+        SqlCheck(
             "published",
             "old_la_code",
             "out-of-scope",
@@ -250,7 +250,7 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
             "coalesce(dropped, 'reorganised') = 'reorganised'",
             "unit",
         ),
-        Check(
+        SqlCheck(
             "published",
             "old_la_code",
             "unknown-code",
@@ -263,12 +263,12 @@ def _checks(scope: Scope) -> tuple[Check, ...]:
     return (*common, *(c for name in scope.measures for c in _figure_checks(name, scope)))
 
 
-def _figure_checks(measure: str, scope: Scope) -> tuple[Check, ...]:
+def _figure_checks(measure: str, scope: Scope) -> tuple[SqlCheck, ...]:
     here = f"dropped IS NULL AND measure = {quoted(measure)}"
     known = f"symbol IN {listed(scope.symbols)}"
     return (
-        Check("published", measure, "suppressed", known, "set to missing", here, "symbol"),
-        Check(
+        SqlCheck("published", measure, "suppressed", known, "set to missing", here, "symbol"),
+        SqlCheck(
             "published",
             measure,
             "unknown-code",
@@ -277,8 +277,8 @@ def _figure_checks(measure: str, scope: Scope) -> tuple[Check, ...]:
             here,
             "left(symbol, 30)",
         ),
-        Check("published", measure, "missing", "figure IS NULL", "kept", here),
-        Check(
+        SqlCheck("published", measure, "missing", "figure IS NULL", "kept", here),
+        SqlCheck(
             "published",
             measure,
             "missing-population",
@@ -361,7 +361,7 @@ def _joined() -> str:
 
 
 _JOINED_CHECKS = (
-    Check(
+    SqlCheck(
         "published",
         "value",
         "not-joinable",

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,34 +22,21 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
-from sos_plugins.backends import limits_of, scratch_database
-from sos_plugins.contract.columns import CASE_COLUMNS, TABLES
+from sos_plugins.backends import limits_of, refuse_interrupted, scratch_database
+from sos_plugins.contract.columns import CASE_COLUMNS
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.types import QualityProfile, refuse_alike
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.system.secrets import HIDDEN, masked, secrets_in
+from sos_plugins.tables.file_columns import SHOWN, Columns
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
-from sos_plugins.tables.read_table import SHOWN, Columns
 from sos_plugins.tables.readable import refuse_closed
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import shown
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
 from sos_sources.tables.tidy import RESERVED
 
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "children": ("unit", "child"),
-    "referrals": ("unit", "child", "referral_date"),
-    "assessments": ("unit", "child"),
-    "section47s": ("unit", "child"),
-    "protection_plans": ("unit", "child"),
-    "episodes": ("unit", "child", "start_date"),
-    "published": ("unit", "period", "measure"),
-    "neighbours": ("unit", "neighbour"),
-    "cases": ("unit", "period"),
-}
-"""Columns without which a row is dropped."""
-UNIQUE = ("children", "referrals", "episodes", "published", "neighbours")
-"""Tables in which a key stands once."""
 YEARS = ("period", "return_year")
 DAYS = ("referral_date", "start_date")
 """Columns that say to which April-year a row belongs, the first there is."""
@@ -157,6 +145,7 @@ class Database(Source):
                     tables[name] = _handed_over(con, kept, schema, name, session)
                 quality = quality + found
                 files.append(place)
+            database.refuse_written()
         finally:
             database.close()
         return Records(
@@ -177,6 +166,7 @@ class _Connection:
         self._secrets: set[str] = set()
         self._missing = missing
         self._own = url != BACKEND
+        self._unlocked: Mapping[Path, tuple[int, int]] = {}
         if not self._own:
             self.label, self._backend = f"backend {session.backend.name}", session.backend
             return
@@ -194,7 +184,7 @@ class _Connection:
             if scheme == "duckdb":
                 self._backend = _locked(path, session)
             elif scheme == "sqlite":
-                self._backend = ibis.sqlite.connect(path)
+                self._backend, self._unlocked = _sqlite(path)
                 self._backend.list_tables()
             else:
                 self._backend = ibis.connect(full)
@@ -205,7 +195,14 @@ class _Connection:
                 f'pip install "ibis-framework[{kind}]".'
             ) from None
         except Exception as error:  # Drivers have no error in common.
-            raise DataError(f"Cannot connect to {self.label}: {self._plain(error)}.") from None
+            refuse_interrupted(error)
+            told = f"Cannot connect to {self.label}: {self._plain(error)}."
+            if scheme == "sqlite" and Path(f"{path}-journal").exists():
+                told += (
+                    " Whoever wrote it last was cut off, and it is opened for reading only. Open "
+                    "it once with the program that writes it, which brings it in order."
+                )
+            raise DataError(told) from None
 
     def batches(self, source: str, *, whole: bool) -> Iterator[RecordColumns]:
         """Yield a table some rows at a time, or in one piece; one piece at least."""
@@ -214,6 +211,7 @@ class _Connection:
         try:
             names = self._backend.list_tables(**place)
         except Exception as error:
+            refuse_interrupted(error)
             raise DataError(
                 f"The tables of {self.label} cannot be listed: {self._plain(error)}."
             ) from None
@@ -243,10 +241,19 @@ class _Connection:
                 "Make it a table (CREATE TABLE ... AS SELECT ...) and name that."
             ) from None
         except Exception as error:
+            refuse_interrupted(error)
             raise DataError(
                 f"Table '{source}' of {self.label} cannot be read "
                 f"({type(error).__name__}). Are all cells of the type of their column?"
             ) from None
+
+    def refuse_written(self) -> None:
+        """Raise a DataError if a file that is read without a lock was written to meanwhile."""
+        for path, before in self._unlocked.items():
+            if _state(path) != before:
+                raise DataError(
+                    f"{self.label} was written to while it was read. Read it when nobody writes."
+                )
 
     def close(self) -> None:
         """Leave the database, unless it is the backend itself."""
@@ -275,6 +282,30 @@ def _locked(path: Path, session: Session) -> Any:
     ):
         backend.raw_sql(f"SET {setting}")
     return backend
+
+
+def _sqlite(path: Path) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
+    """Open an SQLite file for reading only; no file is made beside it.
+
+    Where its log (``-wal``) is not there, SQLite would make one even to read; such a file is read
+    without a lock.
+
+    Returns:
+        The backend, and the state of the file by its path where it is read without a lock.
+    """
+    from ibis.backends.sqlite import Backend
+
+    with path.open("rb") as file:
+        logged = file.read(20)[18:20] == b"\x02\x02"
+    unlocked = logged and not Path(f"{path}-wal").exists()
+    before = {path: _state(path)} if unlocked else {}
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if unlocked else ''}"
+    return Backend.from_connection(sqlite3.connect(address, uri=True)), before
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
@@ -337,7 +368,8 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
     absent = settings.absent.get(name, ())
     wanted: dict[str, pa.DataType] = dict(zip(TABLES[name].names, TABLES[name].types, strict=True))
     if name == "cases":
-        wanted |= {c: k for c, k in ROLES.items() if c in names or c in columns.names}
+        free = {*columns.names} - {*names.values()}
+        wanted |= {c: k for c, k in ROLES.items() if c in names or c in free}
     for column in (*names, *absent):
         if column not in wanted and name != "cases":
             raise DataError(
@@ -345,7 +377,7 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
                 f"{did_you_mean(column, wanted)} Columns: {', '.join(wanted)}."
             )
     for column in absent:
-        if column in KEYS[name]:
+        if column in RECORD_TABLES[name].needed:
             raise DataError(f"The column '{column}' of '{name}' cannot be absent: it is a key.")
     made: dict[str, pa.Array] = {}
     for column, kind in wanted.items():
@@ -373,7 +405,11 @@ def _covariates(
     for source in (n for n in columns.names if n not in used):
         label = labels.get(source, source)
         if label in RESERVED or label in wanted:
-            raise DataError(f"{columns.path}: the column '{label}' has a name that is taken.")
+            raise DataError(
+                f"{columns.path}: the column '{label}' has a name that means something else here. "
+                f"Give it another name in the setting 'columns', such as cases.own_{label} = "
+                f"'{source}', or name a view of the database without it."
+            )
         series = columns.covariate(source)
         kind = pa.string() if series.dtype == object else None
         made[label] = pa.Array.from_pandas(series, type=kind)
@@ -476,7 +512,7 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
     Raises:
         DataError: If there is none, or a key stands twice where it may not.
     """
-    at, keys = _places(schema), KEYS[name]
+    at, keys = _places(schema), RECORD_TABLES[name].needed
     named = ", ".join(f"{sql} AS {identifier(label)}" for label, sql in at.items())
     filled = " AND ".join(f"{at[k]} IS NOT NULL" for k in keys)
     by = ", ".join(at[k] for k in keys)
@@ -485,7 +521,7 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
     ).fetchall()
     if n == 0:
         raise DataError(f"{place}: no row has {', '.join(keys)}.")
-    if name in UNIQUE and n > different:
+    if RECORD_TABLES[name].unique and n > different:
         raise DataError(
             f"{place}: {n - different} rows repeat {', '.join(keys)} of another row; '{name}' has "
             "one row for each. Name a view of the database that holds one."
@@ -506,17 +542,17 @@ def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Ses
     return session.table(con.sql(kept).to_arrow_table().cast(schema), name)
 
 
-def _checks(name: str, at: Mapping[str, str]) -> tuple[Check, ...]:
+def _checks(name: str, at: Mapping[str, str]) -> tuple[SqlCheck, ...]:
     made = []
     before = "true"
-    for key in KEYS[name]:
+    for key in RECORD_TABLES[name].needed:
         flagged = f"{at[key]} IS NULL"
-        made.append(Check(name, key, "missing", flagged, "dropped", before))
+        made.append(SqlCheck(name, key, "missing", flagged, "dropped", before))
         before += f" AND {at[key]} IS NOT NULL"
     made += [
-        Check(name, column, "missing", f"{sql} IS NULL")
+        SqlCheck(name, column, "missing", f"{sql} IS NULL")
         for column, sql in at.items()
-        if column not in KEYS[name]
+        if column not in RECORD_TABLES[name].needed
     ]
     return tuple(made)
 

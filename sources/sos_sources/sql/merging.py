@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sos_plugins.contract.types import QualityProfile
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.sql_checks import SqlCheck, profile
 
 YEAR_SHIFT = 80
 FILLED_SHIFT = 72
@@ -47,7 +47,7 @@ class Merge:
     conflict: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     where: str = "true"
-    checks: Sequence[Check] = ()
+    checks: Sequence[SqlCheck] = ()
 
 
 def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfile:
@@ -60,11 +60,11 @@ def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfil
     con.execute(_merged(plan))
     label = plan.label or plan.table
     repeats = (
-        Check(label, "", "duplicate", "nth > 0", "merged"),
-        Check(label, "", "recurrence", "nth = 0 AND period < last_period", "merged"),
+        SqlCheck(label, "", "duplicate", "nth > 0", "merged"),
+        SqlCheck(label, "", "recurrence", "nth = 0 AND period < last_period", "merged"),
     )
     conflicts = tuple(
-        Check(label, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
+        SqlCheck(label, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
         for column in (*plan.values, *plan.together)
     )
     return profile(

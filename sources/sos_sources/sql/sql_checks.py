@@ -21,7 +21,7 @@ LONGEST_TEXT = 30
 
 
 @dataclass(frozen=True)
-class Check:
+class SqlCheck:
     """One condition on the rows of a table.
 
     Attributes:
@@ -65,7 +65,7 @@ def line_breaks(text: TextTable, *, source: str, file: str) -> QualityProfile:
 
 
 def profile(
-    con: Any, relation: str, checks: Sequence[Check], *, source: str, examples: int
+    con: Any, relation: str, checks: Sequence[SqlCheck], *, source: str, examples: int
 ) -> QualityProfile:
     """Count checks by unit and period; a check that found nothing is one row for all.
 
@@ -99,11 +99,11 @@ def profile(
     )
 
 
-def _faulty(check: Check) -> str:
+def _faulty(check: SqlCheck) -> str:
     return f"({check.looked_at}) AND ({check.flagged})"
 
 
-def _conditions(checks: Sequence[Check]) -> list[str]:
+def _conditions(checks: Sequence[SqlCheck]) -> list[str]:
     """Return the conditions that are counted, each once: many checks look at the same rows."""
     both = [condition for c in checks for condition in (c.looked_at, _faulty(c))]
     return list(dict.fromkeys(both))
@@ -114,7 +114,7 @@ def _counting(relation: str, conditions: Sequence[str]) -> str:
     return f"SELECT unit, period, {counts} FROM {relation} GROUP BY unit, period ORDER BY ALL"
 
 
-def _examples(con: Any, relation: str, check: Check, limit: int) -> list[tuple[Any, ...]]:
+def _examples(con: Any, relation: str, check: SqlCheck, limit: int) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = con.execute(
         f"SELECT unit, file, line, {check.text} FROM {relation} "
         f"WHERE ({check.looked_at}) AND ({check.flagged}) ORDER BY file, line LIMIT {limit}"

@@ -1,8 +1,8 @@
 """Typed columns out of text columns, in SQL, with the faults each kind of column can have.
 
-A :class:`Column` gives SQL for its value and the :class:`~sos_sources.sql.sql_checks.Check` s on
-it. The SQL is a list of expressions for one SELECT over a table of text; later expressions use the
-names of earlier ones.
+A :class:`SqlColumn` gives SQL for its value and the checks on it
+(:class:`~sos_sources.sql.sql_checks.SqlCheck`). The SQL is a list of expressions for one SELECT
+over a table of text; later expressions use the names of earlier ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sos_sources.sql.sql_checks import Check, code, form
+from sos_sources.sql.sql_checks import SqlCheck, code, form
 
 LONG_DATE = r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?(Z|[+-]\d{2}:\d{2})?"
 """xs:date with the time zone that it allows, and with the time that some exports add."""
@@ -54,27 +54,27 @@ def listed(codes: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Column:
+class SqlColumn:
     """One column of a record table: ``expressions`` make it, ``checks`` are its faults."""
 
     name: str
     expressions: tuple[str, ...]
-    checks: tuple[Check, ...] = ()
+    checks: tuple[SqlCheck, ...] = ()
 
 
-def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -> Column:
+def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -> SqlColumn:
     """Return a column of dates; unreadable and impossible ones become missing.
 
     Args:
         table: Record table.
-        name: Column.
+        name: SqlColumn.
         raw: The text column.
         parsed: SQL that reads it.
         low: SQL of the earliest possible date.
         high: SQL of the latest possible date.
     """
     read = f"{name}__read"
-    return Column(
+    return SqlColumn(
         name,
         (
             f"{parsed} AS {read}",
@@ -84,7 +84,7 @@ def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -
             f"{raw} AS {name}__raw",
         ),
         (
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "unreadable",
@@ -93,7 +93,7 @@ def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -
                 f"{name}__raw IS NOT NULL",
                 form(f"{name}__raw"),
             ),
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "impossible-date",
@@ -106,14 +106,14 @@ def date(table: str, name: str, raw: str, parsed: str, *, low: str, high: str) -
     )
 
 
-def coded(table: str, name: str, raw: str, codes: Iterable[str]) -> Column:
+def coded(table: str, name: str, raw: str, codes: Iterable[str]) -> SqlColumn:
     """Return a column of codes in upper case; lower case is mended, an unknown code kept."""
     known = listed(codes)
-    return Column(
+    return SqlColumn(
         name,
         (f"upper({raw}) AS {name}", f"({raw} <> upper({raw})) AS {name}__lower"),
         (
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "lower-case-code",
@@ -122,7 +122,7 @@ def coded(table: str, name: str, raw: str, codes: Iterable[str]) -> Column:
                 f"{name} IS NOT NULL",
                 code(name),
             ),
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "unknown-code",
@@ -142,7 +142,7 @@ def mapped(
     values: Mapping[str, str | None],
     *,
     check: str = "unknown-code",
-) -> Column:
+) -> SqlColumn:
     """Return a column of values that codes stand for; an unknown code becomes missing.
 
     ``values`` gives the SQL literal for each code in upper case, None for null.
@@ -151,11 +151,11 @@ def mapped(
         f"WHEN {quoted(key)} THEN {value if value is not None else 'NULL'}"
         for key, value in values.items()
     )
-    return Column(
+    return SqlColumn(
         name,
         (f"CASE upper({raw}) {cases} END AS {name}", f"upper({raw}) AS {name}__raw"),
         (
-            Check(
+            SqlCheck(
                 table,
                 name,
                 check,
@@ -168,15 +168,15 @@ def mapped(
     )
 
 
-def yes_no(table: str, name: str, raw: str) -> Column:
+def yes_no(table: str, name: str, raw: str) -> SqlColumn:
     """Return a column of truth values: true, false, 1, 0 in any case."""
     values = {"TRUE": "true", "1": "true", "FALSE": "false", "0": "false"}
     return mapped(table, name, raw, values, check="unreadable")
 
 
-def whole(table: str, name: str, raw: str) -> Column:
+def whole(table: str, name: str, raw: str) -> SqlColumn:
     """Return a column of whole numbers from 0."""
-    return Column(
+    return SqlColumn(
         name,
         (
             f"CASE WHEN regexp_full_match({raw}, '\\d{{1,9}}') THEN CAST({raw} AS BIGINT) END "
@@ -184,7 +184,7 @@ def whole(table: str, name: str, raw: str) -> Column:
             f"{raw} AS {name}__raw",
         ),
         (
-            Check(
+            SqlCheck(
                 table,
                 name,
                 "unreadable",
@@ -197,12 +197,12 @@ def whole(table: str, name: str, raw: str) -> Column:
     )
 
 
-def missing(table: str, name: str, *, looked_at: str = "true", action: str = "kept") -> Check:
+def missing(table: str, name: str, *, looked_at: str = "true", action: str = "kept") -> SqlCheck:
     """Return the check that a column is filled."""
-    return Check(table, name, "missing", f"{name} IS NULL", action, looked_at)
+    return SqlCheck(table, name, "missing", f"{name} IS NULL", action, looked_at)
 
 
-def out_of_order(table: str, later: str, earlier: str) -> Check:
+def out_of_order(table: str, later: str, earlier: str) -> SqlCheck:
     """Return the check that one date is not before another."""
     both = f"{later} IS NOT NULL AND {earlier} IS NOT NULL"
-    return Check(table, later, "out-of-order", f"{later} < {earlier}", "kept", both)
+    return SqlCheck(table, later, "out-of-order", f"{later} < {earlier}", "kept", both)

@@ -29,7 +29,7 @@ from sos_sources.paths import (
     cover,
     shown,
 )
-from sos_sources.ssda903.tables import COLUMNS, File, Limits, Return903, build
+from sos_sources.ssda903.tables import COLUMNS, File, Limits, Ssda903Return, build
 
 KIND = re.compile(r"(?<![a-z])(episodes|header|uasc)(?![a-z])")
 AUTHORITY = re.compile(r"(?<![A-Za-z\d])(\d{3})(?!\d)")
@@ -201,13 +201,13 @@ def _grouped(paths: Sequence[Path], settings: Ssda903Settings) -> list[dict[str,
     return list(groups.values())
 
 
-def _read(group: dict[str, Path], settings: Ssda903Settings, session: Session) -> Return903:
+def _read(group: dict[str, Path], settings: Ssda903Settings, session: Session) -> Ssda903Return:
     path = group["episodes"]
     files = tuple(
         File(kind, shown(one, session), *_columns(kind, _text(kind, one)))
         for kind, one in sorted(group.items())
     )
-    return Return903(
+    return Ssda903Return(
         unit=_authority(path, settings),
         year=_named_year(path) if settings.years == "names" else None,
         files=files,
@@ -274,7 +274,7 @@ def april_year(name: str) -> int | None:
     return int(single[1]) - 1 if single else None
 
 
-def _digest(returns: Sequence[Return903]) -> str:
+def _digest(returns: Sequence[Ssda903Return]) -> str:
     digests = [file.text.sha256 for one in returns for file in one.files]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

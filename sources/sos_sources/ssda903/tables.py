@@ -12,16 +12,16 @@ import pyarrow as pa
 
 from sos_plugins import Session
 from sos_plugins.backends import scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
 from sos_sources.sql.merging import Merge, merge
-from sos_sources.sql.sql_checks import Check, form, line_breaks, profile
+from sos_sources.sql.sql_checks import SqlCheck, form, line_breaks, profile
 from sos_sources.sql.sql_columns import (
-    Column,
+    SqlColumn,
     coded,
     date,
     listed,
@@ -79,7 +79,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Return903:
+class Ssda903Return:
     """One return: an authority, its April-year if a name told it, and its files."""
 
     unit: str
@@ -113,7 +113,7 @@ class _Span:
 
 
 def build(
-    returns: Sequence[Return903], limits: Limits, *, examples: int, session: Session
+    returns: Sequence[Ssda903Return], limits: Limits, *, examples: int, session: Session
 ) -> Built903:
     """Build ``children`` and ``episodes`` from returns.
 
@@ -157,7 +157,7 @@ def build(
     return Built903(tables, quality, first, last)
 
 
-def _load(con: Any, returns: Sequence[Return903]) -> None:
+def _load(con: Any, returns: Sequence[Ssda903Return]) -> None:
     """Put the text of all files on the connection."""
     parts: dict[str, list[pa.Table]] = {kind: [_nothing(kind)] for kind in COLUMNS}
     for number, one in enumerate(returns):
@@ -185,7 +185,7 @@ def _refuse_unreadable(con: Any, share: float) -> None:
             )
 
 
-def _spans(con: Any, returns: Sequence[Return903], limits: Limits) -> list[_Span]:
+def _spans(con: Any, returns: Sequence[Ssda903Return], limits: Limits) -> list[_Span]:
     """Return the first and last April-year of each return, by name or from its dates."""
     starts, ends = _years(con, "DECOM", limits), _years(con, "DEC", limits)
     spans = []
@@ -206,7 +206,7 @@ def _spans(con: Any, returns: Sequence[Return903], limits: Limits) -> list[_Span
     return spans
 
 
-def _refuse_other_year(one: Return903, year: int, begun: dict[int, int]) -> None:
+def _refuse_other_year(one: Ssda903Return, year: int, begun: dict[int, int]) -> None:
     late = sum(n for other, n in begun.items() if other > year)
     if 2 * late > sum(begun.values()):
         raise DataError(
@@ -234,7 +234,7 @@ def _years(con: Any, column: str, limits: Limits) -> dict[int, dict[int, int]]:
     return counts
 
 
-def _number(con: Any, returns: Sequence[Return903], spans: Sequence[_Span]) -> None:
+def _number(con: Any, returns: Sequence[Ssda903Return], spans: Sequence[_Span]) -> None:
     """Put a table of the returns on the connection; ``rank`` orders them by year."""
     last = [span.last for span in spans]
     order = sorted(range(len(returns)), key=lambda i: last[i])
@@ -282,8 +282,8 @@ def _numbered(file: File, number: int) -> pa.Table:
     return pa.table([*head, *columns], schema=_raw_schema(file.kind))
 
 
-def _typed_columns(limits: Limits) -> dict[str, tuple[Column, ...]]:
-    def day(table: str, name: str, raw: str, low: dt.date) -> Column:
+def _typed_columns(limits: Limits) -> dict[str, tuple[SqlColumn, ...]]:
+    def day(table: str, name: str, raw: str, low: dt.date) -> SqlColumn:
         high = f"last_day + {limits.days_after_return}"
         return date(table, name, raw, uk_date(raw), low=f"DATE '{low}'", high=high)
 
@@ -307,7 +307,7 @@ def _typed_columns(limits: Limits) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def _typed(table: str, columns: Sequence[Column]) -> str:
+def _typed(table: str, columns: Sequence[SqlColumn]) -> str:
     expressions = ", ".join(e for column in columns for e in column.expressions)
     return (
         f"CREATE TABLE {table}_typed AS SELECT unit, period, last_day, file, line, "
@@ -330,7 +330,7 @@ def _other_year() -> str:
 
 
 _HAS_CHILD = "child IS NOT NULL"
-_DROPS: dict[str, tuple[Check, ...]] = {
+_DROPS: dict[str, tuple[SqlCheck, ...]] = {
     "episodes": (
         missing("episodes", "child", action="dropped"),
         missing("episodes", "start_date", looked_at=_HAS_CHILD, action="dropped"),
@@ -346,7 +346,7 @@ _MERGES = {
         together=("end_date", "reason_end"),
         where=f"{_HAS_CHILD} AND start_date IS NOT NULL",
         checks=(
-            Check(
+            SqlCheck(
                 "episodes",
                 "placement",
                 "code-of-another-year",
@@ -397,11 +397,11 @@ def _chained(limits: Limits) -> str:
     )
 
 
-def _chain_checks(limits: Limits) -> tuple[Check, ...]:
+def _chain_checks(limits: Limits) -> tuple[SqlCheck, ...]:
     starts = f"reason_start = '{codes.STARTS_CARE}'"
     followed = f"next_start - end_date <= {limits.max_gap_days}"
     return (
-        Check(
+        SqlCheck(
             "episodes",
             "reason_start",
             "conflict",
@@ -409,7 +409,7 @@ def _chain_checks(limits: Limits) -> tuple[Check, ...]:
             "kept",
             "nth > 1 AND reason_start IS NOT NULL",
         ),
-        Check(
+        SqlCheck(
             "episodes",
             "reason_end",
             "conflict",
@@ -417,7 +417,7 @@ def _chain_checks(limits: Limits) -> tuple[Check, ...]:
             "kept",
             f"reason_end = '{codes.SAME_CARE}' AND end_date IS NOT NULL",
         ),
-        Check(
+        SqlCheck(
             "episodes",
             "start_date",
             "out-of-order",
@@ -425,7 +425,7 @@ def _chain_checks(limits: Limits) -> tuple[Check, ...]:
             "kept",
             "before_end IS NOT NULL",
         ),
-        Check(
+        SqlCheck(
             "episodes",
             "end_date",
             "missing",
@@ -443,7 +443,7 @@ _UASC = (
 )
 _UASC_CHECKS = (
     missing("uasc", "child", action="dropped"),
-    Check("uasc", "", "duplicate", "nth > 1", "merged", _HAS_CHILD),
+    SqlCheck("uasc", "", "duplicate", "nth > 1", "merged", _HAS_CHILD),
 )
 _CHILDREN = """
 CREATE TABLE everyone AS
@@ -465,7 +465,7 @@ LEFT JOIN asylum a ON a.unit = n.unit AND a.child = n.child
 LEFT JOIN knowing k ON k.unit = n.unit
 """
 _CHILD_CHECKS = (
-    Check("children", "header", "missing", "NOT has_header"),
+    SqlCheck("children", "header", "missing", "NOT has_header"),
     missing("children", "birth_date"),
     missing("children", "sex"),
     missing("children", "ethnicity"),
@@ -481,7 +481,7 @@ def _final(con: Any, table: str) -> pa.Table:
 
 
 def _coverage(
-    con: Any, returns: Sequence[Return903], spans: Sequence[_Span], examples: int
+    con: Any, returns: Sequence[Ssda903Return], spans: Sequence[_Span], examples: int
 ) -> QualityProfile:
     """Count authorities' years without a return, and with more than one."""
     pairs = [
@@ -508,13 +508,15 @@ def _coverage(
         "LEFT JOIN covered c ON c.unit = u.unit AND c.period = y.period GROUP BY u.unit, y.period"
     )
     checks = (
-        Check("returns", "", "missing-return", "n_returns = 0"),
-        Check("returns", "", "duplicate", "n_returns > 1", "merged"),
+        SqlCheck("returns", "", "missing-return", "n_returns = 0"),
+        SqlCheck("returns", "", "duplicate", "n_returns > 1", "merged"),
     )
     return profile(con, "coverage", checks, source=SOURCE, examples=examples)
 
 
-def _misfits(returns: Sequence[Return903], spans: Sequence[_Span], examples: int) -> QualityProfile:
+def _misfits(
+    returns: Sequence[Ssda903Return], spans: Sequence[_Span], examples: int
+) -> QualityProfile:
     """Count rows with too few or too many fields; they are not in any table."""
     rows, found = [], []
     for one, span in zip(returns, spans, strict=True):
@@ -534,7 +536,9 @@ def _misfits(returns: Sequence[Return903], spans: Sequence[_Span], examples: int
     return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
 
 
-def _accounts(con: Any, returns: Sequence[Return903], quality: QualityProfile) -> QualityProfile:
+def _accounts(
+    con: Any, returns: Sequence[Ssda903Return], quality: QualityProfile
+) -> QualityProfile:
     """Count the rows of each kind of file; rows of headers and of the uasc file are children."""
     found = QualityProfile()
     given = {"episodes": "episodes_merged", "header": "header_merged", "uasc": "uasc_typed"}
@@ -554,7 +558,7 @@ def _accounts(con: Any, returns: Sequence[Return903], quality: QualityProfile) -
     return found
 
 
-def _refuse_empty(returns: Sequence[Return903], n_episodes: int) -> None:
+def _refuse_empty(returns: Sequence[Ssda903Return], n_episodes: int) -> None:
     if n_episodes:
         return
     n = sum(file.text.n_rows for one in returns for file in one.kind("episodes"))

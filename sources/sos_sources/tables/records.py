@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
-from sos_plugins.backends import scratch_database
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.backends import refuse_interrupted, scratch_database
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.tables.period_codes import PLAUSIBLE
 from sos_plugins.tables.readable import PARQUET, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import HIDDEN, WILD, LeftOut, count_files, covered_by, shown
-from sos_sources.sql.database import KEYS, UNIQUE, YEARS
-from sos_sources.sql.sql_checks import Check, profile
+from sos_sources.sql.database import YEARS
+from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
 
 SUFFIX = ".parquet"
@@ -93,7 +93,9 @@ class _Part:
     @property
     def filled(self) -> str:
         """SQL condition of a row that has its key."""
-        return " AND ".join(f"{identifier(key)} IS NOT NULL" for key in KEYS[self.name])
+        return " AND ".join(
+            f"{identifier(key)} IS NOT NULL" for key in RECORD_TABLES[self.name].needed
+        )
 
 
 def _plain(file: Path) -> str:
@@ -109,6 +111,7 @@ def _in_words(label: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
+        refuse_interrupted(error)
         raise DataError(
             f"The record table {label} cannot be read: {_first_line(error)}. Write it again."
         ) from None
@@ -253,7 +256,7 @@ def _refuse_other_years(con: Any, part: _Part) -> None:
 
 def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, bool]:
     """Count rows without a value, without a key and with the key of another row."""
-    keys = KEYS[part.name]
+    keys = RECORD_TABLES[part.name].needed
     year = _april_year(part.name)
     relation = (
         f"(SELECT *, {year} AS {'period' if part.name != 'published' else 'april_year'}, "
@@ -263,12 +266,12 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
     for name in (*keys, *(n for n in TABLES[part.name].names if n not in keys)):
         empty, action = f"{identifier(name)} IS NULL", "dropped" if name in keys else "kept"
         looked_at = before if name in keys else "true"
-        checks.append(Check(part.name, name, "missing", empty, action, looked_at))
+        checks.append(SqlCheck(part.name, name, "missing", empty, action, looked_at))
         before += f" AND NOT ({empty})"  # a row without several keys is dropped once
     found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
-    by = ", ".join(identifier(key) for key in keys)
+    by, unique = ", ".join(identifier(key) for key in keys), RECORD_TABLES[part.name].unique
     ((n, different),) = con.execute(
-        f"SELECT count(*), {f'count(DISTINCT ({by}))' if part.name in UNIQUE else 'count(*)'} "
+        f"SELECT count(*), {f'count(DISTINCT ({by}))' if unique else 'count(*)'} "
         f"FROM ({part.scan}) WHERE {part.filled}"
     ).fetchall()
     if n == 0:
@@ -278,7 +281,7 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         return found + _account(part, found, n_read, n), False
     again = f"row_number() OVER (PARTITION BY {by}) > 1"
     repeated = f"(SELECT *, {again} AS again FROM {relation} WHERE {part.filled})"
-    check = Check(part.name, "", "duplicate", "again", "merged")
+    check = SqlCheck(part.name, "", "duplicate", "again", "merged")
     found += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
     return found + _account(part, found, n_read, different), True
 
@@ -303,7 +306,7 @@ def _lazily(session: Session, part: _Part, *, repeated: bool) -> Any:
         return _elsewhere(session, part, repeated=repeated)
     rows = f"SELECT * FROM ({part.scan}) WHERE {part.filled}"
     if repeated:
-        by = ", ".join(identifier(key) for key in KEYS[part.name])
+        by = ", ".join(identifier(key) for key in RECORD_TABLES[part.name].needed)
         first = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in _highest_first(part))
         rows = f"SELECT DISTINCT ON ({by}) * FROM ({rows}) ORDER BY {by}, {first}"
     return session.backend.sql(rows, schema=_ibis_schema(part.name))
@@ -316,7 +319,7 @@ def _ibis_schema(name: str) -> Any:
 def _elsewhere(session: Session, part: _Part, *, repeated: bool) -> Any:
     table = session.parquet(part.files, part.name)
     schema = _ibis_schema(part.name)
-    keys = list(KEYS[part.name])
+    keys = list(RECORD_TABLES[part.name].needed)
     table = table.select([table[name].cast(kind).name(name) for name, kind in schema.items()])
     table = table.drop_null(keys)
     if not repeated:
@@ -336,7 +339,9 @@ def _highest_first(part: _Part) -> list[str]:
     The latest return decides first, where there is one; the others settle it, so that every
     backend keeps the same row.
     """
-    others = [name for name in TABLES[part.name].names if name not in KEYS[part.name]]
+    others = [
+        name for name in TABLES[part.name].names if name not in RECORD_TABLES[part.name].needed
+    ]
     return sorted(others, key=lambda name: name != "return_year")
 
 

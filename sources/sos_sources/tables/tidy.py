@@ -15,13 +15,13 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import scratch_database
 from sos_plugins.contract.columns import CASE_COLUMNS, SAMPLE_COLUMNS
 from sos_plugins.contract.types import refuse_alike
-from sos_plugins.errors import DataError
+from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_plugins.tables.file_columns import CSV_SUFFIXES, Columns, read_columns, read_names
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
-from sos_plugins.tables.read_table import CSV_SUFFIXES, Columns, read_columns, read_names
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
 from sos_sources.paths import shown
-from sos_sources.sql.sql_checks import Check, line_breaks, profile
+from sos_sources.sql.sql_checks import SqlCheck, line_breaks, profile
 from sos_sources.sql.sql_columns import missing
 
 KEYS = ("unit", "period", "value")
@@ -58,6 +58,11 @@ class TidySettings(Settings):
         None,
         description="Columns of covariates; none given means every further column, or none where "
         f"there are more than {MOST_FURTHER}.",
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other names for covariates: name in the study -> column of the file. For a "
+        "covariate whose own name means something else here, such as weight.",
     )
     missing: tuple[str, ...] = Field(
         (),
@@ -149,25 +154,49 @@ def _typed(columns: Columns, settings: TidySettings, covariates: Sequence[str]) 
         name = getattr(settings, role)
         if name is not None:
             made[role] = make(columns, name)
-    refuse_alike(covariates, {*made, *CASE_COLUMNS}, where=str(columns.path))
-    for name in covariates:
-        if name in made or name in RESERVED:
+    labels = _labels(columns, settings, covariates)
+    refuse_alike(labels.values(), {*made, *CASE_COLUMNS}, where=str(columns.path))
+    for name, label in labels.items():
+        if label in made or label in RESERVED:
             kind = "further column" if settings.covariates is None else "covariate"
             raise DataError(
-                f"{columns.path}: the {kind} '{name}' has a name that means something else here. "
+                f"{columns.path}: the {kind} '{label}' has a name that means something else here. "
                 f"{_mend(name, settings)}"
             )
-        made[name] = _covariate(columns, name)
+        made[label] = _covariate(columns, name)
     return pa.table(made)
+
+
+def _labels(columns: Columns, settings: TidySettings, covariates: Sequence[str]) -> dict[str, str]:
+    """Return the covariates by their column of the file, under the names of the study.
+
+    Raises:
+        DataError: If another name is given to a column that is no covariate, or twice to one.
+    """
+    given = settings.columns
+    for label, name in given.items():
+        if name not in covariates:
+            raise DataError(
+                f"{columns.path}: the setting 'columns' calls the column '{name}' '{label}', but "
+                f"'{name}' is no covariate.{did_you_mean(name, covariates)} "
+                f"Covariates: {listing(covariates)}."
+            )
+    sources = list(given.values())
+    twice = next((name for name in sources if sources.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{columns.path}: the setting 'columns' gives '{twice}' two names.")
+    named = {name: label for label, name in given.items()}
+    return {name: named.get(name, name) for name in covariates}
 
 
 def _mend(name: str, settings: TidySettings) -> str:
     """Say what to do about a covariate whose name means something else among cases."""
+    other = f'Give it another name in the study (columns = {{ own_{name} = "{name}" }})'
     if settings.covariates is not None:
-        return "Rename the column in the file."
+        return f"{other}, or rename the column in the file."
     free = name in ROLES and getattr(settings, name) is None
-    role = f", name it in the setting '{name}'," if free else ""
-    return f"Rename the column in the file{role} or list 'covariates' without it."
+    role = f", name it in the setting '{name}'" if free else ""
+    return f"{other}{role}, rename the column in the file, or list 'covariates' without it."
 
 
 def _covariates(
@@ -211,9 +240,9 @@ def _located(table: pa.Table, columns: Columns, file: str) -> pa.Table:
     return plain
 
 
-def _checks(table: pa.Table) -> tuple[Check, ...]:
+def _checks(table: pa.Table) -> tuple[SqlCheck, ...]:
     further = tuple(
-        Check("cases", name, "missing", f"c{i} IS NULL")
+        SqlCheck("cases", name, "missing", f"c{i} IS NULL")
         for i, name in enumerate(table.column_names)
         if i >= len(KEYS)
     )

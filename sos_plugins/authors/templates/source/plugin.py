@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from sos_plugins import QualityProfile, Records, Session, Settings, Source, hookimpl
-from sos_plugins.contract.columns import TABLES
+from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, listing
 from sos_plugins.tables.csv_text import read_frame
 

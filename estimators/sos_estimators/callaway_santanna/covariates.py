@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sos_estimators.callaway_santanna.nuisance import FloatArray, independent_columns
+from sos_estimators.arrays import Floats
+from sos_estimators.callaway_santanna.nuisance import independent_columns
 from sos_estimators.sample.prepare import is_category
+from sos_estimators.sample.staggered import about_constant
 
 
 @dataclass(frozen=True)
-class Design:
+class CovariateMatrix:
     """Covariates as numbers.
 
     Attributes:
@@ -22,56 +24,49 @@ class Design:
         warnings: Covariates or levels that were left out.
     """
 
-    matrix: FloatArray
+    matrix: Floats
     names: tuple[str, ...]
     covariates: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def build_design(frame: pd.DataFrame, covariates: tuple[str, ...]) -> Design:
+def covariate_matrix(frame: pd.DataFrame, covariates: tuple[str, ...]) -> CovariateMatrix:
     """Make numbers of covariates over all rows.
 
     Numbers enter linearly, in standard deviations from their mean (which changes no effect, for
     there is an intercept); text and booleans as dummies without the first level in sorted order.
     What has one value only, or is a combination of earlier columns, is left out with a warning.
+
+    Args:
+        frame: The rows.
+        covariates: Columns of them, without gaps.
     """
-    columns: list[tuple[str, FloatArray]] = []
+    columns: list[tuple[str, Floats]] = []
     constant = []
     for name in covariates:
         made = _columns(name, frame[name])
         if not made:
             constant.append(name)
         columns.extend(made)
-    warnings = [
-        f"The covariate '{n}' has one value in all cases and is left out." for n in constant
-    ]
     matrix = np.column_stack([np.ones(len(frame)), *(column for _, column in columns)])
     kept = independent_columns(matrix)
     spare = [name for j, (name, _) in enumerate(columns, 1) if j not in kept]
-    warnings += [f"'{n}' is a combination of other covariates and is left out." for n in spare]
-    return Design(
+    told = [f"'{name}' is a combination of other covariates and is left out." for name in spare]
+    return CovariateMatrix(
         matrix=matrix[:, kept],
         names=tuple(f"x{j}" for j in range(1, len(kept))),
         covariates=tuple(name for name in covariates if name not in constant),
-        warnings=tuple(warnings),
+        warnings=(*about_constant(constant), *told),
     )
 
 
-def levels(values: pd.Series) -> list[str]:
-    """Return the levels of a covariate as text, in sorted order."""
-    return sorted(values.astype(str).unique())
-
-
-def _columns(name: str, values: pd.Series) -> list[tuple[str, FloatArray]]:
-    if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
-        codes, found = pd.factorize(values)
-        text = np.array([str(v) for v in found], dtype=object)
-        return [(f"{name}={v}", (text == v)[codes].astype(float)) for v in sorted(set(text))[1:]]
+def _columns(name: str, values: pd.Series) -> list[tuple[str, Floats]]:
     if is_category(values):
-        text = values.astype(str).to_numpy()
-        return [(f"{name}={v}", (text == v).astype(float)) for v in levels(values)[1:]]
+        codes, levels = pd.factorize(values)
+        text = np.array([str(level) for level in levels], dtype=object)
+        return [(f"{name}={v}", (text == v)[codes].astype(float)) for v in sorted(set(text))[1:]]
     numbers = values.to_numpy(dtype=float)
-    spread = numbers.std()
-    if np.ptp(numbers) == 0 or spread == 0:
+    deviation = numbers.std()
+    if np.ptp(numbers) == 0 or deviation == 0:
         return []
-    return [(name, (numbers - numbers.mean()) / spread)]
+    return [(name, (numbers - numbers.mean()) / deviation)]

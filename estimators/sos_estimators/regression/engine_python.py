@@ -1,0 +1,71 @@
+"""The engine on numpy: least squares and logit with absorbed effects, on cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sos_estimators.arrays import Floats
+from sos_estimators.inference.aht import approximate_hotelling
+from sos_estimators.inference.results import FTest, wald
+from sos_estimators.inference.vcov import VARIANCES, Covariance, FittedRegression, factor_of
+from sos_estimators.regression.design import Design, Fitted
+from sos_estimators.regression.least_squares import least_squares
+from sos_estimators.regression.logit import logit
+
+
+def fit(design: Design) -> Fitted:
+    """Fit a design.
+
+    Args:
+        design: The design.
+
+    Raises:
+        CollinearTermsError: If a term is collinear.
+        EstimationError: If a logit does not converge, or cells do not hold what a variance needs.
+    """
+    if design.model == "logit":
+        return _logit(design)
+    solved, problem, averages, told = design.regressed(least_squares)
+    fitted = FittedRegression(problem, solved)
+    variance = VARIANCES[design.vcov].compute(fitted, averages)
+    if variance.scores is None:
+        errors = np.sqrt(np.diag(variance.matrix))
+    else:
+        errors = np.sqrt(np.square(variance.scores).sum(axis=0))
+    return Fitted(
+        design.names,
+        averages.T @ solved.coefficients,
+        errors,
+        variance.df,
+        covariance=variance.matrix,
+        scores=variance.scores,
+        warnings=(*told, *variance.warnings),
+        joint=_test(design, fitted, averages, variance),
+    )
+
+
+def _test(
+    design: Design, fitted: FittedRegression, averages: Floats, variance: Covariance
+) -> FTest | None:
+    if design.joint is None:
+        return None
+    places = design.joint.places
+    if not len(places):
+        return FTest(np.nan, np.nan)
+    if design.joint.by == "AHT":
+        return approximate_hotelling(fitted.clusters, averages.T[places])
+    estimates = averages.T[places] @ fitted.fit.coefficients
+    square = wald(estimates, variance.matrix[np.ix_(places, places)], design.n_clusters)
+    return FTest(square, design.joint.df)
+
+
+def _logit(design: Design) -> Fitted:
+    """Return the average effect on the treated and the log odds ratio."""
+    solved = logit(design.regression)
+    return Fitted.of_scores(
+        design.names,
+        np.array([solved.effect, solved.log_odds]),
+        solved.influence * np.sqrt(factor_of(design.vcov)(solved.counts)),
+        design.df,
+        design.left_out(solved.kept),
+    )

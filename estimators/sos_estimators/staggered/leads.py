@@ -1,0 +1,245 @@
+"""The time before treatment, tested among the cases not treated yet.
+
+Section 4.4 of Borusyak, Jaravel and Spiess (2024), Review of Economic Studies 91(6), 3253-3285:
+the untreated cases alone are regressed on leads, so that the test does not share the errors of
+the imputed effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.results import FTest, JointTest, negligible, wald
+from sos_estimators.inference.vcov import Convention
+from sos_estimators.regression import engine_pyfixest
+from sos_estimators.regression.design import Fitted
+from sos_estimators.regression.engine_r import rows
+from sos_estimators.regression.least_squares import (
+    CollinearTermsError,
+    Regression,
+    least_squares,
+)
+from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_estimators.staggered.saturated import scores_of
+
+
+@dataclass(frozen=True)
+class Leads:
+    """Coefficients of the time before treatment, among untreated cases.
+
+    Attributes:
+        reference: Event time that the others are compared with; None if no leads are asked for,
+            or it is outside the window.
+        events: Event times with a coefficient, (q,).
+        estimates: (q,).
+        scores: What each cluster adds to them; their cross products are the covariance. (G, q).
+        warnings: What was left out.
+    """
+
+    reference: int | None
+    events: tuple[int, ...]
+    estimates: Floats
+    scores: Floats
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def none(cls, cells: CohortCells, *warnings: str, reference: int | None = None) -> Leads:
+        """Make a result without leads.
+
+        Args:
+            cells: All cells.
+            warnings: What was left out.
+            reference: Event time that others would be compared with.
+        """
+        return cls(reference, (), np.empty(0), np.empty((cells.n_clusters, 0)), warnings)
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance of the leads, (q, q)."""
+        return np.asarray(self.scores.T @ self.scores)
+
+    @property
+    def std_errors(self) -> Floats:
+        """(q,)."""
+        return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
+
+    def before(self, effects: Fitted) -> Fitted:
+        """Insert the leads and their reference, which is zero, after the overall effect.
+
+        Args:
+            effects: Averages, the overall effect first, (J,).
+        """
+        reference = () if self.reference is None else (self.reference,)
+        zeros = np.zeros((len(self.scores), len(reference)))
+        errors = np.append(self.std_errors, zeros[0])
+        scores = None
+        if effects.scores is not None:
+            scores = _second(effects.scores, np.column_stack([self.scores, zeros]))
+        return Fitted(
+            (
+                *effects.names[:1],
+                *(f"event={e}" for e in (*self.events, *reference)),
+                *effects.names[1:],
+            ),
+            _second(effects.estimates, np.append(self.estimates, zeros[0])),
+            _second(effects.std_errors, errors),
+            effects.df,
+            scores=scores,
+            warnings=(*effects.warnings, *self.warnings),
+        )
+
+    def joint_test(self, cells: CohortCells) -> dict[str, Any]:
+        """Test that all leads are zero, as keys of the one-row summary.
+
+        The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
+
+        Args:
+            cells: All cells.
+        """
+        n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
+        statistic = wald(self.estimates, self.covariance, n_clusters)
+        if (self.std_errors <= negligible(cells.value)).any():
+            statistic = float("nan")
+        test = JointTest.of(FTest(statistic, n_clusters - 1), len(self.events), n_clusters)
+        return {
+            "leads_tested": list(self.events),
+            "leads_statistic": test.statistic,
+            "leads_df_num": test.df_num or None,
+            "leads_df_den": test.df_den if test.df_num else None,
+            "leads_p_value": test.p_value,
+        }
+
+
+def _second(values: Floats, inserted: Floats) -> Floats:
+    """Insert values after the first in the last dimension."""
+    return np.concatenate([values[..., :1], inserted, values[..., 1:]], axis=-1)
+
+
+def lead_events(cells: CohortCells, min_event: int | None) -> tuple[tuple[int, ...], int | None]:
+    """List the leads to estimate, and the last one, which they are compared with.
+
+    Args:
+        cells: All cells.
+        min_event: First lead; None: all are.
+    """
+    table = cells.frame[~cells.treated & (cells.frame["cohort"] > 0)]
+    events = sorted({int(e) for e in table["period"] - table["cohort"]})
+    reference = events.pop()
+    first = -np.inf if min_event is None else min_event
+    return tuple(e for e in events if e >= first), reference if reference >= first else None
+
+
+Regress = Callable[[Regression, Convention], tuple[Floats, Floats]]
+"""Gives coefficients (q,) and what each cluster adds to them, (G, q)."""
+
+
+def in_numpy(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
+    """Regress with numpy.
+
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
+
+    Raises:
+        CollinearTermsError: If a lead is collinear.
+    """
+    fit = least_squares(problem)
+    return fit.coefficients, scores_of(fit, convention)
+
+
+def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Floats]:
+    """Regress with ``feols`` of pyfixest, which does not say what clusters add.
+
+    Args:
+        problem: Whose q terms are leads.
+        convention: Small-sample convention of the variance.
+
+    Raises:
+        CollinearTermsError: If a lead is collinear.
+        EngineError: If pyfixest fails.
+    """
+    coefficients = engine_pyfixest.regress(problem, convention).coefficients
+    return coefficients, np.full((problem.n_clusters, len(coefficients)), np.nan)
+
+
+def fit_leads(
+    cells: CohortCells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
+) -> Leads:
+    """Regress the untreated cases on leads beside unit effects, period effects and covariates.
+
+    Leads that are collinear are left out, the earliest last.
+
+    Args:
+        cells: All cells, treated ones too.
+        min_event: First lead; earlier ones serve as reference too. None: all are leads.
+        convention: Small-sample convention of the variance.
+        regress: How to regress.
+
+    Returns:
+        The leads, on the clusters of all cells.
+    """
+    events, reference = lead_events(cells, min_event)
+    untreated = cells.where(~cells.treated)
+    told: list[str] = []
+    while events:
+        try:
+            estimates, added = regress(_regression(untreated, events), convention)
+        except CollinearTermsError as error:
+            gone = {events[i] for i in error.places}
+            told.append(_about_collinear(gone))
+            events = tuple(e for e in events if e not in gone)
+        else:
+            clusters = np.unique(cells.codes("cluster")[~cells.treated])
+            return Leads(
+                reference, events, estimates, _of_all_clusters(cells, clusters, added), tuple(told)
+            )
+    return Leads.none(cells, *told, reference=reference)
+
+
+def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None) -> Leads:
+    """Return the leads that ``imputation.R`` gives.
+
+    Args:
+        answer: ``lead, lead_estimate`` (q,), ``lead_scores`` (row by row) and ``lead_cluster``
+            (numbered from 1), and ``collinear``, which were left out.
+        cells: All cells.
+        min_event: As in :func:`fit_leads`.
+    """
+    gone = [int(e) for e in np.atleast_1d(answer.get("collinear", ()))]
+    told = (_about_collinear(gone),) if gone else ()
+    events = tuple(int(e) for e in answer["lead"])
+    reference = lead_events(cells, min_event)[1]
+    if not events:
+        return Leads.none(cells, *told, reference=reference)
+    clusters = np.asarray(answer["lead_cluster"], dtype=int) - 1
+    scores = _of_all_clusters(cells, clusters, rows(answer["lead_scores"], len(events)))
+    estimates = np.asarray(answer["lead_estimate"], dtype=float)
+    return Leads(reference, events, estimates, scores, told)
+
+
+def _of_all_clusters(cells: CohortCells, clusters: Ints, added: Floats) -> Floats:
+    scores = np.zeros((cells.n_clusters, added.shape[1]))
+    scores[clusters] = added
+    return scores
+
+
+def _about_collinear(events: Iterable[int]) -> str:
+    return (
+        f"The leads {', '.join(map(str, sorted(events)))} cannot be told from the effects of units "
+        "and periods and the other leads, and are left out."
+    )
+
+
+def _regression(untreated: CohortCells, events: tuple[int, ...]) -> Regression:
+    table = untreated.frame
+    event = (table["period"] - table["cohort"]).where(table["cohort"] > 0).to_numpy(float)
+    return untreated.regression(
+        ("owner", "period"),
+        terms=np.asfortranarray((event[:, None] == np.array(events)).astype(float)),
+        term_names=tuple(f"event={e}" for e in events),
+    )

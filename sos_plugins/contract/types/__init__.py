@@ -1,0 +1,48 @@
+"""What travels down the line: source -> records -> cases -> sample -> estimates -> rating.
+
+All are frozen dataclasses. Frames inside them are treated as immutable: a step returns a new
+object, it never writes into the one it was given.
+"""
+
+from sos_plugins.contract.types.cases import (
+    Cases,
+    CollectedCases,
+    Expected,
+    OutcomeInfo,
+    refuse_alike,
+)
+from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
+from sos_plugins.contract.types.evidence import Evidence, LeadTest, Rating, Reason, Run
+from sos_plugins.contract.types.plain import plain
+from sos_plugins.contract.types.records import (
+    EXAMPLE_COLUMNS,
+    QUALITY_COLUMNS,
+    QualityProfile,
+    Records,
+)
+
+__all__ = [
+    "EXAMPLE_COLUMNS",
+    "QUALITY_COLUMNS",
+    "Agreement",
+    "Cases",
+    "CollectedCases",
+    "Design",
+    "Estimate",
+    "Evidence",
+    "Expected",
+    "LeadTest",
+    "MatchedGroup",
+    "OutcomeInfo",
+    "Pilot",
+    "QualityProfile",
+    "Rating",
+    "Reason",
+    "Records",
+    "Run",
+    "Sample",
+    "Tolerance",
+    "plain",
+    "refuse_alike",
+]

@@ -1,0 +1,189 @@
+"""Who is treated, when, and who is compared with them; and the sample made of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sos_plugins.contract.columns import RESERVED_COLUMNS
+from sos_plugins.contract.factorize import categories
+from sos_plugins.errors import DataError, DesignError, listing
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A treated authority.
+
+    Attributes:
+        unit: Authority code.
+        start: First day of the embedding window: cases followed up before it are "pre".
+        end: Last day of the embedding window: cases that enter after it are "post".
+        cohort: First treated period: unless given, the April-year of the day after the window.
+        name: The authority's name.
+        attributes: Further columns of the design, such as ``external_support``.
+    """
+
+    unit: str
+    start: dt.date | None
+    end: dt.date | None
+    cohort: int
+    name: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MatchedGroup:
+    """A pilot and its comparators; comparators share the pilot's embedding window."""
+
+    pilot: str
+    comparators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Who is treated, when, and who may be compared with them.
+
+    Attributes:
+        pilots: The treated authorities.
+        pool: Codes of authorities that may serve as comparators.
+        groups: Matched groups, once matching has been done or given; empty before.
+        adopted: First treated period of authorities that the records say are treated though they
+            are no pilots: they are in no pool.
+    """
+
+    pilots: tuple[Pilot, ...]
+    pool: tuple[str, ...]
+    groups: tuple[MatchedGroup, ...] = ()
+    adopted: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        codes = [pilot.unit for pilot in self.pilots]
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice:
+            raise DesignError(f"The design names the pilots {listing(twice)} more than once.")
+        both = sorted({*codes, *self.adopted} & set(self.pool))
+        if both:
+            raise DesignError(
+                f"The authorities {listing(both)} are both treated and in the pool of comparators."
+            )
+        for pilot in self.pilots:
+            if pilot.start and pilot.end and pilot.end < pilot.start:
+                raise DesignError(
+                    f"Pilot {pilot.unit}: the embedding window ends ({pilot.end}) before it "
+                    f"starts ({pilot.start})."
+                )
+
+    def pilot(self, unit: str) -> Pilot:
+        """Return the pilot with this code.
+
+        Args:
+            unit: Code of an authority.
+
+        Raises:
+            DesignError: If it is no pilot; the message lists those there are.
+        """
+        for pilot in self.pilots:
+            if pilot.unit == unit:
+                return pilot
+        raise DesignError(f"'{unit}' is no pilot. Pilots: {listing(p.unit for p in self.pilots)}.")
+
+    def keep(self, units: Sequence[str]) -> Design:
+        """Return the design with these pilots only; groups of the others go, the pool stays.
+
+        Args:
+            units: Codes of pilots; a code of none changes nothing.
+        """
+        wanted = set(units)
+        return replace(
+            self,
+            pilots=tuple(p for p in self.pilots if p.unit in wanted),
+            groups=tuple(g for g in self.groups if g.pilot in wanted),
+        )
+
+
+def _categorised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text as categories, whose hashes are those of the texts; equal columns are made once."""
+    made: dict[str, pd.Series] = {}
+    texts = [str(name) for name in frame if isinstance(frame[name].dtype, pd.StringDtype)]
+    for name in texts:
+        twin = next((other for other in made if frame[other].equals(frame[name])), None)
+        made[name] = categories(frame[name]) if twin is None else made[twin]
+    hashed = frame.copy(deep=False)
+    for name, values in made.items():
+        hashed[name] = values
+    return hashed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What estimators take: labelled, matched, weighted cases.
+
+    Attributes:
+        frame: Columns of :data:`sos_plugins.contract.columns.SAMPLE_COLUMNS` and the covariates.
+            ``id`` is absent in a repeated cross-section, ``group`` without matched groups. With
+            matched groups a comparator that serves several of them has its cases once per group,
+            and its ``cluster`` stays the one authority. No column has missing values.
+        covariates: Covariate columns: numbers enter linearly, text and booleans as dummies with
+            the first level (in sorted order) left out.
+        binary: True when the value is 0 or 1.
+        window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
+            simply ``period >= cohort``.
+        notes: Sentences on how the cases were read that every estimate has among its warnings.
+    """
+
+    frame: pd.DataFrame
+    covariates: tuple[str, ...] = ()
+    binary: bool = False
+    window_gap: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]
+        absent = [c for c in (*needed, *self.covariates) if c not in self.frame]
+        if absent:
+            raise DataError(f"The sample lacks the columns {listing(absent)}.")
+        if (self.frame["period"] <= 0).any():
+            ambiguous = int(((self.frame["treated"] == 1) & (self.frame["cohort"] <= 0)).sum())
+            if ambiguous:
+                raise DataError(
+                    f"The sample has {ambiguous} treated cases whose first treated period is 0 or "
+                    "less, which means never, and periods of 0 or less. Add a number to the "
+                    "periods and the first treated periods so that all are above 0."
+                )
+        taken = [c for c in self.covariates if c in RESERVED_COLUMNS]
+        if taken:
+            raise DataError(
+                f"A covariate may not be named {listing(taken)}: the analysis makes a column of "
+                "that name. Rename the column, or leave it out of the covariates."
+            )
+
+    @property
+    def is_panel(self) -> bool:
+        """Whether cases are repeated observations of the same ``id``."""
+        return "id" in self.frame
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether cases belong to matched groups."""
+        return "group" in self.frame
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over the values, in row order."""
+        hashed = pd.util.hash_pandas_object(_categorised(self.frame), index=False).to_numpy()
+        return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
+
+    def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
+        """Return the sample of some of its rows, numbered anew.
+
+        Args:
+            mask: True for a row that stays; (n,), in the order of the rows.
+        """
+        return replace(self, frame=self.frame[np.asarray(mask)].reset_index(drop=True))

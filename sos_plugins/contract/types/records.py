@@ -1,0 +1,199 @@
+"""Records: relational tables, what is wrong with them, and where they came from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from sos_plugins.contract.record_tables import TABLES
+from sos_plugins.errors import DataError, listing
+
+QUALITY_COLUMNS = (
+    "source",
+    "table",
+    "column",
+    "check",
+    "unit",
+    "period",
+    "n",
+    "n_flagged",
+    "action",
+)
+
+
+EXAMPLE_COLUMNS = ("source", "table", "column", "check", "unit", "file", "line", "text")
+
+
+@dataclass(frozen=True)
+class QualityProfile:
+    """What is wrong with a source, counted.
+
+    ``checks`` has one row a check with the columns of :data:`QUALITY_COLUMNS`: ``check`` is one of
+    ``missing``, ``duplicate``, ``impossible-date``, ``out-of-order``, ``unknown-code``,
+    ``unreadable``, ``conflict``, ``unknown-element``, ``missing-return`` (an authority has no
+    return for a year that others cover), ``suppressed`` (a published figure is a symbol) or, no
+    faults but counted all the same, ``recurrence`` (the row stands in a later return too) and
+    ``out-of-scope`` (totals of regions, reorganised authorities, files that are not the source's),
+    ``line-break`` (rows of a CSV file that have cells with line breaks), ``rows-read`` and
+    ``rows-given`` (see :mod:`sos_plugins.tables.row_accounts`); ``unit`` and ``period`` may be null
+    (all); ``n`` rows were looked at, ``n_flagged`` of them failed; ``action`` says what was done:
+    ``kept``, ``set to missing``, ``merged``, ``mended`` or ``dropped``. A row that is dropped is
+    always here. A check that found nothing may stand as one row for all units and periods.
+
+    ``examples`` says where some of the faults are, a few a check, with the columns of
+    :data:`EXAMPLE_COLUMNS`. ``text`` discloses nothing about a child: an unknown code, the name of
+    an element, or the form of a value with every digit shown as 9.
+    """
+
+    checks: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(QUALITY_COLUMNS))
+    )
+    examples: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
+    )
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> QualityProfile:
+        """Build a profile from rows.
+
+        Args:
+            rows: Values by names of :data:`QUALITY_COLUMNS`; those that a row lacks are null.
+        """
+        return cls(pd.DataFrame(list(rows), columns=list(QUALITY_COLUMNS)))
+
+    def __add__(self, other: QualityProfile) -> QualityProfile:
+        return QualityProfile(
+            checks=_stack(self.checks, other.checks),
+            examples=_stack(self.examples, other.examples),
+        )
+
+
+def _stack(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    frames = [frame for frame in (first, second) if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else first
+
+
+@dataclass(frozen=True)
+class Records:
+    """Relational tables of records, their quality, and where they came from.
+
+    Attributes:
+        tables: Ibis tables by name; columns as in
+            :data:`sos_plugins.contract.record_tables.TABLES`.
+        quality: Faults found and what was done about them.
+        start: First day that the records cover, or None (published panels, tidy tables).
+        end: Last day that the records cover: follow-up beyond it cannot be observed.
+        files: The files read, in order.
+        data_hash: SHA-256 over the content of the files.
+        unit_names: Authority code to name, as far as the source knows.
+        simulated: True when the records are made up; every page then says so.
+        truth: What a simulator knows (true effects by outcome), or None.
+        notes: Sentences on how the records were read that the result has among its warnings.
+    """
+
+    tables: Mapping[str, ibis.Table]
+    quality: QualityProfile = field(default_factory=QualityProfile)
+    start: dt.date | None = None
+    end: dt.date | None = None
+    files: tuple[str, ...] = ()
+    data_hash: str = ""
+    unit_names: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False
+    truth: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def table(self, name: str) -> ibis.Table:
+        """Return one table.
+
+        Args:
+            name: A key of :data:`sos_plugins.contract.record_tables.TABLES`.
+
+        Raises:
+            DataError: If the source has no such table; the message lists those it has.
+        """
+        if name not in self.tables:
+            raise DataError(
+                f"The records have no table '{name}'. Tables: {listing(self.tables)}. "
+                "Add a source that gives it."
+            )
+        return self.tables[name]
+
+    def merge(self, other: Records) -> Records:
+        """Join the records of two sources: tables of the same name are stacked.
+
+        ``children`` of both are kept once per unit and child: the first source with a value wins.
+        A column that only one of two tables has is empty in the rows of the other. Coverage is
+        what both sources cover.
+
+        Args:
+            other: The records of the second source, on the same backend.
+
+        Raises:
+            DataError: If a column is of different types in two tables.
+        """
+        tables = dict(self.tables)
+        for name, table in other.tables.items():
+            if name not in tables:
+                tables[name] = table
+            elif name == "children":
+                tables[name] = _merge_children(tables[name], table)
+            else:
+                tables[name] = _stacked(name, tables[name], table)
+        starts = [d for d in (self.start, other.start) if d]
+        ends = [d for d in (self.end, other.end) if d]
+        digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
+        return Records(
+            tables=tables,
+            quality=self.quality + other.quality,
+            start=max(starts) if starts else None,
+            end=min(ends) if ends else None,
+            files=self.files + other.files,
+            data_hash=digest,
+            unit_names={**other.unit_names, **self.unit_names},
+            simulated=self.simulated or other.simulated,
+            truth=self.truth if self.truth is not None else other.truth,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
+
+
+def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    """Put one table below another, by the names of their columns."""
+    types: dict[str, Any] = {}
+    for column in dict.fromkeys((*first.columns, *second.columns)):
+        found = [t[column].type() for t in (first, second) if column in t.columns]
+        same = all(kind.copy(nullable=True) == found[0].copy(nullable=True) for kind in found)
+        if not same and not all(kind.is_numeric() for kind in found):
+            raise DataError(
+                f"Two sources give the table '{name}', and its column '{column}' holds {found[0]} "
+                f"in one and {found[1]} in the other. Make them the same, or name other columns."
+            )
+        types[column] = found[0] if same else "float64"
+    made = [
+        table.select(
+            **{
+                column: (table[column] if column in table.columns else ibis.null()).cast(kind)
+                for column, kind in types.items()
+            }
+        )
+        for table in (first, second)
+    ]
+    return ibis.union(*made)
+
+
+def _merge_children(first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    columns = TABLES["children"].names
+    both = ibis.union(
+        first.select(columns).mutate(_order=ibis.literal(0)),
+        second.select(columns).mutate(_order=ibis.literal(1)),
+    )
+    values = {
+        column: both[column].first(where=both[column].notnull(), order_by=both["_order"])
+        for column in columns[2:]
+    }
+    return both.group_by(["unit", "child"]).aggregate(**values)

@@ -1,0 +1,355 @@
+"""The samples of one outcome: its cases matched, labelled by the windows, weighted, compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pandas as pd
+from pydantic import BaseModel
+
+from sos_plugins.backends import refuse_interrupted
+from sos_plugins.cache.codec import travels
+from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_settings, of_value
+from sos_plugins.cache.store import KEEP_NOTHING, StepCache
+from sos_plugins.cells.compression import compress
+from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
+from sos_plugins.contract.session import Progress
+from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
+from sos_plugins.contract.types import (
+    CollectedCases,
+    Design,
+    OutcomeInfo,
+    Sample,
+)
+from sos_plugins.errors import DataError, DesignError, EngineError, SosError
+from sos_plugins.host.registry import Registry
+from sos_plugins.study import design as designs
+from sos_plugins.study.file import MatcherChoice, OutcomeChoice
+from sos_plugins.study.plan import Plan, Planned
+from sos_plugins.study.result import MatchingStep
+from sos_plugins.study.sensitivity import adjusted
+from sos_plugins.system.library_warnings import record_warnings
+
+T = TypeVar("T")
+
+
+def no_faults() -> pd.DataFrame:
+    """Return rows at fault by authority and year, of no tables."""
+    return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
+
+
+@travels
+@dataclass(frozen=True)
+class PreparedOutcome:
+    """One outcome, ready for its estimators: cases matched, weighted and labelled."""
+
+    cases: CollectedCases
+    frame: pd.DataFrame
+    attrition: pd.DataFrame
+    covariates: tuple[str, ...]
+    design: Design
+    units: UnitMatch
+    stacked: Sample
+    unweighted: Sample
+    case_match: CaseMatch | None
+    steps: tuple[MatchingStep, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OutcomeInput:
+    """What the analysis of one outcome takes from the records; it can travel between processes.
+
+    Attributes:
+        choice: The outcome as the study names it.
+        info: How it is named and read.
+        settings: Its settings, defaults filled in.
+        cases: The cases, or why there are none.
+        definitions: Cases under other definitions by name, or why there are none.
+        design: Pilots and pool.
+        neighbours: Statistical neighbours by authority, nearest first.
+        unit_names: Authority code to name.
+        faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
+            reads.
+        program: What computes.
+        key: Hash of all that the cases rest on; empty where nothing is kept.
+    """
+
+    choice: OutcomeChoice
+    info: OutcomeInfo
+    settings: Mapping[str, Any]
+    cases: CollectedCases | str
+    definitions: Mapping[str, CollectedCases | str]
+    design: Design
+    neighbours: Mapping[str, tuple[str, ...]]
+    unit_names: Mapping[str, str]
+    faults: pd.DataFrame = field(default_factory=no_faults)
+    program: Program = field(default_factory=Program)
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes the samples of one outcome, and remembers what was made from the same inputs.
+
+    Attributes:
+        plan: The study, checked against the plugins.
+        given: What the records gave for the outcome.
+        progress: Where progress is shown.
+        stations: Where finished steps are kept.
+    """
+
+    plan: Plan
+    given: OutcomeInput
+    progress: Progress
+    stations: StepCache = KEEP_NOTHING
+
+    @property
+    def registry(self) -> Registry:
+        """Who offers what."""
+        return self.plan.registry
+
+    @property
+    def seed(self) -> int:
+        """Seed of the study."""
+        return self.plan.file.study.seed
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that the prepared cases rest on."""
+        if self.stations.folder is None:
+            return ""
+        given, file, base = self.given, self.plan.file, self.plan.base
+        matching = [file.matching.units, *filter(None, [file.matching.cases])]
+        return hashed(
+            given.key,
+            of_value([given.choice.model_dump(), given.info, given.design, dict(given.neighbours)]),
+            of_settings(file.design, base),
+            [self.matcher_key(choice) for choice in matching],
+            self.seed,
+        )
+
+    def matcher_key(self, choice: MatcherChoice) -> str:
+        """Return a hash of a matcher: its settings, the files that they name, its engine."""
+        settings = self.registry.settings("matcher", choice.plugin, choice.settings, "[matching]")
+        program = self.given.program.with_engine(self.registry, choice.plugin, choice.engine)
+        return hashed(choice.plugin, of_settings(settings, self.plan.base), program)
+
+    def fit_key(
+        self, estimator: str, engine: str | None, sample: Sample, options: BaseModel
+    ) -> Sequence[Any]:
+        """Return what an estimate rests on: the sample that goes in, the options, the engine."""
+        if self.stations.folder is None:
+            return ()
+        program = self.given.program.with_engine(self.registry, estimator, engine)
+        options_key = of_settings(options, self.plan.base)
+        return (estimator, of_sample(sample), options_key, program, self.seed)
+
+    def keep(
+        self,
+        label: str,
+        key: Sequence[Any],
+        make: Callable[[], T],
+        *,
+        done: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        """Return what ``make`` gives, from disk where it was made before from the same inputs."""
+        label = f"{self.given.info.name}: {label}"
+        return self.stations.keep(label, hashed(*key), make, done=done)
+
+    def prepare(self, cases: CollectedCases, units: MatcherChoice) -> PreparedOutcome:
+        """Match authorities and cases, and label the cases by the embedding windows."""
+        file = self.plan.file
+        narrowed = designs.count_cases(cases.frame, cases.attrition, file.design)
+        frame = narrowed.frame
+        if frame.empty:
+            raise DataError(f"Outcome '{cases.info.name}' has no cases.")
+        if frame["value"].nunique() < 2:
+            raise DataError(
+                f"Outcome '{cases.info.name}' does not vary: every one of its {len(frame)} cases "
+                f"has the value {frame['value'].iloc[0]:g}."
+            )
+        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        table = file.design.authorities
+        characteristics = designs.read_characteristics(self.plan.path(table)) if table else None
+        blank = UnitTask(
+            pilots=(),
+            features=pd.DataFrame(),
+            neighbours=self.given.neighbours,
+            seed=self.seed,
+            outcome=cases.info.name,
+        )
+        task, warnings = designs.unit_task(
+            frame, self.given.design, covariates, characteristics, blank
+        )
+        match, step = self._match_units(units, task)
+        warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
+        warnings += match.warnings
+        warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
+        if not match.groups:
+            raise DesignError(
+                "No pilot has a comparator: "
+                + " ".join(f"{u}: {why}" for u, why in sorted(match.unmatched.items()))
+            )
+        design = designs.with_groups(self.given.design, match.groups)
+        sample = designs.stacked_sample(frame, design, covariates, binary=cases.info.binary)
+        stacked, design, dropped = estimable_groups(sample, design)
+        case_match, steps = self.match_cases(stacked, (step,))
+        grouped = {g.pilot for g in design.groups} | {
+            unit for g in design.groups for unit in g.comparators
+        }
+        narrowed = narrowed.and_then(
+            "in a matched group",
+            "authorities that are neither pilots nor comparators",
+            frame[frame["unit"].isin(grouped)],
+        )
+        narrowed = narrowed.and_then(
+            "outside the windows",
+            "within the embedding window, or its follow-up buffer, of every group it serves",
+            narrowed.frame.loc[narrowed.frame.index.isin(stacked.frame["case"])],
+        )
+        return PreparedOutcome(
+            cases=cases,
+            frame=frame,
+            attrition=narrowed.steps,
+            covariates=covariates,
+            design=design,
+            units=match,
+            stacked=case_match.sample if case_match else stacked,
+            unweighted=stacked,
+            case_match=case_match,
+            steps=steps,
+            warnings=(
+                *cases.warnings,
+                *warnings,
+                *dropped,
+                *(case_match.warnings if case_match else ()),
+            ),
+        )
+
+    def with_cases(self, prepared: PreparedOutcome, cases: CollectedCases) -> PreparedOutcome:
+        """Put other cases in the place of those of an outcome, with the same matched groups."""
+        frame = designs.count_cases(cases.frame, cases.attrition, self.plan.file.design).frame
+        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        stacked = designs.stacked_sample(
+            frame, prepared.design, covariates, binary=cases.info.binary
+        )
+        match, _ = self.match_cases(stacked, ())
+        return replace(
+            prepared,
+            cases=cases,
+            frame=frame,
+            covariates=covariates,
+            stacked=match.sample if match else stacked,
+            unweighted=stacked,
+            case_match=match,
+            warnings=(*prepared.warnings, *cases.warnings, *(match.warnings if match else ())),
+        )
+
+    def _match_units(self, choice: MatcherChoice, task: UnitTask) -> tuple[UnitMatch, MatchingStep]:
+        match, step = self._match(choice, task)
+        assert isinstance(match, UnitMatch)
+        return match, step
+
+    def match_cases(
+        self, sample: Sample, steps: tuple[MatchingStep, ...]
+    ) -> tuple[CaseMatch | None, tuple[MatchingStep, ...]]:
+        """Weight the cases, if the study asks for it, and add the station to ``steps``."""
+        choice = self.plan.file.matching.cases
+        if choice is None or not sample.covariates:
+            return None, steps
+        match, step = self._match(choice, sample)
+        assert isinstance(match, CaseMatch)
+        return match, (*steps, step)
+
+    def _match(self, choice: MatcherChoice, task: UnitTask | Sample) -> tuple[Any, MatchingStep]:
+        registry = self.registry
+        matcher = registry.matcher(choice.plugin)
+        settings = self.plan.settings("matcher", choice, "[matching]")
+        engine = registry.engine(choice.plugin, choice.engine)
+        if reason := engine.limits(task, settings):
+            raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
+        try:
+            with record_warnings(f"Engine '{engine.name}' of '{choice.plugin}'") as told:
+                match = engine.fit(task, settings)
+        except Exception as error:
+            refuse_interrupted(error)
+            if isinstance(error, SosError):
+                raise
+            raise EngineError(
+                f"Engine '{engine.name}' of '{choice.plugin}' failed with "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        match = replace(match, warnings=(*match.warnings, *told))
+        return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
+
+    def sample_for(
+        self, planned: Planned, prepared: PreparedOutcome
+    ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
+        """Return the sample an estimator wants, its options for that sample, and warnings."""
+        if planned.sample == "stacked":
+            return adjusted(prepared.stacked, planned.covariates), planned.options, ()
+        sample, warnings = designs.calendar_sample(
+            prepared.frame,
+            prepared.design,
+            prepared.covariates,
+            binary=prepared.cases.info.binary,
+        )
+        sample = adjusted(sample, planned.covariates)
+        gap = designs.empty_periods(sample)
+        setting = field_marked(type(planned.options), BRIDGES_EMPTY_PERIODS)
+        if gap and setting and setting not in planned.given:
+            values = {**planned.given, setting: gap}
+            options = self.registry.settings("estimator", planned.name, values, planned.name)
+            bridged = (
+                f"'{planned.name}' takes {setting} = {gap}: so many periods lie empty between "
+                "the last cases before an embedding window and the first after it."
+            )
+            return sample, options, (*warnings, bridged)
+        return sample, planned.options, warnings
+
+    def cells_for(self, planned: Planned, sample: Sample) -> Sample | None:
+        """Compress the sample of an estimator if one of its engines can use that."""
+        engines = self.registry.engines(planned.name)
+        if not any(engine.takes_cells for engine in engines):
+            return None
+        with suppress(DataError):  # the engines say what is wrong with the cases
+            return compress(sample)
+        return None
+
+
+def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:
+    """Leave out matched groups without cases of both roles on both sides of the window."""
+    warnings = []
+    kept = []
+    for group in design.groups:
+        frame = sample.frame[sample.frame["group"] == group.pilot]
+        missing = [
+            f"{who} {half}"
+            for who, treated in (("the pilot", 1), ("the comparators", 0))
+            for half, post in (("before", 0), ("after", 1))
+            if not ((frame["treated"] == treated) & (frame["post"] == post)).any()
+        ]
+        if missing:
+            warnings.append(
+                f"Pilot {group.pilot} is left out: no case of {' and of '.join(missing)} its "
+                "embedding window."
+            )
+        else:
+            kept.append(group)
+    if not kept:
+        raise DesignError(
+            "No matched group has cases before and after its window. " + " ".join(warnings)
+        )
+    if len(kept) == len(design.groups):
+        return sample, design, ()
+    pilots = {g.pilot for g in kept}
+    return (
+        sample.where(sample.frame["group"].isin(pilots)),
+        designs.with_groups(design, kept),
+        tuple(warnings),
+    )

@@ -139,7 +139,11 @@ def _folder(kind: str) -> Traversable:
 
 
 def stanza(kind: str) -> str:
-    """Return what a study says to use a plugin of a kind, whose name is ``NEW-NAME`` there."""
+    """Return what a study says to use a plugin of a kind, whose name is ``NEW-NAME`` there.
+
+    Args:
+        kind: A kind of plugin that can be written, such as ``rule-set``.
+    """
     return (_folder(kind) / "stanza.toml").read_text("utf-8").rstrip()
 
 

@@ -295,7 +295,14 @@ def refuses_unknown_settings(subject: Subject) -> None:
 
 
 def is_no_longer_the_example(subject: Subject) -> None:
-    """It does what its author means, no longer what the example of 'sos-plugins new' does."""
+    """It does what its author means, no longer what the example of 'sos-plugins new' does.
+
+    Args:
+        subject: The plugin under check.
+
+    Raises:
+        CheckFailedError: If the module of the plugin still has the line that marks an example.
+    """
     names = _names_beside(subject)
     example, file = names.get(EXAMPLE), names.get("__file__")
     demand(

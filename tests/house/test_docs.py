@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sos_estimators
+import sos_matchers
+import sos_outcomes
+import sos_ratings
+import sos_simulator
+import sos_sources
 from clean_environment import REPOSITORY
 
 import sos_plugins
@@ -26,12 +32,26 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", (DOCS / "hooks.md").read_text(),
 HOOK = re.compile(r"^def (register_\w+)\(", re.M)
 
 
-def core_modules() -> list[str]:
-    found = pkgutil.walk_packages(sos_plugins.__path__, "sos_plugins.")
-    return [m.name for m in found if not m.name.startswith("sos_plugins.templates")]
+PACKAGES = (
+    sos_plugins,
+    sos_sources,
+    sos_simulator,
+    sos_outcomes,
+    sos_estimators,
+    sos_matchers,
+    sos_ratings,
+)
 
 
-@pytest.mark.parametrize("name", core_modules())
+def all_modules() -> list[str]:
+    return [
+        module.name
+        for package in PACKAGES
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+
+
+@pytest.mark.parametrize("name", all_modules())
 def test_examples_in_docstrings_run(name: str) -> None:
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0

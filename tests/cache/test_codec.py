@@ -206,7 +206,8 @@ def test_a_class_that_is_not_on_the_list_is_not_made() -> None:
     info = OutcomeInfo("a", "A", "a", "a?", binary=True, measure="proportion")
     content = encode(info)
     for other in (b"subprocess.Popen", b"sos_plugins.contract.session.Session"):
-        name = b"sos_plugins.contract.types.OutcomeInfo"
+        name = b"sos_plugins.contract.types.cases.OutcomeInfo"
+        assert name in content
         start, head = content[:8], content[8:].replace(name, other)
         start = len(head).to_bytes(8, "little")
         with pytest.raises(CodecError):

@@ -63,13 +63,13 @@ def test_an_engine_that_fails_is_still_a_sentence(study):
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_records_whose_reading_is_interrupted_are_not_damaged(cause):
-    with pytest.raises(KeyboardInterrupt), backends.in_words(), _in_words("cases"):
+    with pytest.raises(KeyboardInterrupt), backends.failures_in_words(), _in_words("cases"):
         raise cause
 
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_a_query_that_is_interrupted_is_ctrl_c(cause):
-    with pytest.raises(KeyboardInterrupt), backends.in_words():
+    with pytest.raises(KeyboardInterrupt), backends.failures_in_words():
         raise cause
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 from sos_estimators.callaway_santanna.aggregation import Term
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.inference.multiplier import bootstrap, in_band, with_band
-from sos_estimators.inference.results import about_no_error, tidy_rows
+from sos_estimators.inference.multiplier import bootstrap, in_band
+from sos_estimators.inference.results import about_no_error
+from sos_estimators.regression.design import Fitted
 from sos_plugins.contract.types import Estimate
 
 OVERALL = {
@@ -59,25 +60,18 @@ def build_estimate(
     none = np.isnan(errors) | (errors <= plan.negligible)
     lost = [names[int(j)] for j in np.flatnonzero(none & ~np.isnan(values) & (values != 0))]
     told = [about_no_error(lost, exactly=not plan.one_against_one)] if lost else []
-    tidy = tidy_rows(
-        names,
-        values,
-        np.where(none, np.nan, errors),
-        df=np.inf,
-        conf_level=options.conf_level,
-    )
-    return Estimate(
-        tidy=tidy if critical is None else with_band(tidy, critical, in_band(names)),
-        glance={
+    return Fitted(tuple(names), values, np.where(none, np.nan, errors), np.inf).estimate(
+        options.conf_level,
+        {
             **plan.counts,
             "estimand": OVERALL[options.aggregate],
             "vcov": options.described(VCOV[options.cluster]),
             "conf_level": options.conf_level,
             "reference": -1 - options.anticipation if options.base == "universal" else None,
-            **({} if critical is None else {"band_critical": critical}),
         },
-        warnings=(*plan.warnings, *warnings, *told),
+        (*plan.warnings, *warnings, *told),
         covariance=covariance,
+        critical=critical,
     )
 
 

@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.inference.multiplier import in_band, with_band
 from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, tidy_rows, wald
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression
+from sos_plugins import Estimate
 from sos_plugins.errors import EstimationError
 
 
@@ -269,3 +271,31 @@ class Fitted:
         return tidy_rows(
             self.names, self.estimates, self.std_errors, df=self.df, conf_level=conf_level
         )
+
+    def estimate(
+        self,
+        conf_level: float,
+        glance: Mapping[str, Any],
+        warnings: Sequence[str],
+        *,
+        covariance: pd.DataFrame | None = None,
+        critical: float | None = None,
+        tidy: pd.DataFrame | None = None,
+    ) -> Estimate:
+        """Make the estimate that users get; the terms have no errors where an engine lacks them.
+
+        Args:
+            conf_level: Level of the intervals, between 0 and 1.
+            glance: The one-row summary.
+            warnings: Sentences.
+            covariance: Of the terms that have one, named by them.
+            critical: Half width of a simultaneous band in standard errors; no band if none.
+            tidy: One row a term, if not just these.
+        """
+        rows = self.tidy(conf_level) if tidy is None else tidy
+        summary = dict(glance)
+        if critical is not None:
+            rows = with_band(rows, critical, in_band(self.names))
+            summary["band_critical"] = critical
+        estimate = Estimate(rows, summary, warnings=tuple(warnings), covariance=covariance)
+        return estimate.without_std_errors(self.lacks) if self.lacks else estimate

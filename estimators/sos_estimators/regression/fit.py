@@ -185,13 +185,13 @@ def build_estimate(
         covariance: Of the terms that have one.
     """
     vcov, df = options.vcov, np.broadcast_to(fitted.df, fitted.estimates.shape)
-    estimate = Estimate(
-        fitted.tidy(options.conf_level) if tidy is None else tidy,
+    return fitted.estimate(
+        options.conf_level,
         {
             **glance(prepared, estimand=estimand, vcov=vcov, conf_level=options.conf_level),
             **further,
         },
-        warnings=(
+        (
             *prepared.warnings,
             *before,
             *few_clusters(prepared, options.few_clusters, vcov),
@@ -200,5 +200,5 @@ def build_estimate(
             *after,
         ),
         covariance=covariance,
+        tidy=tidy,
     )
-    return estimate.without_std_errors(fitted.lacks) if fitted.lacks else estimate

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sos_estimators.arrays import Floats
-from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band, with_band
+from sos_estimators.inference.multiplier import Bootstrapped, bootstrap, in_band
 from sos_estimators.inference.results import about_no_error, fitted_exactly, negligible
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.least_squares import Regression
@@ -57,23 +57,20 @@ def build_estimate(
     if lost:
         told.append(about_no_error(lost, exactly=fitted_exactly(_saturated(cells))))
     drawn = _drawn(terms, np.where(none, np.nan, terms.std_errors), options)
-    tidy = replace(terms, std_errors=drawn.std_errors).tidy(options.conf_level)
-    banded = options.band and terms.scores is not None
-    estimate = Estimate(
-        tidy=with_band(tidy, drawn.critical, in_band(terms.names)) if banded else tidy,
-        glance={
+    lacks = terms.lacks or (options.cannot_draw if terms.scores is None else "")
+    return replace(terms, std_errors=drawn.std_errors, lacks=lacks).estimate(
+        options.conf_level,
+        {
             **cells.counts(),
             "estimand": OVERALL,
             "vcov": options.described(vcov),
             "conf_level": options.conf_level,
-            **({"band_critical": drawn.critical} if banded else {}),
             **(further or {}),
         },
-        warnings=(*cells.warnings, *told),
+        (*cells.warnings, *told),
         covariance=terms.covariance_of_scores,
+        critical=drawn.critical if options.band and terms.scores is not None else None,
     )
-    lacks = terms.lacks or (options.cannot_draw if terms.scores is None else "")
-    return estimate.without_std_errors(lacks) if lacks else estimate
 
 
 def _saturated(cells: CohortCells) -> Regression:

@@ -251,6 +251,8 @@ RECORD_TABLES: dict[str, RecordTable] = {
     # A user's own table of cases; any further column is kept as a covariate.
     "cases": RecordTable(
         columns=pa.schema([("unit", _T), ("period", _I), ("value", _F)]),
+        period="period",
+        filled={"value": None},
         needed=("unit", "period"),
     ),
 }

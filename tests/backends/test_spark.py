@@ -193,7 +193,8 @@ def test_a_study_gives_the_same_estimates_on_spark(tmp_path: Path, spark: Any) -
 @pytest.mark.spark
 def test_what_spark_complains_of_is_a_sentence(spark: Any) -> None:
     for query, text in (("SELECT * FROM nowhere", "nowhere"), ("SELECT raise_error('no')", "no")):
-        with pytest.raises(DataError, match=f"^Spark failed: .*{text}"), backends.failures_in_words():
+        told = pytest.raises(DataError, match=f"^Spark failed: .*{text}")
+        with told, backends.failures_in_words():
             spark.raw_sql(query).collect()
 
 
@@ -222,9 +223,7 @@ def test_without_pyspark_the_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda n: None if n == "pyspark" else found(n)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "pyspark" else found(n))
     path = study_helpers.write(tmp_path)
     done = CliRunner().invoke(main, ["run", str(path), "--backend", "spark", "--no-stations"])
     assert done.exit_code == 1

@@ -14,9 +14,9 @@ from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
 
 PERIOD = "_period"
+"""Column of the April-year in which a row counts; null where no date tells."""
 RULE = "_rule_"
 """What the columns of rules begin with, before their number."""
-"""Column of the April-year in which a row counts; null where no date tells."""
 
 
 @dataclass(frozen=True)

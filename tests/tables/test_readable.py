@@ -460,7 +460,7 @@ def test_a_file_named_twice_in_one_source_is_read_once(tmp_path: Path) -> None:
     ("base", "path", "seen"),
     [
         ("/srv/study", "/srv/study/data/a.csv", "data/a.csv"),
-        ("/srv/work/study", "/srv/work/data/a.csv", "../data/a.csv"),
+        ("/srv/office/study", "/srv/office/data/a.csv", "../data/a.csv"),
         ("/home/anna/study", "/home/anna/data/a.csv", "../data/a.csv"),
         ("/srv/study", "/home/anna/data/2016/a.csv", ".../data/2016/a.csv"),
         ("/home/bert/study", "/home/anna/data/2016/a.csv", ".../data/2016/a.csv"),

@@ -43,7 +43,7 @@ class FirstStage:
         columns: Period dummies and covariates, less the owner's mean over untreated cells; the
             independent ones, (m, r).
         bread: Inverse of their weighted cross products over the compared cells, (r, r).
-        told_apart: Whether a cell can be imputed, (m,).
+        identified: Whether a cell can be imputed, (m,).
         dropped: Names of covariates that are collinear among the compared.
     """
 
@@ -54,7 +54,7 @@ class FirstStage:
     owner_weight: Floats
     columns: Floats
     bread: Floats
-    told_apart: Bools
+    identified: Bools
     dropped: tuple[str, ...]
 
     def influence(self, weights: Floats, weight: Floats) -> Floats:
@@ -119,7 +119,7 @@ def first_stage(cells: CohortCells, control: Compared = "notyettreated") -> Firs
         owner_weight=owner_weight,
         columns=columns,
         bread=bread,
-        told_apart=compared | (beyond <= SAME * largest).all(axis=1),
+        identified=compared | (beyond <= SAME * largest).all(axis=1),
         dropped=tuple(np.array(names, dtype=object)[~kept[n_periods:]]),
     )
 
@@ -146,9 +146,9 @@ def imputable(cells: CohortCells, control: Compared = "notyettreated") -> Cohort
     cells = _with_untreated(cells)
     stage = first_stage(cells, control)
     told = cells.told(*collinear(", ".join(stage.dropped)))
-    if stage.told_apart.all():
+    if stage.identified.all():
         return told
-    fewer = told.where(stage.told_apart, _about_left_out(cells, ~stage.told_apart))
+    fewer = told.where(stage.identified, _about_left_out(cells, ~stage.identified))
     return _require_post(_with_untreated(fewer))
 
 

@@ -54,15 +54,15 @@ def adoption_of(records: Records) -> Adoption:
         for unit, cohort in _pairs(table):
             said.setdefault(unit, set()).add(cohort)
     warnings = []
-    for unit, found in sorted(said.items()):
-        if len(found) > 1:
-            told = " and ".join(cohort_in_words(c) for c in sorted(found))
-            earliest = min(found - {NEVER})
+    for unit, cohorts in sorted(said.items()):
+        if len(cohorts) > 1:
+            told = " and ".join(cohort_in_words(c) for c in sorted(cohorts))
+            earliest = min(cohorts - {NEVER})
             warnings.append(
                 f"The records say of {unit} that it is treated {told}; {earliest} is taken."
             )
     return Adoption(
-        {unit: min(found - {NEVER}, default=NEVER) for unit, found in said.items()},
+        {unit: min(cohorts - {NEVER}, default=NEVER) for unit, cohorts in said.items()},
         max((p for table in tables if (p := _last_period(table)) is not None), default=None),
         tuple(warnings),
     )

@@ -171,17 +171,17 @@ class OutcomeAnalysis:
     def _leads(
         self, prepared: PreparedOutcome, setups: Sequence[Specification]
     ) -> tuple[LeadTest, ...]:
-        found = []
+        tests = []
         for setup in setups:
             if self.preparation.registry.estimator(setup.estimator).tests_leads:
                 pilots = [p.unit for p in prepared.design.pilots]
                 label = f"{prepared.cases.info.name}: leads"
                 with self.preparation.progress.step(label, len(pilots) + 1) as advance:
                     for pilot in ("", *pilots):
-                        found.append(self._lead_test(setup, pilot))
+                        tests.append(self._lead_test(setup, pilot))
                         advance()
                 break
-        return tuple(found)
+        return tuple(tests)
 
     def _lead_test(self, setup: Specification, pilot: str) -> LeadTest:
         return self.preparation.keep(

@@ -123,15 +123,15 @@ def _cells(
     starts = {column: date_classes(column, pilots) for column in MARKS}
     for column in MARKS:
         table = _classified(table, session, column, starts[column])
-    found = cells(
+    compressed = cells(
         table,
         covariates=covariates,
         keys={**{column: f"_{column}" for column in MARKS}, BACKWARDS: BACKWARDS},
         weight=roles.get("weight"),
         cluster=roles.get("cluster"),
     )
-    frame = found.rows(by_value=info.binary and found.binary and not found.numbers)
-    lost = found.n_weightless or (frame[list(MARKS)] == BEYOND).to_numpy().any()
+    frame = compressed.rows(by_value=info.binary and compressed.binary and not compressed.numbers)
+    lost = compressed.n_weightless or (frame[list(MARKS)] == BEYOND).to_numpy().any()
     if lost or frame.pop(BACKWARDS).any():
         return None
     for column in MARKS:
@@ -155,12 +155,12 @@ def date_classes(column: str, pilots: Iterable[Pilot]) -> Days:
         pilots: Their windows count.
     """
     years = np.ceil(YEAR_DAYS * np.arange(len(CALENDAR))).astype("timedelta64[D]")
-    found = [FIRST_DAY]
+    first_days = [FIRST_DAY]
     for pilot in pilots:
         if pilot.start is not None and pilot.end is not None:
             late, early = np.datetime64(pilot.end, "D") + 1, np.datetime64(pilot.start, "D")
-            found.extend(late + years if column == "date" else early - years)
-    days = np.unique(np.array(found, dtype="datetime64[D]"))
+            first_days.extend(late + years if column == "date" else early - years)
+    days = np.unique(np.array(first_days, dtype="datetime64[D]"))
     within: Days = days[(days >= FIRST_DAY) & (days <= LAST_DAY)]
     return within
 

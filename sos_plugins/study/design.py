@@ -106,10 +106,10 @@ def _pilot(row: PilotRow, where: str, support: str) -> Pilot:
 def _yes_or_no(value: Any, column: str, where: str) -> bool:
     words = {"true": True, "yes": True, "y": True, "1": True}
     words |= {"false": False, "no": False, "n": False, "0": False, "": False}
-    found = words.get(str(value).strip().lower())
-    if found is None:
+    answer = words.get(str(value).strip().lower())
+    if answer is None:
         raise DesignError(f"{where}: column '{column}' has {value!r}; expected true or false.")
-    return found
+    return answer
 
 
 def make_design(
@@ -263,16 +263,16 @@ class CountedCases:
 
 def count_cases(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> CountedCases:
     """Leave out cases without a date, where others have one, and those outside the periods."""
-    found = CountedCases(frame, attrition)
+    counted = CountedCases(frame, attrition)
     if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
         dated = frame["date"].notna() & frame["follow_up_end"].notna()
-        found = found.and_then(
+        counted = counted.and_then(
             "dated", "no date or no end of follow-up, so neither before nor after", frame[dated]
         )
-    kept = restrict_periods(found.frame, table)
+    kept = restrict_periods(counted.frame, table)
     if table.first_period is not None or table.last_period is not None:
-        found = found.and_then("in the periods of the design", "earlier or later", kept)
-    return found
+        counted = counted.and_then("in the periods of the design", "earlier or later", kept)
+    return counted
 
 
 def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
@@ -501,8 +501,8 @@ def _features(
         if pd.api.types.is_numeric_dtype(column):
             made = {name: (column * n).groupby(unit).sum() / of_unit}
         else:
-            found = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
-            shares = found.div(of_unit, axis=0)
+            level_counts = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
+            shares = level_counts.div(of_unit, axis=0)
             made = {f"{name}={level}": shares[level] for level in shares}
         label = _feature_label(name, made, set(features.columns))
         named = {label + key.removeprefix(name): mean_of for key, mean_of in made.items()}

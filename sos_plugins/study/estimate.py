@@ -138,14 +138,14 @@ def engine_versions(engine: Engine) -> dict[str, str]:
     needs = (*engine.requires, *engine.decides)
     in_r = [need.name for need in needs if need.language == "r" and need.name != R_BASE.name]
     in_python = [distribution_of(need.name) for need in needs if need.language == "python"]
-    found = {
+    versions = {
         name: distribution_version(name)
         for name in (*in_python, *engine.packages)
         if name not in in_r
     }
     if engine.language == "R":
-        found |= r.versions(in_r)
-    there = {name: version for name, version in found.items() if version != "not installed"}
+        versions |= r.versions(in_r)
+    there = {name: version for name, version in versions.items() if version != "not installed"}
     return {"Python": platform.python_version(), "numpy": np.__version__, **there}
 
 
@@ -197,12 +197,12 @@ def compare(
     """
     engines = {e.name: e for e in registry.engines(estimator)}
     reference = estimates[0] if estimates else None
-    found = []
+    agreements = []
     for named in estimates[1:]:
         assert reference is not None
-        found.append(agreement(outcome, engines[named.engine], reference, named))
+        agreements.append(agreement(outcome, engines[named.engine], reference, named))
     for name, reason in reasons.items():
-        found.append(
+        agreements.append(
             Agreement(
                 outcome=outcome,
                 estimator=estimator,
@@ -217,7 +217,7 @@ def compare(
                 reason=reason,
             )
         )
-    return tuple(found)
+    return tuple(agreements)
 
 
 def agreement(

@@ -95,11 +95,11 @@ class Plan:
 
     def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
         matching = self.file.matching
-        found = [("[matching] units", matching.units, "units")]
+        choices = [("[matching] units", matching.units, "units")]
         if matching.cases is not None:
-            found.append(("[matching] cases", matching.cases, "cases"))
-        found += [("[sensitivity] units", c, "units") for c in self.file.sensitivity.units]
-        return found
+            choices.append(("[matching] cases", matching.cases, "cases"))
+        choices += [("[sensitivity] units", c, "units") for c in self.file.sensitivity.units]
+        return choices
 
     def settings(self, kind: str, choice: Choice, where: str) -> BaseModel:
         """Return the validated settings of a plugin; their paths start at the study's folder."""

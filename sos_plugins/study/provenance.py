@@ -53,9 +53,9 @@ def _versions(registry: Registry) -> dict[str, str]:
     python, in_r = declared(registry)
     names = {DISTRIBUTION, *owners, *dependencies(), *python}
     names |= {name for owner in owners for name in dependencies(owner)}
-    found = {"Python": platform.python_version()}
-    found |= {name: distribution_version(name) for name in sorted(names)}
+    in_python = {"Python": platform.python_version()}
+    in_python |= {name: distribution_version(name) for name in sorted(names)}
     if not r.available():
-        return {**found, "R": "not available"}
+        return {**in_python, "R": "not available"}
     told = r.versions(name for name in in_r if name != R_BASE.name)
-    return {**found, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}
+    return {**in_python, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}

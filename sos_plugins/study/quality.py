@@ -50,7 +50,7 @@ def quality_figures(
     frame = sample.frame
     pilots = set(frame.loc[frame["treated"] == 1, "unit"])
     comparators = set(frame.loc[frame["treated"] == 0, "unit"])
-    found: dict[str, float] = {
+    figures: dict[str, float] = {
         "n_pilots": float(len(pilots)),
         "n_cases": float(count(frame.drop_duplicates("case"))),
         "pilots_covered": _covered(frame) / n_pilots_planned,
@@ -59,16 +59,16 @@ def quality_figures(
     analysed = complete["unit"].isin(pilots | comparators)
     complete = complete[analysed & (complete["n_candidates"] > 0)]
     if len(complete):
-        found |= _usable(complete, pilots, comparators)
-        found["usable_shift"] = _shift(complete, design)
-    found |= _faulty(restrict_periods(faults, table), design)
+        figures |= _usable(complete, pilots, comparators)
+        figures["usable_shift"] = _shift(complete, design)
+    figures |= _faulty(restrict_periods(faults, table), design)
     texts = [c for c in covariates if not pd.api.types.is_numeric_dtype(frame[c])]
     if texts:
         n = counts(frame)
-        found["covariates_missing"] = float(
+        figures["covariates_missing"] = float(
             np.mean([n[frame[c] == "Missing"].sum() / n.sum() for c in texts])
         )
-    return found
+    return figures
 
 
 def _covered(frame: pd.DataFrame) -> int:
@@ -89,12 +89,12 @@ def _faulty(faults: pd.DataFrame, design: Design) -> dict[str, float]:
         return {}
     after = own["period"] >= own["unit"].map(cohorts)
     columns = ("n_faulty", "n")
-    found = {
+    shares = {
         "faulty_share_before": _share(own[~after], *columns),
         "faulty_share_after": _share(own[after], *columns),
         "faulty_shift": _shift(faults, design, *columns),
     }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    return {name: value for name, value in shares.items() if np.isfinite(value)}
 
 
 def _usable(complete: pd.DataFrame, pilots: set[str], comparators: set[str]) -> dict[str, float]:

@@ -188,10 +188,10 @@ class StudyResult:
             ) from None
         except (ValueError, RecursionError) as error:
             raise DataError(f"The result is damaged: {error}. Run the study again.") from None
-        found = data.pop("format", None) if isinstance(data, dict) else None
-        if found != FORMAT:
+        said = data.pop("format", None) if isinstance(data, dict) else None
+        if said != FORMAT:
             raise DataError(
-                f"This is no result of a study: its format is {found!r}, expected '{FORMAT}'. "
+                f"This is no result of a study: its format is {said!r}, expected '{FORMAT}'. "
                 "Give the result.json that 'sos-plugins run' wrote."
             )
         try:
@@ -302,5 +302,5 @@ def _frame(value: Any, place: str) -> pd.DataFrame:
 
 def _whole(values: Iterable[Any]) -> bool:
     """Return whether some values are whole numbers and all others missing."""
-    found = [value for value in values if value is not None]
-    return bool(found) and all(type(value) is int for value in found)
+    present = [value for value in values if value is not None]
+    return bool(present) and all(type(value) is int for value in present)

@@ -142,11 +142,11 @@ class Specifications:
         return [("unweighted", label, self._prepared(_without_match))]
 
     def _definitions(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
-        found: list[tuple[str, str, Callable[[], Specification] | str]] = [
+        definitions: list[tuple[str, str, Callable[[], Specification] | str]] = [
             ("other-definition", f"definition '{name}'", self._defined(cases))
             for name, cases in sorted(self.preparation.given.definitions.items())
         ]
-        return found or [
+        return definitions or [
             ("other-definition", "another definition", "The outcome has one definition.")
         ]
 
@@ -189,7 +189,7 @@ class Specifications:
 
     def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
         """Return the runs of other estimators, but for diagnostics and those for the leads."""
-        found: list[tuple[str, str, Run | str]] = []
+        runs: list[tuple[str, str, Run | str]] = []
         for setup in self.setups[1:]:
             estimator = self.preparation.registry.estimator(setup.estimator)
             if estimator.tests_leads or getattr(estimator, "diagnostic", False):
@@ -198,10 +198,10 @@ class Specifications:
             label = f"by {setup.estimator}"
             done = self._of(setup.estimator)
             if done:
-                found.append((family, label, self._estimated(setup, 0, family, label)))
+                runs.append((family, label, self._estimated(setup, 0, family, label)))
             else:
-                found.append((family, label, "No engine gave an estimate."))
-        return found
+                runs.append((family, label, "No engine gave an estimate."))
+        return runs
 
 
 def _without_match(prepared: PreparedOutcome) -> PreparedOutcome:

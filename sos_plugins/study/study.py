@@ -323,9 +323,9 @@ def _analysed(
         joblib.delayed(_analyse)(plan, given, stations.for_worker(), only_crosscheck)
         for given in inputs
     )
-    found = cast(Generator[tuple[OutcomeResult, StepCache], None, None], pool(jobs))
-    with nothing_from_here(), closing(found):  # ends the processes when this one is stopped
-        for result, noted in found:
+    results = cast(Generator[tuple[OutcomeResult, StepCache], None, None], pool(jobs))
+    with nothing_from_here(), closing(results):  # ends the processes when this one is stopped
+        for result, noted in results:
             stations.merge(noted)
             yield result
 

@@ -78,14 +78,20 @@ class StudyProfile:
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""
-        found = self.profile
-        of_profile = (found.faults, found.completeness, found.cells, found.rows, found.rules)
+        profile = self.profile
+        of_profile = (
+            profile.faults,
+            profile.completeness,
+            profile.cells,
+            profile.rows,
+            profile.rules,
+        )
         of_study = (self.coverage, self.steps, self.checks, self.accounts)
-        return dict(zip(self.TABLES, (found.summary(), *of_profile, *of_study), strict=True))
+        return dict(zip(self.TABLES, (profile.summary(), *of_profile, *of_study), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; passwords and the homes of people are masked."""
-        found = {
+        contents = {
             "title": self.title,
             "simulated": self.simulated,
             **self.profile.to_dict(),
@@ -96,7 +102,7 @@ class StudyProfile:
             "notes": list(self.notes),
             "unit_names": dict(self.unit_names),
         }
-        return {key: cleaned(value, key) for key, value in found.items()}
+        return {key: cleaned(value, key) for key, value in contents.items()}
 
     def shareable(self) -> StudyProfile:
         """Return the profile as it may be handed on: passwords and homes of people masked."""
@@ -220,20 +226,20 @@ def _profile(
     steps: list[pd.DataFrame] | None = None,
 ) -> StudyProfile:
     with within_memory():
-        found = profile_records(records, rules_for(registry, records), session, settings)
+        profile = profile_records(records, rules_for(registry, records), session, settings)
     use.note("profiling")
     excess = (use.excess(),) if use.excess() else ()
     pilots = () if design is None else design.pilots
     whole = StudyProfile(
         title=title,
         simulated=records.simulated,
-        profile=found,
+        profile=profile,
         checks=_summed(records.quality.checks),
         accounts=accounts(records.quality.checks),
         steps=pd.concat(steps, ignore_index=True)[list(STEP_COLUMNS)]
         if steps
         else pd.DataFrame(columns=list(STEP_COLUMNS)),
-        coverage=pilot_coverage(found, pilots, records.unit_names),
+        coverage=pilot_coverage(profile, pilots, records.unit_names),
         notes=(*notes, *records.notes, *files_left_out(records.quality.checks), *excess),
         unit_names=dict(records.unit_names),
     )
@@ -245,8 +251,8 @@ def _summed(checks: pd.DataFrame) -> pd.DataFrame:
     keys = ["source", "table", "column", "check", "action"]
     if checks.empty:
         return pd.DataFrame(columns=[c for c in QUALITY_COLUMNS if c not in ("unit", "period")])
-    found = checks[checks["n_flagged"] > 0].fillna(dict.fromkeys(keys, ""))
-    sums = found.groupby(keys, sort=False)[["n", "n_flagged"]].sum().reset_index()
+    flagged = checks[checks["n_flagged"] > 0].fillna(dict.fromkeys(keys, ""))
+    sums = flagged.groupby(keys, sort=False)[["n", "n_flagged"]].sum().reset_index()
     dropped = sums["action"] != "dropped"
     return (
         sums.assign(_kept=dropped)

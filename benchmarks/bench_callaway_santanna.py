@@ -149,10 +149,10 @@ def ours(task: Task, path: Path) -> Row:
         treated=treated.astype(np.int8),
         post=(treated & (frame["period"] >= frame["cohort"])).astype(np.int8),
     )
-    found = engine_python.fit_several(
+    terms = engine_python.fit_several(
         Sample(frame, task.covariates), _settings(task), ("group-time", "event")
     )
-    return _told(found["event"], start.passed())
+    return _told(terms["event"], start.passed())
 
 
 def ours_from_file(task: Task, path: Path) -> Row:
@@ -171,8 +171,8 @@ def ours_from_file(task: Task, path: Path) -> Row:
         covariates=task.covariates,
     ).sample
     reading = start.passed()["cpu"]
-    found = engine_python.fit_several(sample, _settings(task), ("group-time", "event"))
-    return {**_told(found["event"], start.passed()), "reading": reading}
+    terms = engine_python.fit_several(sample, _settings(task), ("group-time", "event"))
+    return {**_told(terms["event"], start.passed()), "reading": reading}
 
 
 def _settings(task: Task) -> Any:
@@ -204,7 +204,7 @@ def diff_diff(task: Task, path: Path) -> Row:
         seed=1 if task.draws else None,
         cluster="la" if task.by_authority and not task.panel else None,
     )
-    found = model.fit(
+    fitted = model.fit(
         frame,
         outcome="value",
         unit="id" if task.panel else "case",
@@ -212,7 +212,7 @@ def diff_diff(task: Task, path: Path) -> Row:
         first_treat="cohort",
         covariates=list(task.covariates) or None,
     )
-    table = found.aggregate("event_study").to_dataframe().set_index("event_time")
+    table = fitted.aggregate("event_study").to_dataframe().set_index("event_time")
     passed = start.passed()
     return _peer(passed, table.loc[0, "att"], table.loc[0, "se"])
 
@@ -235,11 +235,11 @@ def csdid(task: Task, path: Path) -> Row:
         clustervar="la" if by_authority else None,
         biters=task.draws or DRAWS,
     ).fit(est_method="dr", bstrap=task.draws > 0)
-    found = model.aggte("dynamic", bstrap=task.draws > 0, cband=False).atte
+    dynamic = model.aggte("dynamic", bstrap=task.draws > 0, cband=False).atte
     passed = start.passed()
-    place = list(found["egt"]).index(0)
-    errors = found["se_egt"]
-    return _peer(passed, found["att_egt"][place], _flat(errors)[place])
+    place = list(dynamic["egt"]).index(0)
+    errors = dynamic["se_egt"]
+    return _peer(passed, dynamic["att_egt"][place], _flat(errors)[place])
 
 
 def _flat(values: Any) -> Any:
@@ -255,7 +255,7 @@ def moderndid(task: Task, path: Path) -> Row:
     start = Clock()
     clusters = ["la"] if task.draws and not task.panel else None
     drawn = {"boot": task.draws > 0, "biters": task.draws or DRAWS, "clustervars": clusters}
-    found = att_gt(
+    group_time = att_gt(
         data=frame,
         yname="value",
         tname="period",
@@ -266,7 +266,7 @@ def moderndid(task: Task, path: Path) -> Row:
         cband=False,
         **drawn,
     )
-    event = aggte(found, type="dynamic", cband=False, **drawn)
+    event = aggte(group_time, type="dynamic", cband=False, **drawn)
     passed = start.passed()
     place = list(event.event_times).index(0)
     return _peer(passed, event.att_by_event[place], event.se_by_event[place])
@@ -350,8 +350,8 @@ def installed(python: str) -> dict[str, str]:
         "print(json.dumps(found))"
     )
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    versions: dict[str, str] = json.loads(done.stdout)
+    return versions
 
 
 def run(job: str, design: str, path: Path, python: str) -> Row | str:
@@ -368,8 +368,8 @@ def run(job: str, design: str, path: Path, python: str) -> Row | str:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
         return last[0][:120]
-    found: Row = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    row: Row = json.loads(done.stdout.strip().splitlines()[-1])
+    return row
 
 
 def work(job: str, design: str, path: Path) -> None:
@@ -383,9 +383,9 @@ def work(job: str, design: str, path: Path) -> None:
         import sos_estimators.callaway_santanna
 
         assert sos_estimators.callaway_santanna  # imported before the clock starts
-    found = call(path)
+    row = call(path)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**found, "megabytes": peak}))
+    print(json.dumps({**row, "megabytes": peak}))
 
 
 def report(design: str, results: dict[str, list[Row | str]]) -> None:

@@ -135,8 +135,8 @@ def job_parser(path: Path) -> dict[str, float]:
         def forget(self) -> None: ...
 
     clock = Clock()
-    found = read_return(path, Nowhere(), threads=os.cpu_count() or 1)
-    return {**clock.read(), "rows": float(sum(found.n_rows.values()))}
+    raw = read_return(path, Nowhere(), threads=os.cpu_count() or 1)
+    return {**clock.read(), "rows": float(sum(raw.n_rows.values()))}
 
 
 def _ours(path: Path, memory: str | None) -> dict[str, float]:
@@ -202,21 +202,21 @@ def _frames(rows: Rows) -> dict[str, Any]:
     """Return the record tables: dates read, codes mapped, of rows of one thing the last kept."""
     import pandas as pd
 
-    found = {}
+    frames = {}
     for table in TABLES:
         frame = pd.DataFrame(rows[table])
         for column in frame.columns[frame.columns.str.endswith("_date")]:
             frame[column] = pd.to_datetime(frame[column], format="%Y-%m-%d", errors="coerce")
         key = [c for c in ("child", "referral_date", "start_date") if c in frame]
-        found[table] = frame.drop_duplicates(key, keep="last").sort_values(key)
+        frames[table] = frame.drop_duplicates(key, keep="last").sort_values(key)
         rows[table] = []
     truth = {"true": True, "1": True, "false": False, "0": False}
-    found["children"]["sex"] = found["children"]["sex"].map(SEXES)
-    found["referrals"]["nfa"] = found["referrals"]["nfa"].map(truth)
-    enquiries, plans = found["section47s"], found["protection_plans"]
+    frames["children"]["sex"] = frames["children"]["sex"].map(SEXES)
+    frames["referrals"]["nfa"] = frames["referrals"]["nfa"].map(truth)
+    enquiries, plans = frames["section47s"], frames["protection_plans"]
     enquiries["icpc_not_required"] = enquiries["icpc_not_required"].map(truth)
     plans["n_previous"] = pd.to_numeric(plans["n_previous"])
-    return found
+    return frames
 
 
 def _peer(children: Callable[[], Iterable[Any]]) -> dict[str, float]:
@@ -284,8 +284,8 @@ def run(job: str, path: Path) -> dict[str, float]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{job} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
 def main() -> None:
@@ -301,9 +301,9 @@ def main() -> None:
     if given.job:
         warm_up()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        found = JOBS[given.job](given.path)
+        figures = JOBS[given.job](given.path)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**found, "megabytes": peak, "before": before}))
+        print(json.dumps({**figures, "megabytes": peak, "before": before}))
         return
     if given.write:
         write_return(given.path, given.write)

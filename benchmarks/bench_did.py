@@ -125,7 +125,7 @@ def job_cells(path: Path) -> dict[str, float]:
     clock = Clock()
     made = cells(path, covariates=COVARIATES, keys=KEYS)
     compressed = clock.read()
-    found = inference(made.sample(), DidSettings(), ("CR1", "CR3", "WCR"), draws=DRAWS)
+    intervals = inference(made.sample(), DidSettings(), ("CR1", "CR3", "WCR"), draws=DRAWS)
     took = {**clock.read(), "megabytes": peak()}
     again = Clock()
     inference(
@@ -135,7 +135,7 @@ def job_cells(path: Path) -> dict[str, float]:
         draws=DRAWS,
     )
     once_more = again.read()
-    table = found.table.set_index("method")
+    table = intervals.table.set_index("method")
     return {
         **took,
         "compression": compressed["seconds"],
@@ -220,8 +220,8 @@ def run(job: str, path: Path, script: str) -> dict[str, float]:
     )
     if done.returncode:
         raise SystemExit(f"{job} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
 def main(jobs: dict[str, Callable[[Path], dict[str, float]]], script: str = __file__) -> None:
@@ -234,8 +234,8 @@ def main(jobs: dict[str, Callable[[Path], dict[str, float]]], script: str = __fi
     parser.add_argument("--path", type=Path)
     given = parser.parse_args()
     if given.job:
-        found = jobs[given.job](given.path)
-        print(json.dumps({"megabytes": peak(), **found}))
+        figures = jobs[given.job](given.path)
+        print(json.dumps({"megabytes": peak(), **figures}))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cases.parquet"

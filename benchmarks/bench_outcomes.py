@@ -64,11 +64,11 @@ def _derived(folder: Path, backend: Any) -> Iterator[tuple[str, Found]]:
         start = time.perf_counter()
         settings = validate(outcome.Settings, {}, where="benchmark")
         cases = outcome.derive(records, settings, session)
-        found = cells(cases.table, covariates=cases.covariates)
+        compressed = cells(cases.table, covariates=cases.covariates)
         facts = {
-            "cases": found.n_cases,
-            "sum": float(found.frame["value_sums"].sum()),
-            "cells": len(found.frame),
+            "cases": compressed.n_cases,
+            "sum": float(compressed.frame["value_sums"].sum()),
+            "cells": len(compressed.frame),
         }
         yield outcome.name, {"seconds": time.perf_counter() - start, **facts}
 
@@ -83,8 +83,8 @@ def job_duckdb(folder: Path, memory: str) -> Found:
     assert ibis.backends.duckdb
     assert sos_outcomes.escalation
     start = time.perf_counter()
-    found = dict(_derived(folder, duckdb_backend(memory)))
-    return {"seconds": time.perf_counter() - start, "outcomes": found}
+    outcomes = dict(_derived(folder, duckdb_backend(memory)))
+    return {"seconds": time.perf_counter() - start, "outcomes": outcomes}
 
 
 def job_spark(folder: Path, memory: str) -> Found:
@@ -94,9 +94,9 @@ def job_spark(folder: Path, memory: str) -> Found:
     backend = spark_backend(memory=memory)
     backend.raw_sql("SELECT 1").collect()
     start = time.perf_counter()
-    found = dict(_derived(folder, backend))
+    outcomes = dict(_derived(folder, backend))
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "outcomes": found, **_of_java(backend)}
+    return {"seconds": seconds, "outcomes": outcomes, **_of_java(backend)}
 
 
 def _of_java(backend: Any) -> Found:
@@ -127,17 +127,17 @@ def job_pandas(folder: Path, memory: str) -> Found:  # noqa: ARG001
     tables = plain_pandas.read(folder)
     years = tables["referrals"]["return_year"]
     first, last = f"{int(years.min())}-04-01", f"{int(years.max()) + 1}-03-31"
-    found: Found = {"reading": {"seconds": time.perf_counter() - start}}
+    outcomes: Found = {"reading": {"seconds": time.perf_counter() - start}}
     for name, (make, covariates) in plain_pandas.OUTCOMES.items():
         began = time.perf_counter()
         cells = plain_pandas.cells(make(tables, first, last), covariates)
-        found[name] = {
+        outcomes[name] = {
             "seconds": time.perf_counter() - began,
             "cases": int(cells["n_cases"].sum()),
             "sum": float(cells["value_sums"].sum()),
             "cells": len(cells),
         }
-    return {"seconds": time.perf_counter() - start, "outcomes": found}
+    return {"seconds": time.perf_counter() - start, "outcomes": outcomes}
 
 
 JOBS: dict[str, Callable[[Path, str], Found]] = {
@@ -154,13 +154,13 @@ def run(job: str, folder: Path, memory: str) -> Found | None:
     if done.returncode:
         print(f"{job}: exit status {done.returncode}\n{done.stderr[-2000:]}", file=sys.stderr)
         return None
-    found: Found = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    figures: Found = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
-def disagreement(found: dict[str, Found]) -> str:
+def disagreement(results: dict[str, Found]) -> str:
     """Say where two jobs differ, or nothing."""
-    (first, one), *others = found.items()
+    (first, one), *others = results.items()
     for job, other in others:
         for name, mine in one["outcomes"].items():
             theirs = other["outcomes"][name]
@@ -171,16 +171,16 @@ def disagreement(found: dict[str, Found]) -> str:
     return ""
 
 
-def show(n: int, job: str, found: Found | None) -> None:
+def show(n: int, job: str, figures: Found | None) -> None:
     """Print one row of the table."""
-    if found is None:
+    if figures is None:
         print(f"{n:>12,} {job:8} {'failed':>9}", flush=True)
         return
-    parts = ", ".join(f"{name} {part['seconds']:.1f}" for name, part in found["outcomes"].items())
-    rate = 1e6 * found["seconds"] / n
+    parts = ", ".join(f"{name} {part['seconds']:.1f}" for name, part in figures["outcomes"].items())
+    rate = 1e6 * figures["seconds"] / n
     print(
-        f"{n:>12,} {job:8} {found['seconds']:9.2f} {found['busy']:9.2f} "
-        f"{found['megabytes']:7.0f} {rate:11.2f}  {parts}",
+        f"{n:>12,} {job:8} {figures['seconds']:9.2f} {figures['busy']:9.2f} "
+        f"{figures['megabytes']:7.0f} {rate:11.2f}  {parts}",
         flush=True,
     )
 
@@ -227,10 +227,10 @@ def compare(
         if not place.exists():
             command = [sys.executable, "-c", writer, str(place), str(n)]
             subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(HERE)})
-        found = {job: run(job, place, memory) for job in jobs if n <= most.get(job, n)}
-        for job, result in found.items():
+        results = {job: run(job, place, memory) for job in jobs if n <= most.get(job, n)}
+        for job, result in results.items():
             show(n, job, result)
-        done = {job: result for job, result in found.items() if result is not None}
+        done = {job: result for job, result in results.items() if result is not None}
         for job, result in done.items():
             busy[job][n] = result["busy"]
         for job, result in done.items():
@@ -257,12 +257,12 @@ def main() -> None:
     parser.add_argument("--price", type=float, default=0.1, help="of a core-hour")
     given = parser.parse_args()
     if given.job:
-        found = JOBS[given.job](given.folder, given.memory)
+        figures = JOBS[given.job](given.folder, given.memory)
         used = resource.getrusage(resource.RUSAGE_SELF)
         peak, busy = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
-        peak += found.pop("java_megabytes", 0)
-        busy += found.pop("java_busy", 0)
-        print(json.dumps({**found, "megabytes": peak, "busy": busy}))
+        peak += figures.pop("java_megabytes", 0)
+        busy += figures.pop("java_busy", 0)
+        print(json.dumps({**figures, "megabytes": peak, "busy": busy}))
         return
     most = {"pandas": given.pandas_up_to, "spark": given.spark_up_to}
     with tempfile.TemporaryDirectory() as folder:

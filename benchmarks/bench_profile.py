@@ -40,7 +40,7 @@ def profiled(folder: Path) -> dict[str, float]:
     session = Session(backend=duckdb_backend(MEMORY), base=folder)
     records = source.read(validate(source.Settings, {"folder": "."}, where="benchmark"), session)
     start = time.perf_counter()
-    found = profile_records(records, rules_for(registry, records), session)
+    profile = profile_records(records, rules_for(registry, records), session)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
     with duckdb.connect() as con:
@@ -49,8 +49,8 @@ def profiled(folder: Path) -> dict[str, float]:
     return {
         "seconds": seconds,
         "bare": time.perf_counter() - start,
-        "rows": int(found.rows["n"].sum()),
-        "faults": int(found.faults["n_flagged"].sum()),
+        "rows": int(profile.rows["n"].sum()),
+        "faults": int(profile.faults["n_flagged"].sum()),
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -76,10 +76,10 @@ def main() -> None:
             folder = national.write(Path(name), n)
             command = [sys.executable, __file__, "--folder", str(folder)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)
+        figures = json.loads(done.stdout)
         print(
-            f"{n:>10,} {found['rows']:>10,} {found['seconds']:>8.2f} {found['bare']:>10.2f} "
-            f"{found['megabytes']:>6.0f} {found['faults']:>8,}"
+            f"{n:>10,} {figures['rows']:>10,} {figures['seconds']:>8.2f} {figures['bare']:>10.2f} "
+            f"{figures['megabytes']:>6.0f} {figures['faults']:>8,}"
         )
 
 

@@ -53,9 +53,9 @@ def job_cells(name: str, options: dict[str, Any], path: Path) -> dict[str, float
     start = time.perf_counter()
     made = cells(path, covariates=bench_did.COVARIATES, keys=bench_did.KEYS).sample()
     compressed = time.perf_counter()
-    found = fit(made, settings(**options))
+    estimate = fit(made, settings(**options))
     end = time.perf_counter()
-    return {**_overall(found, end - start), "after compression": end - compressed}
+    return {**_overall(estimate, end - start), "after compression": end - compressed}
 
 
 def job_frame(name: str, path: Path) -> dict[str, float]:
@@ -67,8 +67,8 @@ def job_frame(name: str, path: Path) -> dict[str, float]:
     frame = pd.read_parquet(path)
     sample = Sample(frame.assign(weight=1.0, cluster=frame["unit"]), bench_did.COVARIATES)
     start = time.perf_counter()
-    found = fit(sample, settings())
-    return _overall(found, time.perf_counter() - start)
+    estimate = fit(sample, settings())
+    return _overall(estimate, time.perf_counter() - start)
 
 
 def _numbered(path: Path) -> Any:

@@ -90,18 +90,20 @@ def one(seed: np.random.SeedSequence, n_units: int, n_treated: int, draws: int) 
     settings = DidSettings()
     none = inference(drawn.without, settings, METHODS, seed=at_random, draws=draws).table
     some = inference(drawn.effects, settings, INTERVALS, seed=at_random, draws=draws).table
-    found = {("size", m): p < LEVEL for m, p in zip(none["method"], none["p_value"], strict=True)}
+    rejected = {
+        ("size", m): p < LEVEL for m, p in zip(none["method"], none["p_value"], strict=True)
+    }
     inside = (some["conf_low"] <= EFFECT) & (some["conf_high"] >= EFFECT)
-    found |= {("coverage", m): yes for m, yes in zip(some["method"], inside, strict=True)}
+    rejected |= {("coverage", m): yes for m, yes in zip(some["method"], inside, strict=True)}
     for name, options in AHT.items():
         for what, sample in (("leads", drawn.without), ("power", drawn.drift)):
             p = fit_python(sample, options).glance["leads_p_value"]
-            found[what, name] = np.nan if p is None else p < LEVEL
+            rejected[what, name] = np.nan if p is None else p < LEVEL
     wald = fit_python(drawn.without, WALD).glance
     for name, df in (("clusters", n_units - 1), ("treated clusters", n_treated - 1)):
         p = stats.f.sf(wald["leads_statistic"], wald["leads_df_num"], df)
-        found["leads", f"Wald, CR1, {name} - 1"] = p < LEVEL
-    return pd.Series(found, dtype=float)
+        rejected["leads", f"Wald, CR1, {name} - 1"] = p < LEVEL
+    return pd.Series(rejected, dtype=float)
 
 
 def shown(values: pd.Series) -> str:
@@ -128,17 +130,17 @@ def main() -> None:
     seeds = np.random.SeedSequence((given.seed, given.units, given.treated)).spawn(given.repeats)
     job = partial(one, n_units=given.units, n_treated=given.treated, draws=given.draws)
     with ProcessPoolExecutor(given.processes) as pool:
-        found = pd.DataFrame(list(pool.map(job, seeds, chunksize=10)))
+        verdicts = pd.DataFrame(list(pool.map(job, seeds, chunksize=10)))
     print(
         f"{given.treated} treated of {given.units}, {given.repeats} samples, "
         f"{given.draws} draws, {time.perf_counter() - start:.0f} s"
     )
     for method in METHODS:
-        print(f"{method:8} size {shown(found['size', method])}", end="")
-        print(f"   coverage {shown(found['coverage', method])}" if method in INTERVALS else "")
-    for name in found["leads"]:
-        print(f"leads, {name}: size {shown(found['leads', name])}", end="")
-        print(f"   power {shown(found['power', name])}" if name in AHT else "")
+        print(f"{method:8} size {shown(verdicts['size', method])}", end="")
+        print(f"   coverage {shown(verdicts['coverage', method])}" if method in INTERVALS else "")
+    for name in verdicts["leads"]:
+        print(f"leads, {name}: size {shown(verdicts['leads', name])}", end="")
+        print(f"   power {shown(verdicts['power', name])}" if name in AHT else "")
 
 
 if __name__ == "__main__":

@@ -117,18 +117,18 @@ def expand_names(wanted: Sequence[str], known: Sequence[str], *, matcher: str) -
     for entry in wanted:
         start = entry.removesuffix("*")
         if entry in known:
-            found = [entry]
+            names = [entry]
         elif entry.endswith(("*", "_")):
-            found = [name for name in known if name.startswith(start)]
+            names = [name for name in known if name.startswith(start)]
         else:
-            found = []
-        if not found:
+            names = []
+        if not names:
             raise SettingsError(
                 f"Matcher '{matcher}': unknown feature '{entry}'.{did_you_mean(entry, known)} "
                 f"Known features: {listing(known)}. A name that ends in * stands for all features "
                 "that begin so."
             )
-        chosen.update(dict.fromkeys(found))
+        chosen.update(dict.fromkeys(names))
     return list(chosen)
 
 

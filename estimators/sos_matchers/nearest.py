@@ -82,14 +82,14 @@ def match_on_distances(
         nearest = np.argsort(steps, axis=1, kind="stable")[:, :ratio]
         row, place = np.nonzero(np.isfinite(np.take_along_axis(steps, nearest, axis=1)))
         return Pairs.of(row, nearest[row, place], place)
-    found = []
+    pairs = []
     for round_ in range(ratio):
         for row in np.asarray(turn).tolist():
             column = int(np.argmin(steps[row]))
             if np.isfinite(steps[row, column]):
-                found.append((row, column, round_))
+                pairs.append((row, column, round_))
                 steps[:, column] = np.inf
-    return Pairs.of(*np.array(found, dtype=int).reshape(-1, 3).T)
+    return Pairs.of(*np.array(pairs, dtype=int).reshape(-1, 3).T)
 
 
 def match_on_scores(
@@ -155,7 +155,7 @@ class _Line:
 def _with_replacement(line: _Line, ratio: int) -> Pairs:
     """All treated rows at once, each with a pointer to its next control on either side."""
     left, right = line.start - 1, line.start
-    found = []
+    parts = []
     for round_ in range(min(ratio, len(line.score) - 2)):
         below, above = line.treated - line.score[left], line.score[right] - line.treated
         tied = (below == above) & (line.left[left] < line.right[right])
@@ -163,9 +163,9 @@ def _with_replacement(line: _Line, ratio: int) -> Pairs:
         gap = np.where(lower, below, above)
         row = np.flatnonzero(np.isfinite(gap) & (gap <= line.limit))
         control = np.where(lower, line.left[left], line.right[right])[row]
-        found.append((row, control, np.full(len(row), round_)))
+        parts.append((row, control, np.full(len(row), round_)))
         left, right = left - lower, right + ~lower
-    return Pairs.of(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    return Pairs.of(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _without_replacement(line: _Line, ratio: int, turn: np.ndarray) -> Pairs:
@@ -176,7 +176,7 @@ def _without_replacement(line: _Line, ratio: int, turn: np.ndarray) -> Pairs:
     places = list(zip(left_place.tolist(), right_place.tolist(), strict=True))
     start, own = line.start.tolist(), line.treated.tolist()
     free_left, free_right = list(range(n + 2)), list(range(n + 2))
-    found: list[tuple[int, int, int]] = []
+    pairs: list[tuple[int, int, int]] = []
     for round_ in range(ratio):
         for row in turn.tolist():
             left, right = _find(free_left, start[row] - 1), _find(free_right, start[row])
@@ -184,10 +184,10 @@ def _without_replacement(line: _Line, ratio: int, turn: np.ndarray) -> Pairs:
             lower = below < above or (below == above and left_rows[left] < right_rows[right])
             control = left_rows[left] if lower else right_rows[right]
             if control < n and min(below, above) <= line.limit:
-                found.append((row, control, round_))
+                pairs.append((row, control, round_))
                 left, right = places[control]
                 free_left[left], free_right[right] = left - 1, right + 1
-    return Pairs.of(*np.array(found, dtype=int).reshape(-1, 3).T)
+    return Pairs.of(*np.array(pairs, dtype=int).reshape(-1, 3).T)
 
 
 def _find(free: list[int], place: int) -> int:

@@ -108,8 +108,8 @@ def pairs_of(answer: dict[str, Any]) -> Pairs:
 
 def matchit_version() -> str:
     """Return ``"MatchIt 4.5.1 in R 4.2.2"``, with the versions that are installed."""
-    found = r.versions(["MatchIt"])
-    return f"MatchIt {found['MatchIt']} in R {found['R']}"
+    versions = r.versions(["MatchIt"])
+    return f"MatchIt {versions['MatchIt']} in R {versions['R']}"
 
 
 def r_version() -> str:

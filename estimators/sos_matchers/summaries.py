@@ -35,24 +35,24 @@ class Matches:
 
 
 def unit_match(
-    task: UnitTask, given: Candidates, found: Matches, *, method: str, ratio: int, reason: str
+    task: UnitTask, given: Candidates, matches: Matches, *, method: str, ratio: int, reason: str
 ) -> UnitMatch:
     """Put the result of nearest-neighbour matching together.
 
     Args:
         task: What the matcher was given.
         given: The candidates that were compared.
-        found: The pairs.
+        matches: The pairs.
         method: The first sentence of the description, without its full stop.
         ratio: Comparators asked for.
         reason: Why a pilot has no comparator.
     """
     rows = pd.DataFrame(
         {
-            "pilot": [given.pilots[i] for i in found.pairs.treated],
-            "comparator": [given.pool[j] for j in found.pairs.control],
-            "distance": found.distance,
-            "rank": found.pairs.rank,
+            "pilot": [given.pilots[i] for i in matches.pairs.treated],
+            "comparator": [given.pool[j] for j in matches.pairs.control],
+            "distance": matches.distance,
+            "rank": matches.pairs.rank,
         },
         columns=list(DISTANCE_COLUMNS),
     )
@@ -62,8 +62,8 @@ def unit_match(
         task,
         rows,
         unmatched,
-        Sentences(f"{method}; {found.software}.", ratio, (TIES, *given.notes)),
-        scores=scores_frame(given, found),
+        Sentences(f"{method}; {matches.software}.", ratio, (TIES, *given.notes)),
+        scores=scores_frame(given, matches),
     )
 
 
@@ -79,11 +79,11 @@ class Sentences:
     further: Sequence[str] = field(default_factory=tuple)
 
 
-def scores_frame(given: Candidates, found: Matches) -> pd.DataFrame:
+def scores_frame(given: Candidates, matches: Matches) -> pd.DataFrame:
     """Return ``unit, treated, score``, empty where there is no propensity score."""
-    if found.score is None:
+    if matches.score is None:
         return pd.DataFrame(columns=list(SCORE_COLUMNS))
-    return pd.DataFrame({"unit": given.units, "treated": given.treated, "score": found.score})
+    return pd.DataFrame({"unit": given.units, "treated": given.treated, "score": matches.score})
 
 
 def assemble(

@@ -169,8 +169,8 @@ def match_propensity(task: UnitTask, settings: PropensitySettings) -> UnitMatch:
         turn=turns(score[:n], settings.order),
     )
     software = f"scikit-learn {distribution_version('scikit-learn')}"
-    found = Matches(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
-    return _report_propensity(task, given, found, settings)
+    matches = Matches(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
+    return _report_propensity(task, given, matches, settings)
 
 
 def _fit(given: Candidates, settings: PropensitySettings) -> Any:
@@ -188,12 +188,12 @@ def match_propensity_r(task: UnitTask, settings: PropensitySettings) -> UnitMatc
     given = _score_candidates(task, settings)
     if settings.penalty == "none":
         _fit(given, settings)  # says in a sentence when no score exists
-    found = r_engines.units_on_score(given, settings)
-    return _report_propensity(task, given, found, settings)
+    matches = r_engines.units_on_score(given, settings)
+    return _report_propensity(task, given, matches, settings)
 
 
 def _report_propensity(
-    task: UnitTask, given: Candidates, found: Matches, settings: PropensitySettings
+    task: UnitTask, given: Candidates, matches: Matches, settings: PropensitySettings
 ) -> UnitMatch:
     scale = "logit of the propensity score" if settings.distance == "logit" else "propensity score"
     ridge = f", ridge penalty with C = {settings.C:g}" if settings.penalty == "ridge" else ""
@@ -203,7 +203,7 @@ def _report_propensity(
         f"regression of being a pilot on {', '.join(given.names)}{ridge}){_tail(settings, caliper)}"
     )
     return unit_match(
-        task, given, found, method=method, ratio=settings.ratio, reason=caliper.reason
+        task, given, matches, method=method, ratio=settings.ratio, reason=caliper.reason
     )
 
 
@@ -228,8 +228,8 @@ def match_pre_outcomes(task: UnitTask, settings: PreOutcomesSettings) -> UnitMat
         turn=turns(distance.min(axis=1), settings.order),
     )
     software = f"numpy {distribution_version('numpy')}"
-    found = Matches(pairs, distance[pairs.treated, pairs.control], software)
-    return _report_outcomes(task, given, found, settings)
+    matches = Matches(pairs, distance[pairs.treated, pairs.control], software)
+    return _report_outcomes(task, given, matches, settings)
 
 
 def match_pre_outcomes_r(task: UnitTask, settings: PreOutcomesSettings) -> UnitMatch:
@@ -239,8 +239,8 @@ def match_pre_outcomes_r(task: UnitTask, settings: PreOutcomesSettings) -> UnitM
         EngineError: If R fails; otherwise as :func:`match_pre_outcomes`.
     """
     given = _outcome_candidates(task, settings)
-    found = r_engines.units_on_outcomes(given, settings)
-    return _report_outcomes(task, given, found, settings)
+    matches = r_engines.units_on_outcomes(given, settings)
+    return _report_outcomes(task, given, matches, settings)
 
 
 def outcome_distances(given: Candidates, kind: Literal["euclidean", "mahalanobis"]) -> np.ndarray:
@@ -265,7 +265,7 @@ pre-periods than authorities can tell apart leave directions without variance.""
 
 
 def _report_outcomes(
-    task: UnitTask, given: Candidates, found: Matches, settings: PreOutcomesSettings
+    task: UnitTask, given: Candidates, matches: Matches, settings: PreOutcomesSettings
 ) -> UnitMatch:
     words = "standardised Euclidean" if settings.distance == "euclidean" else "Mahalanobis"
     number = settings.caliper
@@ -275,7 +275,7 @@ def _report_outcomes(
         f"{', '.join(given.names)}{_tail(settings, caliper)}"
     )
     return unit_match(
-        task, given, found, method=method, ratio=settings.ratio, reason=caliper.reason
+        task, given, matches, method=method, ratio=settings.ratio, reason=caliper.reason
     )
 
 

@@ -276,19 +276,19 @@ def drop_outliers(steps: derive.Attrition, settings: AssessmentDurationSettings)
 
 def cautions(settings: AssessmentDurationSettings) -> tuple[str, ...]:
     """Return what a reader must know of the quirks that are switched on."""
-    found = []
+    sentences = []
     if settings.authorised_only:
-        found.append(
+        sentences.append(
             "Only assessments that were authorised in the data are cases, as in 2021 "
             "(authorised_only): the slow ones of the last months are missing, and later years look "
             "faster than they were."
         )
     if settings.outlier_iqr is not None:
-        found.append(
+        sentences.append(
             f"Durations above the third quartile plus {settings.outlier_iqr:g} interquartile "
             "ranges are left out (outlier_iqr): a selection on the outcome, which shrinks effects."
         )
-    return tuple(found)
+    return tuple(sentences)
 
 
 @hookimpl

@@ -164,9 +164,9 @@ def missing_shares(table: ibis.Table, names: Sequence[str]) -> dict[str, float]:
         return {}
     rows = table.filter(_.unit.notnull() & _.period.notnull() & _.value.notnull())
     counts = {f"n{i}": rows[name].count() for i, name in enumerate(names)}
-    found = rows.aggregate(n=rows.count(), **counts).to_pandas().iloc[0]
-    n = int(found["n"])
-    return {c: 1 - int(found[f"n{i}"]) / n if n else 0.0 for i, c in enumerate(names)}
+    n_filled = rows.aggregate(n=rows.count(), **counts).to_pandas().iloc[0]
+    n = int(n_filled["n"])
+    return {c: 1 - int(n_filled[f"n{i}"]) / n if n else 0.0 for i, c in enumerate(names)}
 
 
 def _left_out(name: str, share: float, settings: TidyValueSettings) -> bool:

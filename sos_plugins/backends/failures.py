@@ -88,16 +88,16 @@ def spark_in_words() -> Iterator[None]:
 
 def _of_spark(error: Exception) -> bool:
     """Whether an exception is PySpark's or the Java bridge's."""
-    found = []
+    kinds = []
     if "pyspark" in sys.modules:
         from pyspark.errors import PySparkException
 
-        found.append(PySparkException)
+        kinds.append(PySparkException)
     if "py4j" in sys.modules:
         from py4j.protocol import Py4JError
 
-        found.append(Py4JError)
-    return isinstance(error, tuple(found))
+        kinds.append(Py4JError)
+    return isinstance(error, tuple(kinds))
 
 
 def first_line(error: Exception) -> str:

@@ -102,14 +102,14 @@ def of_settings(settings: Any, base: Path) -> str:
         settings: A settings object, or texts, numbers, and lists and tables of them.
         base: Folder against which relative paths are resolved.
     """
-    found = []
+    files = []
     for value in _leaves(settings):
         path = base / Path(value).expanduser()
         if os.path.isfile(path):  # noqa: PTH113 (any text may be asked)
-            found.append(path)
+            files.append(path)
         elif isinstance(value, PurePath) and path.is_dir():
-            found += [inner for inner in path.rglob("*") if inner.is_file()]
-    return hashed(settings, hashed_files(found, base))
+            files += [inner for inner in path.rglob("*") if inner.is_file()]
+    return hashed(settings, hashed_files(files, base))
 
 
 def _leaves(value: Any) -> Iterator[str | PurePath]:
@@ -158,12 +158,12 @@ def _added_up(table: ibis.Table, backend: Any) -> Sequence[Any]:
         return cast("Sequence[Any]", backend.raw_sql(query).collect()[0])
     query = "SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT) FROM {} t"
     if backend.name == "duckdb" and not table.op().find(operations.InMemoryTable):
-        found = backend.raw_sql(query.format(f"({backend.compile(table)})")).fetchall()
+        sums = backend.raw_sql(query.format(f"({backend.compile(table)})")).fetchall()
     else:
         with duckdb.connect() as con:
             con.register("rows", backend.to_pyarrow_batches(table))
-            found = con.execute(query.format("rows")).fetchall()
-    return cast("Sequence[Any]", found[0])
+            sums = con.execute(query.format("rows")).fetchall()
+    return cast("Sequence[Any]", sums[0])
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,9 @@ class Program:
 
     def with_engine(self, registry: Registry, host: str, engine: str | None) -> str:
         """Return a hash of the program with an engine (None: the first that can run here)."""
-        found = {one.name: one for one in registry.engines(host)}
+        by_name = {one.name: one for one in registry.engines(host)}
         try:  # whether one that is named can run here, which may start R, need not be known
-            chosen = found.get(engine or "") or registry.engine(host, engine)
+            chosen = by_name.get(engine or "") or registry.engine(host, engine)
         except SosError as error:
             return hashed(self.code, str(error))
         plugin = self.with_plugin(registry.engine_host(host))
@@ -268,16 +268,16 @@ def _hash_of_package(top: Path) -> str:
 def _local_imports(registry: Registry) -> set[Path]:
     """Return the code of nobody else's distribution that strangers' code imports, step by step."""
     own = {info.distribution for info in registry.plugins.values()} - {DISTRIBUTION}
-    found: set[Path] = set()
+    places: set[Path] = set()
     ahead = list(_of_strangers(registry))
     while ahead:
         top = ahead.pop()
         for name in _imported(_python_files(top)):
             place = _place_of(name, top.parent, own)
-            if place is not None and place not in found:
-                found.add(place)
+            if place is not None and place not in places:
+                places.add(place)
                 ahead.append(place)
-    return found
+    return places
 
 
 def _place_of(module: str, beside: Path, own: Collection[str]) -> Path | None:

@@ -139,9 +139,9 @@ class StepCache:
             return make()
         file = self.folder / f"{hashed(key, label)}.station"
         try:
-            found = _load(file)
+            value = _load(file)
             self.reused.append(label)
-            return cast(T, found)
+            return cast(T, value)
         except ValueError:
             self.damaged.append(label)
         except OSError:  # there is none
@@ -160,9 +160,9 @@ class StepCache:
             return make()
         place = self.folder / f"{hashed(key, label)}.records"
         try:
-            found = _load_records(place, session)
+            records = _load_records(place, session)
             self.reused.append(label)
-            return found
+            return records
         except ValueError:
             self.damaged.append(label)
         except OSError:  # there are none

@@ -279,8 +279,8 @@ def _refuse_clashes(keys: Sequence[str], numbers: Sequence[str]) -> None:
     """
     made = [*(f"{sum_}:{a}" for a in numbers for sum_ in ("z", "zy")), *COMPRESSED, "value", *SUMS]
     made += [*(f"zz:{a}:{b}" for a, b in _pairs(numbers)), "_value", "_weight"]
-    found = [*made, *(f"_number:{a}" for a in numbers), *keys]
-    twice = {name for name in found if found.count(name) > 1}
+    names = [*made, *(f"_number:{a}" for a in numbers), *keys]
+    twice = {name for name in names if names.count(name) > 1}
     twice |= {a for a in numbers if a in {*keys, *COMPRESSED, "value", "weight"}}
     if twice:
         raise DataError(

@@ -82,14 +82,14 @@ def compress(sample: Sample) -> Sample | None:
     used = list(dict.fromkeys(["unit", "period", *keys, "cluster", "value", "weight"]))
     used += [c for c in sample.covariates if c not in used]
     texts = {c: _as_text(frame[c]) for c in sample.covariates}
-    found = cells(
+    compressed = cells(
         frame[used].assign(**texts),
         weight="weight",
         covariates=sample.covariates,
         keys=keys,
         cluster="cluster",
     )
-    rows = found.rows(by_value=sample.binary and found.binary and not found.numbers)
+    rows = compressed.rows(by_value=sample.binary and compressed.binary and not compressed.numbers)
     return Sample(rows, sample.covariates, sample.binary, sample.window_gap)
 
 

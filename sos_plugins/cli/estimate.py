@@ -97,16 +97,16 @@ def _data(named: NamedEstimate) -> dict[str, Any]:
 
 
 def _text(named: NamedEstimate) -> str:
-    found = named.estimate
+    estimate = named.estimate
     table = render(
-        list(found.tidy.columns),
-        found.tidy.to_numpy(dtype=object).tolist(),
+        list(estimate.tidy.columns),
+        estimate.tidy.to_numpy(dtype=object).tolist(),
         f"{named.estimator}, engine {named.engine}",
     )
-    facts = {key: value for key, value in found.glance.items() if not _is_table(value)}
+    facts = {key: value for key, value in estimate.glance.items() if not _is_table(value)}
     glance = ", ".join(f"{key} {value}" for key, value in facts.items())
-    further = [_table(key, value) for key, value in found.glance.items() if _is_table(value)]
-    return "\n".join([table, click.wrap_text(glance, 118), *further, *found.warnings])
+    further = [_table(key, value) for key, value in estimate.glance.items() if _is_table(value)]
+    return "\n".join([table, click.wrap_text(glance, 118), *further, *estimate.warnings])
 
 
 def _is_table(value: Any) -> bool:

@@ -217,8 +217,8 @@ def show(terminal: Terminal, plugin: str) -> None:
     """Show what PLUGIN does, its settings and its engines."""
     from sos_plugins.cli.catalogue import describe_offer, render_offer
 
-    found = [describe_offer(terminal.registry(), o) for o in terminal.registry().find(plugin)]
-    terminal.answer(found, "\n\n".join(render_offer(data) for data in found))
+    offers = [describe_offer(terminal.registry(), o) for o in terminal.registry().find(plugin)]
+    terminal.answer(offers, "\n\n".join(render_offer(data) for data in offers))
 
 
 @main.command()

@@ -76,7 +76,7 @@ def profile(
                 path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
             )
             terminal.note(study.plan.registry)
-            found = profile_study(study, progress, outcomes=outcomes)
+            made = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
             if memory is not None and not SIZE.fullmatch(memory):
@@ -84,10 +84,10 @@ def profile(
             chosen = as_backend(backend or "duckdb", memory=memory)
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
             registry = terminal.registry()
-            found = profile_source(registry, source, values, session, memory=memory)
-        written = _write(found, out, html)
-    answer = {**found.to_dict(), "files": [str(file) for file in written]}
-    text = "\n\n".join([*_tables(found, most), *(f"Written: {file}" for file in written)])
+            made = profile_source(registry, source, values, session, memory=memory)
+        written = _write(made, out, html)
+    answer = {**made.to_dict(), "files": [str(file) for file in written]}
+    text = "\n\n".join([*_tables(made, most), *(f"Written: {file}" for file in written)])
     terminal.answer(answer, text)
 
 
@@ -105,47 +105,47 @@ def _claimed(out: Path | None, html: Path | None) -> Iterator[None]:
         yield
 
 
-def _write(found: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
+def _write(study: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
     """Write the profile: a page, its figures as JSON and its tables as CSV, none of them half."""
     files: dict[str, str] = {}
     if out is not None:
-        files["profile.html"] = profile_page(found)
-        files["profile.json"] = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
-        for name, frame in found.frames().items():
+        files["profile.html"] = profile_page(study)
+        files["profile.json"] = json.dumps(study.to_dict(), indent=1, ensure_ascii=False)
+        for name, frame in study.frames().items():
             files[f"{name}.csv"] = csv_of(frame)
         with replacing(out, PROFILE) as place:
             for name, text in files.items():
                 (place / name).write_text(text, encoding="utf-8")
     if html is not None:
         try:
-            put(html, profile_page(found).encode("utf-8"))
+            put(html, profile_page(study).encode("utf-8"))
         except OSError as error:
             raise cannot_write(PROFILE.what, html, error) from None
     return [*(out / name for name in files if out), *([html] if html else [])]
 
 
-def _tables(found: StudyProfile, most: int) -> list[str]:
+def _tables(study: StudyProfile, most: int) -> list[str]:
     """Lay out the findings, each table cut to its first rows."""
-    profile = found.profile
+    profile = study.profile
     years = "no year"
     if profile.first_year is not None and profile.last_year is not None:
         years = f"April {profile.first_year} to March {profile.last_year + 1}"
     units = profile.cells["unit"].nunique() if len(profile.cells) else 0
-    head = f"{found.title}: {plural(units, 'authority', 'authorities')}, {years}."
-    if found.simulated:
+    head = f"{study.title}: {plural(units, 'authority', 'authorities')}, {years}."
+    if study.simulated:
         head += " Simulated records."
     parts = [
         _table("Rows", _rows(profile.rows), most),
-        _table("Read = given + merged + dropped", _plain(found.accounts), most),
+        _table("Read = given + merged + dropped", _plain(study.accounts), most),
         _table("Faults", _faults(profile.summary()), most),
-        _table("Found and handled by the sources", _plain(found.handled()), most),
+        _table("Found and handled by the sources", _plain(study.handled()), most),
         _table("How far columns are filled", _filled(profile.filling()), most),
-        _table("Authorities, the worst first", _units(found), most),
-        _table("Pilots", _coverage(found.coverage), most),
-        _table("Rows dropped on the way to cases", _plain(found.steps), most),
+        _table("Authorities, the worst first", _units(study), most),
+        _table("Pilots", _coverage(study.coverage), most),
+        _table("Rows dropped on the way to cases", _plain(study.steps), most),
     ]
     left_out = profile.rules.loc[~profile.rules["judged"].astype(bool), "fault"].unique()
-    notes = [*found.notes]
+    notes = [*study.notes]
     if len(left_out):
         names = ", ".join(left_out)
         notes.append(f"Not judged, since the records lack a table that they need: {names}.")
@@ -164,8 +164,8 @@ def _table(title: str, rows: Sequence[Row], most: int) -> str:
 
 
 def _plain(frame: pd.DataFrame) -> list[Row]:
-    found: list[Row] = plain(frame)
-    return found
+    rows: list[Row] = plain(frame)
+    return rows
 
 
 def _rows(rows: pd.DataFrame) -> list[Row]:
@@ -218,8 +218,8 @@ def _filled(filling: pd.DataFrame) -> list[Row]:
     ]
 
 
-def _units(found: StudyProfile) -> list[Row]:
-    cells = found.profile.cells
+def _units(study: StudyProfile) -> list[Row]:
+    cells = study.profile.cells
     if cells.empty:
         return []
     sums = cells.groupby("unit")[["n", "n_faulty", "missing", "breaks"]].sum()
@@ -227,7 +227,7 @@ def _units(found: StudyProfile) -> list[Row]:
     ordered = sums.sort_values(["missing", "share", "breaks"], ascending=False)
     return [
         {
-            "authority": found.unit_names.get(str(unit), unit),
+            "authority": study.unit_names.get(str(unit), unit),
             "rows": int(row["n"]),
             "at fault": share(row["share"]),
             "missing years": int(row["missing"]),

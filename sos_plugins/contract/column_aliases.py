@@ -95,29 +95,29 @@ class OwnNames:
                 changed[name] = hidden[0] if isinstance(value, str) else tuple(hidden)
         return options.model_copy(update=changed) if changed else options
 
-    def show(self, found: T) -> T:
+    def show(self, given: T) -> T:
         """Return what came out with a user's own names.
 
         Args:
-            found: Text, a table, a sample, or a mapping, list, tuple or dataclass that holds some;
+            given: Text, a table, a sample, or a mapping, list, tuple or dataclass that holds some;
                 anything else goes through as it is.
         """
-        shown: Any = found
-        if isinstance(found, str):
-            shown = HIDDEN.sub(self._own_name, found)
-        elif isinstance(found, Sample):
-            frame = found.frame.set_axis(self.show_names(found.frame.columns), axis=1)
-            covariates = tuple(self.show_names(found.covariates))
-            shown = replace(found, frame=frame, covariates=covariates)
-        elif isinstance(found, pd.DataFrame):
-            shown = self._show_table(found)
-        elif isinstance(found, Mapping):
-            shown = {self.show(key): self.show(value) for key, value in found.items()}
-        elif type(found) in (list, tuple):
+        shown: Any = given
+        if isinstance(given, str):
+            shown = HIDDEN.sub(self._own_name, given)
+        elif isinstance(given, Sample):
+            frame = given.frame.set_axis(self.show_names(given.frame.columns), axis=1)
+            covariates = tuple(self.show_names(given.covariates))
+            shown = replace(given, frame=frame, covariates=covariates)
+        elif isinstance(given, pd.DataFrame):
+            shown = self._show_table(given)
+        elif isinstance(given, Mapping):
+            shown = {self.show(key): self.show(value) for key, value in given.items()}
+        elif type(given) in (list, tuple):
             shown = type(shown)([self.show(item) for item in shown])
-        elif is_dataclass(found) and not isinstance(found, type):
-            values = {f.name: getattr(found, f.name) for f in fields(found) if f.init}
-            shown = replace(found, **{name: self.show(value) for name, value in values.items()})
+        elif is_dataclass(given) and not isinstance(given, type):
+            values = {f.name: getattr(given, f.name) for f in fields(given) if f.init}
+            shown = replace(given, **{name: self.show(value) for name, value in values.items()})
         return shown  # type: ignore[no-any-return]
 
     def show_names(self, labels: Iterable[Any]) -> list[Any]:

@@ -240,8 +240,8 @@ class Engine:
 
     def missing(self) -> tuple[str, ...]:
         """Return a sentence for each requirement that is not met, each once."""
-        found = (need.missing() for need in self.requires)
-        return tuple(dict.fromkeys(sentence for sentence in found if sentence))
+        sentences = (need.missing() for need in self.requires)
+        return tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
 
     @property
     def language(self) -> str:

@@ -53,10 +53,10 @@ def _place() -> Path:
 
 def _remembered() -> list[str]:
     try:
-        found = json.loads(_place().read_text(encoding="utf-8"))
+        marks = json.loads(_place().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [mark for mark in found if isinstance(mark, str)] if isinstance(found, list) else []
+    return [mark for mark in marks if isinstance(mark, str)] if isinstance(marks, list) else []
 
 
 def _remember(marks: Sequence[str]) -> None:

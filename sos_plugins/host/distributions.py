@@ -56,13 +56,13 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
 @functools.cache
 def with_dependencies(distribution: str) -> frozenset[str]:
     """Return the names of a distribution and of all that it requires, and they in turn."""
-    found, ahead = {distribution}, [distribution]
+    names, ahead = {distribution}, [distribution]
     while ahead:
         for name in dependencies(ahead.pop()):
-            if name not in found:
-                found.add(name)
+            if name not in names:
+                names.add(name)
                 ahead.append(name)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def distribution_of(module: str) -> str:

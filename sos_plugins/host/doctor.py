@@ -103,8 +103,8 @@ def _states(registry: Registry) -> Iterable[EngineState]:
 
 
 def _browser() -> str:
-    found = [path for path in map(shutil.which, BROWSERS) if path]
-    return found[0] if found and shutil.which(DRIVER) else ""
+    browsers = [path for path in map(shutil.which, BROWSERS) if path]
+    return browsers[0] if browsers and shutil.which(DRIVER) else ""
 
 
 def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -154,14 +154,14 @@ class Registry:
             NotRegisteredError: With the registered names and the nearest of them.
         """
         kind = kind_named(kind)
-        found = self._offers[kind].get(name)
-        if found is None:
+        offered = self._offers[kind].get(name)
+        if offered is None:
             noun = kind.replace("-", " ").capitalize()
             raise NotRegisteredError(
                 f"{noun} '{name}' is not registered.{did_you_mean(name, self._offers[kind])} "
                 f"Registered: {listing(self._offers[kind])}. See: sos-plugins list {kind}s"
             )
-        return found
+        return offered
 
     def offered_by(self, plugin: str) -> list[Offer]:
         """Return all that one plugin registered, engines for others' estimators included."""
@@ -175,14 +175,14 @@ class Registry:
         Raises:
             NotRegisteredError: If no kind has it.
         """
-        found = [offers[name] for offers in self._offers.values() if name in offers]
-        if not found:
+        matching = [offers[name] for offers in self._offers.values() if name in offers]
+        if not matching:
             known = [n for offers in self._offers.values() for n in offers]
             raise NotRegisteredError(
                 f"'{name}' is not registered.{did_you_mean(name, known)} "
                 f"Registered: {listing(known)}."
             )
-        return found
+        return matching
 
     def source(self, name: str) -> Source:
         """Return a source."""

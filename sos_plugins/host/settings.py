@@ -37,8 +37,8 @@ def validate(
 
 def with_paths(settings: S, base: Path) -> S:
     """Return settings whose paths, fields of type :class:`~pathlib.Path`, start at a folder."""
-    found = {name: _placed(value, base) for name, value in settings}
-    changed = {name: value for name, value in found.items() if value != getattr(settings, name)}
+    placed = {name: _placed(value, base) for name, value in settings}
+    changed = {name: value for name, value in placed.items() if value != getattr(settings, name)}
     return settings.model_copy(update=changed) if changed else settings
 
 

@@ -59,9 +59,9 @@ def sentences(
         where: What each sentence starts with.
         beside: Further keys that may stand in the outermost table.
     """
-    found = [_located(model, item) for item in errors]
+    mistakes = [_located(model, item) for item in errors]
     further = tuple(beside)
-    return [_sentence(m, where, further) for m in _merged(found)]
+    return [_sentence(m, where, further) for m in _merged(mistakes)]
 
 
 def _located(model: type[BaseModel], item: Mapping[str, Any]) -> _Mistake:
@@ -100,28 +100,28 @@ def _field_type(model: type[BaseModel], key: str) -> Any:
     return Any
 
 
-def _merged(found: Sequence[_Mistake]) -> Iterator[_Mistake]:
+def _merged(mistakes: Sequence[_Mistake]) -> Iterator[_Mistake]:
     """Leave of the errors of one value those that tell most, and of follow-ups none."""
     told: set[tuple[Any, ...]] = set()
-    for mistake in found:
+    for mistake in mistakes:
         if mistake.union is None:
-            if not _follows(mistake, found):
+            if not _follows(mistake, mistakes):
                 yield mistake
             continue
         if mistake.union in told:
             continue
         told.add(mistake.union)
-        group = [m for m in found if m.union == mistake.union]
+        group = [m for m in mistakes if m.union == mistake.union]
         inside = [m for m in group if m.is_inside]
         telling = [m for m in group if not m.is_of_another_kind]
         yield from inside or telling[:1] or group[:1]
 
 
-def _follows(mistake: _Mistake, found: Sequence[_Mistake]) -> bool:
+def _follows(mistake: _Mistake, others: Sequence[_Mistake]) -> bool:
     """Whether a list is "too short" only because a row of it was refused."""
     n = len(mistake.path)
     return mistake.item["type"] == "too_short" and any(
-        len(m.path) > n and m.path[:n] == mistake.path for m in found
+        len(m.path) > n and m.path[:n] == mistake.path for m in others
     )
 
 

@@ -61,8 +61,8 @@ def _handled(checks: pd.DataFrame, action: str) -> pd.Series[Any]:
     """Count what sources did something about, by authority and year."""
     if checks.empty:
         return _by_cell(checks, "n_flagged")
-    found = (checks["action"] == action) & (checks["n_flagged"] > 0)
-    return _by_cell(checks[found & ~checks["check"].isin(NO_FAULTS)], "n_flagged")
+    handled = (checks["action"] == action) & (checks["n_flagged"] > 0)
+    return _by_cell(checks[handled & ~checks["check"].isin(NO_FAULTS)], "n_flagged")
 
 
 def _by_cell(frame: pd.DataFrame, value: str) -> pd.Series[Any]:

@@ -52,11 +52,11 @@ def count_rows(
 ) -> Counted:
     """Count a table's rows, filled values and faults in one aggregate query."""
     own = general_rules(records, name, settings)
-    found = check_rules(records, name, [*own, *rules], session)
-    wide = _aggregate(found, _columns(records, name))
-    counted = _unfold(wide, name, found)
+    checked = check_rules(records, name, [*own, *rules], session)
+    wide = _aggregate(checked, _columns(records, name))
+    counted = _unfold(wide, name, checked)
     if RECORD_TABLES[name].variable:
-        return replace(counted, filled=_by_variable(found.table, name))
+        return replace(counted, filled=_by_variable(checked.table, name))
     return counted
 
 
@@ -106,8 +106,8 @@ def _given(table: ibis.Table, columns: Sequence[str]) -> list[str]:
     """Return those columns that the source fills at all."""
     if not columns:
         return []
-    found = table.aggregate(**{c: table[c].count() for c in columns}).to_pandas().iloc[0]
-    return [column for column in columns if found[column] > 0]
+    n_filled = table.aggregate(**{c: table[c].count() for c in columns}).to_pandas().iloc[0]
+    return [column for column in columns if n_filled[column] > 0]
 
 
 def _bounds(records: Records, s: ProfileSettings) -> dict[str, tuple[dt.date, dt.date | None]]:
@@ -142,18 +142,18 @@ def _columns(records: Records, name: str) -> list[str]:
     return [column for column in records.table(name).columns if column != "unit"]
 
 
-def _aggregate(found: Judged, columns: Sequence[str]) -> pd.DataFrame:
-    table = found.table
+def _aggregate(checked: Judged, columns: Sequence[str]) -> pd.DataFrame:
+    table = checked.table
     counts: dict[str, Any] = {"n": table.count()}
     counts |= {f"filled_{c}": table[c].count() for c in columns}
-    counts |= {f"n{c}": table[c].cast("int64").sum() for c in found.rules}
-    if found.rules:
-        at_fault = reduce(or_, (table[c] for c in found.rules))
+    counts |= {f"n{c}": table[c].cast("int64").sum() for c in checked.rules}
+    if checked.rules:
+        at_fault = reduce(or_, (table[c] for c in checked.rules))
         counts["n_faulty"] = at_fault.cast("int64").sum()
     grouped = table.group_by(unit=table["unit"], period=table[PERIOD]).aggregate(**counts)
     frame: pd.DataFrame = grouped.to_pandas()
     frame["period"] = frame["period"].astype("Int64")
-    if not found.rules:
+    if not checked.rules:
         frame["n_faulty"] = 0
     whole = [str(column) for column in frame if column not in ("unit", "period")]
     frame[whole] = frame[whole].fillna(0).astype("int64")
@@ -170,7 +170,7 @@ def _by_variable(table: ibis.Table, name: str) -> pd.DataFrame:
     return frame.sort_values(["column", "unit", "period"], ignore_index=True)
 
 
-def _unfold(wide: pd.DataFrame, name: str, found: Judged) -> Counted:
+def _unfold(wide: pd.DataFrame, name: str, checked: Judged) -> Counted:
     base = wide[["unit", "period", "n"]].assign(table=name)
     cells = base.assign(n_faulty=wide["n_faulty"])
     filled = [
@@ -179,14 +179,14 @@ def _unfold(wide: pd.DataFrame, name: str, found: Judged) -> Counted:
         if c.startswith("filled_")
     ]
     faults = [
-        part for c, rule in found.rules.items() if len(part := _faults(base, wide[f"n{c}"], rule))
+        part for c, rule in checked.rules.items() if len(part := _faults(base, wide[f"n{c}"], rule))
     ]
     return Counted(
         cells=cells,
         filled=pd.concat(filled, ignore_index=True),
         faults=pd.concat(faults, ignore_index=True) if faults else empty_faults(),
-        rules=tuple(found.rules.values()),
-        left_out=found.left_out,
+        rules=tuple(checked.rules.values()),
+        left_out=checked.left_out,
     )
 
 
@@ -199,5 +199,5 @@ def empty_faults() -> pd.DataFrame:
 
 
 def _faults(base: pd.DataFrame, flagged: pd.Series[int], rule: RecordRule) -> pd.DataFrame:
-    found = base.assign(fault=rule.name, column=rule.column, n_flagged=flagged)
-    return found.loc[found["n_flagged"] > 0, list(FAULT_COLUMNS)]
+    flags = base.assign(fault=rule.name, column=rule.column, n_flagged=flagged)
+    return flags.loc[flags["n_flagged"] > 0, list(FAULT_COLUMNS)]

@@ -39,8 +39,8 @@ def count_repeats(records: Records, name: str, session: Session) -> pd.DataFrame
     kinds = [(DUPLICATE, about.key[-1], "extra")]
     kinds += [(fault, column, f"differ_{column}") for column, fault in about.conflicts.items()]
     parts = [_part(frame, *kind, name) for kind in kinds]
-    found = [part for part in parts if len(part)]
-    return pd.concat(found, ignore_index=True) if found else empty_faults()
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else empty_faults()
 
 
 def _by_unit(records: Records, name: str, repeated: ibis.Table) -> ibis.Table:
@@ -63,7 +63,7 @@ def _by_unit(records: Records, name: str, repeated: ibis.Table) -> ibis.Table:
 
 
 def _part(frame: pd.DataFrame, fault: str, column: str, counted: str, name: str) -> pd.DataFrame:
-    found = frame[["unit", "period"]].assign(
+    flags = frame[["unit", "period"]].assign(
         fault=fault, table=name, column=column, n=0, n_flagged=frame[counted].astype("int64")
     )
-    return found.loc[found["n_flagged"] > 0, list(FAULT_COLUMNS)]
+    return flags.loc[flags["n_flagged"] > 0, list(FAULT_COLUMNS)]

@@ -59,12 +59,12 @@ def check_rules(
 
 
 def _broken(table: ibis.Table, rule: RecordRule) -> ibis.Value:
-    found = rule.broken(table).fill_null(False)
+    broken = rule.broken(table).fill_null(False)
     if rule.first_year is not None:
-        found &= (table[PERIOD] >= rule.first_year).fill_null(False)
+        broken &= (table[PERIOD] >= rule.first_year).fill_null(False)
     if rule.last_year is not None:
-        found &= (table[PERIOD] <= rule.last_year).fill_null(False)
-    return found
+        broken &= (table[PERIOD] <= rule.last_year).fill_null(False)
+    return broken
 
 
 def with_period(records: Records, name: str) -> ibis.Table:

@@ -9,8 +9,8 @@ from sos_plugins.host.registry import Registry
 
 def rules_for(registry: Registry, records: Records) -> list[RecordRule]:
     """Return the rules, of all sets in the order of their names, on tables the records have."""
-    found: list[RecordRule] = []
+    rules: list[RecordRule] = []
     for offer in registry.offers("rule-set"):
         settings = registry.settings("rule-set", offer.name, {}, f"[settings.{offer.name}]")
-        found += registry.rule_set(offer.name).rules(settings)
-    return [rule for rule in found if rule.table in records.tables]
+        rules += registry.rule_set(offer.name).rules(settings)
+    return [rule for rule in rules if rule.table in records.tables]

@@ -109,19 +109,19 @@ def breaks_in_filling(filled: pd.DataFrame, years: range, s: ProfileSettings) ->
 
 def _breaks(known: npt.NDArray[np.intp], departs: Departs, s: ProfileSettings) -> list[int]:
     """Walk through the years of a series and return those in which it breaks."""
-    found: list[int] = []
+    years_of_break: list[int] = []
     level: list[int] = []
     order = [int(i) for i in known]
     for place, year in enumerate(order):
         if not level or not departs(year, np.array(level)):
             level = [*level, year][-s.break_years :]
             continue
-        found.append(year)
+        years_of_break.append(year)
         following = order[place + 1 : place + 2]
         back = following and not departs(following[0], np.array(level))
         if following and not back:
             level = [year]
-    return found
+    return years_of_break
 
 
 def _by_ratio(counts: Floats, adjusted: Floats, s: ProfileSettings) -> Departs:
@@ -184,10 +184,10 @@ def _inside(frame: pd.DataFrame, years: range) -> pd.DataFrame:
 def _matrix(part: pd.DataFrame, value: str, years: range) -> tuple[list[str], Floats]:
     """Lay out a figure by authority and year, 0 where there is none."""
     row, units = pd.factorize(part["unit"], sort=True)
-    found = np.zeros((len(units), len(years)))
+    sums = np.zeros((len(units), len(years)))
     column = part["period"].to_numpy(dtype=np.int64) - years.start
-    np.add.at(found, (row, column), part[value].to_numpy(dtype=float))
-    return [str(unit) for unit in units], found
+    np.add.at(sums, (row, column), part[value].to_numpy(dtype=float))
+    return [str(unit) for unit in units], sums
 
 
 def _row(fault: str, table: str, column: str, unit: str, period: int, n: float) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class _State:
         self.lock = threading.RLock()
         self.worker: _Worker | None = None
         self.cannot_start = ""
-        self.found: dict[str, str | None] = {}
+        self.packages: dict[str, str | None] = {}
         self.beneath: dict[str, str] = {}
 
 
@@ -253,7 +253,7 @@ def missing(package: str, mend: str) -> str | None:
         _look_up([package])
     except EngineError as error:
         return f"R is not installed or does not start ({MEND_R}): {error}"
-    if _state.found[package] is None:
+    if _state.packages[package] is None:
         return f"the R package '{package}' is not installed ({mend})"
     return None
 
@@ -268,8 +268,8 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     """
     names = list(packages)
     _look_up(names)
-    found = {name: _state.found[name] or "not installed" for name in names}
-    return {"R": str(_state.found[""]), "rpy2": importlib.metadata.version("rpy2"), **found}
+    told = {name: _state.packages[name] or "not installed" for name in names}
+    return {"R": str(_state.packages[""]), "rpy2": importlib.metadata.version("rpy2"), **told}
 
 
 def beneath(packages: Iterable[str]) -> dict[str, str]:
@@ -290,18 +290,18 @@ def beneath(packages: Iterable[str]) -> dict[str, str]:
 
 def _look_up(packages: Sequence[str]) -> None:
     with _state.lock:
-        unknown = [p for p in ("base", *packages) if p not in _state.found]
+        unknown = [p for p in ("base", *packages) if p not in _state.packages]
         if not unknown:
             return
         request = {"do": "describe", "packages": unknown}
         try:
             answer = _ask(request, LOOK_TIMEOUT, "looking for packages")
         except EngineError as error:
-            if not _state.found:  # it has never answered: nobody waits for it again
+            if not _state.packages:  # it has never answered: nobody waits for it again
                 _state.cannot_start = str(error)
             raise
         there = dict(zip(answer["packages"] or [], answer["versions"] or [], strict=True))
-        _state.found.update({name: there.get(name) for name in unknown}, **{"": answer["R"][0]})
+        _state.packages.update({name: there.get(name) for name in unknown}, **{"": answer["R"][0]})
 
 
 def call(
@@ -457,7 +457,7 @@ def stop() -> None:
     with _state.lock:
         _drop_worker()
         _state.cannot_start = ""
-        _state.found.clear()
+        _state.packages.clear()
         _state.beneath.clear()
 
 

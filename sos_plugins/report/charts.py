@@ -200,8 +200,8 @@ def april_position(day: dt.date) -> float:
 
 def _series(rows: Sequence[dict[str, Any]]) -> list[str]:
     order = {"pilots": 0, "comparators": 1}
-    found = dict.fromkeys(str(row["series"]) for row in rows)
-    return sorted(found, key=lambda name: (order.get(name, 2), name))
+    names = dict.fromkeys(str(row["series"]) for row in rows)
+    return sorted(names, key=lambda name: (order.get(name, 2), name))
 
 
 def with_few(rows: Sequence[dict[str, Any]], *, binary: bool) -> list[dict[str, Any]]:
@@ -379,7 +379,7 @@ def _trend_table(
 
 def event_terms(result: OutcomeResult, estimator: str) -> list[dict[str, Any]]:
     """Return the terms ``event=e`` of an estimator by engine, in order of event time."""
-    found = []
+    terms = []
     for named in result.estimates:
         if named.estimator != estimator:
             continue
@@ -387,10 +387,10 @@ def event_terms(result: OutcomeResult, estimator: str) -> list[dict[str, Any]]:
             event = to_float(str(row["term"]).removeprefix("event="))
             if str(row["term"]).startswith("event=") and event is not None:
                 keep = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
-                found.append(
+                terms.append(
                     {"engine": named.engine, "event": int(event)} | {k: row[k] for k in keep}
                 )
-    return sorted(found, key=lambda row: row["event"])
+    return sorted(terms, key=lambda row: row["event"])
 
 
 def event_study(result: OutcomeResult, estimator: str, ident: str) -> Chart | None:

@@ -38,7 +38,7 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
     limits = _limits(shown)
     title = f"Every analysis side by side: {words.clean(result.info.label)}"
     finding = _forest_finding(runs, shown, scale)
-    lines = sum(len(found) + _headed(found) for _, found in groups)
+    lines = sum(len(members) + _headed(members) for _, members in groups)
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=LABEL_WIDTH, right=1.7, top=0.35, bottom=0.6)

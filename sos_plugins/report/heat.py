@@ -56,13 +56,13 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: st
 
 
 def _cells(result: OutcomeResult) -> dict[tuple[str, int], float]:
-    found = {}
+    usable_shares = {}
     for row in rows_of(result.completeness):
         period, total = to_float(row.get("period")), to_float(row.get("n_candidates"))
         if period is not None and total:
             usable = to_float(row.get("n_usable")) or 0.0
-            found[words.text(row.get("unit")), int(period)] = usable / total
-    return found
+            usable_shares[words.text(row.get("unit")), int(period)] = usable / total
+    return usable_shares
 
 
 def _drawn(units: list[str], cells: dict[tuple[str, int], float]) -> list[str]:

@@ -121,8 +121,8 @@ def _chosen(result: OutcomeResult) -> NamedEstimate | None:
 
 
 def _rows(named: NamedEstimate) -> list[Mapping[str, Any]]:
-    found = named.estimate.glance.get(KEY)
-    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+    rows = named.estimate.glance.get(KEY)
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
 
 
 def _columns(scale: words.Scale, level: float) -> tuple[Column, ...]:

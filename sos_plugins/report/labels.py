@@ -39,19 +39,19 @@ class Labels:
     @classmethod
     def of(cls, result: StudyResult) -> Labels:
         """Collect the names that the sources and the design know."""
-        found = {str(unit): words.clean(str(name)) for unit, name in result.unit_names.items()}
+        by_code = {str(unit): words.clean(str(name)) for unit, name in result.unit_names.items()}
         for row in rows_of(result.pilots):
             name = row.get("name")
             if not words.missing(name):
-                found.setdefault(str(row.get("unit")), words.clean(str(name)))
-        return cls.of_units(found)
+                by_code.setdefault(str(row.get("unit")), words.clean(str(name)))
+        return cls.of_units(by_code)
 
     @classmethod
     def of_units(cls, names: Mapping[str, str]) -> Labels:
         """Take names by code; a name that several have gets its code."""
-        found = {str(unit): words.clean(str(name)) for unit, name in names.items()}
-        twice = {name for name, n in Counter(found.values()).items() if n > 1}
-        return cls({u: f"{n} ({u})" if n in twice else n for u, n in found.items() if n})
+        cleaned = {str(unit): words.clean(str(name)) for unit, name in names.items()}
+        twice = {name for name, n in Counter(cleaned.values()).items() if n > 1}
+        return cls({u: f"{n} ({u})" if n in twice else n for u, n in cleaned.items() if n})
 
     def __call__(self, unit: Any) -> str:
         """Return the name of an authority, or its code."""
@@ -74,14 +74,14 @@ def all_runs(result: OutcomeResult) -> tuple[Run, ...]:
 def grouped_runs(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     """Group runs by family in the order they came; families of one run share a group."""
     sizes = Counter(run.family for run in runs)
-    found: dict[str, list[Run]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
         alone = sizes[run.family] == 1 and run.family != "main"
-        found.setdefault(OTHER_RUNS if alone else family_name(run.family), []).append(run)
-    others = found.pop(OTHER_RUNS, None)
+        groups.setdefault(OTHER_RUNS if alone else family_name(run.family), []).append(run)
+    others = groups.pop(OTHER_RUNS, None)
     if others is not None:
-        found[OTHER_RUNS if len(found) else "Runs"] = others
-    return list(found.items())
+        groups[OTHER_RUNS if len(groups) else "Runs"] = others
+    return list(groups.items())
 
 
 def run_label(run: Run) -> str:

@@ -324,12 +324,12 @@ def _group_names(result: OutcomeResult, names: Labels) -> Labels:
 
 
 def _without_sample(result: OutcomeResult) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for row in rows_of(result.groups):
         pilot = row.get("pilot")
-        if all(other["group"] != pilot for other in found):
-            found.append({"group": pilot, "unit": pilot, "role": "pilot"})
-        found.append(
+        if all(other["group"] != pilot for other in rows):
+            rows.append({"group": pilot, "unit": pilot, "role": "pilot"})
+        rows.append(
             {
                 "group": pilot,
                 "unit": row.get("comparator"),
@@ -337,7 +337,7 @@ def _without_sample(result: OutcomeResult) -> list[dict[str, Any]]:
                 "distance": row.get("distance"),
             }
         )
-    return found
+    return rows
 
 
 def _difference(row: Row) -> float | None:

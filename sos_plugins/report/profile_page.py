@@ -20,23 +20,23 @@ from sos_plugins.report.trust import trust_map
 from sos_plugins.study.study_profile import StudyProfile
 
 
-def profile_page(found: StudyProfile) -> str:
+def profile_page(study: StudyProfile) -> str:
     """Write a profile as one self-contained HTML page."""
-    names = Labels.of_units(found.unit_names)
-    pilots = list(found.coverage["unit"]) if len(found.coverage) else []
-    profile = found.profile
+    names = Labels.of_units(study.unit_names)
+    pilots = list(study.coverage["unit"]) if len(study.coverage) else []
+    profile = study.profile
     template = environment().get_template("profile.html.j2")
     return template.render(
-        found=found,
-        simulated=found.simulated,
-        title=words.clean(found.title),
+        study=study,
+        simulated=study.simulated,
+        title=words.clean(study.title),
         map=trust_map(profile, names, "trust", pilots),
         faults=faults_table(profile, names, "faults"),
         rules=rules_table(profile, "rules"),
-        coverage=coverage_table(found.coverage, "coverage"),
+        coverage=coverage_table(study.coverage, "coverage"),
         completeness=filling_table(profile, names, "completeness"),
-        checks=_checks(found.handled()),
-        steps=_steps(found.steps),
+        checks=_checks(study.handled()),
+        steps=_steps(study.steps),
     )
 
 

@@ -75,15 +75,15 @@ class OutcomeSection:
     @property
     def charts(self) -> tuple[Chart, ...]:
         """Every chart of the section."""
-        found = (self.trends, *self.events, self.forest, *self.balances, self.overlap)
-        return tuple(chart for chart in (*found, self.completeness) if chart is not None)
+        charts = (self.trends, *self.events, self.forest, *self.balances, self.overlap)
+        return tuple(chart for chart in (*charts, self.completeness) if chart is not None)
 
     @property
     def tables(self) -> Iterator[Table]:
         """Every table of the section: shown, beneath charts, and written to CSV only."""
-        found = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
+        tables = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
         inference = self.inference.table if self.inference else None
-        shown = (*found, inference, self.attrition, self.quality, self.settings)
+        shown = (*tables, inference, self.attrition, self.quality, self.settings)
         yield from (table for table in shown if table is not None)
         yield from (chart.table for chart in self.charts)
         yield from self.files
@@ -114,10 +114,10 @@ class Page:
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        found = [self.summary, self.pilots, self.quality, self.accounts, self.quality_file]
-        found += [self.trust.table if self.trust else None, *self.profile, self.thresholds]
-        found += [self.truth, self.truth_facts, *self.manifest]
-        tables = [table for table in found if table is not None]
+        every = [self.summary, self.pilots, self.quality, self.accounts, self.quality_file]
+        every += [self.trust.table if self.trust else None, *self.profile, self.thresholds]
+        every += [self.truth, self.truth_facts, *self.manifest]
+        tables = [table for table in every if table is not None]
         return tables + [table for section in self.outcomes for table in section.tables]
 
 
@@ -167,13 +167,13 @@ def _profile_tables(study: StudyResult, names: Labels) -> tuple[Table, ...]:
     """Make the tables of the profile: pilots, faults, columns that are not always filled, rules."""
     if study.profile is None:
         return ()
-    found = (
+    tables = (
         fault_tables.coverage_table(study.coverage, "record-coverage"),
         fault_tables.faults_table(study.profile, names, "record-faults"),
         fault_tables.filling_table(study.profile, names, "record-completeness"),
         fault_tables.rules_table(study.profile, "record-rules"),
     )
-    return tuple(table for table in found if table is not None and not table.frame.empty)
+    return tuple(table for table in tables if table is not None and not table.frame.empty)
 
 
 def may_be_table(name: str, outcomes: Sequence[str]) -> bool:
@@ -183,12 +183,12 @@ def may_be_table(name: str, outcomes: Sequence[str]) -> bool:
 
 
 def _anchors(outcomes: Sequence[str]) -> list[str]:
-    found: list[str] = []
+    anchors: list[str] = []
     for outcome in outcomes:
         stem = words.slug(outcome)
-        taken = sum(a == stem or a.startswith(f"{stem}.") for a in found)
-        found.append(f"{stem}.{taken + 1}" if stem in found else stem)
-    return found
+        taken = sum(a == stem or a.startswith(f"{stem}.") for a in anchors)
+        anchors.append(f"{stem}.{taken + 1}" if stem in anchors else stem)
+    return anchors
 
 
 def _outcome_section(
@@ -278,14 +278,14 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
         for warning in named.estimate.warnings:
             if warning not in result.warnings and warning not in said:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
-    found = [words.end_sentence(warning) for warning in result.warnings if warning not in said]
-    found += [f"{words.end_sentence(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
-    found += [
+    warnings = [words.end_sentence(warning) for warning in result.warnings if warning not in said]
+    warnings += [f"{words.end_sentence(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
+    warnings += [
         f"{run_label(run)}: {words.end_sentence(warning)}"
         for run in all_runs(result)
         for warning in run.warnings
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(warnings))
 
 
 def index_rows(page: Page) -> list[dict[str, Any]]:

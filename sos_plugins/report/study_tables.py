@@ -52,8 +52,8 @@ QUALITY_KEYS = ("source", "table", "column", "check", "action")
 
 def accounts_table(study: StudyResult) -> Table | None:
     """Make the table of what the sources read, gave, merged and dropped."""
-    found = accounts(study.record_quality)
-    if found.empty:
+    rows = accounts(study.record_quality)
+    if rows.empty:
         return None
     columns = (
         column("source", "Source"),
@@ -66,7 +66,7 @@ def accounts_table(study: StudyResult) -> Table | None:
     return Table(
         "record-accounts",
         "What was read: every row and file is given, merged or dropped",
-        found,
+        rows,
         columns,
         note="A row recurs in later returns and is then merged. Rows of headers and of lists of "
         "unaccompanied children become rows of 'children'.",
@@ -82,11 +82,11 @@ def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
     faults = study.record_quality[study.record_quality["check"] != "recurrence"]
     for row in rows_of(faults):
         key = tuple("" if words.missing(row.get(k)) else str(row[k]) for k in QUALITY_KEYS)
-        found = totals.setdefault(
+        sums = totals.setdefault(
             key, dict(zip(QUALITY_KEYS, key, strict=True)) | {"n": 0, "n_flagged": 0}
         )
         for name in ("n", "n_flagged"):
-            found[name] += int(words.to_float(row.get(name)) or 0)
+            sums[name] += int(words.to_float(row.get(name)) or 0)
     rows = sorted(
         (row for row in totals.values() if row["n_flagged"]),
         key=lambda row: (
@@ -124,14 +124,14 @@ def _flagged_share(row: Row) -> str:
 
 def thresholds_table(study: StudyResult) -> Table | None:
     """Make the table of thresholds by rating rule; outcomes that differ are named."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+    thresholds: dict[tuple[str, str, str], list[str]] = {}
     rated = [o for o in study.outcomes if o.rating is not None]
     for outcome in rated:
         assert outcome.rating is not None
         for name, value in outcome.rating.thresholds.items():
             key = (outcome.rating.rule, str(name), words.setting(value))
-            found.setdefault(key, []).append(words.clean(outcome.info.label))
-    if not found:
+            thresholds.setdefault(key, []).append(words.clean(outcome.info.label))
+    if not thresholds:
         return None
     rows = [
         {
@@ -140,7 +140,7 @@ def thresholds_table(study: StudyResult) -> Table | None:
             "rule": rule,
             "outcomes": "all outcomes" if len(labels) == len(rated) else words.joined(labels),
         }
-        for (rule, name, value), labels in found.items()
+        for (rule, name, value), labels in thresholds.items()
     ]
     columns = (
         column("threshold", "Threshold", lambda v: words.heading(str(v))),
@@ -163,11 +163,11 @@ def true_effect(study: StudyResult, outcome: OutcomeResult) -> float | None:
     for layer in layers:
         if outcome.info.name not in layer:
             continue
-        found = layer[outcome.info.name]
-        if isinstance(found, Mapping):
-            known = [found[k] for k in ("effect", "true_effect", "att", "ATT") if k in found]
-            found = known[0] if known else None
-        number = words.to_float(found)
+        given = layer[outcome.info.name]
+        if isinstance(given, Mapping):
+            known = [given[k] for k in ("effect", "true_effect", "att", "ATT") if k in given]
+            given = known[0] if known else None
+        number = words.to_float(given)
         if number is not None:
             return number
     return None

@@ -66,11 +66,11 @@ class Table:
     @property
     def groups(self) -> list[tuple[str, list[list[str]]]]:
         """Rows of shown cells by group; one group without a name when there are no groups."""
-        found: dict[str, list[list[str]]] = {}
+        groups: dict[str, list[list[str]]] = {}
         for row in rows_of(self.frame):
             name = words.text(row[self.group]) if self.group else ""
-            found.setdefault(name, []).append([column.cell(row) for column in self.columns])
-        return list(found.items())
+            groups.setdefault(name, []).append([column.cell(row) for column in self.columns])
+        return list(groups.items())
 
     @property
     def shows_missing(self) -> bool:
@@ -109,14 +109,14 @@ def pairs(name: str, caption: str, values: Mapping[str, Any], *, first: str, sec
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    flat: list[tuple[str, Any]] = []
     for key, value in values.items():
         name = f"{prefix}{words.clean(str(key))}"
         if isinstance(value, Mapping) and value:
-            found.extend(_flat(value, f"{name}."))
+            flat.extend(_flat(value, f"{name}."))
         else:
-            found.append((name, value))
-    return found
+            flat.append((name, value))
+    return flat
 
 
 def to_csv(table: Table) -> str:

@@ -32,10 +32,10 @@ def in_bytes(size: str) -> int:
     Raises:
         ValueError: If it is none.
     """
-    found = SIZE.fullmatch(size)
-    if found is None:
+    parsed = SIZE.fullmatch(size)
+    if parsed is None:
         raise ValueError(f"{size!r} is no size of memory")
-    number, unit, binary = found.groups()
+    number, unit, binary = parsed.groups()
     power = "KMGT".index(unit) + 1
     return int(float(number) * (1024 if binary else 1000) ** power)
 
@@ -136,8 +136,8 @@ def _status(key: str, pid: int | str = "self") -> int:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(rf"^{key}:\s+(\d+) kB", text, re.M)
-    return int(found[1]) * 1024 if found else 0
+    line = re.search(rf"^{key}:\s+(\d+) kB", text, re.M)
+    return int(line[1]) * 1024 if line else 0
 
 
 def _largest(*, children: bool = False) -> int:
@@ -157,9 +157,9 @@ def _descendants() -> list[int]:
         with suppress(OSError):
             parent = re.search(r"^PPid:\s+(\d+)", file.read_text(), re.M)
             children[int(parent[1]) if parent else 0].append(int(file.parent.name))
-    found, todo = [], [os.getpid()]
+    descendants, todo = [], [os.getpid()]
     while todo:
         started = children.pop(todo.pop(), [])
-        found += started
+        descendants += started
         todo += started
-    return found
+    return descendants

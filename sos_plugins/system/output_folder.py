@@ -265,21 +265,21 @@ def written_before(folder: Path, content: Content) -> dict[str, set[str]] | None
     if not isinstance(manifest, dict) or not isinstance(manifest.get(content.key), dict):
         return None
     kept = manifest.get(KEPT)
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for name, digest in manifest[content.key].items():
         if not isinstance(kept, list) or name not in kept:
-            _add(found, name, [digest])
+            _add(by_name, name, [digest])
     earlier = manifest.get(EARLIER)
     for name, digests in earlier.items() if isinstance(earlier, dict) else ():
-        _add(found, name, digests if isinstance(digests, list) else [])
-    return found
+        _add(by_name, name, digests if isinstance(digests, list) else [])
+    return by_name
 
 
-def _add(found: dict[str, set[str]], name: str, digests: Sequence[Any]) -> None:
+def _add(by_name: dict[str, set[str]], name: str, digests: Sequence[Any]) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
         return
-    found.setdefault(name, set()).update(
+    by_name.setdefault(name, set()).update(
         d for d in digests if isinstance(d, str) and _DIGEST.fullmatch(d)
     )
 
@@ -345,7 +345,7 @@ def _put_in_place(staging: Path, folder: Path, content: Content, also: Sequence[
     kept = [n for n in digests if (folder / n).is_file() and n not in listed and n not in also]
     manifest = _manifest(staging, content, digests, kept)
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = {name: sorted(found) for name, found in listed.items()}
+    earlier = {name: sorted(hashes) for name, hashes in listed.items()}
     _write_manifest(staging, folder, content, {**manifest, EARLIER: earlier})
     gone: AbstractContextManager[list[str]]
     gone = _absent(folder / content.last, staging) if content.last in digests else nullcontext([])

@@ -94,13 +94,13 @@ def _prune_once(_place: str) -> None:
 
 def _is_leftover(folder: Path) -> bool:
     try:
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user().get("uid", found.st_uid):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != _user().get("uid", status.st_uid):
             return False
         try:
             handle = os.open(folder / OWNER, os.O_RDWR)
         except FileNotFoundError:
-            return found.st_mtime < time.time() - UNMARKED_FOR
+            return status.st_mtime < time.time() - UNMARKED_FOR
         try:
             _lock(handle)
         finally:

@@ -55,21 +55,21 @@ def secrets_in(text: str) -> list[str]:
     >>> secrets_in("postgres://reader:${DB_PASSWORD}@host/x?sslmode=require")
     []
     """
-    found = []
+    secrets = []
     forms = [text]
     while len(forms) < 3 and (plain := unquote_plus(forms[-1])) != forms[-1]:
         forms.append(plain)
     for form in forms:
-        found += [m[2] for m in _LOGIN.finditer(form)]
-        found += [_bare(m[3]) for m in _PAIR.finditer(form) if is_secret_key(m[1])]
+        secrets += [m[2] for m in _LOGIN.finditer(form)]
+        secrets += [_bare(m[3]) for m in _PAIR.finditer(form) if is_secret_key(m[1])]
         # A value may hold pairs of its own, as odbc_connect=DRIVER=...;PWD=... does.
-        found += [
+        secrets += [
             _bare(inner[3])
             for m in _PAIR.finditer(form)
             for inner in _PAIR.finditer(m[3])
             if is_secret_key(inner[1])
         ]
-    kept = (one for one in found if one not in ("", HIDDEN) and not _is_variable(one))
+    kept = (one for one in secrets if one not in ("", HIDDEN) and not _is_variable(one))
     return list(dict.fromkeys(kept))
 
 
@@ -89,16 +89,16 @@ def masked(text: str) -> str:
     return text if not secrets_in(text) else HIDDEN
 
 
-def _without_password(found: re.Match[str]) -> str:
-    return found[0] if _is_variable(found[2]) else f"{found[1]}:{HIDDEN}@"
+def _without_password(login: re.Match[str]) -> str:
+    return login[0] if _is_variable(login[2]) else f"{login[1]}:{HIDDEN}@"
 
 
-def _without_value(found: re.Match[str]) -> str:
-    key, between, value = found.groups()
+def _without_value(pair: re.Match[str]) -> str:
+    key, between, value = pair.groups()
     if not is_secret_key(key):
         return f"{key}{between}{_PAIR.sub(_without_value, value)}"
     if _is_variable(_bare(value)):
-        return found[0]
+        return pair[0]
     mark = value[0] if value[0] in "\"'" else ""
     return f"{key}{between}{mark}{HIDDEN}{mark}"
 

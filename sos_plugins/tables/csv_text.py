@@ -90,13 +90,13 @@ class TextTable:
         """
         wanted = set(rows)
         last = max(wanted, default=-1)
-        found: dict[int, int] = {}
+        line_of: dict[int, int] = {}
         for row, line in enumerate(_good_lines(self)):
             if row in wanted:
-                found[row] = line
+                line_of[row] = line
             if row >= last:
                 break
-        return [found.get(row, row + 2) for row in rows]
+        return [line_of.get(row, row + 2) for row in rows]
 
     def bare(self, column: int, text: str) -> npt.NDArray[np.bool_]:
         """Say of each row whether its cell in a column is this text without quotation marks; (n,).
@@ -104,8 +104,8 @@ class TextTable:
         The file is read once more.
         """
         padded = [f"{a}{text}{b}" for a in ("", " ") for b in ("", " ")]
-        found = _parse(self.path, len(self.names), self.encoding, self.delimiter, {column}, padded)
-        kept = found.table.column(0).slice(1, self.n_rows)
+        parsed = _parse(self.path, len(self.names), self.encoding, self.delimiter, {column}, padded)
+        kept = parsed.table.column(0).slice(1, self.n_rows)
         same = pc.and_(pc.equal(self.columns[column], text), pc.is_null(kept))
         bare: npt.NDArray[np.bool_] = pc.fill_null(same, False).to_numpy()
         return bare
@@ -164,7 +164,7 @@ def read_frame(path: Path, *, names: Collection[str] = ()) -> pd.DataFrame:
     refuse_unreadable(path, expected=CSV_TEXT)
     if names:
         needed = {name.casefold() for name in names}
-        refuse_other_header(path, lambda found: needed <= {name.casefold() for name in found})
+        refuse_other_header(path, lambda header: needed <= {name.casefold() for name in header})
     text = read_text(path)
     refuse_misfits(text)
     twice = sorted({name for name in text.names if text.names.count(name) > 1})

@@ -170,12 +170,12 @@ class Columns:
         self._notes[key] = sentence
 
     def _note_missing(self, name: str, counted: Mapping[str, int], *, bare: bool = False) -> None:
-        found = ", ".join(
+        said = ", ".join(
             f"{n} {'cell' if n == 1 else 'cells'} '{text}'" for text, n in sorted(counted.items())
         )
         was = "was" if list(counted.values()) == [1] else "were"
         hint = f" ({BARE} in quotation marks is text)" if bare and BARE in counted else ""
-        self.note(name, f"{self.path.name}, column '{name}': {found} {was} read as missing{hint}.")
+        self.note(name, f"{self.path.name}, column '{name}': {said} {was} read as missing{hint}.")
 
     def numbers(self, name: str, *, infinite: bool = False) -> Floats:
         """Return a column as numbers, NaN where missing.
@@ -205,8 +205,8 @@ class Columns:
         lost = np.isin(values, absent) if absent else np.zeros(0, dtype=bool)
         if not lost.any():
             return values
-        found, n = np.unique(values[lost], return_counts=True)
-        self._note_missing(name, {f"{v:.17g}": int(k) for v, k in zip(found, n, strict=True)})
+        marks, n = np.unique(values[lost], return_counts=True)
+        self._note_missing(name, {f"{v:.17g}": int(k) for v, k in zip(marks, n, strict=True)})
         return np.where(lost, np.nan, values)
 
     def whole_numbers(self, name: str, *, infinite: bool = False) -> Floats:
@@ -359,17 +359,17 @@ def read_columns(
     """
     suffix = path.suffix.lower()
     if suffix in PARQUET_SUFFIXES:
-        found = _read_parquet(path, used)
+        columns = _read_parquet(path, used)
     elif suffix in CSV_SUFFIXES:
-        found = _read_csv(path, used)
+        columns = _read_csv(path, used)
     else:
         raise DataError(
             f"{path}: a tidy table is a CSV file ({', '.join(CSV_SUFFIXES)}) or a Parquet file "
             f"({', '.join(PARQUET_SUFFIXES)}), by its suffix."
         )
-    if found.n_rows == 0:
+    if columns.n_rows == 0:
         raise DataError(f"{path} has a header but no rows.")
-    return replace(found, missing=tuple(text.strip() for text in missing))
+    return replace(columns, missing=tuple(text.strip() for text in missing))
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -421,5 +421,5 @@ def _no_parquet(path: Path, error: Exception) -> DataError:
 
 def _wanted(names: Sequence[str], used: Collection[str] | None) -> list[str] | None:
     """Columns to read: those that are used; all (None) where none is there, or names repeat."""
-    found = [name for name in names if used is not None and name in used]
-    return found if found and len(set(names)) == len(names) else None
+    wanted = [name for name in names if used is not None and name in used]
+    return wanted if wanted and len(set(names)) == len(names) else None

@@ -31,10 +31,10 @@ def financial_year(text: str) -> int | None:
     >>> [financial_year(t) for t in ("1999/00", "2014", "201416", "2014-12", "141500")]
     [1999, None, None, None, None]
     """
-    found = SEPARATED.fullmatch(text) or TOGETHER.fullmatch(text)
-    if found is None or int(found[1]) not in PLAUSIBLE:
+    years = SEPARATED.fullmatch(text) or TOGETHER.fullmatch(text)
+    if years is None or int(years[1]) not in PLAUSIBLE:
         return None
-    first, second = int(found[1]), found[2]
+    first, second = int(years[1]), years[2]
     follows = int(second) == (first + 1 if len(second) == 4 else (first + 1) % 100)
     return first if follows else None
 

@@ -132,8 +132,8 @@ def _years_of_text(columns: Columns, name: str) -> Floats | None:
     _note_years(columns, name, coded[0])
     begins = pa.array([years[text] for text in distinct], pa.float64())
     places = pc.index_in(cells, value_set=pa.array(distinct, pa.string()))
-    found: Floats = begins.take(places).to_numpy(zero_copy_only=False)
-    return found
+    first_years: Floats = begins.take(places).to_numpy(zero_copy_only=False)
+    return first_years
 
 
 def _first_year(text: str) -> float | None:
@@ -157,8 +157,8 @@ def _begun(values: Floats, coded: Collection[int]) -> Floats:
     begins: Mapping[float, float] = {
         float(code): float(financial_year(str(code)) or np.nan) for code in coded
     }
-    found = pd.Series(values).map(begins).to_numpy(dtype=np.float64)
-    return np.where(np.isnan(found), values, found)
+    first_years = pd.Series(values).map(begins).to_numpy(dtype=np.float64)
+    return np.where(np.isnan(first_years), values, first_years)
 
 
 def _never_is_0(values: Floats) -> npt.NDArray[np.int64]:
@@ -166,8 +166,8 @@ def _never_is_0(values: Floats) -> npt.NDArray[np.int64]:
 
 
 def _distinct(values: Floats) -> tuple[int, ...]:
-    found = pd.unique(values)
-    return tuple(sorted(int(v) for v in found[np.isfinite(found)]))
+    codes = pd.unique(values)
+    return tuple(sorted(int(v) for v in codes[np.isfinite(codes)]))
 
 
 def _note_years(columns: Columns, name: str, example: str) -> None:

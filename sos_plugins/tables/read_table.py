@@ -89,7 +89,7 @@ def read_sample(
             the name of a column that it makes.
     """
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
-    named_in_factors = [found[1] for text in covariates if (found := FACTOR.fullmatch(text))]
+    named_in_factors = [factor[1] for text in covariates if (factor := FACTOR.fullmatch(text))]
     used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
     if path.suffix.lower() in CSV_SUFFIXES:
         refuse_unreadable(path, expected=CSV_TEXT)
@@ -127,9 +127,9 @@ def _covariates(columns: Columns, covariates: Sequence[str]) -> dict[str, bool]:
     """Return the columns of the covariates, and whether each is asked for as categories."""
     chosen: dict[str, bool] = {}
     for text in covariates:
-        found = None if text in columns.names else FACTOR.fullmatch(text)
-        name = found[1] if found else text
-        if chosen.setdefault(name, bool(found)) != bool(found):
+        factor = None if text in columns.names else FACTOR.fullmatch(text)
+        name = factor[1] if factor else text
+        if chosen.setdefault(name, bool(factor)) != bool(factor):
             raise DataError(
                 f"The covariate '{name}' is asked for as numbers and as factor({name}); give one."
             )

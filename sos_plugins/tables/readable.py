@@ -172,10 +172,10 @@ def refuse_other_header(path: Path, holds: Callable[[Sequence[str]], bool]) -> N
     except OSError as error:
         raise cannot_open(path, error) from None
     filled = [(n, line) for n, line in enumerate(lines, 1) if line.strip("\r\n")]
-    found = _place_of_names(filled, READ, holds) or _place_of_names(filled, SEPARATORS, holds)
-    if found is None:
+    names = _place_of_names(filled, READ, holds) or _place_of_names(filled, SEPARATORS, holds)
+    if names is None:
         return
-    place, separator = found
+    place, separator = names
     if place:
         number = filled[place][0]
         raise DataError(

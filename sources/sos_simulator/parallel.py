@@ -108,12 +108,12 @@ class _Worker:
     def result(self) -> Any:
         """Return what the job gave for the next part."""
         try:
-            found = pickle.load(self._pipe(self._process.stdout))
+            answer = pickle.load(self._pipe(self._process.stdout))
         except EOFError:
             raise self._lost() from None
-        if isinstance(found, SosError):
-            raise found
-        return found
+        if isinstance(answer, SosError):
+            raise answer
+        return answer
 
     def _lost(self) -> DataError:
         return DataError(

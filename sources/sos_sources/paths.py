@@ -70,7 +70,7 @@ def cover(entries: Iterable[str], session: Session, *, suffix: str) -> Covered:
         DataError: If an entry names nothing, a folder cannot be listed, or what is named like a
             file is none: a link to nothing, an empty folder, a pipe.
     """
-    found: dict[Path, Path] = {}
+    by_real_path: dict[Path, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     for entry in entries:
         hits = 0
@@ -79,14 +79,14 @@ def cover(entries: Iterable[str], session: Session, *, suffix: str) -> Covered:
                 left_out.setdefault(hit.path.resolve(), hit)
             else:
                 hits += 1
-                found.setdefault(hit.resolve(), hit)
+                by_real_path.setdefault(hit.resolve(), hit)
         if not hits:
             raise DataError(
                 f"'{entry}' names no {suffix} file (looked for {session.path(entry)}). Expected a "
                 "file, a folder or a pattern such as 'returns/*" + suffix + "'."
             )
-    rest = (one for real, one in left_out.items() if real not in found)
-    return Covered(tuple(sorted(found.values())), tuple(rest))
+    rest = (one for real, one in left_out.items() if real not in by_real_path)
+    return Covered(tuple(sorted(by_real_path.values())), tuple(rest))
 
 
 def covered_by(folder: Path, *, suffix: str) -> Covered:
@@ -116,12 +116,12 @@ def count_files(
         (source, FILES, row["column"], row["check"], None, row["column"], None, one.reason)
         for row, one in zip(rows, left_out, strict=True)
     ]
-    found = QualityProfile(
+    counted = QualityProfile(
         QualityProfile.of(rows).checks.astype({"period": "Int64"}),
         pd.DataFrame(places[:examples], columns=list(EXAMPLE_COLUMNS)),
     )
     n = n_read + len(left_out)
-    return found + account(found, source=source, table=FILES, n_read=n, n_given=n_read)
+    return counted + account(counted, source=source, table=FILES, n_read=n, n_given=n_read)
 
 
 def _path_of(one: Path | LeftOut) -> Path:
@@ -156,13 +156,13 @@ def _inside(folder: Path, suffix: str, above: frozenset[Path]) -> Iterator[Path 
         if one.name.startswith("."):
             yield LeftOut(one, HIDDEN, "its name begins with a dot")
         elif _is_folder(one):
-            found = list(_inside(one, suffix, above | {real}))
-            if one.suffix.lower() == suffix and not any(isinstance(f, Path) for f in found):
+            inner = list(_inside(one, suffix, above | {real}))
+            if one.suffix.lower() == suffix and not any(isinstance(f, Path) for f in inner):
                 raise DataError(
                     f"{one} is a folder where a {suffix} file was expected, and none is inside. "
                     "Put the file there, or take the folder away."
                 )
-            yield from found
+            yield from inner
         elif one.suffix.lower() == suffix:
             _refuse_no_file(one)
             yield one

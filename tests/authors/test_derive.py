@@ -322,8 +322,8 @@ def test_ten_numbers_of_plans_without_a_0_count_the_plan_itself(session):
         return set(frame.loc[frame["previous_plan"] == "yes", "child"])
 
     nine, ten, zero = plans(9, "1", 2), plans(10, "2", 2), plans(10, "3", 0)
-    found = told([*nine, *ten, *zero])
-    assert found == {
+    counts = told([*nine, *ten, *zero])
+    assert counts == {
         *(r["child"] for r in nine),  # too few to tell: at their word
         "2 other",  # the first plans count themselves
         *(r["child"] for r in zero if r["n_previous"] == 1),

@@ -263,8 +263,8 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same_report(tmp_path)
     once = [*command[:-4], "--no-stations"]
     once[once.index("out")] = "once"
     subprocess.run(once, cwd=tmp_path, capture_output=True, check=True)
-    found, expected = (StudyResult.read(tmp_path / name) for name in ("out", "once"))
-    assert facts(found) == facts(expected)
+    resumed, expected = (StudyResult.read(tmp_path / name) for name in ("out", "once"))
+    assert facts(resumed) == facts(expected)
 
 
 WRITER = """

@@ -205,18 +205,18 @@ def test_what_says_nothing_about_children_changes_nothing(
 def test_a_zero_effect_stays_zero(estimator: str, seed: int, form: str) -> None:
     """What is left once the estimated effects are taken off the cases has no effect at all."""
     sample = matched(500, seed=seed, effect=2.0)
-    found = FITS[estimator](sample, form).tidy.set_index("term")
+    tidy = FITS[estimator](sample, form).tidy.set_index("term")
     f = sample.frame
     if estimator == "did":
-        effects = found["estimate"]["ATT"] * f["treated"] * f["post"]
+        effects = tidy["estimate"]["ATT"] * f["treated"] * f["post"]
     else:
         event = (f["period"] - f["cohort"]).where(f["treated"] == 1, -1)
-        effects = event.map(lambda e: f"event={e}").map(found["estimate"]).fillna(0.0)
+        effects = event.map(lambda e: f"event={e}").map(tidy["estimate"]).fillna(0.0)
     without = compress(Sample(f.assign(value=f["value"] - effects), sample.covariates)).sample()
     left = FITS[estimator](without, form).tidy.set_index("term")
-    assert found["estimate"].abs().max() > 0.1
+    assert tidy["estimate"].abs().max() > 0.1
     np.testing.assert_allclose(left["estimate"], 0.0, atol=COEFFICIENT)
-    np.testing.assert_allclose(left["std_error"], found["std_error"], rtol=ERROR)
+    np.testing.assert_allclose(left["std_error"], tidy["std_error"], rtol=ERROR)
 
 
 def test_cases_of_weight_zero_are_counted() -> None:
@@ -260,8 +260,8 @@ def test_only_engines_that_take_cells_get_them(estimator: str) -> None:
     for engine in registry.engines(estimator):
         options = registry.settings("estimator", estimator, {}, "test")
         if engine.takes_cells:
-            found = run_engine(registry, estimator, engine.name, small, options)
-            assert found.estimate.glance["n_cases"] == 600
+            estimate = run_engine(registry, estimator, engine.name, small, options)
+            assert estimate.estimate.glance["n_cases"] == 600
         elif not engine.missing():
             with pytest.raises(EngineUnavailableError, match="compressed to cells"):
                 run_engine(registry, estimator, engine.name, small, options)

@@ -181,11 +181,11 @@ def test_estimate_gives_tidy_glance_and_provenance(tidy, file):
 
 
 def test_csv_and_parquet_give_the_same(tidy):
-    found = [
+    tidies = [
         json.loads(call("estimate", "did", "--data", tidy / f, *TIDY, "--json").stdout)["tidy"]
         for f in ("t.csv", "t.parquet")
     ]
-    assert found[0] == found[1]
+    assert tidies[0] == tidies[1]
 
 
 @pytest.mark.r

@@ -105,28 +105,30 @@ def made_in_python(file: Path) -> Iterator[str]:
 def made_in_estimators() -> list[str]:
     """Return the names of columns that estimators make, which covariates may have."""
     files = sorted(PACKAGES["estimators"].rglob("*.py"))
-    found = {name for file in files for name in made_in_python(file)}
-    return sorted(found & set(from_packages("estimators")))
+    names = {name for file in files for name in made_in_python(file)}
+    return sorted(names & set(from_packages("estimators")))
 
 
 @functools.cache
 def names_in_code() -> dict[str, tuple[str, ...]]:
     """Return every name, and the packages whose code has it."""
-    found: dict[str, dict[str, None]] = {}
+    packages_of: dict[str, dict[str, None]] = {}
     for package, folder in PACKAGES.items():
         for file in sorted(folder.rglob("*.py")):
             if "templates" not in file.parts:
                 for name in named_in_python(file):
-                    found.setdefault(name, {})[package] = None
+                    packages_of.setdefault(name, {})[package] = None
         for file in sorted(folder.rglob("*.R")):
             code = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
             for groups in IN_R.findall(code):
                 for name in filter(None, groups):
-                    found.setdefault(name, {})["R"] = None
+                    packages_of.setdefault(name, {})["R"] = None
     for function in TAKE_NAMES:
         for name in inspect.signature(function).parameters:
-            found.setdefault(name, {})["estimators"] = None
-    fit = {name: places for name, places in found.items() if LOOKS_LIKE_A_COLUMN.fullmatch(name)}
+            packages_of.setdefault(name, {})["estimators"] = None
+    fit = {
+        name: places for name, places in packages_of.items() if LOOKS_LIKE_A_COLUMN.fullmatch(name)
+    }
     return {name: tuple(places) for name, places in sorted(fit.items())}
 
 
@@ -150,13 +152,13 @@ def batches(names: Sequence[str], size: int) -> list[list[str]]:
 
 def test_the_walk_finds_names_that_are_made_inside():
     """Of every kind: pandas, keywords, SQL, f-strings, R, features of authorities, cells."""
-    found = names_in_code()
+    packages_of = names_in_code()
     inside = {"owner", "sub", "stacked", "outcome_pre_mean", "of_treated", "_key", "_owner"}
     assert inside | {"_n", "_weighted", "_backwards", "_day", "_usable", "z:a", "self"} <= set(
-        found
+        packages_of
     )
-    assert "R" in found["values"]
-    assert len(found) > 1000
+    assert "R" in packages_of["values"]
+    assert len(packages_of) > 1000
 
 
 # One table under odd names and under plain ones ---------------------------------------------------
@@ -205,8 +207,8 @@ def outcome(estimator: str, engine: str, names: Sequence[str]) -> tuple[Any, ...
         named = run_engine(registry(), estimator, engine, sample(names), options, provenance=False)
     except SosError as error:
         return pd.DataFrame(), None, (str(error),)
-    found = named.estimate
-    return found.tidy, found.covariance, found.warnings
+    estimate = named.estimate
+    return estimate.tidy, estimate.covariance, estimate.warnings
 
 
 def with_names(text: str, names: Sequence[str]) -> str:
@@ -214,14 +216,16 @@ def with_names(text: str, names: Sequence[str]) -> str:
     return re.sub(r"plain(\d)", lambda match: names[int(match[1])], text)
 
 
-def same(found: tuple[Any, ...], expected: tuple[Any, ...], names: Sequence[str]) -> bool:
+def same(answer: tuple[Any, ...], expected: tuple[Any, ...], names: Sequence[str]) -> bool:
     """Whether tables are equal to the last digit, and sentences but for the names in them."""
     told = [with_names(text, names) for text in expected[2]]
-    covariances = (None if table is None else table.to_numpy() for table in (found[1], expected[1]))
+    covariances = (
+        None if table is None else table.to_numpy() for table in (answer[1], expected[1])
+    )
     return (
-        found[0].equals(expected[0])
-        and list(found[2]) == told
-        and np.array_equal(*covariances, equal_nan=found[1] is not None)
+        answer[0].equals(expected[0])
+        and list(answer[2]) == told
+        and np.array_equal(*covariances, equal_nan=answer[1] is not None)
     )
 
 
@@ -298,8 +302,8 @@ def assert_read_alike(folder: Path, lists: list[list[str]]) -> None:
     for names in [list(COLUMNS), *lists]:
         path.write_text(",".join(names) + "\n" + rows)
         roles = dict(zip(ROLES, names, strict=False))
-        found = read_sample(path, **roles, covariates=names[len(ROLES) :]).sample.frame
-        read.append(found.set_axis(range(found.shape[1]), axis=1))
+        sample_frame = read_sample(path, **roles, covariates=names[len(ROLES) :]).sample.frame
+        read.append(sample_frame.set_axis(range(sample_frame.shape[1]), axis=1))
         assert read[-1].equals(read[0]), names
 
 
@@ -416,30 +420,30 @@ def write_study(folder: Path, names: Sequence[str], source: str, collect: str) -
 def figures(folder: Path, names: Sequence[str], source: str, how: str) -> dict[str, Any]:
     """Run the study and return what it finds, as tables without the names of covariates."""
     result = Study.from_toml(write_study(folder, names, source, how)).run(workers=1)
-    (found,) = result.outcomes
-    assert not found.error, found.error
-    assert found.balance["covariate"][found.balance["level"] == "units"].is_unique
-    of_areas = found.balance["covariate"].str.match("x_(?!size of plain$)")
-    kept = ~of_areas | (found.balance["level"] == "cases")
+    (outcomes,) = result.outcomes
+    assert not outcomes.error, outcomes.error
+    assert outcomes.balance["covariate"][outcomes.balance["level"] == "units"].is_unique
+    of_areas = outcomes.balance["covariate"].str.match("x_(?!size of plain$)")
+    kept = ~of_areas | (outcomes.balance["level"] == "cases")
     return {
-        "estimates": found.estimates[0].estimate.tidy,
-        "groups": found.groups,
-        "runs": pd.DataFrame([vars(run) for run in found.runs]),
-        "balance": found.balance[kept].select_dtypes("number"),
-        "attrition": found.attrition.select_dtypes("number"),
-        "sample": found.sample,
-        "scores": found.scores,
+        "estimates": outcomes.estimates[0].estimate.tidy,
+        "groups": outcomes.groups,
+        "runs": pd.DataFrame([vars(run) for run in outcomes.runs]),
+        "balance": outcomes.balance[kept].select_dtypes("number"),
+        "attrition": outcomes.attrition.select_dtypes("number"),
+        "sample": outcomes.sample,
+        "scores": outcomes.scores,
     }
 
 
 def assert_same_study(folder: Path, names: Sequence[str], source: str, how: str) -> None:
     """Compare a study with one under plain names."""
     expected = plain_figures(source, how, folder)
-    found = figures(folder / "odd", names, source, how)
+    outcomes = figures(folder / "odd", names, source, how)
     for what, frame in expected.items():
         plain = frame.reset_index(drop=True)
         pd.testing.assert_frame_equal(
-            found[what].reset_index(drop=True), plain, rtol=SUMMED, atol=SUMMED, obj=str(names)
+            outcomes[what].reset_index(drop=True), plain, rtol=SUMMED, atol=SUMMED, obj=str(names)
         )
 
 
@@ -501,8 +505,8 @@ def test_no_name_changes_a_profile(session):
         }
         keys = {"unit": ["a"] * 50, "period": [2012] * 50, "value": [1.0] * 50}
         records = Records({"cases": session.table(pa.table({**keys, **filled}), "cases")})
-        found = profile_records(records, (), session).completeness.set_index("column")["n_filled"]
-        assert found[names].tolist() == list(range(50))
+        profile = profile_records(records, (), session).completeness.set_index("column")["n_filled"]
+        assert profile[names].tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("name", ["Value", "PERIOD", "Unit", "Date", "Child"])
@@ -553,10 +557,10 @@ def test_numbers_whose_names_together_make_one_are_refused_in_words():
 def sentences(fit: Any, given: Sample, options: Any) -> list[str]:
     """Return all texts that a function gives or raises."""
     try:
-        found = fit(given, options)
+        estimate = fit(given, options)
     except SosError as error:
         return [str(error)]
-    return [*found.warnings, *map(str, found.glance.values()), *found.tidy["term"]]
+    return [*estimate.warnings, *map(str, estimate.glance.values()), *estimate.tidy["term"]]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -573,8 +577,8 @@ def test_sentences_have_the_names_of_the_user(estimator):
             told = sentences(engine.fit, given, options)
             assert told == sentences(inspect.unwrap(engine.fit), given, options)
             renamed = frame.rename(columns=dict(zip(PLAIN, odd, strict=True)))
-            found = sentences(engine.fit, Sample(renamed, tuple(odd)), options)
-            assert found == [with_names(text, odd) for text in told]
+            said = sentences(engine.fit, Sample(renamed, tuple(odd)), options)
+            assert said == [with_names(text, odd) for text in told]
 
 
 def test_an_engine_of_someone_else_never_sees_a_name_that_it_makes_itself():
@@ -592,11 +596,11 @@ def test_an_engine_of_someone_else_never_sees_a_name_that_it_makes_itself():
         return Estimate(pd.DataFrame([row]), {"by": options.by}, warnings=given.covariates)
 
     engine = Engine("mine", fit)
-    found = engine.fit(sample(["mine", *PLAIN[1:]]), Mine(by="mine"))
-    assert found.tidy["estimate"].item() == table()[PLAIN[0]].mean()
-    assert found.tidy["term"].item() == "mean of mine"
-    assert found.glance["by"] == "mine"
-    assert found.warnings[0] == "mine"
+    estimate = engine.fit(sample(["mine", *PLAIN[1:]]), Mine(by="mine"))
+    assert estimate.tidy["estimate"].item() == table()[PLAIN[0]].mean()
+    assert estimate.tidy["term"].item() == "mean of mine"
+    assert estimate.glance["by"] == "mine"
+    assert estimate.warnings[0] == "mine"
 
 
 def test_no_code_uses_a_name_that_covariates_are_hidden_under():
@@ -621,8 +625,8 @@ def test_a_covariate_called_owner(estimator, expected):
     for engine in registry().engines(estimator):
         if not engine.missing():
             named = run_engine(registry(), estimator, engine.name, given, options)
-            found = named.estimate.term("overall")["estimate"]
-            assert found == pytest.approx(expected, abs=5e-6), engine.name
+            figure = named.estimate.term("overall")["estimate"]
+            assert figure == pytest.approx(expected, abs=5e-6), engine.name
 
 
 @pytest.mark.parametrize(
@@ -633,13 +637,13 @@ def test_a_covariate_called_like_a_feature_of_authorities(tmp_path, case):
     folder.mkdir()
     for file in (CASES / case).iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    (found,) = Study.from_toml(folder / "study.toml").run(workers=1).outcomes
-    assert not found.error
+    (outcomes,) = Study.from_toml(folder / "study.toml").run(workers=1).outcomes
+    assert not outcomes.error
     name = "outcome_pre_mean" if "mean" in case else "x_share"
-    assert any(f"'{name}' is the feature 'covariate {name}'" in text for text in found.warnings)
-    before = found.balance.set_index("covariate")["mean_treated"]
+    assert any(f"'{name}' is the feature 'covariate {name}'" in text for text in outcomes.warnings)
+    before = outcomes.balance.set_index("covariate")["mean_treated"]
     if "mean" in case:
-        groups = found.groups.groupby("pilot")["comparator"].agg(set)
+        groups = outcomes.groups.groupby("pilot")["comparator"].agg(set)
         assert groups.to_dict() == {"Ash": {"Cedar", "Fir"}, "Birch": {"Elm", "Yew"}}
         assert before["outcome_pre_mean"] == pytest.approx(12.68)
         assert before["covariate outcome_pre_mean"] == pytest.approx(-0.1525)

@@ -62,8 +62,13 @@ def test_one_sentence_for_a_value(changed, text):
 
 
 def test_a_whole_number_is_a_number_and_true_may_be_text():
-    found = validate(Example, {"number": 2, "several": [1, 2], "words": 3, "share": 1}, where="")
-    assert (found.number, found.several, found.words, found.share) == (2.0, (1, 2), 3, 1.0)
+    settings = validate(Example, {"number": 2, "several": [1, 2], "words": 3, "share": 1}, where="")
+    assert (settings.number, settings.several, settings.words, settings.share) == (
+        2.0,
+        (1, 2),
+        3,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(

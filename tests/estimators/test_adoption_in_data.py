@@ -83,10 +83,10 @@ def test_units_treated_before_the_data_are_left_out_and_told(
 def test_the_effect_without_them_is_that_of_the_table_without_them(
     registry: Registry, tmp_path: Path
 ) -> None:
-    found = run(registry, "did", sample_of(table("always-treated"), tmp_path), vcov="CR1")
-    assert found.term("ATT")["estimate"] == pytest.approx(2.50667, abs=5e-6)
-    assert found.glance["n_treated_clusters"] == 2
-    assert "Only 2 clusters are treated" in told(found)
+    estimate = run(registry, "did", sample_of(table("always-treated"), tmp_path), vcov="CR1")
+    assert estimate.term("ATT")["estimate"] == pytest.approx(2.50667, abs=5e-6)
+    assert estimate.glance["n_treated_clusters"] == 2
+    assert "Only 2 clusters are treated" in told(estimate)
 
 
 def test_kept_they_are_told_to_be_comparators_and_never_counted_as_changing(
@@ -108,8 +108,8 @@ def test_kept_they_are_told_to_be_comparators_and_never_counted_as_changing(
 def test_bacon_decomposes_the_regression_on_the_table_as_it_is(
     registry: Registry, tmp_path: Path, engine: str
 ) -> None:
-    found = run(registry, "bacon", sample_of(table("bacon-with-always"), tmp_path), engine)
-    overall, parts = found.tidy.iloc[0], found.tidy.iloc[1:]
+    estimate = run(registry, "bacon", sample_of(table("bacon-with-always"), tmp_path), engine)
+    overall, parts = estimate.tidy.iloc[0], estimate.tidy.iloc[1:]
     assert overall["estimate"] == pytest.approx(R_LM["always treated"], abs=5e-7)
     assert parts["weight"].sum() == pytest.approx(1)
     assert (parts["weight"] * parts["estimate"]).sum() == pytest.approx(overall["estimate"])
@@ -124,7 +124,7 @@ def test_many_always_treated_units_do_not_silence_the_caution_of_few(
     rows = [(u, t, g, rng.normal()) for u, g in cohorts.items() for t in range(2011, 2016)]
     sample = sample_of(pd.DataFrame(rows, columns=["area", "year", "adopted", "score"]), tmp_path)
     for always in ("drop", "keep"):
-        found = run(
+        estimate = run(
             registry,
             "did",
             sample,
@@ -133,8 +133,8 @@ def test_many_always_treated_units_do_not_silence_the_caution_of_few(
             draws=99,
             always_treated=always,
         )
-        assert "Only 2 clusters are treated" in told(found)
-        assert "With 2 treated clusters WCR tends to reject too rarely" in told(found)
+        assert "Only 2 clusters are treated" in told(estimate)
+        assert "With 2 treated clusters WCR tends to reject too rarely" in told(estimate)
 
 
 @pytest.mark.parametrize("name", [*REGRESSIONS, *STAGGERED])
@@ -148,16 +148,16 @@ def test_adoption_after_the_data_is_never_whatever_its_code(
     for codes in (frame["adopted"], frame["adopted"].mask(mixed, 0), zero["adopted"] + 0):
         for late in (9999, 2016, 10000):
             coded = frame.assign(adopted=codes.replace({9999: late}))
-            found = run(registry, name, sample_of(coded, tmp_path))
-            pd.testing.assert_frame_equal(figures(found), expected)
-            assert (NEVER_TOLD in told(found)) == bool((codes == 9999).any())
+            estimate = run(registry, name, sample_of(coded, tmp_path))
+            pd.testing.assert_frame_equal(figures(estimate), expected)
+            assert (NEVER_TOLD in told(estimate)) == bool((codes == 9999).any())
 
 
 def test_never_coded_9999_gives_the_regression_of_r(registry: Registry, tmp_path: Path) -> None:
     sample = sample_of(table("never-coded-9999"), tmp_path)
     for form in ("twfe", "pilot-post"):  # alike in a balanced panel with one adoption
-        found = run(registry, "did", sample, form=form)
-        assert found.term("ATT")["estimate"] == pytest.approx(R_LM["never coded 9999"], abs=5e-7)
+        estimate = run(registry, "did", sample, form=form)
+        assert estimate.term("ATT")["estimate"] == pytest.approx(R_LM["never coded 9999"], abs=5e-7)
 
 
 def test_anticipation_counts_for_late_cohorts(registry: Registry, tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_where_nobody_is_never_treated_the_two_way_regression_is_run_and_told(
     registry: Registry, tmp_path: Path, engine: str
 ) -> None:
     sample = sample_of(table("nobody-never"), tmp_path)
-    found = run(registry, "did", sample, engine)
-    assert found.term("ATT")["estimate"] == pytest.approx(R_LM["nobody never treated"])
-    assert "units already treated serve as comparators" in told(found)
+    estimate = run(registry, "did", sample, engine)
+    assert estimate.term("ATT")["estimate"] == pytest.approx(R_LM["nobody never treated"])
+    assert "units already treated serve as comparators" in told(estimate)
     parts = run(registry, "bacon", sample, engine).tidy.set_index("term")
     assert parts.loc["2 vs 4", "estimate"] == pytest.approx(2.135)
     assert parts.loc["4 vs 2", "estimate"] == pytest.approx(2.33)
@@ -194,7 +194,7 @@ def test_an_event_study_without_never_treated_refuses_only_what_is_not_identifie
     sample = sample_of(frame, tmp_path)
     with pytest.raises(EstimationError, match="no unit is never treated, and then a trend"):
         run(registry, "event-study", sample, engine)
-    found = run(registry, "event-study", sample, engine, lags_only=True)
+    estimate = run(registry, "event-study", sample, engine, lags_only=True)
     event = (frame["year"] - frame["adopted"]).to_numpy()
     lags = list(range(int(event.max()) + 1))
     columns = [
@@ -205,7 +205,7 @@ def test_an_event_study_without_never_treated_refuses_only_what_is_not_identifie
     dense = np.column_stack([np.asarray(c, dtype=float) for c in columns])
     assert np.linalg.matrix_rank(dense) == dense.shape[1]
     expected = np.linalg.lstsq(dense, frame["score"].to_numpy(), rcond=None)[0][: len(lags)]
-    got = found.tidy.set_index("term").loc[[f"event={e}" for e in lags], "estimate"]
+    got = estimate.tidy.set_index("term").loc[[f"event={e}" for e in lags], "estimate"]
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
@@ -237,8 +237,8 @@ def test_placebo_authorities_take_an_adoption_within_the_data(
     frame = table("placebo-without")
     for always in ("drop", "keep"):
         sample = sample_of(frame, tmp_path)
-        found = run(registry, "placebo", sample, kind="units", always_treated=always)
-        assert found.glance["n_ranked"] == 4
+        estimate = run(registry, "placebo", sample, kind="units", always_treated=always)
+        assert estimate.glance["n_ranked"] == 4
     assert run(registry, "placebo", sample, kind="units").glance["rank_p_value"] == 0.25
     late = frame.assign(adopted=frame["adopted"].replace({2009: 2019}))
     assert run(registry, "placebo", sample_of(late, tmp_path), kind="units").glance["n_ranked"] == 7
@@ -246,10 +246,10 @@ def test_placebo_authorities_take_an_adoption_within_the_data(
 
 def test_there_is_no_rank_without_a_placebo(registry: Registry, tmp_path: Path) -> None:
     sample = sample_of(table("nobody-never"), tmp_path)
-    found = run(registry, "placebo", sample, kind="units")
-    assert found.glance["rank_p_value"] is None
-    assert found.glance["n_placebos"] == 0
-    assert "There is no rank: there is no placebo to compare with." in found.warnings
+    estimate = run(registry, "placebo", sample, kind="units")
+    assert estimate.glance["rank_p_value"] is None
+    assert estimate.glance["n_placebos"] == 0
+    assert "There is no rank: there is no placebo to compare with." in estimate.warnings
 
 
 @settings(max_examples=25, deadline=None)
@@ -273,11 +273,11 @@ def test_early_and_late_cohorts_change_no_estimator_but_as_comparators(
     )
     for name in ("did", "event-study", "bacon", "callaway-santanna", "imputation"):
         options = LEAVES_OUT.get(name, {})
-        found = run(registry, name, sample_of(frame, folder), **options)
+        estimate = run(registry, name, sample_of(frame, folder), **options)
         expected = run(registry, name, sample_of(plain, folder), **options)
-        pd.testing.assert_frame_equal(figures(found), figures(expected))
-        assert (LEFT_OUT in told(found)) == bool(early)
-        assert (NEVER_TOLD in told(found)) == any(g > 6 for g in extra)
+        pd.testing.assert_frame_equal(figures(estimate), figures(expected))
+        assert (LEFT_OUT in told(estimate)) == bool(early)
+        assert (NEVER_TOLD in told(estimate)) == any(g > 6 for g in extra)
 
 
 def test_the_rule_is_one_and_no_estimator_refuses_what_another_takes(

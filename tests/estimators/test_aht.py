@@ -88,10 +88,10 @@ def test_one_restriction_is_the_t_test_squared() -> None:
     contrast = np.array([[1.0, -0.5, 0.0, 2.0]])
     reduced = bias_reduced(fitted, contrast.T)
     t = float((contrast @ fitted.terms)[0] / np.sqrt(reduced.covariance[0, 0]))
-    found = approximate_hotelling(fitted, contrast)
-    assert found.statistic == pytest.approx(t**2, rel=CLOSED)
-    assert found.df == pytest.approx(reduced.df[0], rel=CLOSED)
-    p_value = stats.f.sf(found.statistic, 1, found.df)
+    test = approximate_hotelling(fitted, contrast)
+    assert test.statistic == pytest.approx(t**2, rel=CLOSED)
+    assert test.df == pytest.approx(reduced.df[0], rel=CLOSED)
+    p_value = stats.f.sf(test.statistic, 1, test.df)
     assert p_value == pytest.approx(2 * stats.t.sf(abs(t), reduced.df[0]), rel=CLOSED)
 
 
@@ -103,13 +103,13 @@ def test_the_test_does_not_depend_on_how_restrictions_are_written() -> None:
 
 
 def test_restrictions_implied_by_others_give_no_test() -> None:
-    found = approximate_hotelling(clusters(panel()), np.eye(4)[[0, 1, 0]])
-    assert np.isnan(found.statistic)
+    test = approximate_hotelling(clusters(panel()), np.eye(4)[[0, 1, 0]])
+    assert np.isnan(test.statistic)
 
 
 def test_more_restrictions_than_treated_clusters_give_no_test() -> None:
     frame = panel()
     few = frame.assign(**{lead: frame[lead] * (frame["unit"] < 2) for lead in LEADS})
-    found = approximate_hotelling(clusters(few), np.eye(4)[:3])
-    assert found.df < 0
-    assert np.isnan(found.statistic)
+    test = approximate_hotelling(clusters(few), np.eye(4)[:3])
+    assert test.df < 0
+    assert np.isnan(test.statistic)

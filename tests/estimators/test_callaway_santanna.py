@@ -128,11 +128,11 @@ def stored(from_r: Path, data: str, options: str) -> pd.DataFrame:
 Found = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
-def assert_as_stored(stored_rows: pd.DataFrame, found: Found, error_tolerance: float) -> None:
+def assert_as_stored(stored_rows: pd.DataFrame, terms_of: Found, error_tolerance: float) -> None:
     """Compare all terms of all aggregations: none absent, none more, none apart."""
     assert set(stored_rows["method"]) == set(AGGREGATES)
     for method, rows in stored_rows.groupby("method"):
-        ours = dict(found[AGGREGATES[str(method)]])
+        ours = dict(terms_of[AGGREGATES[str(method)]])
         if method == "att_gt":
             del ours["overall"]
         assert set(ours) == set(rows["term"])
@@ -159,14 +159,14 @@ def test_python_gives_every_stored_result(from_r: Path, data: str, options: str)
         assert compressed is not None
         several.append(compressed[0])
     for effects in several:
-        found = {
+        terms_of = {
             how: {
                 term.name: (term.estimate, term.std_error)
                 for term in terms(effects, chosen.model_copy(update={"aggregate": how}))
             }
             for how in AGGREGATES.values()
         }
-        assert_as_stored(stored(from_r, data, options), found, STORED_ERROR)
+        assert_as_stored(stored(from_r, data, options), terms_of, STORED_ERROR)
 
 
 class DenseColumn:
@@ -191,7 +191,7 @@ def test_differences_gives_the_stored_results(
     sample = stored_sample(from_r, data, options)
     assert engine_differences.limits(sample, chosen) is None
     prepared = prepare(sample, chosen)
-    found = {}
+    terms_of = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = engine_differences.fit_model(prepared, chosen)
@@ -199,8 +199,8 @@ def test_differences_gives_the_stored_results(
             wanted = chosen.model_copy(update={"aggregate": how})
             made, missing = engine_differences.collect(model, prepared, wanted)
             assert missing == []
-            found[how] = {term.name: (term.estimate, term.std_error) for term in made}
-    assert_as_stored(stored(from_r, data, options), found, STORED_ERROR_DIFFERENCES)
+            terms_of[how] = {term.name: (term.estimate, term.std_error) for term in made}
+    assert_as_stored(stored(from_r, data, options), terms_of, STORED_ERROR_DIFFERENCES)
 
 
 ALL_AVERAGES = """
@@ -240,14 +240,14 @@ def test_r_gives_every_stored_result(
     answer = r.call(
         averages_script, "all_averages", columns, {**arguments, "covariates": covariates}
     )
-    found = {
+    terms_of = {
         how: dict(
             zip(one["term"], zip(one["estimate"], one["std_error"], strict=True), strict=True)
         )
         for how, one in answer.items()
         if how != "warnings"
     }
-    assert_as_stored(stored(from_r, data, options), found, STORED_ERROR)
+    assert_as_stored(stored(from_r, data, options), terms_of, STORED_ERROR)
 
 
 # ---- closed forms and derivatives ----------------------------------------------------------------
@@ -301,7 +301,7 @@ def weighted_mean(frame: pd.DataFrame) -> float:
 @pytest.mark.parametrize("method", ["dr", "reg", "ipw"])
 def test_without_covariates_an_effect_is_a_difference_of_weighted_means(method: str) -> None:
     frame = cases()
-    found = fit(frame, method=method)
+    estimate = fit(frame, method=method)
     for g, t, base in ((3, 2, 1), (3, 5, 2), (4, 4, 3), (5, 3, 2)):
         means = {
             (cohort, period): weighted_mean(
@@ -311,7 +311,7 @@ def test_without_covariates_an_effect_is_a_difference_of_weighted_means(method: 
             for period in (base, t)
         }
         expected = means[g, t] - means[g, base] - means[0, t] + means[0, base]
-        assert found.term(f"ATT({g},{t})")["estimate"] == pytest.approx(expected, rel=EXACT)
+        assert estimate.term(f"ATT({g},{t})")["estimate"] == pytest.approx(expected, rel=EXACT)
 
 
 def test_a_clustered_standard_error_is_that_of_cluster_totals() -> None:
@@ -322,8 +322,8 @@ def test_a_clustered_standard_error_is_that_of_cluster_totals() -> None:
         sign = (1 if cohort == 4 else -1) * (1 if period == 5 else -1)
         departure = rows["weight"] * (rows["value"] - weighted_mean(rows)) / rows["weight"].sum()
         totals = totals.add(sign * departure.groupby(rows["cluster"]).sum(), fill_value=0)
-    found = fit(frame).term("ATT(4,5)")["std_error"]
-    assert found == pytest.approx(float(np.sqrt((totals**2).sum())), rel=EXACT)
+    std_error = fit(frame).term("ATT(4,5)")["std_error"]
+    assert std_error == pytest.approx(float(np.sqrt((totals**2).sum())), rel=EXACT)
 
 
 def test_clustering_by_the_id_of_a_panel_is_the_unit_of_observation() -> None:
@@ -378,12 +378,12 @@ def test_scores_of_averages_are_the_derivative_by_the_weights(aggregate: str) ->
             group_time(observations(prepared), prepared.plan.comparisons, options), options
         )
 
-    found = average(frame["weight"])
+    averages = average(frame["weight"])
     step = 1e-5
     for i in range(0, len(frame), 41):
         changed = [frame["weight"].where(frame.index != i, frame["weight"][i] + s) for s in (1, -1)]
         up, down = (average(frame["weight"] + step * (c - frame["weight"])) for c in changed)
-        for term, more, less in zip(found, up, down, strict=True):
+        for term, more, less in zip(averages, up, down, strict=True):
             slope = (more.estimate - less.estimate) / (2 * step)
             tolerance = DERIVATIVE * np.abs(term.scores).max()
             assert term.scores[i] == pytest.approx(frame["weight"][i] * slope, abs=tolerance)
@@ -413,11 +413,11 @@ def test_the_default_scores_are_those_of_the_python_port(from_r: Path, engine: s
     columns = {"unit": "area", "period": "year", "cohort": "adopted", "value": "score"}
     given = {"covariates": ("need",), "cluster": "row"}
     sample = read_sample(folder / "data.csv", **columns, **given).sample
-    found = {
+    fitted = {
         name: ENGINES[engine].fit(sample, CallawaySantAnnaSettings(aggregate="simple", **scores))
         for name, scores in (("default", {}), ("old", {"scores": "published"}))
     }
-    error = {name: estimate.term("overall")["std_error"] for name, estimate in found.items()}
+    error = {name: estimate.term("overall")["std_error"] for name, estimate in fitted.items()}
     assert error["default"] == pytest.approx(CSDID, abs=5e-7)
     assert error["old"] == pytest.approx(0.405748, abs=5e-7)
 
@@ -632,11 +632,11 @@ def test_the_r_file_is_sourced_by_hand(tmp_path: Path) -> None:
         ["Rscript", "--vanilla", "-e", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
-    found = pd.read_csv(tmp_path / "found.csv")
+    theirs = pd.read_csv(tmp_path / "found.csv")
     ours = fit(frame, ("age", "ethnicity"), control="notyettreated", aggregate="event").tidy
-    assert list(found["term"]) == list(ours["term"])
-    np.testing.assert_allclose(found["estimate"], ours["estimate"], rtol=EXACT)
-    np.testing.assert_allclose(found["std_error"], ours["std_error"], rtol=EXACT)
+    assert list(theirs["term"]) == list(ours["term"])
+    np.testing.assert_allclose(theirs["estimate"], ours["estimate"], rtol=EXACT)
+    np.testing.assert_allclose(theirs["std_error"], ours["std_error"], rtol=EXACT)
 
 
 @pytest.mark.parametrize(
@@ -710,11 +710,11 @@ def test_a_separated_effect_is_missing_and_named_and_the_others_stay() -> None:
     apart = (frame["cohort"] == 4) & (frame["period"] == 5)
     frame["place"] = np.where(apart, "only here", "elsewhere")
     for method, why in (("dr", "apart"), ("ipw", "apart"), ("reg", "none of its own cases has")):
-        found = fit(frame, ("place",), method=method)
-        tidy = found.tidy
+        estimate = fit(frame, ("place",), method=method)
+        tidy = estimate.tidy
         assert list(tidy.loc[tidy["estimate"].isna(), "term"]) == ["ATT(4,5)"]
-        assert np.isfinite(found.term("overall")["estimate"])
-        told = [w for w in found.warnings if w.startswith("ATT(4,5) is missing") and why in w]
+        assert np.isfinite(estimate.term("overall")["estimate"])
+        told = [w for w in estimate.warnings if w.startswith("ATT(4,5) is missing") and why in w]
         assert len(told) == 1
         without = fit(frame, method=method)
         others = tidy["term"] != "ATT(4,5)"
@@ -766,8 +766,8 @@ def test_nothing_left_is_an_error_that_names_the_effects() -> None:
 def test_what_is_left_out_or_doubtful_is_told(
     frame: pd.DataFrame, options: dict[str, Any], sentence: str
 ) -> None:
-    found = fit(frame.reset_index(drop=True), **options)
-    assert any(pd.Series(found.warnings).str.contains(sentence)), found.warnings
+    estimate = fit(frame.reset_index(drop=True), **options)
+    assert any(pd.Series(estimate.warnings).str.contains(sentence)), estimate.warnings
 
 
 def test_enough_clusters_and_a_complete_sample_give_no_warning() -> None:
@@ -777,9 +777,9 @@ def test_enough_clusters_and_a_complete_sample_give_no_warning() -> None:
 
 def test_covariates_that_do_not_vary_or_repeat_others_are_left_out_and_named() -> None:
     frame = cases().assign(same=1.0, twice=lambda d: 2 * d["age"] + 3, word="w")
-    found = fit(frame, ("same", "age", "twice", "word", "ethnicity"))
-    pd.testing.assert_frame_equal(found.tidy, fit(frame, ("age", "ethnicity")).tidy)
-    told = " ".join(found.warnings)
+    estimate = fit(frame, ("same", "age", "twice", "word", "ethnicity"))
+    pd.testing.assert_frame_equal(estimate.tidy, fit(frame, ("age", "ethnicity")).tidy)
+    told = " ".join(estimate.warnings)
     for sentence in (
         "'same' has one value in all cases",
         "'word' has one value in all cases",
@@ -915,13 +915,13 @@ def test_errors_of_draws_come_to_those_by_formula(aggregate: str) -> None:
 
 
 def test_a_band_holds_the_effects_and_not_their_mean_or_a_reference() -> None:
-    found = fit(cases(), aggregate="event", base="universal", band=True)
-    tidy = found.tidy.set_index("term")
+    estimate = fit(cases(), aggregate="event", base="universal", band=True)
+    tidy = estimate.tidy.set_index("term")
     out = tidy.index[tidy["band_low"].isna()]
     assert set(out) == {"overall", "event=-1"}
     half = (tidy["band_high"] - tidy["estimate"]) / tidy["std_error"]
-    assert np.allclose(half.drop(out), found.glance["band_critical"])
-    assert found.glance["band_critical"] > 1.96
+    assert np.allclose(half.drop(out), estimate.glance["band_critical"])
+    assert estimate.glance["band_critical"] > 1.96
     alone = fit(cases(), aggregate="simple", band=True)
     assert alone.tidy["band_low"].notna().all()
 

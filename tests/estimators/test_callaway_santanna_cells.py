@@ -35,14 +35,14 @@ def fit(sample: Sample, **options: Any) -> Estimate:
     return engine_python.fit(sample, CallawaySantAnnaSettings(**options))
 
 
-def assert_same(found: Estimate, rows: Estimate) -> None:
-    assert list(found.tidy["term"]) == list(rows.tidy["term"])
+def assert_same(estimate: Estimate, rows: Estimate) -> None:
+    assert list(estimate.tidy["term"]) == list(rows.tidy["term"])
     for column, tolerance in (("estimate", ESTIMATE), ("std_error", ERROR)):
         np.testing.assert_allclose(
-            found.tidy[column], rows.tidy[column], rtol=tolerance, atol=ESTIMATE
+            estimate.tidy[column], rows.tidy[column], rtol=tolerance, atol=ESTIMATE
         )
-    assert found.glance == rows.glance
-    assert found.warnings == rows.warnings
+    assert estimate.glance == rows.glance
+    assert estimate.warnings == rows.warnings
 
 
 def both_ways(
@@ -156,6 +156,6 @@ def test_cells_of_a_table_are_taken_where_they_suffice(monkeypatch: pytest.Monke
     assert merging.cells_limit(sample, by_case) is None
 
 
-def assert_same_numbers(found: Estimate, rows: Estimate) -> None:
-    pd.testing.assert_frame_equal(found.tidy, rows.tidy, rtol=ERROR, atol=ESTIMATE)
-    assert found.glance["n_cases"] == rows.glance["n_cases"]
+def assert_same_numbers(estimate: Estimate, rows: Estimate) -> None:
+    pd.testing.assert_frame_equal(estimate.tidy, rows.tidy, rtol=ERROR, atol=ESTIMATE)
+    assert estimate.glance["n_cases"] == rows.glance["n_cases"]

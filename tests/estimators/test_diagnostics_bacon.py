@@ -90,8 +90,8 @@ def test_comparisons_are_the_differences_that_their_names_say() -> None:
     cohort = {"a": 3, "b": 3, "c": 4, "d": 0}
     rows = [(u, t, cohort[u], v) for u, vs in values.items() for t, v in enumerate(vs, 1)]
     parts = decompose(pd.DataFrame(rows, columns=["unit", "period", "cohort", "value"]))
-    found = {c.term: (c.estimate, c.kind) for c in parts.comparisons}
-    assert found == {
+    comparisons = {c.term: (c.estimate, c.kind) for c in parts.comparisons}
+    assert comparisons == {
         "3 vs never": (4.0 - 1.0, "treated vs never"),  # 6.5 - 2.5, 3 - 2
         "4 vs never": (pytest.approx(8 - 2 / 3 - (3 - 7 / 3)), "treated vs never"),
         "3 vs 4": (7 - 2.5 - (1 - 0.5), "earlier vs later"),  # periods 1 to 3
@@ -101,9 +101,9 @@ def test_comparisons_are_the_differences_that_their_names_say() -> None:
 
 def test_the_stored_panel_adds_up_to_its_stored_regression(from_r: Path) -> None:
     sample = stored(from_r, "mpdta")
-    found = fit_python(sample, BaconSettings())
-    parts = found.tidy[found.tidy["term"] != "overall"]
-    overall = found.term("overall")
+    estimate = fit_python(sample, BaconSettings())
+    parts = estimate.tidy[estimate.tidy["term"] != "overall"]
+    overall = estimate.term("overall")
     assert (parts["weight"] * parts["estimate"]).sum() == pytest.approx(overall["estimate"])
     assert parts["weight"].sum() == pytest.approx(1, abs=EXACT)
     assert len(parts) == 9  # three cohorts with each other and with the never treated
@@ -116,11 +116,11 @@ def test_the_stored_panel_adds_up_to_its_stored_regression(from_r: Path) -> None
 def test_growing_effects_mislead_where_treated_units_compare(fit: Fit) -> None:
     frame = panel([2, 2, 5, 5, 0], [1, 2, 3, 4, 5, 6, 7, 8])
     since = (frame["period"] - frame["cohort"] + 1).clip(lower=0).where(frame["cohort"] > 0, 0)
-    found = fit(as_sample(frame.assign(value=since.astype(float))), BaconSettings())
-    row = found.tidy.set_index("term")
+    estimate = fit(as_sample(frame.assign(value=since.astype(float))), BaconSettings())
+    row = estimate.tidy.set_index("term")
     assert row.loc["5 vs 2", "estimate"] < 0 < row.loc["2 vs 5", "estimate"]
-    assert any("units treated earlier" in warning for warning in found.warnings)
-    assert found.glance["weight_later_vs_earlier"] == pytest.approx(row.loc["5 vs 2", "weight"])
+    assert any("units treated earlier" in warning for warning in estimate.warnings)
+    assert estimate.glance["weight_later_vs_earlier"] == pytest.approx(row.loc["5 vs 2", "weight"])
 
 
 @pytest.mark.r
@@ -138,10 +138,10 @@ def test_units_that_lack_a_period_are_an_error_or_left_out_with_a_warning() -> N
     gap = as_sample(frame.drop(index=2).reset_index(drop=True))
     with pytest.raises(EstimationError, match="1 units lack some: u00"):
         fit_python(gap, BaconSettings())
-    found = fit_python(gap, BaconSettings(incomplete="drop"))
+    estimate = fit_python(gap, BaconSettings(incomplete="drop"))
     whole = fit_python(as_sample(frame[frame["unit"] != "u00"]), BaconSettings())
-    assert found.term("overall")["estimate"] == whole.term("overall")["estimate"]
-    assert any("1 units lack a period" in warning for warning in found.warnings)
+    assert estimate.term("overall")["estimate"] == whole.term("overall")["estimate"]
+    assert any("1 units lack a period" in warning for warning in estimate.warnings)
 
 
 def test_samples_collapse_to_weighted_means() -> None:
@@ -169,5 +169,5 @@ def test_bacon_keeps_the_contract(check: Callable[[], None]) -> None:
 
 
 def test_panels_with_identifiers_work_too() -> None:
-    found = fit_python(example_panel(effect=1.0), BaconSettings())
-    assert found.glance["n_cells"] == 18 * 8
+    estimate = fit_python(example_panel(effect=1.0), BaconSettings())
+    assert estimate.glance["n_cells"] == 18 * 8

@@ -70,10 +70,10 @@ def test_relative_magnitudes_in_r_are_those_of_honestdid(
 ) -> None:
     bounds = honest_bounds_in_r(medicaid, m=[row[0] for row in published], target=target)
     step = 40 * bounds.parallel.std_error / 1000
-    for found, (m, low, high) in zip(bounds.intervals, published, strict=True):
-        assert found.m == m
-        assert found.conf_low == pytest.approx(low, abs=GRID_STEPS * step)
-        assert found.conf_high == pytest.approx(high, abs=GRID_STEPS * step)
+    for interval, (m, low, high) in zip(bounds.intervals, published, strict=True):
+        assert interval.m == m
+        assert interval.conf_low == pytest.approx(low, abs=GRID_STEPS * step)
+        assert interval.conf_high == pytest.approx(high, abs=GRID_STEPS * step)
     twin = honest_bounds(medicaid, m=[row[0] for row in published], target=target)
     assert apart(twin, bounds) < SAME_TESTS
     assert bounds.breakdown == twin.breakdown
@@ -82,9 +82,9 @@ def test_relative_magnitudes_in_r_are_those_of_honestdid(
 def test_smoothness_in_r_is_that_of_honestdid(medicaid: EventCoefficients) -> None:
     m = [row[0] for row in PUBLISHED_SMOOTH]
     bounds = honest_bounds_in_r(medicaid, delta="smoothness", m=m, target="event=0")
-    for found, (_, low, high) in zip(bounds.intervals, PUBLISHED_SMOOTH, strict=True):
-        assert found.conf_low == pytest.approx(low, abs=SIMULATED)
-        assert found.conf_high == pytest.approx(high, abs=SIMULATED)
+    for interval, (_, low, high) in zip(bounds.intervals, PUBLISHED_SMOOTH, strict=True):
+        assert interval.conf_low == pytest.approx(low, abs=SIMULATED)
+        assert interval.conf_high == pytest.approx(high, abs=SIMULATED)
     twin = honest_bounds(medicaid, delta="smoothness", m=m, target="event=0")
     assert apart(twin, bounds) < SHORTEST
     assert bounds.breakdown == pytest.approx(twin.breakdown, rel=SHORTEST)
@@ -116,11 +116,11 @@ def test_the_engine_takes_its_bounds_from_r(monkeypatch: pytest.MonkeyPatch) -> 
     options = plugin.HonestDidSettings(min_event=-3, max_event=2, m=(0.5,), draws=1000)
     with pytest.raises(AssertionError, match="bounds of Python"):
         plugin.fit_python(sample, options)
-    found = plugin.fit_r(sample, options)
+    estimate = plugin.fit_r(sample, options)
     monkeypatch.undo()
     twin = plugin.fit_python(sample, options)
     for name in ("conf_low", "conf_high", "p_value"):
-        assert found.term("M=0.5")[name] == pytest.approx(twin.term("M=0.5")[name], rel=SHORTEST)
+        assert estimate.term("M=0.5")[name] == pytest.approx(twin.term("M=0.5")[name], rel=SHORTEST)
 
 
 # By hand, and errors ------------------------------------------------------------------------------
@@ -140,13 +140,13 @@ def test_an_r_user_sources_the_file_and_draws_there(
         "}\n"
     )
     columns = {"estimate": medicaid.estimates, "event": medicaid.times - 1}
-    found = r.call(script, "by_hand", columns, {"covariance": medicaid.covariance})
+    answer = r.call(script, "by_hand", columns, {"covariance": medicaid.covariance})
     ours = honest_bounds(medicaid, m=[0.5, 1.0])
     width = [i.conf_high - i.conf_low for i in ours.intervals]
     for name in ("conf_low", "conf_high"):
-        gaps = found["intervals"][name] - [getattr(i, name) for i in ours.intervals]
+        gaps = answer["intervals"][name] - [getattr(i, name) for i in ours.intervals]
         assert (np.abs(gaps) < DRAWN * np.array(width)).all()
-    assert found["breakdown"][0] == pytest.approx(ours.breakdown, rel=DRAWN)
+    assert answer["breakdown"][0] == pytest.approx(ours.breakdown, rel=DRAWN)
 
 
 @pytest.mark.parametrize(

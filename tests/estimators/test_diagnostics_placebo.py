@@ -97,12 +97,12 @@ def test_without_groups_comparators_serve_up_to_the_last_adoption() -> None:
 
 
 def test_every_comparator_is_treated_in_turn() -> None:
-    found = placebo_units(ANTICIPATED, classic, term="ATT", statistic="estimate")
-    assert [run.label for run in found.placebos] == ["A", "B"]
+    ranked = placebo_units(ANTICIPATED, classic, term="ATT", statistic="estimate")
+    assert [run.label for run in ranked.placebos] == ["A", "B"]
     by_hand = (1 - 1) - (0.5 - 0.5)  # A against B: means after less before
-    assert found.placebos[0].estimate == pytest.approx(by_hand, abs=EXACT)
-    assert found.actual.estimate == pytest.approx(9 - 1 - 0, abs=EXACT)
-    assert (found.p_value, found.n_ranked) == (1 / 3, 3)
+    assert ranked.placebos[0].estimate == pytest.approx(by_hand, abs=EXACT)
+    assert ranked.actual.estimate == pytest.approx(9 - 1 - 0, abs=EXACT)
+    assert (ranked.p_value, ranked.n_ranked) == (1 / 3, 3)
 
 
 def test_the_p_value_is_the_share_of_runs_as_extreme_as_the_real_one() -> None:
@@ -110,13 +110,13 @@ def test_the_p_value_is_the_share_of_runs_as_extreme_as_the_real_one() -> None:
     values = {f"u{i}": list(rng.normal(size=6)) for i in range(7)}
     p_values = set()
     for unit in values:
-        found = placebo_units(panel(values, {unit: 4}), classic, term="ATT", statistic="estimate")
+        ranked = placebo_units(panel(values, {unit: 4}), classic, term="ATT", statistic="estimate")
         others = {u: series for u, series in values.items() if u != unit}
         change = {u: np.mean(v[3:]) - np.mean(v[:3]) for u, v in others.items()}
         sizes = [abs(change[u] - np.mean([change[v] for v in others if v != u])) for u in others]
         own = np.mean(values[unit][3:]) - np.mean(values[unit][:3]) - np.mean(list(change.values()))
         expected = (1 + sum(size >= abs(own) for size in sizes)) / 7
-        assert found.p_value == pytest.approx(expected)
+        assert ranked.p_value == pytest.approx(expected)
         p_values.add(round(expected, 6))
     assert len(p_values) > 3
 
@@ -145,10 +145,10 @@ def test_without_groups_a_placebo_takes_the_commonest_adoption() -> None:
 
 def test_placebos_find_nothing_where_there_is_nothing() -> None:
     sample = example_sample("stacked", effect=1.0)
-    found = placebo_units(sample, stacked, term="ATT", statistic="estimate")
-    assert len(found.placebos) == 12
-    assert found.p_value == pytest.approx(1 / 13)
-    assert np.mean([abs(run.estimate or np.nan) for run in found.placebos]) < 0.5
+    ranked = placebo_units(sample, stacked, term="ATT", statistic="estimate")
+    assert len(ranked.placebos) == 12
+    assert ranked.p_value == pytest.approx(1 / 13)
+    assert np.mean([abs(run.estimate or np.nan) for run in ranked.placebos]) < 0.5
 
 
 def test_the_plugin_shows_the_real_run_and_every_placebo() -> None:

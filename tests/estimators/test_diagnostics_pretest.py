@@ -76,17 +76,17 @@ def test_slopes_are_those_of_pretrends(he_and_wang: EventCoefficients) -> None:
 def test_what_a_passed_test_lets_through_is_that_of_pretrends(
     he_and_wang: EventCoefficients,
 ) -> None:
-    found = pretest_power(he_and_wang, SLOPE_50)
-    assert found.power == pytest.approx(0.5, rel=PUBLISHED)
-    assert found.bayes_factor == pytest.approx(BAYES_FACTOR, rel=PUBLISHED)
-    assert found.after_passing == pytest.approx(AFTER_PASSING, rel=PUBLISHED)
-    assert found.bias(np.array([1.0, 0, 0, 0])) == found.after_passing[3]
+    power = pretest_power(he_and_wang, SLOPE_50)
+    assert power.power == pytest.approx(0.5, rel=PUBLISHED)
+    assert power.bayes_factor == pytest.approx(BAYES_FACTOR, rel=PUBLISHED)
+    assert power.after_passing == pytest.approx(AFTER_PASSING, rel=PUBLISHED)
+    assert power.bias(np.array([1.0, 0, 0, 0])) == power.after_passing[3]
 
 
 def test_any_violation_may_be_given(he_and_wang: EventCoefficients) -> None:
-    found = pretest_power(he_and_wang, 0.024 * he_and_wang.times**2)
-    assert found.power == pytest.approx(QUADRATIC_POWER, rel=PUBLISHED)
-    assert found.bayes_factor == pytest.approx(QUADRATIC_BAYES_FACTOR, rel=PUBLISHED)
+    power = pretest_power(he_and_wang, 0.024 * he_and_wang.times**2)
+    assert power.power == pytest.approx(QUADRATIC_POWER, rel=PUBLISHED)
+    assert power.bayes_factor == pytest.approx(QUADRATIC_BAYES_FACTOR, rel=PUBLISHED)
 
 
 def test_one_lead_has_closed_forms() -> None:
@@ -95,27 +95,27 @@ def test_one_lead_has_closed_forms() -> None:
     slope, sd = 0.3, 0.2
     a, b = (-1.96 * sd + slope) / sd, (1.96 * sd + slope) / sd
     level = 2 * stats.norm.sf(1.96)
-    found = pretest_power(path, slope, level=level)
+    power = pretest_power(path, slope, level=level)
     passing = stats.norm.cdf(b) - stats.norm.cdf(a)
     mean = -slope + sd * (stats.norm.pdf(a) - stats.norm.pdf(b)) / passing
-    assert found.power == pytest.approx(1 - passing, abs=EXACT)
-    assert found.size == pytest.approx(level, abs=EXACT)
-    assert found.after_passing[0] == pytest.approx(mean, rel=QUADRATURE)
+    assert power.power == pytest.approx(1 - passing, abs=EXACT)
+    assert power.size == pytest.approx(level, abs=EXACT)
+    assert power.after_passing[0] == pytest.approx(mean, rel=QUADRATURE)
     expected = slope + 0.03 / 0.04 * (mean + slope)
-    assert found.after_passing[1] == pytest.approx(expected, rel=QUADRATURE)
+    assert power.after_passing[1] == pytest.approx(expected, rel=QUADRATURE)
     wald = stats.norm.sf(1.96 - slope / sd) + stats.norm.cdf(-1.96 - slope / sd)
-    assert found.wald_power == pytest.approx(wald, rel=1e-6)  # ncx2 sums a series
-    assert found.wald_power == pytest.approx(found.power, rel=1e-6)
+    assert power.wald_power == pytest.approx(wald, rel=1e-6)  # ncx2 sums a series
+    assert power.wald_power == pytest.approx(power.power, rel=1e-6)
 
 
 def test_independent_leads_multiply() -> None:
     path = EventCoefficients(np.zeros(4), np.diag([0.04, 0.01, 0.09, 1.0]), 3)
-    found = pretest_power(path, 0.1)
+    power = pretest_power(path, 0.1)
     z = stats.norm.ppf(0.975)
     shifts = 0.1 * np.array([3, 2, 1]) / [0.2, 0.1, 0.3]
     passing = np.prod(stats.norm.cdf(z - shifts) - stats.norm.cdf(-z - shifts))
-    assert 1 - found.power == pytest.approx(passing, abs=EXACT)
-    assert found.size == pytest.approx(1 - 0.95**3, abs=EXACT)
+    assert 1 - power.power == pytest.approx(passing, abs=EXACT)
+    assert power.size == pytest.approx(1 - 0.95**3, abs=EXACT)
 
 
 def test_boxes_agree_with_scipy_and_simulation() -> None:
@@ -123,32 +123,32 @@ def test_boxes_agree_with_scipy_and_simulation() -> None:
     root = rng.normal(size=(4, 6))
     mean, cov = rng.normal(size=4) / 2, root @ root.T / 6
     low, high = np.array([-1.0, -0.5, -2.0, -1.5]), np.array([1.0, 1.5, 0.8, 2.0])
-    found = normal_in_box(mean, cov, low, high)
+    box = normal_in_box(mean, cov, low, high)
     theirs = stats.multivariate_normal(mean, cov).cdf(high, lower_limit=low)
-    assert found.probability == pytest.approx(theirs, rel=2e-3)  # scipy stops near 1e-5 to 1e-3
+    assert box.probability == pytest.approx(theirs, rel=2e-3)  # scipy stops near 1e-5 to 1e-3
     draws = rng.multivariate_normal(mean, cov, size=200_000)
     inside = draws[((draws > low) & (draws < high)).all(axis=1)]
     error = inside.std(axis=0) / np.sqrt(len(inside))
-    assert (np.abs(inside.mean(axis=0) - found.mean) < 4 * error).all()
+    assert (np.abs(inside.mean(axis=0) - box.mean) < 4 * error).all()
 
 
 def test_bias_after_passing_agrees_with_simulation(he_and_wang: EventCoefficients) -> None:
     slope = 0.08
-    found = pretest_power(he_and_wang, slope)
+    power = pretest_power(he_and_wang, slope)
     draws = np.random.default_rng(2).multivariate_normal(
         slope * he_and_wang.times, he_and_wang.covariance, size=200_000
     )
     errors = np.sqrt(np.diag(he_and_wang.covariance))
     passed = (np.abs(draws[:, :3]) < stats.norm.ppf(0.975) * errors[:3]).all(axis=1)
-    assert 1 - passed.mean() == pytest.approx(found.power, abs=4 * 0.5 / np.sqrt(len(draws)))
+    assert 1 - passed.mean() == pytest.approx(power.power, abs=4 * 0.5 / np.sqrt(len(draws)))
     kept = draws[passed]
-    away = np.abs(kept.mean(axis=0) - found.after_passing)
+    away = np.abs(kept.mean(axis=0) - power.after_passing)
     assert (away < 4 * kept.std(axis=0) / np.sqrt(len(kept))).all()
     wald = np.einsum(
         "ij,jk,ik->i", draws[:, :3], np.linalg.inv(he_and_wang.covariance[:3, :3]), draws[:, :3]
     )
     rejected = (wald > stats.chi2.ppf(0.95, 3)).mean()
-    assert rejected == pytest.approx(found.wald_power, abs=4 * 0.5 / np.sqrt(len(draws)))
+    assert rejected == pytest.approx(power.wald_power, abs=4 * 0.5 / np.sqrt(len(draws)))
 
 
 def test_more_power_takes_a_steeper_slope(he_and_wang: EventCoefficients) -> None:
@@ -158,12 +158,12 @@ def test_more_power_takes_a_steeper_slope(he_and_wang: EventCoefficients) -> Non
 
 
 def test_with_parallel_trends_a_passed_test_adds_no_bias(he_and_wang: EventCoefficients) -> None:
-    found = pretest_power(he_and_wang, 0.0)
-    assert found.power == found.size
-    assert found.wald_power == 0.05
-    assert found.bayes_factor == 1.0
+    power = pretest_power(he_and_wang, 0.0)
+    assert power.power == power.size
+    assert power.wald_power == 0.05
+    assert power.bayes_factor == 1.0
     # Symmetric boxes about zero: the lattice is folded, not exactly symmetric.
-    assert np.abs(found.after_passing).max() < 1e-4
+    assert np.abs(power.after_passing).max() < 1e-4
 
 
 def test_what_has_no_power_is_an_error(he_and_wang: EventCoefficients) -> None:

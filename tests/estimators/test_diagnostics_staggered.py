@@ -42,15 +42,15 @@ def test_the_covariance_gives_the_errors_of_terms_and_of_their_mean(from_r: Path
 
 def test_the_plugin_bounds_the_effects_that_it_estimates(from_r: Path) -> None:
     sample = stored(from_r, "mpdta")
-    found = fit_python(sample, HonestStaggeredSettings(m=(0.5,), target="event=0"))
+    estimate = fit_python(sample, HonestStaggeredSettings(m=(0.5,), target="event=0"))
     study = engine_python.fit(sample, HonestStaggeredSettings().group_time)
-    row, event = found.term("M=0.5"), study.term("event=0")
+    row, event = estimate.term("M=0.5"), study.term("event=0")
     assert row["estimate"] == event["estimate"]
     assert row["std_error"] == pytest.approx(event["std_error"], rel=EXACT)
     path = EventCoefficients.from_estimate(study)
     bounds = honest_bounds(path, m=[0.5], target="event=0")
     assert row["conf_low"] == bounds.intervals[0].conf_low
-    assert found.glance["breakdown"] == bounds.breakdown
+    assert estimate.glance["breakdown"] == bounds.breakdown
 
 
 @pytest.mark.r

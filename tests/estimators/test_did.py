@@ -145,11 +145,11 @@ def test_two_by_two_is_the_difference_of_differences() -> None:
 @pytest.mark.parametrize("fit", ENGINE)
 def test_one_pilot_and_one_comparator_give_no_standard_error(fit: Fit) -> None:
     cells = {(1, 0): [3.0, 5.0], (1, 1): [9.0, 11.0], (0, 0): [1.0, 3.0, 2.1], (0, 1): [4.0]}
-    found = fit(two_by_two(cells), DidSettings())
-    row = found.term("ATT")
+    estimate = fit(two_by_two(cells), DidSettings())
+    row = estimate.term("ATT")
     assert np.isfinite(row["estimate"])
     assert np.isnan([row[c] for c in ("std_error", "p_value", "conf_low", "df")]).all()
-    assert any("too few for a standard error" in w for w in found.warnings)
+    assert any("too few for a standard error" in w for w in estimate.warnings)
 
 
 def test_a_saturated_logit_has_a_closed_form() -> None:
@@ -397,17 +397,17 @@ def test_settings_are_checked(values: dict[str, object], sentence: str) -> None:
 
 
 def test_the_plugin_registers_one_estimator() -> None:
-    found: list[object] = []
-    classic.register_estimators(found.append)
-    (did,) = found
+    registered: list[object] = []
+    classic.register_estimators(registered.append)
+    (did,) = registered
     assert isinstance(did, Did)
     assert (did.name, did.headline(DidSettings())) == ("did", "ATT")
     assert [e.name for e in did.engines] == ["python", "pyfixest", "r", "r-fixest"]
 
 
 def engine(name: str) -> Engine:
-    (found,) = [e for e in Did.engines if e.name == name]
-    return found
+    (named,) = [e for e in Did.engines if e.name == name]
+    return named
 
 
 def test_the_r_engine_is_missing_when_r_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,8 @@ def test_it_agrees_on_every_aggregation(name: str, aggregate: str) -> None:
 @pytest.mark.parametrize("data", made.NAMES)
 def test_it_gives_every_stored_result_of_sunab(from_r: Path, data: str) -> None:
     options = sun_abraham.SunAbrahamSettings(vcov="fixest")
-    found = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
-    made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
+    estimate = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(made.stored(from_r, data, "sunab"), estimate)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
@@ -138,9 +138,9 @@ def test_variances_it_lacks_are_named_and_missing() -> None:
     assert lacks("CR2") == "pyfixest has no CR2"
     assert lacks("CR1S") == ""
     assert "hung together" in lacks("CR1S", separate=True)
-    found = regress(problem(), "CR2")
-    assert np.isnan(found.covariance).all()
-    assert np.isfinite(found.coefficients).all()
+    fitted = regress(problem(), "CR2")
+    assert np.isnan(fitted.covariance).all()
+    assert np.isfinite(fitted.coefficients).all()
 
 
 def test_an_older_one_does_not_serve_and_the_line_that_mends_it_is_said(

@@ -40,10 +40,10 @@ ENGINE = [fit_python, pytest.param(fit_r, marks=pytest.mark.r)]
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
 def test_leads_and_lags_are_those_of_fixest(from_r: Path, data: str, fit: Fit) -> None:
     rows = results(from_r, data, "event_study")
-    found = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
+    estimate = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
     assert len(rows) == 11
     for row in rows.to_dict("records"):
-        term = found.term(row["term"].replace("rel::", "event="))
+        term = estimate.term(row["term"].replace("rel::", "event="))
         assert term["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
         assert term["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
 
@@ -239,10 +239,10 @@ def test_more_leads_than_clusters_give_no_test() -> None:
 def test_one_pilot_and_one_comparator_give_no_standard_error(fit: Fit) -> None:
     sample = matched()
     pair = sample.where((sample.frame["group"] == "P2") & (sample.frame["unit"] != "C2"))
-    found = fit(replace(pair, covariates=()), EventStudySettings())
-    assert found.tidy["std_error"].isna().all()
-    assert found.glance["leads_p_value"] is None
-    assert any("too few for a standard error" in w for w in found.warnings)
+    estimate = fit(replace(pair, covariates=()), EventStudySettings())
+    assert estimate.tidy["std_error"].isna().all()
+    assert estimate.glance["leads_p_value"] is None
+    assert any("too few for a standard error" in w for w in estimate.warnings)
 
 
 def test_a_singular_covariance_gives_no_test() -> None:
@@ -371,9 +371,9 @@ def test_names_order_and_splitting_change_nothing() -> None:
 
 
 def test_the_plugin_registers_one_estimator() -> None:
-    found: list[object] = []
-    event_study.register_estimators(found.append)
-    (plugin,) = found
+    registered: list[object] = []
+    event_study.register_estimators(registered.append)
+    (plugin,) = registered
     assert isinstance(plugin, EventStudy)
     assert plugin.headline(EventStudySettings()) == "overall"
     assert [e.name for e in plugin.engines] == ["python", "pyfixest", "r", "r-fixest"]

@@ -77,16 +77,16 @@ def test_an_exact_fit_is_told_as_one(
     registry: Registry, tmp_path: Path, name: str, engine: str, scale: float
 ) -> None:
     options = {"vcov": "CR1"} if name in ("did", "event-study") else {}
-    found = run(registry, name, engine, exact(tmp_path, scale=scale), **options)
-    effect = found.tidy.set_index("term")["estimate"].iloc[0 if name != "event-study" else -1]
+    estimate = run(registry, name, engine, exact(tmp_path, scale=scale), **options)
+    effect = estimate.tidy.set_index("term")["estimate"].iloc[0 if name != "event-study" else -1]
     assert effect == pytest.approx(2 * scale, rel=1e-5)
-    assert found.tidy["std_error"].isna().all()
-    assert found.tidy["p_value"].isna().all()
-    if "no_std_error" not in found.glance:
-        assert EXACTLY in told(found)
-    assert "too few for a standard error" not in told(found)
-    assert "degrees of freedom" not in told(found)
-    assert found.glance.get("leads_p_value") is None
+    assert estimate.tidy["std_error"].isna().all()
+    assert estimate.tidy["p_value"].isna().all()
+    if "no_std_error" not in estimate.glance:
+        assert EXACTLY in told(estimate)
+    assert "too few for a standard error" not in told(estimate)
+    assert "degrees of freedom" not in told(estimate)
+    assert estimate.glance.get("leads_p_value") is None
 
 
 @pytest.mark.parametrize(("name", "engine"), PAIRS)
@@ -94,13 +94,13 @@ def test_noise_far_below_the_differences_of_levels_is_no_exact_fit(
     registry: Registry, tmp_path: Path, name: str, engine: str
 ) -> None:
     options = {"vcov": "CR1"} if name in ("did", "event-study") else {}
-    found = run(registry, name, engine, exact(tmp_path, noise=1e-4), **options)
-    assert EXACTLY not in told(found)
-    if "no_std_error" not in found.glance:
+    estimate = run(registry, name, engine, exact(tmp_path, noise=1e-4), **options)
+    assert EXACTLY not in told(estimate)
+    if "no_std_error" not in estimate.glance:
         headline = registry.estimator(name).headline(
             registry.settings("estimator", name, options, "test")
         )
-        assert found.term(headline)["std_error"] > 0
+        assert estimate.term(headline)["std_error"] > 0
 
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("r", marks=pytest.mark.r)])
@@ -109,9 +109,9 @@ def test_one_pilot_and_one_comparator_are_too_few_clusters_and_no_exact_fit(
 ) -> None:
     sample = exact(tmp_path, noise=0.3, units=2)
     for name in ("did", "event-study", "callaway-santanna"):
-        found = run(registry, name, engine, sample)
-        assert TOO_FEW in told(found)
-        assert EXACTLY not in told(found)
+        estimate = run(registry, name, engine, sample)
+        assert TOO_FEW in told(estimate)
+        assert EXACTLY not in told(estimate)
 
 
 def test_it_is_said_which_terms_have_no_standard_error() -> None:
@@ -136,15 +136,15 @@ def test_methods_that_rest_on_a_standard_error_give_no_p_value(
     registry: Registry, tmp_path: Path, engine: str
 ) -> None:
     methods = ["CR1", "CR2", "CR3", "WCR", "WCU", "RI-t", "RI-beta"]
-    found = run(registry, "did", engine, exact(tmp_path), inference=methods)
-    table = pd.DataFrame(found.glance["inference"]).set_index("method")
+    estimate = run(registry, "did", engine, exact(tmp_path), inference=methods)
+    table = pd.DataFrame(estimate.glance["inference"]).set_index("method")
     assert list(table.index) == methods
     assert table["estimate"].tolist() == pytest.approx([2.0] * len(methods))
     without = table.drop(index="RI-beta")
     for column in ("std_error", "statistic", "p_value", "conf_low", "conf_high"):
         assert without[column].isna().all()
     assert table.loc["RI-beta", "p_value"] == pytest.approx(2 / 20)  # two of choose(6, 3)
-    assert "disagree" not in told(found)
+    assert "disagree" not in told(estimate)
 
 
 @pytest.mark.r
@@ -162,8 +162,8 @@ def test_engines_agree_that_there_is_none(registry: Registry, tmp_path: Path, na
 
 def test_four_degrees_of_freedom_but_for_rounding_are_not_fewer_than_four() -> None:
     almost = np.array([4 - 2e-15, 3.996, 3.99, 4.2])
-    (found,) = few_df(("a", "b", "c", "d"), almost, "CR2")
-    assert "for c (3.99): too few" in found
+    (sentence,) = few_df(("a", "b", "c", "d"), almost, "CR2")
+    assert "for c (3.99): too few" in sentence
     assert few_df(("a",), almost[:1], "CR2") == ()
     assert few_df(("c",), almost[2:3], "CR2", np.array([np.nan])) == ()
     assert weak_test(2, 4 - 1e-12) == weak_test(2, 3.96) == ()

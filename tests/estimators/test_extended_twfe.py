@@ -32,8 +32,8 @@ def fit(sample: Sample, **options: Any) -> Estimate:
     return extended_twfe.fit_python(sample, ExtendedTwfeSettings(**options))
 
 
-def effects_of(found: Estimate) -> pd.Series:
-    return found.tidy.set_index("term")["estimate"].drop("overall")
+def effects_of(estimate: Estimate) -> pd.Series:
+    return estimate.tidy.set_index("term")["estimate"].drop("overall")
 
 
 @pytest.mark.r
@@ -88,8 +88,8 @@ def test_effects_are_coefficients_of_lm_on_cases(tmp_path: Path) -> None:
     sample = made.cases()
     answer = r.call(script, "direct", columns_for_r(sample))
     options = {"aggregate": "group-time", "vcov": "CR1S", "adjustment": "additive"}
-    found = fit(sample, **options).tidy.set_index("term")
-    rows = found.loc[[f"ATT({effect.replace(' ', ',')})" for effect in answer["effect"]]]
+    tidy = fit(sample, **options).tidy.set_index("term")
+    rows = tidy.loc[[f"ATT({effect.replace(' ', ',')})" for effect in answer["effect"]]]
     assert len(rows) == len(PAIRS)
     np.testing.assert_allclose(rows["estimate"], answer["estimate"], rtol=made.EXACT)
     np.testing.assert_allclose(rows["std_error"], answer["std_error"], rtol=made.EXACT)
@@ -138,14 +138,14 @@ def test_interacted_effects_are_averages_of_an_uncentred_lm_on_cases(
     script.write_text(INTERACTED)
     sample = made.cases(n=12)
     answer = r.call(script, "interacted", columns_for_r(sample))
-    found = fit(sample, aggregate="group-time", vcov="CR1S", centre=centre)
-    tidy = found.tidy.set_index("term")
+    estimate = fit(sample, aggregate="group-time", vcov="CR1S", centre=centre)
+    tidy = estimate.tidy.set_index("term")
     rows = tidy.loc[[f"ATT({effect.replace(' ', ',')})" for effect in answer["effect"]]]
     key = "cohort" if centre == "cohort" else "cell"
     assert len(rows) == len(PAIRS)
     np.testing.assert_allclose(rows["estimate"], answer[f"estimate_{key}"], rtol=DELTA)
     np.testing.assert_allclose(rows["std_error"], answer[f"error_{key}"], rtol=DELTA)
-    assert not any("collinear" in told for told in found.warnings)
+    assert not any("collinear" in told for told in estimate.warnings)
 
 
 def assert_imputed(sample: Sample) -> None:
@@ -164,11 +164,11 @@ def assert_imputed(sample: Sample) -> None:
     weight, value = (frame[c].to_numpy(float) for c in ("weight", "value"))
     root = np.sqrt(weight[free])
     left = value - Z @ (np.linalg.pinv(Z[free] * root[:, None]) @ (value[free] * root))
-    found = fit(sample, aggregate="group-time", effects="cohort").tidy.set_index("term")
+    tidy = fit(sample, aggregate="group-time", effects="cohort").tidy.set_index("term")
     for g, t in PAIRS:
         here = ((frame["cohort"] == g) & (frame["period"] == t)).to_numpy()
         expected = np.average(left[here], weights=weight[here])
-        assert found.loc[f"ATT({g},{t})", "estimate"] == pytest.approx(expected, rel=DELTA)
+        assert tidy.loc[f"ATT({g},{t})", "estimate"] == pytest.approx(expected, rel=DELTA)
 
 
 def test_interacted_effects_are_what_a_regression_of_untreated_cases_leaves() -> None:
@@ -207,11 +207,11 @@ def test_averages_have_the_delta_method_of_a_dense_regression(unit: str) -> None
     )
     beta, variance = made.dense_regression(sample, columns)
     total = sample.frame.groupby(["cohort", "period"])["weight"].sum()
-    found = fit(sample, effects=unit, vcov="CR0", adjustment="additive")
+    estimate = fit(sample, effects=unit, vcov="CR0", adjustment="additive")
     for event in range(4):
         share = np.array([total[g, t] if t - g == event else 0.0 for g, t in PAIRS])
         share /= share.sum()
-        row = found.term(f"event={event}")
+        row = estimate.term(f"event={event}")
         assert row["estimate"] == pytest.approx(share @ beta[-len(PAIRS) :], rel=made.EXACT)
         error = np.sqrt(share @ variance[-len(PAIRS) :, -len(PAIRS) :] @ share)
         assert row["std_error"] == pytest.approx(error, rel=made.EXACT)
@@ -269,12 +269,12 @@ def test_one_cohort_and_one_period_before_make_all_estimators_one(control: str) 
     sample = made.panel(cohorts=(0, 2))
     ours = effects_of(fit(sample, control=control, aggregate="group-time"))
     options = CallawaySantAnnaSettings(method="reg", control="notyettreated")
-    for found in (
+    for estimate in (
         group_time.fit(sample, options),
         imputed.impute(sample, ImputationSettings(aggregate="group-time")),
         sun_abraham.fit_python(sample, SunAbrahamSettings(aggregate="group-time")),
     ):
-        other = effects_of(found)
+        other = effects_of(estimate)
         shared = [term for term in ours.index if term != "ATT(2,1)"]
         np.testing.assert_allclose(ours[shared], other[shared], rtol=made.EXACT)
 
@@ -301,8 +301,8 @@ def test_a_two_by_two_is_a_difference_of_differences() -> None:
         for key, rows in frame.groupby(["cohort", "period"])
     }
     expected = means[2, 2] - means[2, 1] - means[0, 2] + means[0, 1]
-    found = fit(Sample(frame.reset_index(drop=True)))
-    assert found.term("overall")["estimate"] == pytest.approx(expected, rel=made.EXACT)
+    estimate = fit(Sample(frame.reset_index(drop=True)))
+    assert estimate.term("overall")["estimate"] == pytest.approx(expected, rel=made.EXACT)
 
 
 # ---- the rest ------------------------------------------------------------------------------------
@@ -310,9 +310,9 @@ def test_a_two_by_two_is_a_difference_of_differences() -> None:
 
 def test_without_never_treated_units_it_compares_with_those_not_treated_yet() -> None:
     sample = made.cases(never=False)
-    found = fit(sample, aggregate="cohort")
-    assert list(found.tidy["term"]) == ["overall", "cohort=3", "cohort=4", "cohort=5"]
-    assert any("In the periods 6 no unit that is not treated yet" in w for w in found.warnings)
+    estimate = fit(sample, aggregate="cohort")
+    assert list(estimate.tidy["term"]) == ["overall", "cohort=3", "cohort=4", "cohort=5"]
+    assert any("In the periods 6 no unit that is not treated yet" in w for w in estimate.warnings)
     with pytest.raises(EstimationError, match="no never-treated unit"):
         fit(sample, control="nevertreated")
 

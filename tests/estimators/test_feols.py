@@ -50,19 +50,19 @@ def test_two_way_fixed_effects_are_those_stored_of_fixest(
     assert len(rows) in (1, 4)
     for row in rows.to_dict("records"):
         sample = stored(from_r, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
-        found = fit(sample, DidSettings(vcov="fixest")).term("ATT")
-        assert found["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
-        assert found["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
+        att = fit(sample, DidSettings(vcov="fixest")).term("ATT")
+        assert att["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
+        assert att["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
 
 
 @pytest.mark.parametrize("fit", EVENTS)
 @pytest.mark.parametrize("data", ["cases_cont_shared", "cases_bin_shared"])
 def test_leads_and_lags_are_those_stored_of_fixest(from_r: Path, data: str, fit: Fit) -> None:
     rows = results(from_r, data, "event_study")
-    found = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
+    estimate = fit(stored(from_r, data), EventStudySettings(vcov="fixest"))
     assert len(rows) == 11
     for row in rows.to_dict("records"):
-        term = found.term(row["term"].replace("rel::", "event="))
+        term = estimate.term(row["term"].replace("rel::", "event="))
         assert term["estimate"] == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
         assert term["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
 
@@ -74,8 +74,8 @@ def test_the_jackknife_of_pyfixest_is_that_stored(from_r: Path, data: str) -> No
     assert len(rows) == 4
     for row in rows.to_dict("records"):
         sample = stored(from_r, data, weights=row.get("weights") == "w", x=row.get("x") == "x")
-        found = classic.fit_pyfixest(sample, DidSettings(vcov="CR3")).term("ATT")
-        assert found["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
+        att = classic.fit_pyfixest(sample, DidSettings(vcov="CR3")).term("ATT")
+        assert att["std_error"] == pytest.approx(row["std_error"], rel=STORED_ERROR)
 
 
 @pytest.mark.parametrize("fit", DID)
@@ -134,11 +134,11 @@ def checked(fit: Fit, **options: Any) -> Any:
 def test_under_the_default_variance_estimates_are_compared_and_it_says_that_errors_are_not() -> (
     None
 ):
-    found = checked(classic.fit_pyfixest)
-    assert found.verdict == "agree"
-    assert found.reason == "Standard errors are not compared: pyfixest has no CR2."
-    assert found.max_difference_estimate is not None
-    assert found.max_difference_std_error is None
+    agreement = checked(classic.fit_pyfixest)
+    assert agreement.verdict == "agree"
+    assert agreement.reason == "Standard errors are not compared: pyfixest has no CR2."
+    assert agreement.max_difference_estimate is not None
+    assert agreement.max_difference_std_error is None
 
 
 def test_a_wrong_estimate_disagrees_all_the_same() -> None:
@@ -146,23 +146,23 @@ def test_a_wrong_estimate_disagrees_all_the_same() -> None:
         moved = with_columns(sample, value=1.01 * sample.frame["value"])
         return classic.fit_pyfixest(moved, options)
 
-    found = checked(wrong)
-    assert found.verdict == "disagree"
-    assert found.reason.startswith("The estimate of ATT differs by")
-    assert found.reason.endswith("pyfixest has no CR2.")
+    agreement = checked(wrong)
+    assert agreement.verdict == "disagree"
+    assert agreement.reason.startswith("The estimate of ATT differs by")
+    assert agreement.reason.endswith("pyfixest has no CR2.")
 
 
 def test_leads_are_not_tested_where_the_test_is_missing() -> None:
-    found = event_study.fit_pyfixest(matched(700), EventStudySettings(vcov="CR1"))
-    assert found.glance["leads_p_value"] is None
-    assert "No joint test of the leads: feols has no AHT test." in found.warnings
-    assert found.tidy["std_error"].notna().any()
+    estimate = event_study.fit_pyfixest(matched(700), EventStudySettings(vcov="CR1"))
+    assert estimate.glance["leads_p_value"] is None
+    assert "No joint test of the leads: feols has no AHT test." in estimate.warnings
+    assert estimate.tidy["std_error"].notna().any()
 
 
 def test_the_jackknife_of_an_event_time_of_one_cluster_is_left_missing() -> None:
-    found = event_study.fit_pyfixest(matched(700), EventStudySettings(vcov="CR3"))
-    assert found.glance["no_std_error"].startswith("the jackknife of pyfixest stops")
-    assert found.tidy["std_error"].isna().all()
+    estimate = event_study.fit_pyfixest(matched(700), EventStudySettings(vcov="CR3"))
+    assert estimate.glance["no_std_error"].startswith("the jackknife of pyfixest stops")
+    assert estimate.tidy["std_error"].isna().all()
 
 
 def test_a_logit_is_declined() -> None:
@@ -190,7 +190,7 @@ def test_covariates_left_out_and_the_table_of_python_alone_are_told() -> None:
     wider = Sample(
         sample.frame.assign(twice=2 * sample.frame["age"]), (*sample.covariates, "twice")
     )
-    found = classic.fit_pyfixest(wider, DidSettings(vcov="CR1", inference=("CR3",)))
-    told = " ".join(found.warnings)
+    estimate = classic.fit_pyfixest(wider, DidSettings(vcov="CR1", inference=("CR3",)))
+    told = " ".join(estimate.warnings)
     assert "the covariates before them: twice." in told
     assert "computed by engines python and r only" in told

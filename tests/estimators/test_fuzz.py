@@ -42,8 +42,8 @@ ESTIMATORS = registry().names("estimator")
 
 
 def assert_sound(example: Example, folder: Path) -> None:
-    found = faults(registry(), example, folder / "data.csv")
-    assert not found, "\n".join([*found, repr(example)])
+    wrong = faults(registry(), example, folder / "data.csv")
+    assert not wrong, "\n".join([*wrong, repr(example)])
 
 
 def assert_sound_in_the_shell(example: Example, folder: Path) -> None:

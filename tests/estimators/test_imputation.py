@@ -30,10 +30,10 @@ def stored(from_r: Path, data: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("data", made.PANELS)
 def test_python_gives_every_stored_result(from_r: Path, data: str) -> None:
-    found = fit(made.stored_sample(from_r, data), leads_vcov="fixest")
+    estimate = fit(made.stored_sample(from_r, data), leads_vcov="fixest")
     rows = stored(from_r, data)
-    made.assert_as_stored(rows, found)
-    assert set(found.tidy["term"]) - set(rows["term"]) == {"event=-1"}
+    made.assert_as_stored(rows, estimate)
+    assert set(estimate.tidy["term"]) - set(rows["term"]) == {"event=-1"}
 
 
 def test_the_stored_table_has_no_more(from_r: Path) -> None:
@@ -44,8 +44,8 @@ def test_the_stored_table_has_no_more(from_r: Path) -> None:
 @pytest.mark.parametrize("data", made.PANELS)
 def test_r_gives_every_stored_result(from_r: Path, data: str) -> None:
     options = ImputationSettings(leads_vcov="fixest")
-    found = imputed.impute_in_r(made.stored_sample(from_r, data), options)
-    made.assert_as_stored(stored(from_r, data), found)
+    estimate = imputed.impute_in_r(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(stored(from_r, data), estimate)
 
 
 @pytest.mark.r
@@ -57,9 +57,9 @@ def test_didimputation_agrees(from_r: Path, data: str, aggregate: str) -> None:
     options = ImputationSettings(aggregate=aggregate, leads=False)
     sample = made.stored_sample(from_r, data)
     assert other.limits(sample, options) is None
-    found = other.fit(sample, options)
-    made.assert_same(imputed.impute(sample, options), found, 1e-6)
-    assert found.warnings == ()
+    estimate = other.fit(sample, options)
+    made.assert_same(imputed.impute(sample, options), estimate, 1e-6)
+    assert estimate.warnings == ()
 
 
 def test_didimputation_says_what_it_cannot_do() -> None:
@@ -167,21 +167,21 @@ def test_leads_are_coefficients_of_a_dense_regression_of_the_untreated() -> None
     leads = [((event == e) & (untreated.frame["cohort"] > 0)).astype(float) for e in events]
     columns = np.column_stack([made.dense(untreated), *leads])
     beta, variance = made.dense_regression(untreated, columns)
-    found = fit(sample, leads_vcov="CR0")
-    rows = found.tidy.set_index("term").loc[[f"event={e}" for e in events]]
+    estimate = fit(sample, leads_vcov="CR0")
+    rows = estimate.tidy.set_index("term").loc[[f"event={e}" for e in events]]
     np.testing.assert_allclose(rows["estimate"], beta[-3:], rtol=made.EXACT)
     of_leads = variance[-3:, -3:]
     np.testing.assert_allclose(rows["std_error"], np.sqrt(np.diag(of_leads)), rtol=made.EXACT)
     statistic = beta[-3:] @ np.linalg.solve(of_leads, beta[-3:]) / 3
-    assert found.glance["leads_statistic"] == pytest.approx(statistic, rel=1e-7)
-    assert found.glance["leads_df_num"] == 3
+    assert estimate.glance["leads_statistic"] == pytest.approx(statistic, rel=1e-7)
+    assert estimate.glance["leads_df_num"] == 3
 
 
 def test_without_never_treated_units_one_more_lead_cannot_be_told() -> None:
-    found = fit(made.cases(never=False))
-    assert any("The leads" in w and "cannot be told" in w for w in found.warnings)
-    assert found.term("event=-1")["estimate"] == 0
-    assert found.glance["n_periods"] == 5  # in period 6 every authority is treated
+    estimate = fit(made.cases(never=False))
+    assert any("The leads" in w and "cannot be told" in w for w in estimate.warnings)
+    assert estimate.term("event=-1")["estimate"] == 0
+    assert estimate.glance["n_periods"] == 5  # in period 6 every authority is treated
 
 
 def test_splitting_cases_changes_nothing() -> None:
@@ -194,9 +194,9 @@ def test_no_noise_gives_the_effects_themselves() -> None:
     since = (frame["period"] - frame["cohort"]).where(frame["cohort"] > 0, -1)
     plain = frame["period"] ** 2 + frame["unit"].str[1:].astype(float)
     exact = Sample(frame.assign(value=plain + (since + 2) * (since >= 0)))
-    found = fit(exact, aggregate="group-time").tidy.set_index("term")["estimate"]
+    estimate = fit(exact, aggregate="group-time").tidy.set_index("term")["estimate"]
     for (g, t), _ in frame[(since >= 0)].groupby(["cohort", "period"]):
-        assert found[f"ATT({g},{t})"] == pytest.approx(t - g + 2, abs=1e-9)
+        assert estimate[f"ATT({g},{t})"] == pytest.approx(t - g + 2, abs=1e-9)
 
 
 def test_levels_that_only_the_treated_have_are_left_out() -> None:
@@ -204,10 +204,10 @@ def test_levels_that_only_the_treated_have_are_left_out() -> None:
     frame = sample.frame.copy()
     rows = frame.index[(frame["cohort"] == 4) & (frame["period"] == 5)][:3]
     frame.loc[rows, "ethnicity"] = "z"
-    found = fit(Sample(frame, sample.covariates))
-    told = " ".join(found.warnings)
+    estimate = fit(Sample(frame, sample.covariates))
+    told = " ".join(estimate.warnings)
     assert "3 treated cases (ATT(4,5)) are left out" in told
-    made.assert_same(found, fit(Sample(frame.drop(rows), sample.covariates)))
+    made.assert_same(estimate, fit(Sample(frame.drop(rows), sample.covariates)))
 
 
 def test_levels_that_no_never_treated_case_has_are_left_out() -> None:
@@ -216,9 +216,9 @@ def test_levels_that_no_never_treated_case_has_are_left_out() -> None:
     gone = (frame["cohort"] == 0) & (frame["ethnicity"] == "c")
     fewer = sample.where(~gone)
     n = int(((fewer.frame["cohort"] > 0) & (fewer.frame["ethnicity"] == "c")).sum())
-    found = fit(fewer, control="nevertreated")
-    assert any(told.startswith(f"{n} treated cases (ATT(3,3), ") for told in found.warnings)
-    made.assert_same(found, fit(sample.where(frame["ethnicity"] != "c"), control="nevertreated"))
+    estimate = fit(fewer, control="nevertreated")
+    assert any(told.startswith(f"{n} treated cases (ATT(3,3), ") for told in estimate.warnings)
+    made.assert_same(estimate, fit(sample.where(frame["ethnicity"] != "c"), control="nevertreated"))
 
 
 def test_a_trend_of_units_not_treated_yet_does_not_sway_effects_against_the_never_treated() -> None:
@@ -238,19 +238,21 @@ def test_a_trend_of_units_not_treated_yet_does_not_sway_effects_against_the_neve
 def test_units_without_a_case_before_treatment_are_left_out() -> None:
     sample = made.panel()
     late = (sample.frame["unit"] == "u01") & (sample.frame["period"] < 3)
-    found = fit(sample.where(~late))
+    estimate = fit(sample.where(~late))
     assert "1 treated ids of the cohorts 3 have no case before treatment: 4 cases" in " ".join(
-        found.warnings
+        estimate.warnings
     )
     without = sample.where(sample.frame["unit"] != "u01")
-    made.assert_same(found, fit(without))
+    made.assert_same(estimate, fit(without))
 
 
 def test_periods_in_which_all_are_treated_are_left_out() -> None:
     sample = made.panel(cohorts=(3, 5))
-    found = fit(sample, aggregate="group-time")
-    assert set(found.tidy["term"]) == {"overall", "ATT(3,3)", "ATT(3,4)"}
-    assert any("In the periods 5, 6 no unit that is not treated yet" in w for w in found.warnings)
+    estimate = fit(sample, aggregate="group-time")
+    assert set(estimate.tidy["term"]) == {"overall", "ATT(3,3)", "ATT(3,4)"}
+    assert any(
+        "In the periods 5, 6 no unit that is not treated yet" in w for w in estimate.warnings
+    )
 
 
 def test_one_cohort_without_others_has_no_estimate() -> None:

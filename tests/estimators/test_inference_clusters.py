@@ -76,9 +76,9 @@ def test_leaving_each_authority_out_gives_the_coefficients_of_refits(
     assert len(rows) == 96
     for (weights, x), part in rows.groupby(["weights", "x"]):
         sample = stored(from_r, data, weights=weights == "w", x=x == "x")
-        found = without_each(by_cluster(problem(sample)))[:, 0]
+        left_out = without_each(by_cluster(problem(sample)))[:, 0]
         units = sorted(sample.frame["unit"].unique())
-        for unit, coefficient in zip(units, found, strict=True):
+        for unit, coefficient in zip(units, left_out, strict=True):
             row = part[part["term"] == f"D without la {unit}"].iloc[0]
             assert coefficient == pytest.approx(row["estimate"], abs=STORED_ESTIMATE)
 
@@ -215,26 +215,26 @@ def test_clusters_that_cut_through_authorities(vcov: str) -> None:
 def test_leverage_and_partial_leverage_are_their_definitions() -> None:
     p = problem(matched(400))
     clusters = by_cluster(p)
-    found = influence(clusters)
+    leverage = influence(clusters)
     x, bread = written_out(p)
     hat = np.einsum("ij,jk,ik->i", x, bread, x) * p.weight
     of_clusters = np.bincount(p.cluster, hat)
     # each authority's own effect adds one that "leverage" does not count
-    assert found.leverage == pytest.approx(of_clusters - 1, rel=DEFINITION)
+    assert leverage.leverage == pytest.approx(of_clusters - 1, rel=DEFINITION)
     others = np.linalg.lstsq(
         x[:, :-1] * np.sqrt(p.weight)[:, None], x[:, -1] * np.sqrt(p.weight), rcond=None
     )[0]
     left = p.weight * (x[:, -1] - x[:, :-1] @ others) ** 2
     share = np.bincount(p.cluster, left) / left.sum()
-    assert found.partial_leverage == pytest.approx(share, rel=DEFINITION)
+    assert leverage.partial_leverage == pytest.approx(share, rel=DEFINITION)
     spread = share.var() / share.mean() ** 2
-    assert found.effective == pytest.approx(p.n_clusters / (1 + spread), rel=DEFINITION)
+    assert leverage.effective == pytest.approx(p.n_clusters / (1 + spread), rel=DEFINITION)
 
 
 def test_leaving_a_cluster_out_is_refitting_without_it() -> None:
     sample = matched(600)
-    found = without_each(by_cluster(problem(sample, "stacked")))[:, 0]
-    for unit, coefficient in zip(sorted(sample.frame["unit"].unique()), found, strict=True):
+    left_out = without_each(by_cluster(problem(sample, "stacked")))[:, 0]
+    for unit, coefficient in zip(sorted(sample.frame["unit"].unique()), left_out, strict=True):
         rest = sample.where(sample.frame["unit"] != unit)
         try:
             again = least_squares(problem(rest, "stacked")).coefficients[0]
@@ -246,9 +246,9 @@ def test_leaving_a_cluster_out_is_refitting_without_it() -> None:
 def test_what_cannot_be_told_without_a_cluster_has_no_jackknife() -> None:
     sample = matched()
     one = sample.where(sample.frame["group"] == "P1")
-    found = classic.fit_python(one, DidSettings(vcov="CR3"))
-    assert np.isnan(found.term("ATT")["std_error"])
-    assert any("cannot be told without one of the clusters" in w for w in found.warnings)
+    estimate = classic.fit_python(one, DidSettings(vcov="CR3"))
+    assert np.isnan(estimate.term("ATT")["std_error"])
+    assert any("cannot be told without one of the clusters" in w for w in estimate.warnings)
 
 
 def test_a_logit_has_no_cr2() -> None:

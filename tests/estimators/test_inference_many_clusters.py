@@ -32,10 +32,10 @@ def by_case(n: int) -> Sample:
 
 
 def clusters(n: int) -> ClusterProducts:
-    found = regression(
+    fitted = regression(
         prepare(by_case(n), "twfe"), "twfe", ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )
-    return by_cluster(found)
+    return by_cluster(fitted)
 
 
 @pytest.mark.r
@@ -59,30 +59,30 @@ def test_event_study_as_in_r() -> None:
 
 def test_hc2_written_out() -> None:
     """With one row a cluster, CR2 is HC2: squared residuals over one less the leverage."""
-    found = clusters(400)
-    root = np.sqrt(found.regression.weight)[:, None]
-    rows = found.columns * root
-    hat = rows @ found.bread @ rows.T
-    direction = (rows @ found.directions)[:, 0]
+    products = clusters(400)
+    root = np.sqrt(products.regression.weight)[:, None]
+    rows = products.columns * root
+    hat = rows @ products.bread @ rows.T
+    direction = (rows @ products.directions)[:, 0]
     left = 1 - np.diag(hat)
-    squared = (direction * root[:, 0] * found.residuals) ** 2 / left
+    squared = (direction * root[:, 0] * products.residuals) ** 2 / left
     a = np.diag(direction / np.sqrt(left))
     p = a @ (np.eye(len(hat)) - hat) @ a
-    reduced = bias_reduced(found, np.eye(1))
+    reduced = bias_reduced(products, np.eye(1))
     assert reduced.covariance[0, 0] == pytest.approx(squared.sum(), rel=SAME)
     assert reduced.df[0] == pytest.approx(np.trace(p) ** 2 / np.square(p).sum(), rel=SAME)
 
 
 def test_pairs_of_clusters_are_not_held() -> None:
-    found = clusters(MANY)
+    products = clusters(MANY)
     tracemalloc.start()
     try:
-        reduced = bias_reduced(found, np.eye(1))
-        test = approximate_hotelling(found, np.eye(1))
+        reduced = bias_reduced(products, np.eye(1))
+        test = approximate_hotelling(products, np.eye(1))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(adjust(found, np.eye(1)).scores) == MANY
+    assert len(adjust(products, np.eye(1)).scores) == MANY
     assert reduced.df[0] == pytest.approx(test.df, rel=SAME)
     assert peak < MEGABYTES * 1e6
 

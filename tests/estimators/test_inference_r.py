@@ -121,10 +121,10 @@ def test_both_engines_hand_out_the_table() -> None:
 
 def test_what_r_cannot_do_is_said() -> None:
     pilots = DidSettings(form="pilot-post", inference=("WCR", "RI-t"), draws=999)
-    found = classic.fit_r(grouped(400), pilots)
-    assert any("there is no RI-t: form = 'pilot-post'" in w for w in found.warnings)
-    assert pd.isna(pd.DataFrame(found.glance["inference"])["p_value"][1])
+    estimate = classic.fit_r(grouped(400), pilots)
+    assert any("there is no RI-t: form = 'pilot-post'" in w for w in estimate.warnings)
+    assert pd.isna(pd.DataFrame(estimate.glance["inference"])["p_value"][1])
     many = DidSettings(inference=("WCR",), draws=inference_table_r.MOST_REFITS)
-    found = classic.fit_r(grouped(400), many)
-    assert "inference" not in found.glance
-    assert any("too many for R" in w for w in found.warnings)
+    estimate = classic.fit_r(grouped(400), many)
+    assert "inference" not in estimate.glance
+    assert any("too many for R" in w for w in estimate.warnings)

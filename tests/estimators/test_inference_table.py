@@ -33,10 +33,10 @@ Floats = NDArray[np.float64]
 
 
 def products(sample: Sample, form: str = "twfe") -> ClusterProducts:
-    found = regression(
+    fitted = regression(
         prepare(sample, form), form, ["D"], lambda c: (c[["D"]].to_numpy(float), ("ATT",))
     )
-    return by_cluster(found)
+    return by_cluster(fitted)
 
 
 class Rows:
@@ -92,21 +92,21 @@ def test_all_sign_vectors_by_refits(restricted: bool) -> None:
     draws = auxiliary(8, 9999, 1)
     assert draws.complete
     assert draws.values.shape == (128, 8)
-    found = wild_bootstrap(clusters, draws, restricted=restricted)
+    test = wild_bootstrap(clusters, draws, restricted=restricted)
     every = np.array(list(itertools.product([-1.0, 1.0], repeat=8)))
     t, others = rows.bootstrap(every, 0.0, restricted=restricted)
-    assert found.statistic == pytest.approx(t, rel=SAME)
-    assert found.p_value == np.mean(np.abs(others) >= abs(t) * (1 - SAME))
+    assert test.statistic == pytest.approx(t, rel=SAME)
+    assert test.p_value == np.mean(np.abs(others) >= abs(t) * (1 - SAME))
 
 
 @pytest.mark.parametrize("restricted", [True, False])
 def test_the_confidence_set_holds_what_the_test_keeps(restricted: bool) -> None:
     sample = small()
     draws = auxiliary(8, 9999, 1)
-    found = wild_bootstrap(products(sample), draws, restricted=restricted)
+    test = wild_bootstrap(products(sample), draws, restricted=restricted)
     rows = Rows(sample)
-    width = found.conf_high - found.conf_low
-    for end, inwards in ((found.conf_low, 1), (found.conf_high, -1)):
+    width = test.conf_high - test.conf_low
+    for end, inwards in ((test.conf_low, 1), (test.conf_high, -1)):
         for side, kept in ((1, True), (-1, False)):
             value = end + side * inwards * ENDS * width
             t, others = rows.bootstrap(draws.values, value, restricted=restricted)
@@ -120,9 +120,9 @@ def test_drawn_replications_by_refits(weights: Any) -> None:
     draws = auxiliary(8, 99, 7, weights)
     assert (draws.complete, draws.name) == (False, weights)
     assert np.square(draws.values).mean() == pytest.approx(1, abs=0.15)
-    found = wild_bootstrap(products(sample), draws, restricted=True)
+    test = wild_bootstrap(products(sample), draws, restricted=True)
     t, others = Rows(sample).bootstrap(draws.values, 0.0, restricted=True)
-    assert found.p_value == (1 + (np.abs(others) >= abs(t) * (1 - SAME)).sum()) / 100
+    assert test.p_value == (1 + (np.abs(others) >= abs(t) * (1 - SAME)).sum()) / 100
 
 
 def test_which_auxiliary_variable() -> None:
@@ -144,7 +144,7 @@ def test_every_assignment_of_cohorts_by_refits(from_r: Path) -> None:
     cohorts = sample.frame.groupby("unit")["cohort"].first()
     treated = cohorts[cohorts > 0]
     assert 2 <= len(treated) <= 4
-    found = inference(sample, DidSettings(), ("RI-beta", "RI-t")).table.set_index("method")
+    methods = inference(sample, DidSettings(), ("RI-beta", "RI-t")).table.set_index("method")
     rows = Rows(sample)
     frame = sample.frame
     results = set()
@@ -155,15 +155,15 @@ def test_every_assignment_of_cohorts_by_refits(from_r: Path) -> None:
         results.add((tuple(sorted(dealt.items())), b, b / se))
     table = pd.DataFrame(results, columns=["deal", "b", "t"]).drop_duplicates("deal")
     b, se, _ = rows.fit(rows.y, rows.d)
-    assert found.loc["RI-beta", "p_value"] == np.mean(table["b"].abs() >= abs(b) * (1 - SAME))
-    assert found.loc["RI-t", "p_value"] == np.mean(table["t"].abs() >= abs(b / se) * (1 - SAME))
-    assert found.loc["RI-t", "distribution"] == f"all {len(table)} assignments"
+    assert methods.loc["RI-beta", "p_value"] == np.mean(table["b"].abs() >= abs(b) * (1 - SAME))
+    assert methods.loc["RI-t", "p_value"] == np.mean(table["t"].abs() >= abs(b / se) * (1 - SAME))
+    assert methods.loc["RI-t", "distribution"] == f"all {len(table)} assignments"
 
 
 @pytest.mark.parametrize("form", ["stacked", "twfe"])
 def test_every_pilot_within_its_group_by_refits(form: Any) -> None:
     sample = matched(400, effect=0.2)
-    found = inference(sample, DidSettings(form=form), ("RI-beta", "RI-t")).table
+    methods = inference(sample, DidSettings(form=form), ("RI-beta", "RI-t")).table
     frame = sample.frame
     members = [sorted(rows["unit"].unique()) for _, rows in frame.groupby("group")]
     estimates, statistics = [], []
@@ -175,22 +175,27 @@ def test_every_pilot_within_its_group_by_refits(form: Any) -> None:
         statistics.append(row["statistic"])
     own = fit_python(sample, DidSettings(form=form)).term("ATT")
     for p, others, mine in zip(
-        found["p_value"], (estimates, statistics), (own["estimate"], own["statistic"]), strict=True
+        methods["p_value"],
+        (estimates, statistics),
+        (own["estimate"], own["statistic"]),
+        strict=True,
     ):
         assert p == pytest.approx(np.mean(np.abs(others) >= abs(mine) * (1 - SAME)))
 
 
 def test_rows_agree_with_single_variances() -> None:
     sample = matched()
-    found = inference(sample, DidSettings(), ("CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J"))
-    for row in found.table.to_dict("records"):
+    methods = inference(
+        sample, DidSettings(), ("CR0", "CR1", "CR1S", "fixest", "CR2", "CR3", "CR3J")
+    )
+    for row in methods.table.to_dict("records"):
         single = fit_python(sample, DidSettings(vcov=row["method"])).term("ATT")
         for column in ("estimate", "std_error", "statistic", "df", "p_value", "conf_low"):
             assert row[column] == pytest.approx(single[column], rel=SAME)
-    assert found.table["citation"].str.len().min() > 20
-    assert tuple(found.table.columns) == tuple(COLUMNS)
-    assert found.clusters["partial_leverage"].sum() == pytest.approx(1)
-    assert 1 < found.effective_clusters < 8
+    assert methods.table["citation"].str.len().min() > 20
+    assert tuple(methods.table.columns) == tuple(COLUMNS)
+    assert methods.clusters["partial_leverage"].sum() == pytest.approx(1)
+    assert 1 < methods.effective_clusters < 8
 
 
 def test_the_table_goes_to_glance_and_through_json() -> None:
@@ -216,9 +221,9 @@ def test_warnings_are_sentences_that_name_the_methods() -> None:
     assert "WCU tends to reject too often" in text
     strong = matched(240, effect=1.0)
     two = strong.where(strong.frame["group"] != "P3")
-    found = inference(two, DidSettings(form="stacked"), ("CR0", "RI-t"))
-    assert "There are only 9 assignments" in " ".join(found.warnings)
-    assert "The methods disagree at 0.05: significant by CR0" in found.warnings[0]
+    methods = inference(two, DidSettings(form="stacked"), ("CR0", "RI-t"))
+    assert "There are only 9 assignments" in " ".join(methods.warnings)
+    assert "The methods disagree at 0.05: significant by CR0" in methods.warnings[0]
 
 
 def few_of_many(n_treated: int) -> Sample:
@@ -253,9 +258,9 @@ def test_engine_r_checks_a_design_that_asks_for_further_methods() -> None:
     options = DidSettings(form="stacked", inference=("CR1", "WCR", "RI-t"), draws=99)
     done, reasons = run_engines(registry, "did", ("python", "r"), matched(), options)
     assert not reasons
-    (found,) = compare(registry, "", "did", done, reasons)
-    assert (found.engine, found.verdict) == ("r", "agree")
-    assert found.max_difference_std_error is not None
+    (agreement,) = compare(registry, "", "did", done, reasons)
+    assert (agreement.engine, agreement.verdict) == ("r", "agree")
+    assert agreement.max_difference_std_error is not None
 
 
 def test_seeds_repeat_and_the_form_of_2021_has_no_randomisation(from_r: Path) -> None:
@@ -266,9 +271,9 @@ def test_seeds_repeat_and_the_form_of_2021_has_no_randomisation(from_r: Path) ->
     )
     pd.testing.assert_frame_equal(one, two)
     assert not one.equals(other)
-    found = inference(matched(), DidSettings(form="pilot-post"), ("RI-t",))
-    assert np.isnan(found.table["p_value"][0])
-    assert "pilots that a new assignment would change" in found.warnings[0]
+    rows = inference(matched(), DidSettings(form="pilot-post"), ("RI-t",))
+    assert np.isnan(rows.table["p_value"][0])
+    assert "pilots that a new assignment would change" in rows.warnings[0]
 
 
 def test_a_wild_bootstrap_does_not_depend_on_the_unit_of_the_value() -> None:
@@ -288,5 +293,5 @@ def test_t_of_the_sample_is_that_of_the_sandwich() -> None:
     fitted = FittedRegression(clusters.regression, fit)
     variance = VARIANCES["CR1"].compute(fitted, np.eye(1))
     t = fit.coefficients[0] / np.sqrt(variance.matrix[0, 0])
-    found = wild_bootstrap(clusters, auxiliary(8, 9999, 1), restricted=True)
-    assert found.statistic == pytest.approx(t, rel=SAME)
+    test = wild_bootstrap(clusters, auxiliary(8, 9999, 1), restricted=True)
+    assert test.statistic == pytest.approx(t, rel=SAME)

@@ -150,10 +150,10 @@ def test_a_term_without_spread_has_no_error_and_is_in_no_band() -> None:
     scores = np.column_stack([correlated(60, 2), np.zeros(60)])
     analytic = np.array([*np.sqrt((scores[:, :2] ** 2).sum(axis=0)), np.nan])
     settings = BootstrapSettings(errors="bootstrap", band=True)
-    found = bootstrap(scores, analytic, settings, conf_level=0.95)
-    assert np.isnan(found.std_errors[2])
+    drawn = bootstrap(scores, analytic, settings, conf_level=0.95)
+    assert np.isnan(drawn.std_errors[2])
     alone = bootstrap(scores[:, :2], analytic[:2], settings, conf_level=0.95)
-    assert found.critical == alone.critical > 1.96
+    assert drawn.critical == alone.critical > 1.96
 
 
 def test_terms_out_of_the_band_do_not_widen_it() -> None:
@@ -161,22 +161,22 @@ def test_terms_out_of_the_band_do_not_widen_it() -> None:
     analytic = np.sqrt((scores**2).sum(axis=0))
     settings = BootstrapSettings(band=True)
     inside = np.arange(8) >= 4
-    found = bootstrap(scores, analytic, settings, conf_level=0.95, in_band=inside)
+    drawn = bootstrap(scores, analytic, settings, conf_level=0.95, in_band=inside)
     part = bootstrap(scores[:, 4:], analytic[4:], settings, conf_level=0.95)
-    assert found.critical == pytest.approx(part.critical, rel=EXACT)
-    np.testing.assert_array_equal(found.std_errors, analytic)
+    assert drawn.critical == pytest.approx(part.critical, rel=EXACT)
+    np.testing.assert_array_equal(drawn.std_errors, analytic)
     tidy = pd.DataFrame({"estimate": np.arange(8.0), "std_error": analytic})
-    rows = with_band(tidy, found.critical, inside)
+    rows = with_band(tidy, drawn.critical, inside)
     assert rows["band_low"].isna().tolist() == [True] * 4 + [False] * 4
     half = (rows["band_high"] - rows["band_low"])[4:] / 2
-    np.testing.assert_allclose(half, found.critical * analytic[4:], rtol=EXACT)
+    np.testing.assert_allclose(half, drawn.critical * analytic[4:], rtol=EXACT)
 
 
 def test_without_draws_asked_for_nothing_is_drawn() -> None:
     given = np.array([1.0, 2.0])
-    found = bootstrap(correlated(5, 2), given, BootstrapSettings(), conf_level=0.95)
-    assert found.std_errors is given
-    assert math.isnan(found.critical)
+    drawn = bootstrap(correlated(5, 2), given, BootstrapSettings(), conf_level=0.95)
+    assert drawn.std_errors is given
+    assert math.isnan(drawn.critical)
 
 
 @pytest.mark.parametrize("name", ["rademacher", "webb"])

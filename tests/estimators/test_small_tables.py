@@ -65,26 +65,26 @@ def random_table(seed: int, cohorts: list[int], periods: int, *, n: int = 1) -> 
 def every_engine(registry: Registry, name: str, sample: Sample, **options: Any) -> dict[str, Any]:
     """Run all engines that can; none ends in anything but an estimate or a sentence."""
     chosen = registry.settings("estimator", name, options, "test")
-    found = {}
+    by_engine = {}
     for engine in registry.engines(name):
         if engine.missing():
             continue
         try:
-            found[engine.name] = run_engine(
+            by_engine[engine.name] = run_engine(
                 registry, name, engine.name, sample, chosen, provenance=False
             )
         except SosError as error:
             words = str(error)
             for raw in ("failed with", "R raised an error", "R stopped", "The package"):
                 assert raw not in words, words
-            found[engine.name] = words
-    return found
+            by_engine[engine.name] = words
+    return by_engine
 
 
-def assert_alike(registry: Registry, name: str, found: dict[str, Any]) -> None:
+def assert_alike(registry: Registry, name: str, by_engine: dict[str, Any]) -> None:
     engines = {e.name: e for e in registry.engines(name)}
-    first = found["python"]
-    for engine, other in found.items():
+    first = by_engine["python"]
+    for engine, other in by_engine.items():
         if "Engine '" in str(other)[:8]:  # it says what it cannot do
             continue
         assert isinstance(other, str) == isinstance(first, str), f"{engine}: {other} / {first}"
@@ -103,10 +103,10 @@ def test_two_periods_and_one_cohort(
     if not options and aggregate != "event":
         return
     for further in ({}, {"id": "area"}):
-        found = every_engine(
+        by_engine = every_engine(
             registry, name, sample_of(table("two-areas"), tmp_path, **further), **options
         )
-        assert_alike(registry, name, found)
+        assert_alike(registry, name, by_engine)
 
 
 @pytest.mark.r
@@ -116,9 +116,9 @@ def test_one_effect_is_the_difference_of_differences_in_every_engine(
     frame = table("two-areas")
     mean = frame.groupby([frame["adopted"] > 0, "year"])["score"].mean()
     by_hand = (mean[True, 2] - mean[True, 1]) - (mean[False, 2] - mean[False, 1])
-    found = every_engine(registry, "extended-twfe", sample_of(frame, tmp_path))
-    assert {"python", "r"} <= set(found)
-    for named in found.values():
+    by_engine = every_engine(registry, "extended-twfe", sample_of(frame, tmp_path))
+    assert {"python", "r"} <= set(by_engine)
+    for named in by_engine.values():
         row = named.estimate.term("overall")
         assert row["estimate"] == pytest.approx(by_hand)
         assert row["std_error"] == pytest.approx(0.256472, abs=5e-7)
@@ -129,10 +129,10 @@ def test_one_pilot_and_one_comparator_in_every_engine(registry: Registry, tmp_pa
     sample = sample_of(table("one-pilot"), tmp_path)
     by_hand = ((12.3 - 10.6 - 0.2) + (12.9 - 10.6 - 0.9)) / 2
     for aggregate in ("group-time", "simple", "event", "cohort", "calendar"):
-        found = every_engine(registry, "callaway-santanna", sample, aggregate=aggregate)
-        assert_alike(registry, "callaway-santanna", found)
+        by_engine = every_engine(registry, "callaway-santanna", sample, aggregate=aggregate)
+        assert_alike(registry, "callaway-santanna", by_engine)
         for engine in ("python", "r"):
-            row = found[engine].estimate.term("overall")
+            row = by_engine[engine].estimate.term("overall")
             assert row["estimate"] == pytest.approx(by_hand)
             assert np.isnan(row["std_error"])
 
@@ -145,9 +145,9 @@ def test_where_no_effect_can_be_estimated_every_engine_says_so(
     frame = random_table(1, [2, 2, 0, 0], 3, n=3)
     frame["apart"] = (frame["adopted"] > 0) * 5.0 + 0.01 * frame["x"]
     sample = sample_of(frame, tmp_path, covariates=("apart",))
-    found = every_engine(registry, "callaway-santanna", sample, method="ipw")
-    assert {"python", "r"} <= set(found)
-    for words in found.values():
+    by_engine = every_engine(registry, "callaway-santanna", sample, method="ipw")
+    assert {"python", "r"} <= set(by_engine)
+    for words in by_engine.values():
         assert "effect" in words
         assert "could be estimated" in words
 
@@ -186,8 +186,8 @@ def test_collinear_covariates_are_left_out_by_every_engine(
     frame["area_number"] = frame["area"].str[1:].astype(int)
     sample = sample_of(frame, tmp_path, covariates=covariates)
     options = {"method": "reg"} if name == "callaway-santanna" else {}
-    found = every_engine(registry, name, sample, **options)
-    assert_alike(registry, name, found)
+    by_engine = every_engine(registry, name, sample, **options)
+    assert_alike(registry, name, by_engine)
 
 
 @pytest.mark.r
@@ -210,9 +210,9 @@ def test_a_jackknife_of_two_authorities_is_missing_in_every_engine(
 ) -> None:
     sample = sample_of(random_table(4, [2, 0], 4), tmp_path)
     for name in ("did", "event-study"):
-        found = every_engine(registry, name, sample, vcov=vcov)
-        assert_alike(registry, name, found)
-        assert found["python"].estimate.tidy["std_error"].isna().all()
+        by_engine = every_engine(registry, name, sample, vcov=vcov)
+        assert_alike(registry, name, by_engine)
+        assert by_engine["python"].estimate.tidy["std_error"].isna().all()
 
 
 @pytest.mark.r
@@ -234,11 +234,11 @@ def test_bounds_on_fewer_clusters_than_coefficients(
 ) -> None:
     """The covariance is singular, and sums of variances are below zero by rounding."""
     frame = random_table(seed, [3, 0, 0, 1], 5, n=2)
-    found = every_engine(
+    by_engine = every_engine(
         registry, "honest-did", sample_of(frame, tmp_path), always_treated="keep", draws=1000
     )
-    assert {"python", "r"} <= set(found)
-    assert isinstance(found["python"], str) == isinstance(found["r"], str)
+    assert {"python", "r"} <= set(by_engine)
+    assert isinstance(by_engine["python"], str) == isinstance(by_engine["r"], str)
 
 
 # ---- engines that fail -------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def test_results_do_not_hang_on_the_hash_seed(tmp_path: Path) -> None:
     """Seeds 0 and 1 differ in the order of a set of two short names, 2 and 4 in others."""
     data = tmp_path / "d.csv"
     random_table(5, [3, 3, 4, 4, 0, 0, 0], 6).to_csv(data, index=False)
-    found = []
+    results = []
     for seed in ("0", "1", "2", "4"):
         done = subprocess.run(
             [sys.executable, "-c", EVERYTHING, str(data), ",".join(ESTIMATORS)],
@@ -331,10 +331,10 @@ def test_results_do_not_hang_on_the_hash_seed(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        found.append(json.loads(done.stdout))
-    assert len(found[0]) > 2 * len(ESTIMATORS)
-    for other in found[1:]:
-        for name, estimate in found[0].items():
+        results.append(json.loads(done.stdout))
+    assert len(results[0]) > 2 * len(ESTIMATORS)
+    for other in results[1:]:
+        for name, estimate in results[0].items():
             assert other[name] == estimate, name
 
 

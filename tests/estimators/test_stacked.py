@@ -42,11 +42,11 @@ def test_an_effect_is_the_average_of_clean_comparisons_by_cohort(event: int) -> 
         ]
         effects.append(change[0] - change[1])
         shares.append(treated["weight"].sum())
-    found = fit(sample)
+    estimate = fit(sample)
     expected = np.average(effects, weights=shares)
-    assert found.term(f"event={event}")["estimate"] == pytest.approx(expected, rel=made.EXACT)
-    assert "whole window" in found.glance["estimand"]
-    assert any("The cohorts 6 have no sub-experiment" in w for w in found.warnings)
+    assert estimate.term(f"event={event}")["estimate"] == pytest.approx(expected, rel=made.EXACT)
+    assert "whole window" in estimate.glance["estimand"]
+    assert any("The cohorts 6 have no sub-experiment" in w for w in estimate.warnings)
 
 
 def test_against_never_treated_units_it_is_callaway_and_santanna_by_event_time() -> None:
@@ -91,12 +91,12 @@ def test_it_equals_a_dense_regression_of_the_stack() -> None:
     products = [((rows["event"] == e) & rows["D"]).astype(float) for e in events]
     columns = np.column_stack([made.dense(made_up), *products])
     beta, variance = made.dense_regression(made_up, columns)
-    found = fit(Sample(frame, ("age", "flag")), vcov="CR0")
-    tidy = found.tidy.set_index("term").loc[[f"event={e}" for e in events]]
+    estimate = fit(Sample(frame, ("age", "flag")), vcov="CR0")
+    tidy = estimate.tidy.set_index("term").loc[[f"event={e}" for e in events]]
     np.testing.assert_allclose(tidy["estimate"], beta[-3:], rtol=made.EXACT)
     of_events = variance[-3:, -3:]
     np.testing.assert_allclose(tidy["std_error"], np.sqrt(np.diag(of_events)), rtol=made.EXACT)
-    overall = found.term("overall")
+    overall = estimate.term("overall")
     assert overall["estimate"] == pytest.approx(beta[-2:].mean(), rel=made.EXACT)
     error = np.sqrt(of_events[1:, 1:].sum()) / 2
     assert overall["std_error"] == pytest.approx(error, rel=made.EXACT)
@@ -117,11 +117,11 @@ def test_effects_by_cohort_equal_a_dense_regression_with_everything_by_sub_exper
     beta, variance = made.dense_regression(Sample(rows, ("age",)), columns)
     beta, variance = beta[-9:], variance[-9:, -9:]
     plain = Sample(sample.frame, ("age",))
-    found = fit(plain, vcov="CR0", aggregate="group-time").tidy.set_index("term")
-    named = found.loc[[f"ATT({g},{g + e})" for g, e in pairs]]
+    tidy = fit(plain, vcov="CR0", aggregate="group-time").tidy.set_index("term")
+    named = tidy.loc[[f"ATT({g},{g + e})" for g, e in pairs]]
     np.testing.assert_allclose(named["estimate"], beta, rtol=made.EXACT)
     np.testing.assert_allclose(named["std_error"], np.sqrt(np.diag(variance)), rtol=made.EXACT)
-    assert found.loc["ATT(4,3)", "estimate"] == 0
+    assert tidy.loc["ATT(4,3)", "estimate"] == 0
     treated = rows[rows["D"]].groupby(["sub", "period"])["weight"].sum()
     in_5 = {(4, 1): treated[4, 5], (5, 0): treated[5, 5]}
     for aggregate, term, share in (

@@ -83,7 +83,7 @@ def test_errors_and_bands_are_those_of_plain_draws(
 ) -> None:
     sample, draws, seed, level = made.panel(), 199, 7, 0.9
     asked = {"aggregate": aggregate, "conf_level": level}
-    found = method.fit(sample, errors="bootstrap", band=True, draws=draws, seed=seed, **asked).tidy
+    tidy = method.fit(sample, errors="bootstrap", band=True, draws=draws, seed=seed, **asked).tidy
     (scores,) = contributions
     assert len(scores) == sample.frame["cluster"].nunique()
     by_formula = method.fit(sample, **asked).tidy
@@ -94,19 +94,19 @@ def test_errors_and_bands_are_those_of_plain_draws(
     normal = stats.norm.ppf(0.75) - stats.norm.ppf(0.25)
     errors = np.array([(type_1(d, 0.75) - type_1(d, 0.25)) / normal for d in drawn.T])
     known = by_formula["std_error"].notna().to_numpy()
-    np.testing.assert_allclose(found["std_error"][known], errors[known], rtol=made.EXACT)
-    assert found["std_error"][~known].isna().all()
-    held = known & ((found["term"] != "overall") | (aggregate == "simple")).to_numpy()
+    np.testing.assert_allclose(tidy["std_error"][known], errors[known], rtol=made.EXACT)
+    assert tidy["std_error"][~known].isna().all()
+    held = known & ((tidy["term"] != "overall") | (aggregate == "simple")).to_numpy()
     largest = np.abs(drawn[:, held] / errors[held]).max(axis=1)
     critical = max(type_1(largest, level), stats.norm.ppf((1 + level) / 2))
-    df = found["df"].dropna().iloc[0]
+    df = tidy["df"].dropna().iloc[0]
     critical = critical if np.isinf(df) else stats.t.isf(stats.norm.sf(critical), df)
     for column, sign in (("band_low", -1), ("band_high", 1)):
-        ends = (found["estimate"] + sign * critical * errors)[held]
-        np.testing.assert_allclose(found[column][held], ends, rtol=made.EXACT)
-        assert found[column][~held].isna().all()
-    assert (found["band_low"] <= found["conf_low"] + ROUNDING)[held].all()
-    assert (found["band_high"] >= found["conf_high"] - ROUNDING)[held].all()
+        ends = (tidy["estimate"] + sign * critical * errors)[held]
+        np.testing.assert_allclose(tidy[column][held], ends, rtol=made.EXACT)
+        assert tidy[column][~held].isna().all()
+    assert (tidy["band_low"] <= tidy["conf_low"] + ROUNDING)[held].all()
+    assert (tidy["band_high"] >= tidy["conf_high"] - ROUNDING)[held].all()
 
 
 @every

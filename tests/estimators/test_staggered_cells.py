@@ -154,8 +154,8 @@ def test_an_unbalanced_panel_is_a_regression_with_every_dummy(name: str) -> None
         given["adjustment"] = "additive"
     registry = load_plugins()
     options = registry.estimator(name).Settings(**given)
-    found = registry.engine(name, "python").fit(sample, options).tidy.set_index("term")
-    rows = found.loc[[f"ATT({g},{t})" for g, t in pairs]]
+    tidy = registry.engine(name, "python").fit(sample, options).tidy.set_index("term")
+    rows = tidy.loc[[f"ATT({g},{t})" for g, t in pairs]]
     np.testing.assert_allclose(rows["estimate"], beta[-len(pairs) :], rtol=made.EXACT)
     errors = np.sqrt(np.diag(variance))[-len(pairs) :]
     np.testing.assert_allclose(rows["std_error"], errors, rtol=made.EXACT)
@@ -167,10 +167,10 @@ def test_in_an_unbalanced_panel_ids_only_seen_treated_are_left_out(name: str) ->
     frame = sample.frame
     registry = load_plugins()
     options = registry.estimator(name).Settings(aggregate="group-time")
-    found = registry.engine(name, "python").fit(sample, options)
+    estimate = registry.engine(name, "python").fit(sample, options)
     n_gone = int((frame["unit"] == "u01").sum())
     told = f"1 treated ids of the cohorts 3 have no case before treatment: {n_gone} cases are left"
-    assert any(told in w for w in found.warnings)
+    assert any(told in w for w in estimate.warnings)
     used = sample.where(frame["unit"] != "u01")
     cohort, period = (used.frame[c].to_numpy() for c in ("cohort", "period"))
     treated = (cohort > 0) & (period >= cohort)
@@ -178,7 +178,7 @@ def test_in_an_unbalanced_panel_ids_only_seen_treated_are_left_out(name: str) ->
     root = np.sqrt(weight[~treated])
     gamma = np.linalg.pinv(Z[~treated] * root[:, None]) @ (value[~treated] * root)
     left = value - Z @ gamma
-    for term, row in found.tidy.set_index("term").drop("overall").iterrows():
+    for term, row in estimate.tidy.set_index("term").drop("overall").iterrows():
         g, t = (int(number) for number in str(term)[4:-1].split(","))
         here = (cohort == g) & (period == t)
         expected = np.average(left[here], weights=weight[here])

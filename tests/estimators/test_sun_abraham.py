@@ -29,9 +29,9 @@ def fit(sample: Sample, **options: Any) -> Estimate:
 @pytest.mark.parametrize("data", made.NAMES)
 def test_python_gives_every_stored_result(from_r: Path, data: str) -> None:
     rows = made.stored(from_r, data, "sunab")
-    found = fit(made.stored_sample(from_r, data), vcov="fixest")
-    made.assert_as_stored(rows, found)
-    assert set(found.tidy["term"]) - set(rows["term"]) == {"event=-1"}
+    estimate = fit(made.stored_sample(from_r, data), vcov="fixest")
+    made.assert_as_stored(rows, estimate)
+    assert set(estimate.tidy["term"]) - set(rows["term"]) == {"event=-1"}
 
 
 def test_the_stored_table_has_no_more(from_r: Path) -> None:
@@ -42,8 +42,8 @@ def test_the_stored_table_has_no_more(from_r: Path) -> None:
 @pytest.mark.parametrize("data", made.NAMES)
 def test_r_gives_every_stored_result(from_r: Path, data: str) -> None:
     options = SunAbrahamSettings(vcov="fixest")
-    found = sun_abraham.fit_r(made.stored_sample(from_r, data), options)
-    made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
+    estimate = sun_abraham.fit_r(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(made.stored(from_r, data, "sunab"), estimate)
 
 
 @pytest.mark.r
@@ -74,8 +74,8 @@ def test_effects_are_coefficients_of_a_dense_regression() -> None:
     sample = made.cases()
     columns = np.column_stack([made.dense(sample), made.effect_dummies(sample.frame, PAIRS)])
     beta, variance = made.dense_regression(sample, columns)
-    found = fit(sample, aggregate="group-time", vcov="CR0").tidy.set_index("term")
-    rows = found.loc[[f"ATT({g},{t})" for g, t in PAIRS]]
+    tidy = fit(sample, aggregate="group-time", vcov="CR0").tidy.set_index("term")
+    rows = tidy.loc[[f"ATT({g},{t})" for g, t in PAIRS]]
     np.testing.assert_allclose(rows["estimate"], beta[-len(PAIRS) :], rtol=made.EXACT)
     errors = np.sqrt(np.diag(variance))[-len(PAIRS) :]
     np.testing.assert_allclose(rows["std_error"], errors, rtol=made.EXACT)
@@ -114,10 +114,10 @@ def test_on_a_balanced_panel_effects_are_those_against_never_treated_units() -> 
 
 
 def test_the_covariance_of_terms_is_that_of_their_standard_errors() -> None:
-    found = fit(made.cases())
-    assert found.covariance is not None
-    errors = np.sqrt(np.diag(found.covariance))
-    known = found.tidy["std_error"].fillna(0.0)
+    estimate = fit(made.cases())
+    assert estimate.covariance is not None
+    errors = np.sqrt(np.diag(estimate.covariance))
+    known = estimate.tidy["std_error"].fillna(0.0)
     np.testing.assert_allclose(errors, known, rtol=made.EXACT, atol=1e-12)
 
 
@@ -152,12 +152,12 @@ def test_without_never_treated_units_it_says_what_to_do() -> None:
 
 def test_the_last_cohort_can_serve_for_comparison() -> None:
     sample = made.cases(never=False)
-    found = fit(sample, control="lasttreated")
+    estimate = fit(sample, control="lasttreated")
     before = sample.frame["period"] < 6
     frame = sample.frame[before].reset_index(drop=True)
     as_never = frame.assign(cohort=frame["cohort"].where(frame["cohort"] != 6, 0))
-    made.assert_same(found, fit(Sample(made.labelled(as_never), sample.covariates)))
-    assert any("cohort 6, the last to be treated, serves for" in w for w in found.warnings)
+    made.assert_same(estimate, fit(Sample(made.labelled(as_never), sample.covariates)))
+    assert any("cohort 6, the last to be treated, serves for" in w for w in estimate.warnings)
 
 
 def test_what_is_left_out_is_told() -> None:
@@ -168,8 +168,8 @@ def test_what_is_left_out_is_told() -> None:
     frame.loc[frame.index[:2], "weight"] = 0.0
     frame["constant"] = "same"
     frame["twice"] = 2 * frame["age"]
-    found = fit(Sample(made.labelled(frame), (*sample.covariates, "constant", "twice")))
-    told = " ".join(found.warnings)
+    estimate = fit(Sample(made.labelled(frame), (*sample.covariates, "constant", "twice")))
+    told = " ".join(estimate.warnings)
     assert "2 cases of weight 0 are left out." in told
     assert "cohorts 9 are treated after the last period (6) and count as never treated" in told
     assert "The cohorts 1 (1 units, 22 cases) have no case before treatment" in told
@@ -180,9 +180,9 @@ def test_what_is_left_out_is_told() -> None:
 def test_periods_without_comparison_are_left_out() -> None:
     sample = made.cases()
     gone = (sample.frame["cohort"] == 0) & (sample.frame["period"] == 6)
-    found = fit(sample.where(~gone))
-    assert found.glance["n_periods"] == 5
-    assert any("In the periods 6 no unit that is never treated" in w for w in found.warnings)
+    estimate = fit(sample.where(~gone))
+    assert estimate.glance["n_periods"] == 5
+    assert any("In the periods 6 no unit that is never treated" in w for w in estimate.warnings)
 
 
 def test_contradictions_are_errors() -> None:

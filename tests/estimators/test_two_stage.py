@@ -108,14 +108,14 @@ def test_it_equals_stacked_moments_with_full_matrices() -> None:
     frame = sample.frame
     event = (frame["period"] - frame["cohort"]).where(frame["cohort"] > 0)
     times = [-4, -3, -2, -1, 0, 1, 2, 3]
-    found = fit(sample).tidy.set_index("term")
+    tidy = fit(sample).tidy.set_index("term")
     beta, errors = dense_gmm(sample, np.column_stack([(event == e).astype(float) for e in times]))
-    rows = found.loc[[f"event={e}" for e in times]]
+    rows = tidy.loc[[f"event={e}" for e in times]]
     np.testing.assert_allclose(rows["estimate"], beta, rtol=made.EXACT)
     np.testing.assert_allclose(rows["std_error"], errors, rtol=made.EXACT)
     overall, error = dense_gmm(sample, (event >= 0).astype(float).to_numpy()[:, None])
-    assert found.loc["overall", "estimate"] == pytest.approx(overall[0], rel=made.EXACT)
-    assert found.loc["overall", "std_error"] == pytest.approx(error[0], rel=made.EXACT)
+    assert tidy.loc["overall", "estimate"] == pytest.approx(overall[0], rel=made.EXACT)
+    assert tidy.loc["overall", "std_error"] == pytest.approx(error[0], rel=made.EXACT)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)

@@ -35,54 +35,54 @@ def wanting(tmp_path: Path) -> Path:
 
 
 def test_versions_are_those_that_are_installed() -> None:
-    found = doctor.examine(load_plugins())
-    assert found.python.startswith(platform.python_version())
-    assert found.packages["numpy"] == importlib.metadata.version("numpy")
-    assert {"ibis-framework", "pydantic"} <= set(found.packages)
-    assert "not installed" not in found.packages.values()
-    assert not {"pytest", "rpy2", "mypy"} & set(found.packages)
+    report = doctor.examine(load_plugins())
+    assert report.python.startswith(platform.python_version())
+    assert report.packages["numpy"] == importlib.metadata.version("numpy")
+    assert {"ibis-framework", "pydantic"} <= set(report.packages)
+    assert "not installed" not in report.packages.values()
+    assert not {"pytest", "rpy2", "mypy"} & set(report.packages)
 
 
 def test_every_engine_and_plugin_is_listed(wanting: Path) -> None:
     registry = load_plugins(wanting)
-    found = doctor.examine(registry)
-    assert {(e.name, e.engine) for e in found.engines} == {
+    report = doctor.examine(registry)
+    assert {(e.name, e.engine) for e in report.engines} == {
         (name, engine.name) for _, name, engine in each_engine(registry)
     }
-    assert [p.name for p in found.plugins] == sorted(registry.plugins)
-    assert found.config == str(wanting)
+    assert [p.name for p in report.plugins] == sorted(registry.plugins)
+    assert report.config == str(wanting)
 
 
 def test_a_gap_is_told_once_with_the_line_that_mends_it(
     wanting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOS_NO_R", "1")
-    found = doctor.examine(load_plugins(wanting))
+    report = doctor.examine(load_plugins(wanting))
     gap = "the Python package 'no_such_module' is not installed (pip install no-such-module)"
-    assert [e.runs for e in found.engines if e.engine == "wanting"] == [False, False]
-    assert found.gaps.count(gap) == 1
-    page = doctor.render(found)
+    assert [e.runs for e in report.engines if e.engine == "wanting"] == [False, False]
+    assert report.gaps.count(gap) == 1
+    page = doctor.render(report)
     assert "did, engine wanting" in page
     assert page.count("pip install no-such-module") == 1
 
 
 def test_without_r_the_engines_in_r_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOS_NO_R", "1")
-    found = doctor.examine(load_plugins())
-    assert {e.runs for e in found.engines if e.language == "R"} == {False}
-    assert {e.runs for e in found.engines if e.language == "Python"} == {True}
-    assert found.r == {}
-    assert "switched off" in found.r_problem
-    assert "not used: R is switched off" in doctor.render(found)
+    report = doctor.examine(load_plugins())
+    assert {e.runs for e in report.engines if e.language == "R"} == {False}
+    assert {e.runs for e in report.engines if e.language == "Python"} == {True}
+    assert report.r == {}
+    assert "switched off" in report.r_problem
+    assert "not used: R is switched off" in doctor.render(report)
 
 
 @pytest.mark.r
 def test_with_r_the_versions_of_its_packages_are_told() -> None:
-    found = doctor.examine(load_plugins())
-    assert found.r_problem == ""
-    assert found.r["R"][0].isdigit()
-    assert found.r["sandwich"] != "not installed"
-    runs = {(e.name, e.engine): e.runs for e in found.engines}
+    report = doctor.examine(load_plugins())
+    assert report.r_problem == ""
+    assert report.r["R"][0].isdigit()
+    assert report.r["sandwich"] != "not installed"
+    runs = {(e.name, e.engine): e.runs for e in report.engines}
     assert runs["did", "r"]
 
 

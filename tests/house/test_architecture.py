@@ -248,8 +248,8 @@ def test_no_setting_of_a_method_is_special_to_the_core(name: str) -> None:
 def test_every_setting_that_skips_periods_before_treatment_bridges_empty_ones() -> None:
     for offer in load_plugins().offers("estimator"):
         if "anticipation" in offer.obj.Settings.model_fields:
-            found = field_marked(offer.obj.Settings, BRIDGES_EMPTY_PERIODS)
-            assert found == "anticipation", offer.name
+            marked = field_marked(offer.obj.Settings, BRIDGES_EMPTY_PERIODS)
+            assert marked == "anticipation", offer.name
 
 
 def test_the_names_of_outcomes_are_no_identifiers_of_the_core() -> None:

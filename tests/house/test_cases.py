@@ -56,8 +56,8 @@ def estimates(estimator: str, data: Path, *words: str) -> Estimates:
         main, ["estimate", estimator, "--data", str(data), *COLUMNS, *words, "--json"]
     )
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    return found if isinstance(found, list) else [found]
+    answer = json.loads(result.stdout)
+    return answer if isinstance(answer, list) else [answer]
 
 
 def term(estimate: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -108,9 +108,9 @@ def comparators(tables: Mapping[str, pd.DataFrame]) -> dict[str, set[str]]:
 def test_a_covariate_may_be_called_owner(case: Path, estimator: str, right: float) -> None:
     """Ideas: grantmcdermott/etwfe #79, bcallaway11/did 2.5.0, lrberge/fixest #330."""
     words = ("--covariates", "owner", "--set", "aggregate=simple", "--engine", "all")
-    found = estimates(estimator, case / "data.csv", *words)
-    assert len(found) > 1
-    for estimate in found:
+    results = estimates(estimator, case / "data.csv", *words)
+    assert len(results) > 1
+    for estimate in results:
         assert term(estimate, "overall")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
 
 
@@ -138,10 +138,10 @@ def test_a_covariate_x_share_and_a_characteristic_share_are_two_things(case: Pat
 @pytest.mark.case("always-treated-did")
 def test_units_treated_before_the_data_start_are_left_out_and_told(case: Path) -> None:
     """Ideas: kylebutts/did2s_stata #8, bcallaway11/did #56, lrberge/fixest #449."""
-    (found,) = estimates("did", case / "data.csv", "--set", "vcov=CR1")
-    assert term(found, "ATT")["estimate"] == pytest.approx(2.50667, abs=SIX_DIGITS)
-    assert found["glance"]["n_treated_units"] == 2
-    told = " ".join(found["warnings"])
+    (results,) = estimates("did", case / "data.csv", "--set", "vcov=CR1")
+    assert term(results, "ATT")["estimate"] == pytest.approx(2.50667, abs=SIX_DIGITS)
+    assert results["glance"]["n_treated_units"] == 2
+    told = " ".join(results["warnings"])
     assert "2008 (3 units, 15 cases) have no case before treatment" in told
     assert "say nothing" not in told
     assert "Only 2 clusters are treated" in told
@@ -183,21 +183,23 @@ def test_financial_years_are_a_year_apart(case: Path, estimator: str, right: flo
     table["year"] //= 100
     table["adopted"] //= 100
     table.to_csv(calendar, index=False)
-    (found,) = estimates(estimator, case / "data.csv", "--set", "anticipation=1")
+    (results,) = estimates(estimator, case / "data.csv", "--set", "anticipation=1")
     (same,) = estimates(estimator, calendar, "--set", "anticipation=1")
-    assert term(found, "overall")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
-    assert figures(found) == figures(same)
+    assert term(results, "overall")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
+    assert figures(results) == figures(same)
 
 
 @pytest.mark.case("none-is-a-category")
 def test_the_text_none_is_a_level(case: Path) -> None:
     """Ideas: pandas-dev/pandas #61788, #10647, #55032."""
     words = changed(case / "data.csv", "words.csv", lambda t: t.replace("None", "No support"))
-    (found,) = estimates("did", case / "data.csv", "--covariates", "support")
+    (results,) = estimates("did", case / "data.csv", "--covariates", "support")
     (same,) = estimates("did", words, "--covariates", "support")
-    assert found["glance"]["n_cases"] == 36
-    assert term(found, "ATT")["estimate"] == pytest.approx(2.42021, abs=SIX_DIGITS)
-    assert term(found, "ATT")["estimate"] == pytest.approx(term(same, "ATT")["estimate"], rel=SAME)
+    assert results["glance"]["n_cases"] == 36
+    assert term(results, "ATT")["estimate"] == pytest.approx(2.42021, abs=SIX_DIGITS)
+    assert term(results, "ATT")["estimate"] == pytest.approx(
+        term(same, "ATT")["estimate"], rel=SAME
+    )
 
 
 @pytest.mark.case("comparator-treated-in-the-table")
@@ -214,17 +216,17 @@ def test_what_the_table_says_is_treated_is_no_comparator(case: Path) -> None:
 
 @pytest.mark.case("placebo-without-placebos")
 def test_no_placebo_gives_no_p_value(case: Path) -> None:
-    (found,) = estimates("placebo", case / "data.csv", "--set", "kind=units")
-    if found["glance"]["n_placebos"] == 0:
-        assert found["glance"]["rank_p_value"] is None
-        assert found["warnings"]
+    (results,) = estimates("placebo", case / "data.csv", "--set", "kind=units")
+    if results["glance"]["n_placebos"] == 0:
+        assert results["glance"]["rank_p_value"] is None
+        assert results["warnings"]
     without = changed(
         case / "data.csv",
         "without.csv",
         lambda t: "".join(line for line in t.splitlines(True) if ",2009," not in line),
     )
-    (found,) = estimates("placebo", without, "--set", "kind=units")
-    assert found["glance"]["rank_p_value"] == pytest.approx(0.25)
+    (results,) = estimates("placebo", without, "--set", "kind=units")
+    assert results["glance"]["rank_p_value"] == pytest.approx(0.25)
 
 
 @pytest.mark.case("never-coded-9999")
@@ -252,15 +254,15 @@ def test_adoption_after_the_data_is_never(
     mixed = changed(case / "data.csv", "mixed.csv", lambda t: re.sub("(Yew,....),9999", r"\1,0", t))
     (same,) = estimates(estimator, never)
     for data in (case / "data.csv", mixed):
-        (found,) = estimates(estimator, data)
-        assert "9999" in " ".join(found["warnings"])
-        for (a, x, e), (b, y, f) in zip(figures(found), figures(same), strict=True):
+        (results,) = estimates(estimator, data)
+        assert "9999" in " ".join(results["warnings"])
+        for (a, x, e), (b, y, f) in zip(figures(results), figures(same), strict=True):
             assert a == b
             assert x == pytest.approx(y, rel=SAME, abs=SAME)
             assert (e is None) == (f is None)
             assert e is None or e == pytest.approx(f, rel=SAME)
         if name is not None:
-            assert term(found, name)["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
+            assert term(results, name)["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
 
 
 @pytest.mark.case("nobody-never-treated")
@@ -284,9 +286,9 @@ def test_the_two_way_regression_needs_no_never_treated(case: Path) -> None:
 @pytest.mark.case("two-areas-two-years-extended-twfe-in-r")
 def test_one_effect_is_enough_for_r(case: Path) -> None:
     """Idea: d2cml-ai/csdid #21."""
-    found = estimates("extended-twfe", case / "data.csv", "--engine", "all")
-    assert {e["provenance"]["engine"] for e in found} >= {"python", "r", "pyfixest"}
-    for estimate in found:
+    results = estimates("extended-twfe", case / "data.csv", "--engine", "all")
+    assert {e["provenance"]["engine"] for e in results} >= {"python", "r", "pyfixest"}
+    for estimate in results:
         row = term(estimate, "overall")
         assert row["estimate"] == pytest.approx(1.76667, abs=SIX_DIGITS)
         assert row["std_error"] == pytest.approx(0.256472, abs=SIX_DIGITS)
@@ -297,8 +299,8 @@ def test_one_effect_is_enough_for_r(case: Path) -> None:
 def test_an_effect_without_an_error_comes_back_from_r(case: Path) -> None:
     """Idea: jepusto/clubSandwich #89. By hand: (12.3 - 10.6 - 0.2 + 12.9 - 10.6 - 0.9) / 2."""
     for engine in ("python", "r"):
-        (found,) = estimates("callaway-santanna", case / "data.csv", "--engine", engine)
-        row = term(found, "overall")
+        (results,) = estimates("callaway-santanna", case / "data.csv", "--engine", engine)
+        row = term(results, "overall")
         assert row["estimate"] == pytest.approx(1.45, abs=SIX_DIGITS)
         assert row["std_error"] is None
 
@@ -317,9 +319,9 @@ def test_no_complete_area_is_a_sentence(case: Path, engine: str) -> None:
 @pytest.mark.r
 @pytest.mark.case("imputation-reference-row")
 def test_engines_give_the_same_rows(case: Path) -> None:
-    found = estimates("imputation", case / "data.csv", "--engine", "all")
-    assert len(found) > 1
-    for estimate in found:
+    results = estimates("imputation", case / "data.csv", "--engine", "all")
+    assert len(results) > 1
+    for estimate in results:
         assert [row["term"] for row in estimate["tidy"]] == ["overall", "event=-1", "event=0"]
         assert term(estimate, "event=-1")["estimate"] == 0
 
@@ -328,12 +330,12 @@ def test_engines_give_the_same_rows(case: Path) -> None:
 @pytest.mark.parametrize("estimator", ["did", "event-study"])
 def test_an_exact_fit_is_told_as_one(case: Path, estimator: str) -> None:
     """Ideas: jepusto/clubSandwich #86, lrberge/fixest #438."""
-    (found,) = estimates(estimator, case / "data.csv")
-    told = " ".join(found["warnings"])
+    (results,) = estimates(estimator, case / "data.csv")
+    told = " ".join(results["warnings"])
     assert "fitted exactly" in told
     assert "too few for a standard error" not in told
     assert "(4.00)" not in told
-    assert all(row["std_error"] is None for row in found["tidy"])
+    assert all(row["std_error"] is None for row in results["tidy"])
 
 
 @pytest.mark.r
@@ -353,10 +355,10 @@ def test_doubly_robust_errors_of_cross_sections(
     """Ideas: d2cml-ai/csdid pull requests 75 to 77; csdid 0.4.3 with drdid 1.1.7 gives 0.400807."""
     how = ("--covariates", "need", "--cluster", "row", "--set", "aggregate=simple")
     for engine in ("python", "r"):
-        (found,) = estimates(
+        (results,) = estimates(
             "callaway-santanna", case / "data.csv", *how, *words, "--engine", engine
         )
-        assert term(found, "overall")["std_error"] == pytest.approx(right, abs=SIX_DIGITS)
+        assert term(results, "overall")["std_error"] == pytest.approx(right, abs=SIX_DIGITS)
 
 
 # ---------------------------------------------------------------- what held, and goes on holding
@@ -368,9 +370,9 @@ def test_doubly_robust_errors_of_cross_sections(
 def test_no_effect_is_lost_where_comparators_changed_alike(case: Path, method: str) -> None:
     """moderndid 0.2.0 loses ATT(3,3) with outcome regression. Differences of means by hand."""
     words = ("--id", "area", "--set", f"method={method}", "--engine", "all")
-    found = estimates("callaway-santanna", case / "data.csv", *words)
-    assert {"python", "r", "differences"} <= {e["provenance"]["engine"] for e in found}
-    for engine in found:
+    results = estimates("callaway-santanna", case / "data.csv", *words)
+    assert {"python", "r", "differences"} <= {e["provenance"]["engine"] for e in results}
+    for engine in results:
         assert term(engine, "ATT(3,3)")["estimate"] == pytest.approx(8 / 3, abs=SIX_DIGITS)
         assert term(engine, "ATT(3,4)")["estimate"] == pytest.approx(22 / 3, abs=SIX_DIGITS)
         assert term(engine, "overall")["estimate"] == pytest.approx(5, abs=SIX_DIGITS)
@@ -379,12 +381,12 @@ def test_no_effect_is_lost_where_comparators_changed_alike(case: Path, method: s
 @pytest.mark.case("unbalanced-panel")
 def test_an_unbalanced_panel_by_hand(case: Path) -> None:
     """Ideas: bcallaway11/did #76, #102, #124, #234. Differences of cell means by hand."""
-    (found,) = estimates(
+    (results,) = estimates(
         "callaway-santanna", case / "data.csv", "--id", "area", "--set", "aggregate=event"
     )
     by_hand = {-2: -1.0425, -1: -0.72875, 0: 1.80458, 1: 1.98708, 2: 2.425}
     for event, right in by_hand.items():
-        assert term(found, f"event={event}")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
+        assert term(results, f"event={event}")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
 
 
 @pytest.mark.case("no-never-treated-and-always-treated")
@@ -397,12 +399,14 @@ def test_the_always_treated_change_nothing(case: Path) -> None:
     )
     words = ("--id", "area", "--set", "control=notyettreated")
     for data in (case / "data.csv", without):
-        (found,) = estimates("callaway-santanna", data, *words)
-        assert term(found, "overall")["estimate"] == pytest.approx(2.25563, abs=SIX_DIGITS)
-        assert term(found, "overall")["std_error"] == pytest.approx(0.128654, abs=SIX_DIGITS)
-        (found,) = estimates("callaway-santanna", data, *words, "--set", "aggregate=event")
+        (results,) = estimates("callaway-santanna", data, *words)
+        assert term(results, "overall")["estimate"] == pytest.approx(2.25563, abs=SIX_DIGITS)
+        assert term(results, "overall")["std_error"] == pytest.approx(0.128654, abs=SIX_DIGITS)
+        (results,) = estimates("callaway-santanna", data, *words, "--set", "aggregate=event")
         for event, right in {-2: 0.22, -1: -0.285, 0: 2.4275, 1: 1.7325, 2: 2.435}.items():
-            assert term(found, f"event={event}")["estimate"] == pytest.approx(right, abs=SIX_DIGITS)
+            assert term(results, f"event={event}")["estimate"] == pytest.approx(
+                right, abs=SIX_DIGITS
+            )
 
 
 @pytest.mark.case("sun-abraham-is-callaway-santanna")
@@ -442,11 +446,11 @@ def test_odd_names_pass_through_r(
 ) -> None:
     """Ideas: rpy2/rpy2 #343, briscverse/ryp #9, lrberge/fixest #330."""
     words = ("--covariates", "if (x-1) é", "--engine", "all")
-    found = estimates(estimator, case / "data.csv", *words)
-    assert {e["provenance"]["engine"] for e in found} >= {"python", "r"}
-    first = term(found[0], name)["estimate"]
+    results = estimates(estimator, case / "data.csv", *words)
+    assert {e["provenance"]["engine"] for e in results} >= {"python", "r"}
+    first = term(results[0], name)["estimate"]
     assert right is None or first == pytest.approx(right, abs=SIX_DIGITS)
-    for estimate in found:
+    for estimate in results:
         assert term(estimate, name)["estimate"] == pytest.approx(first, abs=1e-6)
 
 
@@ -454,9 +458,9 @@ def test_odd_names_pass_through_r(
 @pytest.mark.case("bacon-with-always-treated")
 def test_the_decomposition_adds_up_to_the_regression(case: Path) -> None:
     """Ideas: evanjflack/bacondecomp 7, #83. R: lm on this table gives 1.999423."""
-    for found in estimates("bacon", case / "data.csv", "--engine", "all"):
-        assert term(found, "overall")["estimate"] == pytest.approx(1.999423, abs=SIX_DIGITS)
-        parts = [row for row in found["tidy"] if row["term"] != "overall"]
+    for estimate in estimates("bacon", case / "data.csv", "--engine", "all"):
+        assert term(estimate, "overall")["estimate"] == pytest.approx(1.999423, abs=SIX_DIGITS)
+        parts = [row for row in estimate["tidy"] if row["term"] != "overall"]
         assert sum(row["weight"] for row in parts) == pytest.approx(1)
         weighted = sum(row["weight"] * row["estimate"] for row in parts)
         assert weighted == pytest.approx(1.999423, abs=SIX_DIGITS)
@@ -466,8 +470,8 @@ def test_the_decomposition_adds_up_to_the_regression(case: Path) -> None:
 def test_bootstrap_and_randomisation_by_enumeration(case: Path) -> None:
     """Ideas: s3alfisc/fwildclusterboot #157, #159. All 64 signs and 20 assignments: reference.R."""
     listed = 'inference=["CR1","WCR","WCU","RI-t","RI-beta"]'
-    (found,) = estimates("did", case / "data.csv", "--set", listed)
-    p = {row["method"]: row["p_value"] for row in found["glance"]["inference"]}
+    (results,) = estimates("did", case / "data.csv", "--set", listed)
+    p = {row["method"]: row["p_value"] for row in results["glance"]["inference"]}
     assert p["WCR"] == pytest.approx(0.03125)
     assert p["WCU"] == 0
     assert p["RI-t"] == pytest.approx(0.1)

@@ -54,9 +54,9 @@ class Machine:
         for name in ("dev", "pyproject.toml"):
             shutil.copy(REPOSITORY / name, self.clone)
         for tool in TOOLS:
-            found = shutil.which(tool)
-            assert found, tool
-            (self.bin / tool).symlink_to(found)
+            path = shutil.which(tool)
+            assert path, tool
+            (self.bin / tool).symlink_to(path)
         self.command("id", "echo 1000")
 
     def command(self, name: str, script: str) -> None:

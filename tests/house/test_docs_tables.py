@@ -72,8 +72,8 @@ def choices(field: Any) -> set[str]:
     """The texts that a field takes, or of which it takes several; none where any value fits."""
     kinds = [k for kind in members(field.annotation) for k in (kind, *typing.get_args(kind))]
     literal = [k for k in kinds if typing.get_origin(k) is Literal]
-    found = {value for k in literal for value in typing.get_args(k)}
-    return {v for v in (*found, *kinds) if isinstance(v, str)}
+    values = {value for k in literal for value in typing.get_args(k)}
+    return {v for v in (*values, *kinds) if isinstance(v, str)}
 
 
 @pytest.mark.parametrize("page", PAGES)

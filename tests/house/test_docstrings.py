@@ -107,5 +107,5 @@ def bare(value): ...
 
 
 def test_arguments_are_found_in_the_section_of_arguments_only() -> None:
-    found = {f.name: undocumented(f) for f in public_functions(ast.parse(SAMPLE).body)}
-    assert found == {"method": ["rest", "key"], "bare": ["value"]}
+    missing = {f.name: undocumented(f) for f in public_functions(ast.parse(SAMPLE).body)}
+    assert missing == {"method": ["rest", "key"], "bare": ["value"]}

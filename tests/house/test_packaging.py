@@ -100,15 +100,15 @@ def test_every_entry_point_lies_in_a_module_of_the_wheel(content: set[str]) -> N
 
 
 def test_the_wheel_runs_from_outside_the_repository(installed: CleanEnvironment) -> None:
-    found = json.loads(installed.python_says(LOCATE))
-    assert found["version"] == PROJECT["version"]
-    for file in found["files"].values():
+    places = json.loads(installed.python_says(LOCATE))
+    assert places["version"] == PROJECT["version"]
+    for file in places["files"].values():
         assert Path(file).is_relative_to(installed.packages)
 
 
 def test_an_editable_install_runs_the_repository(editable: CleanEnvironment) -> None:
-    found = json.loads(editable.python_says(LOCATE))
-    for name, file in found["files"].items():
+    places = json.loads(editable.python_says(LOCATE))
+    for name, file in places["files"].items():
         assert Path(file) == REPOSITORY / PACKAGES[name] / "__init__.py"
 
 

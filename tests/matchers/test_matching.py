@@ -155,8 +155,10 @@ D = np.array([[1.0, 2.0, 2.0, 9.0], [1.0, 3.0, 4.0, 9.0]])
     ],
 )
 def test_greedy_matching_on_a_matrix_by_hand(ratio, caliper, replacement, turn, pairs):
-    found = match_on_distances(D, ratio=ratio, caliper=caliper, replacement=replacement, turn=turn)
-    assert list(zip(found.treated.tolist(), found.control.tolist(), strict=True)) == pairs
+    matched = match_on_distances(
+        D, ratio=ratio, caliper=caliper, replacement=replacement, turn=turn
+    )
+    assert list(zip(matched.treated.tolist(), matched.control.tolist(), strict=True)) == pairs
 
 
 def test_what_differs_by_less_than_half_a_step_is_a_tie():
@@ -175,19 +177,19 @@ def test_turns():
 
 def plain_greedy(treated, control, ratio, caliper, replacement, order):
     """The same rule in the plainest words, with no index and no matrix."""
-    free, found = set(range(len(control))), {i: [] for i in range(len(treated))}
+    free, pairs_of = set(range(len(control))), {i: [] for i in range(len(treated))}
     for _ in range(ratio):
         for i in order:
             options = [
                 (abs(treated[i] - control[j]), j)
                 for j in (range(len(control)) if replacement else free)
-                if j not in found[i]
+                if j not in pairs_of[i]
                 and (caliper is None or abs(treated[i] - control[j]) <= caliper)
             ]
             if options:
-                found[i].append(min(options)[1])
-                free.discard(found[i][-1])
-    return [(i, j) for i in found for j in found[i]]
+                pairs_of[i].append(min(options)[1])
+                free.discard(pairs_of[i][-1])
+    return [(i, j) for i in pairs_of for j in pairs_of[i]]
 
 
 @pytest.mark.parametrize("replacement", [True, False])
@@ -200,13 +202,15 @@ def test_matching_on_scores_is_the_plain_greedy_rule(ratio, replacement):
         control = rng.integers(0, width, rng.integers(1, 20)).astype(float)
         caliper = None if rng.random() < 0.5 else float(rng.integers(0, width))
         order = str(rng.choice(["largest", "smallest", "data"]))
-        found = match_on_scores(
+        matched = match_on_scores(
             treated, control, ratio=ratio, caliper=caliper, replacement=replacement, order=order
         )
         expected = plain_greedy(
             treated, control, ratio, caliper, replacement, turns(treated, order).tolist()
         )
-        assert list(zip(found.treated.tolist(), found.control.tolist(), strict=True)) == expected
+        assert (
+            list(zip(matched.treated.tolist(), matched.control.tolist(), strict=True)) == expected
+        )
         matrix = match_on_distances(
             np.abs(treated[:, None] - control) / STEPS,
             ratio=ratio,
@@ -214,8 +218,8 @@ def test_matching_on_scores_is_the_plain_greedy_rule(ratio, replacement):
             replacement=replacement,
             turn=turns(treated, order),
         )
-        assert matrix.control.tolist() == found.control.tolist()
-        assert matrix.rank.tolist() == found.rank.tolist()
+        assert matrix.control.tolist() == matched.control.tolist()
+        assert matrix.rank.tolist() == matched.rank.tolist()
 
 
 # ---- propensity scores -------------------------------------------------------------------------
@@ -325,12 +329,12 @@ def test_raw_calipers_and_probabilities_are_those_of_the_scores():
     logit = np.log(score / (1 - score))
     for scale, values in (("logit", logit), ("probability", score)):
         gap = abs(values["Q"] - values["d"])
-        for factor, found in ((1.001, True), (0.999, False)):
+        for factor, inside in ((1.001, True), (0.999, False)):
             match = units.match_propensity(
                 world,
                 PropensitySettings(distance=scale, caliper=gap * factor, std_caliper=False),
             )
-            assert ("d" in chosen(match).get("Q", "")) is found
+            assert ("d" in chosen(match).get("Q", "")) is inside
     one = units.match_propensity(world, PropensitySettings(distance="probability"))
     rows = one.distances.set_index(["pilot", "comparator"])["distance"]
     assert rows["P", "a"] == pytest.approx(abs(score["P"] - score["a"]), abs=ROUNDING)
@@ -757,8 +761,8 @@ def test_order_of_cases_changes_nothing_where_cases_can_be_told_apart(values):
     turned = Sample(mixed.frame[columns], sample.covariates)
     want = match_cases(sample, settings).sample.frame.set_index("case").sort_index()
     for other in (mixed, turned):
-        found = match_cases(other, settings).sample.frame.set_index("case").sort_index()
-        pd.testing.assert_frame_equal(found[want.columns], want, atol=ROUNDING, rtol=ROUNDING)
+        frame = match_cases(other, settings).sample.frame.set_index("case").sort_index()
+        pd.testing.assert_frame_equal(frame[want.columns], want, atol=ROUNDING, rtol=ROUNDING)
 
 
 def test_the_outcome_does_not_decide_ties_and_the_seed_does():
@@ -1056,9 +1060,9 @@ def test_python_agrees_with_matchit_as_one_would_call_it(
         "as_matrix": as_matrix,
     }
     answer = r.call(plain_r, "plain", columns, arguments)
-    found = {n: set() for n in range(60)}
+    chosen = {n: set() for n in range(60)}
     for n, i, j in zip(answer["set"], answer["treated"], answer["control"], strict=True):
-        found[int(n)].add((int(i) - 1, int(j) - 1))
+        chosen[int(n)].add((int(i) - 1, int(j) - 1))
     some = 0
     for number, part in sets.groupby("set"):
         score, rows = part["score"].to_numpy(), np.arange(len(part))
@@ -1072,7 +1076,7 @@ def test_python_agrees_with_matchit_as_one_would_call_it(
             turn=turns(score[treated], order),
         )
         mine = set(zip(treated[pairs.treated], control[pairs.control], strict=True))
-        assert mine == found[number]
+        assert mine == chosen[number]
         weight = np.zeros(len(part))
         if mine:
             whole = type(pairs)(treated[pairs.treated], control[pairs.control], pairs.rank)
@@ -1267,10 +1271,10 @@ def test_where_matchit_on_a_vector_of_scores_breaks_ties_otherwise(plain_r):
 
 
 def test_the_matchers_register_with_their_engines():
-    found = SimpleNamespace(matchers=[])
-    units.register_matchers(found.matchers.append)
-    cases.register_matchers(found.matchers.append)
-    table = {m.name: (m.level, [e.name for e in m.engines]) for m in found.matchers}
+    registered = SimpleNamespace(matchers=[])
+    units.register_matchers(registered.matchers.append)
+    cases.register_matchers(registered.matchers.append)
+    table = {m.name: (m.level, [e.name for e in m.engines]) for m in registered.matchers}
     assert table == {
         "propensity-units": ("units", ["python", "r-matchit"]),
         "pre-outcomes-units": ("units", ["python", "r-matchit"]),

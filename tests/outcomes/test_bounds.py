@@ -114,11 +114,11 @@ QUIRKS = (
 
 @pytest.mark.parametrize(("name", "expected"), DEFAULTS)
 def test_the_windows_are_those_of_the_methods(name: str, expected: dict[str, Any]) -> None:
-    found = validate(OUTCOMES[name][0].Settings, {}, where="test").model_dump()
-    assert {key: found[key] for key in expected} == expected
-    assert not any(found.get(quirk) for quirk in QUIRKS)
+    settings = validate(OUTCOMES[name][0].Settings, {}, where="test").model_dump()
+    assert {key: settings[key] for key in expected} == expected
+    assert not any(settings.get(quirk) for quirk in QUIRKS)
     ages = {"min_age": -1, "max_age": 17, "entered_in_data": True}
-    assert {key: found[key] for key in ages} == ages
+    assert {key: settings[key] for key in ages} == ages
 
 
 @pytest.mark.parametrize("name", OUTCOMES)

@@ -101,11 +101,11 @@ def values(outcome: Outcome, tables: Tables, end: dt.date, chosen: dict[str, Any
         frame = derive(outcome, given, session, **chosen).frame
     except DataError:
         return {}
-    found: dict[Any, list[Any]] = {}
+    by_case: dict[Any, list[Any]] = {}
     for row in frame.itertuples():
         case = (row.unit, row.child, row.date.date())
-        found.setdefault(case, []).append((row.value, row.follow_up_end.date()))
-    return found
+        by_case.setdefault(case, []).append((row.value, row.follow_up_end.date()))
+    return by_case
 
 
 @pytest.mark.parametrize(("outcome", "strategy"), EVERY, ids=lambda v: getattr(v, "name", ""))
@@ -123,10 +123,10 @@ def test_records_cut_when_the_follow_up_ends_give_the_same_value(
     cut = data.draw(st.sampled_from(ends), label="cut")
     then = values(outcome, known_on(tables, cut), cut, chosen)
     chosen_by_value = chosen.get("authorised_only") or chosen.get("outlier_iqr") is not None
-    for case, found in whole.items():
-        if any(end > cut for _, end in found) or (chosen_by_value and case not in then):
+    for case, expected in whole.items():
+        if any(end > cut for _, end in expected) or (chosen_by_value and case not in then):
             continue
-        assert then.get(case) == found, (case, cut)
+        assert then.get(case) == expected, (case, cut)
 
 
 WINDOWS = [(Rereferral(), 183), (Escalation(), 363), (Icpc(), 90), (KinshipCare(), 365)]
@@ -176,8 +176,8 @@ def test_what_a_reader_must_know_of_a_quirk_stands_in_the_result(
         return replace(plain(self, settings), cautions=(sentence,), measured_after=("sex",))
 
     monkeypatch.setattr(TidyValue, "info", cautious)
-    found = Study.from_toml(study_helpers.write(tmp_path)).crosscheck()
-    again = StudyResult.from_json(found.to_json()).outcomes[0]
-    assert sentence in found.outcomes[0].warnings
+    result = Study.from_toml(study_helpers.write(tmp_path)).crosscheck()
+    again = StudyResult.from_json(result.to_json()).outcomes[0]
+    assert sentence in result.outcomes[0].warnings
     assert again.info.measured_after == ("sex",)
     assert again.info.cautions == (sentence,)

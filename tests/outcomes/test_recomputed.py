@@ -112,14 +112,14 @@ def conferences(tables: Tables, row: dict[str, Any]) -> dict[dt.date, dt.date]:
     """Return the conferences of the child, each with the date of its one referral."""
     referrals = same_child(tables["referrals"], row)
     possible = {r["referral_date"] for r in referrals if r["nfa"] is not True}
-    found: dict[dt.date, dt.date] = {}
+    first_of: dict[dt.date, dt.date] = {}
     rows = [r for r in [*referrals, *same_child(tables["section47s"], row)] if r["icpc_date"]]
     for held in {r["icpc_date"] for r in rows}:
         before = {d for d in possible if d <= held}
         recorded = before & {r["referral_date"] for r in rows if r["icpc_date"] == held}
         if before:
-            found[held] = max(recorded or before)
-    return found
+            first_of[held] = max(recorded or before)
+    return first_of
 
 
 def nfa_cases(tables: Tables, buffer: int) -> list[tuple[dict[str, Any], dt.date, list[dt.date]]]:

@@ -53,10 +53,10 @@ def simulated(folder: Path, **settings: Any) -> tuple[pd.DataFrame, Records, Rec
     session, registry = Session(base=folder), load_plugins()
     read = SimulatedSettings(folder=str(folder))
     records = Simulated().read(read, session)
-    found = profile_records(records, rules_for(registry, records), session)
+    profile = profile_records(records, rules_for(registry, records), session)
     if chosen.form == "parquet":
-        return pq.read_table(folder / "faults.parquet").to_pandas(), records, found
-    return pd.read_csv(folder / "faults.csv", dtype={"unit": str, "child": str}), records, found
+        return pq.read_table(folder / "faults.parquet").to_pandas(), records, profile
+    return pd.read_csv(folder / "faults.csv", dtype={"unit": str, "child": str}), records, profile
 
 
 def planted_rows(faults: pd.DataFrame, records: Records) -> pd.DataFrame:
@@ -81,20 +81,20 @@ def planted_rows(faults: pd.DataFrame, records: Records) -> pd.DataFrame:
 
 def by_cell(planted: pd.DataFrame) -> Counts:
     """Count planted rows by fault, authority and April-year of the row; year 0 for any."""
-    found: Counts = {}
+    counts: Counts = {}
     for fault, table, unit, date in planted[["fault", "table", "unit", "date"]].itertuples(
         index=False
     ):
         year = int(date[:4]) - (date[5:] < "04-01") if date and fault not in ELSEWHERE else 0
         key = (f"{fault} {ELSEWHERE.get(fault, table)}", unit, year)
-        found[key] = found.get(key, 0) + 1
-    return found
+        counts[key] = counts.get(key, 0) + 1
+    return counts
 
 
-def found_cells(found: RecordProfile) -> Counts:
+def found_cells(profile: RecordProfile) -> Counts:
     """Count found rows in the same way."""
     counts: Counts = {}
-    for row in found.faults.itertuples():
+    for row in profile.faults.itertuples():
         whole = row.table == "children" or row.fault in ELSEWHERE
         key = (f"{row.fault} {row.table}", row.unit, 0 if whole else int(row.period))
         counts[key] = counts.get(key, 0) + row.n_flagged
@@ -108,14 +108,14 @@ def dirty(tmp_path_factory):
 
 
 def test_every_planted_row_is_found_in_its_authority_and_year(dirty):
-    faults, records, found = dirty
-    found = RecordProfile(
-        faults=found.faults[~found.faults["fault"].isin(["series-break", "missing-year"])]
+    faults, records, whole = dirty
+    profile = RecordProfile(
+        faults=whole.faults[~whole.faults["fault"].isin(["series-break", "missing-year"])]
     )
     # The source merged the duplicates, and tells so; tables have one row of each child.
     rows = faults[~faults["fault"].str.contains("duplicate|conflict")]
     planted = by_cell(planted_rows(rows, records))
-    assert found_cells(found) == planted
+    assert found_cells(profile) == planted
     assert len({name for name, _, _ in planted}) >= 35
 
 
@@ -127,10 +127,10 @@ def test_what_a_source_does_about_planted_faults_is_told(dirty):
 
 
 def test_empty_cells_that_are_no_fault_are_told_by_completeness(dirty):
-    faults, _, found = dirty
+    faults, _, profile = dirty
     given = {"form": "parquet", "poor_authority_years": 0.3, "faults": {"all": 0.03}}
     truth = simulate(SimulatedSettings(**{**SIZE, **given})).tables()
-    filled = found.filling().set_index(["table", "column"])
+    filled = profile.filling().set_index(["table", "column"])
     for name in BY_COMPLETENESS:
         lines = faults[faults["fault"] == name]
         (table,), column = lines["table"].unique(), name.partition(":")[2]
@@ -140,19 +140,21 @@ def test_empty_cells_that_are_no_fault_are_told_by_completeness(dirty):
 
 def test_clean_records_have_only_what_happened_so(tmp_path):
     """Nothing is planted: what breaks rules happened in the simulated authorities themselves."""
-    faults, records, found = simulated(tmp_path / "clean", form="parquet", preset="clean")
+    faults, records, profile = simulated(tmp_path / "clean", form="parquet", preset="clean")
     assert faults["planted"].isna().all()
     assert set(faults["fault"]) == {"cin:2884", "cin:2885", "cin:8670"}
-    rows = found.faults[found.faults["fault"] != "series-break"]
+    rows = profile.faults[profile.faults["fault"] != "series-break"]
     assert found_cells(RecordProfile(faults=rows)) == by_cell(planted_rows(faults, records))
 
 
 def test_returns_give_the_same_counts_as_tables_but_for_what_reading_mends(tmp_path, dirty):
-    faults, records, found = simulated(
+    faults, records, profile = simulated(
         tmp_path / "returns", poor_authority_years=0.3, faults={"all": 0.03}
     )
     checks = records.quality.checks
-    counts = {fault: int(part["n_flagged"].sum()) for fault, part in found.faults.groupby("fault")}
+    counts = {
+        fault: int(part["n_flagged"].sum()) for fault, part in profile.faults.groupby("fault")
+    }
     _, _, tables = dirty
     expected = {
         fault: int(part["n_flagged"].sum())
@@ -193,11 +195,11 @@ def flagged(checks: pd.DataFrame, column: str | None, check: str) -> int:
 
 
 def test_returns_that_are_missing_are_found_where_they_are_missing(tmp_path):
-    faults, _, found = simulated(
+    faults, _, profile = simulated(
         tmp_path / "gaps", form="parquet", preset="clean", faults={"missing-year": 0.06}
     )
     lines = faults[(faults["fault"] == "missing-year") & (faults["table"] == "referrals")]
-    told = found.faults[found.faults["fault"] == "missing-year"]
+    told = profile.faults[profile.faults["fault"] == "missing-year"]
     told = told[told["table"] == "referrals"]
     pairs = {(unit, int(year)) for unit, year in zip(told["unit"], told["period"], strict=True)}
     assert pairs == set(zip(lines["unit"], lines["year"], strict=True))
@@ -205,7 +207,7 @@ def test_returns_that_are_missing_are_found_where_they_are_missing(tmp_path):
 
 
 def test_a_break_in_the_series_is_found_in_its_year_and_nowhere_else(tmp_path):
-    faults, _, found = simulated(
+    faults, _, profile = simulated(
         tmp_path / "breaks",
         form="parquet",
         preset="clean",
@@ -214,7 +216,7 @@ def test_a_break_in_the_series_is_found_in_its_year_and_nowhere_else(tmp_path):
         faults={"series-break": 0.4},
     )
     lines = faults[faults["fault"] == "series-break"]
-    told = found.faults[found.faults["fault"] == "series-break"]
+    told = profile.faults[profile.faults["fault"] == "series-break"]
     told = told[(told["table"] == "referrals") & (told["column"] == "")]
     pairs = {(unit, int(year)) for unit, year in zip(told["unit"], told["period"], strict=True)}
     assert pairs == set(zip(lines["unit"], lines["year"], strict=True))

@@ -45,8 +45,8 @@ def referral(number: int, date: dt.date, **values: Any) -> dict[str, Any]:
     return {"child": f"c{number}", "referral_date": date, **sound, **values}
 
 
-def told(found: RecordProfile, fault: str) -> list[tuple[Any, ...]]:
-    rows = found.faults[found.faults["fault"] == fault]
+def told(profile: RecordProfile, fault: str) -> list[tuple[Any, ...]]:
+    rows = profile.faults[profile.faults["fault"] == fault]
     return list(
         rows[["table", "unit", "period", "n", "n_flagged"]].itertuples(index=False, name=None)
     )
@@ -77,16 +77,16 @@ def test_what_is_always_filled_is_missing_where_it_is_not(session: Session) -> N
         referral(2, START, primary_need=None, nfa=True),
         referral(3, START),
     ]
-    found = profiled(session, referrals=rows)
-    assert told(found, "missing:primary_need") == [("referrals", "330", 2010, 3, 1)]
-    assert found.found("missing:referral_source") == 0
+    profile = profiled(session, referrals=rows)
+    assert told(profile, "missing:primary_need") == [("referrals", "330", 2010, 3, 1)]
+    assert profile.found("missing:referral_source") == 0
 
 
 def test_a_column_that_the_source_never_fills_is_not_missing_row_by_row(session: Session) -> None:
     rows = [referral(n, START, referral_source=None) for n in range(3)]
-    found = profiled(session, referrals=rows)
-    assert found.found("missing:referral_source") == 0
-    assert found.filling().set_index("column").loc["referral_source", "share"] == 0
+    profile = profiled(session, referrals=rows)
+    assert profile.found("missing:referral_source") == 0
+    assert profile.filling().set_index("column").loc["referral_source", "share"] == 0
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_a_column_that_the_source_never_fills_is_not_missing_row_by_row(session:
 def test_an_impossible_date_is_told_from_the_last_possible_one(
     session: Session, column: str, date: dt.date, n: int
 ) -> None:
-    found = profiled(session, referrals=[referral(1, START, **{column: date})])
-    assert found.found("impossible-date") == n
+    profile = profiled(session, referrals=[referral(1, START, **{column: date})])
+    assert profile.found("impossible-date") == n
 
 
 def test_a_child_may_be_expected_after_the_records_end_and_born_before_they_start(
@@ -116,8 +116,8 @@ def test_a_child_may_be_expected_after_the_records_end_and_born_before_they_star
         ("birth_date", day("1979-12-31"), 1),
     ]
     children = [{"child": str(n), column: date} for n, (column, date, _) in enumerate(dates)]
-    found = profiled(session, children=children, referrals=[])
-    assert found.found("impossible-date") == sum(n for _, _, n in dates)
+    profile = profiled(session, children=children, referrals=[])
+    assert profile.found("impossible-date") == sum(n for _, _, n in dates)
 
 
 def test_a_plan_that_ends_before_it_starts_is_out_of_order(session: Session) -> None:
@@ -139,24 +139,24 @@ def test_rows_of_the_same_thing_are_duplicates_and_may_contradict_each_other(
         referral(3, START),
     ]
     children = [{"child": "c1", "sex": "male"}, {"child": "c1", "sex": "female"}, {"child": "c2"}]
-    found = profiled(session, children=children, referrals=rows)
-    assert told(found, "duplicate") == [
+    profile = profiled(session, children=children, referrals=rows)
+    assert told(profile, "duplicate") == [
         ("children", "330", 2010, 3, 1),
         ("referrals", "330", 2010, 5, 1),
     ]
-    assert told(found, "conflict-between-years") == [
+    assert told(profile, "conflict-between-years") == [
         ("referrals", "330", 2010, 5, 1),
         ("referrals", "330", 2010, 5, 1),
     ]
-    assert told(found, "conflicting-gender") == [("children", "330", 2010, 3, 1)]
+    assert told(profile, "conflicting-gender") == [("children", "330", 2010, 3, 1)]
 
 
 def test_a_row_with_several_faults_counts_once_in_its_cell(session: Session) -> None:
     bad = referral(
         1, START, primary_need=None, referral_source=None, closure_date=day("1950-01-01")
     )
-    found = profiled(session, referrals=[bad, *(referral(n, START) for n in range(2, 5))])
-    (row,) = found.rows[found.rows["table"] == "referrals"].to_dict("records")
+    profile = profiled(session, referrals=[bad, *(referral(n, START) for n in range(2, 5))])
+    (row,) = profile.rows[profile.rows["table"] == "referrals"].to_dict("records")
     assert (row["n"], row["n_faulty"]) == (4, 1)
 
 
@@ -171,8 +171,8 @@ def test_rows_that_the_source_dropped_or_emptied_count_against_a_cell(session: S
         {**check, "check": "out-of-scope", "n": 9, "n_flagged": 9, "action": "dropped"},
         {**check, "check": "missing", "n": 9, "n_flagged": 9, "action": "kept"},
     ]
-    found = profile_records(replace(given, quality=QualityProfile.of(checks)), (), session)
-    cell = found.cells[found.cells["period"] == 2010].iloc[0]
+    profile = profile_records(replace(given, quality=QualityProfile.of(checks)), (), session)
+    cell = profile.cells[profile.cells["period"] == 2010].iloc[0]
     assert (cell["n"], cell["n_faulty"], cell["share"]) == (10, 3, 0.3)
 
 
@@ -184,12 +184,12 @@ def test_tables_without_rules_have_a_profile(session: Session) -> None:
     ]
     cases = [{"period": 2015, "value": 1.0}, {"period": 2015, "value": None}]
     given = outcome_helpers.records(session, children=[], published=rows, cases=cases)
-    found = profile_records(given, rules_for(load_plugins(), given), session)
-    filled = found.filling().set_index(["table", "column"])["share"].to_dict()
+    profile = profile_records(given, rules_for(load_plugins(), given), session)
+    filled = profile.filling().set_index(["table", "column"])["share"].to_dict()
     assert filled["published", "rate"] == 1.0
     assert filled["published", "other-rate"] == 0.0
     assert filled["cases", "value"] == 0.5
-    assert found.found("missing:value") == 2
+    assert profile.found("missing:value") == 2
 
 
 def test_a_rule_whose_table_is_not_there_is_not_asked_and_told(session: Session) -> None:
@@ -200,25 +200,25 @@ def test_a_rule_whose_table_is_not_there_is_not_asked_and_told(session: Session)
 
 
 def test_records_without_rows_have_an_empty_profile(session: Session) -> None:
-    found = profiled(session, referrals=[], episodes=[])
-    assert found.cells.empty
-    assert found.summary().empty
-    assert found.filling().empty
-    assert trust_map(found, Labels({}), "map") is None
+    profile = profiled(session, referrals=[], episodes=[])
+    assert profile.cells.empty
+    assert profile.summary().empty
+    assert profile.filling().empty
+    assert trust_map(profile, Labels({}), "map") is None
 
 
 def test_rows_are_counted_as_plain_pandas_counts_them(session: Session) -> None:
     tables = random_tables(5)
     given = outcome_helpers.records(session, **tables)
-    found = profile_records(given, rules_for(load_plugins(), given), session)
+    profile = profile_records(given, rules_for(load_plugins(), given), session)
     episodes = pd.DataFrame(tables["episodes"])
     one_alone = episodes["end_date"].isna() != episodes["reason_end"].isna()
-    assert found.found("ssda903:148") == one_alone.sum() > 0
+    assert profile.found("ssda903:148") == one_alone.sum() > 0
     referrals = pd.DataFrame(tables["referrals"])
     no_reason = referrals["closure_date"].notna() & referrals["closure_reason"].isna()
-    assert found.found("cin:8805") == no_reason.sum() > 0
+    assert profile.found("cin:8805") == no_reason.sum() > 0
     for name in ("referrals", "assessments", "episodes"):
-        assert found.rows.loc[found.rows["table"] == name, "n"].sum() == len(tables[name])
+        assert profile.rows.loc[profile.rows["table"] == name, "n"].sum() == len(tables[name])
 
 
 @pytest.mark.slow
@@ -267,8 +267,8 @@ def series(*counts: list[int], filled: list[list[int]] | None = None) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def places(found: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(zip(found["unit"], found["period"], strict=True))
+def places(cells: pd.DataFrame) -> list[tuple[str, int]]:
+    return list(zip(cells["unit"], cells["period"], strict=True))
 
 
 STEADY = [[200 + 3 * i + (7 * k + i) % 11 for k in range(10)] for i in range(7)]
@@ -277,28 +277,28 @@ STEADY = [[200 + 3 * i + (7 * k + i) % 11 for k in range(10)] for i in range(7)]
 def test_a_year_without_rows_is_missing_where_others_have_many() -> None:
     gap, few, enough = [200] * 10, [19] * 10, [20] * 10
     gap[3] = few[4] = enough[5] = 0
-    found = missing_years(series(gap, few, enough), YEARS, SETTINGS)
-    assert places(found) == [("900", 2013), ("902", 2015)]
-    assert list(found["n"]) == [200, 20]
+    breaks = missing_years(series(gap, few, enough), YEARS, SETTINGS)
+    assert places(breaks) == [("900", 2013), ("902", 2015)]
+    assert list(breaks["n"]) == [200, 20]
 
 
 def test_a_year_that_jumps_is_a_break_and_the_next_one_is_not() -> None:
     spike = [200, 200, 200, 200, 400, 200, 200, 200, 200, 200]
-    found = breaks_in_numbers(series(spike, *STEADY), YEARS, SETTINGS)
-    assert places(found) == [("900", 2014)]
+    breaks = breaks_in_numbers(series(spike, *STEADY), YEARS, SETTINGS)
+    assert places(breaks) == [("900", 2014)]
 
 
 def test_a_new_level_is_told_once() -> None:
     level = [200] * 6 + [100] * 4
-    found = breaks_in_numbers(series(level, *STEADY), YEARS, SETTINGS)
-    assert places(found) == [("900", 2016)]
+    breaks = breaks_in_numbers(series(level, *STEADY), YEARS, SETTINGS)
+    assert places(breaks) == [("900", 2016)]
 
 
 def test_what_all_authorities_share_is_no_break() -> None:
     shared = [[n * (3 if k >= 5 else 1) for k, n in enumerate(own)] for own in STEADY]
     own = [200] * 10
-    found = breaks_in_numbers(series(own, *shared), YEARS, SETTINGS)
-    assert places(found) == [("900", 2015)]
+    breaks = breaks_in_numbers(series(own, *shared), YEARS, SETTINGS)
+    assert places(breaks) == [("900", 2015)]
 
 
 @pytest.mark.parametrize(("n", "breaks"), [(1390, []), (1415, [("900", 2015)])])
@@ -317,9 +317,9 @@ def test_a_column_that_is_no_longer_filled_breaks_its_series() -> None:
     counts = [[100] * 10 for _ in range(5)]
     filled = [[90] * 10 for _ in range(5)]
     filled[2][4:] = [60] * 6
-    found = breaks_in_filling(series(*counts, filled=filled), YEARS, SETTINGS)
-    assert places(found) == [("902", 2014)]
-    assert list(found["column"]) == ["nfa"]
+    breaks = breaks_in_filling(series(*counts, filled=filled), YEARS, SETTINGS)
+    assert places(breaks) == [("902", 2014)]
+    assert list(breaks["column"]) == ["nfa"]
     filled[2][4:] = [70] * 6
     assert breaks_in_filling(series(*counts, filled=filled), YEARS, SETTINGS).empty
 
@@ -330,10 +330,10 @@ def test_years_count_as_covered_by_the_records_or_by_most_authorities(session: S
     ]
     rows.append(referral(99, day("2001-06-01"), unit="902"))
     given = outcome_helpers.records(session, children=[], referrals=rows)
-    found = profile_records(given, (), session)
-    assert (found.first_year, found.last_year) == (START.year, END.year - 1)
-    found = profile_records(replace(given, start=None, end=None), (), session)
-    assert (found.first_year, found.last_year) == (2010, 2015)
+    profile = profile_records(given, (), session)
+    assert (profile.first_year, profile.last_year) == (START.year, END.year - 1)
+    profile = profile_records(replace(given, start=None, end=None), (), session)
+    assert (profile.first_year, profile.last_year) == (2010, 2015)
 
 
 # Pilots -------------------------------------------------------------------------------------------
@@ -516,8 +516,8 @@ def test_rows_at_fault_are_counted_in_the_tables_that_an_outcome_reads() -> None
             "n_faulty": [1, 2, 40],
         }
     )
-    found = RecordProfile(rows=rows).at_fault(("referrals", "children"))
-    assert found.to_dict("records") == [{"unit": "901", "period": 2010, "n": 30, "n_faulty": 3}]
+    profile = RecordProfile(rows=rows).at_fault(("referrals", "children"))
+    assert profile.to_dict("records") == [{"unit": "901", "period": 2010, "n": 30, "n_faulty": 3}]
     assert RecordProfile().at_fault(("referrals",)).empty
 
 
@@ -532,7 +532,7 @@ def read(source: str, shared: Path, **values: Any) -> tuple[Records, RecordProfi
 
 
 def test_a_made_up_return_breaks_the_checks_that_plain_pandas_counts(shared: Path) -> None:
-    _, found = read("ssda903", shared, paths=["ssda903"], authority="900")
+    _, profile = read("ssda903", shared, paths=["ssda903"], authority="900")
     plain = pd.read_csv(shared / "data/ssda903/episodes.csv", dtype=str)
     temporary = plain["PLACE"].isin(["T0", "T1", "T2", "T3", "T4"])
     expected = {
@@ -540,16 +540,16 @@ def test_a_made_up_return_breaks_the_checks_that_plain_pandas_counts(shared: Pat
         "ssda903:380": (temporary & ~plain["RNE"].isin(["P", "B"])).sum(),
         "ssda903:381": (temporary & (plain["REC"] != "X1") & plain["REC"].notna()).sum(),
     }
-    assert {name: found.found(name) for name in expected} == expected
+    assert {name: profile.found(name) for name in expected} == expected
     assert min(expected.values()) > 0
 
 
 def test_published_figures_are_missing_where_they_are_suppressed(shared: Path) -> None:
-    records, found = read("published", shared, folder="published")
+    records, profile = read("published", shared, folder="published")
     checks = records.quality.checks
     suppressed = checks.loc[checks["check"] == "suppressed", "n_flagged"].sum()
-    assert found.found("missing:value") == suppressed > 0
-    assert set(found.completeness["column"]) == set(
+    assert profile.found("missing:value") == suppressed > 0
+    assert set(profile.completeness["column"]) == set(
         records.table("published").select("measure").distinct().to_pandas()["measure"]
     )
 

@@ -296,12 +296,12 @@ def test_missing_tells_rpy2_from_r(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_versions_are_those_that_r_reports() -> None:
-    found = r.versions(["sandwich", "noSuchPackage"])
+    versions = r.versions(["sandwich", "noSuchPackage"])
     ask = 'cat(paste(getRversion(), gsub("-", ".", packageDescription("sandwich")$Version)))'
     told = subprocess.run(["Rscript", "-e", ask], capture_output=True, text=True, check=True).stdout
-    assert [found["R"], found["sandwich"]] == told.split()
-    assert found["noSuchPackage"] == "not installed"
-    assert found["rpy2"][0].isdigit()
+    assert [versions["R"], versions["sandwich"]] == told.split()
+    assert versions["noSuchPackage"] == "not installed"
+    assert versions["rpy2"][0].isdigit()
 
 
 @pytest.mark.parametrize(("value", "off"), [("1", True), ("true", True), ("0", False), ("", False)])

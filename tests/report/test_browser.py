@@ -152,10 +152,10 @@ def test_headings_are_in_order_and_landmarks_are_there(browser: Any) -> None:
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(levels))
-    found = browser.execute_script(
+    answer = browser.execute_script(
         "return ['header', 'nav', 'main', 'footer'].map(n => document.querySelectorAll(n).length)"
     )
-    assert found == [1, 1, 1, 1]
+    assert answer == [1, 1, 1, 1]
     assert browser.execute_script("return document.documentElement.lang") == "en-GB"
 
 
@@ -209,17 +209,17 @@ return {seen, faults: faults.slice(0, 20)};
 def test_text_stands_out_from_its_background(browser: Any) -> None:
     resize(browser, WIDE)
     open_details(browser)
-    found = browser.execute_script(CONTRAST, TEXT_CONTRAST, LARGE_TEXT_CONTRAST)
-    assert found["seen"] > 1000
-    assert found["faults"] == []
+    answer = browser.execute_script(CONTRAST, TEXT_CONTRAST, LARGE_TEXT_CONTRAST)
+    assert answer["seen"] > 1000
+    assert answer["faults"] == []
 
 
 def test_the_contrast_check_would_find_a_fault(browser: Any) -> None:
     add = "const p = document.createElement('p'); p.id = 'pale'; p.style.color = '#999';"
     browser.execute_script(add + "p.textContent = 'pale'; document.body.append(p);")
-    found = browser.execute_script(CONTRAST, TEXT_CONTRAST, LARGE_TEXT_CONTRAST)
+    answer = browser.execute_script(CONTRAST, TEXT_CONTRAST, LARGE_TEXT_CONTRAST)
     browser.execute_script("document.getElementById('pale').remove()")
-    assert len(found["faults"]) == 1
+    assert len(answer["faults"]) == 1
 
 
 def test_lines_and_markers_stand_out_from_white() -> None:
@@ -243,7 +243,7 @@ def test_what_is_wider_than_a_telephone_scrolls_in_a_region_the_keyboard_reaches
 ) -> None:
     resize(browser, NARROW)
     open_details(browser)
-    found = browser.execute_script(
+    answer = browser.execute_script(
         """
         const wide = [...document.querySelectorAll('.scroll')]
           .filter(e => e.scrollWidth > e.clientWidth + 1);
@@ -253,14 +253,14 @@ def test_what_is_wider_than_a_telephone_scrolls_in_a_region_the_keyboard_reaches
         ).map(e => e.outerHTML.slice(0, 150))};
         """
     )
-    assert found["n"] > 10
-    assert found["faults"] == []
+    assert answer["n"] > 10
+    assert answer["faults"] == []
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_text_in_charts_is_large_enough_and_inside_its_chart(browser: Any, width: int) -> None:
     resize(browser, width)
-    found = browser.execute_script(
+    answer = browser.execute_script(
         """
         const small = [], outside = [];
         for (const svg of document.querySelectorAll('figure svg')) {
@@ -278,8 +278,8 @@ def test_text_in_charts_is_large_enough_and_inside_its_chart(browser: Any, width
         """,
         SMALLEST_TEXT,
     )
-    assert found["small"] == []
-    assert found["outside"] == []
+    assert answer["small"] == []
+    assert answer["outside"] == []
 
 
 def test_labels_of_charts_do_not_run_into_each_other(browser: Any) -> None:

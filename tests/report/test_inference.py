@@ -182,9 +182,9 @@ def test_the_table_is_in_the_files_and_the_page_comes_from_json(tmp_path: Path) 
 
 
 def test_examples_in_docstrings_hold() -> None:
-    found = doctest.testmod(inference)
-    assert found.attempted > 0
-    assert found.failed == 0
+    tested = doctest.testmod(inference)
+    assert tested.attempted > 0
+    assert tested.failed == 0
 
 
 def test_randomisation_on_the_coefficient_is_not_advised() -> None:

@@ -168,20 +168,20 @@ def test_days_lie_within_the_april_year_they_belong_to() -> None:
 
 
 def test_in_words_a_clear_effect(result: StudyResult) -> None:
-    found = finding_in_words(result.outcome("kinship-care"))
-    assert "a decrease of 13.0 percentage points in kinship care" in found
-    assert "from a decrease of 18.1 percentage points to a decrease of 7.9" in found
-    assert "95% confidence interval" in found
-    assert "the direction found is the opposite" in found
-    assert "rated moderate: every one of the 4 checks" in found
+    text = finding_in_words(result.outcome("kinship-care"))
+    assert "a decrease of 13.0 percentage points in kinship care" in text
+    assert "from a decrease of 18.1 percentage points to a decrease of 7.9" in text
+    assert "95% confidence interval" in text
+    assert "the direction found is the opposite" in text
+    assert "rated moderate: every one of the 4 checks" in text
 
 
 def test_in_words_an_unclear_effect_names_what_was_not_met(result: StudyResult) -> None:
-    found = finding_in_words(result.outcome("assessment-duration"))
-    assert "also compatible with no effect" in found
-    assert "a decrease of 2.6 working days to an increase of 1.8 working days" in found
-    assert "3 of 4 checks" in found
-    assert "Bristol alone changes the sign of the estimate." in found
+    text = finding_in_words(result.outcome("assessment-duration"))
+    assert "also compatible with no effect" in text
+    assert "a decrease of 2.6 working days to an increase of 1.8 working days" in text
+    assert "3 of 4 checks" in text
+    assert "Bristol alone changes the sign of the estimate." in text
 
 
 def test_in_words_an_interval_apart_from_zero_without_a_clear_impact(result: StudyResult) -> None:
@@ -269,12 +269,12 @@ def test_the_text_alternative_of_the_trends_is_written_from_the_data(
 ) -> None:
     gap, weights = gaps_with_enough_cases(result.outcome("kinship-care").trends)
     trends = result.outcome("kinship-care").trends.set_index(["series", "period"])["mean"]
-    found = tree.xpath('//*[@id="kinship-care_trends-desc"]')[0].text_content()
-    assert f"Pilots: {100 * trends['pilots', 2008]:.1f}% in 2008/09" in found
+    text = tree.xpath('//*[@id="kinship-care_trends-desc"]')[0].text_content()
+    assert f"Pilots: {100 * trends['pilots', 2008]:.1f}% in 2008/09" in text
     # Windows run from April 2014 to March 2017.
     years = gap.index[gap.index >= 2017]
     after = f"{abs(100 * np.average(gap[years], weights=weights[years])):.1f}"
-    assert re.search(rf"−?{re.escape(after)} percentage points in those wholly after", found)
+    assert re.search(rf"−?{re.escape(after)} percentage points in those wholly after", text)
 
 
 def test_the_text_alternative_of_the_forest_counts_signs(
@@ -282,9 +282,9 @@ def test_the_text_alternative_of_the_forest_counts_signs(
 ) -> None:
     outcome = result.outcome("rereferral")
     estimates = [run.estimate for run in outcome.runs if run.estimate is not None]
-    found = tree.xpath('//*[@id="rereferral_runs-desc"]')[0].text_content()
-    assert f"{len(estimates)} of {len(outcome.runs)} analyses" in found
-    assert f"{sum(e < 0 for e in estimates)} below zero" in found
+    text = tree.xpath('//*[@id="rereferral_runs-desc"]')[0].text_content()
+    assert f"{len(estimates)} of {len(outcome.runs)} analyses" in text
+    assert f"{sum(e < 0 for e in estimates)} below zero" in text
 
 
 def test_the_text_alternative_of_balance_names_the_largest_difference(
@@ -292,9 +292,9 @@ def test_the_text_alternative_of_balance_names_the_largest_difference(
 ) -> None:
     balance = result.outcome("kinship-care").balance.query("level == 'units'")
     beyond = (balance["smd_before"].abs() > 0.1).sum()
-    found = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
-    assert f"Before matching, {beyond} of {len(balance)} characteristics" in found
-    assert f"{balance['smd_before'].abs().max():.2f}" in found
+    text = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
+    assert f"Before matching, {beyond} of {len(balance)} characteristics" in text
+    assert f"{balance['smd_before'].abs().max():.2f}" in text
 
 
 def test_characteristics_that_may_be_measured_late_are_marked() -> None:
@@ -309,8 +309,8 @@ def test_characteristics_that_may_be_measured_late_are_marked() -> None:
     assert sum(row.endswith("*") for row in rows) == len(late)
     assert "Disabled*" in rows
     assert "Age" in rows
-    found = tree.xpath('//*[@id="kinship-care_balance-cases-desc"]')[0].text_content()
-    assert "after the programme began" in found
+    text = tree.xpath('//*[@id="kinship-care_balance-cases-desc"]')[0].text_content()
+    assert "after the programme began" in text
     units = tree.xpath('//*[@id="kinship-care_balance-units-desc"]')[0].text_content()
     assert "*" not in units
 
@@ -638,16 +638,16 @@ def test_periods_of_published_figures_are_april_years_and_starts_are_marked() ->
     study = replace(study, settings={"sources": [{"plugin": "published"}]})
     outcome = replace(study.outcomes[0], estimates=(), completeness=pd.DataFrame())
     tree = lxml_html.document_fromstring(render_html(only(study, outcome)))
-    found = tree.xpath('//*[@id="assessment-duration_trends-desc"]')[0].text_content()
+    text = tree.xpath('//*[@id="assessment-duration_trends-desc"]')[0].text_content()
     gap, weights = gaps_with_enough_cases(outcome.trends)
     # Cohorts 2014 to 2016: 2008-2013 lie before the first start, 2016-2019 after the last.
     before, after = (
         np.average(gap[years], weights=weights[years])
         for years in (gap.index[gap.index < 2014], gap.index[gap.index >= 2016])
     )
-    assert "in 2008/09" in found
-    assert f"{before:.1f} working days in the years wholly before the first start" in found
-    assert f"{after:.1f} working days in those wholly after the last" in found
+    assert "in 2008/09" in text
+    assert f"{before:.1f} working days in the years wholly before the first start" in text
+    assert f"{after:.1f} working days in those wholly after the last" in text
 
 
 def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:
@@ -665,9 +665,9 @@ def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:
     rows = table_rows(tree, "kinship-care_completeness")
     assert len(rows) == 152
     assert rows[0] == ["100", "90.0%", "90.0%"]
-    found = tree.xpath('//*[@id="kinship-care_completeness-desc"]')[0].text_content()
-    assert "The lowest is 74.9%, in 251 in 2012/13" in found
-    assert "Of 152 authorities, the 60 least complete are drawn" in found
+    text = tree.xpath('//*[@id="kinship-care_completeness-desc"]')[0].text_content()
+    assert "The lowest is 74.9%, in 251 in 2012/13" in text
+    assert "Of 152 authorities, the 60 least complete are drawn" in text
 
 
 # The folder

@@ -157,9 +157,9 @@ def test_every_planted_value_stands_in_its_record(world: World, table: str) -> N
     some = faults[(faults["table"] == table) & (faults["column"] != "") & (faults["planted"] != "")]
     rows = world.records(table)
     key = rows[KEYS[table]].astype(str).agg("/".join, axis=1) if KEYS[table] else ""
-    found = some.merge(rows.assign(record=key), on=["unit", "child", "record"], how="left")
-    assert len(found) == len(some) > 0
-    for fault in found.itertuples():
+    joined = some.merge(rows.assign(record=key), on=["unit", "child", "record"], how="left")
+    assert len(joined) == len(some) > 0
+    for fault in joined.itertuples():
         value = getattr(fault, fault.column)
         if fault.planted == LEFT_OUT:
             assert value is None, fault
@@ -175,16 +175,16 @@ def test_every_planted_value_stands_in_its_record(world: World, table: str) -> N
 def test_no_row_is_lost_and_none_is_made(world: World, table: str) -> None:
     """What is written is read, row by row and column by column, but for what readers mend."""
     wanted = world.whole(as_text(world.made.tables(faults=True)[table]))
-    found = world.whole(world.records(table))[list(wanted.columns)]
+    given = world.whole(world.records(table))[list(wanted.columns)]
     for column in ("primary_need", "ethnicity", "placement"):
         if column in wanted:
             wanted[column] = wanted[column].str.upper()
     if table == "referrals":
         wanted.loc[wanted["closure_date"].fillna("") > "2030", "closure_date"] = None
     if table == "episodes":  # how they chain rests on the reasons that faults contradict
-        wanted, found = (f.drop(columns="period_of_care") for f in (wanted, found))
+        wanted, given = (f.drop(columns="period_of_care") for f in (wanted, given))
     order = list(wanted.columns[:4])
-    wanted, found = (
-        f.fillna("nothing").sort_values(order, ignore_index=True) for f in (wanted, found)
+    wanted, given = (
+        f.fillna("nothing").sort_values(order, ignore_index=True) for f in (wanted, given)
     )
-    pd.testing.assert_frame_equal(found, wanted)
+    pd.testing.assert_frame_equal(given, wanted)

@@ -62,8 +62,8 @@ def test_record_tables_written_are_read_back(parquet: Path) -> None:
     for name in WRITTEN:
         wanted = pq.read_table(parquet / RECORDS / f"{name}.parquet")
         order = [(c, "ascending") for c in wanted.schema.names[:4]]
-        found = records.table(name).to_pyarrow().select(wanted.schema.names)
-        assert found.sort_by(order).equals(wanted.sort_by(order))
+        given = records.table(name).to_pyarrow().select(wanted.schema.names)
+        assert given.sort_by(order).equals(wanted.sort_by(order))
 
 
 def test_returns_of_the_same_simulation_hold_the_same_records(

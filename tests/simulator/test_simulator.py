@@ -158,15 +158,15 @@ def test_a_return_knows_nothing_of_later_years(folder, small):
 
 
 def test_open_episodes_of_care_have_no_end_at_the_end_of_the_year(folder, small):
-    unit, found = small.population.codes[0], 0
+    unit, n_open = small.population.codes[0], 0
     for year in small.settings.years:
         path = folder / "ssda903" / unit / str(year + 1) / "episodes.csv"
         episodes = pd.read_csv(path, dtype=str, keep_default_na=False)
         ended = pd.to_datetime(episodes["DEC"], format="%d/%m/%Y", errors="coerce")
         assert (ended.isna() | (ended <= pd.Timestamp(year + 1, 3, 31))).all()
         assert ((episodes["DEC"] == "") == (episodes["REC"] == "")).all()
-        found += int((episodes["DEC"] == "").sum())
-    assert found > 50
+        n_open += int((episodes["DEC"] == "").sum())
+    assert n_open > 50
 
 
 # The records ------------------------------------------------------------------------------------
@@ -297,25 +297,27 @@ def test_the_clean_preset_plants_no_fault():
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_plain_difference_in_differences_finds_the_planted_effect(clean, name):
     made, f = clean
-    found = helpers.by_pilot(made, helpers.derive(made, name, f))
+    effects = helpers.by_pilot(made, helpers.derive(made, name, f))
     told = made.truth["outcomes"][name]
     assert np.mean(list(told["effect_by_pilot"].values())) == pytest.approx(
         told["effect"], abs=1e-4
     )
-    error = found["estimate"] - found["unit"].map(told["effect_by_pilot"])
-    z = error.mean() / np.sqrt(found["variance"].sum() / len(found) ** 2)
+    error = effects["estimate"] - effects["unit"].map(told["effect_by_pilot"])
+    z = error.mean() / np.sqrt(effects["variance"].sum() / len(effects) ** 2)
     assert abs(z) < Z_LIMIT
     # And the effect is seen at all: the test could fail.
-    assert abs(found["estimate"].mean()) > Z_LIMIT * np.sqrt(found["variance"].sum()) / len(found)
+    assert abs(effects["estimate"].mean()) > Z_LIMIT * np.sqrt(effects["variance"].sum()) / len(
+        effects
+    )
 
 
 def test_a_kinship_effect_of_nil_is_nil():
     """Each part draws its own random numbers: only kinship differs from the clean preset."""
     made = simulate(SimulatedSettings(preset="null", authorities=27, walk=0, seed=6))
-    found = helpers.by_pilot(
+    effects = helpers.by_pilot(
         made, helpers.derive(made, "kinship-care", helpers.frames(made.tables()))
     )
-    z = found["estimate"].mean() / np.sqrt(found["variance"].sum() / len(found) ** 2)
+    z = effects["estimate"].mean() / np.sqrt(effects["variance"].sum() / len(effects) ** 2)
     assert abs(z) < Z_LIMIT
     assert made.truth["outcomes"]["kinship-care"]["effect"] == 0
 
@@ -331,9 +333,9 @@ def test_the_demo_kinship_falls_in_every_pilot_under_both_definitions(demo):
     )
     wide = wide[wide["until"] <= pd.Timestamp(made.settings.last_year + 1, 3, 31)]
     for cases in (helpers.derive(made, "kinship-care", f), wide):
-        found = helpers.by_pilot(made, cases)
-        assert (found["estimate"] < 0).all()
-        assert found["estimate"].mean() == pytest.approx(-0.13, abs=0.045)
+        effects = helpers.by_pilot(made, cases)
+        assert (effects["estimate"] < 0).all()
+        assert effects["estimate"].mean() == pytest.approx(-0.13, abs=0.045)
     per_year = f["episodes"].query("reason_start == 'S' and legal_status in ('C1', 'C2')")
     pilots = [made.population.codes[i] for i in made.population.pilots]
     years = len(made.settings.years)
@@ -346,8 +348,8 @@ def test_the_demo_rereferral_falls_and_much_cannot_be_judged(demo):
     a_year = cases.groupby("unit").size() / len(made.settings.years)
     assert a_year.mean() > 300
     assert a_year[[made.population.codes[i] for i in made.population.pilots]].min() > 250
-    found = helpers.by_pilot(made, helpers.derive(made, "rereferral", recorded))
-    assert -0.09 < found["estimate"].mean() < -0.02
+    effects = helpers.by_pilot(made, helpers.derive(made, "rereferral", recorded))
+    assert -0.09 < effects["estimate"].mean() < -0.02
     usable = len(helpers.nfa_cases(recorded, cases["referral_date"].min())) / len(cases)
     assert 0.55 < usable < 0.75
 
@@ -370,17 +372,17 @@ def test_the_demo_trends_of_kinship_are_parallel(demo):
 
 def test_the_demo_duration_hangs_on_the_externally_supported_pilots(demo):
     made, f, _ = demo
-    found = helpers.by_pilot(made, helpers.derive(made, "assessment-duration", f))
+    effects = helpers.by_pilot(made, helpers.derive(made, "assessment-duration", f))
     told = made.truth["outcomes"]["assessment-duration"]
     assert told["effect"] == 0
-    assert found["external"].sum() == made.settings.external_pilots == 4
-    assert found["estimate"].mean() < 0 < found.loc[~found["external"], "estimate"].mean()
-    for row in found.itertuples():
+    assert effects["external"].sum() == made.settings.external_pilots == 4
+    assert effects["estimate"].mean() < 0 < effects.loc[~effects["external"], "estimate"].mean()
+    for row in effects.itertuples():
         expected = -6.0 if row.external else 3.5
         assert told["confounder"]["by_pilot"][row.unit] == expected
     # The spread between pilots, not between children, makes the average uncertain.
-    between = found["estimate"].std() / np.sqrt(len(found))
-    assert abs(found["estimate"].mean()) < 1.96 * between
+    between = effects["estimate"].std() / np.sqrt(len(effects))
+    assert abs(effects["estimate"].mean()) < 1.96 * between
 
 
 def test_pilots_find_their_planted_comparators_before_the_window(demo):

@@ -111,12 +111,12 @@ def test_every_row_of_the_samples_is_accounted_for(shared: Path, name: str) -> N
                 dated.add((one.findtext("ChildIdentifiers/LAchildID"), day))
             else:
                 undated += 1
-    found = {(r["child"], r["referral_date"]) for r in rows(records, "referrals")}
-    assert found == dated
+    referrals = {(r["child"], r["referral_date"]) for r in rows(records, "referrals")}
+    assert referrals == dated
     n_details = len(root.findall("./Children/Child/CINdetails"))
     merged = flagged(records, "referrals", "", "duplicate")
     assert flagged(records, "referrals", "referral_date", "missing") == undated
-    assert len(found) + undated + merged == n_details
+    assert len(referrals) + undated + merged == n_details
     for table, tag in (
         ("assessments", "Assessments"),
         ("section47s", "Section47"),
@@ -135,8 +135,8 @@ def test_values_of_a_sample_return(shared: Path) -> None:
         for part in root.findall("./Children/Child/CINdetails")
         if (part.findtext("CINreferralDate") or "") <= "2023-07-01"
     )
-    found = Counter((r["primary_need"], r["referral_source"]) for r in rows(records, "referrals"))
-    assert found == expected
+    counts = Counter((r["primary_need"], r["referral_source"]) for r in rows(records, "referrals"))
+    assert counts == expected
     assert all(r["nfa"] is True for r in rows(records, "referrals"))
     ethnic = Counter(e for c in root.iter("ChildCharacteristics") for e in _texts(c, "Ethnicity"))
     assert Counter(r["ethnicity"] for r in rows(records, "children")) == ethnic
@@ -500,8 +500,8 @@ def test_modules_are_united_over_years_and_ends_filled_in(write: Any) -> None:
         child("C1", details("2015-05-01", plan("2015-06-01", ended), plan("2016-10-01", ""))),
         reference="2017-03-31",
     )
-    found = rows(read(write(early, late)), "protection_plans")
-    assert [(r["start_date"], r["end_date"]) for r in found] == [
+    got = rows(read(write(early, late)), "protection_plans")
+    assert [(r["start_date"], r["end_date"]) for r in got] == [
         (DAY(2015, 6, 1), DAY(2016, 5, 5)),
         (DAY(2016, 10, 1), None),
     ]
@@ -545,10 +545,10 @@ Parts = Mapping[tuple[str, str, dt.date], list[tuple[int, dict[str, Any]]]]
 def _expected_referrals(seen: Parts) -> set[tuple[Any, ...]]:
     """Merge by the rules in the documentation, in plain Python."""
     merged = set()
-    for (unit, name, date), found in seen.items():
-        last_year = max(year for year, _ in found)
-        need = next((r["need"] for _, r in reversed(found) if r["need"]), None)
-        last = [r for year, r in found if year == last_year]
+    for (unit, name, date), alike in seen.items():
+        last_year = max(year for year, _ in alike)
+        need = next((r["need"] for _, r in reversed(alike) if r["need"]), None)
+        last = [r for year, r in alike if year == last_year]
         closed = [r["closure"] for r in last if r["closure"]]
         merged.add((unit, name, date, need, closed[-1] if closed else None, last_year))
     return merged
@@ -575,12 +575,12 @@ def test_merging_against_plain_python_on_random_returns(tmp_path: Path, seed: in
             (tmp_path / f"{draw.random()}.xml").write_text(text)
     records = read(tmp_path)
     columns = ("unit", "child", "referral_date", "primary_need", "closure_date", "return_year")
-    found = {tuple(r[c] for c in columns) for r in rows(records, "referrals")}
-    assert found == _expected_referrals(seen)
+    referrals = {tuple(r[c] for c in columns) for r in rows(records, "referrals")}
+    assert referrals == _expected_referrals(seen)
     n_read = sum(len(entries) for entries in seen.values())
     n_merged = flagged(records, "referrals", "", "duplicate")
     n_merged += flagged(records, "referrals", "", "recurrence")
-    assert len(found) + n_merged == n_read
+    assert len(referrals) + n_merged == n_read
 
 
 # Files.

@@ -72,7 +72,7 @@ def parsed(path: Path) -> tuple[RawReturn, MemorySink]:
 
 def frames(kept: MemorySink) -> dict[str, pd.DataFrame]:
     """The rows in order, dates as text; the numbers of rows say their order alone."""
-    found = {}
+    by_table = {}
     for table in RAW:
         frame = kept.tables[table].sort_by("row_no").to_pandas()
         for column in [c for c in frame if c + TEXT in frame]:
@@ -80,8 +80,8 @@ def frames(kept: MemorySink) -> dict[str, pd.DataFrame]:
             frame[column + TEXT] = text
         dense = {c: frame[c].rank(method="dense") for c in ("row_no", "child_no", "referral_no")}
         dates = [c for c in SCHEMAS[table].names if c + TEXT in SCHEMAS[table].names]
-        found[table] = frame.assign(**dense).drop(columns=dates).fillna("nothing")
-    return found
+        by_table[table] = frame.assign(**dense).drop(columns=dates).fillna("nothing")
+    return by_table
 
 
 def agree(path: Path) -> None:
@@ -183,8 +183,8 @@ def test_a_file_in_doubt_is_left_to_the_parser_with_nothing_kept(write: Any, num
     def advance(n: int) -> None:
         advanced[0] += n
 
-    found = read_return(path, kept, advance=advance)
-    assert found == parsed(path)[0]
+    raw = read_return(path, kept, advance=advance)
+    assert raw == parsed(path)[0]
     assert advanced[0] == path.stat().st_size
     for table, rows in parsed(path)[1].tables.items():
         assert kept.tables[table].equals(rows)
@@ -310,21 +310,21 @@ def elements_of(schema: Path) -> dict[str, set[str]]:
     ns = {"xs": "http://www.w3.org/2001/XMLSchema"}
     root = etree.parse(schema).getroot()
     types = {t.get("name"): t for t in root.findall("xs:complexType", ns)}
-    found: dict[str, set[str]] = {}
+    inner: dict[str, set[str]] = {}
     for element in root.iterfind(".//xs:element", ns):
         inside = element.find("xs:complexType", ns)
         if inside is None:
             inside = types.get(element.get("type"))
         if inside is not None:
             names = {str(e.get("name")) for e in inside.findall("xs:sequence/xs:element", ns)}
-            found.setdefault(str(element.get("name")), set()).update(names)
-    return found
+            inner.setdefault(str(element.get("name")), set()).update(names)
+    return inner
 
 
 @pytest.mark.parametrize("year", range(2017, 2025))
 def test_every_element_of_every_schema_is_known_in_its_place(shared: Path, year: int) -> None:
-    found = elements_of(shared / "data" / "cin_census" / "xsd" / f"CIN_schema_{year}.xsd")
-    places = [(outer, inner) for outer, names in found.items() for inner in names]
+    elements = elements_of(shared / "data" / "cin_census" / "xsd" / f"CIN_schema_{year}.xsd")
+    places = [(outer, inner) for outer, names in elements.items() for inner in names]
     inside = [p for p in places if p[0] not in ("Message", "Header", "CollectionDetails", "Source")]
     assert len(inside) > 35
     for outer, inner in inside:
@@ -374,9 +374,9 @@ def test_every_known_name_is_known_and_no_other() -> None:
     text = "".join(names).encode()
     lengths = np.array([len(name) for name in names])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    found = name_ids(text + PADDING, starts, lengths)
-    assert [NAMES[i] for i in found[: len(NAMES) - 1]] == list(NAMES[1:])
-    assert set(found[len(NAMES) - 1 :]) == {UNKNOWN}
+    ids = name_ids(text + PADDING, starts, lengths)
+    assert [NAMES[i] for i in ids[: len(NAMES) - 1]] == list(NAMES[1:])
+    assert set(ids[len(NAMES) - 1 :]) == {UNKNOWN}
 
 
 def test_every_day_of_the_years_is_read_and_nothing_else() -> None:
@@ -387,8 +387,8 @@ def test_every_day_of_the_years_is_read_and_nothing_else() -> None:
     texts = [day.encode() for day in [*days.strftime("%Y-%m-%d"), *wrong]]
     lengths = np.array([len(text) for text in texts])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    found, good = read_dates(b"".join(texts) + PADDING, starts, lengths)
+    numbers, good = read_dates(b"".join(texts) + PADDING, starts, lengths)
     assert good[: len(days)].all()
     assert not good[len(days) :].any()
     expected = days.to_numpy().astype("datetime64[D]").astype(np.int64)
-    assert (found[: len(days)] == expected).all()
+    assert (numbers[: len(days)] == expected).all()

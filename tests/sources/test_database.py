@@ -74,7 +74,7 @@ KINDS = pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
 def test_cases_are_those_of_the_tidy_source(tmp_path: Path, kind: str) -> None:
     CASES.to_csv(tmp_path / "cases.csv", index=False)
     tidy = Tidy().read(TidySettings(path="cases.csv", unit="la"), Session(base=tmp_path))
-    found = read(
+    records = read(
         tmp_path,
         fill(tmp_path, kind),
         tables={"cases": "cases"},
@@ -82,30 +82,30 @@ def test_cases_are_those_of_the_tidy_source(tmp_path: Path, kind: str) -> None:
     )
     order = ["unit", "period"]
     pd.testing.assert_frame_equal(
-        found.tables["cases"].to_pandas().sort_values(order, ignore_index=True),
+        records.tables["cases"].to_pandas().sort_values(order, ignore_index=True),
         tidy.tables["cases"].to_pandas().sort_values(order, ignore_index=True),
     )
     columns = ["column", "check", "unit", "period", "n", "n_flagged", "action"]
-    left, right = (r.quality.checks[columns].astype(object) for r in (found, tidy))
+    left, right = (r.quality.checks[columns].astype(object) for r in (records, tidy))
     assert sorted(map(str, left.to_numpy().tolist())) == sorted(map(str, right.to_numpy().tolist()))
 
 
 @KINDS
 def test_records_are_typed_and_counted(tmp_path: Path, kind: str) -> None:
     url = fill(tmp_path, kind)
-    found = read(tmp_path, url)
-    table = found.tables["protection_plans"].to_pyarrow()
+    records = read(tmp_path, url)
+    table = records.tables["protection_plans"].to_pyarrow()
     assert table.schema.equals(TABLES["protection_plans"])
     given = [tuple(None if v is None else str(v) for v in r.values()) for r in table.to_pylist()]
     expected = [tuple(None if v is None else str(v) for v in row) for row in ROWS[:2]]
     assert sorted(given, key=str) == sorted(expected, key=str)
-    flagged = found.quality.checks.query("n_flagged > 0")
+    flagged = records.quality.checks.query("n_flagged > 0")
     assert sorted(zip(flagged["column"], flagged["action"], flagged["period"], strict=True)) == [
         ("end_date", "kept", 2014),
         ("unit", "dropped", 2015),
     ]
-    assert found.files == (f"records.{kind}: plans",)
-    assert found.data_hash == read(tmp_path, url).data_hash
+    assert records.files == (f"records.{kind}: plans",)
+    assert records.data_hash == read(tmp_path, url).data_hash
 
 
 def test_both_databases_give_the_same(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_cell_is_shown_by_its_form(tmp_path: Path, kind: str) -> None:
 
 @KINDS
 def test_an_absent_column_is_missing(tmp_path: Path, kind: str) -> None:
-    found = read(tmp_path, fill(tmp_path, kind), absent={"protection_plans": ["n_previous"]})
-    assert found.tables["protection_plans"].to_pandas()["n_previous"].isna().all()
+    records = read(tmp_path, fill(tmp_path, kind), absent={"protection_plans": ["n_previous"]})
+    assert records.tables["protection_plans"].to_pandas()["n_previous"].isna().all()
 
 
 @KINDS
@@ -242,9 +242,9 @@ def test_tables_of_the_backend_of_the_study() -> None:
     session = Session()
     session.backend.create_table("plans", _frame())
     settings_ = DatabaseSettings(url="backend", tables={"protection_plans": "plans"})
-    found = Database().read(settings_, session)
-    assert _told(found) == _expected()
-    assert found.files == ("backend duckdb: plans",)
+    records = Database().read(settings_, session)
+    assert _told(records) == _expected()
+    assert records.files == ("backend duckdb: plans",)
     assert "plans" in session.backend.list_tables()  # the connection is still there
     wrong = DatabaseSettings(url="backend", tables={"children": "kids"})
     with pytest.raises(DataError, match="backend duckdb has no table 'kids'"):
@@ -262,10 +262,10 @@ def test_tables_of_a_spark_catalogue() -> None:
     backends.put(session.backend, "catalogue_plans", plans)
     settings_ = DatabaseSettings(url="backend", tables={"protection_plans": "catalogue_plans"})
     try:
-        found = Database().read(settings_, session)
-        assert _told(found) == _expected()
-        assert found.tables["protection_plans"].get_backend().name == "pyspark"
-        checks = found.quality.checks
+        records = Database().read(settings_, session)
+        assert _told(records) == _expected()
+        assert records.tables["protection_plans"].get_backend().name == "pyspark"
+        checks = records.quality.checks
         dropped = checks[(checks["action"] == "dropped") & (checks["n_flagged"] > 0)]
         assert dropped["n_flagged"].sum() == 1
     finally:
@@ -278,8 +278,8 @@ def test_tables_of_a_spark_catalogue() -> None:
 
 def postgres_programs() -> Path | None:
     places = [*Path("/usr/lib/postgresql").glob("*/bin"), Path("/opt/homebrew/bin")]
-    found = shutil.which("initdb")
-    places += [Path(found).parent] if found else []
+    initdb = shutil.which("initdb")
+    places += [Path(initdb).parent] if initdb else []
     return next((p for p in places if (p / "initdb").exists() and (p / "pg_ctl").exists()), None)
 
 
@@ -326,14 +326,14 @@ def test_records_from_postgresql(postgres: str, tmp_path: Path) -> None:
                 "INSERT INTO mart.plans VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", ROWS
             )
     values = {"tables": {"protection_plans": "mart.plans"}}
-    found = read(tmp_path, postgres, **values)
-    table = found.tables["protection_plans"].to_pyarrow()
+    records = read(tmp_path, postgres, **values)
+    table = records.tables["protection_plans"].to_pyarrow()
     assert table.schema.equals(TABLES["protection_plans"])
     given = [tuple(None if v is None else str(v) for v in r.values()) for r in table.to_pylist()]
     expected = [tuple(None if v is None else str(v) for v in row) for row in ROWS[:2]]
     assert sorted(given, key=str) == sorted(expected, key=str)
     files = read(tmp_path, fill(tmp_path, "duckdb"))
-    assert found.data_hash == files.data_hash
+    assert records.data_hash == files.data_hash
     with pytest.raises(DataError, match=r"has no table 'mart\.plan'"):
         read(tmp_path, postgres, tables={"protection_plans": "mart.plan"})
     with pytest.raises(DataError, match="Cannot connect to database"):
@@ -385,8 +385,8 @@ def test_nothing_can_be_written_to_an_sqlite_database_that_is_read(tmp_path, mon
 def test_no_file_is_made_beside_an_sqlite_database_with_a_log(tmp_path):
     path = logged(tmp_path)
     before = state(tmp_path)
-    found = read(tmp_path, f"sqlite://{path.name}")
-    assert found.tables["protection_plans"].count().execute() == len(ROWS) - 1
+    records = read(tmp_path, f"sqlite://{path.name}")
+    assert records.tables["protection_plans"].count().execute() == len(ROWS) - 1
     assert state(tmp_path) == before
 
 
@@ -396,9 +396,9 @@ def test_an_sqlite_database_whose_log_is_there_is_read_with_it(tmp_path):
     writer.execute("PRAGMA wal_autocheckpoint = 0")
     writer.execute("INSERT INTO plans VALUES ('007', 'z', '2015-04-01', NULL, NULL, 'A', 'B', 0)")
     writer.commit()
-    found = read(tmp_path, f"sqlite://{path.name}")
+    records = read(tmp_path, f"sqlite://{path.name}")
     writer.close()
-    assert found.tables["protection_plans"].count().execute() == len(ROWS)
+    assert records.tables["protection_plans"].count().execute() == len(ROWS)
 
 
 def test_an_sqlite_database_written_to_while_it_is_read_without_a_lock_is_refused(
@@ -439,8 +439,8 @@ def test_an_sqlite_database_whose_writer_was_cut_off_is_a_sentence(tmp_path):
 def test_a_name_with_marks_of_an_address_is_the_name_of_a_file(tmp_path):
     fill(tmp_path, "sqlite")
     (tmp_path / "records.sqlite").rename(tmp_path / "a%20b&mode=rw#c.sqlite")
-    found = read(tmp_path, "sqlite://a%20b&mode=rw#c.sqlite")
-    assert found.tables["protection_plans"].count().execute() == len(ROWS) - 1
+    records = read(tmp_path, "sqlite://a%20b&mode=rw#c.sqlite")
+    assert records.tables["protection_plans"].count().execute() == len(ROWS) - 1
 
 
 def test_ctrl_c_while_a_database_is_read_is_no_fault_of_it(tmp_path, monkeypatch):
@@ -467,8 +467,8 @@ def test_a_further_column_with_the_name_of_a_role_is_read_under_another(tmp_path
     with pytest.raises(DataError, match=r"such as cases\.own_unit = 'unit'"):
         read(tmp_path, url, **tables, columns={"cases": {"unit": "la"}})
     names = {"unit": "la", "own_unit": "unit", "own_weight": "weight"}
-    found = read(tmp_path, url, **tables, columns={"cases": names}).tables["cases"].to_pandas()
-    assert "weight" not in found
-    assert set(found["own_weight"]) == {10.0, 11.0, 20.0, 21.0}
-    assert set(found["own_unit"]) == {"town", "county"}
-    assert set(found["unit"]) == {"006", "330"}
+    records = read(tmp_path, url, **tables, columns={"cases": names}).tables["cases"].to_pandas()
+    assert "weight" not in records
+    assert set(records["own_weight"]) == {10.0, 11.0, 20.0, 21.0}
+    assert set(records["own_unit"]) == {"town", "county"}
+    assert set(records["unit"]) == {"006", "330"}

@@ -93,8 +93,8 @@ def test_closure_reasons_are_mended_and_counted(
 ) -> None:
     cin(tmp_path, 2009, f"A,330,2008-05-01,0,2008-06-01,{written},,,N1,1,WBRI,2000-01-02")
     records = read(tmp_path)
-    found = table(records, "referrals")["closure_reason"][0]
-    assert found == meant or (meant is None and pd.isna(found))
+    rows = table(records, "referrals")["closure_reason"][0]
+    assert rows == meant or (meant is None and pd.isna(rows))
     for name in ("lower-case-code", "misspelt-code", "unknown-code"):
         assert flagged(records, name, "closure_reason") == (name == check)
 
@@ -203,8 +203,8 @@ def test_assessments_belong_to_the_referral_before_them(tmp_path: Path) -> None:
         "2011/2012,330,A,2011-09-01,2011-10-01\n"
         "2011/2012,330,A,2011-04-01,2011-04-30\n"
     )
-    found = table(read(tmp_path), "assessments")
-    linked = {str(r.start_date)[:10]: r.referral_date for r in found.itertuples()}
+    rows = table(read(tmp_path), "assessments")
+    linked = {str(r.start_date)[:10]: r.referral_date for r in rows.itertuples()}
     assert str(linked["2011-08-31"])[:10] == "2011-05-01"
     assert str(linked["2011-09-01"])[:10] == "2011-09-01"
     assert pd.isna(linked["2011-04-01"])
@@ -292,11 +292,11 @@ def written(records: Records, folder: Path, dirty: bool = False) -> dict[str, in
     return planted
 
 
-def same_rows(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+def same_rows(given: pd.DataFrame, wanted: pd.DataFrame) -> None:
     order = list(wanted.columns)
     tidy = [
         f.astype(object).where(f.notna(), None).sort_values(order[:3]).reset_index(drop=True)
-        for f in (found[order], wanted)
+        for f in (given[order], wanted)
     ]
     pd.testing.assert_frame_equal(*tidy, check_dtype=False)
 

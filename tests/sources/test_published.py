@@ -207,8 +207,8 @@ def test_neighbours(records: Records, shared: Path) -> None:
                 expected |= {
                     (row[2], row[5 + 2 * i], i + 1, row[6 + 2 * i].lower()) for i in range(10)
                 }
-    found = table.to_pylist()
-    assert {(r["unit"], r["neighbour"], r["rank"], r["closeness"]) for r in found} == expected
+    pairs = table.to_pylist()
+    assert {(r["unit"], r["neighbour"], r["rank"], r["closeness"]) for r in pairs} == expected
     newer = read(shared / "data" / "published", neighbours="sn_model_2025_wide.csv")
     first = [r for r in newer.tables["neighbours"].to_pyarrow().to_pylist() if r["unit"] == "301"]
     assert [(r["neighbour"], r["closeness"]) for r in first[:4]] == [
@@ -427,8 +427,8 @@ def test_the_columns_of_2025_are_read(tmp_path: Path) -> None:
         columns="referral_count,rereferral_count,rereferral_percent,no_further_action_count,"
         "no_further_action_percent",
     )
-    found = {f["measure"]: (f["value"], f["denominator"]) for f in figures(read(tmp_path))}
-    assert found == {"rereferral-rate": (22.5, 400.0), "nfa-percent": (5.0, 400.0)}
+    by_measure = {f["measure"]: (f["value"], f["denominator"]) for f in figures(read(tmp_path))}
+    assert by_measure == {"rereferral-rate": (22.5, 400.0), "nfa-percent": (5.0, 400.0)}
 
 
 def test_areas_that_were_reorganised_have_one_series(tmp_path: Path) -> None:
@@ -443,11 +443,11 @@ def test_areas_that_were_reorganised_have_one_series(tmp_path: Path) -> None:
         "2022,330,E4,Town,50,5",
     )
     records = read(tmp_path, reorganised="join")
-    found = {
+    series = {
         (f["unit"], f["period"]): (f["value"], f["denominator"], f["symbol"])
         for f in figures(records)
     }
-    assert found == {
+    assert series == {
         ("940+941", 2019): (20.0, 1000.0, None),
         ("940+941", 2020): (25.0, 1000.0, None),
         ("940+941", 2021): (pytest.approx((300 * 10 + 700 * 20) / 1000), 1000.0, None),
@@ -466,8 +466,8 @@ def test_no_median_is_made_of_two(tmp_path: Path) -> None:
         columns="Assessments_completed,Median_days",
     )
     records = read(tmp_path, reorganised="join")
-    found = {f["period"]: f["value"] for f in figures(records)}
-    assert found == {2020: None, 2021: None}
+    by_period = {f["period"]: f["value"] for f in figures(records)}
+    assert by_period == {2020: None, 2021: None}
     assert flagged(records, "published", "value", "not-joinable") == 2
 
 

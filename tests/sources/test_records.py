@@ -68,8 +68,8 @@ def test_every_row_comes_back(folder: Path) -> None:
     assert (records.start, records.end) == (dt.date(2009, 4, 1), dt.date(2020, 3, 31))
     for name, table in simulate(SimulatedSettings(**SIZE)).tables().items():
         order = [(column, "ascending") for column in table.column_names]
-        found = records.table(name).to_pyarrow().cast(TABLES[name])
-        assert found.sort_by(order).equals(table.sort_by(order)), name
+        given = records.table(name).to_pyarrow().cast(TABLES[name])
+        assert given.sort_by(order).equals(table.sort_by(order)), name
     assert (
         not (records.quality.checks["action"] != "kept").any()
         or (records.quality.checks.query("action != 'kept'")["n_flagged"] == 0).all()
@@ -101,9 +101,9 @@ def test_other_widths_and_dictionaries_are_the_same_type(tmp_path: Path) -> None
         start_date=pa.array([dt.date(2015, 4, 1), dt.date(2016, 4, 1)], pa.date64()),
     )
     pq.write_table(table, tmp_path / "protection_plans.parquet")
-    found = read(tmp_path).table("protection_plans").to_pyarrow().cast(TABLES["protection_plans"])
-    assert found.sort_by("child")["n_previous"].to_pylist() == [1, 2]
-    assert found["latest_category"].null_count == 2
+    rows = read(tmp_path).table("protection_plans").to_pyarrow().cast(TABLES["protection_plans"])
+    assert rows.sort_by("child")["n_previous"].to_pylist() == [1, 2]
+    assert rows["latest_category"].null_count == 2
 
 
 def test_rows_without_key_are_dropped_and_counted(tmp_path: Path) -> None:

@@ -197,8 +197,10 @@ CASES: dict[str, dict[str, tuple[int, Rows]]] = {
 @pytest.mark.parametrize("number", CASES)
 def test_rows_that_break_a_rule_are_found_and_no_others(number: str, session: Session) -> None:
     rules = CinRules().rules(CinRulesSettings())
-    found = broken({c: rows for c, (_, rows) in CASES[number].items()}, rules, session, number)
-    assert {child: len(names) for child, names in found.items()} == {
+    rows_at_fault = broken(
+        {c: rows for c, (_, rows) in CASES[number].items()}, rules, session, number
+    )
+    assert {child: len(names) for child, names in rows_at_fault.items()} == {
         child: n for child, (n, _) in CASES[number].items()
     }
 
@@ -210,7 +212,7 @@ def test_every_published_rule_has_cases() -> None:
 
 def test_no_rule_is_asked_of_years_before_the_census(session: Session) -> None:
     old, new = day("2008-03-31"), day("2008-04-01")
-    found = broken(
+    rows_at_fault = broken(
         {
             "before": {"referrals": [referral(old, closure_date=old)]},
             "from then on": {"referrals": [referral(new, closure_date=new)]},
@@ -219,7 +221,7 @@ def test_no_rule_is_asked_of_years_before_the_census(session: Session) -> None:
         session,
         "cin:8805",
     )
-    assert found == {"before": [], "from then on": ["cin:8805"]}
+    assert rows_at_fault == {"before": [], "from then on": ["cin:8805"]}
 
 
 def test_the_limit_of_an_assessment_is_a_setting(session: Session) -> None:

@@ -153,8 +153,10 @@ CASES: dict[str, dict[str, tuple[int, Rows]]] = {
 @pytest.mark.parametrize("number", CASES)
 def test_rows_that_break_a_check_are_found_and_no_others(number: str, session: Session) -> None:
     rules = Ssda903Rules().rules(Ssda903RulesSettings())
-    found = broken({c: rows for c, (_, rows) in CASES[number].items()}, rules, session, number)
-    assert {child: len(names) for child, names in found.items()} == {
+    rows_at_fault = broken(
+        {c: rows for c, (_, rows) in CASES[number].items()}, rules, session, number
+    )
+    assert {child: len(names) for child, names in rows_at_fault.items()} == {
         child: n for child, (n, _) in CASES[number].items()
     }
 
@@ -185,9 +187,9 @@ def test_children_of_the_same_number_in_two_authorities_are_two(session: Session
 
 def test_the_codes_that_checks_name_are_settings(session: Session) -> None:
     settings = Ssda903RulesSettings(temporary=("U1",), continues=())
-    found = broken({"child": changed(start_date=MOVE + ONE_DAY)},
+    rows_at_fault = broken({"child": changed(start_date=MOVE + ONE_DAY)},
                    Ssda903Rules().rules(settings), session)  # fmt: skip
-    assert found == {"child": ["ssda903:380", "ssda903:388"]}
+    assert rows_at_fault == {"child": ["ssda903:380", "ssda903:388"]}
 
 
 def test_codes_in_lower_case_are_told_from_those_that_no_year_knows(session: Session) -> None:
@@ -197,10 +199,10 @@ def test_codes_in_lower_case_are_told_from_those_that_no_year_knows(session: Ses
         "of an old year": care({**LEFT, "placement": "Q1"}),
     }
     rules = Ssda903Rules().rules(Ssda903RulesSettings())
-    found = broken(children, rules, session)
-    assert found["lower"] == ["lower-case-code", "ssda903:148"]
-    assert found["unknown"] == ["misspelt-code"]
-    assert found["of an old year"] == []
+    rows_at_fault = broken(children, rules, session)
+    assert rows_at_fault["lower"] == ["lower-case-code", "ssda903:148"]
+    assert rows_at_fault["unknown"] == ["misspelt-code"]
+    assert rows_at_fault["of an old year"] == []
 
 
 @pytest.mark.parametrize("check", rule_set_checks(Ssda903Rules()), ids=str)

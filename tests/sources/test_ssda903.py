@@ -89,11 +89,11 @@ def test_every_row_of_the_sample_is_accounted_for(shared: Path) -> None:
             }
             for r in csv.DictReader(file)
         ]
-    found = episodes(records)
-    assert len(found) == len(raw) == 5050
+    given = episodes(records)
+    assert len(given) == len(raw) == 5050
     assert {
         (r["child"], r["start_date"], r["end_date"], r["reason_end"], r["reason_start"])
-        for r in found
+        for r in given
     } == {(e["child"], e["start"], e["end"], e["reason"], e["rne"]) for e in raw}
     assert {
         (
@@ -104,9 +104,9 @@ def test_every_row_of_the_sample_is_accounted_for(shared: Path) -> None:
             r["placement"],
             r["placement_provider"],
         )
-        for r in found
+        for r in given
     } == {(e["child"], e["start"], *e["codes"]) for e in raw}
-    assert {(r["child"], r["start_date"]): r["period_of_care"] for r in found} == chain(raw)
+    assert {(r["child"], r["start_date"]): r["period_of_care"] for r in given} == chain(raw)
 
     with (folder / "header.csv").open() as file:
         header = {
@@ -266,9 +266,9 @@ def test_merging_and_chaining_against_plain_python(tmp_path: Path, seed: int) ->
             seen.setdefault((name, start), []).append((year, (rne, end, reason)))
         put(tmp_path / f"{year}-{year + 1 - 2000}", *lines)
     expected = []
-    for (name, start), found in seen.items():
-        rne = found[-1][1][0]
-        last = [values for year, values in found if year == found[-1][0]]
+    for (name, start), alike in seen.items():
+        rne = alike[-1][1][0]
+        last = [values for year, values in alike if year == alike[-1][0]]
         closed = [v for v in last if v[1] or v[2]] or [(rne, None, "")]
         expected.append(
             {

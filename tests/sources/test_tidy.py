@@ -56,7 +56,7 @@ def cases(records: Records) -> pa.Table:
 
 
 def test_a_panel(tmp_path: Path) -> None:
-    found = sample(write(tmp_path, PANEL), id="la", covariates=["pop", "kind"])
+    tidy = sample(write(tmp_path, PANEL), id="la", covariates=["pop", "kind"])
     expected = pd.DataFrame(
         {
             "unit": ["006", "006", "330", "330"],
@@ -72,14 +72,14 @@ def test_a_panel(tmp_path: Path) -> None:
             "post": [0, 1, 0, 1],
         }
     )
-    pd.testing.assert_frame_equal(found.sample.frame, expected, check_dtype=False)
-    assert found.sample.covariates == ("pop", "kind")
-    assert (found.sample.binary, found.sample.is_panel, found.notes) == (False, True, ())
+    pd.testing.assert_frame_equal(tidy.sample.frame, expected, check_dtype=False)
+    assert tidy.sample.covariates == ("pop", "kind")
+    assert (tidy.sample.binary, tidy.sample.is_panel, tidy.notes) == (False, True, ())
 
 
 def test_mpdta_row_by_row(from_r: Path) -> None:
     path = from_r / "mpdta.csv"
-    found = read_sample(
+    frame = read_sample(
         path,
         unit="countyreal",
         period="year",
@@ -90,21 +90,21 @@ def test_mpdta_row_by_row(from_r: Path) -> None:
     ).sample.frame
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    assert found["unit"].tolist() == [r["countyreal"] for r in rows]
-    assert found["value"].tolist() == [float(r["lemp"]) for r in rows]
-    assert found["cohort"].tolist() == [int(r["first.treat"]) for r in rows]
-    assert found["lpop"].tolist() == [float(r["lpop"]) for r in rows]
-    assert found["treated"].tolist() == [int(r["treat"]) for r in rows]
-    treated = found[found["treated"] == 1]
+    assert frame["unit"].tolist() == [r["countyreal"] for r in rows]
+    assert frame["value"].tolist() == [float(r["lemp"]) for r in rows]
+    assert frame["cohort"].tolist() == [int(r["first.treat"]) for r in rows]
+    assert frame["lpop"].tolist() == [float(r["lpop"]) for r in rows]
+    assert frame["treated"].tolist() == [int(r["treat"]) for r in rows]
+    treated = frame[frame["treated"] == 1]
     assert (treated["post"] == (treated["period"] >= treated["cohort"])).all()
-    assert found.loc[found["treated"] == 0, "post"].sum() == 0  # three adoption periods
+    assert frame.loc[frame["treated"] == 0, "post"].sum() == 0  # three adoption periods
 
 
 @pytest.mark.parametrize("never", ["0", "", "NaN", "inf", "Inf", "0.0", "NA"])
 def test_every_spelling_of_never_treated(tmp_path: Path, never: str) -> None:
-    found = sample(write(tmp_path, PANEL.replace(",0,", f",{never},"))).sample.frame
-    assert found["cohort"].tolist() == [2015, 2015, 0, 0]
-    assert found["post"].tolist() == [0, 1, 0, 1]
+    frame = sample(write(tmp_path, PANEL.replace(",0,", f",{never},"))).sample.frame
+    assert frame["cohort"].tolist() == [2015, 2015, 0, 0]
+    assert frame["post"].tolist() == [0, 1, 0, 1]
 
 
 def test_parquet_gives_the_same_sample(tmp_path: Path) -> None:
@@ -125,25 +125,25 @@ def test_parquet_gives_the_same_sample(tmp_path: Path) -> None:
 
 def test_rows_without_a_value_or_covariate_are_left_out_and_said(tmp_path: Path) -> None:
     text = PANEL.replace("1.5", "NA").replace(",21,", ",,").replace("2.5,11", "2.5,")
-    found = sample(write(tmp_path, text), covariates=["pop", "kind"])
-    assert found.sample.frame["unit"].tolist() == ["330"]
-    assert found.notes == (
+    tidy = sample(write(tmp_path, text), covariates=["pop", "kind"])
+    assert tidy.sample.frame["unit"].tolist() == ["330"]
+    assert tidy.notes == (
         "data.csv, column 'y': 1 cell 'NA' was read as missing.",
         "1 row without 'y' left out.",
         "2 rows without 'pop' left out.",
     )
-    assert found.sample.notes == found.notes
+    assert tidy.sample.notes == tidy.notes
     with pytest.raises(DataError, match="no row has a value"):
         sample(write(tmp_path, "la,year,first,y\n1,2012,0,\n"))
 
 
 def test_binary_values_weights_and_clusters(tmp_path: Path) -> None:
     text = "la,year,first,y,w,c\n1,2012,0,1,2,a\n2,2012,2012,0,0.5,b\n"
-    found = sample(write(tmp_path, text), weights="w", cluster="c").sample
-    assert found.binary
-    assert found.frame["weight"].tolist() == [2.0, 0.5]
-    assert found.frame["cluster"].tolist() == ["a", "b"]
-    assert "id" not in found.frame
+    tidy = sample(write(tmp_path, text), weights="w", cluster="c").sample
+    assert tidy.binary
+    assert tidy.frame["weight"].tolist() == [2.0, 0.5]
+    assert tidy.frame["cluster"].tolist() == ["a", "b"]
+    assert "id" not in tidy.frame
 
 
 MISTAKES = [

@@ -97,20 +97,20 @@ def comparators(result: StudyResult) -> set[str]:
 
 
 def test_who_is_treated_in_the_table_is_no_comparator(tmp_path):
-    found = study(tmp_path).run()
+    result = study(tmp_path).run()
     without = study(tmp_path, design='exclude = ["Cedar", "Elm"]', cohort="").run()
-    assert comparators(found) == {"Oak", "Pine", "Yew"}
-    assert found.outcomes[0].main.estimate == pytest.approx(EFFECT, abs=0.1)
-    assert found.outcomes[0].main.estimate == without.outcomes[0].main.estimate
-    other = [run for run in found.outcomes[0].runs if run.family == "other-matching"]
+    assert comparators(result) == {"Oak", "Pine", "Yew"}
+    assert result.outcomes[0].main.estimate == pytest.approx(EFFECT, abs=0.1)
+    assert result.outcomes[0].main.estimate == without.outcomes[0].main.estimate
+    other = [run for run in result.outcomes[0].runs if run.family == "other-matching"]
     assert [run.estimate for run in other] == [without.outcomes[0].main.estimate]
 
 
 def test_it_is_counted_and_told_in_result_report_and_json(tmp_path):
-    found = study(tmp_path).run()
+    result = study(tmp_path).run()
     told = "2 authorities are treated according to the records"
-    assert [w for w in found.warnings if told in w and "Cedar (from 2013), Elm" in w]
-    page = write_report(found, tmp_path / "out").read_text()
+    assert [w for w in result.warnings if told in w and "Cedar (from 2013), Elm" in w]
+    page = write_report(result, tmp_path / "out").read_text()
     assert told in page
     data = json.loads((tmp_path / "out" / "result.json").read_text())
     assert any(told in warning for warning in data["warnings"])
@@ -139,10 +139,10 @@ def test_commands_tell_it(tmp_path, command):
 )
 def test_no_matcher_sees_them(tmp_path, units):
     # Cedar and Elm are as the pilots are; the others are far away.
-    found = study(tmp_path, units=units).run()
-    assert not comparators(found) & {"Cedar", "Elm"}
+    result = study(tmp_path, units=units).run()
+    assert not comparators(result) & {"Cedar", "Elm"}
     if "given" in units:
-        (step, *_) = found.outcomes[0].matching
+        (step, *_) = result.outcomes[0].matching
         assert (
             "Cedar was left out: it is treated from 2013 according to the records" in step.sentence
         )
@@ -162,12 +162,12 @@ def test_no_one_left_says_why(tmp_path):
 
 def test_a_pilot_whose_cohort_is_another_in_the_table_is_told(tmp_path):
     tables = {"data.csv": rows({**ADOPTED, "Ash": 2014, "Birch": 0})}
-    found = study(tmp_path, tables=tables).run()
-    told = [w for w in found.warnings if w.startswith("Pilot")]
+    result = study(tmp_path, tables=tables).run()
+    told = [w for w in result.warnings if w.startswith("Pilot")]
     assert len(told) == 2
     assert re.search("Ash .* from 2013 .*design.* from 2014 .*records; the design", told[0])
     assert re.search("Birch .* from 2013 .*design.* never .*records; the design", told[1])
-    assert found.outcomes[0].main.estimate == pytest.approx(EFFECT, abs=0.1)
+    assert result.outcomes[0].main.estimate == pytest.approx(EFFECT, abs=0.1)
 
 
 @pytest.mark.parametrize("late", [2016, 9999])
@@ -186,9 +186,9 @@ def test_who_is_treated_after_the_periods_of_the_design_is_not_treated_in_them(t
 def test_the_cohorts_of_one_of_two_sources_count(tmp_path, which):
     one, two = ("Ash", "Oak", "Cedar"), ("Birch", "Pine", "Yew", "Elm")
     tables = {"one.csv": rows(areas=one), "two.csv": rows(areas=two)}
-    found = study(tmp_path, tables=tables, cohort={which: COHORT}).run()
+    result = study(tmp_path, tables=tables, cohort={which: COHORT}).run()
     gone = {"one.csv": {"Cedar"}, "two.csv": {"Elm"}}[which]
-    assert comparators(found) == {"Cedar", "Elm", "Oak", "Pine", "Yew"} - gone
+    assert comparators(result) == {"Cedar", "Elm", "Oak", "Pine", "Yew"} - gone
 
 
 def records(**tables) -> Records:
@@ -199,13 +199,13 @@ def records(**tables) -> Records:
 def test_several_tables_that_contradict_each_other_are_told():
     first = pd.DataFrame({"unit": ["a", "b", "c"], "period": 2015, "cohort": [0, 2012, 0]})
     second = pd.DataFrame({"unit": ["a", "b"], "cohort": [2014.0, float("nan")]})
-    found = adoption_of(records(cases=first, further=second))
-    assert dict(found.cohorts) == {"a": 2014, "b": 2012, "c": 0}
-    assert found.warnings == (
+    adoption = adoption_of(records(cases=first, further=second))
+    assert dict(adoption.cohorts) == {"a": 2014, "b": 2012, "c": 0}
+    assert adoption.warnings == (
         "The records say of a that it is treated never and from 2014; 2014 is taken.",
     )
-    assert found.treated_by(None) == {"a": 2014, "b": 2012}
-    assert found.treated_by(2013) == {"b": 2012}
+    assert adoption.treated_by(None) == {"a": 2014, "b": 2012}
+    assert adoption.treated_by(2013) == {"b": 2012}
 
 
 def test_infinite_is_never_and_tables_without_cohorts_say_nothing():
@@ -231,10 +231,10 @@ def test_tables_of_two_sources_are_stacked_by_name_or_refused():
         name: Records({"cases": backend.create_table(name, r.tables["cases"].to_pandas())})
         for name, r in (("one", one), ("two", two))
     }
-    found = put["one"].merge(put["two"]).tables["cases"].to_pandas().sort_values("unit")
-    assert found["value"].tolist() == [1.0, 1.5]
-    assert found["sex"].isna().tolist() == [False, True]
-    assert found["age"].isna().tolist() == [True, False]
+    stacked = put["one"].merge(put["two"]).tables["cases"].to_pandas().sort_values("unit")
+    assert stacked["value"].tolist() == [1.0, 1.5]
+    assert stacked["sex"].isna().tolist() == [False, True]
+    assert stacked["age"].isna().tolist() == [True, False]
     wrong = {"cases": backend.create_table("w", pd.DataFrame({"unit": ["b"], "value": ["x"]}))}
     with pytest.raises(
         DataError, match="column 'value' holds int64 in one and string in the other"

@@ -76,7 +76,7 @@ def assert_same(one: StudyResult, other: StudyResult) -> None:
         )
         assert a.estimate.glance["n_cases"] == b.estimate.glance["n_cases"]
     for name in ("attrition", "completeness", "groups", "trends", "sample"):
-        a, b = (getattr(found, name).reset_index(drop=True) for found in (mine, theirs))
+        a, b = (getattr(outcome, name).reset_index(drop=True) for outcome in (mine, theirs))
         pd.testing.assert_frame_equal(a, b, rtol=ROUNDING, check_dtype=False)
     for a, b in zip(mine.runs, theirs.runs, strict=True):
         assert (a.family, a.label, a.status, a.n_cases) == (b.family, b.label, b.status, b.n_cases)
@@ -90,7 +90,7 @@ def assert_same(one: StudyResult, other: StudyResult) -> None:
     assert mine.rating is not None
     assert theirs.rating is not None
     assert mine.rating.sentence == theirs.rating.sentence
-    words = [[reason.sentence for reason in found.rating.reasons] for found in (mine, theirs)]
+    words = [[reason.sentence for reason in outcome.rating.reasons] for outcome in (mine, theirs)]
     assert words[0] == words[1]
 
 
@@ -143,9 +143,9 @@ def test_only_cells_come_back_from_spark(
     rows, fetch = [], Backend.execute
 
     def counted(self: Any, *given: Any, **options: Any) -> Any:
-        found = fetch(self, *given, **options)
-        rows.append(len(found) if isinstance(found, pd.DataFrame) else 1)
-        return found
+        answer = fetch(self, *given, **options)
+        rows.append(len(answer) if isinstance(answer, pd.DataFrame) else 1)
+        return answer
 
     monkeypatch.setattr(Backend, "execute", counted)
     assert_same(here, run(path, "auto", "spark"))

@@ -286,12 +286,12 @@ def test_cases_are_narrowed_to_dates_and_periods_step_by_step(table, years):
     frame = cases(rows)
     frame.loc[0, "date"] = frame.loc[5, "follow_up_end"] = pd.NaT
     design = DesignTable(pilots=({"unit": "1", "cohort": 2013},), **table)
-    found = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
-    assert sorted(set(found.frame["period"])) == years
-    assert found.steps.index.tolist() == list(range(len(found.steps)))
-    steps = found.steps.set_index("step")[["n_before", "n_dropped", "n_after"]]
+    counted = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
+    assert sorted(set(counted.frame["period"])) == years
+    assert counted.steps.index.tolist() == list(range(len(counted.steps)))
+    steps = counted.steps.set_index("step")[["n_before", "n_dropped", "n_after"]]
     assert steps.loc["dated"].tolist() == [6, 2, 4]
-    n = len(found.frame)
+    n = len(counted.frame)
     assert n == sum({2012: 1, 2013: 2, 2014: 1}[y] for y in years)
     assert ("in the periods of the design" in steps.index) == bool(table)
     if table:
@@ -301,20 +301,20 @@ def test_cases_are_narrowed_to_dates_and_periods_step_by_step(table, years):
 def test_cases_of_which_none_has_a_date_are_kept():
     frame = cases([("2012-06-01", "2012-09-01")] * 3).assign(date=pd.NaT, follow_up_end=pd.NaT)
     design = DesignTable(pilots=({"unit": "1", "cohort": 2013},))
-    found = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
-    assert (len(found.frame), len(found.steps)) == (3, 0)
+    counted = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
+    assert (len(counted.frame), len(counted.steps)) == (3, 0)
 
 
 @pytest.mark.parametrize("column", ["date", "follow_up_end"])
 def test_where_one_of_the_two_dates_is_known_the_other_is_asked_for(column):
     frame = cases([("2012-06-01", "2012-09-01")] * 3).assign(**{column: pd.NaT})
     design = DesignTable(pilots=({"unit": "1", "cohort": 2013},))
-    found = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
-    assert found.steps["n_dropped"].tolist() == [3]
+    counted = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
+    assert counted.steps["n_dropped"].tolist() == [3]
     other = {"date": "follow_up_end", "follow_up_end": "date"}[column]
     frame.loc[1, other] = pd.NaT
-    found = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
-    assert found.steps["n_dropped"].tolist() == [3]
+    counted = designs.count_cases(frame, pd.DataFrame(columns=["step"]), design)
+    assert counted.steps["n_dropped"].tolist() == [3]
 
 
 def authorities(tmp_path, text):
@@ -504,9 +504,9 @@ def split_year(start, end, more=(), last="2018-03-01"):
 def test_a_year_that_a_window_parts_counts_once_on_the_side_that_has_most_of_it(
     start, end, more, cohort, post, gap, left_out
 ):
-    found = split_year(start, end, more)
-    assert found[:3] == (cohort, post, gap)
-    assert found[3][0].startswith(f"The staggered sample leaves out {left_out} cases of pilots")
+    split = split_year(start, end, more)
+    assert split[:3] == (cohort, post, gap)
+    assert split[3][0].startswith(f"The staggered sample leaves out {left_out} cases of pilots")
 
 
 def test_of_a_pilot_without_cases_after_its_window_the_year_of_its_cohort_is_not_before():
@@ -517,8 +517,8 @@ def test_of_a_pilot_without_cases_after_its_window_the_year_of_its_cohort_is_not
 
 
 def test_a_window_between_two_years_leaves_nothing_out():
-    found = split_year("2015-03-15", "2015-03-20")
-    assert found == (2015, [1] * 12, 0, ())
+    split = split_year("2015-03-15", "2015-03-20")
+    assert split == (2015, [1] * 12, 0, ())
 
 
 def with_covariates():
@@ -539,16 +539,18 @@ def with_covariates():
     ],
 )
 def test_covariates_that_vary_are_adjusted_for_and_a_gap_is_a_value(choice, kept, gone):
-    found = with_covariates()
-    assert designs.chosen_covariates(found, choice, found.frame) == kept
+    prepared = with_covariates()
+    assert designs.chosen_covariates(prepared, choice, prepared.frame) == kept
     told = f"Covariates that are the same in all cases are not adjusted for: {gone}."
-    assert designs.constant_covariates(found, choice, found.frame) == ((told,) if gone else ())
+    assert designs.constant_covariates(prepared, choice, prepared.frame) == (
+        (told,) if gone else ()
+    )
 
 
 def test_a_covariate_that_the_cases_do_not_have_is_named():
-    found = with_covariates()
+    prepared = with_covariates()
     with pytest.raises(DataError, match=r"no covariate 'seks'\. Covariates: area, code, sex, size"):
-        designs.chosen_covariates(found, ("seks",), found.frame)
+        designs.chosen_covariates(prepared, ("seks",), prepared.frame)
 
 
 def test_a_comparator_without_cases_adds_none_to_its_group():

@@ -106,7 +106,7 @@ def day(first: dt.date, days: int) -> dt.date:
 
 def test_cases_on_the_days_of_the_window(tmp_path: Path) -> None:
     on_the_eve, on_the_day = day(START, -FOLLOWED - 1), day(START, -FOLLOWED)
-    found = study(
+    outcome = study(
         tmp_path,
         {
             # Known on the eve of the window: before; on its first day: within.
@@ -116,24 +116,24 @@ def test_cases_on_the_days_of_the_window(tmp_path: Path) -> None:
             "512": [on_the_day, START, day(START, 100), END],
         },
     )
-    assert numbers(found) == {"501": (1, 1), "511": (2, 3), "512": (0, 0)}
-    assert found.main is not None
-    assert found.main.n_cases == 3 * 60 + 2 + 5
+    assert numbers(outcome) == {"501": (1, 1), "511": (2, 3), "512": (0, 0)}
+    assert outcome.main is not None
+    assert outcome.main.n_cases == 3 * 60 + 2 + 5
 
 
 def test_cases_on_the_first_and_last_days_of_the_periods(tmp_path: Path) -> None:
     first, last = dt.date(2011, 4, 1), dt.date(2018, 3, 31)
-    found = study(
+    outcome = study(
         tmp_path,
         {
             "501": [first, day(first, -1), day(first, -1), last, day(last, 1)],
             "512": [day(first, -1), last, last, day(last, 1), day(last, 1)],
         },
     )
-    assert numbers(found) == {"501": (1, 1), "511": (0, 0), "512": (0, 2)}
-    step = found.attrition.set_index("step").loc["in the periods of the design"]
+    assert numbers(outcome) == {"501": (1, 1), "511": (0, 0), "512": (0, 2)}
+    step = outcome.attrition.set_index("step").loc["in the periods of the design"]
     assert (step["n_before"], step["n_dropped"], step["n_after"]) == (190, 6, 184)
-    by_year = found.trends.groupby("period")["n_cases"].sum().to_dict()
+    by_year = outcome.trends.groupby("period")["n_cases"].sum().to_dict()
     assert by_year == {2011: 31, 2012: 30, 2013: 30, 2014: 30, 2016: 30, 2017: 33}
 
 
@@ -145,8 +145,8 @@ def test_means_before_and_after_and_by_year_are_those_of_the_records(tmp_path: P
     ones of 2017 go on from 60.
     """
     late = dt.date(2017, 6, 1)
-    found = study(tmp_path, {"501": [late] * 3, "511": [late], "512": [late] * 2})
-    rows = found.sample.to_dict("records")
+    outcome = study(tmp_path, {"501": [late] * 3, "511": [late], "512": [late] * 2})
+    rows = outcome.sample.to_dict("records")
     assert [(row["role"], row["unit"]) for row in rows] == [
         ("pilot", "501"), ("comparator", "511"), ("comparator", "512"),
     ]  # fmt: skip
@@ -158,8 +158,8 @@ def test_means_before_and_after_and_by_year_are_those_of_the_records(tmp_path: P
         "512": (10 / 40, pytest.approx(6 / 22)),
     }
     assert {row["group"] for row in rows} == {"501"}
-    assert found.trends.index.tolist() == list(range(2 * 6))
-    trends = found.trends.set_index(["series", "period"])
+    assert outcome.trends.index.tolist() == list(range(2 * 6))
+    trends = outcome.trends.set_index(["series", "period"])
     held = {2011: 3, 2012: 2, 2013: 3, 2014: 2, 2016: 3}  # for 501: 1, 5, 9; 13, 17; ...
     for year, n in held.items():
         assert trends.loc[("pilots", year)].tolist() == pytest.approx([n / 10, 10])

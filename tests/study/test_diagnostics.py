@@ -28,10 +28,10 @@ def test_diagnostics_stand_in_the_result_but_are_no_runs(tmp_path: Path) -> None
     path = write(tmp_path)
     path.write_text(STUDY + DIAGNOSTICS)
     outcome = Study.from_toml(path).run().outcome("tidy-value")
-    found = {e.estimator: e.estimate for e in outcome.estimates}
-    bounds = found["honest-did"].term("M=0.5")
+    estimates = {e.estimator: e.estimate for e in outcome.estimates}
+    bounds = estimates["honest-did"].term("M=0.5")
     assert bounds["conf_low"] < EFFECT < bounds["conf_high"]
-    assert "placebo 1 period earlier" in list(found["placebo"].tidy["term"])
+    assert "placebo 1 period earlier" in list(estimates["placebo"].tidy["term"])
     assert outcome.runs
     estimators = {run.estimator for run in outcome.runs}
     assert estimators.isdisjoint({"honest-did", "placebo"})

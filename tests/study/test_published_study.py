@@ -77,9 +77,9 @@ def test_two_way_fixed_effects_are_as_computed_elsewhere(checked):
 
 
 def test_callaway_santanna_is_as_computed_elsewhere_in_every_engine_that_runs(checked):
-    found = [e for e in checked.estimates if e.estimator == "callaway-santanna"]
-    assert {e.engine for e in found} >= {"python", "differences"}
-    for named in found:
+    estimates = [e for e in checked.estimates if e.estimator == "callaway-santanna"]
+    assert {e.engine for e in estimates} >= {"python", "differences"}
+    for named in estimates:
         overall = named.estimate.term("overall")
         assert overall["estimate"] == pytest.approx(0.43, abs=PRINTED)
         assert overall["std_error"] == pytest.approx(1.28, abs=PRINTED)

@@ -304,8 +304,8 @@ def test_the_joint_lead_test_needs_three_pilots_for_each_lead(result):
 def test_python_and_r_agree_and_the_crosscheck_says_so(tmp_path):
     text = STUDY.replace('engines = ["python"]', 'engines = ["python", "r"]')
     result = Study.from_toml(write(tmp_path, text)).crosscheck()
-    found = {(a.estimator, a.engine): a.verdict for a in result.outcomes[0].agreements}
-    assert found == {(e, "r"): "agree" for e in ("did", "event-study", "callaway-santanna")}
+    verdicts = {(a.estimator, a.engine): a.verdict for a in result.outcomes[0].agreements}
+    assert verdicts == {(e, "r"): "agree" for e in ("did", "event-study", "callaway-santanna")}
     assert result.outcomes[0].rating is None
 
 
@@ -337,10 +337,10 @@ def test_r_that_stops_in_the_middle_costs_one_engine_and_not_the_study(tmp_path)
     (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["quitter.py"]\n')
     text = STUDY.replace('engines = ["python"]', 'engines = ["python", "r-quits", "r"]', 1)
     outcome = Study.from_toml(write(tmp_path, text)).run().outcome("tidy-value")
-    found = {a.engine: a for a in outcome.agreements}
-    assert found["r-quits"].verdict == "not run"
-    assert "R stopped" in found["r-quits"].reason
-    assert found["r"].verdict == "agree"
+    agreements = {a.engine: a for a in outcome.agreements}
+    assert agreements["r-quits"].verdict == "not run"
+    assert "R stopped" in agreements["r-quits"].reason
+    assert agreements["r"].verdict == "agree"
     assert outcome.rating is not None
 
 

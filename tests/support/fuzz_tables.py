@@ -111,19 +111,19 @@ class Example:
         ]
         frame = pd.DataFrame(rows, columns=["number", "year", "adopted"])
         affected = (frame["adopted"] > 0) & (frame["year"] >= frame["adopted"])
-        found = pd.DataFrame({self.unit: "u" + frame["number"].astype(str)})
-        found["year"], found["adopted"] = frame["year"], frame["adopted"]
+        drawn = pd.DataFrame({self.unit: "u" + frame["number"].astype(str)})
+        drawn["year"], drawn["adopted"] = frame["year"], frame["adopted"]
         level = _value(self.kind, frame, affected.to_numpy(), rng)
-        found["score"] = (level + self.shift) * self.scale
+        drawn["score"] = (level + self.shift) * self.scale
         for name, kind in self.covariates:
-            found[name] = _covariate(kind, frame, found, affected.to_numpy(), rng)
+            drawn[name] = _covariate(kind, frame, drawn, affected.to_numpy(), rng)
         if self.weights:
-            found["w"] = _weights(self.weights, frame, rng)
+            drawn["w"] = _weights(self.weights, frame, rng)
         if self.cluster:
-            found["office"] = _clusters(self.cluster, frame)
+            drawn["office"] = _clusters(self.cluster, frame)
         for name in ("score", *(name for name, _ in self.covariates)):
-            found[name] = found[name].where(rng.random(len(found)) >= self.absent)
-        return found[rng.random(len(found)) < self.kept]
+            drawn[name] = drawn[name].where(rng.random(len(drawn)) >= self.absent)
+        return drawn[rng.random(len(drawn)) < self.kept]
 
     def sample(self, file: Path) -> Sample:
         """Write the table, and read it as a user would."""
@@ -160,7 +160,7 @@ def _value(kind: str, frame: pd.DataFrame, affected: Any, rng: np.random.Generat
 
 
 def _covariate(
-    kind: str, frame: pd.DataFrame, found: pd.DataFrame, affected: Any, rng: np.random.Generator
+    kind: str, frame: pd.DataFrame, earlier: pd.DataFrame, affected: Any, rng: np.random.Generator
 ) -> Any:
     n = len(frame)
     made = {
@@ -170,7 +170,7 @@ def _covariate(
         "unit": frame["number"].to_numpy() % 3,
         "period": frame["year"].to_numpy() * 2,
         "treated": (frame["adopted"] > 0).to_numpy() * 5 + 0.01 * rng.normal(size=n).round(2),
-        "twice": 2 * found.iloc[:, 3].to_numpy(float),
+        "twice": 2 * earlier.iloc[:, 3].to_numpy(float),
         "rare": np.where(rng.random(n) < 0.1, "rare", "usual"),
         "binary": rng.integers(0, 2, n),
     }
@@ -301,28 +301,28 @@ def found_by_engines(
     """Run every engine that is here; any other error than a sentence goes through."""
     sample = example.sample(file)
     chosen = registry.settings("estimator", example.estimator, example.options, "the example")
-    found: dict[str, NamedEstimate | SosError] = {}
+    by_engine: dict[str, NamedEstimate | SosError] = {}
     for engine in registry.engines(example.estimator):
         if engine.missing():
             continue
         try:
-            found[engine.name] = run_engine(
+            by_engine[engine.name] = run_engine(
                 registry, example.estimator, engine.name, sample, chosen, provenance=False
             )
         except SosError as error:
-            found[engine.name] = error
-    return found
+            by_engine[engine.name] = error
+    return by_engine
 
 
 def faults(registry: Registry, example: Example, file: Path) -> list[str]:
     """Return what is wrong with what the engines make of an example, as sentences."""
     try:
-        found = found_by_engines(registry, example, file)
+        by_engine = found_by_engines(registry, example, file)
     except SosError as error:
         return list(_raw("reading", str(error)))
-    told = [fault for name, one in found.items() for fault in _faults_of(name, one)]
+    told = [fault for name, one in by_engine.items() for fault in _faults_of(name, one)]
     engines = {engine.name: engine for engine in registry.engines(example.estimator)}
-    (_, first), *others = found.items()
+    (_, first), *others = by_engine.items()
     for name, other in others:
         if isinstance(other, EngineUnavailableError):
             continue
@@ -346,11 +346,11 @@ def _per(unit: float, named: NamedEstimate) -> NamedEstimate:
     return replace(named, estimate=replace(named.estimate, tidy=tidy.assign(**both)))
 
 
-def _faults_of(name: str, found: NamedEstimate | SosError) -> Iterator[str]:
-    if isinstance(found, SosError):
-        yield from _raw(name, str(found))
+def _faults_of(name: str, answer: NamedEstimate | SosError) -> Iterator[str]:
+    if isinstance(answer, SosError):
+        yield from _raw(name, str(answer))
         return
-    estimate = found.estimate
+    estimate = answer.estimate
     for sentence in estimate.warnings:
         yield from _raw(name, sentence)
     numbers = estimate.tidy[[c for c in TIDY_COLUMNS if c not in ("term", "df")]]

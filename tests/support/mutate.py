@@ -163,7 +163,7 @@ def mutants(target: Target) -> list[Mutant]:
     """Return every mutant of a module that is other code, each once."""
     source = target.path.read_text(encoding="utf-8")
     seen = {_meaning(source)}
-    found = []
+    made = []
     kinds = [(cosmic_ray.plugins.get_operator(name)(), name) for name in OPERATORS]
     for operator, _ in [*kinds, (SwapName(), "swap")]:
         for occurrence in range(_occurrences(source, operator)):
@@ -172,8 +172,8 @@ def mutants(target: Target) -> list[Mutant]:
             if code is None or meaning is None or meaning in seen:
                 continue
             seen.add(meaning)
-            found.append(_described(target, source, code))
-    return sorted(found, key=lambda mutant: mutant.line)
+            made.append(_described(target, source, code))
+    return sorted(made, key=lambda mutant: mutant.line)
 
 
 def _occurrences(source: str, operator: Any) -> int:
@@ -295,14 +295,14 @@ def survivors(target: Target, chosen: Sequence[Mutant], workers: int) -> list[Mu
     if status != 0:
         raise SystemExit(f"{log}\n{target.name}: the tests fail before anything is changed.")
     taken = time.monotonic() - begun
-    found = []
+    alive = []
     codes = [mutant.code for mutant in chosen]
     for number, status, _ in run(target, codes, workers, PATIENCE * taken + 30):
         print("." if status else "S", end="", flush=True)
         if status == 0:
-            found.append(chosen[number])
+            alive.append(chosen[number])
     print()
-    return sorted(found, key=lambda mutant: mutant.line)
+    return sorted(alive, key=lambda mutant: mutant.line)
 
 
 @dataclass(frozen=True)
@@ -336,15 +336,15 @@ HEADS = ("module", "mutants", "killed", "survived", "explained", "share")
 COLUMNS = "{:<20} {:>8} {:>8} {:>8} {:>9} {:>7}"
 
 
-def report(target: Target, found: Sequence[Mutant], n: int, why: dict[Any, str]) -> Count:
+def report(target: Target, alive: Sequence[Mutant], n: int, why: dict[Any, str]) -> Count:
     """Print the survivors of a module; returns the counts."""
-    print(f"{target.name}: {len(found)} of {n} mutants survive ({len(found) / max(n, 1):.1%})")
+    print(f"{target.name}: {len(alive)} of {n} mutants survive ({len(alive) / max(n, 1):.1%})")
     explained = 0
-    for mutant in found:
+    for mutant in alive:
         reason = why.get((mutant.module, mutant.was, mutant.becomes))
         explained += reason is not None
         print(f"  {mutant}\n    {'explained: ' + reason if reason else 'NOT EXPLAINED'}")
-    return Count(target.name, n, len(found), explained)
+    return Count(target.name, n, len(alive), explained)
 
 
 def verdict(counted: Sequence[Count]) -> int:
@@ -388,8 +388,8 @@ def main() -> int:
         if given.list:
             print(*chosen, sep="\n")
             continue
-        found = survivors(target, chosen, given.workers)
-        counted.append(report(target, found, len(chosen), configuration.explained))
+        alive = survivors(target, chosen, given.workers)
+        counted.append(report(target, alive, len(chosen), configuration.explained))
     return verdict(counted) if counted else 0
 
 

@@ -98,7 +98,7 @@ def first_event(cases: pd.DataFrame, events: pd.DataFrame, *, on: str, within: i
     left["row"] = np.arange(len(left))
     left = left.dropna().sort_values("date")
     events = events.set_axis([*CHILD, "event"], axis=1).dropna().sort_values("event")
-    found = pd.merge_asof(
+    nearest = pd.merge_asof(
         left,
         events,
         left_on="date",
@@ -109,7 +109,7 @@ def first_event(cases: pd.DataFrame, events: pd.DataFrame, *, on: str, within: i
         allow_exact_matches=same_day,
     )
     dates = pd.Series(pd.NaT, index=range(len(cases)), dtype="datetime64[s]")
-    dates.loc[found["row"].to_numpy()] = found["event"].to_numpy()
+    dates.loc[nearest["row"].to_numpy()] = nearest["event"].to_numpy()
     return dates.to_numpy()
 
 

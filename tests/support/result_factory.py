@@ -405,7 +405,7 @@ def make_leads(story: Story, rng: np.random.Generator) -> tuple[LeadTest, ...]:
 
 def make_estimates(story: Story, rng: np.random.Generator) -> tuple[NamedEstimate, ...]:
     noise = rng.normal(0, 0.6, 13)
-    found = []
+    estimates = []
     for estimator, engines in (
         ("event-study", ("python", "r")),
         ("callaway-santanna", ("differences", "r", "r-did")),
@@ -413,8 +413,8 @@ def make_estimates(story: Story, rng: np.random.Generator) -> tuple[NamedEstimat
         for k, engine in enumerate(engines):
             jitter = 0.02 * k * story.error
             estimate = event_estimate(story, noise, jitter)
-            found.append(NamedEstimate(estimator, engine, estimate, event_study=True))
-    return tuple(found)
+            estimates.append(NamedEstimate(estimator, engine, estimate, event_study=True))
+    return tuple(estimates)
 
 
 def event_estimate(story: Story, noise: np.ndarray, jitter: float) -> Estimate:

@@ -42,7 +42,7 @@ def broken(
     if not tables.get("children", ["given"]):
         del tables["children"]
     records = outcome_helpers.records(session, **bounds, **tables)
-    found: dict[str, list[str]] = {child: [] for child in children}
+    rules_of: dict[str, list[str]] = {child: [] for child in children}
     for name in {rule.table for rule in rules}:
         result = check_rules(records, name, rules, session)
         assert not result.left_out
@@ -50,5 +50,5 @@ def broken(
         for column, rule in result.rules.items():
             if number in ("", rule.name):
                 for child in rows.loc[rows[column], "child"]:
-                    found[child].append(rule.name)
-    return {child: sorted(names) for child, names in found.items()}
+                    rules_of[child].append(rule.name)
+    return {child: sorted(names) for child, names in rules_of.items()}

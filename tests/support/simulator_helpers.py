@@ -19,14 +19,14 @@ Frames = dict[str, pd.DataFrame]
 
 def frames(tables: dict[str, pa.Table]) -> Frames:
     """Return tables as frames with real dates."""
-    found = {}
+    by_name = {}
     for name, table in tables.items():
         frame = table.to_pandas()
         for column in frame:
             if str(column).endswith("_date"):
                 frame[column] = pd.to_datetime(frame[column])
-        found[name] = frame
-    return found
+        by_name[name] = frame
+    return by_name
 
 
 def days(number: int) -> pd.Timedelta:
@@ -70,8 +70,8 @@ def escalation(f: Frames, start: pd.Timestamp) -> pd.DataFrame:
     events = pd.concat(
         [t[["unit", "child"]].assign(event=t["start_date"]) for t in (care, f["protection_plans"])]
     )
-    found = first_event(cases[cases["again"].notna()], "again", events, 0, 180)
-    value = pd.Series(cases.index.isin(found.dropna().index))
+    following = first_event(cases[cases["again"].notna()], "again", events, 0, 180)
+    value = pd.Series(cases.index.isin(following.dropna().index))
     return _cases(cases, cases["referral_date"], cases["nfa_date"] + days(363), value)
 
 
@@ -121,9 +121,9 @@ def icpc(f: Frames, start: pd.Timestamp) -> pd.DataFrame:
             for name in ("referrals", "section47s")
         ]
     ).dropna()
-    found = first_event(cases, "referral_date", events, 0, 90)
+    following = first_event(cases, "referral_date", events, 0, 90)
     until = cases["referral_date"] + days(90)
-    return _cases(cases, cases["referral_date"], until, found.notna())
+    return _cases(cases, cases["referral_date"], until, following.notna())
 
 
 DERIVE = {
@@ -173,7 +173,7 @@ def lead_p_values(simulation: Simulation, cases: pd.DataFrame) -> dict[str, floa
     weighted mean.
     """
     groups = groups_table(simulation.population)
-    found = {}
+    p_values = {}
     for pilot in pilots_table(simulation.population).itertuples():
         comparators = groups.loc[groups["pilot"] == pilot.unit, "comparator"]
         start = pd.Timestamp(pilot.start)
@@ -185,5 +185,7 @@ def lead_p_values(simulation: Simulation, cases: pd.DataFrame) -> dict[str, floa
         gap = mine["mean"] - theirs["mean"]
         weight = 1 / (mine["var"] / mine["count"] + theirs["var"] / theirs["count"])
         centre = (gap * weight).sum() / weight.sum()
-        found[pilot.unit] = float(stats.chi2.sf(((gap - centre) ** 2 * weight).sum(), len(gap) - 1))
-    return found
+        p_values[pilot.unit] = float(
+            stats.chi2.sf(((gap - centre) ** 2 * weight).sum(), len(gap) - 1)
+        )
+    return p_values

@@ -26,11 +26,11 @@ def flagged(records: Records, table: str, column: str, check: str) -> int:
 
 def faults(records: Records) -> dict[tuple[str, str, str], int]:
     """Every check that found something, with how much."""
-    found: dict[tuple[str, str, str], int] = {}
+    counts: dict[tuple[str, str, str], int] = {}
     for row in records.quality.checks.query("n_flagged > 0").itertuples():
         key = (str(row.table), str(row.column), str(row.check))
-        found[key] = found.get(key, 0) + int(cast("int", row.n_flagged))
-    return found
+        counts[key] = counts.get(key, 0) + int(cast("int", row.n_flagged))
+    return counts
 
 
 def changes(data: bytes) -> st.SearchStrategy[Changes]:

@@ -51,9 +51,9 @@ def stored(from_r: Path, data: str, method: str) -> pd.DataFrame:
     return rows.assign(term=term)[["term", "estimate", "std_error"]]
 
 
-def assert_as_stored(rows: pd.DataFrame, found: Estimate) -> None:
+def assert_as_stored(rows: pd.DataFrame, estimate: Estimate) -> None:
     """Compare every stored row."""
-    ours = found.tidy.set_index("term").loc[rows["term"]]
+    ours = estimate.tidy.set_index("term").loc[rows["term"]]
     np.testing.assert_allclose(ours["estimate"], rows["estimate"], rtol=0, atol=STORED_ESTIMATE)
     np.testing.assert_allclose(ours["std_error"], rows["std_error"], rtol=STORED_ERROR)
 

@@ -120,8 +120,8 @@ def test_a_warning_of_a_source_is_in_its_profile(tmp_path, as_at_the_terminal):
     write(tmp_path, cases=table(cases=2))
     registry = load_plugins(None)
     with warning_first(registry.source("tidy"), "read", "a column was guessed"):
-        found = profile_source(registry, "tidy", {"path": "cases.csv"}, Session(base=tmp_path))
-    assert "Source 'tidy' warned (UserWarning): a column was guessed." in found.notes
+        profile = profile_source(registry, "tidy", {"path": "cases.csv"}, Session(base=tmp_path))
+    assert "Source 'tidy' warned (UserWarning): a column was guessed." in profile.notes
 
 
 def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
@@ -129,11 +129,11 @@ def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
     outcome = study.plan.registry.outcome("tidy-value")
     kept = StepCache.at(tmp_path / "stations")
     with warning_first(outcome, "derive", "ages were guessed"):
-        (found,) = study.run(stations=kept).outcomes
+        (outcomes,) = study.run(stations=kept).outcomes
         (again,) = study.run(stations=kept).outcomes
-    told = f"Outcome '{found.info.name}' warned (UserWarning): ages were guessed."
-    assert told in found.warnings
-    assert f"cases of {found.info.name}" in kept.reused
+    told = f"Outcome '{outcomes.info.name}' warned (UserWarning): ages were guessed."
+    assert told in outcomes.warnings
+    assert f"cases of {outcomes.info.name}" in kept.reused
     assert told in again.warnings
 
 
@@ -183,9 +183,9 @@ def test_engines_that_did_not_run_stand_beside_those_that_did(tmp_path):
     columns = [w for c in ("unit", "period", "cohort", "value") for w in (f"--{c}", c)]
     words = ["estimate", "did", "--data", str(tmp_path / "t.csv"), *columns, "--engine", "all"]
     done = CliRunner().invoke(main, [*words, "--no-r", "--json", "-q"])
-    for found in json.loads(done.stdout):
+    for estimate in json.loads(done.stdout):
         assert any(
-            w.startswith("Not run: ") and "R is switched off" in w for w in found["warnings"]
+            w.startswith("Not run: ") and "R is switched off" in w for w in estimate["warnings"]
         )
 
 
@@ -205,8 +205,8 @@ def test_units_that_differ_in_capitals_or_blanks_are_told_in_result_and_report(t
     assert "differ in capitals or blanks only" in page
     assert told in json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["warnings"]
     values = {"path": "cases.csv"}
-    found = profile_source(load_plugins(None), "tidy", values, Session(base=tmp_path))
-    assert told in found.notes
+    profile = profile_source(load_plugins(None), "tidy", values, Session(base=tmp_path))
+    assert told in profile.notes
 
 
 def test_units_that_differ_in_capitals_are_told_with_an_estimate(tmp_path):

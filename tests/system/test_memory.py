@@ -124,9 +124,9 @@ def test_too_little_memory_says_how_much_is_enough_and_that_is(tmp_path: Path, a
     for arguments in (("run", path, "--out", out, "--no-stations"), ("profile", path)):
         done = command(*arguments, "--memory", enough[1])
         assert done.returncode == 0, done.stderr
-    found = StudyResult.read(out)
-    assert not found.outcomes[0].error
-    assert found.manifest["memory"]["asked"] == enough[1]
+    result = StudyResult.read(out)
+    assert not result.outcomes[0].error
+    assert result.manifest["memory"]["asked"] == enough[1]
 
 
 def test_a_run_that_takes_more_than_it_may_says_so_and_why(tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ def register_engines(register):
         out = tmp_path / asked
         done = command("run", path, "--out", out, "--memory", asked, "--no-stations")
         assert done.returncode == 0, done.stderr
-        found = StudyResult.read(out)
-        said[asked] = [text for text in found.warnings if "of memory" in text]
-        figures = found.manifest["memory"]
+        result = StudyResult.read(out)
+        said[asked] = [text for text in result.warnings if "of memory" in text]
+        figures = result.manifest["memory"]
         held = figures["before_the_run_mb"]
         assert 100 < held < 500
         assert figures["most_until_analysing_ended_mb"] > held + 400

@@ -146,9 +146,9 @@ def test_a_folder_of_tables_that_cannot_be_written_is_refused_before_the_run(tmp
 
 
 def test_every_table_of_a_report_is_known_before_the_run():
-    found = result_factory.make_result()
-    names = [outcome.info.name for outcome in found.outcomes]
-    tables = [table.name for table in page_of(found).tables]
+    result = result_factory.make_result()
+    names = [outcome.info.name for outcome in result.outcomes]
+    tables = [table.name for table in page_of(result).tables]
     assert {name for name in OF_THE_STUDY if name in tables} >= {"pilots", "truth-all"}
     assert [name for name in tables if not may_be_table(name, names)] == []
 
@@ -469,8 +469,8 @@ def test_a_disk_that_fills_while_a_station_is_kept_costs_the_station_only(tmp_pa
     session = Session()
     monkeypatch.setattr(type(session.backend), "to_parquet", full)
     records = Records({"cases": session.table(table(cases=1), "cases")})
-    found = StepCache.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
-    assert found is records
+    given = StepCache.at(tmp_path / "kept").keep_records("r", "k", session, lambda: records)
+    assert given is records
     assert not list((tmp_path / "kept").iterdir())
 
 

@@ -91,10 +91,10 @@ def processes() -> dict[int, set[int]]:
 
 def descendants(pid: int) -> set[int]:
     """Return what a process has started, with what runs in the background of these."""
-    running, found = processes(), {pid}
-    while more := {p for p, of in running.items() if of & found} - found:
-        found |= more
-    return found - {pid}
+    running, family = processes(), {pid}
+    while more := {p for p, of in running.items() if of & family} - family:
+        family |= more
+    return family - {pid}
 
 
 def until(what: Callable[[], bool], seconds: float) -> bool:

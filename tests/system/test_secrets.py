@@ -97,9 +97,9 @@ def test_a_copy_of_a_study_holds_no_secret(secret: str, key: str) -> None:
     line = f'"{key}" = {json.dumps(secret, ensure_ascii=False)}\n'
     text = f'a = "kept"\n[[sources]]\nplugin = "x"\n{line}[sources.deep]\n{line}'
     copy = cleaned_toml(text)
-    found = tomllib.loads(copy)
-    if found:
-        (source,) = found["sources"]
+    parsed = tomllib.loads(copy)
+    if parsed:
+        (source,) = parsed["sources"]
         assert source[key] == "***"
         assert source["deep"][key] == "***"
     else:

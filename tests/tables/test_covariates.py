@@ -36,18 +36,18 @@ def test_two_way_effects_with_a_factor_equal_fixest(from_r, data, weights):
     words = ["--covariates", "factor(x)", "--set", "vcov=fixest", "--engine", "python"]
     words += ["--data", str(from_r / f"{data}.csv")]
     words += [] if weights == "none" else ["--weights", "w"]
-    found = estimate("did", *words).loc["ATT"]
+    att = estimate("did", *words).loc["ATT"]
     options = f"cluster=la;weights={weights};x=x"
     stored = reference(from_r, data=data, method="twfe", options=options).iloc[0]
-    assert found["estimate"] == pytest.approx(stored["estimate"], rel=STORED)
-    assert found["std_error"] == pytest.approx(stored["std_error"], rel=STORED)
+    assert att["estimate"] == pytest.approx(stored["estimate"], rel=STORED)
+    assert att["std_error"] == pytest.approx(stored["std_error"], rel=STORED)
 
 
 def test_group_time_effects_with_a_factor_equal_did(from_r):
     data = str(from_r / "cases_cont_shared.csv")
     words = ["--covariates", "factor(x)", "--engine", "python", "--data", data]
     words += ["--set", "method=reg", "--set", "cluster=unit-of-observation"]
-    found = estimate("callaway-santanna", *words)
+    terms = estimate("callaway-santanna", *words)
     stored = reference(
         from_r,
         data="cases_cont_shared",
@@ -57,7 +57,7 @@ def test_group_time_effects_with_a_factor_equal_did(from_r):
     )
     assert len(stored) == 32
     for column in ("estimate", "std_error"):
-        np.testing.assert_allclose(found.loc[stored.index, column], stored[column], rtol=STORED)
+        np.testing.assert_allclose(terms.loc[stored.index, column], stored[column], rtol=STORED)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def sample(file, *covariates):
 
 
 def test_numbers_that_are_equal_are_one_level(file):
-    found = sample(file, "factor( x )")
-    assert found.sample.covariates == ("x",)
-    assert found.sample.frame["x"].tolist() == ["1", "1", "2"]
-    assert found.notes == ("1 row without 'x' left out.",)
+    tidy = sample(file, "factor( x )")
+    assert tidy.sample.covariates == ("x",)
+    assert tidy.sample.frame["x"].tolist() == ["1", "1", "2"]
+    assert tidy.notes == ("1 row without 'x' left out.",)
     assert sample(file, "x").sample.frame["x"].tolist() == [1.0, 1.0, 2.0]
 
 

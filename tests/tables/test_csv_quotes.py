@@ -33,17 +33,17 @@ def test_rows_are_those_of_the_csv_module_or_the_file_is_refused(
     path = tmp_path / "data.csv"
     path.write_bytes(text.encode())
     try:
-        found = read_text(path)
+        parsed = read_text(path)
     except DataError:
         return
     rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row][1:]
     good = [row for row in rows if len(row) == n]
-    columns = [column.to_pylist() for column in found.columns]
+    columns = [column.to_pylist() for column in parsed.columns]
     assert [list(row) for row in zip(*columns, strict=True)] == [
         [cell.strip() or None for cell in row] for row in good
     ]
-    assert len(found.misfits) == len(rows) - len(good)
-    assert found.n_broken_cells == sum("\n" in c or "\r" in c for row in good for c in row)
+    assert len(parsed.misfits) == len(rows) - len(good)
+    assert parsed.n_broken_cells == sum("\n" in c or "\r" in c for row in good for c in row)
 
 
 @st.composite
@@ -117,17 +117,17 @@ def test_rows_longer_than_a_block_are_read(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     names = [f"c{i}" for i in range(30_000)]
     path.write_text("\n".join([",".join(names), *(",".join(["x" * 50] * 30_000) for _ in "ab")]))
-    found = read_text(path, used=["c7"])
-    assert (found.n_rows, found.columns[7].to_pylist()) == (2, ["x" * 50] * 2)
+    text = read_text(path, used=["c7"])
+    assert (text.n_rows, text.columns[7].to_pylist()) == (2, ["x" * 50] * 2)
 
 
 def test_addresses_on_several_lines_are_read_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     address = '"1 High Street,\r\nLeeds,\r\n\r\nWest Yorkshire"'
     path.write_bytes(f"id,year,y,address\n1,2014,2,{address}\n\n2,2015,3,plain\n".encode())
-    found = read_text(path)
-    assert (found.n_rows, found.n_broken_cells, found.broken) == (2, 1, (2,))
-    assert found.line_numbers().tolist() == [2, 7]
+    text = read_text(path)
+    assert (text.n_rows, text.n_broken_cells, text.broken) == (2, 1, (2,))
+    assert text.line_numbers().tolist() == [2, 7]
     notes = read_columns(path).notes()
     assert notes == ("data.csv: 1 cell holds line breaks (rows from line 2).",)
 

@@ -64,15 +64,15 @@ words = st.sampled_from([*(text for text in MISSING if text != "NA"), '"NA"', "n
 def test_words_among_texts_are_levels_as_any_other(tmp_path: Path, cells: list[str]) -> None:
     cells[0] = "Much"
     plain = {cell: f"level {i}" for i, cell in enumerate(sorted(set(cells)))}
-    found = sample(table(tmp_path, cells), covariates=["support"])
+    tidy = sample(table(tmp_path, cells), covariates=["support"])
     neutral = sample(
         table(tmp_path, [plain[c] for c in cells], "plain.csv"), covariates=["support"]
     )
-    assert found.notes == ()
+    assert tidy.notes == ()
     texts = [cell.strip('"') for cell in cells]
-    assert found.sample.frame["support"].tolist() == texts
+    assert tidy.sample.frame["support"].tolist() == texts
     assert neutral.sample.frame["support"].tolist() == [plain[cell] for cell in cells]
-    others = [found.sample.frame, neutral.sample.frame]
+    others = [tidy.sample.frame, neutral.sample.frame]
     pd.testing.assert_frame_equal(*(frame.drop(columns="support") for frame in others))
 
 
@@ -81,8 +81,8 @@ def test_only_na_without_quotation_marks_is_missing_among_texts(tmp_path: Path) 
     path = table(tmp_path, cells)
     column = read_columns(path).texts("support").to_pylist()
     assert column[:7] == [None, "NA", None, "NA", None, None, "None"]
-    found = sample(path, covariates=["support"])
-    assert found.notes == (
+    tidy = sample(path, covariates=["support"])
+    assert tidy.notes == (
         "data.csv, column 'support': 2 cells 'NA' were read as missing (NA in quotation marks is "
         "text).",
         "4 rows without 'support' left out.",
@@ -98,9 +98,9 @@ def test_texts_of_parquet_are_what_they_are(tmp_path: Path) -> None:
 
 def test_words_among_numbers_are_missing_and_told(tmp_path: Path) -> None:
     cells = ["None", ".", "NA", "null", *[str(i) for i in range(21)]]
-    found = sample(table(tmp_path, cells), covariates=["support"])
-    assert found.sample.frame["support"].tolist() == [float(i) for i in range(21)]
-    assert found.notes[0] == (
+    tidy = sample(table(tmp_path, cells), covariates=["support"])
+    assert tidy.sample.frame["support"].tolist() == [float(i) for i in range(21)]
+    assert tidy.notes[0] == (
         "data.csv, column 'support': 1 cell '.', 1 cell 'NA', 1 cell 'None', 1 cell 'null' were "
         "read as missing."
     )
@@ -111,16 +111,16 @@ def test_a_text_that_a_setting_names_is_missing_everywhere(tmp_path: Path, missi
     as_text = table(tmp_path, [missing, f'"{missing}"', *["x"] * 23])
     as_number = table(tmp_path, [missing, missing, *["1"] * 12, *["2"] * 11], "numbers.csv")
     for path in (as_text, as_number):
-        found = sample(path, covariates=["support"], missing=[missing])
-        assert len(found.sample.frame) == len(ROWS) - 2
-        assert f"2 cells '{missing}' were read as missing" in found.notes[0]
+        tidy = sample(path, covariates=["support"], missing=[missing])
+        assert len(tidy.sample.frame) == len(ROWS) - 2
+        assert f"2 cells '{missing}' were read as missing" in tidy.notes[0]
 
 
 def test_a_number_that_a_setting_names_is_missing_in_parquet(tmp_path: Path) -> None:
     frame = pd.DataFrame(ROWS, columns=["area", "year", "adopted", "score"])
     frame.assign(support=[-9, *range(24)]).to_parquet(tmp_path / "data.parquet")
-    found = sample(tmp_path / "data.parquet", covariates=["support"], missing=["-9"])
-    assert found.sample.frame["support"].tolist() == [float(i) for i in range(24)]
+    tidy = sample(tmp_path / "data.parquet", covariates=["support"], missing=["-9"])
+    assert tidy.sample.frame["support"].tolist() == [float(i) for i in range(24)]
 
 
 def test_units_named_na_are_kept_or_told(tmp_path: Path) -> None:
@@ -192,21 +192,21 @@ def run(folder: Path, setting: str = "") -> Any:
 def test_a_study_keeps_a_level_that_reads_none(tmp_path: Path) -> None:
     cells = random.Random(3).choices(["None", "Much", "Some"], k=len(ROWS))
     table(tmp_path, cells)
-    found = run(tmp_path)
+    result = run(tmp_path)
     neutral = tmp_path / "neutral"
     neutral.mkdir()
     table(neutral, [c.replace("None", "No") for c in cells])
-    assert found.outcomes[0].main.estimate == pytest.approx(run(neutral).outcomes[0].main.estimate)
-    assert not [w for w in found.warnings if "missing" in w]
+    assert result.outcomes[0].main.estimate == pytest.approx(run(neutral).outcomes[0].main.estimate)
+    assert not [w for w in result.warnings if "missing" in w]
 
 
 def test_a_study_tells_what_was_read_as_missing_and_which_covariate_went(tmp_path: Path) -> None:
     table(tmp_path, ["NA", "None", "Much"] * 8 + ["NA"])
-    found = run(tmp_path, 'missing = ["None"]')
-    assert found.warnings[0].startswith(
+    result = run(tmp_path, 'missing = ["None"]')
+    assert result.warnings[0].startswith(
         "data.csv, column 'support': 9 cells 'NA', 8 cells 'None' were read as missing"
     )
-    assert "The covariate support left out: missing in 68% of rows." in found.outcomes[0].warnings
+    assert "The covariate support left out: missing in 68% of rows." in result.outcomes[0].warnings
 
 
 def wide(folder: Path, n: int) -> Path:
@@ -221,18 +221,18 @@ def test_columns_that_no_setting_names_are_not_read(tmp_path: Path) -> None:
     path = wide(tmp_path, 10_000)
     start = perf_counter()
     assert tidy(tmp_path, covariates=["c5"]).tables["cases"].columns[4:] == ("c5",)
-    found = tidy(tmp_path)
-    assert found.tables["cases"].columns == ("unit", "period", "value", "cohort")
-    assert "none of its 10,000 further columns was read" in found.notes[0]
+    records = tidy(tmp_path)
+    assert records.tables["cases"].columns == ("unit", "period", "value", "cohort")
+    assert "none of its 10,000 further columns was read" in records.notes[0]
     assert sample(path, covariates=["c7"]).sample.covariates == ("c7",)
     assert perf_counter() - start < 10  # minutes, when every column was read and profiled
 
 
 def test_a_study_of_a_wide_table_runs(tmp_path: Path) -> None:
     wide(tmp_path, 10_000)
-    found = run(tmp_path)
-    assert found.outcomes[0].main.estimate is not None
-    assert "further columns was read" in found.warnings[0]
+    result = run(tmp_path)
+    assert result.outcomes[0].main.estimate is not None
+    assert "further columns was read" in result.warnings[0]
 
 
 # Files that cannot be read.

@@ -75,18 +75,18 @@ def test_codes_of_years_give_the_sample_of_the_calendar(
     adoption = st.none() | st.integers(first + 1, first + n - 1)
     frame = panel(first, n, {area: data.draw(adoption) for area in "ABCD"})
     calendar = read_sample(write(tmp_path, frame.astype({"adopted": "Int64"})), **COLUMNS)
-    found = read_sample(write(tmp_path, coded(frame, FORMS[form], never), "codes.csv"), **COLUMNS)
-    pd.testing.assert_frame_equal(found.sample.frame, calendar.sample.frame)
-    assert any("codes of years" in note for note in found.notes)
+    by_code = read_sample(write(tmp_path, coded(frame, FORMS[form], never), "codes.csv"), **COLUMNS)
+    pd.testing.assert_frame_equal(by_code.sample.frame, calendar.sample.frame)
+    assert any("codes of years" in note for note in by_code.notes)
 
 
 def test_whole_numbers_of_parquet_are_read_alike(tmp_path: Path) -> None:
     frame = panel(2011, 6, {"A": 2014, "B": None, "C": None})
     codes = coded(frame, FORMS["201415"], "0").astype({"year": "int64", "adopted": "int64"})
     codes.to_parquet(tmp_path / "data.parquet")
-    found = read_sample(tmp_path / "data.parquet", **COLUMNS).sample.frame
-    assert found["period"].tolist() == frame["year"].tolist()
-    assert found["cohort"].tolist() == frame["adopted"].fillna(0).astype(int).tolist()
+    rows_read = read_sample(tmp_path / "data.parquet", **COLUMNS).sample.frame
+    assert rows_read["period"].tolist() == frame["year"].tolist()
+    assert rows_read["cohort"].tolist() == frame["adopted"].fillna(0).astype(int).tolist()
 
 
 @pytest.mark.parametrize("estimator", ["callaway-santanna", "sun-abraham", "imputation", "stacked"])
@@ -217,13 +217,13 @@ def test_periods_below_0_give_the_estimates_of_later_ones(tmp_path: Path, estima
     later = frame.assign(year=frame["year"] + 2000, adopted=frame["adopted"] + 2000)
     registry = load_plugins(None)
     options = registry.settings("estimator", estimator, {}, "test")
-    found = [
+    estimates = [
         run_engine(
             registry, estimator, None, read_sample(path, **COLUMNS, id="area").sample, options
         )
         for path in (write(tmp_path, frame), write(tmp_path, later, "later.csv"))
     ]
-    below, above = (named.estimate.tidy["estimate"].to_numpy(float) for named in found)
+    below, above = (named.estimate.tidy["estimate"].to_numpy(float) for named in estimates)
     np.testing.assert_allclose(below, above, atol=1e-10)
 
 

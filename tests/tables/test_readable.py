@@ -315,10 +315,10 @@ def test_an_extract_is_read_or_refused_and_never_passed_over(
     try:
         records = read(Npd, tmp_path, paths=".")
     except DataError as error:
-        found: int | str = str(error)
+        outcome: int | str = str(error)
     else:
-        found = int(records.table("referrals").count().execute())
-    assert found == 4 or "cin_2016.csv" in str(found)
+        outcome = int(records.table("referrals").count().execute())
+    assert outcome == 4 or "cin_2016.csv" in str(outcome)
 
 
 def test_an_extract_without_its_identifiers_is_refused(tmp_path: Path) -> None:
@@ -369,10 +369,10 @@ def test_every_path_is_read_or_left_out(
     if empty:
         (folder / "empty").mkdir()
     covered = cover(["."], Session(base=folder), suffix=".csv")
-    found = [*covered.files, *(one.path for one in covered.left_out)]
+    paths = [*covered.files, *(one.path for one in covered.left_out)]
     wanted = {folder / "one.csv", *(folder / n for n in names), *([folder / "empty"] * empty)}
-    assert len(found) == len(set(found))
-    assert {path.resolve() for path in found} == {path.resolve() for path in wanted}
+    assert len(paths) == len(set(paths))
+    assert {path.resolve() for path in paths} == {path.resolve() for path in wanted}
     assert {p.name.lower() for p in covered.files} <= {"one.csv", "x.csv"}
 
 

@@ -55,12 +55,12 @@ def read(source: Any, base: Path, /, **values: Any) -> Records:
 
 def balance(records: Records) -> dict[str, tuple[int, int, int, int]]:
     """The four figures by table; they must add up, and the rows given be those of the table."""
-    found = {}
+    figures = {}
     for row in accounts(records.quality.checks).itertuples():
-        found[row.table] = (row.n_read, row.n_given, row.n_merged, row.n_dropped)
+        figures[row.table] = (row.n_read, row.n_given, row.n_merged, row.n_dropped)
         assert row.n_read == row.n_given + row.n_merged + row.n_dropped
         assert row.n_dropped >= 0
-    return found
+    return figures
 
 
 def n_rows(records: Records, table: str) -> int:
@@ -88,11 +88,11 @@ def test_returns_with_faults(tmp_path: Path, seed: int) -> None:
         names = [element.tag.rsplit("}")[-1] for element in ET.parse(path).iter()]
         for table, element in MODULES.items():
             counts[table] += names.count(element)
-    found = balance(cin)
-    assert {table: found[table][0] for table in MODULES} == counts
-    assert {table: found[table][1] for table in MODULES} == {t: n_rows(cin, t) for t in MODULES}
-    assert found["referrals"][2] > 0
-    assert found["files"][0] == len(list((folder / "cin").rglob("*.xml")))
+    balanced = balance(cin)
+    assert {table: balanced[table][0] for table in MODULES} == counts
+    assert {table: balanced[table][1] for table in MODULES} == {t: n_rows(cin, t) for t in MODULES}
+    assert balanced["referrals"][2] > 0
+    assert balanced["files"][0] == len(list((folder / "cin").rglob("*.xml")))
     care = read(Ssda903, folder, paths="ssda903", authority="folder")
     kinds = balance(care)
     assert kinds["episodes"][:2] == (n_lines(folder, "episodes"), n_rows(care, "episodes"))
@@ -132,10 +132,10 @@ def test_extracts(
     except DataError as error:
         said = str(error)
     else:
-        found = balance(records)
-        assert found["referrals"][:2] == (written, n_rows(records, "referrals"))
-        assert found["protection_plans"][1] == n_rows(records, "protection_plans")
-        assert found["children"][0] == 3
+        balanced = balance(records)
+        assert balanced["referrals"][:2] == (written, n_rows(records, "referrals"))
+        assert balanced["protection_plans"][1] == n_rows(records, "protection_plans")
+        assert balanced["children"][0] == 3
         said = "cannot be read"
     assert "cannot be read" in said or "none is usable" in said
 
@@ -174,9 +174,9 @@ def test_published_figures(
         written += len(part) + misfits
         (folder / f"{name}.csv").write_text(head + text)
     records = read(Published, folder, folder=".", reorganised=how, first_period=first)
-    found = balance(records)
-    assert found["published"][:2] == (written, n_rows(records, "published"))
-    assert found["files"][0] == 2
+    balanced = balance(records)
+    assert balanced["published"][:2] == (written, n_rows(records, "published"))
+    assert balanced["files"][0] == 2
 
 
 KEYS = ("unit", "child", "referral_date")
@@ -240,8 +240,8 @@ def test_a_row_that_nobody_counts_stops_the_reading() -> None:
         ]
     )
     figures = {"source": "x", "table": "t"}
-    found = account(quality, **figures, n_read=9, n_given=6)
-    (row,) = accounts((quality + found).checks).itertuples(index=False)
+    balanced = account(quality, **figures, n_read=9, n_given=6)
+    (row,) = accounts((quality + balanced).checks).itertuples(index=False)
     assert tuple(row) == ("x", "t", 9, 6, 2, 1)
     for n_read, n_given in itertools.product((8, 10), (6,)):
         with pytest.raises(DataError, match="unexplained"):

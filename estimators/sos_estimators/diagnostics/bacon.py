@@ -176,11 +176,11 @@ def decompose(panel: pd.DataFrame) -> Decomposition:
             "and others, treated never, always or at another time."
         )
     residual, estimate = _two_way(panel)
-    found = tuple(
+    comparisons = tuple(
         Comparison(*names, estimate=_two_by_two(groups, *names), weight=float(weight / residual))
         for names, weight in pairs
     )
-    order = sorted(found, key=lambda c: (c.treated, c.control))
+    order = sorted(comparisons, key=lambda c: (c.treated, c.control))
     n = panel["unit"].nunique()
     return Decomposition(tuple(order), estimate, int(n), len(groups.periods))
 
@@ -206,7 +206,7 @@ Names = tuple[int, int, Kind]
 
 def _pairs(groups: _Groups) -> list[tuple[Names, float]]:
     """Return every comparison with its weight, before division by the variance of treatment."""
-    found: list[tuple[Names, float]] = []
+    pairs: list[tuple[Names, float]] = []
     timed = [i for i, c in enumerate(groups.cohorts) if c > 0]
     for i in timed:
         for j, control in enumerate(groups.cohorts):
@@ -214,15 +214,15 @@ def _pairs(groups: _Groups) -> list[tuple[Names, float]]:
                 kind: Kind = "treated vs never" if control == NEVER else "treated vs always"
                 d = groups.treated[i]
                 weight = groups.share[i] * groups.share[j] * d * (1 - d)
-                found.append(((groups.cohorts[i], control, kind), weight))
+                pairs.append(((groups.cohorts[i], control, kind), weight))
     for i, j in combinations(timed, 2):
         first, second = groups.cohorts[i], groups.cohorts[j]
         units = groups.share[i] * groups.share[j]
         early, late = groups.treated[i], groups.treated[j]
         gap = early - late
-        found.append(((first, second, "earlier vs later"), units * gap * (1 - early)))
-        found.append(((second, first, "later vs earlier"), units * gap * late))
-    return found
+        pairs.append(((first, second, "earlier vs later"), units * gap * (1 - early)))
+        pairs.append(((second, first, "later vs earlier"), units * gap * late))
+    return pairs
 
 
 def _two_by_two(groups: _Groups, treated: int, control: int, kind: Kind) -> float:

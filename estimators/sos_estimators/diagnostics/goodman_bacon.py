@@ -97,7 +97,7 @@ def _regression(panel: pd.DataFrame, options: BaconSettings) -> Estimate:
     treated = (cohort > 0).astype("int64")
     post = treated * (panel["period"] >= cohort)
     cells = Sample(panel.assign(weight=1.0, treated=treated, post=post.astype("int64")))
-    found = classic.fit_python(
+    estimate = classic.fit_python(
         cells,
         DidSettings(
             vcov=options.vcov,
@@ -107,8 +107,8 @@ def _regression(panel: pd.DataFrame, options: BaconSettings) -> Estimate:
         ),
     )
     of_sample = prepare(cells, "twfe", "keep").warnings
-    own = (w.replace("ATT", "overall") for w in found.warnings if w not in of_sample)
-    return replace(found, warnings=tuple(own))
+    own = (w.replace("ATT", "overall") for w in estimate.warnings if w not in of_sample)
+    return replace(estimate, warnings=tuple(own))
 
 
 def _overall(row: dict[str, Any], estimate: float) -> dict[str, Any]:
@@ -137,16 +137,18 @@ def _in_r(panel: pd.DataFrame) -> Decomposition:
     if not len(answer["treated"]):
         decompose(panel)
         raise EstimationError("R found nothing to decompose.")
-    found = [
+    comparisons = [
         Comparison(int(t), int(c), KINDS[int(k) - 1], float(e), float(w))
         for t, c, k, e, w in zip(
             *(answer[name] for name in ("treated", "control", "kind", "estimate", "weight")),
             strict=True,
         )
     ]
-    found.sort(key=lambda c: (c.treated, c.control))
+    comparisons.sort(key=lambda c: (c.treated, c.control))
     total = float(answer["overall"][0])
-    return Decomposition(tuple(found), total, panel["unit"].nunique(), panel["period"].nunique())
+    return Decomposition(
+        tuple(comparisons), total, panel["unit"].nunique(), panel["period"].nunique()
+    )
 
 
 def _row(comparison: Comparison) -> dict[str, Any]:

@@ -108,11 +108,11 @@ def honest_bounds(
         raise EstimationError(f"Values of m must be 0 or more: {', '.join(map(str, m))}.")
     weights = path.weights(target)
     if delta == "smoothness":
-        found, breakdown = _smooth(path, weights, m, conf_level)
+        intervals, breakdown = _smooth(path, weights, m, conf_level)
     else:
-        found, breakdown = _relative(path, weights, m, conf_level, draws, seed)
+        intervals, breakdown = _relative(path, weights, m, conf_level, draws, seed)
     parallel = parallel_trends(path, weights, conf_level)
-    return HonestBounds(delta, target, conf_level, parallel, tuple(found), breakdown)
+    return HonestBounds(delta, target, conf_level, parallel, tuple(intervals), breakdown)
 
 
 def parallel_trends(path: EventCoefficients, weights: Floats, conf_level: float) -> RobustInterval:
@@ -139,27 +139,27 @@ def _relative(
 
     size = 1 - conf_level
     usual = parallel_trends(path, weights, conf_level)
-    found = []
+    intervals = []
     for value in m:
         tests = at(value)
         low, high = tests.interval(size)
-        found.append(
+        intervals.append(
             RobustInterval(value, usual.estimate, usual.std_error, tests.p_value(), low, high)
         )
     where = breakdown_value(
         lambda value: at(value).accepts(0.0, size), first=1.0, largest=LARGEST_RELATIVE
     )
-    return found, where
+    return intervals, where
 
 
 def _smooth(
     path: EventCoefficients, weights: Floats, m: Sequence[float], conf_level: float
 ) -> tuple[list[RobustInterval], float]:
     estimators = Smoothness.of(path, weights)
-    found = []
+    intervals = []
     for value in m:
         best = estimators.shortest(value, conf_level)
-        found.append(
+        intervals.append(
             RobustInterval(value, best.estimate, best.std_error, best.p_value(), *best.interval)
         )
 
@@ -169,7 +169,7 @@ def _smooth(
 
     error = parallel_trends(path, weights, conf_level).std_error
     where = breakdown_value(holds_zero, first=error, largest=LARGEST_IN_ERRORS * error)
-    return found, where
+    return intervals, where
 
 
 def breakdown_value(holds_zero: Callable[[float], bool], *, first: float, largest: float) -> float:

@@ -47,11 +47,11 @@ def honest_bounds_in_r(
         given["noise"] = draw_noise(path, draws=draws, seed=seed)
     events = path.times + REFERENCE
     columns = {"estimate": path.estimates, "event": events}
-    found = r.call(FOLDER / "honest_bounds.R", "honest_bounds_of", columns, given, timeout=TIMEOUT)
-    parallel = _intervals(found["parallel"])[0]
-    breakdown = float(found["breakdown"][0])
+    answer = r.call(FOLDER / "honest_bounds.R", "honest_bounds_of", columns, given, timeout=TIMEOUT)
+    parallel = _intervals(answer["parallel"])[0]
+    breakdown = float(answer["breakdown"][0])
     return HonestBounds(
-        delta, target, conf_level, parallel, _intervals(found["intervals"]), breakdown
+        delta, target, conf_level, parallel, _intervals(answer["intervals"]), breakdown
     )
 
 

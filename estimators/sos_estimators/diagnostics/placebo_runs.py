@@ -87,10 +87,12 @@ def _fit(sample: Sample, options: PlaceboSettings, fit: Fit) -> Estimate:
         runs = placebo_dates(adopting, fit, term=TERM, shifts=options.shifts)
         facts: dict[str, Any] = {}
     else:
-        found = placebo_units(adopting, fit, term=TERM, statistic=options.statistic)
-        runs = found.placebos
-        facts = {"rank_p_value": found.p_value, "n_ranked": found.n_ranked}
-        told = () if found.why_no_p_value == "" else (f"There is no rank: {found.why_no_p_value}.",)
+        ranked = placebo_units(adopting, fit, term=TERM, statistic=options.statistic)
+        runs = ranked.placebos
+        facts = {"rank_p_value": ranked.p_value, "n_ranked": ranked.n_ranked}
+        told = (
+            () if ranked.why_no_p_value == "" else (f"There is no rank: {ranked.why_no_p_value}.",)
+        )
     df = float(real.term(TERM)["df"])
     rows = [_row(run, df, options) for run in runs if run.estimate is not None]
     failed = tuple(f"No placebo '{run.label}': {run.reason}" for run in runs if run.reason)

@@ -118,13 +118,13 @@ class Smoothness:
         around = positions[max(best - 1, 0)], positions[min(best + 1, len(positions) - 1)]
         at = positions[best]
         if around[1] > around[0] and m > 0:
-            found = minimize_scalar(
+            shortest = minimize_scalar(
                 lambda x: float(self._half_lengths(np.array([x]), m, level)[0]),
                 bounds=around,
                 method="bounded",
                 options={"xatol": PRECISION},
             )
-            at = found.x if found.fun < lengths[best] else at
+            at = shortest.x if shortest.fun < lengths[best] else at
         return self._at(float(at), m, level)
 
     def _on_path(self, positions: Floats) -> tuple[Floats, Floats, Floats]:

@@ -75,8 +75,8 @@ def match_cases(sample: Sample, settings: PropensityCasesSettings) -> CaseMatch:
         limit *= sd_within(score, data.stratum)
     pairs = match_strata(data, score, settings, limit)
     software = f"scikit-learn {distribution_version('scikit-learn')}"
-    found = CasesFound(pairs, software)
-    return _report_matched(sample, data, found, settings)
+    matches = CasesFound(pairs, software)
+    return _report_matched(sample, data, matches, settings)
 
 
 def match_cases_r(sample: Sample, settings: PropensityCasesSettings) -> CaseMatch:
@@ -88,8 +88,8 @@ def match_cases_r(sample: Sample, settings: PropensityCasesSettings) -> CaseMatc
     data = data_for(sample, settings, PropensityCases.name)
     if settings.penalty == "none":  # says in a sentence when no score exists
         case_scores(data, penalty="none", C=settings.C, models=settings.scores)
-    found = CasesFound(r_engines.cases_on_score(data, settings), r_engines.matchit_version())
-    return _report_matched(sample, data, found, settings)
+    matches = CasesFound(r_engines.cases_on_score(data, settings), r_engines.matchit_version())
+    return _report_matched(sample, data, matches, settings)
 
 
 MOST_PAIRS = 20_000_000
@@ -118,7 +118,7 @@ def match_strata(
 ) -> Pairs:
     """Match within every stratum; rows of the result are rows of ``data``."""
     steps = in_steps(score)
-    found = []
+    parts = []
     by_stratum = np.argsort(data.stratum, kind="stable")
     ends = np.cumsum(np.bincount(data.stratum))[:-1]
     for rows in np.split(by_stratum, ends):
@@ -131,8 +131,8 @@ def match_strata(
             replacement=settings.replacement,
             order=settings.order,
         )
-        found.append((treated[pairs.treated], control[pairs.control], pairs.rank))
-    return Pairs.of(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        parts.append((treated[pairs.treated], control[pairs.control], pairs.rank))
+    return Pairs.of(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def sd_within(score: np.ndarray, stratum: np.ndarray) -> float:
@@ -156,10 +156,10 @@ def pair_weights(pairs: Pairs, n_rows: int) -> np.ndarray:
 
 
 def _report_matched(
-    sample: Sample, data: CaseData, found: CasesFound, settings: PropensityCasesSettings
+    sample: Sample, data: CaseData, matches: CasesFound, settings: PropensityCasesSettings
 ) -> CaseMatch:
     side = data.treated == 1
-    new = pair_weights(found.pairs, len(side))
+    new = pair_weights(matches.pairs, len(side))
     matched = new > 0
     n_side, n_matched = int(side.sum()), int((side & matched).sum())
     if not n_matched:
@@ -175,7 +175,7 @@ def _report_matched(
         )
     n_controls = int((~side).sum())
     sentence = (
-        f"{_method(data, settings)}; {found.software}. {n_matched:,} of "
+        f"{_method(data, settings)}; {matches.software}. {n_matched:,} of "
         f"{plural(n_side, 'case')} of pilots were matched to {int((~side & matched).sum()):,} of "
         f"{plural(n_controls, 'case')} of comparators. Of cases equally far the first in a fixed "
         f"arbitrary order (seed {settings.seed}) was taken."

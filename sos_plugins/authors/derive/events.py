@@ -90,8 +90,8 @@ def event_in_window(
             inside &= day <= add_days(joined[date], to_day)
         return inside
 
-    found = joined["_events"].filter(within)
-    dates = found.maxs() if last else found.mins()
+    matching = joined["_events"].filter(within)
+    dates = matching.maxs() if last else matching.mins()
     return joined.mutate(**{name: dates}).drop(*names.values(), "_events")
 
 

@@ -94,31 +94,31 @@ def runnable(engines: Sequence[Engine], data: Any, settings: Any) -> list[Engine
     Raises:
         NotApplicableError: If there are fewer than two, with what the others lack.
     """
-    found, lacking = [], []
+    able, lacking = [], []
     for engine in engines:
         limit = engine.limits(data, settings)
         if problem := [*engine.missing(), *([limit] if limit else [])]:
             lacking.append(f"{engine.name}: {'; '.join(problem)}")
         else:
-            found.append(engine)
-    if len(found) < 2:
+            able.append(engine)
+    if len(able) < 2:
         told = f" ({'. '.join(lacking)})" if lacking else ""
         raise NotApplicableError(f"Fewer than two engines can run here{told}.")
-    return found
+    return able
 
 
 def _compare_estimates(
     name: str, reference: Engine, first: Estimate, engine: Engine, second: Estimate
 ) -> None:
-    found = agreement(
+    verdict = agreement(
         "example",
         engine,
         NamedEstimate(name, reference.name, first),
         NamedEstimate(name, engine.name, second),
     )
     demand(
-        found.verdict == "agree",
-        f"Engine '{engine.name}' does not agree with '{reference.name}': {found.reason}",
+        verdict.verdict == "agree",
+        f"Engine '{engine.name}' does not agree with '{reference.name}': {verdict.reason}",
     )
 
 

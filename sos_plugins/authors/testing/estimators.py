@@ -252,14 +252,14 @@ def finds_a_known_effect(subject: EstimatorSubject) -> None:
         NotApplicableError: If there is nothing to look at.
     """
     row = subject.headline(subject.estimate)
-    found = f"it finds {row['estimate']:.3g} (SE {row['std_error']:.2g})"
+    told = f"it finds {row['estimate']:.3g} (SE {row['std_error']:.2g})"
     demand(
         abs(row["estimate"] - EFFECT) < FAR * row["std_error"],
-        f"Of an effect of {EFFECT:g} {found}.",
+        f"Of an effect of {EFFECT:g} {told}.",
     )
     demand(
         row["estimate"] > FAR * row["std_error"],
-        f"The effect of {EFFECT:g} is plain to see, but {found}.",
+        f"The effect of {EFFECT:g} is plain to see, but {told}.",
     )
 
 

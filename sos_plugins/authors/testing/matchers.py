@@ -316,9 +316,9 @@ def leaves_the_task_alone(subject: MatcherSubject) -> None:
 
 
 def _demand_same_groups(mine: UnitMatch, other: UnitMatch, situation: str) -> None:
-    found = [{g.pilot: tuple(sorted(g.comparators)) for g in m.groups} for m in (mine, other)]
+    groups = [{g.pilot: tuple(sorted(g.comparators)) for g in m.groups} for m in (mine, other)]
     apart = sorted(
-        p for p in found[0].keys() | found[1].keys() if found[0].get(p) != found[1].get(p)
+        p for p in groups[0].keys() | groups[1].keys() if groups[0].get(p) != groups[1].get(p)
     )
     demand(not apart, f"The groups of {apart} differ with {situation}. Break ties by the code.")
 

@@ -376,12 +376,12 @@ def knows_its_values_when_follow_up_ends(subject: OutcomeSubject) -> None:
         known = frame[frame["follow_up_end"] <= day]
         now = known.groupby(CASE_KEY, dropna=False)["value"].agg(sorted)
         for key, values in now.items():
-            found = then.get(key, [])
+            known_then = then.get(key, [])
             demand(
-                not set(values) - set(found) and len(found) == len(values),
+                not set(values) - set(known_then) and len(known_then) == len(values),
                 f"A case of {pd.Timestamp(key[2]).date()} has the value {values[0]:g} and is "
                 f"followed up until {day.date()} at the latest, but from records that end then its "
-                f"value is {', '.join(f'{v:g}' for v in found) or 'unknown: it is no case'}. "
+                f"value is {', '.join(f'{v:g}' for v in known_then) or 'unknown: it is no case'}. "
                 "follow_up_end must be the day from which the value cannot change any more.",
             )
 

@@ -159,9 +159,9 @@ def judges_every_row_once(subject: RuleSubject) -> None:
     records = example_records(session)
     for rule in subject.rules:
         n = records.table(rule.table).count().to_pyarrow().as_py()
-        found = subject.judge(rule, records, session)
-        demand(found.num_rows == n, f"Rule '{rule.name}': {n} rows became {found.num_rows}.")
-        column = found.column(found.column_names[-1])
+        judged = subject.judge(rule, records, session)
+        demand(judged.num_rows == n, f"Rule '{rule.name}': {n} rows became {judged.num_rows}.")
+        column = judged.column(judged.column_names[-1])
         demand(column.type == pa.bool_(), f"Rule '{rule.name}' gives {column.type}.")
         demand(column.null_count == 0, f"Rule '{rule.name}' says nothing of some rows.")
 

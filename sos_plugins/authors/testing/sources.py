@@ -178,11 +178,11 @@ def keeps_the_schema(subject: SourceSubject) -> None:
         NotApplicableError: If there is nothing to look at.
     """
     for name, table in subject.records.tables.items():
-        found: pa.Schema = table.schema().to_pyarrow()
+        schema: pa.Schema = table.schema().to_pyarrow()
         for field in TABLES[name]:
-            if field.name not in found.names:
+            if field.name not in schema.names:
                 raise CheckFailedError(f"Table '{name}' lacks the column '{field.name}'.")
-            kind = found.field(field.name).type
+            kind = schema.field(field.name).type
             demand(
                 kind == field.type,
                 f"Column '{field.name}' of table '{name}' is {kind}, expected {field.type}.",

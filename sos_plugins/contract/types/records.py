@@ -166,14 +166,14 @@ def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
     """Put one table below another, by the names of their columns."""
     types: dict[str, Any] = {}
     for column in dict.fromkeys((*first.columns, *second.columns)):
-        found = [t[column].type() for t in (first, second) if column in t.columns]
-        same = all(kind.copy(nullable=True) == found[0].copy(nullable=True) for kind in found)
-        if not same and not all(kind.is_numeric() for kind in found):
+        kinds = [t[column].type() for t in (first, second) if column in t.columns]
+        same = all(kind.copy(nullable=True) == kinds[0].copy(nullable=True) for kind in kinds)
+        if not same and not all(kind.is_numeric() for kind in kinds):
             raise DataError(
-                f"Two sources give the table '{name}', and its column '{column}' holds {found[0]} "
-                f"in one and {found[1]} in the other. Make them the same, or name other columns."
+                f"Two sources give the table '{name}', and its column '{column}' holds {kinds[0]} "
+                f"in one and {kinds[1]} in the other. Make them the same, or name other columns."
             )
-        types[column] = found[0] if same else "float64"
+        types[column] = kinds[0] if same else "float64"
     made = [
         table.select(
             **{

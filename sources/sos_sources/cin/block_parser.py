@@ -157,9 +157,9 @@ class _Blanks:
 def _blanks(raw: Bytes) -> _Blanks:
     """Return where the blanks are; refuse characters that no XML may hold."""
     places = np.flatnonzero(raw <= SPACE)
-    found = raw[places]
-    newline, carriage = found == NEWLINE, found == RETURN
-    if not (newline | carriage | (found == SPACE) | (found == TAB)).all():
+    blank = raw[places]
+    newline, carriage = blank == NEWLINE, blank == RETURN
+    if not (newline | carriage | (blank == SPACE) | (blank == TAB)).all():
         raise NotPlainError
     return _Blanks(places, places[newline], places[carriage])
 
@@ -198,8 +198,8 @@ def _crossing(name: Ids, depth: npt.NDArray[np.int32], empty: Flags) -> Ints:
     unknown = (first == UNKNOWN) | (last == UNKNOWN)
     if (other & ~unknown).any():
         raise NotPlainError
-    found: Ints = pairs[1::2][other]
-    return found
+    crossing: Ints = pairs[1::2][other]
+    return crossing
 
 
 def _elements(tags: _Tags) -> _Elements:
@@ -221,18 +221,18 @@ def _elements(tags: _Tags) -> _Elements:
 
 def _unusual(data: bytes, raw: Bytes, blanks: _Blanks, tags: _Tags, elements: _Elements) -> Ints:
     """Return the tags in which or after which something stands that the parser must see."""
-    found = [tags.doubtful]
+    unusual = [tags.doubtful]
     text = np.zeros(len(tags.start), dtype=bool)
     text[elements.tag[elements.leaf]] = True
     if AMPERSAND in data:
-        found.append(_tag_at(np.flatnonzero(raw == AMPERSAND), tags))
+        unusual.append(_tag_at(np.flatnonzero(raw == AMPERSAND), tags))
     if not data.isascii():
-        found.append(_tag_at(np.flatnonzero(raw > LAST_ASCII), tags))
+        unusual.append(_tag_at(np.flatnonzero(raw > LAST_ASCII), tags))
     if len(blanks.returns):  # in a text the end of a line becomes one character
         places = _tag_at(blanks.returns[blanks.returns > tags.start[0]], tags)
-        found.append(places[text[places]])
-    found.append(_loose(blanks.all, tags, text))
-    return np.concatenate(found)
+        unusual.append(places[text[places]])
+    unusual.append(_loose(blanks.all, tags, text))
+    return np.concatenate(unusual)
 
 
 def _loose(blanks: Ints, tags: _Tags, text: Flags) -> Ints:
@@ -249,16 +249,16 @@ def _loose(blanks: Ints, tags: _Tags, text: Flags) -> Ints:
 
 def _tag_at(places: Ints, tags: _Tags) -> Ints:
     """Return the tag that each place is in or follows."""
-    found = np.searchsorted(tags.start, places, "right") - 1
-    if (found < 0).any():
+    tag = np.searchsorted(tags.start, places, "right") - 1
+    if (tag < 0).any():
         raise NotPlainError
-    return found
+    return tag
 
 
 def _first_tags(tags: _Tags, elements: _Elements) -> Ints:
     """Return the tag that starts each child."""
-    found: Ints = elements.tag[tags.depth[elements.tag] == 1]
-    return found
+    firsts: Ints = elements.tag[tags.depth[elements.tag] == 1]
+    return firsts
 
 
 @dataclass
@@ -324,10 +324,10 @@ class _Maker:
         sound = ~self.bad[child]
         mine, child, place = mine[sound], child[sound], place[sound]
         place = place * n + (actions[mine] & ((1 << COLUMNS_BITS) - 1))
-        found = np.full(len(rows) * n, -1, dtype=np.int32)
-        found[place] = mine
-        self.bad[child[found[place] != mine]] = True
-        return found.reshape(len(rows), n)
+        slots = np.full(len(rows) * n, -1, dtype=np.int32)
+        slots[place] = mine
+        self.bad[child[slots[place] != mine]] = True
+        return slots.reshape(len(rows), n)
 
     def _lists(
         self, texts: Ints, actions: npt.NDArray[np.int16], rows: Ints
@@ -367,25 +367,25 @@ class _Maker:
         owner = np.zeros(len(mine), dtype=np.int64)
         if table != "children":
             owner = tags.start[elements.tag[rows["referrals"][details]]] + self.offset
-        found = {
+        columns = {
             "row_no": pa.array(start + self.offset),
             "child_no": pa.array(tags.start[self.first[child]] + self.offset),
             "referral_no": pa.array(owner),
             "line": pa.array(self.line + np.searchsorted(self.newlines, start)),
         }
         if table != "children":
-            found["child"] = self._taken(slots["children"][child, ID_COLUMN])
+            columns["child"] = self._taken(slots["children"][child, ID_COLUMN])
         if table not in ("children", "referrals"):
-            found |= self._dates("referral", slots["referrals"][details, DATE_COLUMN])
+            columns |= self._dates("referral", slots["referrals"][details, DATE_COLUMN])
         for number, column in enumerate(RAW[table]):
             which = slots[table][good, number]
             if table == "children" and number == DISABILITIES:
-                found[column] = self._joined(*listed).filter(pa.array(good))
+                columns[column] = self._joined(*listed).filter(pa.array(good))
             elif column in DATES[table]:
-                found |= self._dates(column, which)
+                columns |= self._dates(column, which)
             else:
-                found[column] = self._taken(which)
-        return pa.table([found[name] for name in SCHEMAS[table].names], SCHEMAS[table])
+                columns[column] = self._taken(which)
+        return pa.table([columns[name] for name in SCHEMAS[table].names], SCHEMAS[table])
 
     def _taken(self, which: npt.NDArray[np.int32]) -> pa.Array:
         return self.strings.take(pa.array(2 * which, mask=which < 0))

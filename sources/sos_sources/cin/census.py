@@ -106,8 +106,8 @@ class CinCensus(Source):
             days_expected=settings.days_expected,
         )
         with workspace(session) as space:
-            found = _read(paths, settings, space)
-            returns, lost = _identified(found, settings, session)
+            raws = _read(paths, settings, space)
+            returns, lost = _identified(raws, settings, session)
             built = build(space, returns, bounds, examples=settings.examples, lost=lost)
         _refuse_empty(returns, built.n_referrals)
         return Records(
@@ -115,7 +115,7 @@ class CinCensus(Source):
             quality=built.quality
             + count_files(
                 len(returns),
-                (*covered.left_out, *_lost_files(found)),
+                (*covered.left_out, *_lost_files(raws)),
                 session,
                 source=self.name,
                 examples=settings.examples,
@@ -155,19 +155,19 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
         raise DataError(f"A census return cannot be opened: {error}.") from None
 
 
-def _lost_files(found: Sequence[RawReturn]) -> list[LeftOut]:
+def _lost_files(raws: Sequence[RawReturn]) -> list[LeftOut]:
     """Return the files of which nothing could be read."""
     return [
-        LeftOut(raw.path, UNREADABLE, raw.broken) for raw in found if raw.broken and not raw.root
+        LeftOut(raw.path, UNREADABLE, raw.broken) for raw in raws if raw.broken and not raw.root
     ]
 
 
 def _identified(
-    found: list[RawReturn], settings: CinCensusSettings, session: Session
+    raws: list[RawReturn], settings: CinCensusSettings, session: Session
 ) -> tuple[list[Return], list[LostRows]]:
     """Give every file its authority and year; files that are no returns stop the reading."""
     returns, lost = [], []
-    for number, raw in enumerate(found):
+    for number, raw in enumerate(raws):
         file = shown(raw.path, session)
         if raw.broken:
             _refuse_broken(raw, file, settings)
@@ -182,7 +182,7 @@ def _identified(
             )
         returns.append(Return(number, file, unit, _year(raw, file, settings), raw))
     if not returns:
-        raise DataError(f"None of {len(found)} census files can be read; all are broken XML.")
+        raise DataError(f"None of {len(raws)} census files can be read; all are broken XML.")
     return returns, lost
 
 
@@ -243,8 +243,8 @@ def _refuse_empty(returns: Sequence[Return], n_referrals: int) -> None:
     )
 
 
-def _digest(found: Sequence[RawReturn]) -> str:
-    return hashlib.sha256("".join(raw.sha256 for raw in found).encode()).hexdigest()
+def _digest(raws: Sequence[RawReturn]) -> str:
+    return hashlib.sha256("".join(raw.sha256 for raw in raws).encode()).hexdigest()
 
 
 @hookimpl

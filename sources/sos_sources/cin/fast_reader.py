@@ -119,13 +119,13 @@ class PlainFile:
                 self.line += head.data.count(b"\n")
                 tail = self._blocks(parts, pool, head.data)
                 self._read_around(head, tail)
-                found = reader.finish()
-                found.sha256 = self.digest.text()
+                raw = reader.finish()
+                raw.sha256 = self.digest.text()
         except NotPlainError:
             self.advance(-self.n_read)
             reader.out.forget()
             raise
-        return found
+        return raw
 
     def _blocks(self, parts: Iterator[_Part], pool: Executor, head: bytes) -> _Part:
         """Read the blocks of children, some at once, and return what stands after them."""
@@ -192,12 +192,12 @@ class PlainFile:
                 parser.feed(head)
                 for one in odd[first : first + ODD_TOGETHER]:
                     parser.feed(one.data)
-                    found = [element for _, element in parser.read_events()]
-                    if len(found) != 1:
+                    elements = [element for _, element in parser.read_events()]
+                    if len(elements) != 1:
                         raise NotPlainError
-                    reader.number_from(one.offset, one.line - (found[0].sourceline or 0))
-                    reader.child(found[0])
-                    found[0].clear()
+                    reader.number_from(one.offset, one.line - (elements[0].sourceline or 0))
+                    reader.child(elements[0])
+                    elements[0].clear()
         reader.pack()
 
     def _read_around(self, head: _Part, tail: _Part) -> None:
@@ -207,15 +207,15 @@ class PlainFile:
         lines = head.data.count(b"\n") + 1
         reader = self.reader
         reader.number_from(0, 0)
-        before = {oddity: len(found) for oddity, found in reader.found.lines.items()}
+        before = {oddity: len(lines_of) for oddity, lines_of in reader.raw.lines.items()}
         with _refusing():
             reader.read(io.BytesIO(head.data + b"\n" + tail.data))
         if any(reader.rows.values()):
             raise NotPlainError  # a child that starts otherwise
-        for oddity, found in reader.found.lines.items():
-            for place in range(before.get(oddity, 0), len(found)):
-                if found[place] > lines:
-                    found[place] += self.line - lines - 1
+        for oddity, lines_of in reader.raw.lines.items():
+            for place in range(before.get(oddity, 0), len(lines_of)):
+                if lines_of[place] > lines:
+                    lines_of[place] += self.line - lines - 1
 
 
 def _refuse_head(head: bytes) -> None:

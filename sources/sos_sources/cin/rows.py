@@ -55,13 +55,13 @@ def pack(
     name: str, rows: list[list[Any]], ids: dict[int, str | None], dates: dict[int, str | None]
 ) -> pa.Table:
     """Return rows as a table; their dates stay text."""
-    found: dict[str, Any] = dict(zip((*KEYS, *RAW[name]), zip(*rows, strict=True), strict=True))
-    found |= {column + TEXT: found.pop(column) for column in DATES[name]}
-    found["child"] = [ids[number] for number in found["child_no"]]
-    found["referral" + TEXT] = [dates.get(number) for number in found["referral_no"]]
+    columns: dict[str, Any] = dict(zip((*KEYS, *RAW[name]), zip(*rows, strict=True), strict=True))
+    columns |= {column + TEXT: columns.pop(column) for column in DATES[name]}
+    columns["child"] = [ids[number] for number in columns["child_no"]]
+    columns["referral" + TEXT] = [dates.get(number) for number in columns["referral_no"]]
     nothing = [None] * len(rows)
     return pa.table(
-        [pa.array(found.get(f.name, nothing), f.type) for f in SCHEMAS[name]], SCHEMAS[name]
+        [pa.array(columns.get(f.name, nothing), f.type) for f in SCHEMAS[name]], SCHEMAS[name]
     )
 
 

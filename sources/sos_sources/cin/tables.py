@@ -398,7 +398,7 @@ def _oddities(returns: Sequence[Return], lost: Sequence[LostRows], examples: int
     """Return what the reader found besides rows: stray text, unknown elements, breaks."""
     actions = {"unreadable": "dropped", "unknown-element": "dropped", "conflict": "merged"}
     rows: list[dict[str, Any]] = []
-    found: list[tuple[Any, ...]] = []
+    lines_shown: list[tuple[Any, ...]] = []
     for item in returns:
         base = {"source": SOURCE, "unit": item.unit, "period": item.year}
         for oddity, n in item.raw.oddities.items():
@@ -410,7 +410,7 @@ def _oddities(returns: Sequence[Return], lost: Sequence[LostRows], examples: int
             rows.append({**base, **label, **counts})
             lines = item.raw.lines[oddity][:examples]
             head = (SOURCE, "returns", column, oddity.check, item.unit, item.file)
-            found += [(*head, line, oddity.text) for line in lines]
+            lines_shown += [(*head, line, oddity.text) for line in lines]
     broken = [
         (r.unit, r.year, r.file, r.raw.broken_line, r.raw.broken) for r in returns if r.raw.broken
     ] + [(None, None, one.file, one.line, one.reason) for one in lost]
@@ -418,6 +418,6 @@ def _oddities(returns: Sequence[Return], lost: Sequence[LostRows], examples: int
     for unit, year, file, line, reason in broken:
         where = {"unit": unit, "period": year}
         rows.append({**label, **where, "n": 1, "n_flagged": 1, "action": "dropped"})
-        found.append((*label.values(), unit, file, line, reason))
+        lines_shown.append((*label.values(), unit, file, line, reason))
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
-    return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
+    return QualityProfile(checks, pd.DataFrame(lines_shown, columns=list(EXAMPLE_COLUMNS)))

@@ -49,7 +49,7 @@ _CANDIDATES = 64 - _TABLE_BITS
 def _grammar() -> dict[tuple[str, str], int]:
     """Return what becomes of each element by the name of what it stands in, "" for a child."""
     tables = list(RAW)
-    found = {("", "Child"): CONTAINER}
+    grammar = {("", "Child"): CONTAINER}
     parts = (
         ("ChildIdentifiers", "children", IDENTIFIERS),
         ("ChildCharacteristics", "children", CHARACTERISTICS),
@@ -57,16 +57,16 @@ def _grammar() -> dict[tuple[str, str], int]:
         *((name, table, slots) for name, (table, slots) in MODULES.items()),
     )
     for part, table, slots in parts:
-        found[("CINdetails" if part in MODULES else "Child", part)] = CONTAINER
+        grammar[("CINdetails" if part in MODULES else "Child", part)] = CONTAINER
         for tag, slot in slots.items():
             column = (tables.index(table) << COLUMNS_BITS) + slot - N_KEYS
-            found[(part, tag)] = IGNORED if slot == IGNORED else column
+            grammar[(part, tag)] = IGNORED if slot == IGNORED else column
             if slots is CHARACTERISTICS and slot == DISABILITIES:
-                found[(part, tag)] = CONTAINER
-                found[(tag, "Disability")] = LIST
+                grammar[(part, tag)] = CONTAINER
+                grammar[(tag, "Disability")] = LIST
     for outer, inside in _IGNORED_INSIDE.items():
-        found |= {(outer, tag): IGNORED for tag in inside}
-    return found
+        grammar |= {(outer, tag): IGNORED for tag in inside}
+    return grammar
 
 
 _GRAMMAR = _grammar()
@@ -141,10 +141,10 @@ def name_ids(data: bytes, starts: Ints, lengths: Ints) -> Ids:
     short = np.flatnonzero(lengths < WORD)
     first[short] &= _SHORT[np.maximum(lengths[short], 0)]
     last[short] = first[short]
-    found = _TABLE[_hash(first, last, _FACTOR)]
-    same = (first == _FIRST[found]) & (last == _LAST[found]) & (lengths == _LENGTH[found])
+    ids = _TABLE[_hash(first, last, _FACTOR)]
+    same = (first == _FIRST[ids]) & (last == _LAST[ids]) & (lengths == _LENGTH[ids])
     for known, start in ((_SECOND, WORD), (_THIRD, 2 * WORD)):
         longer = np.flatnonzero(same & (lengths > start + WORD))
-        same[longer] = words[starts[longer] + start] == known[found[longer]]
-    found[~same] = UNKNOWN
-    return found
+        same[longer] = words[starts[longer] + start] == known[ids[longer]]
+    ids[~same] = UNKNOWN
+    return ids

@@ -184,13 +184,13 @@ def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
     for line in commands:
         path = Path(json.loads(line))
         try:
-            found = read_return(
+            raw = read_return(
                 path, _Sender(answer), n_lines=n_lines, advance=lambda n: answer("bytes", n)
             )
         except OSError as error:
             answer("missing", str(error))
         else:
-            answer("return", found)
+            answer("return", raw)
 
 
 if __name__ == "__main__":

@@ -192,13 +192,13 @@ def parse_return(
             with _no_garbage_collection():
                 reader.read(source)
         except etree.XMLSyntaxError as error:
-            reader.found.broken = str(error.msg or "not XML").split(", line ")[0]
-            reader.found.broken_line = error.lineno or 0
+            reader.raw.broken = str(error.msg or "not XML").split(", line ")[0]
+            reader.raw.broken_line = error.lineno or 0
         while source.read(1 << 20):
             pass
-    found = reader.finish()
-    found.sha256 = source.hash.hexdigest()
-    return found
+    raw = reader.finish()
+    raw.sha256 = source.hash.hexdigest()
+    return raw
 
 
 @contextmanager
@@ -220,7 +220,7 @@ class Reader:
     """
 
     def __init__(self, path: Path, sink: Sink, n_lines: int) -> None:
-        self.found = RawReturn(path)
+        self.raw = RawReturn(path)
         self.n_lines = n_lines
         self.rows: dict[str, list[list[Any]]] = {name: [] for name in RAW}
         self.n_rows = dict.fromkeys(RAW, 0)
@@ -236,15 +236,15 @@ class Reader:
         """Return what was found."""
         self.pack()
         self.out.finish()
-        self.found.n_rows = self.out.n
-        return self.found
+        self.raw.n_rows = self.out.n
+        return self.raw
 
     def read(self, source: Any) -> None:
         """Read a file, or what has its method ``read``."""
         events = etree.iterparse(source, events=("end",), tag=("{*}Child", "{*}Header"), **PARSING)
         for _, element in events:
-            if not self.found.root:
-                self.found.root = _local(element.getroottree().getroot().tag)
+            if not self.raw.root:
+                self.raw.root = _local(element.getroottree().getroot().tag)
             if _local(element.tag) == "Header":
                 self._header(element)
                 continue
@@ -252,7 +252,7 @@ class Reader:
             self._free(element)
         root = events.root
         if root is not None:
-            self.found.root = _local(root.tag)
+            self.raw.root = _local(root.tag)
             self._outside(root)
 
     def pack(self) -> None:
@@ -301,7 +301,7 @@ class Reader:
             name = _local(element.tag)
             text = (element.text or "").strip()
             if name in ("Collection", "Year", "ReferenceDate", "LEA") and text:
-                before = self.found.header.setdefault(name, text)
+                before = self.raw.header.setdefault(name, text)
                 if before != text:
                     self._odd("conflict", header, name, element)
 
@@ -394,8 +394,8 @@ class Reader:
 
     def _odd(self, check: str, parent: Any, text: str, element: Any) -> None:
         oddity = Oddity(check, _local(parent.tag), text)
-        self.found.oddities[oddity] += 1
-        lines = self.found.lines.setdefault(oddity, [])
+        self.raw.oddities[oddity] += 1
+        lines = self.raw.lines.setdefault(oddity, [])
         if len(lines) < self.n_lines:
             lines.append((element.sourceline or 0) + self.lines_before)
 

@@ -175,20 +175,20 @@ def _header(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> Hea
         DataError: If two columns have one name but for the suffix.
     """
     documented = {theirs.upper(): ours.upper() for ours, theirs in renamed.items()}
-    found: dict[str, Place] = {}
+    places: dict[str, Place] = {}
     for place, name in enumerate(names):
         if not name:
             continue
         suffix = SUFFIX.search(name)
         bare = SUFFIX.sub("", name).upper()
         bare = documented.get(bare, bare)
-        if bare in found:
+        if bare in places:
             raise DataError(
                 f"{path} has the column {bare} more than once (columns "
-                f"{found[bare].number + 1} and {place + 1}); leave one of them out."
+                f"{places[bare].number + 1} and {place + 1}); leave one of them out."
             )
-        found[bare] = Place(place, CENTURY + int(suffix[1]) - 1 if suffix else None)
-    return found
+        places[bare] = Place(place, CENTURY + int(suffix[1]) - 1 if suffix else None)
+    return places
 
 
 def _kind(header: Header) -> Kind | None:
@@ -203,7 +203,7 @@ def _refuse_hidden_extract(path: Path, names: Sequence[str], renamed: Mapping[st
         DataError: If the names of its columns stand under a title or between other separators, or
             a column by which an extract is known is absent.
     """
-    refuse_other_header(path, lambda found: _kind(_header(path, found, renamed)) is not None)
+    refuse_other_header(path, lambda names: _kind(_header(path, names, renamed)) is not None)
     header = _header(path, names, renamed)
     for kind in KINDS:
         if kind.day and kind.place(kind.day, header):

@@ -505,14 +505,14 @@ _LABELS = {"cin": "referrals", "disabilities": "children"}
 def _row_checks(kind: Kind, rules: Rules) -> tuple[SqlCheck, ...]:
     """Return the checks on the rows of the files: keys first, which cost a row."""
     label = _LABELS.get(kind.name, kind.name)
-    found = [SqlCheck(label, "", "duplicate", "again", "merged")]
+    checks = [SqlCheck(label, "", "duplicate", "again", "merged")]
     before = "NOT again"
     for key in ("unit", "child", *([_DAYS[kind.name]] if kind.name in _DAYS else [])):
-        found.append(SqlCheck(label, key, "missing", f"{key} IS NULL", "dropped", before))
+        checks.append(SqlCheck(label, key, "missing", f"{key} IS NULL", "dropped", before))
         before += f" AND {key} IS NOT NULL"
     digits = f"NOT regexp_full_match(unit, '\\d{{{UNIT_DIGITS}}}')"
-    found.append(SqlCheck(label, "unit", "unknown-code", digits, "kept", "unit IS NOT NULL"))
-    return (*found, *(check for column in _columns(kind, rules) for check in column.checks))
+    checks.append(SqlCheck(label, "unit", "unknown-code", digits, "kept", "unit IS NOT NULL"))
+    return (*checks, *(check for column in _columns(kind, rules) for check in column.checks))
 
 
 def _reconciled(con: Any, rules: Rules, examples: int) -> QualityProfile:
@@ -714,10 +714,10 @@ def _accounts(con: Any, n_read: Mapping[str, int], quality: QualityProfile) -> Q
         "episodes": (n_read["episodes"], count("episodes_merged")),
         "children": (n_read["disabilities"], told),
     }
-    found = QualityProfile()
+    accounts = QualityProfile()
     for table, (read, given) in pairs.items():
-        found += account(quality, source=SOURCE, table=table, n_read=read, n_given=given)
-    return found
+        accounts += account(quality, source=SOURCE, table=table, n_read=read, n_given=given)
+    return accounts
 
 
 def _given_tables(kinds: set[str]) -> list[str]:
@@ -749,6 +749,6 @@ def _misfits(extract: Extract, text: TextTable, examples: int) -> QualityProfile
     n = text.n_rows + len(bad)
     rows = [{**label, "n": n, "n_flagged": len(bad), "action": "dropped"}]
     head = (*label.values(), None, extract.file)
-    found = [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
+    lines_shown = [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
-    return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
+    return QualityProfile(checks, pd.DataFrame(lines_shown, columns=list(EXAMPLE_COLUMNS)))

@@ -100,7 +100,7 @@ def of_areas(table: pa.Table, areas: Mapping[str, str]) -> pa.Table:
         near = areas.get(row["neighbour"], row["neighbour"])
         if near != unit:
             best.setdefault((unit, near), (row["rank"], row["closeness"]))
-    rows = [(*pair, *found) for pair, found in best.items()]
+    rows = [(*pair, *nearness) for pair, nearness in best.items()]
     return pa.table(
         [pa.array(c, t) for c, t in zip(zip(*rows, strict=True), table.schema.types, strict=True)],
         schema=table.schema,

@@ -113,11 +113,11 @@ class Published(Source):
         covered = cover([settings.folder], session, suffix=".csv")
         headers, broken = _headers(covered.files)
         chosen = _chosen(headers, settings)
-        texts = {path: read_text(path) for path, found in chosen.items() if found}
+        texts = {path: read_text(path) for path, measures in chosen.items() if measures}
         releases = [
             _release(measure, texts[path], headers[path], shown(path, session))
-            for path, found in chosen.items()
-            for measure in found
+            for path, measures in chosen.items()
+            for measure in measures
         ]
         scope = Scope(
             measures=tuple(m.name for m in MEASURES if _asked(m, settings) and m in _all(chosen)),

@@ -401,21 +401,21 @@ def _accounts(
             for check, n, flagged, action in rows
         ]
     )
-    found = QualityProfile(counted.checks.astype({"period": "Int64"}))
-    return found + account(
-        quality + found, source=SOURCE, table="published", n_read=n_read, n_given=n_whole
+    counts = QualityProfile(counted.checks.astype({"period": "Int64"}))
+    return counts + account(
+        quality + counts, source=SOURCE, table="published", n_read=n_read, n_given=n_whole
     )
 
 
 def _refuse_breakdowns(con: Any) -> None:
     """Refuse a file with several figures of one authority and year: none of them is the total."""
-    found = con.execute(
+    breakdown = con.execute(
         "SELECT file, measure, unit, period, count(*) AS n, min(line), max(line) "
         "FROM published_typed WHERE dropped IS NULL "
         "GROUP BY release_no, file, measure, unit, period HAVING n > 1 ORDER BY ALL LIMIT 1"
     ).fetchone()
-    if found:
-        file, measure, unit, period, n, first, last = found
+    if breakdown:
+        file, measure, unit, period, n, first, last = breakdown
         raise DataError(
             f"{file} has {n} figures of {measure} for authority {unit} in April {period} to March "
             f"{period + 1} (lines {first} to {last}). Keep one row an authority and year, the "

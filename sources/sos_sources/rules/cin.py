@@ -52,14 +52,14 @@ class CinRules(RuleSet):
 
     def rules(self, settings: CinRulesSettings) -> Sequence[RecordRule]:
         """Return the rules, in the order of their numbers."""
-        found = (
+        rules = (
             *_order_rules(),
             *_conference_rules(),
             _unfinished(settings.assessment_days),
             *_closure_rules(),
             *_no_further_action_rules(),
         )
-        return (*found, *(_codes() if settings.codes_of_years else ()))
+        return (*rules, *(_codes() if settings.codes_of_years else ()))
 
 
 def _rule(
@@ -298,9 +298,9 @@ def _next_referrals(table: ibis.Table, records: Records, session: Session) -> ib
 def _activity(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
     """Add whether an assessment or an enquiry hangs on a referral without further action."""
     closed = table.filter(table["nfa"])
-    found = [_key_of(records.table("assessments")), _key_of(records.table("section47s"))]
+    activities = [_key_of(records.table("assessments")), _key_of(records.table("section47s"))]
     nfa = closed.select(**_keys(closed, *KEY)).distinct()
-    done = ibis.union(*found)
+    done = ibis.union(*activities)
     acted = nfa.semi_join(done, [nfa[f"_of_{name}"] == done[name] for name in KEY])
     joined = table.left_join(acted, _same(table, acted, *KEY))
     marked = joined.mutate(_acted_on=joined["_of_unit"].notnull())

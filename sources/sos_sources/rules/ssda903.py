@@ -52,13 +52,13 @@ class Ssda903Rules(RuleSet):
 
     def rules(self, settings: Ssda903RulesSettings) -> Sequence[RecordRule]:
         """Return the rules, in the order of their numbers."""
-        found = (
+        rules = (
             *_ends(),
             *_temporary(settings),
             *_chain(settings),
             *_reasons(),
         )
-        return (*found, *(_codes() if settings.codes_of_years else ()))
+        return (*rules, *(_codes() if settings.codes_of_years else ()))
 
 
 Condition = Callable[[ibis.Table], ibis.Value]

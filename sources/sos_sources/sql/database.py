@@ -138,12 +138,12 @@ class Database(Source):
                 with _staging(session) as con:
                     batches = database.batches(source, whole=name == "cases")
                     schema = _load(con, name, batches, settings, notes)
-                    found = _profiled(con, name, schema, place, settings.examples)
+                    profiled = _profiled(con, name, schema, place, settings.examples)
                     kept = _kept(con, name, schema, place)
-                    found += _account(con, name, kept, found)
+                    profiled += _account(con, name, kept, profiled)
                     digest.update(name.encode() + _content(con, kept))
                     tables[name] = _handed_over(con, kept, schema, name, session)
-                quality = quality + found
+                quality = quality + profiled
                 files.append(place)
             database.refuse_written()
         finally:
@@ -221,11 +221,11 @@ class _Connection:
                 f"Tables: {', '.join(sorted(names)) or 'none'}."
             )
         try:
-            found = self._backend.table(name, **place)
+            table = self._backend.table(name, **place)
             if whole:
-                yield _columns(source, found.to_pyarrow(), self._missing)
+                yield _columns(source, table.to_pyarrow(), self._missing)
                 return
-            reader = found.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
+            reader = table.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
             none = True
             for batch in reader:
                 none = False
@@ -304,8 +304,8 @@ def _sqlite(path: Path) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
 
 
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
@@ -336,9 +336,9 @@ def _filled(url: str) -> tuple[str, set[str]]:
     login = url.rfind("@") if url.partition("://")[0] not in FILES else -1
     query = url.find("?") if login >= 0 else -1
 
-    def fill(found: re.Match[str]) -> str:
-        value = os.environ[found[1]]
-        inside = found.start() < login or 0 <= query < found.start()
+    def fill(variable: re.Match[str]) -> str:
+        value = os.environ[variable[1]]
+        inside = variable.start() < login or 0 <= query < variable.start()
         return quote(value, safe="") if inside else value
 
     full = VARIABLE.sub(fill, url)
@@ -441,13 +441,13 @@ def _truths(columns: RecordColumns, name: str) -> pa.Array:
         return raw.combine_chunks()
     is_text = pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)
     text = columns.typed_texts(name) if is_text else columns.texts(name)
-    found = pa.array(
+    truths = pa.array(
         [None if t is None else TRUTHS.get(t.lower()) for t in text.to_pylist()], type=pa.bool_()
     )
-    lost = pc.and_(pc.is_valid(text), pc.is_null(found)).to_numpy(zero_copy_only=False)
+    lost = pc.and_(pc.is_valid(text), pc.is_null(truths)).to_numpy(zero_copy_only=False)
     if lost.any():
         columns.refuse(name, lost, "true, false, 1 or 0 was expected")
-    return found
+    return truths
 
 
 @contextmanager
@@ -529,10 +529,10 @@ def _kept(con: Any, name: str, schema: pa.Schema, place: str) -> str:
     return f"SELECT {named} FROM {STAGED} WHERE {filled}"
 
 
-def _account(con: Any, name: str, kept: str, found: QualityProfile) -> QualityProfile:
+def _account(con: Any, name: str, kept: str, quality: QualityProfile) -> QualityProfile:
     ((n_read,),) = con.execute(f"SELECT count(*) FROM {STAGED}").fetchall()
     ((n_given,),) = con.execute(f"SELECT count(*) FROM ({kept})").fetchall()
-    return account(found, source=Database.name, table=name, n_read=n_read, n_given=n_given)
+    return account(quality, source=Database.name, table=name, n_read=n_read, n_given=n_given)
 
 
 def _handed_over(con: Any, kept: str, schema: pa.Schema, name: str, session: Session) -> Any:
@@ -559,11 +559,11 @@ def _checks(name: str, at: Mapping[str, str]) -> tuple[SqlCheck, ...]:
 
 def _content(con: Any, kept: str) -> bytes:
     """Return what the rows add up to, whatever their order."""
-    found = con.execute(
+    sums = con.execute(
         "SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT % 9007199254740993) "
         f"FROM ({kept}) t"
     ).fetchall()
-    return repr(found).encode()
+    return repr(sums).encode()
 
 
 def _form(value: object) -> str:

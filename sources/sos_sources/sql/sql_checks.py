@@ -82,20 +82,20 @@ def profile(
     counts = con.execute(_counting(relation, conditions)).fetchall()
     places = {condition: 2 + i for i, condition in enumerate(conditions)}
     rows: list[tuple[Any, ...]] = []
-    found: list[tuple[Any, ...]] = []
+    rows_shown: list[tuple[Any, ...]] = []
     for check in checks:
         label = (source, check.table, check.column, check.check)
         n, n_flagged = places[check.looked_at], places[_faulty(check)]
         triples = [(r[0], r[1], r[n], r[n_flagged]) for r in counts if r[n]]
         if any(t[3] for t in triples):
             rows += [(*label, *t, check.action) for t in triples]
-            found += [(*label, *e) for e in _examples(con, relation, check, examples)]
+            rows_shown += [(*label, *e) for e in _examples(con, relation, check, examples)]
         else:
             rows.append((*label, None, None, sum(t[2] for t in triples), 0, check.action))
     counted = pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"period": "Int64"})
     return QualityProfile(
         checks=counted,
-        examples=pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)),
+        examples=pd.DataFrame(rows_shown, columns=list(EXAMPLE_COLUMNS)),
     )
 
 

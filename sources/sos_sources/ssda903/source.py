@@ -179,16 +179,16 @@ def _grouped(paths: Sequence[Path], settings: Ssda903Settings) -> list[dict[str,
     """Return, for every return, its files by kind: same folder, same name but for the kind."""
     groups: dict[tuple[Path, str], dict[str, Path]] = {}
     for path in paths:
-        found = KIND.search(path.stem.lower())
-        assert found is not None
-        rest = path.stem.lower().replace(found[0], "", 1)
+        kind = KIND.search(path.stem.lower())
+        assert kind is not None
+        rest = path.stem.lower().replace(kind[0], "", 1)
         group = groups.setdefault((path.parent, re.sub(r"[\W_]+", "", rest)), {})
-        if found[0] in group:
+        if kind[0] in group:
             raise DataError(
-                f"{path.parent} has two files of one return that hold '{found[0]}': "
-                f"{group[found[0]].name} and {path.name}."
+                f"{path.parent} has two files of one return that hold '{kind[0]}': "
+                f"{group[kind[0]].name} and {path.name}."
             )
-        group[found[0]] = path
+        group[kind[0]] = path
     if not any("episodes" in group for group in groups.values()):
         raise DataError(
             f"No file with 'episodes' in its name in {', '.join(settings.paths)}; expected files "

@@ -144,12 +144,12 @@ def build(
         con.execute(_UASC)
         con.execute(_chained(limits))
         con.execute(_CHILDREN)
-        for relation, found in (
+        for relation, of_relation in (
             ("uasc_typed", _UASC_CHECKS),
             ("chained", _chain_checks(limits)),
             ("everyone", _CHILD_CHECKS),
         ):
-            quality += profile(con, relation, found, source=SOURCE, examples=examples)
+            quality += profile(con, relation, of_relation, source=SOURCE, examples=examples)
         quality += _accounts(con, returns, quality)
         tables = {name: _final(con, name) for name in ("children", "episodes")}
     _refuse_empty(returns, tables["episodes"].num_rows)
@@ -170,14 +170,14 @@ def _load(con: Any, returns: Sequence[Ssda903Return]) -> None:
 def _refuse_unreadable(con: Any, share: float) -> None:
     """Refuse a file whose dates are mostly in another format: it would lose most of its rows."""
     for kind, column in DATED.items():
-        found = con.execute(
+        unreadable = con.execute(
             f"SELECT file, count({column}) AS n, count(shape) AS bad, mode(shape) FROM "
             f"(SELECT return_no, file, {column}, "
             f"CASE WHEN {uk_date(column)} IS NULL THEN {form(column)} END AS shape "
             f"FROM {kind}_raw) GROUP BY return_no, file HAVING bad > {share} * n ORDER BY file"
         ).fetchone()
-        if found is not None:
-            file, n, bad, shape = found
+        if unreadable is not None:
+            file, n, bad, shape = unreadable
             raise DataError(
                 f"{file}, column {column}: {bad} of {n} dates cannot be read, most of them of the "
                 f"form {shape}; expected dd/mm/yyyy. Write the dates of the file as dd/mm/yyyy. To "
@@ -223,13 +223,13 @@ def _usual(years: dict[int, int], share: float) -> list[int]:
 
 def _years(con: Any, column: str, limits: Limits) -> dict[int, dict[int, int]]:
     """Count the readable dates of a column of the episodes by return and April-year."""
-    found = con.execute(
+    years = con.execute(
         "SELECT return_no, year(day) - (month(day) < 4)::INT AS april, count(*) "
         f"FROM (SELECT return_no, {uk_date(column)} AS day FROM episodes_raw) "
         f"WHERE day >= DATE '{limits.earliest_event}' GROUP BY return_no, april ORDER BY ALL"
     ).fetchall()
     counts: dict[int, dict[int, int]] = {}
-    for number, year, n in found:
+    for number, year, n in years:
         counts.setdefault(number, {})[int(year)] = int(n)
     return counts
 
@@ -518,7 +518,7 @@ def _misfits(
     returns: Sequence[Ssda903Return], spans: Sequence[_Span], examples: int
 ) -> QualityProfile:
     """Count rows with too few or too many fields; they are not in any table."""
-    rows, found = [], []
+    rows, lines_shown = [], []
     for one, span in zip(returns, spans, strict=True):
         for file in one.files:
             bad = file.text.misfits
@@ -531,16 +531,16 @@ def _misfits(
             counts = {"n": n, "n_flagged": len(bad), "action": "dropped"}
             rows.append({**label, "unit": one.unit, "period": span.last, **counts})
             head = (*label.values(), one.unit, file.shown)
-            found += [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
+            lines_shown += [(*head, m.line, f"{m.n_fields} fields") for m in bad[:examples]]
     checks = QualityProfile.of(rows).checks.astype({"period": "Int64"})
-    return QualityProfile(checks, pd.DataFrame(found, columns=list(EXAMPLE_COLUMNS)))
+    return QualityProfile(checks, pd.DataFrame(lines_shown, columns=list(EXAMPLE_COLUMNS)))
 
 
 def _accounts(
     con: Any, returns: Sequence[Ssda903Return], quality: QualityProfile
 ) -> QualityProfile:
     """Count the rows of each kind of file; rows of headers and of the uasc file are children."""
-    found = QualityProfile()
+    accounts = QualityProfile()
     given = {"episodes": "episodes_merged", "header": "header_merged", "uasc": "uasc_typed"}
     for kind, relation in given.items():
         where = f"{_HAS_CHILD} AND nth = 1" if kind == "uasc" else "true"
@@ -548,14 +548,14 @@ def _accounts(
         texts = [file.text for one in returns for file in one.kind(kind)]
         n_read = sum(text.n_rows + len(text.misfits) for text in texts)
         label = _MERGES[kind].label if kind in _MERGES else ""
-        found += account(
+        accounts += account(
             quality,
             source=SOURCE,
             table=label or kind,
             n_read=n_read,
             n_given=n_given,
         )
-    return found
+    return accounts
 
 
 def _refuse_empty(returns: Sequence[Ssda903Return], n_episodes: int) -> None:

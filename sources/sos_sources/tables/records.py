@@ -147,8 +147,8 @@ class RecordTables(Source):
                 _refuse_other_columns(part)
                 _refuse_other_years(con, part)
                 with _in_words(part.label):
-                    found, repeated = _examined(con, part, settings.examples)
-                quality = quality + found
+                    examined, repeated = _examined(con, part, settings.examples)
+                quality = quality + examined
                 tables[part.name] = _lazily(session, part, repeated=repeated)
             first, last = _covered(con, parts)
         return Records(
@@ -172,7 +172,7 @@ def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
     """Return the record tables of a folder, and what else lies in it."""
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder} with record tables as Parquet.")
-    found = {}
+    parts = {}
     covered = covered_by(folder, suffix=SUFFIX)
     inside = [path for path in covered.files if not _aside(path, folder)]
     left_out = [
@@ -191,10 +191,10 @@ def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
         files = tuple(path for path in inside if path == entry or entry in path.parents)
         if not files:
             raise DataError(f"The folder {entry} has no {SUFFIX} file.")
-        found[entry.stem] = _Part(entry.stem, files, shown(entry, session))
-    if not found:
+        parts[entry.stem] = _Part(entry.stem, files, shown(entry, session))
+    if not parts:
         raise DataError(f"{folder} has no record table; expected files such as referrals{SUFFIX}.")
-    return [found[name] for name in KNOWN if name in found], left_out
+    return [parts[name] for name in KNOWN if name in parts], left_out
 
 
 def _aside(path: Path, folder: Path) -> bool:
@@ -243,13 +243,13 @@ def _refuse_other_type(file: Path, field: pa.Field, wanted: pa.DataType) -> None
 def _refuse_other_years(con: Any, part: _Part) -> None:
     """Refuse April-years that are none, such as 201415 for 2014."""
     for name in (n for n in YEARS if n in TABLES[part.name].names):
-        found = con.execute(
+        other = con.execute(
             f"SELECT min({name}) FROM ({part.scan}) "
             f"WHERE {name} NOT BETWEEN {PLAUSIBLE[0]} AND {PLAUSIBLE[-1]}"
         ).fetchone()
-        if found[0] is not None:
+        if other[0] is not None:
             raise DataError(
-                f"{part.label}, column '{name}': {found[0]} is no April-year; the year in which it "
+                f"{part.label}, column '{name}': {other[0]} is no April-year; the year in which it "
                 "begins was expected, such as 2014 for April 2014 to March 2015."
             )
 
@@ -268,7 +268,7 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         looked_at = before if name in keys else "true"
         checks.append(SqlCheck(part.name, name, "missing", empty, action, looked_at))
         before += f" AND NOT ({empty})"  # a row without several keys is dropped once
-    found = profile(con, relation, checks, source=RecordTables.name, examples=examples)
+    quality = profile(con, relation, checks, source=RecordTables.name, examples=examples)
     by, unique = ", ".join(identifier(key) for key in keys), RECORD_TABLES[part.name].unique
     ((n, different),) = con.execute(
         f"SELECT count(*), {f'count(DISTINCT ({by}))' if unique else 'count(*)'} "
@@ -278,17 +278,17 @@ def _examined(con: Any, part: _Part, examples: int) -> tuple[QualityProfile, boo
         raise DataError(f"{part.label}: no row has {', '.join(keys)}.")
     ((n_read,),) = con.execute(f"SELECT count(*) FROM ({part.scan})").fetchall()
     if n == different:
-        return found + _account(part, found, n_read, n), False
+        return quality + _account(part, quality, n_read, n), False
     again = f"row_number() OVER (PARTITION BY {by}) > 1"
     repeated = f"(SELECT *, {again} AS again FROM {relation} WHERE {part.filled})"
     check = SqlCheck(part.name, "", "duplicate", "again", "merged")
-    found += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
-    return found + _account(part, found, n_read, different), True
+    quality += profile(con, repeated, [check], source=RecordTables.name, examples=examples)
+    return quality + _account(part, quality, n_read, different), True
 
 
-def _account(part: _Part, found: QualityProfile, n_read: int, n_given: int) -> QualityProfile:
+def _account(part: _Part, quality: QualityProfile, n_read: int, n_given: int) -> QualityProfile:
     name = RecordTables.name
-    return account(found, source=name, table=part.name, n_read=n_read, n_given=n_given)
+    return account(quality, source=name, table=part.name, n_read=n_read, n_given=n_given)
 
 
 def _april_year(name: str) -> str:

@@ -19,6 +19,6 @@ def test_a_twin_in_the_pool_is_the_nearest() -> None:
     task = testing.example_unit_task()
     twin = task.features.loc[["P1"]].rename(index={"P1": "Twin"})
     task = replace(task, features=pd.concat([task.features, twin]))
-    found = plugin.match(task, plugin.NewMatcherSettings())
-    first = found.distances.query("pilot == 'P1' and rank == 1").iloc[0]
+    matched = plugin.match(task, plugin.NewMatcherSettings())
+    first = matched.distances.query("pilot == 'P1' and rank == 1").iloc[0]
     assert (first["comparator"], first["distance"]) == ("Twin", 0.0)

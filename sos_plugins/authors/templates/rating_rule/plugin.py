@@ -85,10 +85,10 @@ class NewRatingRule(RatingRule):
 
     def rate(self, evidence: Evidence, settings: NewRatingRuleSettings) -> Rating:
         """Rate one outcome; without an estimate the evidence is weak."""
-        found = answers(evidence.main, evidence, settings)
+        criteria = answers(evidence.main, evidence, settings)
         estimate = evidence.main.estimate
-        level = self.levels[max(sum(a.met for a in found) - 1, 0)]
-        if estimate is None or not found[0].met:
+        level = self.levels[max(sum(a.met for a in criteria) - 1, 0)]
+        if estimate is None or not criteria[0].met:
             level, direction = self.levels[0], "no clear impact"
         else:
             direction = "increase" if estimate > 0 else "decrease"
@@ -97,7 +97,7 @@ class NewRatingRule(RatingRule):
             level=level,
             direction=direction,
             sentence=f"{level.capitalize()} evidence on {evidence.info.phrase}: {direction}",
-            reasons=tuple(a.reason for a in found),
+            reasons=tuple(a.reason for a in criteria),
             thresholds=settings.model_dump(),
         )
 

@@ -1,6 +1,6 @@
-"""Stations: what a run has finished, kept on disk, so that a run that was cut off goes on.
+"""Finished steps of a run, kept on disk, so that a run that was cut off goes on.
 
-A finished station (the records of a source, the cases of an outcome, an estimate, a run of the
+A finished step (the records of a source, the cases of an outcome, an estimate, a run of the
 sensitivity analysis) is kept under the hash of all that it rests on
 (:mod:`sos_plugins.cache.fingerprint`): the records or the sample that went in, the settings and the
 files that they name, the seed, and the code and packages of the plugins. What has changed is made
@@ -34,7 +34,7 @@ from sos_plugins.errors import DataError
 
 FOLDER_VARIABLE = "SOS_PLUGINS_STATIONS"
 DAYS_KEPT = 30
-"""Stations that no run used for so long are removed by the next run."""
+"""Steps that no run used for so long are removed by the next run."""
 COMPRESSION = "zstd"
 REST = "rest"
 """What is known of records besides their tables."""
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class StepCache:
-    """Where finished stations are kept: a service that notes which it took from there, no data.
+    """Where finished steps are kept: a service that notes which it took from there, no data.
 
     What is kept includes records of individuals, so its owner alone can read it. It is data and no
     program: Parquet, and what :mod:`sos_plugins.cache.codec` writes.
@@ -55,8 +55,8 @@ class StepCache:
     Attributes:
         folder: The folder; None keeps nothing.
         new: Whether the folder was made for this run.
-        reused: Labels of the stations that were taken from disk, in order.
-        damaged: Labels of the stations that were on disk but damaged, and were made again.
+        reused: Labels of the steps that were taken from disk, in order.
+        damaged: Labels of the steps that were on disk but damaged, and were made again.
     """
 
     folder: Path | None = None
@@ -66,7 +66,7 @@ class StepCache:
 
     @classmethod
     def at(cls, folder: Path) -> StepCache:
-        """Keep stations in a folder, made when it is not there, and remove those long unused.
+        """Keep steps in a folder, made when it is not there, and remove those long unused.
 
         Raises:
             DataError: If the folder cannot be made or written to, is another user's, or can be
@@ -97,7 +97,7 @@ class StepCache:
 
     @property
     def news(self) -> str:
-        """Say, the first time, where stations are and how to do without; nothing later."""
+        """Say, the first time, where steps are kept and how to do without; nothing later."""
         if not self.new:
             return ""
         return (
@@ -107,7 +107,7 @@ class StepCache:
         )
 
     def for_worker(self) -> StepCache:
-        """Return the same place with no station reused yet: for another process."""
+        """Return the same place with no step reused yet: for another process."""
         return replace(self, reused=[], damaged=[])
 
     def merge(self, other: StepCache) -> None:
@@ -127,10 +127,10 @@ class StepCache:
 
         An exception of ``make`` passes through and nothing is kept. What is damaged is noted and
         made again. A disk that is full, or something in what was made that does not travel
-        (:func:`sos_plugins.cache.codec.encode`), costs the station, not the run.
+        (:func:`sos_plugins.cache.codec.encode`), costs the step, not the run.
 
         Args:
-            label: What the station is, for people.
+            label: What the step is, for people.
             key: Hash of all that it rests on: :func:`hashed`.
             make: Makes it.
             done: Whether what was made is finished; what is not, such as a failure, is not kept.
@@ -177,14 +177,14 @@ KEEP_NOTHING = StepCache()
 
 
 def default_folder(base: Path) -> Path:
-    """Return where the stations of a study in a folder are kept unless the user names a place."""
+    """Return where the steps of a study in a folder are kept unless the user names a place."""
     given = os.environ.get(FOLDER_VARIABLE)
     root = Path(given).expanduser() if given else platformdirs.user_cache_path("sos-plugins")
     return root / hashed(os.path.realpath(base))[:16]
 
 
 def _load(file: Path) -> Any:
-    """Read a station back.
+    """Read a step back.
 
     Raises:
         OSError: If there is none.
@@ -250,7 +250,7 @@ def _save_records(place: Path, records: Records, session: Session) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove stations long unused, and what a run that was killed left half written."""
+    """Remove steps long unused, and what a run that was killed left half written."""
     oldest = time.time() - DAYS_KEPT * _DAY
     half_written = time.time() - _DAY
     for path in _entries(folder):

@@ -28,7 +28,7 @@ def run_and_report(
     data: Path | None = None,
     workers: int | None = None,
     memory: str | None = None,
-    stations: StepCache = KEEP_NOTHING,
+    cache: StepCache = KEEP_NOTHING,
     backend: str | None = None,
 ) -> None:
     """Run a study, write its report and print the verdicts.
@@ -42,15 +42,15 @@ def run_and_report(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
     )
     terminal.note(study.plan.registry)
-    if stations.news:
-        terminal.say(stations.news)
+    if cache.news:
+        terminal.say(cache.news)
     folder = out or Path("results") / study.plan.file.study.name
     with claimed(folder):
         check_folder(folder, study.plan.text, study.outcome_names)
         with terminal.progress() as progress:
-            result = study.run(progress, workers=workers, stations=stations)
+            result = study.run(progress, workers=workers, stations=cache)
         page = write_report(result, folder)
-    _answer(terminal, result, page, stations)
+    _answer(terminal, result, page, cache)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
 
@@ -78,17 +78,17 @@ def report_again(path: Path, out: Path | None) -> Path:
         ) from error
 
 
-def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: StepCache) -> None:
+def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCache) -> None:
     rows = [_verdict(outcome) for outcome in result.outcomes]
     notes = [*result.warnings, *(f"Not checked: {text}" for text in result.missing_checks)]
-    if stations.damaged:
+    if cache.damaged:
         notes.append(
-            f"Warning: {len(stations.damaged)} finished stations in {stations.folder} were damaged "
-            f"and have been made again: {listing(stations.damaged)}."
+            f"Warning: {len(cache.damaged)} finished stations in {cache.folder} were damaged "
+            f"and have been made again: {listing(cache.damaged)}."
         )
-    if stations.reused:
+    if cache.reused:
         notes.append(
-            f"{len(stations.reused)} finished stations were taken from {stations.folder}; with "
+            f"{len(cache.reused)} finished stations were taken from {cache.folder}; with "
             "--no-stations everything is made again."
         )
     title = f"{result.title}{' (simulated records)' if result.simulated else ''}"
@@ -108,7 +108,7 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, stations: StepC
         "simulated": result.simulated,
         "outcomes": [{**row, "warnings": some} for row, some in zip(rows, told, strict=True)],
         "notes": notes,
-        "reused": stations.reused,
+        "reused": cache.reused,
     }
     terminal.answer(data, "\n".join([table, *notes, f"Report: {page}"]))
 

@@ -100,13 +100,13 @@ class Preparation:
         plan: The study, checked against the plugins.
         given: What the records gave for the outcome.
         progress: Where progress is shown.
-        stations: Where finished steps are kept.
+        cache: Where finished steps are kept.
     """
 
     plan: Plan
     given: OutcomeInput
     progress: Progress
-    stations: StepCache = KEEP_NOTHING
+    cache: StepCache = KEEP_NOTHING
 
     @property
     def registry(self) -> Registry:
@@ -121,7 +121,7 @@ class Preparation:
     @cached_property
     def key(self) -> str:
         """Hash of all that the prepared cases rest on."""
-        if self.stations.folder is None:
+        if self.cache.folder is None:
             return ""
         given, file, base = self.given, self.plan.file, self.plan.base
         matching = [file.matching.units, *filter(None, [file.matching.cases])]
@@ -143,7 +143,7 @@ class Preparation:
         self, estimator: str, engine: str | None, sample: Sample, options: BaseModel
     ) -> Sequence[Any]:
         """Return what an estimate rests on: the sample that goes in, the options, the engine."""
-        if self.stations.folder is None:
+        if self.cache.folder is None:
             return ()
         program = self.given.program.with_engine(self.registry, estimator, engine)
         options_key = of_settings(options, self.plan.base)
@@ -159,7 +159,7 @@ class Preparation:
     ) -> T:
         """Return what ``make`` gives, from disk where it was made before from the same inputs."""
         label = f"{self.given.info.name}: {label}"
-        return self.stations.keep(label, hashed(*key), make, done=done)
+        return self.cache.keep(label, hashed(*key), make, done=done)
 
     def prepare(self, cases: CollectedCases, units: MatcherChoice) -> PreparedOutcome:
         """Match authorities and cases, and label the cases by the embedding windows."""
@@ -258,7 +258,7 @@ class Preparation:
     def match_cases(
         self, sample: Sample, steps: tuple[MatchingStep, ...]
     ) -> tuple[CaseMatch | None, tuple[MatchingStep, ...]]:
-        """Weight the cases, if the study asks for it, and add the station to ``steps``."""
+        """Weight the cases, if the study asks for it, and add the step to ``steps``."""
         choice = self.plan.file.matching.cases
         if choice is None or not sample.covariates:
             return None, steps

@@ -120,13 +120,13 @@ class Study:
         """Read and merge the records of every source."""
         return self._read(session, stations).records
 
-    def _read(self, session: Session, stations: StepCache) -> Read:
+    def _read(self, session: Session, cache: StepCache) -> Read:
         merged: Records | None = None
-        program = Program.of(self.plan.registry) if stations.folder else Program()
+        program = Program.of(self.plan.registry) if cache.folder else Program()
         keys = [program.code, session.seed]
         for n, choice in enumerate(self.plan.file.sources, 1):
             with within_memory():
-                records, key = self._source(choice, n, session, stations, program)
+                records, key = self._source(choice, n, session, cache, program)
             keys.append(key)
             if merged is not None:
                 _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
@@ -135,7 +135,7 @@ class Study:
         return Read(merged, program, hashed(keys))
 
     def _source(
-        self, choice: Choice, n: int, session: Session, stations: StepCache, program: Program
+        self, choice: Choice, n: int, session: Session, cache: StepCache, program: Program
     ) -> tuple[Records, str]:
         """Return the records of one source, and a hash of what they rest on or of what they are."""
         source = self.plan.registry.source(choice.plugin)
@@ -143,7 +143,7 @@ class Study:
             "source", choice.plugin, choice.settings, f"[[sources]] {n}"
         )
         make = functools.partial(read_heard, source, settings, session)
-        if stations.folder is None:
+        if cache.folder is None:
             return make(), ""
         key = hashed(
             choice.plugin,
@@ -156,9 +156,9 @@ class Study:
             records = make()
             return records, hashed(key, of_records(records, session.backend))
         key = hashed(key, hashed_files(inputs, session.base))
-        return stations.keep_records(f"records of {choice.plugin}", key, session, make), key
+        return cache.keep_records(f"records of {choice.plugin}", key, session, make), key
 
-    def _profile(self, session: Session, read: Read, stations: StepCache) -> RecordProfile:
+    def _profile(self, session: Session, read: Read, cache: StepCache) -> RecordProfile:
         """Profile the records; completeness is kept where it varies."""
         registry, settings = self.plan.registry, self.plan.file.profile
 
@@ -167,7 +167,7 @@ class Study:
                 rules = rules_for(registry, read.records)
                 return profile_records(read.records, rules, session, settings).compact()
 
-        return stations.keep("profile of the records", hashed(read.key, settings), make)
+        return cache.keep("profile of the records", hashed(read.key, settings), make)
 
     def run(
         self,
@@ -207,20 +207,20 @@ class Study:
         return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
 
     def _run(
-        self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool
+        self, session: Session, workers: int | None, cache: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
         try:
             with private_files():
-                return self._run_on(session, workers, stations, only_crosscheck=only_crosscheck)
+                return self._run_on(session, workers, cache, only_crosscheck=only_crosscheck)
         finally:
             session.release()
 
     def _run_on(
-        self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool
+        self, session: Session, workers: int | None, cache: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
         use = MemoryUse(file.study.memory)
-        read = self._read(session, stations)
+        read = self._read(session, cache)
         records = read.records
         design, warnings = designs.make_design(
             file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
@@ -232,18 +232,18 @@ class Study:
             warnings += (f"Cases and not cells were brought from the records: {how.reason}.",)
         warnings += files_left_out(records.quality.checks)
         neighbours = _neighbours(records)
-        profile = None if only_crosscheck else self._profile(session, read, stations)
+        profile = None if only_crosscheck else self._profile(session, read, cache)
         inputs = []
         with session.progress.step("Deriving outcomes", len(file.outcomes)) as advance:
             for choice in file.outcomes:
-                station = OutcomeStation(plan, session, read, choice, stations, profile)
-                inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
+                step = OutcomeStep(plan, session, read, choice, cache, profile)
+                inputs.append(step.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         use.note("deriving")
         with session.progress.step("Analysing outcomes", len(inputs)) as advance:
             outcomes = []
             analysed = _analysed(
-                plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
+                plan, inputs, session.progress, cache, workers, only_crosscheck=only_crosscheck
             )
             with closing(analysed):
                 for outcome in analysed:
@@ -269,7 +269,7 @@ class Study:
             truth=records.truth,
             unit_names=dict(records.unit_names),
             manifest={
-                **manifest(plan.registry, records, plan.text, file.study.seed, stations.folder),
+                **manifest(plan.registry, records, plan.text, file.study.seed, cache.folder),
                 "memory": use.to_dict(),
             },
             study_toml=plan.text,
@@ -296,7 +296,7 @@ def _analysed(
     plan: Plan,
     inputs: list[OutcomeInput],
     progress: Progress,
-    stations: StepCache,
+    cache: StepCache,
     workers: int | None,
     *,
     only_crosscheck: bool,
@@ -308,7 +308,7 @@ def _analysed(
     workers = min(workers, len(inputs))
     if workers <= 1:
         for given in inputs:
-            analysis = OutcomeAnalysis(Preparation(plan, given, progress, stations))
+            analysis = OutcomeAnalysis(Preparation(plan, given, progress, cache))
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
     pool = joblib.Parallel(
@@ -320,21 +320,21 @@ def _analysed(
         initargs=(os.getpid(),),
     )
     jobs = (
-        joblib.delayed(_analyse)(plan, given, stations.for_worker(), only_crosscheck)
+        joblib.delayed(_analyse)(plan, given, cache.for_worker(), only_crosscheck)
         for given in inputs
     )
     results = cast(Generator[tuple[OutcomeResult, StepCache], None, None], pool(jobs))
     with nothing_from_here(), closing(results):  # ends the processes when this one is stopped
         for result, noted in results:
-            stations.merge(noted)
+            cache.merge(noted)
             yield result
 
 
 def _analyse(
-    plan: Plan, given: OutcomeInput, stations: StepCache, only_crosscheck: bool
+    plan: Plan, given: OutcomeInput, cache: StepCache, only_crosscheck: bool
 ) -> tuple[OutcomeResult, StepCache]:
-    analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), stations))
-    return analysis.run(only_crosscheck=only_crosscheck), stations
+    analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), cache))
+    return analysis.run(only_crosscheck=only_crosscheck), cache
 
 
 @dataclass(frozen=True)
@@ -353,14 +353,14 @@ class Read:
 
 
 @dataclass(frozen=True)
-class OutcomeStation:
+class OutcomeStep:
     """One outcome of a study on its way from records to cases."""
 
     plan: Plan
     session: Session
     read: Read
     choice: OutcomeChoice
-    stations: StepCache = KEEP_NOTHING
+    cache: StepCache = KEEP_NOTHING
     profile: RecordProfile | None = None
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
@@ -403,7 +403,7 @@ class OutcomeStation:
 
     def _key(self, settings: BaseModel, how: Collection) -> str:
         """Return a hash of all that cases under some settings rest on."""
-        if self.stations.folder is None:
+        if self.cache.folder is None:
             return ""
         outcome = self.plan.registry.outcome(self.choice.plugin)
         return hashed(
@@ -432,7 +432,7 @@ class OutcomeStation:
         label, key = f"cases of {info.name}", self._key(settings, how)
         try:
             with within_memory():
-                return self.stations.keep(label, key, lambda: self._derived(settings, info, how))
+                return self.cache.keep(label, key, lambda: self._derived(settings, info, how))
         except SosError as error:
             return str(error)
 

@@ -18,7 +18,7 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
-from sos_plugins.study.study import OutcomeStation, Read, Study, read_heard, units_of
+from sos_plugins.study.study import OutcomeStep, Read, Study, read_heard, units_of
 from sos_plugins.system.memory import MemoryUse
 from sos_plugins.system.scratch import private_files
 from sos_plugins.system.secrets import cleaned
@@ -171,7 +171,7 @@ def _profile_study(
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:
         for choice in plan.file.outcomes if outcomes else ():
-            derived = OutcomeStation(plan, session, Read(records), choice).cases()
+            derived = OutcomeStep(plan, session, Read(records), choice).cases()
             if isinstance(derived, str):
                 notes = (*notes, derived)
             else:

@@ -35,9 +35,9 @@ from sos_plugins.study.study import Study
 
 
 def run(path, folder, **changes):
-    stations = StepCache.at(folder)
-    result = Study.from_toml(path).run(workers=1, stations=stations)
-    return result, stations.reused
+    cache = StepCache.at(folder)
+    result = Study.from_toml(path).run(workers=1, stations=cache)
+    return result, cache.reused
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_several_processes_say_what_they_reused(study, tmp_path):
     run(study, tmp_path / "kept")
     extra = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\nlabel = "Again"\n\n[rating]'
     change(study, "[rating]", extra)
-    stations = StepCache.at(tmp_path / "kept")
-    result = Study.from_toml(study).run(workers=2, stations=stations)
+    cache = StepCache.at(tmp_path / "kept")
+    result = Study.from_toml(study).run(workers=2, stations=cache)
     assert not any(outcome.error for outcome in result.outcomes)
-    assert "tidy-value: did by python" in stations.reused
-    assert not any(label.startswith("again") for label in stations.reused)
+    assert "tidy-value: did by python" in cache.reused
+    assert not any(label.startswith("again") for label in cache.reused)
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_a_damaged_station_is_made_again_with_a_warning(study, tmp_path):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes((content, content[:40], b"")[n % 3])
-    stations = StepCache.at(tmp_path / "kept")
-    second = Study.from_toml(study).run(workers=1, stations=stations)
-    assert stations.reused == []
-    assert len(stations.damaged) == len(files)
+    cache = StepCache.at(tmp_path / "kept")
+    second = Study.from_toml(study).run(workers=1, stations=cache)
+    assert cache.reused == []
+    assert len(cache.damaged) == len(files)
     assert facts(first) == facts(second)
     next(iter(files)).write_bytes(b"")
     command = ["run", str(study), "--stations", str(tmp_path / "kept"), "--out", str(tmp_path)]
@@ -128,17 +128,17 @@ def test_a_damaged_station_is_made_again_with_a_warning(study, tmp_path):
 
 
 def test_failures_are_not_kept(tmp_path):
-    stations = StepCache.at(tmp_path)
+    cache = StepCache.at(tmp_path)
     for made, finished in (("no", False), ("yes", True)):
-        assert stations.keep("step", "key", lambda m=made: m, done=lambda _, f=finished: f) == made
-    assert stations.keep("step", "key", lambda: "again") == "yes"
+        assert cache.keep("step", "key", lambda m=made: m, done=lambda _, f=finished: f) == made
+    assert cache.keep("step", "key", lambda: "again") == "yes"
 
     def fail():
         raise DataError("It is broken.")
 
     with pytest.raises(DataError):
-        stations.keep("other", "key", fail)
-    assert stations.keep("other", "key", lambda: 1) == 1
+        cache.keep("other", "key", fail)
+    assert cache.keep("other", "key", lambda: 1) == 1
 
 
 def test_records_come_back_as_they_were(tmp_path):
@@ -150,11 +150,11 @@ def test_records_come_back_as_they_were(tmp_path):
     def make():
         return Records({"referrals": session.table(frame)}, files=("a.xml",), data_hash="h")
 
-    stations = StepCache.at(tmp_path)
-    made = stations.keep_records("records", "key", session, make)
+    cache = StepCache.at(tmp_path)
+    made = cache.keep_records("records", "key", session, make)
     other = Session()
-    again = stations.keep_records("records", "key", other, lambda: pytest.fail("read again"))
-    assert stations.reused == ["records"]
+    again = cache.keep_records("records", "key", other, lambda: pytest.fail("read again"))
+    assert cache.reused == ["records"]
     assert again.data_hash == "h"
     assert again.files == ("a.xml",)
     pd.testing.assert_frame_equal(
@@ -163,8 +163,8 @@ def test_records_come_back_as_they_were(tmp_path):
     assert again.table("referrals").schema() == made.table("referrals").schema()
     (file,) = tmp_path.glob("*.records/referrals.parquet")
     file.write_bytes(file.read_bytes()[:-1])
-    stations.keep_records("records", "key", session, make)
-    assert stations.damaged == ["records"]
+    cache.keep_records("records", "key", session, make)
+    assert cache.damaged == ["records"]
 
 
 SLOW = '''
@@ -313,15 +313,15 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkey
 
 def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
     folder = tmp_path / "kept"
-    stations = StepCache.at(folder)
+    cache = StepCache.at(folder)
     assert folder.stat().st_mode & 0o077 == 0
-    stations.keep("old", "key", lambda: 1)
+    cache.keep("old", "key", lambda: 1)
     (old,) = folder.glob("*.station")
     (folder / "letter.txt").write_text("not ours")
     long_ago = time.time() - (DAYS_KEPT + 1) * 86_400
     for path in folder.iterdir():
         os.utime(path, (long_ago, long_ago))
-    stations.keep("new", "key", lambda: 2)
+    cache.keep("new", "key", lambda: 2)
     StepCache.at(folder)
     assert not old.exists()
     assert (folder / "letter.txt").exists()
@@ -330,9 +330,9 @@ def test_the_folder_is_for_its_owner_alone_and_old_stations_go(tmp_path):
 
 def test_only_their_owner_can_read_stations(study, tmp_path):
     session = Session()
-    stations = StepCache.at(tmp_path / "kept")
-    stations.keep("one", "key", lambda: 1)
-    stations.keep_records(
+    cache = StepCache.at(tmp_path / "kept")
+    cache.keep("one", "key", lambda: 1)
+    cache.keep_records(
         "records",
         "key",
         session,
@@ -365,15 +365,15 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_station_that_others_may_have_written_is_made_again(tmp_path, monkeypatch):
-    stations = StepCache.at(tmp_path / "kept")
-    stations.keep("step", "key", lambda: "ours")
+    cache = StepCache.at(tmp_path / "kept")
+    cache.keep("step", "key", lambda: "ours")
     (file,) = (tmp_path / "kept").glob("*.station")
     file.chmod(0o666)
-    assert stations.keep("step", "key", lambda: "made again") == "made again"
-    assert stations.damaged == ["step"]
+    assert cache.keep("step", "key", lambda: "made again") == "made again"
+    assert cache.damaged == ["step"]
     monkeypatch.setattr(places.os, "geteuid", lambda: 12345)
-    assert stations.keep("step", "key", lambda: "once more") == "once more"
-    assert stations.damaged == ["step", "step"]
+    assert cache.keep("step", "key", lambda: "once more") == "once more"
+    assert cache.damaged == ["step", "step"]
 
 
 class Planted:
@@ -405,11 +405,11 @@ def test_no_module_that_keeps_stations_knows_pickle():
 
 
 def test_what_does_not_travel_costs_the_station_and_not_the_run(tmp_path):
-    stations = StepCache.at(tmp_path)
+    cache = StepCache.at(tmp_path)
     odd = object()
-    assert stations.keep("step", "key", lambda: odd) is odd
-    assert stations.keep("step", "key", lambda: 1) == 1
-    assert not stations.damaged
+    assert cache.keep("step", "key", lambda: odd) is odd
+    assert cache.keep("step", "key", lambda: 1) == 1
+    assert not cache.damaged
 
 
 def test_the_first_run_says_where_stations_are_and_later_ones_do_not(study, tmp_path):

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sos_plugins.cells.build import COMPRESSED, cells
-from sos_plugins.contract.column_aliases import hiding_own_names
 from sos_plugins.contract.types import Sample
+from sos_plugins.groundwork.own_names import hiding_own_names
 
 COUNT, SQUARES, _ = COMPRESSED
 ALIKE = 1e-9

@@ -37,14 +37,12 @@ COMPRESSED_COLUMNS = ("_cases", "_weight_squares", "_value_sums")
 """Columns that only a compressed sample has: how many cases a row stands for, the sum of their
 squared weights and the sum of their values without weights."""
 
-RESERVED_COLUMNS = frozenset(
-    {
-        *SAMPLE_COLUMNS,
-        *COMPRESSED_COLUMNS,
-        *("case", "event", "child", "date", "follow_up_end"),
-        *("n_cases", "weight_squares", "value_sums", "D"),
-    }
+KNOWN_COLUMNS = frozenset(
+    {*SAMPLE_COLUMNS, *COMPRESSED_COLUMNS, "case", "event", "child", "date", "follow_up_end"}
 )
+"""Columns of a sample that are not a user's own."""
+
+RESERVED_COLUMNS = KNOWN_COLUMNS | {"n_cases", "weight_squares", "value_sums", "D"}
 """Names that covariates may not have: samples and estimators make columns of these names."""
 
 TIDY_COLUMNS: dict[str, str] = {

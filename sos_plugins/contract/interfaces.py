@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from sos_plugins.contract.column_aliases import hiding_own_names
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
@@ -33,6 +32,7 @@ from sos_plugins.contract.types import (
     Sample,
     Tolerance,
 )
+from sos_plugins.groundwork.own_names import hiding_own_names
 
 EXACT = Tolerance(
     1e-8, 1e-10, "the same least squares in double precision, other order of summation"
@@ -204,7 +204,7 @@ class Engine:
     """One implementation of an estimator or a matcher.
 
     ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has
-    (:mod:`sos_plugins.contract.column_aliases`); ``sample.covariates`` and settings that name
+    (:mod:`sos_plugins.groundwork.own_names`); ``sample.covariates`` and settings that name
     columns say which, and what they return or raise has the users' names again.
 
     Attributes:

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sos_plugins.contract.type_names import is_list, members, type_name
+from sos_plugins.groundwork import own_names
+from sos_plugins.groundwork.type_names import is_list, members, type_name
 
-NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
+NAMES_COLUMNS = own_names.NAMES_COLUMNS
 """``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
-engine sees covariates under other names (:mod:`sos_plugins.contract.column_aliases`), in this field
+engine sees covariates under other names (:mod:`sos_plugins.groundwork.own_names`), in this field
 as well."""
 BRIDGES_EMPTY_PERIODS: dict[str, Any] = {"bridges_empty_periods": True}
 """``json_schema_extra`` of a field of an estimator that says how many periods before the first

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sos_plugins.contract.type_names import type_name
 from sos_plugins.errors import SettingsError
+from sos_plugins.groundwork.type_names import type_name
 from sos_plugins.host.settings_errors import sentences
 
 S = TypeVar("S", bound=BaseModel)

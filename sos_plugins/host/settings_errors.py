@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from sos_plugins.contract.type_names import is_list, members, type_name
 from sos_plugins.errors import did_you_mean, listing
+from sos_plugins.groundwork.type_names import is_list, members, type_name
 from sos_plugins.system.secrets import HIDDEN, is_secret_key, masked
 
 WRONG_KIND = ("_type", "_parsing", "_from_float", "literal_error")

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from sos_plugins.contract.column_aliases import OwnNames
 from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
+from sos_plugins.groundwork.own_names import OwnNames
 from sos_plugins.profile.cells import trust_cells
 from sos_plugins.profile.counts import Counted, count_rows, empty_faults
 from sos_plugins.profile.record_profile import RecordProfile, rule_table

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sos_plugins.contract.factorize import Codes, text_codes, whole_number_codes
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.groundwork.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.tables.csv_text import TextTable, read_header, read_text, refuse_misfits
 from sos_plugins.tables.readable import (
     PARQUET,

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from sos_plugins.contract.columns import RESERVED_COLUMNS
-from sos_plugins.contract.factorize import Codes
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError
+from sos_plugins.groundwork.text_codes import Codes
 from sos_plugins.tables.file_columns import (
     CSV_SUFFIXES,
     SHOWN,

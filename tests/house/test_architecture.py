@@ -97,6 +97,7 @@ LAYERS = (
     "system",
     "backends",
     "r",
+    "groundwork",
     "contract",
     "tables",
     "cells",

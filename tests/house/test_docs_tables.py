@@ -19,7 +19,7 @@ from sos_plugins.authors import derive
 from sos_plugins.authors.scaffold import KINDS
 from sos_plugins.cli import main
 from sos_plugins.contract import hookspecs
-from sos_plugins.contract.type_names import members
+from sos_plugins.groundwork.type_names import members
 from sos_plugins.host.registry import Registry, load_plugins
 
 DOCS = REPOSITORY / "docs"

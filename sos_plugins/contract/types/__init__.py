@@ -14,13 +14,13 @@ from sos_plugins.contract.types.cases import (
 from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import Evidence, LeadTest, Rating, Reason, Run
-from sos_plugins.contract.types.plain import plain
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
     QUALITY_COLUMNS,
     QualityProfile,
     Records,
 )
+from sos_plugins.groundwork.plain import plain
 
 __all__ = [
     "EXAMPLE_COLUMNS",

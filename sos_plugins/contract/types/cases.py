@@ -11,8 +11,8 @@ import ibis
 import pandas as pd
 
 from sos_plugins.contract.columns import CASE_COLUMNS, RESERVED_COLUMNS, ROLE_COLUMNS
-from sos_plugins.contract.types.plain import plain
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.plain import plain
 
 Expected = Literal["increase", "decrease", "unclear"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_plugins.contract.columns import RESERVED_COLUMNS
-from sos_plugins.contract.factorize import categories
+from sos_plugins.contract.columns import KNOWN_COLUMNS, RESERVED_COLUMNS
 from sos_plugins.errors import DataError, DesignError, listing
+from sos_plugins.groundwork.text_codes import categorised
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,6 @@ class Design:
         )
 
 
-def _categorised(frame: pd.DataFrame) -> pd.DataFrame:
-    """Text as categories, whose hashes are those of the texts; equal columns are made once."""
-    made: dict[str, pd.Series] = {}
-    texts = [str(name) for name in frame if isinstance(frame[name].dtype, pd.StringDtype)]
-    for name in texts:
-        twin = next((other for other in made if frame[other].equals(frame[name])), None)
-        made[name] = categories(frame[name]) if twin is None else made[twin]
-    hashed = frame.copy(deep=False)
-    for name, values in made.items():
-        hashed[name] = values
-    return hashed
-
-
 @dataclass(frozen=True)
 class Sample:
     """What estimators take: labelled, matched, weighted cases.
@@ -174,10 +161,16 @@ class Sample:
         """Whether cases belong to matched groups."""
         return "group" in self.frame
 
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """A user's own columns: the covariates, then the others that no contract knows."""
+        further = (c for c in self.frame.columns if c not in KNOWN_COLUMNS)
+        return tuple(dict.fromkeys([*self.covariates, *further]))
+
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 over the values, in row order."""
-        hashed = pd.util.hash_pandas_object(_categorised(self.frame), index=False).to_numpy()
+        hashed = pd.util.hash_pandas_object(categorised(self.frame), index=False).to_numpy()
         return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:

@@ -61,3 +61,20 @@ def categories(values: pd.Series) -> pd.Series:
     levels = values.iloc[np.unique(codes, return_index=True)[1]]
     made = pd.Categorical.from_codes(codes, pd.Index(levels.to_numpy(dtype=object)))
     return pd.Series(made, index=values.index, name=values.name)
+
+
+def categorised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with text as categories, whose hashes are those of the texts.
+
+    Args:
+        frame: Any columns; it is left as it is. Of equal columns the categories are made once.
+    """
+    made: dict[str, pd.Series] = {}
+    texts = [str(name) for name in frame if isinstance(frame[name].dtype, pd.StringDtype)]
+    for name in texts:
+        twin = next((other for other in made if frame[other].equals(frame[name])), None)
+        made[name] = categories(frame[name]) if twin is None else made[twin]
+    changed = frame.copy(deep=False)
+    for name, values in made.items():
+        changed[name] = values
+    return changed

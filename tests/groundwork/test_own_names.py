@@ -31,10 +31,10 @@ from sos_sources.tables.tidy import Tidy, TidySettings
 
 from sos_plugins import Cases, Engine, Estimate, OutcomeInfo, Records, Sample, Session, Settings
 from sos_plugins.cells.build import cells
-from sos_plugins.contract.column_aliases import HIDDEN
 from sos_plugins.contract.columns import CASE_COLUMNS, RESERVED_COLUMNS, TIDY_COLUMNS
 from sos_plugins.contract.settings import NAMES_COLUMNS
 from sos_plugins.errors import DataError, SosError
+from sos_plugins.groundwork.own_names import HIDDEN
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.host.settings import validate
 from sos_plugins.profile import profile_records

@@ -14,23 +14,37 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import pandas as pd
 from pydantic import BaseModel
 
-from sos_plugins.contract.columns import COMPRESSED_COLUMNS, SAMPLE_COLUMNS
-from sos_plugins.contract.settings import NAMES_COLUMNS
-from sos_plugins.contract.types import Sample
-
-KNOWN = frozenset(
-    {*SAMPLE_COLUMNS, *COMPRESSED_COLUMNS, "case", "event", "child", "date", "follow_up_end"}
-)
-"""Columns of a sample that are not a user's own."""
+NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
+"""``json_schema_extra`` of a field of settings that names columns of a sample."""
 HIDDEN = re.compile(r"owncolumn(\d{3,})_")
 
 T = TypeVar("T")
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A dataclass of cases that says which of its columns are a user's own."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a case."""
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Columns to adjust for."""
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Columns of a user, in an order that does not rest on their names."""
+
+
+S = TypeVar("S", bound=Sampled)
 
 
 @dataclass(frozen=True)
@@ -38,16 +52,6 @@ class OwnNames:
     """Columns of a user, in order; the n-th is hidden as ``owncolumn00n_``."""
 
     own: tuple[str, ...]
-
-    @classmethod
-    def of(cls, sample: Sample) -> OwnNames:
-        """Name the covariates of a sample, then its other columns that no contract knows.
-
-        Args:
-            sample: The sample with the users' names.
-        """
-        further = (c for c in sample.frame.columns if c not in KNOWN)
-        return cls(tuple(dict.fromkeys([*sample.covariates, *further])))
 
     @functools.cached_property
     def hidden(self) -> Mapping[str, str]:
@@ -70,14 +74,14 @@ class OwnNames:
         """
         return frame.set_axis(self.hide(frame.columns), axis=1)
 
-    def hide_sample(self, sample: Sample) -> Sample:
+    def hide_sample(self, sample: S) -> S:
         """Return a sample with a user's columns hidden.
 
         Args:
             sample: The sample with the users' names; it is left as it is.
         """
         frame = self.hide_columns(sample.frame)
-        return replace(sample, frame=frame, covariates=tuple(self.hide(sample.covariates)))
+        return _with_columns(sample, frame, self.hide(sample.covariates))
 
     def hide_options(self, options: Any) -> Any:
         """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name.
@@ -105,12 +109,11 @@ class OwnNames:
         shown: Any = given
         if isinstance(given, str):
             shown = HIDDEN.sub(self._own_name, given)
-        elif isinstance(given, Sample):
-            frame = given.frame.set_axis(self.show_names(given.frame.columns), axis=1)
-            covariates = tuple(self.show_names(given.covariates))
-            shown = replace(given, frame=frame, covariates=covariates)
         elif isinstance(given, pd.DataFrame):
             shown = self._show_table(given)
+        elif isinstance(given, Sampled):
+            frame = given.frame.set_axis(self.show_names(given.frame.columns), axis=1)
+            shown = _with_columns(given, frame, self.show_names(given.covariates))
         elif isinstance(given, Mapping):
             shown = {self.show(key): self.show(value) for key, value in given.items()}
         elif type(given) in (list, tuple):
@@ -153,6 +156,11 @@ class OwnNames:
         return shown
 
 
+def _with_columns(sample: S, frame: pd.DataFrame, covariates: Iterable[Any]) -> S:
+    made: Any = replace(cast(Any, sample), frame=frame, covariates=tuple(covariates))
+    return cast(S, made)
+
+
 def _has_hidden(value: Any) -> bool:
     return isinstance(value, str) and HIDDEN.search(value) is not None
 
@@ -171,7 +179,7 @@ def hiding_own_names(function: Function) -> Function:
 
     @functools.wraps(function)
     def hiding(data: Any, *options: Any) -> Any:
-        names = OwnNames.of(data) if isinstance(data, Sample) else OwnNames(())
+        names = OwnNames(data.own_columns if isinstance(data, Sampled) else ())
         if not names.own:
             return function(data, *options)
         with names.shown_in_errors():

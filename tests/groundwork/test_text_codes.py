@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from sos_plugins import Sample
-from sos_plugins.contract.factorize import categories, text_codes, whole_number_codes
 from sos_plugins.errors import DataError
+from sos_plugins.groundwork.text_codes import categories, text_codes, whole_number_codes
 from sos_plugins.tables import read_table as tidy_table
 from sos_plugins.tables.file_columns import read_columns
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from sos_plugins.contract.columns import TIDY_COLUMNS
-from sos_plugins.contract.types.plain import plain
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.plain import plain
 
 
 @dataclass(frozen=True)

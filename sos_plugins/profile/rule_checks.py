@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -30,7 +30,7 @@ class Judged:
     """
 
     table: ibis.Table
-    rules: dict[str, RecordRule]
+    rules: Mapping[str, RecordRule]
     left_out: tuple[RecordRule, ...] = ()
 
 

@@ -34,7 +34,7 @@ OTHER_RUNS = "Other specifications"
 class Labels:
     """Names of authorities by code; a code without a name, or with a name twice, shows itself."""
 
-    by_code: dict[str, str]
+    by_code: Mapping[str, str]
 
     @classmethod
     def of(cls, result: StudyResult) -> Labels:

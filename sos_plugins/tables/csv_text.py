@@ -16,7 +16,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -273,7 +273,7 @@ class _Parsed:
     """
 
     table: pa.Table
-    rejected: dict[int, int]
+    rejected: Mapping[int, int]
     open_at_end: bool
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,7 +68,7 @@ class Population:
     end: Ints
     external: Flags
     size: Floats
-    position: dict[str, Floats]
+    position: Mapping[str, Floats]
     white: Floats
     disabled: Floats
     age_shape: Floats

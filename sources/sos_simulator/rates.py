@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class Profile:
 class Rates:
     """Profiles of all outcomes, and the windows that they refer to."""
 
-    profiles: dict[str, Profile]
+    profiles: Mapping[str, Profile]
     first_year: int
     start: Ints
     end: Ints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,8 @@ class Simulation:
     episodes: pd.DataFrame
     written: Written
     planted: Faults
-    tally: dict[str, tuple[int, int]]
-    truth: dict[str, Any]
+    tally: Mapping[str, tuple[int, int]]
+    truth: Mapping[str, Any]
 
     @property
     def faults(self) -> pd.DataFrame:

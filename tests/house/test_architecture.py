@@ -310,6 +310,21 @@ def test_frozen_objects_are_not_written_into() -> None:
     assert not written
 
 
+WRITABLE = re.compile(r"(ClassVar\[)?(list|dict|set|bytearray|defaultdict|Counter)\b")
+"""Types of which every holder can change what is in them; a type checker lets nobody write into a
+``Mapping``, a ``Sequence`` or a tuple."""
+
+
+def test_frozen_objects_hold_nothing_that_others_may_write_into() -> None:
+    writable = [
+        f"{relative(file)}: {cls.name}.{ast.unparse(field)}"
+        for file, cls in frozen_classes()
+        for field in cls.body
+        if isinstance(field, ast.AnnAssign) and WRITABLE.match(ast.unparse(field.annotation))
+    ]
+    assert not writable
+
+
 FORBIDDEN = re.compile(r"\b(NotImplementedError|TODO|FIXME|XXX)\b")
 
 

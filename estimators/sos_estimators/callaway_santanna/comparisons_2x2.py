@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,7 +57,7 @@ class ComparisonPlan:
 
     comparisons: tuple[TwoByTwo, ...]
     warnings: tuple[str, ...]
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     negligible: float = 0.0
     one_against_one: bool = False
 

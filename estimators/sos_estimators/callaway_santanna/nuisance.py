@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,7 @@ class Nuisance:
     residual: Floats
     design: Floats
     information: Floats
-    kept: list[int]
+    kept: Sequence[int]
 
     def along(self, direction: Floats) -> Floats:
         """Return each row's contribution to the error of ``direction @ coefficients``; (n,).

@@ -8,7 +8,7 @@ treated earlier for comparators are misleading where effects grow or fade.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -146,7 +146,7 @@ def _some(units: Iterable[object]) -> str:
 class _Groups:
     """Means by cohort: value (cohorts, periods); share of units and of treated periods."""
 
-    cohorts: list[int]
+    cohorts: Sequence[int]
     means: Floats
     share: Floats
     treated: Floats

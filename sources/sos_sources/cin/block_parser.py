@@ -9,6 +9,7 @@ in doubt, nothing of the file is read here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,8 +75,8 @@ class Block:
         odd: Children left to the parser.
     """
 
-    tables: dict[str, pa.Table]
-    odd: list[Odd]
+    tables: Mapping[str, pa.Table]
+    odd: Sequence[Odd]
 
 
 @dataclass(frozen=True)

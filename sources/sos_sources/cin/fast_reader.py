@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,7 +183,7 @@ class PlainFile:
         self.advance(len(data))
         return data
 
-    def _parse(self, odd: list[Odd], head: bytes) -> None:
+    def _parse(self, odd: Sequence[Odd], head: bytes) -> None:
         """Let the parser read children that are not plain, after the head of the file."""
         reader = self.reader
         for first in range(0, len(odd), ODD_TOGETHER):

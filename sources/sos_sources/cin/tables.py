@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ class LostRows:
 class Tables:
     """The record tables on the session's backend, how many referrals, and what was wrong."""
 
-    tables: dict[str, ibis.Table]
+    tables: Mapping[str, ibis.Table]
     n_referrals: int
     quality: QualityProfile
 

@@ -83,7 +83,7 @@ class Rules:
 class Built:
     """The tables in Arrow, what was wrong, the April-years covered, a digest of each file."""
 
-    tables: dict[str, pa.Table]
+    tables: Mapping[str, pa.Table]
     quality: QualityProfile
     first_year: int
     last_year: int

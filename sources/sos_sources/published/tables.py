@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Release:
     measure: Measure
     file: str
     text: TextTable
-    places: dict[str, int | None]
+    places: Mapping[str, int | None]
     counted: bool = False
 
 
@@ -71,8 +71,8 @@ class BuiltPublished:
 
     table: pa.Table
     quality: QualityProfile
-    unit_names: dict[str, str]
-    areas: dict[str, str]
+    unit_names: Mapping[str, str]
+    areas: Mapping[str, str]
 
 
 def build(

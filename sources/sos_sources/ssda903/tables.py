@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class File:
     kind: str
     shown: str
     text: TextTable
-    places: dict[str, int | None]
+    places: Mapping[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Ssda903Return:
 class Built903:
     """The tables in Arrow, what was wrong, and the first and last April-year covered."""
 
-    tables: dict[str, pa.Table]
+    tables: Mapping[str, pa.Table]
     quality: QualityProfile
     first_year: int
     last_year: int

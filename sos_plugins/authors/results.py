@@ -51,14 +51,14 @@ def tidy_rows(
     errors = np.where(given > 0, given, np.nan)
     freedom = np.asarray(df, dtype=float)
     statistic = effects / errors
-    half = _t_quantile((1 + conf_level) / 2, freedom) * errors
+    half = t_quantile((1 + conf_level) / 2, freedom) * errors
     return pd.DataFrame(
         {
             "term": list(terms),
             "estimate": effects,
             "std_error": errors,
             "statistic": statistic,
-            "p_value": _t_two_sided(statistic, freedom),
+            "p_value": t_two_sided(statistic, freedom),
             "conf_low": effects - half,
             "conf_high": effects + half,
             "df": np.where(np.isnan(errors), np.nan, freedom),
@@ -66,15 +66,31 @@ def tidy_rows(
     )
 
 
-def _t_quantile(share: float, df: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.where(np.isinf(df), ndtri(share), stdtrit(df, share)), dtype=float)
+def t_quantile(share: npt.ArrayLike, df: npt.ArrayLike) -> Any:
+    """Return the value below which a share of Student's t lies; normal with infinite ``df``.
+
+    Args:
+        share: Between 0 and 1.
+        df: Degrees of freedom, of the same shape or one.
+
+    Returns:
+        A number, or an array of their shape.
+    """
+    return np.where(np.isinf(df), ndtri(share), stdtrit(df, share))[()]
 
 
-def _t_two_sided(
-    statistic: npt.NDArray[np.float64], df: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def t_two_sided(statistic: npt.ArrayLike, df: npt.ArrayLike) -> Any:
+    """Return the share of Student's t that is as far from zero; normal with infinite ``df``.
+
+    Args:
+        statistic: Of any shape.
+        df: Degrees of freedom, of the same shape or one.
+
+    Returns:
+        A number, or an array of their shape.
+    """
     far = -np.abs(statistic)
-    return np.asarray(2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far)), dtype=float)
+    return 2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far))[()]
 
 
 def glance(sample: Sample, *, estimand: str, vcov: str, conf_level: float = 0.95) -> dict[str, Any]:

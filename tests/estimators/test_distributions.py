@@ -12,9 +12,9 @@ from sos_estimators.inference.distributions import (
     f_tail,
     normal_quantile,
     normal_tail,
-    t_quantile,
-    t_two_sided,
 )
+
+from sos_plugins.authors.results import t_quantile, t_two_sided
 
 EXACT = 1e-12  # relative: the same functions, perhaps by another route
 

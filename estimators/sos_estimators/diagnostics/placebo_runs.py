@@ -17,12 +17,12 @@ from sos_estimators.diagnostics.placebo import (
     placebo_units,
 )
 from sos_estimators.did import DidSettings
-from sos_estimators.inference.distributions import t_quantile
 from sos_estimators.inference.vcov import Variance
 from sos_estimators.regression.fit import r_engine
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.sample.prepare import Form
 from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins.authors.results import t_quantile
 
 TERM = "ATT"
 ACTUAL = "actual"

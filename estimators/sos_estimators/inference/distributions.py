@@ -1,4 +1,4 @@
-"""Quantiles and tails of the distributions that tests refer to.
+"""Tails of F, and of the normal distribution; Student's t is in :mod:`sos_plugins.authors.results`.
 
 By ``scipy.special``: importing ``scipy.stats`` takes half a second and 45 MB, and every command
 loads every plugin.
@@ -10,28 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import fdtrc, ndtr, ndtri, stdtr, stdtrit
-
-
-def t_quantile(share: ArrayLike, df: ArrayLike) -> Any:
-    """Return the value below which a share of Student's t lies; normal with infinite ``df``.
-
-    Args:
-        share: Between 0 and 1.
-        df: Degrees of freedom, of the same shape or one.
-    """
-    return np.where(np.isinf(df), ndtri(share), stdtrit(df, share))[()]
-
-
-def t_two_sided(statistic: ArrayLike, df: ArrayLike) -> Any:
-    """Return the share of Student's t that is as far from zero; normal with infinite ``df``.
-
-    Args:
-        statistic: Of any shape.
-        df: Degrees of freedom, of the same shape or one.
-    """
-    far = -np.abs(statistic)
-    return 2 * np.where(np.isinf(df), ndtr(far), stdtr(df, far))[()]
+from scipy.special import fdtrc, ndtr, ndtri
 
 
 def f_tail(statistic: float, df_num: float, df_den: float) -> float:

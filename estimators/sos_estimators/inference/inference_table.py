@@ -11,7 +11,6 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.cluster_products import influence
-from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.randomisation import Randomised, randomise, treatments
 from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
@@ -28,6 +27,7 @@ from sos_estimators.regression.least_squares import (
 from sos_estimators.sample.adoption import AlwaysTreated
 from sos_estimators.sample.prepare import Form, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import few_clusters, few_df, not_identified
+from sos_plugins.authors.results import t_quantile, t_two_sided
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 

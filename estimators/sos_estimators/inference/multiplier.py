@@ -19,8 +19,9 @@ import pandas as pd
 from pydantic import Field
 
 from sos_estimators.arrays import Bools, Floats
-from sos_estimators.inference.distributions import normal_quantile, normal_tail, t_quantile
+from sos_estimators.inference.distributions import normal_quantile, normal_tail
 from sos_estimators.inference.wild import auxiliary
+from sos_plugins.authors.results import t_quantile
 from sos_plugins.contract.settings import Settings
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]

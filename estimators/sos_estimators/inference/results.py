@@ -1,4 +1,4 @@
-"""Rows of results: t statistics, intervals, joint tests."""
+"""Standard errors that are none, joint tests, and the one-row summary of a regression."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from sos_estimators.arrays import Floats
-from sos_estimators.inference.distributions import f_tail, t_quantile, t_two_sided
+from sos_estimators.inference.distributions import f_tail
 from sos_estimators.regression.least_squares import Fit, Regression, least_squares
 from sos_estimators.sample.prepare import RegressionSample
 
@@ -118,43 +117,6 @@ def drop_zero_errors(
         return errors, ()
     lost = [name for name, gone in zip(names, none, strict=True) if gone]
     return np.where(none, np.nan, errors), (about_no_error(lost, exactly=exact.exactly),)
-
-
-def tidy_rows(
-    terms: Sequence[str],
-    estimates: Floats,
-    std_errors: Floats,
-    *,
-    df: float | Floats,
-    conf_level: float,
-) -> pd.DataFrame:
-    """Make one row a term, with t statistics and intervals on ``df`` degrees of freedom (or (p,)).
-
-    A missing standard error gives no statistic, p value or interval.
-
-    Args:
-        terms: p names.
-        estimates: (p,).
-        std_errors: (p,).
-        df: Degrees of freedom, one or (p,).
-        conf_level: Level of the intervals, between 0 and 1.
-    """
-    estimates = np.asarray(estimates, dtype=float)
-    errors = np.asarray(std_errors, dtype=float)
-    statistic = estimates / errors
-    half = t_quantile((1 + conf_level) / 2, df) * errors
-    return pd.DataFrame(
-        {
-            "term": list(terms),
-            "estimate": estimates,
-            "std_error": errors,
-            "statistic": statistic,
-            "p_value": t_two_sided(statistic, df),
-            "conf_low": estimates - half,
-            "conf_high": estimates + half,
-            "df": np.where(np.isnan(errors), np.nan, df),
-        }
-    )
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.multiplier import in_band, with_band
-from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, tidy_rows, wald
+from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, wald
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression
 from sos_plugins import Estimate
+from sos_plugins.authors.results import tidy_rows
 from sos_plugins.errors import EstimationError
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from sos_estimators import did as classic
 from sos_estimators.did import DidSettings
 from sos_estimators.inference import inference_table_r
 from sos_estimators.inference.inference_table import Inference, inference
+from sos_estimators.inference.vcov import VARIANCES, Vcov
 from sos_estimators.regression import engine_r as r_engine
 from sos_estimators.sample.prepare import prepare
 
@@ -128,3 +130,13 @@ def test_what_r_cannot_do_is_said() -> None:
     estimate = classic.fit_r(grouped(400), many)
     assert "inference" not in estimate.glance
     assert any("too many for R" in w for w in estimate.warnings)
+
+
+def test_a_variance_that_r_lacks_is_left_to_the_engines_that_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = replace(VARIANCES["CR2"], name="CR2-alone", engines=("python", "pyfixest"))
+    monkeypatch.setitem(cast("dict[str, Vcov]", VARIANCES), "CR2-alone", alone)
+    told = r_engine.limits(grouped(400), "twfe", "CR2-alone")
+    assert told == "the R engine has no CR2-alone; engines that have it: pyfixest, python"
+    assert r_engine.limits(grouped(400), "twfe", "CR2") is None

@@ -52,7 +52,10 @@ def limits(sample: Sample, form: Form, vcov: str) -> str | None:
     """
     if COMPRESSED[0] in sample.frame:
         return "the R engine needs the cases, and this sample is compressed to cells"
-    for package in VARIANCES[vcov].r_needs:
+    variance = VARIANCES[vcov]
+    if "r" not in variance.engines:
+        return f"the R engine has no {vcov}; engines that have it: {listing(variance.engines)}"
+    for package in variance.r_needs:
         if missing := package.missing():
             return missing
         largest = int(sample.frame["cluster"].value_counts().max())

@@ -48,13 +48,19 @@ def undocumented(function: Function) -> list[str]:
     return [n for n in parameters(function) if not re.search(ENTRY.format(name=n), text, re.M)]
 
 
+def is_check(function: Function) -> bool:
+    """Whether a function is a check of an author's kit: all take one subject, as ``check`` says."""
+    marks = [ast.unparse(mark) for mark in function.decorator_list]
+    return marks == ["check"] and parameters(function) == ["subject"]
+
+
 def functions_of(folder: str) -> Iterator[tuple[str, Function]]:
     """Public functions with parameters of a package, with file and line; templates apart."""
     for file in sorted((REPOSITORY / folder).rglob("*.py")):
         if "templates" not in file.parts:
             place = file.relative_to(REPOSITORY)
             for function in public_functions(ast.parse(file.read_text("utf-8")).body):
-                if parameters(function):
+                if parameters(function) and not is_check(function):
                     yield f"{place}:{function.lineno}", function
 
 

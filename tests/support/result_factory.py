@@ -14,6 +14,7 @@ import pandas as pd
 from sos_plugins.contract.types import (
     Agreement,
     Estimate,
+    Expected,
     LeadTest,
     OutcomeInfo,
     Rating,
@@ -80,14 +81,29 @@ class Story:
     """What one outcome of the made-up study shows."""
 
     info: OutcomeInfo
-    level: str
-    direction: str
     sentence: str
     base: float
     effect: float
     error: float
-    pilots: Sequence[str]
     usable: float
+    level: str = "low"
+    direction: str = "no clear impact"
+    pilots: Sequence[str] = tuple(PILOTS)
+
+
+def rate(
+    name: str, label: str, phrase: str, likelihood_of: str, expected: Expected = "decrease"
+) -> OutcomeInfo:
+    """Make an outcome that is 0 or 1."""
+    return OutcomeInfo(
+        name=name,
+        label=label,
+        phrase=phrase,
+        question=f"What, if any, is the impact on {likelihood_of}?",
+        binary=True,
+        measure="proportion",
+        expected=expected,
+    )
 
 
 STORIES = (
@@ -102,71 +118,54 @@ STORIES = (
             expected="unclear",
             expected_note="shorter is better if quality holds",
         ),
-        level="low",
-        direction="no clear impact",
-        sentence="No clear evidence of an impact on the duration of assessments",
+        "No clear evidence of an impact on the duration of assessments",
         base=32.0,
         effect=-0.4,
         error=1.1,
-        pilots=tuple(PILOTS),
         usable=0.93,
     ),
     Story(
-        OutcomeInfo(
-            name="rereferral",
-            label="Re-referral after no further action",
-            phrase="re-referral",
-            question="What, if any, is the impact on the likelihood of being referred again?",
-            binary=True,
-            measure="proportion",
-            expected="decrease",
+        rate(
+            "rereferral",
+            "Re-referral after no further action",
+            "re-referral",
+            "the likelihood of being referred again",
         ),
-        level="low",
-        direction="no clear impact",
-        sentence="No moderate or high strength evidence of a clear impact on re-referral",
+        "No moderate or high strength evidence of a clear impact on re-referral",
         base=0.21,
         effect=-0.031,
         error=0.011,
-        pilots=tuple(PILOTS),
         usable=0.71,
     ),
     Story(
-        OutcomeInfo(
-            name="escalation",
-            label="Re-referral that leads to a plan or to care",
-            phrase="re-referral that escalates",
-            question="What, if any, is the impact on re-referrals that lead to a plan or to care?",
-            binary=True,
-            measure="proportion",
-            expected="decrease",
+        rate(
+            "escalation",
+            "Re-referral that leads to a plan or to care",
+            "re-referral that escalates",
+            "re-referrals that lead to a plan or to care",
         ),
-        level="low",
-        direction="no clear impact",
-        sentence="No moderate or high strength evidence of a clear impact on escalation",
+        "No moderate or high strength evidence of a clear impact on escalation",
         base=0.06,
         effect=-0.004,
         error=0.012,
-        pilots=("801", "926"),
         usable=0.78,
+        pilots=("801", "926"),
     ),
     Story(
-        OutcomeInfo(
-            name="kinship-care",
-            label="Kinship rather than other care",
-            phrase="kinship care",
-            question="What, if any, is the impact on the likelihood of kinship care?",
-            binary=True,
-            measure="proportion",
-            expected="increase",
+        rate(
+            "kinship-care",
+            "Kinship rather than other care",
+            "kinship care",
+            "the likelihood of kinship care",
+            "increase",
         ),
-        level="moderate",
-        direction="decrease",
-        sentence="Moderate strength evidence of decreased kinship care",
+        "Moderate strength evidence of decreased kinship care",
         base=0.44,
         effect=-0.13,
         error=0.026,
-        pilots=tuple(PILOTS),
         usable=0.97,
+        level="moderate",
+        direction="decrease",
     ),
 )
 

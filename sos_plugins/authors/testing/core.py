@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -44,6 +44,27 @@ class Subject(Protocol):
     @property
     def given(self) -> Given:
         """The settings that the author gave."""
+
+
+Function = TypeVar("Function", bound=Callable[[Any], None])
+
+
+def check(function: Function) -> Function:
+    """Mark a function as a check; the first paragraph of its docstring is its promise.
+
+    All checks are called alike and say no more of it: each takes the subject, which is the plugin
+    under check with its settings; it raises :class:`CheckFailedError` if its promise does not hold,
+    and :class:`NotApplicableError` if there is nothing to look at.
+
+    Args:
+        function: Takes a subject and returns nothing.
+
+    Raises:
+        TypeError: If it promises nothing.
+    """
+    if not inspect.getdoc(function):
+        raise TypeError(f"The check {function.__name__} needs a docstring: what it promises.")
+    return function
 
 
 @dataclass(frozen=True)
@@ -122,7 +143,7 @@ def checks_of(subject: Subject, functions: Iterable[Callable[[Any], None]]) -> l
     """
     made = []
     for function in (*COMMON, *functions):
-        promise = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+        promise = str(inspect.getdoc(function)).split("\n\n")[0].replace("\n", " ")
         made.append(Check(function.__name__.lstrip("_"), promise, subject, function))
     return made
 
@@ -233,41 +254,23 @@ def plugin_beside(test_file: str, name: str) -> ModuleType:
 # Checks of every plugin ---------------------------------------------------------------------------
 
 
+@check
 def fits_its_kind(subject: Subject) -> None:
-    """The object is what the host accepts: an instance, with a name, a label and settings.
-
-    Args:
-        subject: The plugin under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """The object is what the host accepts: an instance, with a name, a label and settings."""
     problem = problem_with(subject.kind, subject.plugin)
     demand(problem is None, str(problem))
 
 
+@check
 def says_what_it_does(subject: Subject) -> None:
-    """The class has a docstring, which 'sos-plugins show' prints.
-
-    Args:
-        subject: The plugin under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """The class has a docstring, which 'sos-plugins show' prints."""
     cls = type(subject.plugin)
     demand(bool(cls.__dict__.get("__doc__")), f"Give the class {cls.__name__} a docstring.")
 
 
+@check
 def describes_its_settings(subject: Subject) -> None:
-    """Every setting has a description, which 'sos-plugins show' prints.
-
-    Args:
-        subject: The plugin under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """Every setting has a description, which 'sos-plugins show' prints."""
     fields = subject.plugin.Settings.model_fields
     silent = [name for name, field in fields.items() if not field.description]
     demand(
@@ -276,15 +279,9 @@ def describes_its_settings(subject: Subject) -> None:
     )
 
 
+@check
 def refuses_unknown_settings(subject: Subject) -> None:
-    """A misspelt setting is an error and never ignored.
-
-    Args:
-        subject: The plugin under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """A misspelt setting is an error and never ignored."""
     model = subject.plugin.Settings
     values = dict(subject.given) if isinstance(subject.given, Mapping) else {}
     demand_error(
@@ -294,15 +291,9 @@ def refuses_unknown_settings(subject: Subject) -> None:
     )
 
 
+@check
 def is_no_longer_the_example(subject: Subject) -> None:
-    """It does what its author means, no longer what the example of 'sos-plugins new' does.
-
-    Args:
-        subject: The plugin under check.
-
-    Raises:
-        CheckFailedError: If the module of the plugin still has the line that marks an example.
-    """
+    """It does what its author means, no longer what the example of 'sos-plugins new' does."""
     names = _names_beside(subject)
     example, file = names.get(EXAMPLE), names.get("__file__")
     demand(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -70,6 +71,23 @@ def assert_engines_agree(
         else:
             _compare_weights(reference, first, engine, result)
     return tuple(engine.name for engine in chosen)
+
+
+def demand_sample_left_alone(engine: Engine, sample: Sample, settings: Any) -> None:
+    """Fail if an engine writes into the sample that it is given.
+
+    Args:
+        engine: An engine of an estimator, or of a matcher of cases.
+        sample: What it is given, as it is and no copy.
+        settings: The validated settings.
+
+    Raises:
+        CheckFailedError: If the frame has changed.
+    """
+    before = sample.frame.copy(deep=True)
+    given_as_it_is = inspect.unwrap(engine.fit)  # an engine is given a copy otherwise
+    given_as_it_is(sample, settings)
+    demand(before.equals(sample.frame), "The frame of the sample was changed; work on a copy.")
 
 
 def example_for(plugin: Estimator | Matcher) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,12 +15,18 @@ from sos_plugins.authors.testing.core import (
     CheckFailedError,
     Given,
     NotApplicableError,
+    check,
     checks_of,
     demand,
     run_all,
     settings_of,
 )
-from sos_plugins.authors.testing.engines import assert_engines_agree, first_runnable, run_or_error
+from sos_plugins.authors.testing.engines import (
+    assert_engines_agree,
+    demand_sample_left_alone,
+    first_runnable,
+    run_or_error,
+)
 from sos_plugins.authors.testing.examples import example_sample
 from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
 from sos_plugins.contract.interfaces import Engine, Estimator
@@ -134,15 +139,9 @@ class EstimatorSubject:
         return dict(estimate.term(self.plugin.headline(self.settings)))
 
 
+@check
 def declares_its_engines(subject: EstimatorSubject) -> None:
-    """Every requirement of an engine says how to install it; every tolerance gives its reason.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """Every requirement of an engine says how to install it; every tolerance gives its reason."""
     for engine in subject.plugin.engines:
         for need in engine.requires:
             demand(bool(need.mend), f"Engine '{engine.name}': what installs {need.name}?")
@@ -150,16 +149,9 @@ def declares_its_engines(subject: EstimatorSubject) -> None:
             demand(bool(tolerance.reason), f"Engine '{engine.name}': a tolerance lacks its reason.")
 
 
+@check
 def gives_the_headline_term(subject: EstimatorSubject) -> None:
-    """The term that headline() names is in tidy, with a finite estimate and standard error.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The term that headline() names is in tidy, with a finite estimate and standard error."""
     terms = list(subject.estimate.tidy["term"])
     name = subject.plugin.headline(subject.settings)
     demand(name in terms, f"headline() is '{name}', but the terms are {terms[:12]}.")
@@ -169,16 +161,9 @@ def gives_the_headline_term(subject: EstimatorSubject) -> None:
     demand(row["std_error"] > 0, f"The std_error of '{name}' is {row['std_error']}.")
 
 
+@check
 def keeps_the_glossary_of_tidy(subject: EstimatorSubject) -> None:
-    """Tidy has the columns of the glossary: one row a term, numbers that fit together.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Tidy has the columns of the glossary: one row a term, numbers that fit together."""
     tidy = subject.estimate.tidy
     absent = [c for c in TIDY_COLUMNS if c not in tidy]
     demand(not absent, f"tidy lacks {', '.join(absent)}.")
@@ -196,16 +181,9 @@ def keeps_the_glossary_of_tidy(subject: EstimatorSubject) -> None:
     demand(bool((known["df"] > 0).all()), "Degrees of freedom must be positive, inf for normal.")
 
 
+@check
 def keeps_the_glossary_of_glance(subject: EstimatorSubject) -> None:
-    """Glance has the keys of the glossary and counts what the sample holds.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Glance has the keys of the glossary and counts what the sample holds."""
     glance, frame = subject.estimate.glance, subject.sample().frame
     absent = [key for key in GLANCE_COLUMNS if key not in glance]
     demand(not absent, f"glance lacks {', '.join(absent)}.")
@@ -224,16 +202,9 @@ def keeps_the_glossary_of_glance(subject: EstimatorSubject) -> None:
     demand(0 < glance["conf_level"] < 1, f"glance['conf_level'] is {glance['conf_level']}.")
 
 
+@check
 def finds_no_effect_where_there_is_none(subject: EstimatorSubject) -> None:
-    """Without an effect the headline is within four standard errors of zero.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Without an effect the headline is within four standard errors of zero."""
     row = subject.headline(subject.fit(subject.sample(0.0)))
     demand(
         abs(row["estimate"]) < FAR * row["std_error"],
@@ -241,16 +212,9 @@ def finds_no_effect_where_there_is_none(subject: EstimatorSubject) -> None:
     )
 
 
+@check
 def finds_a_known_effect(subject: EstimatorSubject) -> None:
-    """A known effect is found, within four standard errors and told apart from zero.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A known effect is found, within four standard errors and told apart from zero."""
     row = subject.headline(subject.estimate)
     told = f"it finds {row['estimate']:.3g} (SE {row['std_error']:.2g})"
     demand(
@@ -263,16 +227,9 @@ def finds_a_known_effect(subject: EstimatorSubject) -> None:
     )
 
 
+@check
 def finds_a_known_difference_of_shares(subject: EstimatorSubject) -> None:
-    """With a binary value the headline is a difference of probabilities.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """With a binary value the headline is a difference of probabilities."""
     row = subject.headline(subject.fit(subject.sample(0.3, binary=True)))
     demand(
         abs(row["estimate"] - 0.3) < FAR * row["std_error"],
@@ -280,45 +237,24 @@ def finds_a_known_difference_of_shares(subject: EstimatorSubject) -> None:
     )
 
 
+@check
 def repeats_itself(subject: EstimatorSubject) -> None:
-    """The same sample and settings give the same figures.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same sample and settings give the same figures."""
     _demand_same(subject.estimate, subject.fit(subject.sample()), "a second run", relative=0)
 
 
+@check
 def ignores_the_order_of_rows(subject: EstimatorSubject) -> None:
-    """A sample in another order gives the same figures.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A sample in another order gives the same figures."""
     sample = subject.sample()
     shuffled = sample.frame.sample(frac=1, random_state=1, ignore_index=True)
     other = subject.fit(replace(sample, frame=shuffled))
     _demand_same(subject.estimate, other, "the rows in another order")
 
 
+@check
 def takes_codes_as_names(subject: EstimatorSubject) -> None:
-    """The code of an authority is a name: others, that sort otherwise, give the same figures.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The code of an authority is a name: others, that sort otherwise, give the same figures."""
     sample = subject.sample()
     units = sorted(set(sample.frame["unit"]))
     new = dict(zip(units, [f"Z{n:03d}" for n in range(len(units), 0, -1)], strict=True))
@@ -327,16 +263,9 @@ def takes_codes_as_names(subject: EstimatorSubject) -> None:
     _demand_same(subject.estimate, subject.fit(replace(sample, frame=frame)), "other codes")
 
 
+@check
 def takes_any_unit_of_measurement(subject: EstimatorSubject) -> None:
-    """Values ten times as large give estimates and standard errors ten times as large.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Values ten times as large give estimates and standard errors ten times as large."""
     sample = subject.sample()
     frame = sample.frame.assign(value=10 * sample.frame["value"])
     estimate = subject.fit(replace(sample, frame=frame))
@@ -345,32 +274,18 @@ def takes_any_unit_of_measurement(subject: EstimatorSubject) -> None:
     _demand_same(subject.estimate, replace(estimate, tidy=tidy), "values ten times as large")
 
 
+@check
 def takes_weights_as_relative(subject: EstimatorSubject) -> None:
-    """Weights of one half for every case change nothing.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Weights of one half for every case change nothing."""
     sample = subject.sample()
     frame = sample.frame.assign(weight=0.5)
     other = subject.fit(replace(sample, frame=frame))
     _demand_same(subject.estimate, other, "every weight halved")
 
 
+@check
 def counts_a_case_of_weight_two_twice(subject: EstimatorSubject) -> None:
-    """Estimates are the same whether a case has weight 2 or stands twice.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Estimates are the same whether a case has weight 2 or stands twice."""
     sample = subject.sample()
     heavy = np.arange(len(sample.frame)) % 3 == 0
     weighted = sample.frame.assign(weight=np.where(heavy, 2.0, 1.0))
@@ -384,33 +299,15 @@ def counts_a_case_of_weight_two_twice(subject: EstimatorSubject) -> None:
     )
 
 
+@check
 def leaves_the_sample_alone(subject: EstimatorSubject) -> None:
-    """Estimating changes nothing in the sample.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
-    sample = subject.sample()
-    copy = sample.frame.copy(deep=True)
-    given_as_it_is = inspect.unwrap(subject.engine.fit)  # an engine is given a copy otherwise
-    given_as_it_is(sample, subject.settings)
-    demand(copy.equals(sample.frame), "The frame of the sample was changed; work on a copy.")
+    """Estimating changes nothing in the sample."""
+    demand_sample_left_alone(subject.engine, subject.sample(), subject.settings)
 
 
+@check
 def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
-    """No cases, nobody treated, no comparators or one value only: an error in a sentence.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """No cases, nobody treated, no comparators or one value only: an error in a sentence."""
     sample = subject.sample()
     frame = sample.frame
     treated = frame["treated"] == 1
@@ -432,16 +329,9 @@ def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
             )
 
 
+@check
 def warns_of_a_single_cluster(subject: EstimatorSubject) -> None:
-    """One treated cluster, or one cluster in all, is an error or a warning beside the figures.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """One treated cluster, or one cluster in all, is an error or a warning beside the figures."""
     sample = subject.sample()
     frame = sample.frame
     pilots = sorted(frame.loc[frame["treated"] == 1, "unit"].unique())
@@ -461,16 +351,9 @@ def warns_of_a_single_cluster(subject: EstimatorSubject) -> None:
             )
 
 
+@check
 def has_engines_that_agree(subject: EstimatorSubject) -> None:
-    """Every engine that can run here agrees with the first, within its tolerance.
-
-    Args:
-        subject: The estimator under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every engine that can run here agrees with the first, within its tolerance."""
     engines = list(subject.plugin.engines)
     if subject.chosen is not None and subject.chosen not in engines:
         engines.append(subject.chosen)

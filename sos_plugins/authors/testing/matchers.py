@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +15,18 @@ from sos_plugins.authors.testing.core import (
     CheckFailedError,
     Given,
     NotApplicableError,
+    check,
     checks_of,
     demand,
     run_all,
     settings_of,
 )
-from sos_plugins.authors.testing.engines import assert_engines_agree, first_runnable, run_or_error
+from sos_plugins.authors.testing.engines import (
+    assert_engines_agree,
+    demand_sample_left_alone,
+    first_runnable,
+    run_or_error,
+)
 from sos_plugins.authors.testing.examples import example_sample, example_unit_task
 from sos_plugins.contract.interfaces import (
     BALANCE_COLUMNS,
@@ -135,29 +140,15 @@ class MatcherSubject:
         return self.fit(self.data)
 
 
+@check
 def says_what_was_done(subject: MatcherSubject) -> None:
-    """The match has a sentence for a manuscript.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The match has a sentence for a manuscript."""
     demand(bool(subject.match.sentence.strip()), "sentence is empty.")
 
 
+@check
 def gives_balance(subject: MatcherSubject) -> None:
-    """Balance has its columns and at least one row; differences are numbers.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Balance has its columns and at least one row; differences are numbers."""
     balance = subject.match.balance
     absent = [c for c in BALANCE_COLUMNS if c not in balance]
     demand(not absent, f"The balance lacks the columns {', '.join(absent)}.")
@@ -167,16 +158,9 @@ def gives_balance(subject: MatcherSubject) -> None:
         demand(bool(balance[column].notna().all()), f"{column} is missing for some covariate.")
 
 
+@check
 def has_engines_that_agree(subject: MatcherSubject) -> None:
-    """Every engine that can run here finds the same match as the first.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every engine that can run here finds the same match as the first."""
     if len(subject.plugin.engines) < 2:
         raise NotApplicableError("It has one engine.")
     assert_engines_agree(subject.plugin, subject.data, subject.settings)
@@ -191,16 +175,9 @@ BOTH: tuple[Callable[[Any], None], ...] = (
 # Matchers of authorities --------------------------------------------------------------------------
 
 
+@check
 def matches_pilots_with_the_pool(subject: MatcherSubject) -> None:
-    """Groups belong to pilots of the task; comparators come from the pool and are no pilots.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Groups belong to pilots of the task; comparators come from the pool and are no pilots."""
     task, pilots = subject.data, {p.unit for p in subject.data.pilots}
     named = [g.pilot for g in subject.match.groups]
     demand(set(named) <= pilots, f"There are groups of {sorted(set(named) - pilots)}, no pilots.")
@@ -213,16 +190,9 @@ def matches_pilots_with_the_pool(subject: MatcherSubject) -> None:
         demand(not twice, f"The group of {group.pilot} has a comparator twice.")
 
 
+@check
 def accounts_for_every_pilot(subject: MatcherSubject) -> None:
-    """Every pilot has a group or stands in unmatched with a reason, never both.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every pilot has a group or stands in unmatched with a reason, never both."""
     grouped = {g.pilot for g in subject.match.groups}
     unmatched = dict(subject.match.unmatched)
     lost = sorted({p.unit for p in subject.data.pilots} - grouped - set(unmatched))
@@ -231,16 +201,9 @@ def accounts_for_every_pilot(subject: MatcherSubject) -> None:
     demand(all(unmatched.values()), "A pilot stands in unmatched without a reason.")
 
 
+@check
 def gives_distances(subject: MatcherSubject) -> None:
-    """Distances have a row for every pilot and comparator, numbered 1, 2 ... by pilot.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Distances have a row for every pilot and comparator, numbered 1, 2 ... by pilot."""
     distances = subject.match.distances
     absent = [c for c in ("pilot", "comparator", "distance", "rank") if c not in distances]
     demand(not absent, f"distances lacks the columns {', '.join(absent)}.")
@@ -252,29 +215,15 @@ def gives_distances(subject: MatcherSubject) -> None:
         demand(ranks == list(range(1, len(rows) + 1)), f"The ranks of {pilot} are {ranks}.")
 
 
+@check
 def repeats_groups(subject: MatcherSubject) -> None:
-    """The same task gives the same groups.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same task gives the same groups."""
     _demand_same_groups(subject.match, subject.fit(subject.data), "a second run")
 
 
+@check
 def ignores_the_order_of_units(subject: MatcherSubject) -> None:
-    """The pool in another order gives the same groups.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The pool in another order gives the same groups."""
     task = subject.data
     pilots = [p.unit for p in task.pilots]
     shuffled = task.features.drop(index=pilots).sample(frac=1, random_state=1)
@@ -283,32 +232,18 @@ def ignores_the_order_of_units(subject: MatcherSubject) -> None:
     _demand_same_groups(subject.match, other, "the pool in another order")
 
 
+@check
 def refuses_an_empty_pool(subject: MatcherSubject) -> None:
-    """Without a pool there is an error in a sentence, or every pilot is unmatched.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Without a pool there is an error in a sentence, or every pilot is unmatched."""
     task = subject.data
     alone = replace(task, features=task.features.loc[[p.unit for p in task.pilots]])
     result = run_or_error(subject.engine, alone, subject.settings)
     demand(isinstance(result, SosError) or not result.groups, "It found comparators in no pool.")
 
 
+@check
 def leaves_the_task_alone(subject: MatcherSubject) -> None:
-    """Matching changes nothing in the task.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Matching changes nothing in the task."""
     task: UnitTask = subject.data
     copy = task.features.copy(deep=True)
     subject.fit(task)
@@ -336,16 +271,9 @@ UNITS: tuple[Callable[[Any], None], ...] = (
 # Matchers of cases --------------------------------------------------------------------------------
 
 
+@check
 def keeps_cases_as_they_are(subject: MatcherSubject) -> None:
-    """The matched sample has the cases of the sample, with other weights and nothing else new.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The matched sample has the cases of the sample, with other weights and nothing else new."""
     before, after = subject.data, subject.match.sample
     demand(after.covariates == before.covariates, "The covariates of the sample have changed.")
     columns = [c for c in before.frame.columns if c != "weight"]
@@ -357,16 +285,9 @@ def keeps_cases_as_they_are(subject: MatcherSubject) -> None:
     demand(bool((more <= 0).all()), "The matched sample has cases that the sample has not.")
 
 
+@check
 def gives_positive_weights(subject: MatcherSubject) -> None:
-    """Weights are positive and finite; pilots and comparators are both left.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Weights are positive and finite; pilots and comparators are both left."""
     frame = subject.match.sample.frame
     demand(set(frame["treated"]) == {0, 1}, "Pilots or comparators have no case left.")
     weights = frame["weight"].to_numpy(float)
@@ -374,16 +295,9 @@ def gives_positive_weights(subject: MatcherSubject) -> None:
     demand(fine, "A weight is not positive and finite; leave out cases without weight.")
 
 
+@check
 def counts_dropped_cases(subject: MatcherSubject) -> None:
-    """n_dropped is how many cases of the sample are not in the matched sample.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """n_dropped is how many cases of the sample are not in the matched sample."""
     dropped = len(subject.data.frame) - len(subject.match.sample.frame)
     demand(
         subject.match.n_dropped == dropped,
@@ -391,33 +305,20 @@ def counts_dropped_cases(subject: MatcherSubject) -> None:
     )
 
 
+@check
 def repeats_weights(subject: MatcherSubject) -> None:
-    """The same sample gives the same weights.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same sample gives the same weights."""
     other = subject.fit(subject.data)
     mine, others = subject.match.sample.frame["weight"], other.sample.frame["weight"]
     same = len(mine) == len(others) and bool((mine.to_numpy() == others.to_numpy()).all())
     demand(same, "A second run gives other weights.")
 
 
+@check
 def ignores_the_order_of_cases(subject: MatcherSubject) -> None:
     """A sample in another order gives the same total weight by authority and side of the window.
 
     Of two cases that are alike in every covariate either may be taken.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
     """
     sample: Sample = subject.data
     shuffled = sample.frame.sample(frac=1, random_state=1, ignore_index=True)
@@ -428,33 +329,15 @@ def ignores_the_order_of_cases(subject: MatcherSubject) -> None:
     demand(bool(same), f"The total weights by {', '.join(keys)} differ with the rows shuffled.")
 
 
+@check
 def leaves_the_sample_alone(subject: MatcherSubject) -> None:
-    """Matching changes nothing in the sample.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
-    sample: Sample = subject.data
-    copy = sample.frame.copy(deep=True)
-    given_as_it_is = inspect.unwrap(subject.engine.fit)  # an engine is given a copy otherwise
-    given_as_it_is(sample, subject.settings)
-    demand(copy.equals(sample.frame), "The frame of the sample was changed; work on a copy.")
+    """Matching changes nothing in the sample."""
+    demand_sample_left_alone(subject.engine, subject.data, subject.settings)
 
 
+@check
 def refuses_cases_without_comparators(subject: MatcherSubject) -> None:
-    """With cases of pilots only there is an error in a sentence.
-
-    Args:
-        subject: The matcher under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """With cases of pilots only there is an error in a sentence."""
     sample: Sample = subject.data
     alone = sample.where(sample.frame["treated"] == 1)
     result = run_or_error(subject.engine, alone, subject.settings)

@@ -16,6 +16,7 @@ from sos_plugins.authors.testing.core import (
     CheckFailedError,
     Given,
     NotApplicableError,
+    check,
     checks_of,
     demand,
     demand_error,
@@ -159,16 +160,9 @@ class OutcomeSubject:
         return self.cases.frame
 
 
+@check
 def describes_itself(subject: OutcomeSubject) -> None:
-    """info() gives the plugin's name, a label, a phrase and a measure for every page.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """info() gives the plugin's name, a label, a phrase and a measure for every page."""
     info = subject.plugin.info(subject.settings)
     demand(
         info.name == subject.plugin.name,
@@ -183,16 +177,9 @@ def describes_itself(subject: OutcomeSubject) -> None:
     )
 
 
+@check
 def offers_definitions_that_work(subject: OutcomeSubject) -> None:
-    """Every other definition is made of settings that exist, and gives cases.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every other definition is made of settings that exist, and gives cases."""
     values = subject.settings.model_dump()
     for name, changes in subject.plugin.definitions.items():
         settings = validate(
@@ -205,16 +192,9 @@ def offers_definitions_that_work(subject: OutcomeSubject) -> None:
             )
 
 
+@check
 def names_a_missing_table(subject: OutcomeSubject) -> None:
-    """Without a table that it needs, the error names the table.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Without a table that it needs, the error names the table."""
     demand(bool(subject.plugin.needs), "The attribute needs names no table.")
     settings = subject.settings
     for name in subject.plugin.needs:
@@ -228,32 +208,18 @@ def names_a_missing_table(subject: OutcomeSubject) -> None:
         demand(name in str(error), f"The error does not name the table '{name}': {error}")
 
 
+@check
 def refuses_empty_records(subject: OutcomeSubject) -> None:
-    """Tables without rows are an error in a sentence, not an empty result.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Tables without rows are an error in a sentence, not an empty result."""
     empty = {name: table.limit(0) for name, table in subject.records.tables.items()}
     records = replace(subject.records, tables=empty)
     settings = subject.settings
     demand_error(lambda: subject.derive(records, settings).frame, DataError, "empty tables")
 
 
+@check
 def gives_the_columns_of_cases(subject: OutcomeSubject) -> None:
-    """Cases have the contract's columns, in their types, and at least one row.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Cases have the contract's columns, in their types, and at least one row."""
     frame = subject.frame
     demand(len(frame) > 0, "There are no cases; raise DataError that says at which step.")
     absent = [c for c in CASE_COLUMNS if c not in frame]
@@ -264,16 +230,9 @@ def gives_the_columns_of_cases(subject: OutcomeSubject) -> None:
     demand(whole, f"Column 'period' must be whole numbers, and is {frame['period'].dtype}.")
 
 
+@check
 def gives_finite_values(subject: OutcomeSubject) -> None:
-    """Every case has a value, a finite number.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every case has a value, a finite number."""
     values = subject.frame["value"]
     demand(pd.api.types.is_numeric_dtype(values), f"Column 'value' is {values.dtype}.")
     bad = int((~np.isfinite(values.astype(float))).sum())
@@ -283,32 +242,18 @@ def gives_finite_values(subject: OutcomeSubject) -> None:
     )
 
 
+@check
 def gives_zero_or_one_if_binary(subject: OutcomeSubject) -> None:
-    """A binary outcome has the values 0 and 1 only.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A binary outcome has the values 0 and 1 only."""
     if not subject.cases.info.binary:
         raise NotApplicableError("The outcome is not binary.")
     other = sorted(set(subject.frame["value"]) - {0.0, 1.0})
     demand(not other, f"info().binary is true, but there are the values {other[:5]}.")
 
 
+@check
 def dates_cases_in_order(subject: OutcomeSubject) -> None:
-    """A case enters before its follow-up ends; either both dates are known or none.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A case enters before its follow-up ends; either both dates are known or none."""
     frame = subject.frame
     odd = int((frame["date"].isna() != frame["follow_up_end"].isna()).sum())
     demand(odd == 0, f"{odd} cases have only one of date and follow_up_end.")
@@ -316,16 +261,9 @@ def dates_cases_in_order(subject: OutcomeSubject) -> None:
     demand(late == 0, f"{late} cases have a follow_up_end before their date.")
 
 
+@check
 def counts_periods_from_april(subject: OutcomeSubject) -> None:
-    """The period of a dated case is its April-year: 2010 for April 2010 to March 2011.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The period of a dated case is its April-year: 2010 for April 2010 to March 2011."""
     dated = subject.frame.dropna(subset=["date"])
     if dated.empty:
         raise NotApplicableError("Its cases have no dates.")
@@ -339,16 +277,9 @@ def counts_periods_from_april(subject: OutcomeSubject) -> None:
         )
 
 
+@check
 def stays_within_the_records(subject: OutcomeSubject) -> None:
-    """No case is followed up beyond the last day of the records: its value is not known yet.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """No case is followed up beyond the last day of the records: its value is not known yet."""
     end = subject.records.end
     if end is None or subject.frame["follow_up_end"].isna().all():
         raise NotApplicableError("The records have no last day, or the cases no dates.")
@@ -356,16 +287,9 @@ def stays_within_the_records(subject: OutcomeSubject) -> None:
     demand(late == 0, f"{late} cases are followed up beyond {end}, where the records end.")
 
 
+@check
 def knows_its_values_when_follow_up_ends(subject: OutcomeSubject) -> None:
-    """Records cut at follow_up_end hold the case already, with the same value.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Records cut at follow_up_end hold the case already, with the same value."""
     frame = subject.frame
     ends = frame["follow_up_end"].dropna().sort_values(ignore_index=True)
     if ends.empty:
@@ -399,16 +323,9 @@ def _values_then(subject: OutcomeSubject, day: pd.Timestamp) -> dict[Any, list[f
     return dict(frame.groupby(CASE_KEY, dropna=False)["value"].agg(sorted))
 
 
+@check
 def counts_what_it_drops(subject: OutcomeSubject) -> None:
-    """The attrition adds up, step by step, from the candidates to the cases.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The attrition adds up, step by step, from the candidates to the cases."""
     steps = subject.cases.attrition
     absent = [c for c in ATTRITION if c not in steps]
     demand(not absent, f"The attrition lacks the columns {', '.join(absent)}.")
@@ -427,16 +344,9 @@ def counts_what_it_drops(subject: OutcomeSubject) -> None:
     demand(silent.empty, f"The steps {list(silent['step'])} give no reason.")
 
 
+@check
 def counts_what_it_can_judge(subject: OutcomeSubject) -> None:
-    """Completeness has a row for every authority and period with cases, none counted twice.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Completeness has a row for every authority and period with cases, none counted twice."""
     complete = subject.cases.completeness
     absent = [c for c in COMPLETENESS if c not in complete]
     demand(not absent, f"The completeness lacks the columns {', '.join(absent)}.")
@@ -456,16 +366,9 @@ def counts_what_it_can_judge(subject: OutcomeSubject) -> None:
     )
 
 
+@check
 def gives_complete_covariates(subject: OutcomeSubject) -> None:
-    """Covariates are numbers, text or true/false without gaps; text has the level 'Missing'.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Covariates are numbers, text or true/false without gaps; text has the level 'Missing'."""
     for name in subject.cases.covariates:
         values = subject.frame[name]
         gaps = int(values.isna().sum())
@@ -480,16 +383,9 @@ def gives_complete_covariates(subject: OutcomeSubject) -> None:
         )
 
 
+@check
 def keeps_its_settings(subject: OutcomeSubject) -> None:
-    """The cases say with which settings they were derived.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The cases say with which settings they were derived."""
     expected = subject.settings.model_dump()
     demand(
         dict(subject.cases.settings) == expected,
@@ -497,29 +393,15 @@ def keeps_its_settings(subject: OutcomeSubject) -> None:
     )
 
 
+@check
 def repeats_itself(subject: OutcomeSubject) -> None:
-    """The same records and settings give the same cases.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same records and settings give the same cases."""
     _demand_same(subject.frame, subject.derive(subject.records).frame, "a second derivation")
 
 
+@check
 def ignores_the_order_of_rows(subject: OutcomeSubject) -> None:
-    """Records in another order give the same cases.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Records in another order give the same cases."""
     rng = np.random.default_rng(1)
 
     def shuffle(table: pa.Table) -> pa.Table:
@@ -529,16 +411,9 @@ def ignores_the_order_of_rows(subject: OutcomeSubject) -> None:
     _demand_same(subject.frame, other.frame, "records in another order")
 
 
+@check
 def takes_codes_as_names(subject: OutcomeSubject) -> None:
-    """An authority's code and a child's identifier are names: others give the same cases.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """An authority's code and a child's identifier are names: others give the same cases."""
 
     def rename(table: pa.Table) -> pa.Table:
         for column, letter in (("unit", "U"), ("neighbour", "U"), ("child", "K"), ("id", "U")):
@@ -558,16 +433,9 @@ def takes_codes_as_names(subject: OutcomeSubject) -> None:
     )
 
 
+@check
 def leaves_the_records_alone(subject: OutcomeSubject) -> None:
-    """Deriving cases changes no record.
-
-    Args:
-        subject: The outcome under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Deriving cases changes no record."""
     _ = subject.frame
     after = {name: _content(table) for name, table in subject.records.tables.items()}
     changed = [name for name, content in subject.before.items() if content != after.get(name)]

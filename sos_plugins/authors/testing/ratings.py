@@ -11,6 +11,7 @@ from sos_plugins.authors.testing.core import (
     Check,
     CheckFailedError,
     Given,
+    check,
     checks_of,
     demand,
     run_all,
@@ -127,29 +128,16 @@ def situations() -> dict[str, Evidence]:
     }
 
 
+@check
 def names_its_levels(subject: RatingSubject) -> None:
-    """Levels are at least two different names, from weakest to strongest.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-    """
+    """Levels are at least two different names, from weakest to strongest."""
     levels = subject.plugin.levels
     demand(len(levels) >= 2 and len(set(levels)) == len(levels), f"levels is {levels}.")
 
 
+@check
 def rates_whatever_there_is(subject: RatingSubject) -> None:
-    """Every sort of evidence gets a level of the scheme and a direction, none an error.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every sort of evidence gets a level of the scheme and a direction, none an error."""
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -163,16 +151,9 @@ def rates_whatever_there_is(subject: RatingSubject) -> None:
         demand(rating.rule == subject.plugin.name, f"Rating.rule is '{rating.rule}'.")
 
 
+@check
 def gives_reasons(subject: RatingSubject) -> None:
-    """Every rating has a sentence that names the outcome, and at least one reason in a sentence.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every rating has a sentence that names the outcome, and at least one reason in a sentence."""
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -185,16 +166,9 @@ def gives_reasons(subject: RatingSubject) -> None:
             demand(whole, f"On {situation} a reason lacks its metric or its sentence.")
 
 
+@check
 def shows_its_thresholds(subject: RatingSubject) -> None:
-    """Every rating carries the thresholds it used, by name, as they were set.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every rating carries the thresholds it used, by name, as they were set."""
     settings = subject.settings.model_dump()
     for situation, evidence in situations().items():
         thresholds = subject.rate(evidence, situation).thresholds
@@ -204,16 +178,9 @@ def shows_its_thresholds(subject: RatingSubject) -> None:
         )
 
 
+@check
 def never_turns_an_effect_round(subject: RatingSubject) -> None:
-    """The direction is that of the main estimate, or no clear impact.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The direction is that of the main estimate, or no clear impact."""
     for effect, wrong in ((0.1, "decrease"), (-0.1, "increase")):
         for strength in ("strong", "weak"):
             rating = subject.rate(
@@ -223,16 +190,9 @@ def never_turns_an_effect_round(subject: RatingSubject) -> None:
             demand(rating.direction != wrong, f"An estimate of {effect:g} is called a {wrong}.")
 
 
+@check
 def tells_strong_from_weak(subject: RatingSubject) -> None:
-    """Strong evidence is rated higher than weak evidence, and weak no lower than none.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Strong evidence is rated higher than weak evidence, and weak no lower than none."""
     strong, weak, none = (
         subject.rank(example_evidence(strength), f"{strength} evidence")
         for strength in ("strong", "weak", "none")
@@ -241,16 +201,9 @@ def tells_strong_from_weak(subject: RatingSubject) -> None:
     demand(weak >= none, "Weak evidence is rated lower than a main run that failed.")
 
 
+@check
 def ignores_the_order_of_evidence(subject: RatingSubject) -> None:
-    """The order of the runs, of the pilots' lead tests and of the cross-checks does not matter.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The order of the runs, of the pilots' lead tests and of the cross-checks does not matter."""
     for strength in ("strong", "weak"):
         evidence = example_evidence(strength)
         turned = replace(
@@ -269,16 +222,9 @@ def ignores_the_order_of_evidence(subject: RatingSubject) -> None:
         demand(same, f"The verdict changes from '{one.sentence}' to '{other.sentence}'.")
 
 
+@check
 def repeats_itself(subject: RatingSubject) -> None:
-    """The same evidence gives the same rating.
-
-    Args:
-        subject: The rating rule under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same evidence gives the same rating."""
     evidence = example_evidence("weak")
     demand(
         subject.rate(evidence, "weak evidence") == subject.rate(evidence, "weak evidence"),

@@ -14,6 +14,7 @@ from sos_plugins.authors.testing.core import (
     Check,
     CheckFailedError,
     Given,
+    check,
     checks_of,
     demand,
     run_all,
@@ -95,31 +96,17 @@ class RuleSubject:
             ) from error
 
 
+@check
 def has_rules_of_its_tables(subject: RuleSubject) -> None:
-    """There are rules, and ``needs`` names the tables they are about.
-
-    Args:
-        subject: The rule set under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """There are rules, and ``needs`` names the tables they are about."""
     about = {rule.table for rule in subject.rules}
     demand(bool(about), "It has no rule.")
     demand(about == set(subject.plugin.needs), f"Its rules are about {sorted(about)}.")
 
 
+@check
 def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
-    """Every rule names tables and columns of the schema, and says in words what is wrong.
-
-    Args:
-        subject: The rule set under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every rule names tables and columns of the schema, and says in words what is wrong."""
     for rule in subject.rules:
         demand(bool(FAULT.fullmatch(rule.name)), f"'{rule.name}' is no name of a fault.")
         demand(bool(rule.sentence.strip()), f"Rule '{rule.name}' has no sentence.")
@@ -130,31 +117,17 @@ def names_tables_and_columns_that_exist(subject: RuleSubject) -> None:
         demand(not columns, f"Rule '{rule.name}': {rule.table} has no {sorted(columns)}.")
 
 
+@check
 def tells_its_rules_apart(subject: RuleSubject) -> None:
-    """No two rules have the same name, table and columns.
-
-    Args:
-        subject: The rule set under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """No two rules have the same name, table and columns."""
     keys = [(rule.name, rule.table, rule.columns) for rule in subject.rules]
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     demand(not twice, f"Twice: {', '.join(twice)}.")
 
 
+@check
 def judges_every_row_once(subject: RuleSubject) -> None:
-    """A rule neither adds nor loses rows, and says true or false of each.
-
-    Args:
-        subject: The rule set under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A rule neither adds nor loses rows, and says true or false of each."""
     session = Session()
     records = example_records(session)
     for rule in subject.rules:
@@ -166,16 +139,9 @@ def judges_every_row_once(subject: RuleSubject) -> None:
         demand(column.null_count == 0, f"Rule '{rule.name}' says nothing of some rows.")
 
 
+@check
 def judges_empty_tables(subject: RuleSubject) -> None:
-    """Tables without rows are no error.
-
-    Args:
-        subject: The rule set under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Tables without rows are no error."""
     session = Session()
     records = records_of(session, dict.fromkeys(TABLES, ()))
     for rule in subject.rules:

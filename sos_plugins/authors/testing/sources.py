@@ -17,6 +17,7 @@ from sos_plugins.authors.testing.core import (
     CheckFailedError,
     Given,
     NotApplicableError,
+    check,
     checks_of,
     demand,
     demand_error,
@@ -130,32 +131,18 @@ class SourceSubject:
         return {name: table.to_pandas() for name, table in self.records.tables.items()}
 
 
+@check
 def reads_its_input(subject: SourceSubject) -> None:
-    """It reads what the settings name; without settings it may have nothing to read.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """It reads what the settings name; without settings it may have nothing to read."""
     error = subject.attempt
     if isinstance(error, SosError) and subject.given is None:
         raise NotApplicableError(f"With its defaults it has nothing to read: {error}")
     demand(not isinstance(error, Exception), f"{type(error).__name__}: {error}")
 
 
+@check
 def gives_what_it_names(subject: SourceSubject) -> None:
-    """It gives tables that it names in gives, and at least one row in all.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """It gives tables that it names in gives, and at least one row in all."""
     tables = subject.records.tables
     extra = sorted(set(tables) - set(subject.plugin.gives))
     demand(not extra, f"It gives the tables {extra}, which gives does not name.")
@@ -167,16 +154,9 @@ def gives_what_it_names(subject: SourceSubject) -> None:
     demand(any(len(frame) for frame in subject.frames.values()), "There is not one row.")
 
 
+@check
 def keeps_the_schema(subject: SourceSubject) -> None:
-    """Every table has the columns of its schema, in their types; 'cases' may have more.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Every table has the columns of its schema, in their types; 'cases' may have more."""
     for name, table in subject.records.tables.items():
         schema: pa.Schema = table.schema().to_pyarrow()
         for field in TABLES[name]:
@@ -189,16 +169,9 @@ def keeps_the_schema(subject: SourceSubject) -> None:
             )
 
 
+@check
 def writes_missing_as_null(subject: SourceSubject) -> None:
-    """A missing text is null, never empty or blank; the authority is always known.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A missing text is null, never empty or blank; the authority is always known."""
     for name, frame in subject.frames.items():
         for column in TABLES[name].names:
             values = frame[column]
@@ -208,16 +181,9 @@ def writes_missing_as_null(subject: SourceSubject) -> None:
         demand(bool(frame["unit"].notna().all()), f"Table '{name}' has rows without a unit.")
 
 
+@check
 def gives_keys_once(subject: SourceSubject) -> None:
-    """A child is one row of 'children'; a referral of a child on a day is one row.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """A child is one row of 'children'; a referral of a child on a day is one row."""
     for name, frame in subject.frames.items():
         key = list(RECORD_TABLES[name].key)
         if RECORD_TABLES[name].unique:
@@ -225,16 +191,9 @@ def gives_keys_once(subject: SourceSubject) -> None:
             demand(twice == 0, f"{twice} rows of '{name}' repeat the key {', '.join(key)}.")
 
 
+@check
 def counts_faults(subject: SourceSubject) -> None:
-    """Quality has its columns; no check flags more rows than it saw.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Quality has its columns; no check flags more rows than it saw."""
     checks = subject.records.quality.checks
     absent = [c for c in QUALITY_COLUMNS if c not in checks]
     demand(not absent, f"quality.checks lacks the columns {', '.join(absent)}.")
@@ -246,16 +205,9 @@ def counts_faults(subject: SourceSubject) -> None:
     demand(not other, f"quality.checks has the actions {other}, expected {', '.join(ACTIONS)}.")
 
 
+@check
 def says_what_it_covers(subject: SourceSubject) -> None:
-    """The first day covered is not after the last, and both or none are known.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The first day covered is not after the last, and both or none are known."""
     start, end = subject.records.start, subject.records.end
     demand((start is None) == (end is None), f"The records cover {start} to {end}: give both days.")
     if start is not None and end is not None:
@@ -264,31 +216,17 @@ def says_what_it_covers(subject: SourceSubject) -> None:
         demand(start <= end, f"The records cover {start} to {end}.")
 
 
+@check
 def names_what_it_read(subject: SourceSubject) -> None:
-    """Made-up records say so; others name their files. Both have a hash of their content.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Made-up records say so; others name their files. Both have a hash of their content."""
     records = subject.records
     demand(bool(records.data_hash), "data_hash is empty: a study could not say what it analysed.")
     demand(records.simulated or bool(records.files), "files is empty: name what was read.")
 
 
+@check
 def repeats_itself(subject: SourceSubject) -> None:
-    """The same settings give the same records and the same hash.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """The same settings give the same records and the same hash."""
     first, again = subject.records, subject.read()
     demand(again.data_hash == first.data_hash, "A second reading has another data_hash.")
     for name, frame in subject.frames.items():
@@ -299,16 +237,9 @@ def repeats_itself(subject: SourceSubject) -> None:
         demand(hashes[0] == hashes[1], f"A second reading gives other rows of '{name}'.")
 
 
+@check
 def refuses_what_it_cannot_read(subject: SourceSubject) -> None:
-    """Files that are missing or broken are an error in a sentence.
-
-    Args:
-        subject: The source under check, with its settings.
-
-    Raises:
-        CheckFailedError: If it does not hold.
-        NotApplicableError: If there is nothing to look at.
-    """
+    """Files that are missing or broken are an error in a sentence."""
     if not subject.unreadable:
         raise NotApplicableError("No settings were given under which it must fail.")
     for values in subject.unreadable:

@@ -156,6 +156,46 @@ def call(
     return r.call(FOLDER / script, function, columns, given, timeout=TIMEOUT)
 
 
+def fit_terms(
+    prepared: RegressionSample,
+    form: Form,
+    columns: Floats,
+    *,
+    names: Sequence[str],
+    averages: Floats,
+    vcov: str,
+) -> dict[str, Any]:
+    """Have R fit terms that are columns of the cases, and their averages.
+
+    Args:
+        prepared: The sample, n cases.
+        form: Which effects.
+        columns: The terms, (n, p).
+        names: Of the averages, J.
+        averages: How much each term counts in each average, (p, J).
+        vcov: Name of the variance.
+
+    Returns:
+        What :attr:`sos_estimators.regression.design.Design.ask_r` gives.
+
+    Raises:
+        EngineError: If R fails.
+    """
+    terms = [f"term{number}" for number in range(1, columns.shape[1] + 1)]
+    frame = prepared.frame.assign(**dict(zip(terms, columns.T, strict=True)))
+    return call(
+        "terms.R",
+        "terms_fit",
+        replace(prepared, frame=frame),
+        terms,
+        form=form,
+        vcov=vcov,
+        terms=terms,
+        names=list(names),
+        averages=averages.ravel().tolist(),
+    )
+
+
 def factor(values: pd.Series) -> pd.Categorical:
     """Number the levels as the Python engine does: sorted, the first one left out.
 

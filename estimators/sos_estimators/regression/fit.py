@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_estimators.arrays import Bools
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.results import glance
 from sos_estimators.inference.vcov import R_CLUB_SANDWICH
 from sos_estimators.regression import engine_pyfixest, engine_python, engine_r
@@ -20,6 +20,7 @@ from sos_estimators.sample.prepare import Form, RegressionSample
 from sos_estimators.sample.warnings_text import collinear_covariates, few_clusters, few_df
 from sos_plugins import Engine, Estimate, Sample, Tolerance
 from sos_plugins.contract.interfaces import EXACT, R_BASE, R_SANDWICH, no_limits
+from sos_plugins.errors import EngineError
 
 FITS: Mapping[str, Callable[[Design], Fitted]] = {
     "python": engine_python.fit,
@@ -53,7 +54,16 @@ def fit_design(design: Design, engine: str) -> Fitted:
 
 
 def design_on_cases(
-    prepared: RegressionSample, form: Form, by: Sequence[str], terms: Terms, **given: Any
+    prepared: RegressionSample,
+    form: Form,
+    by: Sequence[str],
+    terms: Terms,
+    *,
+    names: Sequence[str],
+    averages: Floats,
+    vcov: str,
+    ask_r: Callable[[str], Mapping[str, Any]] | None = None,
+    **given: Any,
 ) -> Design:
     """Design the regression of a form.
 
@@ -62,13 +72,33 @@ def design_on_cases(
         form: Which effects.
         by: Columns that the terms are made of.
         terms: Makes the columns (m, p) and names of the terms.
+        names: Of the J averages that are reported.
+        averages: How much each term counts in each average, (p, J).
+        vcov: Name of the variance.
+        ask_r: Has R make and fit the same design; unless given, R fits the terms that ``terms``
+            makes, of a linear model without a joint test.
         given: What else a :class:`Design` is given.
     """
 
     def about_left_out(kept: Bools) -> tuple[str, ...]:
         return collinear_covariates(design.regression.covariate_names, kept, form)
 
+    def fit_terms(engine: str) -> Mapping[str, Any]:
+        if engine != "r" or given.get("joint") is not None:
+            raise EngineError(
+                f"Engine '{engine}' has no script for this design: it fits averages of terms by "
+                "lm, without a joint test. Give the design ask_r."
+            )
+        columns = terms(prepared.frame)[0]
+        return engine_r.fit_terms(
+            prepared, form, columns, names=names, averages=averages, vcov=vcov
+        )
+
     design = Design(
+        names=tuple(names),
+        averages=averages,
+        vcov=vcov,
+        ask_r=ask_r or fit_terms,
         n_clusters=prepared.count("cluster"),
         regress=lambda: regression(prepared, form, by, terms),
         about_left_out=about_left_out,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from clean_environment import REPOSITORY
+from sos_estimators.inference.vcov import CONVENTIONS
 
 from sos_plugins.authors import derive
 from sos_plugins.authors.scaffold import KINDS
@@ -111,10 +112,17 @@ def test_choices_in_the_tables_of_settings_are_those_of_the_code(page: str) -> N
 def test_choices_of_did_are_all_listed() -> None:
     fields = registry().estimator("did").Settings.model_fields
     (rows, *_) = headed("estimators.md", "setting", "values")
-    for setting in ("form", "model", "vcov", "always_treated"):
+    for setting in ("form", "model", "always_treated"):
         cells = [row[1] for row in rows if SPAN.findall(row[0]) == [setting]]
         listed = set(SPAN.findall(" ".join(cells)))
         assert choices(fields[setting]) - {"auto"} == listed, setting
+
+
+def test_the_table_of_inference_lists_every_variance() -> None:
+    (rows,) = headed("inference.md", "method", "what it is")
+    listed = {name for row in rows for name in SPAN.findall(row[0])}
+    known = choices(registry().estimator("did").Settings.model_fields["vcov"])
+    assert known == {name for name in listed if not name.startswith(("WC", "RI-"))}
 
 
 @pytest.mark.parametrize(
@@ -148,19 +156,21 @@ def test_the_matchers_are_listed() -> None:
 
 
 def test_the_factors_of_variances_are_those_that_did_knows() -> None:
-    (rows,) = headed("estimators.md", "`vcov`", "factor")
+    (rows,) = headed("inference.md", "`vcov`", "factor")
     listed = {name for row in rows for name in SPAN.findall(row[0])}
-    known = choices(registry().estimator("did").Settings.model_fields["vcov"])
-    assert listed == {v for v in known if not re.match(r"CR[23]|auto", v)}
+    assert listed == set(CONVENTIONS)
 
 
-def test_the_readme_lists_every_plugin() -> None:
+def test_the_readme_or_a_page_that_it_names_lists_every_plugin() -> None:
     text = (REPOSITORY / "README.md").read_text()
     (rows,) = [r for r in tables(text) if r[0][:2] == ["kind", "built in"]]
-    for kind, built_in, _ in rows[1:]:
+    for kind, built_in, see in rows[1:]:
         known = registry().names(kind.replace(" ", "-").removesuffix("s"))
         listed = SPAN.findall(built_in)
-        assert not [n for n in known if not any(fnmatch.fnmatch(n, p) for p in listed)], kind
+        pages = [(REPOSITORY / page).read_text() for page in re.findall(r"\((docs/[^)]+)\)", see)]
+        on_pages = {name for page in pages for name in SPAN.findall(page)}
+        named = [*listed, *on_pages]
+        assert not [n for n in known if not any(fnmatch.fnmatch(n, p) for p in named)], kind
         assert not [p for p in listed if not fnmatch.filter(known, p)], kind
 
 

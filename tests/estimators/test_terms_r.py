@@ -75,7 +75,7 @@ def test_terms_in_r_are_those_of_numpy(form: Form, vcov: str) -> None:
     assert others.names == mine.names
     for column in ("estimates", "std_errors", "df"):
         ours, theirs = (np.broadcast_to(getattr(f, column), 3) for f in (mine, others))
-        assert np.isfinite(ours).all()
+        assert not np.isnan(ours).any()
         np.testing.assert_allclose(theirs, ours, rtol=SAME, err_msg=column)
 
 

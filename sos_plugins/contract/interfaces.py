@@ -455,8 +455,8 @@ KINDS: dict[str, type[Plugin]] = {
     "rating-rule": RatingRule,
     "rule-set": RuleSet,
 }
-"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher or
-a pooling."""
+"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher
+or a pooling."""
 WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling")
 """Kinds whose plugins have engines."""
 

@@ -730,8 +730,8 @@ def _check_config(registry: Registry) -> None:
     for name, engines in registry.config.tolerances.items():
         if name not in hosts:
             raise PluginError(
-                f"{registry.config_path}: [tolerances.{name}] names no estimator, matcher or pooling."
-                f"{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
+                f"{registry.config_path}: [tolerances.{name}] names no estimator, matcher or "
+                f"pooling.{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
             )
         known = [e.name for e in registry.engines(name)]
         for engine in engines:

@@ -110,8 +110,8 @@ def why_not(data: PilotEffects, planned: PlannedPooling | None, n_pilots: int) -
     if not data.left_out:
         return f"Effects of single pilots were not estimated: sensitivity has no '{FAMILY}' runs."
     return (
-        f"{len(data.frame) or 'None'} of {n_pilots} pilots has an effect with a standard error, and "
-        f"pooling takes at least {LEAST}. {_left_out(data)}"
+        f"{len(data.frame) or 'None'} of {n_pilots} pilots has an effect with a standard error, "
+        f"and pooling takes at least {LEAST}. {_left_out(data)}"
     )
 
 

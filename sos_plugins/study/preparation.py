@@ -153,7 +153,7 @@ class Preparation:
     def pooling_key(
         self, planned: PlannedPooling, engine: str, data: PilotEffects
     ) -> Sequence[Any]:
-        """Return what pooled effects rest on: the effects of the pilots, the settings, the engine."""
+        """Return what pooled effects rest on: effects of pilots, settings, engine."""
         if self.stations.folder is None:
             return ()
         program = self.given.program.with_engine(self.registry, planned.name, engine)

@@ -67,5 +67,5 @@ def some_error(std_error: float) -> None:
     if not std_error > 0:
         raise EstimationError(
             "The effects of the pilots are all the same, so that errors after Hartung and Knapp "
-            "are zero. Set safeguard = true, or errors = \"adhoc\"."
+            'are zero. Set safeguard = true, or errors = "adhoc".'
         )

@@ -20,8 +20,8 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
-from sos_estimators.pooling.between import Effects, q_profile, reml
 from sos_estimators.pooling import check
+from sos_estimators.pooling.between import Effects, q_profile, reml
 from sos_estimators.pooling.pooled import pooled_effects
 from sos_estimators.pooling.settings import Errors, PredictionDf, RandomEffectsSettings
 from sos_plugins.contract.types import PilotEffects, PooledEffects
@@ -100,8 +100,13 @@ def _figures(effects: Effects, settings: RandomEffectsSettings) -> dict[str, Any
     mean, q = Average.of(effects, tau2, settings), effects.distance(0.0)
     return {
         **mean.figures(settings.conf_level),
-        **{"tau2": tau2, "tau2_low": low, "tau2_high": high, "i2": _i2(effects, tau2)},
-        **{"q": q, "q_df": df, "q_p_value": float(chdtrc(df, q))},
+        "tau2": tau2,
+        "tau2_low": low,
+        "tau2_high": high,
+        "i2": _i2(effects, tau2),
+        "q": q,
+        "q_df": df,
+        "q_p_value": float(chdtrc(df, q)),
         **mean.prediction(df + 1 - FURTHER_LOST[settings.prediction_df], settings.conf_level),
         **mean.shrunken(settings.conf_level),
     }
@@ -153,9 +158,12 @@ class Average:
         half = float(t_quantile((1 + conf_level) / 2, self.df)) * self.std_error
         check.some_error(self.std_error)
         return {
-            **{"estimate": self.estimate, "std_error": self.std_error, "df": self.df},
+            "estimate": self.estimate,
+            "std_error": self.std_error,
+            "df": self.df,
             "p_value": float(t_two_sided(self.estimate / self.std_error, self.df)),
-            **{"conf_low": self.estimate - half, "conf_high": self.estimate + half},
+            "conf_low": self.estimate - half,
+            "conf_high": self.estimate + half,
         }
 
     def prediction(self, df: int, conf_level: float) -> dict[str, Any]:
@@ -185,7 +193,9 @@ class Average:
         error = np.sqrt(own * self.effects.variances + ((1 - own) * self.std_error) ** 2)
         half = t_quantile((1 + conf_level) / 2, self.df) * error
         return {
-            **{"weight": weights / weights.sum(), "shrunken": values},
+            "weight": weights / weights.sum(),
+            "shrunken": values,
             "shrunken_std_error": error,
-            **{"shrunken_low": values - half, "shrunken_high": values + half},
+            "shrunken_low": values - half,
+            "shrunken_high": values + half,
         }

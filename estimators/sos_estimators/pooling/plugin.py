@@ -19,8 +19,9 @@ class RandomEffects(Pooling):
     """Effects of pilots pooled by random effects: REML, Hartung-Knapp, a prediction interval.
 
     The true effects of pilots are taken as draws with a common mean and a variance between pilots.
-    It gives the average effect over authorities like these, how far effects differ, the interval in
-    which the effect in a further authority is expected, and each pilot's effect in the light of all.
+    It gives the average effect over authorities like these, how far effects differ, the interval
+    in which the effect in a further authority is expected, and each pilot's effect in the light of
+    all.
     """
 
     name = pooled.NAME

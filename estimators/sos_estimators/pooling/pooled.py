@@ -25,9 +25,9 @@ IN_WORDS = {
 FIGURES_OF_PILOTS = tuple(c for c in POOLED_PILOT_COLUMNS if c not in PILOT_EFFECT_COLUMNS)
 """Figures that an engine gives for each pilot."""
 FEW = 5
-"""Fewer pilots hardly tell the variance between them. Where errors are equal and small, its interval
-reaches to (k - 1) / q times the estimate, q the 2.5% quantile of chi-square on k - 1 degrees of
-freedom: 8 times with five pilots, 14 with four, 40 with three, 1,000 with two."""
+"""Fewer pilots hardly tell the variance between them. Where errors are equal and small, its
+interval reaches to (k - 1) / q times the estimate, q the 2.5% quantile of chi-square on k - 1
+degrees of freedom: 8 times with five pilots, 14 with four, 40 with three, 1,000 with two."""
 
 
 def pooled_effects(
@@ -61,9 +61,7 @@ def pooled_effects(
     )
 
 
-def _warnings(
-    n: int, figures: Mapping[str, Any], settings: RandomEffectsSettings
-) -> Iterator[str]:
+def _warnings(n: int, figures: Mapping[str, Any], settings: RandomEffectsSettings) -> Iterator[str]:
     if n == 2:
         yield "Two pilots hardly tell how far effects differ between authorities."
     elif n < FEW:

@@ -100,12 +100,20 @@ class PooledEffects:
     def terms(self) -> pd.DataFrame:
         """Every figure that a cross-check compares: frame ``term, estimate, std_error``."""
         alone = {
-            **{"tau2": self.tau2, "tau2 low": self.tau2_low, "tau2 high": self.tau2_high},
-            **{"I2": self.i2, "Q": self.q, "pooled p value": self.p_value},
-            **{"pooled low": self.conf_low, "pooled high": self.conf_high},
-            **{"next low": self.prediction_low, "next high": self.prediction_high},
+            "tau2": self.tau2,
+            "tau2 low": self.tau2_low,
+            "tau2 high": self.tau2_high,
+            "I2": self.i2,
+            "Q": self.q,
+            "pooled p value": self.p_value,
+            "pooled low": self.conf_low,
+            "pooled high": self.conf_high,
+            "next low": self.prediction_low,
+            "next high": self.prediction_high,
         }
-        figures = pd.DataFrame({"term": list(alone), "estimate": list(alone.values())}, dtype=object)
+        figures = pd.DataFrame(
+            {"term": list(alone), "estimate": list(alone.values())}, dtype=object
+        )
         pooled = pd.DataFrame(
             {"term": ["pooled"], "estimate": [self.estimate], "std_error": [self.std_error]}
         )

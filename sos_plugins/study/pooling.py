@@ -143,7 +143,7 @@ def pool(
             done.append(keep(name, make))
         except (EstimationError, DataError) as error:
             reasons[name] = str(error)
-    estimates = [_named(pooled) for pooled in done]
+    estimates = [as_estimate(pooled) for pooled in done]
     agreements = compare(registry, outcome, planned.name, estimates, reasons)
     if not done:
         return Pooled(None, " ".join(dict.fromkeys(reasons.values())), agreements)
@@ -184,8 +184,12 @@ def _provenance(registry: Registry, name: str, engine: str, options: BaseModel) 
     }
 
 
-def _named(pooled: PooledEffects) -> NamedEstimate:
-    """Return the figures as an estimate, which engines are compared by."""
+def as_estimate(pooled: PooledEffects) -> NamedEstimate:
+    """Return the figures as an estimate, which engines are compared by.
+
+    Args:
+        pooled: What an engine gave.
+    """
     absent = [name for name in TIDY_COLUMNS if name not in pooled.terms]
     tidy = pooled.terms.assign(**dict.fromkeys(absent, float("nan")))
     return NamedEstimate(pooled.plugin, pooled.engine, Estimate(tidy, {}), "pooled")

@@ -189,7 +189,7 @@ def pooled_table(result: OutcomeResult, ident: str) -> Table | None:
         return None
     scale = words.scale_of(result)
     columns = (
-        column("figure", "Figure"),
+        column("figure", "Figure", lambda v: words.capital(words.text(v))),
         Column("Value", lambda row: _figure(row, "value", scale), numeric=True),
         Column("Interval", lambda row: _ends(row, scale), numeric=True),
         column("df", "Degrees of freedom", words.figure, numeric=True),

@@ -175,9 +175,8 @@ class Average:
         """
         if df < 1:
             return dict.fromkeys(("prediction_low", "prediction_high", "prediction_df"))
-        half = float(t_quantile((1 + conf_level) / 2, df)) * np.hypot(
-            self.std_error, np.sqrt(self.tau2)
-        )
+        error = float(np.hypot(self.std_error, np.sqrt(self.tau2)))
+        half = float(t_quantile((1 + conf_level) / 2, df)) * error
         ends = {"prediction_low": self.estimate - half, "prediction_high": self.estimate + half}
         return {**ends, "prediction_df": float(df)}
 

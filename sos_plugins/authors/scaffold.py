@@ -23,7 +23,10 @@ HOST = re.compile(r'^HOST = "(.+)"', re.MULTILINE)
 BESIDE = 'plugin = testing.plugin_beside(__file__, "plugin.py")'
 STUDY_NAME = "my-study"
 
-KINDS = ("source", "outcome", "matcher", "estimator", "engine", "rating-rule", "rule-set")
+KINDS = (
+    *("source", "outcome", "matcher", "estimator", "engine", "pooling"),
+    *("rating-rule", "rule-set"),
+)
 """Kinds of plugin that can be written; each has a folder of templates."""
 
 
@@ -86,8 +89,8 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
     """Write a working plugin, or a commented study file.
 
     Args:
-        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``rating-rule``,
-            ``rule-set`` or ``study``.
+        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``pooling``,
+            ``rating-rule``, ``rule-set`` or ``study``.
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.

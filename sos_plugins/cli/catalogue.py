@@ -9,7 +9,7 @@ from typing import Any
 
 from sos_plugins.authors import testing
 from sos_plugins.cli.console import Terminal, render
-from sos_plugins.contract.interfaces import KINDS, Engine
+from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Engine
 from sos_plugins.host.registry import Offer, Registry, each_engine, kind_named, load_file
 from sos_plugins.host.settings import describe, validate_some
 
@@ -70,7 +70,7 @@ def describe_offer(registry: Registry, offer: Offer) -> dict[str, Any]:
         if hasattr(offer.obj, attribute):
             value = getattr(offer.obj, attribute)
             data[attribute] = list(value) if isinstance(value, tuple) else value
-    if offer.kind in ("estimator", "matcher"):
+    if offer.kind in WITH_ENGINES:
         data["engines"] = [
             _engine_row(offer.kind, offer.name, e) for e in registry.engines(offer.name)
         ]

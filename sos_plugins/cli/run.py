@@ -13,6 +13,7 @@ from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Agreement, plain
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
 from sos_plugins.report import check_folder, write_report
+from sos_plugins.report.findings import pooled_sentence
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
 from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
@@ -98,6 +99,8 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
         title,
     )
     told = [list(outcome.warnings) for outcome in result.outcomes]
+    pooled = [pooled_sentence(outcome) for outcome in result.outcomes]
+    notes += [f"{row['outcome']}: {text}" for row, text in zip(rows, pooled, strict=True) if text]
     notes += [
         f"{row['outcome']}: {len(some)} warnings, which the report has."
         for row, some in zip(rows, told, strict=True)
@@ -106,7 +109,10 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
     data = {
         "report": str(page),
         "simulated": result.simulated,
-        "outcomes": [{**row, "warnings": some} for row, some in zip(rows, told, strict=True)],
+        "outcomes": [
+            {**row, "pooled": text, "warnings": some}
+            for row, text, some in zip(rows, pooled, told, strict=True)
+        ],
         "notes": notes,
         "reused": cache.reused,
     }

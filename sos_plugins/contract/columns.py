@@ -63,6 +63,26 @@ BAND_COLUMNS: dict[str, str] = {
 }
 """Further columns of ``Estimate.tidy`` where a simultaneous band is asked for."""
 
+PILOT_EFFECT_COLUMNS: dict[str, str] = {
+    "unit": "pilot authority",
+    "name": "its name, or its code where it has none",
+    "estimate": "effect in this pilot alone, in the units of the value",
+    "std_error": "its standard error",
+    "conf_low": "lower end of the interval of this pilot alone; missing where there is none",
+    "conf_high": "upper end of it",
+}
+"""Columns of ``PilotEffects.frame``: one row a pilot."""
+
+POOLED_PILOT_COLUMNS: dict[str, str] = {
+    **PILOT_EFFECT_COLUMNS,
+    "weight": "share of the pilot in the pooled effect; all add up to 1",
+    "shrunken": "effect in this pilot in the light of all: drawn towards the pooled effect",
+    "shrunken_std_error": "standard error of that",
+    "shrunken_low": "lower end of the interval of that",
+    "shrunken_high": "upper end of it",
+}
+"""Columns of ``PooledEffects.pilots``: one row a pilot."""
+
 GLANCE_COLUMNS: dict[str, str] = {
     "n_cases": "cases used",
     "n_units": "units used",

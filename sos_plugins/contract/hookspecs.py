@@ -17,6 +17,7 @@ from sos_plugins.contract.interfaces import (
     Estimator,
     Matcher,
     Outcome,
+    Pooling,
     RatingRule,
     RuleSet,
     Source,
@@ -85,9 +86,9 @@ def register_estimators(register: Callable[[Estimator], None]) -> None:
 
 @hookspec
 def register_engines(register: Callable[[str, Engine], None]) -> None:
-    """Offer further engines for an estimator or matcher that another plugin registers.
+    """Offer further engines for an estimator, matcher or pooling of another plugin.
 
-    It is called when all estimators and matchers are registered.
+    It is called when all of these are registered.
 
     >>> import sos_plugins
     >>> @sos_plugins.hookimpl
@@ -95,7 +96,21 @@ def register_engines(register: Callable[[str, Engine], None]) -> None:
     ...     register("did", sos_plugins.Engine(name="mine", fit=my_fit))
 
     Args:
-        register: Takes the name of the estimator or matcher and one engine; call it once for each.
+        register: Takes the name of what the engine is for and one engine; call it once for each.
+    """
+
+
+@hookspec
+def register_poolings(register: Callable[[Pooling], None]) -> None:
+    """Offer ways to pool the effects of pilots.
+
+    >>> import sos_plugins
+    >>> @sos_plugins.hookimpl
+    ... def register_poolings(register):
+    ...     register(CommonEffect())
+
+    Args:
+        register: Takes one pooling; call it once for each.
     """
 
 

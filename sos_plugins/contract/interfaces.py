@@ -1,4 +1,4 @@
-"""The kinds of plugin: source, outcome, matcher, estimator and engine, rating rule, rule set.
+"""The kinds of plugin: source, outcome, matcher, estimator, engine, pooling, rating rule, rule set.
 
 A plugin object is an instance of one of these classes (or of a class of the same shape) with the
 class attributes filled in. No work happens in ``__init__``; everything a call needs comes in as
@@ -201,7 +201,7 @@ def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Engine:
-    """One implementation of an estimator or a matcher.
+    """One implementation of an estimator, a matcher or a pooling.
 
     ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has
     (:mod:`sos_plugins.groundwork.own_names`); ``sample.covariates`` and settings that name
@@ -210,7 +210,8 @@ class Engine:
     Attributes:
         name: ``python``, ``r``, ``r-did``, ``differences``, ...
         fit: ``fit(sample, options) -> Estimate`` for an estimator;
-            ``fit(task, settings) -> UnitMatch`` or ``CaseMatch`` for a matcher.
+            ``fit(task, settings) -> UnitMatch`` or ``CaseMatch`` for a matcher;
+            ``fit(effects, settings) -> PooledEffects`` for a pooling.
         requires: What must be installed.
         limits: Returns a sentence when this engine cannot do what is asked (its cross-check is
             then "not run"), None when it can.
@@ -404,6 +405,16 @@ class Matcher(Plugin):
     engines: ClassVar[tuple[Engine, ...]]
 
 
+class Pooling(Plugin):
+    """Says what the effects of the pilots, each estimated alone, have in common.
+
+    ``engines`` as for estimators: ``fit(PilotEffects, settings) -> PooledEffects``. The first is
+    the reference of cross-checks.
+    """
+
+    engines: ClassVar[tuple[Engine, ...]]
+
+
 class RatingRule(Plugin):
     """Turns evidence into a verdict."""
 
@@ -440,10 +451,14 @@ KINDS: dict[str, type[Plugin]] = {
     "outcome": Outcome,
     "matcher": Matcher,
     "estimator": Estimator,
+    "pooling": Pooling,
     "rating-rule": RatingRule,
     "rule-set": RuleSet,
 }
-"""Kinds of plugin by the name used on the command line; engines belong to an estimator."""
+"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher
+or a pooling."""
+WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling")
+"""Kinds whose plugins have engines."""
 
 
 def distribution_version(name: str) -> str:

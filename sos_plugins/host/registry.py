@@ -27,11 +27,13 @@ from pydantic import BaseModel, Field
 from sos_plugins.contract import hookspecs
 from sos_plugins.contract.interfaces import (
     KINDS,
+    WITH_ENGINES,
     Engine,
     Estimator,
     Matcher,
     Outcome,
     Plugin,
+    Pooling,
     RatingRule,
     RuleSet,
     Source,
@@ -57,6 +59,7 @@ _HOOK_OF = {
     "outcome": "register_outcomes",
     "matcher": "register_matchers",
     "estimator": "register_estimators",
+    "pooling": "register_poolings",
     "rating-rule": "register_rating_rules",
     "rule-set": "register_rule_sets",
 }
@@ -200,6 +203,10 @@ class Registry:
         """Return an estimator."""
         return cast(Estimator, self.offer("estimator", name).obj)
 
+    def pooling(self, name: str) -> Pooling:
+        """Return a way to pool the effects of pilots."""
+        return cast(Pooling, self.offer("pooling", name).obj)
+
     def rating_rule(self, name: str) -> RatingRule:
         """Return a rating rule."""
         return cast(RatingRule, self.offer("rating-rule", name).obj)
@@ -209,7 +216,7 @@ class Registry:
         return cast(RuleSet, self.offer("rule-set", name).obj)
 
     def engines(self, name: str) -> list[Engine]:
-        """Return the engines of an estimator or matcher: its own in order, then others' by name."""
+        """Return the engines of an estimator, matcher or pooling: its own, then others' by name."""
         obj = self.engine_host(name)
         extra = self._engines.get(name, {})
         engines = [*obj.engines, *(extra[key].obj for key in sorted(extra))]
@@ -246,8 +253,7 @@ class Registry:
         extra = self._engines.get(name, {})
         if engine in extra:
             return self.plugins[extra[engine].plugin]
-        kind = "estimator" if name in self._offers["estimator"] else "matcher"
-        return self.plugins[self.offer(kind, name).plugin]
+        return self.plugins[self.offer(self._kind_with_engines(name), name).plugin]
 
     def settings(
         self,
@@ -269,11 +275,14 @@ class Registry:
         merged = {**self.config.settings.get(name, {}), **values}
         return validate(obj.Settings, merged, where=where, beside=beside)
 
-    def engine_host(self, name: str) -> Estimator | Matcher:
-        """Return the estimator or matcher of this name."""
-        if name in self._offers["matcher"]:
-            return self.matcher(name)
-        return self.estimator(name)
+    def engine_host(self, name: str) -> Estimator | Matcher | Pooling:
+        """Return the estimator, matcher or pooling of this name."""
+        return cast(
+            Estimator | Matcher | Pooling, self.offer(self._kind_with_engines(name), name).obj
+        )
+
+    def _kind_with_engines(self, name: str) -> str:
+        return next((kind for kind in WITH_ENGINES if name in self._offers[kind]), WITH_ENGINES[0])
 
     def _with_tolerances(self, name: str, engine: Engine) -> Engine:
         given = self.config.tolerances.get(name, {}).get(engine.name)
@@ -619,10 +628,10 @@ def _register_engine_for(
 
     def register(host: str, engine: Engine) -> None:
         where = f"Plugin '{plugin}' ({info.file}, line {_caller_line(info.file)})"
-        hosts = [*registry._offers["estimator"], *registry._offers["matcher"]]
+        hosts = [name for kind in WITH_ENGINES for name in registry.names(kind)]
         if host not in hosts:
             raise PluginError(
-                f"{where}: there is no estimator or matcher '{host}' to add an engine to."
+                f"{where}: there is no estimator, matcher or pooling '{host}' to add an engine to."
                 f"{did_you_mean(host, hosts)} Registered: {listing(hosts)}."
             )
         if problem := _problem_with_engines((engine,)):
@@ -674,7 +683,7 @@ def problem_with(kind: str, obj: Any) -> str | None:
         return f"{kind_name}.Settings must be a class derived from sos_plugins.Settings."
     if obj.Settings.model_config.get("extra") != "forbid":
         return f"{kind_name}.Settings lets unknown names pass. Derive it from sos_plugins.Settings."
-    if isinstance(obj, (Estimator, Matcher)):
+    if isinstance(obj, (Estimator, Matcher, Pooling)):
         return _problem_with_engines(getattr(obj, "engines", ())) or _problem_with_level(obj)
     demanded = (("gives", Source), ("needs", Outcome), ("levels", RatingRule), ("needs", RuleSet))
     for attribute, needed in demanded:
@@ -717,12 +726,12 @@ def _check_config(registry: Registry) -> None:
         for offer in offers:
             where = f"{registry.config_path}: [settings.{name}]"
             validate_some(offer.obj.Settings, values, where=where)
-    hosts = [*registry.names("estimator"), *registry.names("matcher")]
+    hosts = [name for kind in WITH_ENGINES for name in registry.names(kind)]
     for name, engines in registry.config.tolerances.items():
         if name not in hosts:
             raise PluginError(
-                f"{registry.config_path}: [tolerances.{name}] names no estimator or matcher."
-                f"{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
+                f"{registry.config_path}: [tolerances.{name}] names no estimator, matcher or "
+                f"pooling.{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
             )
         known = [e.name for e in registry.engines(name)]
         for engine in engines:
@@ -738,8 +747,8 @@ def _known(registry: Registry, name: str) -> bool:
 
 
 def each_engine(registry: Registry) -> Iterator[tuple[str, str, Engine]]:
-    """Yield (kind, name, engine) for every engine of every estimator and matcher."""
-    for kind in ("estimator", "matcher"):
+    """Yield (kind, name, engine) for every engine of every plugin that has some."""
+    for kind in WITH_ENGINES:
         for name in registry.names(kind):
             for engine in registry.engines(name):
                 yield kind, name, engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ FEW_CASES = 10
 USUAL_SHARE = 0.5
 """A year with less than this share of its series' usual (median) cases is a year cut short: of an
 embedding window, of follow-up or of the records; its cases are not like those of other years."""
+
+WIDEST_INTERVAL = 4.0
+"""Intervals are cut where they pass this many times the span of the figures that must be seen."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,44 @@ def frame_axes(figure: Figure, *, left: float, right: float, top: float, bottom:
             (height - top - bottom) / height,
         )
     )
+
+
+def axis_limits(core: Sequence[float | None], ends: Sequence[float | None]) -> tuple[float, float]:
+    """Return the limits of an axis of effects, zero on it.
+
+    Args:
+        core: Figures that must be seen; missing and infinite ones are left out.
+        ends: Ends of intervals, seen as far as they do not squeeze the core.
+    """
+    known = [0.0, *(v for v in core if v is not None and math.isfinite(v))]
+    low, high = min(known), max(known)
+    span = (high - low) or abs(high) or 1.0
+    room = (WIDEST_INTERVAL - 1) / 2 * span
+    far = [low, high, *(v for v in ends if v is not None and math.isfinite(v))]
+    return max(min(far), low - room) - 0.04 * span, min(max(far), high + room) + 0.04 * span
+
+
+def draw_interval(
+    axes: Axes,
+    ends: tuple[float | None, float | None],
+    line: float,
+    limits: tuple[float, float],
+    *,
+    linewidth: float,
+    color: str = SERIES[0],
+) -> None:
+    """Draw a horizontal interval, with an arrow where it reaches beyond the chart."""
+    low, high = ends
+    if low is None or high is None:
+        return
+    shown = (max(low, limits[0]), min(high, limits[1]))
+    axes.plot(shown, (line, line), color=color, linewidth=linewidth)
+    for beyond, limit, marker in (
+        (low < limits[0], limits[0], "<"),
+        (high > limits[1], limits[1], ">"),
+    ):
+        if beyond:
+            axes.plot(limit, line, marker, color=color, markersize=5, clip_on=False)
 
 
 class Ticks(Formatter):

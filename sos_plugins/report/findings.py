@@ -11,6 +11,7 @@ from sos_plugins.report.formatting import (
     count,
     end_sentence,
     excludes_zero,
+    figure,
     plural,
     scale_of,
     to_float,
@@ -40,6 +41,26 @@ def effect_sentence(result: OutcomeResult, run: Run) -> str:
     return (
         f"{start}, but the data are also compatible with no effect: they allow anything {span} "
         f"({level})."
+    )
+
+
+def pooled_sentence(result: OutcomeResult) -> str:
+    """Write what the next authority may expect, and what it is on average; empty if not pooled."""
+    pooled, scale = result.pooled, scale_of(result)
+    if pooled is None:
+        return ""
+    level = f"{figure(round(100 * pooled.conf_level, 6))}%"
+    average = (
+        f"{scale.change(pooled.estimate)} ({level} confidence interval "
+        f"{scale.interval(pooled.conf_low, pooled.conf_high)})"
+    )
+    low, high = pooled.prediction_low, pooled.prediction_high
+    if low is None or high is None:
+        return f"On average over {plural(pooled.n_pilots, 'pilot')} the change is {average}."
+    return (
+        f"In the next authority like these the change would be expected between "
+        f"{scale.change(low)} and {scale.change(high)} ({level} prediction interval); on average "
+        f"over such authorities it is {average}."
     )
 
 

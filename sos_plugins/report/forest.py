@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sos_plugins.contract.types import Run
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, picture, shorten, show_on_axis
+from sos_plugins.report.charts import (
+    Chart,
+    axis_limits,
+    draw_interval,
+    frame_axes,
+    picture,
+    shorten,
+    show_on_axis,
+)
 from sos_plugins.report.formatting import Scale, to_float
 from sos_plugins.report.labels import all_runs, grouped_runs, run_label
 from sos_plugins.report.outcome_tables import runs_table
@@ -22,9 +29,6 @@ LABEL_WIDTH = 3.25
 
 LONG_LABEL, LONGEST_LABEL = 38, 48
 """Characters: longer names are set smaller, the longest are cut."""
-
-WIDEST_INTERVAL = 4.0
-"""Intervals are cut where they pass this many times the span of the estimates and main interval."""
 
 
 def forest(result: OutcomeResult, ident: str) -> Chart | None:
@@ -75,19 +79,9 @@ def _forest_axes(axes: Axes, scale: Scale) -> None:
 
 def _limits(runs: list[Run]) -> tuple[float, float]:
     estimates = [to_float(run.estimate) or 0.0 for run in runs]
-    ends = [
-        end
-        for run in runs
-        for end in (to_float(run.conf_low), to_float(run.conf_high))
-        if end is not None and np.isfinite(end)
-    ]
-    main = [e for e in (to_float(runs[0].conf_low), to_float(runs[0].conf_high)) if e is not None]
-    core = [0.0, *estimates, *(e for e in main if np.isfinite(e))]
-    low, high = min(core), max(core)
-    span = (high - low) or abs(high) or 1.0
-    room = (WIDEST_INTERVAL - 1) / 2 * span
-    lowest, highest = min([low, *ends]), max([high, *ends])
-    return max(lowest, low - room) - 0.04 * span, min(highest, high + room) + 0.04 * span
+    ends = [to_float(end) for run in runs for end in (run.conf_low, run.conf_high)]
+    main = [to_float(runs[0].conf_low), to_float(runs[0].conf_high)]
+    return axis_limits([*estimates, *main], ends)
 
 
 def _forest_rows(
@@ -125,13 +119,8 @@ def _forest_rows(
 
 def _forest_run(axes: Axes, run: Run, line: int, limits: tuple[float, float]) -> None:
     main = run.family == "main"
-    low, high = to_float(run.conf_low), to_float(run.conf_high)
-    if low is not None and high is not None:
-        shown = (max(low, limits[0]), min(high, limits[1]))
-        axes.plot(shown, (line, line), color=SERIES[0], linewidth=2.4 if main else 1.4)
-        for end, limit, marker in ((low, limits[0], "<"), (high, limits[1], ">")):
-            if (end < limit) if marker == "<" else (end > limit):
-                axes.plot(limit, line, marker, color=SERIES[0], markersize=5, clip_on=False)
+    ends = (to_float(run.conf_low), to_float(run.conf_high))
+    draw_interval(axes, ends, line, limits, linewidth=2.4 if main else 1.4)
     marker = MARKERS[2] if main else MARKERS[0]
     axes.plot(
         to_float(run.estimate) or 0.0, line, marker, color=SERIES[0], markersize=7 if main else 4.5

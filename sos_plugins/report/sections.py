@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from sos_plugins.report import (
     balance,
+    caterpillar,
     charts,
     fault_tables,
     heat,
@@ -59,6 +60,9 @@ class OutcomeSection:
     forest: Chart | None
     runs: Table | None
     failed: Table | None
+    in_common: tuple[str, ...]
+    pooled: Table | None
+    pilots: Chart | None
     inference: Methods | None
     crosscheck: Table | None
     matching: tuple[str, ...]
@@ -75,15 +79,15 @@ class OutcomeSection:
     @property
     def charts(self) -> tuple[Chart, ...]:
         """Every chart of the section."""
-        charts = (self.trends, *self.events, self.forest, *self.balances, self.overlap)
-        return tuple(chart for chart in (*charts, self.completeness) if chart is not None)
+        drawn = (self.trends, *self.events, self.forest, self.pilots, *self.balances, self.overlap)
+        return tuple(chart for chart in (*drawn, self.completeness) if chart is not None)
 
     @property
     def tables(self) -> Iterator[Table]:
         """Every table of the section: shown, beneath charts, and written to CSV only."""
         tables = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
         inference = self.inference.table if self.inference else None
-        shown = (*tables, inference, self.attrition, self.quality, self.settings)
+        shown = (*tables, self.pooled, inference, self.attrition, self.quality, self.settings)
         yield from (table for table in shown if table is not None)
         yield from (chart.table for chart in self.charts)
         yield from self.files
@@ -230,6 +234,9 @@ def _outcome_section(
         forest=forest_chart,
         runs=tables.runs_table(result, ident("runs")) if runs and not forest_chart else None,
         failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
+        in_common=caterpillar.pooled_notes(result),
+        pooled=caterpillar.pooled_table(result, ident("pooled")),
+        pilots=caterpillar.caterpillar(result, ident("pilots")),
         inference=methods,
         crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
         matching=tuple(

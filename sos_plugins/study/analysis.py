@@ -13,6 +13,7 @@ from sos_plugins.contract.types import (
     Agreement,
     Evidence,
     LeadTest,
+    Run,
     Sample,
 )
 from sos_plugins.errors import SosError
@@ -20,6 +21,7 @@ from sos_plugins.study import design as designs
 from sos_plugins.study import sensitivity
 from sos_plugins.study.estimate import compare, run_engines
 from sos_plugins.study.plan import Plan, Planned
+from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
 from sos_plugins.study.quality import quality_figures
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
@@ -101,11 +103,7 @@ class OutcomeAnalysis:
                 why = " ".join(dict.fromkeys(reasons.values()))
                 failures[planned.name] = f"No engine of '{planned.name}' gave an estimate: {why}"
                 warnings.append(failures[planned.name])
-        warnings += [
-            f"Engines disagree: {a.estimator}, {a.engine} against {a.reference}. {a.reason}"
-            for a in agreements
-            if a.verdict == "disagree"
-        ]
+        warnings += _disagreements(agreements)
         result = replace(
             result,
             attrition=prepared.attrition,
@@ -166,7 +164,40 @@ class OutcomeAnalysis:
         rule = self.preparation.registry.rating_rule(file.rating.plugin)
         settings = self.plan.settings("rating-rule", file.rating, "[rating]")
         rating = rule.rate(evidence, settings)
-        return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality, rating=rating)
+        pooled = self._pooled(runs, prepared)
+        return replace(
+            result,
+            main=runs[0],
+            runs=runs,
+            leads=leads,
+            pooled=pooled.effects,
+            not_pooled=pooled.reason,
+            agreements=(*result.agreements, *pooled.agreements),
+            warnings=(*result.warnings, *_disagreements(pooled.agreements)),
+            quality=quality,
+            rating=rating,
+        )
+
+    def _pooled(self, runs: Sequence[Run], prepared: PreparedOutcome) -> Pooled:
+        """Pool the runs of single pilots, or say why not."""
+        planned, pilots = self.plan.pooling, prepared.design.pilots
+        data = pilot_effects(runs, pilots)
+        reason = why_not(data, planned, len(pilots))
+        if planned is None or reason:
+            return Pooled(reason=reason)
+        label = prepared.cases.info.name
+        with self.preparation.progress.step(f"{label}: {planned.name}"):
+            return pool(
+                self.preparation.registry,
+                planned,
+                data,
+                label,
+                lambda engine, make: self.preparation.keep(
+                    f"{planned.name} by {engine}",
+                    self.preparation.pooling_key(planned, engine, data),
+                    make,
+                ),
+            )
 
     def _leads(
         self, prepared: PreparedOutcome, setups: Sequence[Specification]
@@ -195,6 +226,14 @@ class OutcomeAnalysis:
             lambda: sensitivity.lead_test(self.preparation.registry, setup, pilot),
             done=lambda test: test.status != "failed",
         )
+
+
+def _disagreements(agreements: Sequence[Agreement]) -> list[str]:
+    return [
+        f"Engines disagree: {a.estimator}, {a.engine} against {a.reference}. {a.reason}"
+        for a in agreements
+        if a.verdict == "disagree"
+    ]
 
 
 def _group_frame(prepared: PreparedOutcome, names: Mapping[str, str]) -> pd.DataFrame:

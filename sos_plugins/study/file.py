@@ -61,6 +61,12 @@ class EstimatorChoice(Choice):
     )
 
 
+class PoolingChoice(Choice):
+    """What pools the effects of the pilots, and which of its engines are run and compared."""
+
+    engines: EngineChoice = Field("all", description='"all", or a list of engines')
+
+
 class OutcomeChoice(Choice):
     """An outcome; ``name`` tells two settings of one plugin apart."""
 
@@ -186,6 +192,10 @@ class StudyFile(Settings):
         min_length=1, description="the first is the main one"
     )
     sensitivity: SensitivityTable = SensitivityTable()
+    pooling: PoolingChoice | None = Field(
+        None,
+        description="what pools the effects of the pilots; the one that is installed by default",
+    )
     rating: Choice
     profile: ProfileSettings = ProfileSettings()
 

@@ -10,11 +10,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.errors import DesignError, listing
+from sos_plugins.errors import DesignError, StudyError, listing
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.host.settings import with_paths
 from sos_plugins.study import sensitivity
-from sos_plugins.study.file import Choice, EstimatorChoice, MatcherChoice, StudyFile, parse_study
+from sos_plugins.study.file import (
+    Choice,
+    EstimatorChoice,
+    MatcherChoice,
+    PoolingChoice,
+    StudyFile,
+    parse_study,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,15 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class PlannedPooling:
+    """What pools the effects of the pilots, with its validated settings."""
+
+    name: str
+    engines: str | tuple[str, ...]
+    options: BaseModel
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study file and the plugins it names; made again from its text in another process.
 
@@ -39,6 +55,7 @@ class Plan:
         base: Folder against which relative paths are resolved.
         registry: Who offers what.
         estimators: The estimators with their settings, the main one first.
+        pooling: What pools the effects of the pilots; None where nothing of the kind is installed.
     """
 
     file: StudyFile
@@ -46,9 +63,11 @@ class Plan:
     base: Path
     registry: Registry
     estimators: tuple[Planned, ...] = field(init=False, repr=False)
+    pooling: PlannedPooling | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "estimators", self._check())
+        object.__setattr__(self, "pooling", self._pooling())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _plan_again, (self.text, self.base, self.registry.config_path)
@@ -56,6 +75,12 @@ class Plan:
     def path(self, text: str | Path) -> Path:
         """Resolve a path of the study file."""
         return self.base / Path(text).expanduser()
+
+    @property
+    def with_engines(self) -> tuple[str, ...]:
+        """Names of the estimators, and of what pools, whose engines are compared."""
+        names = [planned.name for planned in self.estimators]
+        return (*names, *([self.pooling.name] if self.pooling else []))
 
     def _check(self) -> tuple[Planned, ...]:
         """Validate every plugin's settings before any data is read."""
@@ -93,6 +118,31 @@ class Plan:
             sensitivity.check_families(registry, tuple(file.sensitivity.families))
         return estimators
 
+    def _pooling(self) -> PlannedPooling | None:
+        """Check what pools, or take the only one there is.
+
+        Raises:
+            StudyError: If several could and none is named.
+        """
+        names = self.registry.names("pooling")
+        if self.file.pooling is None and len(names) > 1:
+            raise StudyError(
+                f"Several plugins pool the effects of the pilots: {listing(names)}. Say in the "
+                f'study which is meant: [pooling] plugin = "{names[0]}"'
+            )
+        if self.file.pooling is None and not names:
+            return None
+        choice = self.file.pooling or PoolingChoice(plugin=names[0])
+        options = self.settings("pooling", choice, "[pooling]")
+        self._check_engines(choice.plugin, choice.engines)
+        return PlannedPooling(choice.plugin, choice.engines, options)
+
+    def _check_engines(self, name: str, engines: str | tuple[str, ...]) -> None:
+        known = [engine.name for engine in self.registry.engines(name)]
+        for engine in () if engines == "all" else engines:
+            if engine not in known:
+                self.registry.engine(name, engine)
+
     def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
         matching = self.file.matching
         choices = [("[matching] units", matching.units, "units")]
@@ -111,11 +161,7 @@ class Plan:
 
     def _plan(self, choice: EstimatorChoice, where: str) -> Planned:
         options = self.settings("estimator", choice, where)
-        if choice.engines != "all":
-            known = [e.name for e in self.registry.engines(choice.plugin)]
-            for name in choice.engines:
-                if name not in known:
-                    self.registry.engine(choice.plugin, name)
+        self._check_engines(choice.plugin, choice.engines)
         given = {**self.registry.config.settings.get(choice.plugin, {}), **choice.settings}
         sample = choice.sample or self.registry.estimator(choice.plugin).sample
         return Planned(choice.plugin, choice.engines, options, given, choice.covariates, sample)

@@ -23,13 +23,14 @@ from sos_plugins.contract.types import (
     CollectedCases,
     Design,
     OutcomeInfo,
+    PilotEffects,
     Sample,
 )
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.host.registry import Registry
 from sos_plugins.study import design as designs
 from sos_plugins.study.file import MatcherChoice, OutcomeChoice
-from sos_plugins.study.plan import Plan, Planned
+from sos_plugins.study.plan import Plan, Planned, PlannedPooling
 from sos_plugins.study.result import MatchingStep
 from sos_plugins.study.sensitivity import adjusted
 from sos_plugins.system.library_warnings import record_warnings
@@ -148,6 +149,20 @@ class Preparation:
         program = self.given.program.with_engine(self.registry, estimator, engine)
         options_key = of_settings(options, self.plan.base)
         return (estimator, of_sample(sample), options_key, program, self.seed)
+
+    def pooling_key(
+        self, planned: PlannedPooling, engine: str, data: PilotEffects
+    ) -> Sequence[Any]:
+        """Return what pooled effects rest on: effects of pilots, settings, engine."""
+        if self.cache.folder is None:
+            return ()
+        program = self.given.program.with_engine(self.registry, planned.name, engine)
+        return (
+            planned.name,
+            of_value(data.frame),
+            of_settings(planned.options, self.plan.base),
+            program,
+        )
 
     def keep(
         self,

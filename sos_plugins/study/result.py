@@ -24,6 +24,7 @@ from sos_plugins.contract.types import (
     Estimate,
     LeadTest,
     OutcomeInfo,
+    PooledEffects,
     Rating,
     Run,
     plain,
@@ -79,6 +80,8 @@ class OutcomeResult:
         main: The headline run.
         runs: The sensitivity runs, the main run first.
         leads: Joint tests of the leads, overall first, then per pilot.
+        pooled: What the effects of the pilots have in common; None where they are not pooled.
+        not_pooled: Why they are not; empty where they are.
         estimates: Full estimates of the main specification by estimator and engine.
         agreements: Cross-checks between engines.
         trends: Frame ``series, period, mean, n_cases``; series is ``pilots`` or ``comparators``.
@@ -100,6 +103,8 @@ class OutcomeResult:
     main: Run | None = None
     runs: tuple[Run, ...] = ()
     leads: tuple[LeadTest, ...] = ()
+    pooled: PooledEffects | None = None
+    not_pooled: str = ""
     estimates: tuple[NamedEstimate, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     trends: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -265,7 +265,7 @@ class Study:
             if profile
             else pd.DataFrame(),
             warnings=warnings,
-            missing_checks=unavailable(plan.registry, [p.name for p in plan.estimators]),
+            missing_checks=unavailable(plan.registry, plan.with_engines),
             truth=records.truth,
             unit_names=dict(records.unit_names),
             manifest={

@@ -19,6 +19,7 @@ from sos_plugins import (
     Cases,
     Engine,
     Estimate,
+    PilotEffects,
     QualityProfile,
     Records,
     Requirement,
@@ -39,8 +40,8 @@ def template(kind: str) -> Any:
     return testing.plugin_beside(str(TEMPLATES / kind / "test_plugin.py"), "plugin.py")
 
 
-OUTCOME, ESTIMATOR, MATCHER, RATING = map(
-    template, ("outcome", "estimator", "matcher", "rating_rule")
+OUTCOME, ESTIMATOR, MATCHER, POOLING, RATING = map(
+    template, ("outcome", "estimator", "matcher", "pooling", "rating_rule")
 )
 InverseWeights: Any = type(load_plugins().matcher("inverse-weights"))
 ticks = itertools.count()
@@ -360,6 +361,56 @@ def test_a_broken_matcher_of_cases_is_caught(name: str) -> None:
     assert (found.result, bool(found.why)) == ("failed", True), found
 
 
+# Poolings ----------------------------------------------------------------------------------------
+
+
+def pooled(change: Callable[[Any, Any], Any]) -> dict[str, Any]:
+    """A pooling whose answer is changed after it was computed rightly."""
+
+    def fit(data: Any, settings: Any) -> Any:
+        return change(POOLING.fit(data, settings), data)
+
+    return {"engines": (Engine("python", fit),)}
+
+
+def fit_any(data: Any, settings: Any) -> Any:
+    twice = pd.concat([data.frame, data.frame, testing.example_effects().frame])
+    return POOLING.fit(PilotEffects(twice), settings)
+
+
+def apart(found: Any, data: Any) -> Any:
+    return replace(found, tau2=1 / (1 + data.frame["estimate"].var()))
+
+
+def first_counts(found: Any, data: Any) -> Any:
+    return replace(found, q=found.q + data.frame["estimate"].iloc[0])
+
+
+POOLING_FAULTS: dict[str, dict[str, Any]] = {
+    **COMMON_FAULTS,
+    "gives_an_effect_with_its_error": pooled(lambda p, d: replace(p, std_error=0.0)),
+    "says_how_far_effects_differ": pooled(apart),
+    "keeps_every_pilot": pooled(lambda p, d: replace(p, pilots=p.pilots.head(2))),
+    "ignores_the_order_of_pilots": pooled(first_counts),
+    "measures_in_the_units_of_the_value": pooled(lambda p, d: replace(p, conf_low=-0.5)),
+    "refuses_too_few": {"engines": (Engine("python", fit_any),)},
+    "leaves_the_effects_alone": pooled(lambda p, d: replace(p, q=p.q + next(ticks))),
+    "agrees_with_the_reference": {
+        "engines": (
+            Engine("python", POOLING.fit),
+            Engine("other", lambda d, s: replace(POOLING.fit(d, s), estimate=0.0)),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", POOLING_FAULTS)
+def test_a_broken_pooling_is_caught(name: str) -> None:
+    pooling = broken(POOLING.NewPooling, **POOLING_FAULTS[name])
+    found = problem(testing.pooling_checks(pooling), name)
+    assert (found.result, bool(found.why)) == ("failed", True), found
+
+
 # Rating rules -------------------------------------------------------------------------------------
 
 
@@ -508,6 +559,11 @@ def test_built_in_matchers_pass(matcher: Any) -> None:
 @pytest.mark.parametrize("estimator", built_in("estimator"), ids=lambda e: e.name)
 def test_built_in_estimators_pass(estimator: Any) -> None:
     testing.check_estimator(estimator)
+
+
+@pytest.mark.parametrize("pooling", built_in("pooling"), ids=lambda p: p.name)
+def test_built_in_poolings_pass(pooling: Any) -> None:
+    testing.check_pooling(pooling)
 
 
 @pytest.mark.parametrize("rule", built_in("rating-rule"), ids=lambda r: r.name)

@@ -253,7 +253,10 @@ def test_a_missing_table_is_a_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["sources", "outcomes", "matchers", "estimators", "engines", "rating-rules", "rule-sets"],
+    [
+        *("sources", "outcomes", "matchers", "estimators", "engines", "poolings"),
+        *("rating-rules", "rule-sets"),
+    ],
 )
 def test_every_kind_can_be_listed(kind):
     rows = json.loads(call("list", kind, "--json").stdout)
@@ -401,7 +404,7 @@ def test_version_and_help():
 def test_a_kind_that_there_is_not_lists_the_kinds():
     result = call("list", "foo", ok=False)
     assert result.exit_code == 1
-    kinds = "engine, estimator, matcher, outcome, rating-rule, rule-set, source"
+    kinds = "engine, estimator, matcher, outcome, pooling, rating-rule, rule-set, source"
     assert f"'foo' is no kind of plugin. Kinds: {kinds}." in result.stderr
     assert "Did you mean 'engine'?" in call("list", "enginse", ok=False).stderr
 

@@ -140,6 +140,23 @@ def test_register_rating_rules(load: Load) -> None:
     assert registry.rating_rule("my-rule").levels == ("low", "high")
 
 
+def test_register_poolings(load: Load) -> None:
+    registry = load(
+        "class MyPooling(sos_plugins.Pooling):\n"
+        "    name, label = 'my-pooling', 'Mine'\n"
+        "    engines = (Engine('python', lambda effects, settings: 'pooled'),)\n"
+        "@hookimpl\ndef register_poolings(register): register(MyPooling())\n"
+        "@hookimpl\ndef register_engines(register):\n"
+        "    register('my-pooling', Engine('other', lambda effects, settings: 'too'))"
+    )
+    assert [e.name for e in registry.engines("my-pooling")] == ["python", "other"]
+    assert registry.engine("my-pooling", "other").fit(None, None) == "too"
+    assert (
+        registry.engine_plugin("my-pooling", "other").name
+        == registry.offer("pooling", "my-pooling").plugin
+    )
+
+
 def test_register_rule_sets(load: Load) -> None:
     registry = load(
         "class MyRules(sos_plugins.RuleSet):\n"
@@ -236,7 +253,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "an engine for nobody": (
         offering("'didd', MyEstimator.engines[0]", "register_engines"),
-        "there is no estimator or matcher 'didd' to add an engine to. Did you mean 'did'?",
+        "there is no estimator, matcher or pooling 'didd' to add an engine to. Did you mean 'did'?",
     ),
     "an engine that is there already": (
         offering("'did', MyEstimator.engines[0]", "register_engines"),
@@ -492,7 +509,7 @@ def test_a_tolerance_replaces_that_of_the_engine(load: Load) -> None:
         (
             '[tolerances.didd.r]\nestimate = { relative = 1, reason = "x" }\n',
             PluginError,
-            "[tolerances.didd] names no estimator or matcher. Did you mean 'did'?",
+            "[tolerances.didd] names no estimator, matcher or pooling. Did you mean 'did'?",
         ),
         (
             "[tolerances.did.r]\nestimate = { relative = 1 }\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clean_environment import REPOSITORY
 
-from sos_plugins.contract.interfaces import Estimator
+from sos_plugins.contract.interfaces import WITH_ENGINES, Estimator
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
 from sos_plugins.host.registry import each_engine, load_plugins
 
@@ -199,7 +199,7 @@ KINDS_OF_SAMPLE = set(typing.get_args(typing.get_type_hints(Estimator)["sample"]
 def names_of_methods() -> frozenset[str]:
     """Names of estimators, matchers and engines, but for those that the core's own words are."""
     registry = load_plugins()
-    names = {*registry.names("estimator"), *registry.names("matcher")}
+    names = {name for kind in WITH_ENGINES for name in registry.names(kind)}
     names |= {engine.name for _, _, engine in each_engine(registry)}
     return frozenset(names - LANGUAGES - KINDS_OF_SAMPLE)
 
@@ -267,7 +267,7 @@ def test_built_in_plugins_come_through_entry_points() -> None:
     registry = load_plugins()
     distributions = {info.distribution for info in registry.plugins.values()}
     assert distributions == {"sos-plugins"}
-    for kind in ("source", "outcome", "matcher", "estimator", "rating-rule", "rule-set"):
+    for kind in ("source", "outcome", "matcher", "estimator", "pooling", "rating-rule", "rule-set"):
         assert registry.names(kind), kind
 
 

@@ -159,7 +159,10 @@ def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> Non
     assert done.returncode == 0, done.stderr
     asked = [call for call in machine.calls if call.startswith("apt-get install")]
     assert asked[0].endswith("--no-install-recommends python3.11-venv")
-    assert "r-cran-sandwich r-cran-clubsandwich r-cran-matchit python3.11-dev" in asked[1]
+    assert (
+        "r-cran-sandwich r-cran-clubsandwich r-cran-matchit r-cran-metafor python3.11-dev"
+        in asked[1]
+    )
     assert "r-base-core" not in asked[1]
 
 

@@ -124,7 +124,7 @@ def test_the_browser_computes_a_name_for_each_chart(browser: Any) -> None:
     from selenium.webdriver.common.by import By
 
     charts = browser.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(charts) == 4 * 8 + 1
+    assert len(charts) == 4 * 9 + 1
     for chart in charts[:8]:
         assert chart.accessible_name
         assert chart.aria_role in ("image", "img")

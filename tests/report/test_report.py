@@ -406,7 +406,7 @@ def test_simulated_is_said_in_every_section_chart_and_printed_page(
     for section in tree.xpath("//main/section"):
         assert SIMULATED_SHORT in section.text_content()
     captions = tree.xpath("//figcaption")
-    assert len(captions) == 4 * 8 + 1
+    assert len(captions) == 4 * 9 + 1
     assert all(SIMULATED_SHORT in caption.text_content() for caption in captions)
     assert f'@bottom-left {{ content: "{SIMULATED_SHORT}"' in page
     assert "The records in this report are simulated" in tree.text_content()

@@ -19,6 +19,7 @@ TABLES = (
     study_file.OutcomeChoice,
     study_file.EstimatorChoice,
     study_file.SensitivityTable,
+    study_file.PoolingChoice,
 )
 
 

@@ -11,9 +11,18 @@ from sos_plugins.r import client as r
 
 def need_matchit() -> str:
     """Return the version of MatchIt; skip without it, fail where R must be whole."""
-    version = r.versions(["MatchIt"])["MatchIt"]
+    return _need("MatchIt", "r-cran-matchit")
+
+
+def need_metafor() -> str:
+    """Return the version of metafor; skip without it, fail where R must be whole."""
+    return _need("metafor", "r-cran-metafor")
+
+
+def _need(package: str, debian: str) -> str:
+    version = r.versions([package])[package]
     if version == "not installed":
-        reason = "the R package MatchIt is not installed (sudo apt-get install r-cran-matchit)"
+        reason = f"the R package {package} is not installed (sudo apt-get install {debian})"
         if os.environ.get("SOS_REQUIRE_R") == "1":
             pytest.fail(f"SOS_REQUIRE_R=1, but {reason}", pytrace=False)
         pytest.skip(reason)

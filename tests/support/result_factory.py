@@ -17,6 +17,7 @@ from sos_plugins.contract.types import (
     Expected,
     LeadTest,
     OutcomeInfo,
+    PooledEffects,
     Rating,
     Reason,
     Run,
@@ -319,14 +320,16 @@ def make_outcome(story: Story, rng: np.random.Generator) -> OutcomeResult:
     """Make the result of one outcome from its story."""
     groups = make_groups(story, rng)
     main = make_run(story, "main", "Main analysis", 0.0, 1.0)
+    runs = make_runs(story, rng)
     return OutcomeResult(
         info=story.info,
         settings={"follow_up_days": 365, "placements": ("U1", "U2", "U3"), "definition": "strict"},
         warnings=("Two authorities have fewer than ten cases a year.",),
         rating=make_rating(story),
         main=main,
-        runs=(main, *make_runs(story, rng)),
+        runs=(main, *runs),
         leads=make_leads(story, rng),
+        pooled=make_pooled(story, runs),
         estimates=make_estimates(story, rng),
         agreements=make_agreements(story),
         trends=make_trends(story, rng),
@@ -390,6 +393,52 @@ def make_runs(story: Story, rng: np.random.Generator) -> tuple[Run, ...]:
         reason = "the value is not binary"
         logit = Run(family="logit", label="logit", status="not applicable", reason=reason)
     return (*runs, logit)
+
+
+def make_pooled(story: Story, runs: Sequence[Run]) -> PooledEffects:
+    """Make pooled effects whose average is the story's, every pilot counting alike."""
+    alone = [run for run in runs if run.family == "single-pilot"]
+    n, error = len(alone), 1.2 * story.error
+    pilots = pd.DataFrame(
+        {
+            "unit": list(story.pilots),
+            "name": [PILOTS[unit] for unit in story.pilots],
+            "estimate": [run.estimate for run in alone],
+            "std_error": [run.std_error for run in alone],
+            "conf_low": [run.conf_low for run in alone],
+            "conf_high": [run.conf_high for run in alone],
+            "weight": 1 / n,
+            "shrunken": [((run.estimate or 0.0) + story.effect) / 2 for run in alone],
+            "shrunken_std_error": 2 * story.error,
+            "shrunken_low": [((run.estimate or 0.0) + story.effect) / 2 - error for run in alone],
+            "shrunken_high": [((run.estimate or 0.0) + story.effect) / 2 + error for run in alone],
+        }
+    )
+    return PooledEffects(
+        plugin="a-pooling",
+        engine="python",
+        n_pilots=n,
+        estimate=story.effect,
+        std_error=error,
+        df=n - 1,
+        p_value=0.04,
+        conf_low=story.effect - 2 * error,
+        conf_high=story.effect + 2 * error,
+        conf_level=0.95,
+        tau2=(2 * story.error) ** 2,
+        tau2_low=0.0,
+        tau2_high=math.inf,
+        i2=0.3,
+        q=11.0,
+        q_df=n - 1,
+        q_p_value=0.2,
+        prediction_low=story.effect - 5 * error,
+        prediction_high=story.effect + 5 * error,
+        prediction_df=n - 2,
+        pilots=pilots,
+        method="every pilot counts alike",
+        warnings=("Nine pilots tell little of how far effects differ.",),
+    )
 
 
 def make_leads(story: Story, rng: np.random.Generator) -> tuple[LeadTest, ...]:

@@ -20,6 +20,7 @@ from sos_plugins.authors.testing.earlier import records_as_known
 from sos_plugins.authors.testing.engines import assert_engines_agree
 from sos_plugins.authors.testing.estimators import check_estimator, estimator_checks
 from sos_plugins.authors.testing.examples import (
+    example_effects,
     example_evidence,
     example_panel,
     example_records,
@@ -30,16 +31,18 @@ from sos_plugins.authors.testing.examples import (
 )
 from sos_plugins.authors.testing.matchers import check_matcher, matcher_checks
 from sos_plugins.authors.testing.outcomes import check_outcome, outcome_checks
+from sos_plugins.authors.testing.poolings import check_pooling, pooling_checks
 from sos_plugins.authors.testing.ratings import check_rating_rule, rating_rule_checks
 from sos_plugins.authors.testing.rules import check_rule_set, rule_set_checks
 from sos_plugins.authors.testing.sources import check_source, source_checks
-from sos_plugins.contract.interfaces import Estimator, Matcher
+from sos_plugins.contract.interfaces import Estimator, Matcher, Pooling
 
 CHECKS_OF: dict[str, Callable[..., list[Check]]] = {
     "source": source_checks,
     "outcome": outcome_checks,
     "matcher": matcher_checks,
     "estimator": estimator_checks,
+    "pooling": pooling_checks,
     "rating-rule": rating_rule_checks,
     "rule-set": rule_set_checks,
 }
@@ -51,7 +54,7 @@ def run_checks(
     plugin: Any,
     settings: Given = None,
     *,
-    host: Estimator | Matcher | None = None,
+    host: Estimator | Matcher | Pooling | None = None,
 ) -> list[CheckResult]:
     """Run every check of a kind on a plugin object with example data.
 
@@ -62,7 +65,7 @@ def run_checks(
         plugin: The plugin object, or the engine.
         settings: Settings by name, or an object, of the plugin (of its host, for an engine); the
             defaults unless given. Paths start at the folder worked in.
-        host: The estimator or matcher that an engine was added to.
+        host: The estimator, matcher or pooling that an engine was added to.
 
     Returns:
         How each check went, in their order.
@@ -71,6 +74,8 @@ def run_checks(
         checks = estimator_checks(host, settings, engine=plugin)
     elif isinstance(host, Matcher):
         checks = matcher_checks(host, settings, engine=plugin)
+    elif isinstance(host, Pooling):
+        checks = pooling_checks(host, settings, engine=plugin)
     else:
         checks = CHECKS_OF[kind](plugin, settings=settings)
     return [check.result() for check in checks]
@@ -86,10 +91,12 @@ __all__ = [
     "check_estimator",
     "check_matcher",
     "check_outcome",
+    "check_pooling",
     "check_rating_rule",
     "check_rule_set",
     "check_source",
     "estimator_checks",
+    "example_effects",
     "example_evidence",
     "example_panel",
     "example_records",
@@ -99,6 +106,7 @@ __all__ = [
     "matcher_checks",
     "outcome_checks",
     "plugin_beside",
+    "pooling_checks",
     "rating_rule_checks",
     "records_as_known",
     "records_of",

@@ -12,7 +12,14 @@ import pandas as pd
 
 from sos_plugins.authors.testing.core import CheckFailedError, Given, NotApplicableError, demand
 from sos_plugins.authors.testing.examples import example_sample, example_unit_task
-from sos_plugins.contract.interfaces import CaseMatch, Engine, Estimator, Matcher, UnitMatch
+from sos_plugins.contract.interfaces import (
+    CaseMatch,
+    Engine,
+    Estimator,
+    Matcher,
+    Pooling,
+    UnitMatch,
+)
 from sos_plugins.contract.types import Estimate, Sample, Tolerance
 from sos_plugins.errors import SosError
 from sos_plugins.host.settings import validate
@@ -176,7 +183,7 @@ def _compare_frames(
         )
 
 
-def first_runnable(plugin: Estimator | Matcher) -> Engine:
+def first_runnable(plugin: Estimator | Matcher | Pooling) -> Engine:
     """Return the first engine that can run here.
 
     Args:

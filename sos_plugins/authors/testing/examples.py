@@ -22,6 +22,7 @@ from sos_plugins.contract.types import (
     LeadTest,
     OutcomeInfo,
     Pilot,
+    PilotEffects,
     Records,
     Run,
     Sample,
@@ -32,6 +33,26 @@ FIRST_DAY, LAST_DAY = dt.date(2010, 4, 1), dt.date(2018, 3, 31)
 UNITS = tuple(f"9{n:02d}" for n in range(1, 9))
 PERIODS = range(2010, 2018)
 Row = dict[str, Any]
+
+
+# Effects ---------------------------------------------------------------------------------------
+
+
+def example_effects(spread: float = 1.0) -> PilotEffects:
+    """Make up the effects of six pilots with errors of different size.
+
+    Args:
+        spread: How many standard errors the true effects lie apart, roughly; 0 for alike.
+    """
+    errors = np.array([0.02, 0.03, 0.05, 0.04, 0.025, 0.06])
+    values = -0.05 + spread * np.array([0.08, -0.05, 0.02, -0.09, 0.05, -0.01])
+    units = UNITS[: len(values)]
+    frame = pd.DataFrame(
+        {"unit": units, "name": [f"Authority {unit}" for unit in units], "estimate": values}
+    )
+    return PilotEffects(
+        frame.assign(std_error=errors, conf_low=values - 2 * errors, conf_high=values + 2 * errors)
+    )
 
 
 # Records ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from sos_plugins.contract.types.cases import (
 from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import Evidence, LeadTest, Rating, Reason, Run
+from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
     QUALITY_COLUMNS,
@@ -36,6 +37,8 @@ __all__ = [
     "MatchedGroup",
     "OutcomeInfo",
     "Pilot",
+    "PilotEffects",
+    "PooledEffects",
     "QualityProfile",
     "Rating",
     "Reason",

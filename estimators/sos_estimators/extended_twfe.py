@@ -76,6 +76,7 @@ def fit(sample: Sample, options: ExtendedTwfeSettings, engine: str = "python") -
         EngineError: If the package or R fails.
     """
     cells = make_cells(sample, options, options.control)
+    options = cells.decided(options)
     never = options.control == "nevertreated"
     effects = list_effects(cells, leads=never, reference=never)
     interact = options.adjustment == "interacted"

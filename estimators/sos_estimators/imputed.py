@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.arrays import Floats
+from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
@@ -132,9 +133,12 @@ def averages_of_residuals(
     stage = first_stage(cells, options.control)
     weights = averages.cell_weights(effects, cells)
     factors = weights * (stage.residual[:, None] - centres(cells, effects, weights, stage))
-    factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
-    scores = group_sums(factors, cells.codes("cluster"))
-    return Fitted.of_scores(averages.names, weights.T @ stage.residual, scores, np.inf)
+    of_others = stage.influence(weights, cells.weight) * stage.residual[:, None]
+    cluster = cells.codes("cluster")
+    scores = group_sums(factors + of_others, cluster)
+    fitted = Fitted.of_scores(averages.names, weights.T @ stage.residual, scores, np.inf)
+    contributions = group_sums(weights * stage.residual[:, None] + of_others, cluster)
+    return fitted.with_own(OwnEffects(contributions, group_sums(weights, cluster)))
 
 
 def by_cohort_and_period(
@@ -190,6 +194,7 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
     return _imputation(terms, _leads(cells, options), cells, options)
 
@@ -208,6 +213,7 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     terms = engine_did2s.two_stage(cells, effects, averages)
     terms = replace(terms, df=np.inf, std_errors=np.full(len(averages.names), np.nan))
     leads = _leads(cells, options, in_pyfixest)
@@ -228,6 +234,7 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
+    options = cells.decided(options)
     answer = engine_r.call(
         "imputation.R",
         "imputation",
@@ -255,7 +262,14 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    answer = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
+    options = cells.decided(options)
+    answer = engine_r.call(
+        "imputation_didimputation.R",
+        "imputation_didimputation",
+        cells,
+        options,
+        leave_out=("own_effects",),
+    )
     terms = in_order(answer, averages.names, np.inf)
     return _imputation(terms, Leads.none(cells), cells, options)
 
@@ -263,7 +277,8 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
 def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
     if not options.with_leads:
         return Leads.none(cells)
-    return fit_leads(cells, options.min_event, options.leads_vcov, regress)
+    own = options.errors == "own-effects" and regress is in_numpy
+    return fit_leads(cells, options.min_event, options.leads_vcov, regress, own=own)
 
 
 def _imputation(
@@ -305,6 +320,7 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_average)
     return _two_stage(terms, cells, options)
 
@@ -320,6 +336,7 @@ def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     return _two_stage(engine_did2s.two_stage(cells, effects, averages), cells, options)
 
 
@@ -335,6 +352,7 @@ def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
+    options = cells.decided(options)
     answer = engine_r.call("two_stage.R", "two_stage", cells, options, control=options.control)
     return _two_stage(in_order(answer, averages.names, np.inf), cells, options)
 

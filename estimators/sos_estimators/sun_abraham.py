@@ -67,10 +67,18 @@ def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> 
         EngineError: If the package or R fails.
     """
     cells, effects = prepare(sample, options, compress=engine != "r-fixest")
+    options = cells.decided(options)
 
     def ask_r(engine: str) -> Mapping[str, Any]:
         function = "sun_abraham" if engine == "r" else "sun_abraham_fixest"
-        return engine_r.call(f"{function}.R", function, cells, options, vcov=options.vcov)
+        return engine_r.call(
+            f"{function}.R",
+            function,
+            cells,
+            options,
+            leave_out=() if engine == "r" else ("own_effects",),
+            vcov=options.vcov,
+        )
 
     averages = list_averages(effects, options)
     design = saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov, ask_r=ask_r)

@@ -285,6 +285,16 @@ class ClusterCounts:
             )
         return tuple(told)
 
+    def are_few(self, threshold: int, fewest: int) -> bool:
+        """Say whether treated clusters are too few for errors that are for many.
+
+        Args:
+            threshold: Fewer treated clusters than this are few.
+            fewest: Fewer than this in a cohort are few.
+        """
+        in_cohorts = [n for cohort, n in self.by_cohort.items() if cohort > 0]
+        return self.treated < threshold or min(in_cohorts, default=0) < fewest
+
     def one_against_one(self, *, later: bool) -> bool:
         """Whether some cohort of a single cluster is compared with a single one.
 

@@ -44,9 +44,9 @@ def build_estimate(
 ) -> Estimate:
     """Complete estimates and standard errors, in the order of ``names``, to an ``Estimate``.
 
-    Tests and intervals are from the normal distribution, or Student's with ``df``. ``reference`` in glance is the event time
-    that all others are compared with, null where leads have bases of their own. ``critical`` is
-    the half width of a simultaneous band in standard errors; no band if none.
+    Tests and intervals are from the normal distribution, or Student's with ``df``. ``reference``
+    in glance is the event time that all others are compared with, null where leads have bases of
+    their own.
 
     Args:
         names: Of J terms.

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Ints
+from sos_estimators.inference.own_effects import OWN
 from sos_estimators.sample.adoption import (
     about_late,
     about_without_base,
@@ -269,7 +270,8 @@ class ClusterCounts:
             threshold: Fewer than this are few.
             cohorts: Cohorts with an effect.
             never: What never-treated units are called; None if others serve for comparison too.
-            then: What becomes of standard errors.
+            then: What becomes of standard errors, such as
+                :data:`sos_estimators.inference.own_effects.OWN`.
         """
         sides = [(self.treated, "treated")] + ([(self.never, never)] if never else [])
         told = [
@@ -278,7 +280,7 @@ class ClusterCounts:
             if n < threshold
         ]
         alone = [g for g in cohorts if self.by_cohort.get(g, 0) == 1]
-        if alone:
+        if alone and then != OWN:
             told.append(
                 f"The cohorts {numbers(alone)} are one cluster each: the standard errors of their "
                 "effects hold the variation of the comparison clusters only."

@@ -1,7 +1,7 @@
 """How often each estimator's default finds an effect that is not there, with few treated.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/size_estimators.py --repeats 1000
-    OPENBLAS_NUM_THREADS=1 python benchmarks/size_estimators.py --designs 7/150/each --errors analytic
+    python benchmarks/size_estimators.py --designs 7/150/each --errors analytic
 
 Authorities of unequal size (lognormal, standard deviation 0.6 of the log, mean 100 cases a year),
 10 years. What a case has in common with its authority and year is an autoregressive shock (0.6 from
@@ -120,7 +120,7 @@ def options_of(name: str, errors: str) -> object:
 
 
 def one(seed: np.random.SeedSequence, designed: Designed, errors: str) -> dict[str, float]:
-    """Judge one sample by every estimator: 1 for an effect found, or a mean inside; nan for none."""
+    """Judge one sample by every estimator: 1 for an effect found, or a mean inside."""
     none, some = simulate(np.random.default_rng(seed), designed)
     answers: dict[str, float] = {}
     for name, plugin in ESTIMATORS.items():

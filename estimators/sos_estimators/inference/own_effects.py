@@ -84,15 +84,8 @@ class OwnEffects:
         Args:
             estimates: The averages, (J,).
         """
-        lost = 1 - 2 * self.shares + np.square(self.shares).sum(axis=0)
-        alone = (self.treated & (lost <= ALONE)).any(axis=0)
-        lost = np.where(self.treated & (lost > ALONE), lost, 1.0)
-        scores = (self.contributions - self.shares * estimates) / np.sqrt(lost)
-        scores[:, alone] = np.nan
-        df = [
-            _degrees_of_freedom(self.shares[:, j], lost[:, j], scores[:, j])
-            for j in range(len(estimates))
-        ]
+        scores = (self.contributions - self.shares * estimates) * scale_of(self.shares)
+        df = [_degrees_of_freedom(self.shares[:, j], scores[:, j]) for j in range(len(estimates))]
         return OwnErrors(scores, np.array(df, dtype=float))
 
 
@@ -123,14 +116,29 @@ class OwnErrors:
         return OwnErrors(np.column_stack([self.scores, other.scores]), np.append(self.df, other.df))
 
 
-def _degrees_of_freedom(shares: Floats, lost: Floats, scores: Floats) -> float:
+def scale_of(shares: Floats) -> Floats:
+    """Return what departures from averages are multiplied by to be unbiased, (G, J).
+
+    Args:
+        shares: Of treated clusters, columns adding up to one, (G, J); 0 for others, which get 1. A
+            column in which one cluster has all is missing.
+    """
+    kept = 1 - 2 * shares + np.square(shares).sum(axis=0)
+    treated = shares != 0
+    alone = (treated & (kept <= ALONE)).any(axis=0)
+    scale = 1 / np.sqrt(np.where(treated & (kept > ALONE), kept, 1.0))
+    scale[:, alone] = np.nan
+    return np.asarray(scale)
+
+
+def _degrees_of_freedom(shares: Floats, scores: Floats) -> float:
     """Combine those of the treated clusters and of the others by their parts of the variance."""
     treated = shares != 0
     if np.isnan(scores).any() or not treated.any():
         return float("nan")
     of_treated = float(np.square(scores[treated]).sum())
     of_others = float(np.square(scores[~treated]).sum())
-    first = _of_weighted_mean(shares[treated], lost[treated])
+    first = _of_weighted_mean(shares[treated])
     second = max(_number_of_others(scores[~treated]) - 1, 1)
     total = of_treated + of_others
     if total == 0:
@@ -143,9 +151,10 @@ def _number_of_others(scores: Floats) -> int:
     return int((np.abs(scores) > ROUNDING * np.abs(scores).max(initial=0.0)).sum())
 
 
-def _of_weighted_mean(shares: Floats, lost: Floats) -> float:
+def _of_weighted_mean(shares: Floats) -> float:
     """Return Satterthwaite's degrees of freedom for q own effects that vary alike."""
-    departures = (np.eye(len(shares)) - shares) * (shares / np.sqrt(lost))[:, None]
+    scale = scale_of(shares[:, None])
+    departures = (np.eye(len(shares)) - shares) * (shares[:, None] * scale)
     products = departures @ departures.T
     return float(np.trace(products) ** 2 / np.square(products).sum())
 

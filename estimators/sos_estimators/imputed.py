@@ -17,6 +17,8 @@ from pydantic import Field
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -196,7 +198,8 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
     cells, effects, averages = prepare(sample, options)
     options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
-    return _imputation(terms, _leads(cells, options), cells, options)
+    estimate = _imputation(terms, _leads(cells, options), cells, options)
+    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
 
 
 def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -322,7 +325,8 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
     cells, effects, averages = prepare(sample, options)
     options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_average)
-    return _two_stage(terms, cells, options)
+    estimate = _two_stage(terms, cells, options)
+    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
 
 
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:

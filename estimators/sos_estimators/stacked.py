@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
@@ -319,7 +322,19 @@ def fit(sample: Sample, options: StackedSettings, engine: str = "python") -> Est
     options = stacked.cells.decided(options)
     parts = (False, True) if options.aggregate in BY_COHORT else (False,)
     designs = [design(stacked, options, by_cohort=by_cohort) for by_cohort in parts]
-    return fit_on_cells(designs, engine, stacked.cells, options, further={"estimand": ESTIMAND})
+    estimate = fit_on_cells(designs, engine, stacked.cells, options, further={"estimand": ESTIMAND})
+    if engine != "python":
+        return estimate
+    return with_several(estimate, options, lambda: _redealt(sample, stacked, options))
+
+
+def _redealt(sample: Sample, stacked: Stack, options: StackedSettings) -> tuple[Evaluate, Ints]:
+    if stacked.cells.covariates:
+        raise EstimationError(
+            "with covariates a new assignment changes what they are adjusted on; leave them out"
+        )
+    cells = make_cells(sample, options, options.control)
+    return redealt.stacked(cells, options, [int(g) for g in np.unique(stacked.table["sub"])])
 
 
 fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -82,7 +84,10 @@ def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> 
 
     averages = list_averages(effects, options)
     design = saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov, ask_r=ask_r)
-    return fit_on_cells([design], engine, cells, options)
+    estimate = fit_on_cells([design], engine, cells, options)
+    if engine != "python":
+        return estimate
+    return with_several(estimate, options, lambda: redealt.saturated(cells, options, leads=True))
 
 
 fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)

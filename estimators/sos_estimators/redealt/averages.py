@@ -33,6 +33,13 @@ class Evaluate(Protocol):
     def names(self) -> tuple[str, ...]:
         """Of the J averages."""
 
+    def without(self, unit: int) -> Evaluate:
+        """Leave out a unit.
+
+        Args:
+            unit: Which, below G.
+        """
+
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sos_estimators.arrays import Bools
+from sos_estimators.arrays import Bools, Ints
 from sos_estimators.redealt.averages import Evaluate, Masks, masks
 from sos_estimators.redealt.group_time import GroupTimeUnits, bases
 from sos_estimators.redealt.imputed import ImputedUnits, treated_effects
@@ -22,8 +22,8 @@ def _masks(table: UnitTable, options: Any, effects: Bools) -> Masks:
     return masks(table, options.aggregate, effects, window=options.in_window(event))
 
 
-def imputed(cells: CohortCells, options: Any) -> Evaluate:
-    """Evaluate ``imputation`` or ``two-stage``.
+def imputed(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:
+    """Evaluate ``imputation`` or ``two-stage``; also return the observed cohorts, (G,).
 
     Args:
         cells: Checked cells.
@@ -32,11 +32,12 @@ def imputed(cells: CohortCells, options: Any) -> Evaluate:
     table = UnitTable.of(cells)
     effects = treated_effects(table, before=options.effects_before)
     chosen = _masks(table, options, effects)
-    return ImputedUnits.of(table, chosen, never_only=options.control == "nevertreated")
+    never_only = options.control == "nevertreated"
+    return ImputedUnits.of(table, chosen, never_only=never_only), table.cohort
 
 
-def saturated(cells: CohortCells, options: Any, *, leads: bool) -> Evaluate:
-    """Evaluate ``sun-abraham`` or ``extended-twfe``.
+def saturated(cells: CohortCells, options: Any, *, leads: bool) -> tuple[Evaluate, Ints]:
+    """Evaluate ``sun-abraham`` or ``extended-twfe``; also return the observed cohorts, (G,).
 
     Args:
         cells: Checked cells.
@@ -48,11 +49,11 @@ def saturated(cells: CohortCells, options: Any, *, leads: bool) -> Evaluate:
     reference = np.zeros(len(chosen.cohort), dtype=bool)
     if leads:
         reference = bases(table, chosen.cohort, chosen.period, "universal") == chosen.period
-    return SaturatedUnits.of(table, chosen, reference)
+    return SaturatedUnits.of(table, chosen, reference), table.cohort
 
 
-def group_time(cells: CohortCells, options: Any) -> Evaluate:
-    """Evaluate ``callaway-santanna`` without covariates.
+def group_time(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:
+    """Evaluate ``callaway-santanna`` without covariates; also return the observed cohorts, (G,).
 
     Args:
         cells: Checked cells.
@@ -74,7 +75,7 @@ def group_time(cells: CohortCells, options: Any) -> Evaluate:
         for j, name in enumerate(names)
         if name.startswith("calendar=") or (name.startswith("event=") and "=-" not in name)
     ]
-    return GroupTimeUnits(
+    evaluate = GroupTimeUnits(
         table,
         chosen,
         base[there],
@@ -82,18 +83,22 @@ def group_time(cells: CohortCells, options: Any) -> Evaluate:
         options.aggregate == "cohort",
         np.array(after, dtype=np.int64),
     )
+    return evaluate, table.cohort
 
 
-def stacked(cells: CohortCells, options: Any, cohorts: list[int]) -> Evaluate:
+def stacked(cells: CohortCells, options: Any, cohorts: list[int]) -> tuple[Evaluate, Ints]:
     """Evaluate ``stacked`` without covariates: the overall effect, and effects by event time.
+
+    Also return the observed cohorts, (G,).
 
     Args:
         cells: Checked cells.
         options: Settings.
         cohorts: Of the sub-experiments.
     """
-    return StackedUnits(
-        UnitTable.of(cells),
+    table = UnitTable.of(cells)
+    evaluate = StackedUnits(
+        table,
         np.array(cohorts, dtype=np.int64),
         np.arange(-options.before, options.after + 1),
         options.reference,
@@ -101,3 +106,4 @@ def stacked(cells: CohortCells, options: Any, cohorts: list[int]) -> Evaluate:
         options.weights == "corrective",
         options.aggregate == "event",
     )
+    return evaluate, table.cohort

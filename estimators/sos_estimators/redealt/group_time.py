@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,10 @@ class GroupTimeUnits:
     def names(self) -> tuple[str, ...]:
         """Of the averages."""
         return self.masks.names
+
+    def without(self, unit: int) -> GroupTimeUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return replace(self, table=self.table.without(unit))
 
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
@@ -72,6 +76,8 @@ class GroupTimeUnits:
             effects = np.flatnonzero((masks.cohort == g) & (masks.period != self.base))
             later, earlier = masks.period[effects], self.base[effects]
             pilots = np.flatnonzero(cohort == g)
+            if not len(pilots):
+                continue
             mean, drawn = self._means(pilots)
             att[effects] = mean[later] - mean[earlier]
             scores[np.ix_(pilots, effects)] = drawn[:, later] - drawn[:, earlier]

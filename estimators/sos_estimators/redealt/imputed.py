@@ -45,6 +45,10 @@ class ImputedUnits:
         """Of the averages."""
         return self.masks.names
 
+    def without(self, unit: int) -> ImputedUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.of(self.table.without(unit), self.masks, never_only=self.never_only)
+
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         table, whole = self.table, self.whole

@@ -61,8 +61,8 @@ class Randomised:
 
     @property
     def smallest(self) -> Floats:
-        """The smallest p value that can occur, (J,)."""
-        return 1 / (self.assignments + (not self.complete))
+        """The smallest p value that can occur, (J,); 1 where there is nothing to compare with."""
+        return np.asarray(1 / np.maximum(self.assignments + (not self.complete), 1))
 
 
 def number_of_assignments(cohort: Ints) -> int:

@@ -51,6 +51,10 @@ class SaturatedUnits:
         """Of the averages."""
         return self.masks.names
 
+    def without(self, unit: int) -> SaturatedUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.of(self.table.without(unit), self.masks, self.reference)
+
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         table, whole, n_periods = self.table, self.whole, self.table.shape[1]
@@ -58,7 +62,8 @@ class SaturatedUnits:
         codes = self.masks.codes(cohort[pilots], n_periods)
         weight = table.weight[pilots]
         shares, within = cell_weights(self.masks.chosen, codes, weight)
-        dummies = np.flatnonzero(~self.reference)
+        there = np.bincount(codes[codes >= 0], minlength=len(self.reference)) > 0
+        dummies = np.flatnonzero(~self.reference & there)
         Z = (codes[:, :, None] == dummies).astype(float)
         rows = whole.products[pilots][:, :n_periods]
         values = whole.scores[pilots][:, :n_periods]

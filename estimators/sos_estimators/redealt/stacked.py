@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class StackedUnits:
         """Of the averages."""
         each = tuple(f"event={e}" for e in self.events) if self.by_event else ()
         return ("overall", *each)
+
+    def without(self, unit: int) -> StackedUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return replace(self, table=self.table.without(unit))
 
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""

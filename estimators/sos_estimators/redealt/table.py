@@ -6,7 +6,7 @@ sums of values, covariates and their products are taken once, by authority and p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +103,17 @@ class UnitTable:
     def shape(self) -> tuple[int, int]:
         """Units and periods."""
         return self.weight.shape[0], self.weight.shape[1]
+
+    def without(self, unit: int) -> UnitTable:
+        """Leave out a unit.
+
+        Args:
+            unit: Which, below G.
+        """
+        parts = ("cohort", "cluster", "weight", "value", "x", "xx", "xv")
+        return replace(
+            self, **{name: np.delete(getattr(self, name), unit, axis=0) for name in parts}
+        )
 
     def untreated(self, cohort: Ints) -> Bools:
         """Say in which periods units of cohorts are not treated, nor anticipate it, (n, T).

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from sos_estimators.arrays import Ints
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.redealt import estimators as redealt
 from sos_estimators.redealt.averages import Evaluate
 from sos_estimators.redealt.several import with_several
@@ -54,7 +54,7 @@ class ExtendedTwfeSettings(StaggeredSettings):
         description="where interacted effects are given: at the mean of their own cases, which "
         "makes them averages over these, or at the mean of all cases of the cohort",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
     @property
     def absorb(self) -> tuple[str, str]:

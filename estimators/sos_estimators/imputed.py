@@ -41,6 +41,8 @@ from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookim
 from sos_plugins.contract.interfaces import R_BASE
 
 R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
+ALONE = 1e-12
+"""A unit that is left less than this share of its squared weight by others is the only one."""
 CONSERVATIVE = "conservative, effects centred by cohort and period, summed by cluster"
 
 
@@ -67,6 +69,12 @@ class ImputationSettings(ImputedSettings):
         True,
         description="with aggregate=event: also test the time before treatment, by a regression "
         "of the untreated cases on leads",
+    )
+    leave_one_out: bool = Field(
+        False,
+        description="with errors = analytic or bootstrap: measure each unit's effects from the "
+        "average of the other units of its cohort and period, which errors of small cohorts need; "
+        "a cohort of one unit has none",
     )
     leads_vcov: Convention = Field(
         "CR1", description="small-sample convention of the variance of the leads"
@@ -168,6 +176,33 @@ def by_cohort_and_period(
     return np.asarray(mean[effects.of_cell + 1])
 
 
+def by_others(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:
+    """Return the average effect of the other units of each cell's cohort and period, (m, J).
+
+    Each unit and period counts by the square of its weight, as in :func:`by_cohort_and_period`: the
+    leave-out version of Borusyak, Jaravel and Spiess (2024), supplementary appendix A.7. Missing
+    where a unit is the only one.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
+    """
+    unit_period = cells.codes("owner", "period")
+    weight = group_sums(weights, unit_period)
+    total = group_sums(weights * stage.residual[:, None], unit_period)
+    groups = np.zeros(len(weight), dtype=np.int64)
+    groups[unit_period] = effects.of_cell + 1
+    numerator = group_sums(weight * total, groups)[groups] - weight * total
+    denominator = group_sums(weight**2, groups)[groups] - weight**2
+    least = ALONE * weight**2
+    others = np.divide(
+        numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > least
+    )
+    return np.asarray(np.where(weight > 0, others, 0.0)[unit_period])
+
+
 def by_average(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
     """Return the averages themselves, (J,): each is a coefficient of its own second stage.
 
@@ -197,7 +232,8 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
     """
     cells, effects, averages = prepare(sample, options)
     options = cells.decided(options)
-    terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
+    centres = by_others if options.leave_one_out else by_cohort_and_period
+    terms = averages_of_residuals(cells, effects, averages, options, centres)
     estimate = _imputation(terms, _leads(cells, options), cells, options)
     return with_several(estimate, options, lambda: redealt.imputed(cells, options))
 
@@ -246,6 +282,7 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
         control=options.control,
         leads=options.with_leads,
         leads_vcov=options.leads_vcov,
+        leave_one_out=options.leave_one_out,
     )
     leads = Leads.none(cells)
     if options.with_leads:
@@ -299,6 +336,8 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
         sample: Cases in calendar periods, or rows that stand for many.
         options: Arguments of the estimator.
     """
+    if options.leave_one_out:
+        return "didimputation 0.5.0 has no leave-out errors"
     if sample.frame["weight"].nunique() > 1:
         return "didimputation 0.5.0 squares weights in its standard errors"
     if not sample.is_panel:

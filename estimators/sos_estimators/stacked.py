@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.redealt import estimators as redealt
 from sos_estimators.redealt.averages import Evaluate
 from sos_estimators.redealt.several import with_several
@@ -24,6 +24,7 @@ from sos_estimators.regression.least_squares import Regression, group_sums
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
+from sos_estimators.staggered.engine_r import too_many_dummies
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
@@ -53,7 +54,7 @@ class StackedSettings(AggregateSettings):
         description="corrective: comparison cases of each sub-experiment count by its share of "
         "the treated (Wing, Freedman and Hollingsworth 2024); none: all count alike",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
     @property
     def reference(self) -> int:
@@ -346,6 +347,13 @@ def pyfixest_limits(sample: Sample, options: StackedSettings) -> str | None:  # 
     return engine_pyfixest.lacks(options.vcov, separate=separate) or None
 
 
+def r_limits(sample: Sample, options: StackedSettings) -> str | None:
+    """Say what R cannot do of what is asked."""
+    if options.vcov not in CONVENTIONS:
+        return f"stacked.R has conventions of the sandwich, not {options.vcov}"
+    return too_many_dummies(sample, options)
+
+
 class Stacked(StaggeredEstimator):
     """Sub-experiments of one cohort each, stacked, with corrective weights."""
 
@@ -360,7 +368,7 @@ class Stacked(StaggeredEstimator):
     engines = (
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
-        r_engine(fit_r),
+        replace(r_engine(fit_r), limits=r_limits),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.redealt import estimators as redealt
 from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
@@ -33,7 +33,7 @@ class SunAbrahamSettings(StaggeredSettings):
         description="who is compared with: units never treated, or, where there are none, "
         "the cohort treated last",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
 
 def prepare(

@@ -209,3 +209,52 @@ def test_size_with_a_date_each(plugin: Estimator) -> None:
         formula.append(plain.term("overall")["p_value"] < 0.05)
     assert np.mean(own) == pytest.approx(0.05, abs=SIMULATED)
     assert np.mean(formula) > 0.05 + SIMULATED
+
+
+CR2_SCRIPT = """
+cr2_of_lm <- function(data, arguments) {
+  data$effect <- ifelse(data$cohort > 0 & data$period >= data$cohort,
+                        paste(data$cohort, data$period), "none")
+  data$effect <- relevel(factor(data$effect), "none")
+  X <- model.matrix(~ effect + factor(unit) + factor(period), data)
+  root <- sqrt(data$weight)
+  fit <- lm(I(value * root) ~ 0 + I(X * root), data = data)
+  of_effect <- tapply(data$weight, data$effect, sum)
+  names_of <- levels(data$effect)
+  contrast <- rep(0, ncol(X))
+  contrast[seq_along(names_of)[-1]] <- (of_effect / sum(of_effect[names_of != "none"]))[-1]
+  answer <- clubSandwich::linear_contrast(fit, vcov = "CR2", cluster = data$unit,
+                                          contrasts = matrix(contrast, 1))
+  list(estimate = answer$Est, error = answer$SE, df = answer$df)
+}
+"""
+
+
+@pytest.mark.r
+def test_cr2_of_extended_twfe_is_that_of_clubsandwich_on_lm(tmp_path: Path) -> None:
+    script = tmp_path / "cr2.R"
+    script.write_text(CR2_SCRIPT, encoding="utf-8")
+    sample = cells(np.random.default_rng(13), dates=(3, 3, 4, 4, 4, 6, 6))
+    frame = sample.frame
+    columns = {name: frame[name].to_numpy() for name in ("period", "cohort", "value", "weight")}
+    answer = r.call(script, "cr2_of_lm", {**columns, "unit": pd.factorize(frame["unit"])[0]}, {})
+    settings = {"aggregate": "simple", "errors": "analytic", "vcov": "CR2"}
+    for engine in ("python", "r"):
+        row = fit(ExtendedTwfe(), sample, engine, **settings).term("overall")
+        ours = [row[name] for name in ("estimate", "std_error", "df")]
+        theirs = [float(np.ravel(answer[name])[0]) for name in ("estimate", "error", "df")]
+        assert ours == pytest.approx(theirs, rel=1e-7)
+
+
+@pytest.mark.r
+def test_leave_one_out_errors_measure_each_unit_from_the_others() -> None:
+    sample = cells(np.random.default_rng(14), dates=(3, 3, 4, 4, 4, 6, 6))
+    options = {"aggregate": "cohort", "errors": "analytic"}
+    plain = fit(Imputation(), sample, **options).tidy
+    left = fit(Imputation(), sample, leave_one_out=True, **options).tidy
+    other = fit(Imputation(), sample, "r", leave_one_out=True, **options).tidy
+    pd.testing.assert_frame_equal(left, other, rtol=1e-8)
+    assert (left["std_error"] > plain["std_error"]).all()
+    assert (left["estimate"] == plain["estimate"]).all()
+    alone = fit(Imputation(), cells(np.random.default_rng(14)), leave_one_out=True, **options)
+    assert alone.tidy["std_error"].isna().all()

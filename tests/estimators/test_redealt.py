@@ -186,7 +186,7 @@ def test_p_values_are_shares_of_refitted_assignments(case: Case) -> None:
         sizes = np.abs([row[what] for row in rows])
         expected = np.mean(sizes >= abs(observed[what]) * (1 - 1e-9))
         assert ours == pytest.approx(expected, rel=EXACT)
-    assert drawn.smallest[0] == pytest.approx(1 / len(every))
+    assert drawn.smallest(drawn.assignments[0]) == pytest.approx(1 / len(every))
 
 
 @pytest.mark.parametrize("case", BRUTE, ids=str)

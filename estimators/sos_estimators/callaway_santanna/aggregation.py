@@ -219,11 +219,12 @@ def _average_over_cohorts(
 
 def _plain_average(name: str, parts: list[Term]) -> Term:
     estimate = float(np.mean([part.estimate for part in parts]))
-    scores, shares, levels = (
-        None if any(part is None for part in each) else np.mean(each, axis=0)
-        for each in zip(*((p.scores, p.shares, p.levels) for p in parts), strict=True)
-    )
-    return Term(name, estimate, scores, shares, levels)
+    scores = np.mean([part.scores for part in parts], axis=0)
+    shares = [part.shares for part in parts if part.shares is not None]
+    levels = [part.levels for part in parts if part.levels is not None]
+    if len(shares) < len(parts) or len(levels) < len(parts):
+        return Term(name, estimate, scores)
+    return Term(name, estimate, scores, np.mean(shares, axis=0), np.mean(levels, axis=0))
 
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:

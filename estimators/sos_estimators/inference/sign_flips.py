@@ -121,7 +121,8 @@ def _t(own: Floats) -> Floats:
     deviation = own.std(axis=1, ddof=1)
     mean = np.abs(own.mean(axis=1))
     whole = np.where(mean > 0, np.inf, 0.0)
-    return np.divide(mean * math.sqrt(own.shape[1]), deviation, out=whole, where=deviation > 0)
+    sizes = np.divide(mean * math.sqrt(own.shape[1]), deviation, out=whole, where=deviation > 0)
+    return np.asarray(sizes)
 
 
 def _end(p_value: Callable[[float], float], plain: OwnTest, level: float, side: float) -> float:

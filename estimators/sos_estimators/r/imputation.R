@@ -13,13 +13,14 @@ source("staggered.R", local = TRUE)
 # leads_vcov  "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R
 imputation <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
                        min_event = -Inf, max_event = Inf, leads = TRUE, leads_vcov = "CR1",
-                       control = "notyettreated", own_effects = FALSE) {
+                       control = "notyettreated", own_effects = FALSE,
+                       leave_one_out = FALSE) {
   data <- with_event_time(data, anticipation)
   effects <- list_effects(data, leads = FALSE, reference = FALSE, anticipation)
   averages <- list_averages(effects, aggregate, min_event, max_event)
   stage <- first_stage(data, covariates, control)
   W <- row_weights(data, effects, averages)
-  departure <- stage$residual - centres(data, W, stage$residual)
+  departure <- stage$residual - centres(data, W, stage$residual, leave_one_out)
   scores <- W * departure + stage$influence(W) * stage$residual
   c(list(term = names(averages), estimate = unname(drop(crossprod(W, stage$residual)))),
     clustered(scores, data$cluster),
@@ -29,12 +30,22 @@ imputation <- function(data, covariates = NULL, aggregate = "event", anticipatio
 
 # The average effect of each row's cohort and period, where each unit counts by the square of its
 # weight (their equation 8): rows x averages.
-centres <- function(data, W, residual) {
+#
+# leave_one_out  each unit is measured from the others; NA where there are none
+centres <- function(data, W, residual, leave_one_out = FALSE) {
   row <- paste(data$unit, data$cohort, data$period)
   weight <- rowsum(W, row)
   total <- rowsum(W * residual, row)
   group <- paste(data$cohort, data$period)
   of_row <- group[match(rownames(weight), row)]
+  if (leave_one_out) {
+    all_of <- function(x) rowsum(x, of_row)[of_row, , drop = FALSE]
+    others <- (all_of(weight * total) - weight * total) /
+      (all_of(weight^2) - weight^2)
+    others[all_of(weight^2) - weight^2 <= 1e-12 * weight^2] <- NA
+    others[weight == 0] <- 0
+    return(others[match(row, rownames(weight)), , drop = FALSE])
+  }
   mean <- rowsum(weight * total, of_row) / rowsum(weight^2, of_row)
   mean[!is.finite(mean)] <- 0
   mean[match(group, rownames(mean)), , drop = FALSE]

@@ -85,7 +85,6 @@ fit_saturated <- function(data, effects, averages, covariates, vcov, interact = 
   lost <- sort(unique(c(which(!told[seq_along(names)]), made$effect[!told[slopes] & shift != 0])))
   answer <- list(kept = c(fitted$kept, told), aliased = length(lost) > 0, lost = lost)
   if (answer$aliased) return(answer)
-  V <- cluster_vcov(fitted, vcov)[fitted$names[told], fitted$names[told], drop = FALSE]
   of_terms <- function(of_effects) {
     of_effects <- of_effects[, !effects$reference, drop = FALSE]
     moved <- sweep(of_effects[, made$effect, drop = FALSE], 2, shift, "*")
@@ -97,9 +96,20 @@ fit_saturated <- function(data, effects, averages, covariates, vcov, interact = 
     own_of_scores(data, effects, averages, att, cluster_scores(fitted, "CR0") %*% t(shares))
   }
   c(answer, own, list(term = names(averages),
-                 estimate = drop(shares %*% fitted$estimate[told]),
-                 scores = by_row(cluster_scores(fitted, vcov) %*% t(shares)),
-                 std_error = sqrt(pmax(diag(shares %*% V %*% t(shares)), 0))))
+                 estimate = drop(shares %*% fitted$estimate[told])),
+    errors_of(fitted, vcov, shares, told, covariates))
+}
+
+# What each cluster adds to averages of the coefficients that are told, for a convention of the
+# sandwich; else covariance and degrees of freedom.
+errors_of <- function(fitted, vcov, shares, told, covariates) {
+  if (vcov %in% c("CR0", "CR1", "CR1S", "fixest")) {
+    return(list(scores = by_row(cluster_scores(fitted, vcov) %*% t(shares))))
+  }
+  combine <- matrix(0, length(told), nrow(shares))
+  combine[told, ] <- t(shares)
+  errors <- combined_vcov(fitted, vcov, combine, "twfe", covariates)
+  list(covariance = as.vector(errors$V), df = errors$df)
 }
 
 # Covariates as numbers times effects, times cohorts and times periods.

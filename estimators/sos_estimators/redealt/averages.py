@@ -111,7 +111,8 @@ def by_weight(chosen: Bools, weight: Floats) -> Floats:
     """
     counted = chosen * weight
     total = counted.sum(axis=1, keepdims=True)
-    return np.divide(counted, total, out=np.full_like(counted, np.nan), where=total > 0)
+    missing = np.full_like(counted, np.nan)
+    return np.asarray(np.divide(counted, total, out=missing, where=total > 0))
 
 
 def cell_weights(chosen: Bools, codes: Ints, weight: Floats) -> tuple[Floats, Floats]:
@@ -125,9 +126,10 @@ def cell_weights(chosen: Bools, codes: Ints, weight: Floats) -> tuple[Floats, Fl
         weight: Of the cells, (q, T).
     """
     used = codes >= 0
-    of_effect = np.bincount(codes[used], weight[used], minlength=chosen.shape[1])
+    counted = np.bincount(codes[used], weight[used], minlength=chosen.shape[1])
+    of_effect: Floats = np.asarray(counted, dtype=float)
     shares = by_weight(chosen, of_effect)
-    missing = np.isnan(shares).any(axis=1)
+    missing: Bools = np.asarray(np.isnan(shares).any(axis=1))
     per_weight = np.divide(
         np.where(missing[:, None], 0.0, shares),
         of_effect,

@@ -67,7 +67,7 @@ def group_time(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:
     chosen = Masks(
         chosen.cohort[there], chosen.period[there], chosen.names, chosen.chosen[:, there]
     )
-    some = chosen.chosen.any(axis=1)
+    some: Bools = np.asarray(chosen.chosen.any(axis=1))
     names = tuple(name for name, yes in zip(chosen.names, some, strict=True) if yes)
     chosen = Masks(chosen.cohort, chosen.period, names, chosen.chosen[some])
     after = [

@@ -43,7 +43,9 @@ class Randomised:
         p_t: p values of the t statistics, (J,).
         conf_low: Lower ends of the confidence sets by t statistics, (J,); infinite if open.
         conf_high: Upper ends, (J,).
-        assignments: How many were compared, (J,), the observed one among them if complete.
+        assignments_beta: How many estimates were compared, (J,), the observed one among them if
+            complete.
+        assignments: How many t statistics, (J,).
         complete: Whether they are all there are.
         statistics: t statistics under the assignments, (B, J): for tests of several outcomes.
     """
@@ -55,14 +57,18 @@ class Randomised:
     p_t: Floats
     conf_low: Floats
     conf_high: Floats
+    assignments_beta: Ints
     assignments: Ints
     complete: bool
     statistics: Floats
 
-    @property
-    def smallest(self) -> Floats:
-        """The smallest p value that can occur, (J,); 1 where there is nothing to compare with."""
-        return np.asarray(1 / np.maximum(self.assignments + (not self.complete), 1))
+    def smallest(self, n_assignments: int) -> float:
+        """Return the smallest p value that can occur; 1 where there is nothing to compare with.
+
+        Args:
+            n_assignments: How many are compared.
+        """
+        return 1 / max(n_assignments + (not self.complete), 1)
 
 
 def number_of_assignments(cohort: Ints) -> int:
@@ -168,6 +174,7 @@ def randomise(
         p_t=np.array([_p(t[known[:, k], k], t_seen[k], complete) for k in j]),
         conf_low=low,
         conf_high=high,
+        assignments_beta=np.isfinite(beta).sum(axis=0),
         assignments=known.sum(axis=0),
         complete=complete,
         statistics=t,

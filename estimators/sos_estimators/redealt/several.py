@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from sos_estimators.arrays import Floats
+from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.distributions import t_quantile, t_two_sided
 from sos_estimators.inference.inference_table import COLUMNS, disagreement
 from sos_estimators.inference.own_effects import OwnEffects
@@ -128,14 +128,16 @@ class _Given:
 
 
 Rows = list[dict[str, Any]]
+NOTHING: dict[str, Any] = {"distribution": ""}
 Made = tuple[Rows, list[str]]
 
 
 def _t_rows(given: _Given, errors: Floats, df: Floats) -> Rows:
     level, rows = given.options.conf_level, []
-    for estimate, error, freedom in zip(given.estimates, errors, df, strict=True):
+    each = zip(given.estimates.tolist(), errors.tolist(), df.tolist(), strict=True)
+    for estimate, error, freedom in each:
         if not error > 0 or np.isnan(freedom):
-            rows.append({"distribution": ""})
+            rows.append(NOTHING)
             continue
         half = float(t_quantile((1 + level) / 2, freedom)) * error
         rows.append(
@@ -167,7 +169,7 @@ def _jackknife(given: _Given) -> Made:
     )
     n = len(without)
     squares = np.square(without - given.estimates)
-    lost = np.isnan(squares).any(axis=0)
+    lost: Bools = np.asarray(np.isnan(squares).any(axis=0))
     errors = np.sqrt((n - 1) / n * np.where(lost, np.nan, squares.sum(axis=0)))
     names = [name for name, gone in zip(given.evaluate.names, lost, strict=True) if gone]
     told = []
@@ -231,7 +233,7 @@ def _of_randomised(method: str) -> Callable[[_Given], Made]:
     def made(given: _Given) -> Made:
         done = _randomised(given)
         rows: Rows = []
-        for j, n in enumerate(done.assignments):
+        for j, n in enumerate(_compared(done, method)):
             number = f"all {n}" if done.complete else f"{n}"
             row: dict[str, Any] = {"distribution": f"{number} assignments of dates"}
             if not n or (method == "RI-t" and not done.std_errors[j] > 0):
@@ -252,16 +254,20 @@ def _of_randomised(method: str) -> Callable[[_Given], Made]:
     return made
 
 
+def _compared(done: Randomised, method: str) -> Ints:
+    return done.assignments_beta if method == "RI-beta" else done.assignments
+
+
 def _about_assignments(done: Randomised, method: str) -> list[str]:
-    told = []
-    if not done.assignments[0]:
+    told, n = [], int(_compared(done, method)[0])
+    if not n:
         told.append(
             f"{method} needs two treated authorities: one shows nothing of how effects differ."
         )
-    elif done.assignments[0] < FEWEST_ASSIGNMENTS:
+    elif n < FEWEST_ASSIGNMENTS:
         told.append(
-            f"There are only {done.assignments[0]} assignments to compare with, so no p value of "
-            f"{method} is below {done.smallest[0]:.2g}."
+            f"There are only {n} assignments to compare with, so no p value of "
+            f"{method} is below {done.smallest(n):.2g}."
         )
     if method == "RI-beta":
         told.append(

@@ -7,7 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.arrays import Ints
+from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
@@ -19,11 +23,12 @@ from sos_estimators.staggered.averages import (
     list_averages,
     list_effects,
 )
-from sos_estimators.staggered.cohort_cells import make_cells
+from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.errors import EstimationError
 
 
 class ExtendedTwfeSettings(StaggeredSettings):
@@ -49,7 +54,7 @@ class ExtendedTwfeSettings(StaggeredSettings):
         description="where interacted effects are given: at the mean of their own cases, which "
         "makes them averages over these, or at the mean of all cases of the cohort",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
     @property
     def absorb(self) -> tuple[str, str]:
@@ -76,6 +81,7 @@ def fit(sample: Sample, options: ExtendedTwfeSettings, engine: str = "python") -
         EngineError: If the package or R fails.
     """
     cells = make_cells(sample, options, options.control)
+    options = cells.decided(options)
     never = options.control == "nevertreated"
     effects = list_effects(cells, leads=never, reference=never)
     interact = options.adjustment == "interacted"
@@ -97,7 +103,19 @@ def fit(sample: Sample, options: ExtendedTwfeSettings, engine: str = "python") -
             interacted(cells, effects, options.centre) if interact and cells.covariates else None
         ),
     )
-    return fit_on_cells([design], engine, cells, options)
+    estimate = fit_on_cells([design], engine, cells, options)
+    if engine != "python":
+        return estimate
+    return with_several(estimate, options, lambda: _redealt(cells, options))
+
+
+def _redealt(cells: CohortCells, options: ExtendedTwfeSettings) -> tuple[Evaluate, Ints]:
+    if options.effects == "cohort" or (cells.covariates and options.adjustment == "interacted"):
+        raise EstimationError(
+            "with slopes that differ by cohort, or effects of cohorts in place of units, a new "
+            "assignment changes the covariates too; take adjustment = 'additive', effects = 'unit'"
+        )
+    return redealt.saturated(cells, options, leads=options.control == "nevertreated")
 
 
 fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")

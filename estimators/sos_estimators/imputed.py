@@ -15,7 +15,10 @@ import numpy as np
 from pydantic import Field
 
 from sos_estimators.arrays import Floats
+from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -38,6 +41,8 @@ from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookim
 from sos_plugins.contract.interfaces import R_BASE
 
 R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
+ALONE = 1e-12
+"""A unit that is left less than this share of its squared weight by others is the only one."""
 CONSERVATIVE = "conservative, effects centred by cohort and period, summed by cluster"
 
 
@@ -64,6 +69,12 @@ class ImputationSettings(ImputedSettings):
         True,
         description="with aggregate=event: also test the time before treatment, by a regression "
         "of the untreated cases on leads",
+    )
+    leave_one_out: bool = Field(
+        False,
+        description="with errors = analytic or bootstrap: measure each unit's effects from the "
+        "average of the other units of its cohort and period, which errors of small cohorts need; "
+        "a cohort of one unit has none",
     )
     leads_vcov: Convention = Field(
         "CR1", description="small-sample convention of the variance of the leads"
@@ -132,9 +143,12 @@ def averages_of_residuals(
     stage = first_stage(cells, options.control)
     weights = averages.cell_weights(effects, cells)
     factors = weights * (stage.residual[:, None] - centres(cells, effects, weights, stage))
-    factors += stage.influence(weights, cells.weight) * stage.residual[:, None]
-    scores = group_sums(factors, cells.codes("cluster"))
-    return Fitted.of_scores(averages.names, weights.T @ stage.residual, scores, np.inf)
+    of_others = stage.influence(weights, cells.weight) * stage.residual[:, None]
+    cluster = cells.codes("cluster")
+    scores = group_sums(factors + of_others, cluster)
+    fitted = Fitted.of_scores(averages.names, weights.T @ stage.residual, scores, np.inf)
+    contributions = group_sums(weights * stage.residual[:, None] + of_others, cluster)
+    return fitted.with_own(OwnEffects(contributions, group_sums(weights, cluster)))
 
 
 def by_cohort_and_period(
@@ -160,6 +174,33 @@ def by_cohort_and_period(
     denominator = group_sums(weight**2, groups)
     mean = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
     return np.asarray(mean[effects.of_cell + 1])
+
+
+def by_others(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:
+    """Return the average effect of the other units of each cell's cohort and period, (m, J).
+
+    Each unit and period counts by the square of its weight, as in :func:`by_cohort_and_period`: the
+    leave-out version of Borusyak, Jaravel and Spiess (2024), supplementary appendix A.7. Missing
+    where a unit is the only one.
+
+    Args:
+        cells: The cells, m of them.
+        effects: Effects by cohort and period.
+        weights: How much each cell counts in each average, (m, J).
+        stage: The regression of the untreated cells.
+    """
+    unit_period = cells.codes("owner", "period")
+    weight = group_sums(weights, unit_period)
+    total = group_sums(weights * stage.residual[:, None], unit_period)
+    groups = np.zeros(len(weight), dtype=np.int64)
+    groups[unit_period] = effects.of_cell + 1
+    numerator = group_sums(weight * total, groups)[groups] - weight * total
+    denominator = group_sums(weight**2, groups)[groups] - weight**2
+    least = ALONE * weight**2
+    others = np.divide(
+        numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > least
+    )
+    return np.asarray(np.where(weight > 0, others, 0.0)[unit_period])
 
 
 def by_average(cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage) -> Floats:  # noqa: ARG001
@@ -190,8 +231,11 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
-    terms = averages_of_residuals(cells, effects, averages, options, by_cohort_and_period)
-    return _imputation(terms, _leads(cells, options), cells, options)
+    options = cells.decided(options)
+    centres = by_others if options.leave_one_out else by_cohort_and_period
+    terms = averages_of_residuals(cells, effects, averages, options, centres)
+    estimate = _imputation(terms, _leads(cells, options), cells, options)
+    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
 
 
 def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -208,6 +252,7 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     terms = engine_did2s.two_stage(cells, effects, averages)
     terms = replace(terms, df=np.inf, std_errors=np.full(len(averages.names), np.nan))
     leads = _leads(cells, options, in_pyfixest)
@@ -228,6 +273,7 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
+    options = cells.decided(options)
     answer = engine_r.call(
         "imputation.R",
         "imputation",
@@ -236,6 +282,7 @@ def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
         control=options.control,
         leads=options.with_leads,
         leads_vcov=options.leads_vcov,
+        leave_one_out=options.leave_one_out,
     )
     leads = Leads.none(cells)
     if options.with_leads:
@@ -255,7 +302,14 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
-    answer = engine_r.call("imputation_didimputation.R", "imputation_didimputation", cells, options)
+    options = cells.decided(options)
+    answer = engine_r.call(
+        "imputation_didimputation.R",
+        "imputation_didimputation",
+        cells,
+        options,
+        leave_out=("own_effects",),
+    )
     terms = in_order(answer, averages.names, np.inf)
     return _imputation(terms, Leads.none(cells), cells, options)
 
@@ -263,7 +317,8 @@ def impute_in_didimputation(sample: Sample, options: ImputationSettings) -> Esti
 def _leads(cells: CohortCells, options: ImputationSettings, regress: Regress = in_numpy) -> Leads:
     if not options.with_leads:
         return Leads.none(cells)
-    return fit_leads(cells, options.min_event, options.leads_vcov, regress)
+    own = options.errors == "own-effects" and regress is in_numpy
+    return fit_leads(cells, options.min_event, options.leads_vcov, regress, own=own)
 
 
 def _imputation(
@@ -281,6 +336,8 @@ def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | N
         sample: Cases in calendar periods, or rows that stand for many.
         options: Arguments of the estimator.
     """
+    if options.leave_one_out:
+        return "didimputation 0.5.0 has no leave-out errors"
     if sample.frame["weight"].nunique() > 1:
         return "didimputation 0.5.0 squares weights in its standard errors"
     if not sample.is_panel:
@@ -305,8 +362,10 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_average)
-    return _two_stage(terms, cells, options)
+    estimate = _two_stage(terms, cells, options)
+    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
 
 
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:
@@ -320,6 +379,7 @@ def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, effects, averages = prepare(sample, options)
+    options = cells.decided(options)
     return _two_stage(engine_did2s.two_stage(cells, effects, averages), cells, options)
 
 
@@ -335,6 +395,7 @@ def two_stage_in_r(sample: Sample, options: TwoStageSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     cells, _, averages = prepare(sample, options)
+    options = cells.decided(options)
     answer = engine_r.call("two_stage.R", "two_stage", cells, options, control=options.control)
     return _two_stage(in_order(answer, averages.names, np.inf), cells, options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,17 +11,20 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.inference.own_effects import OwnEffects
+from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOnCells
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.fit import by_engine
-from sos_estimators.regression.least_squares import (
-    Regression,
-)
+from sos_estimators.regression.least_squares import Regression, group_sums
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.staggered import engine_r
 from sos_estimators.staggered.cohort_cells import CohortCells, make_cells
+from sos_estimators.staggered.engine_r import too_many_dummies
 from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r_engine
 from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
@@ -51,7 +54,7 @@ class StackedSettings(AggregateSettings):
         description="corrective: comparison cases of each sub-experiment count by its share of "
         "the treated (Wing, Freedman and Hollingsworth 2024); none: all count alike",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
     @property
     def reference(self) -> int:
@@ -209,9 +212,35 @@ def design(stacked: Stack, options: StackedSettings, *, by_cohort: bool) -> Desi
             "The effects cannot be told from those of event times and the covariates: leave "
             "covariates out."
         ),
+        own=lambda coefficients, scores, _: _own(stacked, pairs, shares, coefficients, scores),
         about_left_out=left_out,
         connected=not by_cohort,
     )
+
+
+def _own(
+    stacked: Stack, pairs: Ints, shares: Shares, coefficients: Floats, scores: Floats
+) -> OwnEffects:
+    """Add to the scores of averages, (G, J), the effects that they are centred on."""
+    chosen, weight = products(stacked, pairs), stacked.table["stacked"].to_numpy(float)
+    within = chosen * weight[:, None] / (chosen * weight[:, None]).sum(axis=0)
+    of_clusters = group_sums(within, codes_of(stacked.table, ["cluster"]))
+    averages = np.column_stack(list(shares.values()))
+    return OwnEffects(
+        scores + (of_clusters * coefficients) @ averages, np.asarray(of_clusters @ averages)
+    )
+
+
+def products(stacked: Stack, pairs: Ints) -> Bools:
+    """Say which rows (m,) each product is 1 in, (m, q).
+
+    Args:
+        stacked: The sub-experiments, m rows.
+        pairs: From :func:`list_pairs`, (q, 2); cohort 0 means all.
+    """
+    sub, event, treated = (stacked.table[c].to_numpy() for c in ("sub", "event", "D"))
+    of_cohort = (pairs[:, 0] == 0) | (sub[:, None] == pairs[:, 0])
+    return np.asarray(of_cohort & (event[:, None] == pairs[:, 1]) & (treated[:, None] == 1))
 
 
 def regression(stacked: Stack, pairs: Ints, *, by_cohort: bool) -> Regression:
@@ -224,10 +253,7 @@ def regression(stacked: Stack, pairs: Ints, *, by_cohort: bool) -> Regression:
     """
     table = stacked.table
     columns, names = covariate_columns(table, stacked.cells.covariates)
-    sub, event, treated = (table[c].to_numpy() for c in ("sub", "event", "D"))
-    chosen = (event[:, None] == pairs[:, 1]) & (treated[:, None] == 1)
-    if by_cohort:
-        chosen &= sub[:, None] == pairs[:, 0]
+    chosen = products(stacked, pairs)
     within = ["sub"] if by_cohort else []
     return Regression(
         value=table["value"].to_numpy(float),
@@ -294,9 +320,22 @@ def fit(sample: Sample, options: StackedSettings, engine: str = "python") -> Est
         EngineError: If the package or R fails.
     """
     stacked = stack(sample, options)
+    options = stacked.cells.decided(options)
     parts = (False, True) if options.aggregate in BY_COHORT else (False,)
     designs = [design(stacked, options, by_cohort=by_cohort) for by_cohort in parts]
-    return fit_on_cells(designs, engine, stacked.cells, options, further={"estimand": ESTIMAND})
+    estimate = fit_on_cells(designs, engine, stacked.cells, options, further={"estimand": ESTIMAND})
+    if engine != "python":
+        return estimate
+    return with_several(estimate, options, lambda: _redealt(sample, stacked, options))
+
+
+def _redealt(sample: Sample, stacked: Stack, options: StackedSettings) -> tuple[Evaluate, Ints]:
+    if stacked.cells.covariates:
+        raise EstimationError(
+            "with covariates a new assignment changes what they are adjusted on; leave them out"
+        )
+    cells = make_cells(sample, options, options.control)
+    return redealt.stacked(cells, options, [int(g) for g in np.unique(stacked.table["sub"])])
 
 
 fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")
@@ -306,6 +345,13 @@ def pyfixest_limits(sample: Sample, options: StackedSettings) -> str | None:  # 
     """Say what pyfixest cannot do of what is asked."""
     separate = options.aggregate in BY_COHORT
     return engine_pyfixest.lacks(options.vcov, separate=separate) or None
+
+
+def r_limits(sample: Sample, options: StackedSettings) -> str | None:
+    """Say what R cannot do of what is asked."""
+    if options.vcov not in CONVENTIONS:
+        return f"stacked.R has conventions of the sandwich, not {options.vcov}"
+    return too_many_dummies(sample, options)
 
 
 class Stacked(StaggeredEstimator):
@@ -322,7 +368,7 @@ class Stacked(StaggeredEstimator):
     engines = (
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
-        r_engine(fit_r),
+        replace(r_engine(fit_r), limits=r_limits),
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sos_estimators.inference.vcov import CONVENTION, Convention
+from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.several import with_several
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -31,7 +33,7 @@ class SunAbrahamSettings(StaggeredSettings):
         description="who is compared with: units never treated, or, where there are none, "
         "the cohort treated last",
     )
-    vcov: Convention = Field("CR1", description=CONVENTION)
+    vcov: VarianceOnCells = Field("CR1", description=VCOV_ON_CELLS)
 
 
 def prepare(
@@ -67,14 +69,25 @@ def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> 
         EngineError: If the package or R fails.
     """
     cells, effects = prepare(sample, options, compress=engine != "r-fixest")
+    options = cells.decided(options)
 
     def ask_r(engine: str) -> Mapping[str, Any]:
         function = "sun_abraham" if engine == "r" else "sun_abraham_fixest"
-        return engine_r.call(f"{function}.R", function, cells, options, vcov=options.vcov)
+        return engine_r.call(
+            f"{function}.R",
+            function,
+            cells,
+            options,
+            leave_out=() if engine == "r" else ("own_effects",),
+            vcov=options.vcov,
+        )
 
     averages = list_averages(effects, options)
     design = saturated(cells, effects, averages, absorb=ABSORB, vcov=options.vcov, ask_r=ask_r)
-    return fit_on_cells([design], engine, cells, options)
+    estimate = fit_on_cells([design], engine, cells, options)
+    if engine != "python":
+        return estimate
+    return with_several(estimate, options, lambda: redealt.saturated(cells, options, leads=True))
 
 
 fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)

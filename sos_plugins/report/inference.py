@@ -58,7 +58,7 @@ def methods_of_inference(result: OutcomeResult, ident: str) -> Methods | None:
     if named is None:
         return None
     level = words.to_float(named.estimate.glance.get("conf_level")) or USUAL_LEVEL
-    rows = _rows(named)
+    rows = _of_headline(_rows(named))
     source = words.clean(f"{named.estimator}, {named.engine}")
     table = Table(
         ident,
@@ -77,6 +77,12 @@ def methods_of_inference(result: OutcomeResult, ident: str) -> Methods | None:
         f"{agreement_sentence(rows, 1 - level)} {FEW_TREATED}",
         frozenset(warning for warning in warnings if warning.startswith(DISAGREE)),
     )
+
+
+def _of_headline(rows: Sequence[Row]) -> Sequence[Row]:
+    """Keep the rows of the first term, where the table has several."""
+    first = rows[0].get("term") if rows else None
+    return [row for row in rows if row.get("term") == first]
 
 
 def agreement_sentence(rows: Sequence[Row], level: float) -> str:

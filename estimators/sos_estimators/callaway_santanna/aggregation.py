@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
-from sos_estimators.callaway_santanna.group_time import GroupTime
+from sos_estimators.callaway_santanna.comparisons_2x2 import TwoByTwo
+from sos_estimators.callaway_santanna.group_time import GroupTime, Observations
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.staggered.settings import no_event_left
 from sos_plugins.errors import EstimationError
 
@@ -24,11 +26,34 @@ RELATIVE_ZERO = 1e-12
 
 @dataclass(frozen=True)
 class Term:
-    """An effect or an average of effects, and what each cluster contributes to its error."""
+    """An effect or an average of effects, and what each cluster contributes to its error.
+
+    Attributes:
+        name: ``overall``, ``event=0``, ``ATT(2004,2006)`` ...
+        estimate: In units of the value.
+        scores: What each of G clusters adds to the error, (G,).
+        shares: How much each treated cluster counts, adding up to one, (G,); None if not known.
+        levels: What scores are centred on: shares times the averages that are part of it, (G,).
+    """
 
     name: str
     estimate: float
     scores: Floats
+    shares: Floats | None = None
+    levels: Floats | None = None
+
+    @classmethod
+    def centred(cls, name: str, estimate: float, scores: Floats, size: Floats) -> Term:
+        """Make a term whose scores are centred on itself.
+
+        Args:
+            name: Of the term.
+            estimate: In units of the value.
+            scores: (G,).
+            size: Weight of each cluster in it, (G,).
+        """
+        shares = size / size.sum()
+        return cls(name, estimate, scores, shares, shares * estimate)
 
     @property
     def std_error(self) -> float:
@@ -48,6 +73,23 @@ def covariance(terms: Sequence[Term]) -> pd.DataFrame:
     names = [term.name for term in known]
     scores = np.column_stack([term.scores for term in known]) if known else np.zeros((1, 0))
     return pd.DataFrame(scores.T @ scores, index=names, columns=names)
+
+
+def own_effects(terms: Sequence[Term]) -> OwnEffects | None:
+    """Return what clusters add before it is centred, where shares are known.
+
+    Args:
+        terms: J of them.
+    """
+    parts = [
+        (term.scores + term.levels, term.shares)
+        for term in terms
+        if term.shares is not None and term.levels is not None
+    ]
+    if len(parts) < len(terms):
+        return None
+    contributions, shares = zip(*parts, strict=True)
+    return OwnEffects(np.column_stack(contributions), np.column_stack(shares))
 
 
 def missing_sentences(missing: Mapping[str, str]) -> list[str]:
@@ -97,10 +139,49 @@ def terms(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
     if options.aggregate == "simple":
         return [overall]
     single = [
-        Term(comparison.term, float(effects.att[j]), effects.scores[:, j])
+        Term.centred(
+            comparison.term, float(effects.att[j]), effects.scores[:, j], _size(effects, comparison)
+        )
         for j, comparison in enumerate(effects.comparisons)
     ]
     return [overall, *single]
+
+
+def after_treatment(name: str) -> bool:
+    """Say whether a term is of the time from treatment on.
+
+    Args:
+        name: Such as ``event=-1`` or ``calendar=2010``.
+    """
+    kind, _, number = name.partition("=")
+    return kind != "event" or int(number) >= 0
+
+
+def shares_by_term(
+    rows: Observations, comparisons: tuple[TwoByTwo, ...], options: CallawaySantAnnaSettings
+) -> dict[str, Floats]:
+    """Return how much each treated cluster counts in each term, (G,), whatever the effects are.
+
+    Args:
+        rows: The rows.
+        comparisons: What gives the effects, m of them, none of them missing.
+        options: ``aggregate``, ``min_event`` and ``max_event`` are used.
+    """
+    m, size = len(comparisons), rows.cohort_weight.sum(axis=0)
+    none = GroupTime(
+        comparisons,
+        np.zeros(m),
+        np.zeros((rows.n_clusters, m)),
+        rows.cohorts,
+        rows.cohort_weight,
+        size,
+    )
+    return {term.name: term.shares for term in terms(none, options) if term.shares is not None}
+
+
+def _size(effects: GroupTime, comparison: TwoByTwo) -> Floats:
+    place = np.searchsorted(effects.cohorts, comparison.cohort)
+    return np.asarray(effects.cohort_weight[:, place])
 
 
 def _post(effects: GroupTime) -> Ints:
@@ -132,12 +213,18 @@ def _average_over_cohorts(
     departure = np.zeros(len(effects.cohorts))
     np.add.at(departure, place, att - estimate)
     from_weights = effects.cohort_weight @ departure / size.sum()
-    return Term(name, estimate, scores @ share + from_weights)
+    of_clusters = effects.cohort_weight[:, place].sum(axis=1)
+    return Term.centred(name, estimate, scores @ share + from_weights, of_clusters)
 
 
 def _plain_average(name: str, parts: list[Term]) -> Term:
     estimate = float(np.mean([part.estimate for part in parts]))
-    return Term(name, estimate, np.mean([part.scores for part in parts], axis=0))
+    scores = np.mean([part.scores for part in parts], axis=0)
+    shares = [part.shares for part in parts if part.shares is not None]
+    levels = [part.levels for part in parts if part.levels is not None]
+    if len(shares) < len(parts) or len(levels) < len(parts):
+        return Term(name, estimate, scores)
+    return Term(name, estimate, scores, np.mean(shares, axis=0), np.mean(levels, axis=0))
 
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:
@@ -160,7 +247,9 @@ def _cohorts(effects: GroupTime) -> list[Term]:
         chosen = _where(effects, (c.is_post and c.cohort == g for c in effects.comparisons))
         if chosen.size:
             estimate = float(effects.att[chosen].mean())
-            parts.append((g, Term(f"cohort={g}", estimate, effects.scores[:, chosen].mean(axis=1))))
+            scores = effects.scores[:, chosen].mean(axis=1)
+            size = _size(effects, effects.comparisons[chosen[0]])
+            parts.append((g, Term.centred(f"cohort={g}", estimate, scores, size)))
     overall = _average_over_cohorts(
         "overall",
         np.array([part.estimate for _, part in parts]),

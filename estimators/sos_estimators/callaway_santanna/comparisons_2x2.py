@@ -10,6 +10,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools, Ints
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.inference.own_effects import FEWEST_IN_COHORT, OWN
 from sos_estimators.sample.staggered import ClusterCounts
 from sos_plugins.errors import EstimationError
 
@@ -53,6 +54,7 @@ class ComparisonPlan:
         counts: Counts for the one-row summary.
         negligible: Size below which a standard error is rounding.
         one_against_one: Whether some cohort of a single cluster is compared with a single one.
+        few: Whether treated clusters are too few for errors that are for many.
     """
 
     comparisons: tuple[TwoByTwo, ...]
@@ -60,6 +62,7 @@ class ComparisonPlan:
     counts: Mapping[str, int]
     negligible: float = 0.0
     one_against_one: bool = False
+    few: bool = False
 
     @property
     def cohorts(self) -> list[int]:
@@ -77,14 +80,18 @@ class ComparisonPlan:
         """
         not_yet = options.control == "notyettreated"
         told: tuple[str, ...] = ()
+        few = clusters.are_few(options.few_clusters, FEWEST_IN_COHORT)
         if options.cluster == "cluster":
             never = None if not_yet else "never-treated"
-            told = clusters.warnings(options.few_clusters, self.cohorts, never=never, then=FEW)
+            own = options.decided(few=few).errors == "own-effects"
+            then = OWN if own else FEW
+            told = clusters.warnings(options.few_clusters, self.cohorts, never=never, then=then)
         return replace(
             self,
             warnings=(*self.warnings, *told),
             counts={**self.counts, "n_clusters": clusters.total},
             one_against_one=clusters.one_against_one(later=not_yet),
+            few=few and options.cluster == "cluster",
         )
 
 

@@ -7,15 +7,22 @@ own have no clusters: it stops at a cluster column.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
-from sos_estimators.callaway_santanna.aggregation import Term, missing_sentences, no_effect
-from sos_estimators.callaway_santanna.group_time import rank_limit
+from sos_estimators.callaway_santanna.aggregation import (
+    Term,
+    after_treatment,
+    missing_sentences,
+    no_effect,
+    shares_by_term,
+)
+from sos_estimators.callaway_santanna.group_time import observations, rank_limit
 from sos_estimators.callaway_santanna.nuisance import ComparisonError
 from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
 from sos_estimators.callaway_santanna.result import estimate_of_terms
@@ -64,10 +71,32 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         raise
     except Exception as error:
         raise EngineError(f"The package 'differences' failed: {error}") from error
-    estimate = estimate_of_terms(terms, prepared.plan, options, missing)
+    shared = with_shares(terms, prepared, options)
+    estimate = estimate_of_terms(shared, prepared.plan, options, missing)
     if options.scores != "published" and prepared.rests_on_scores(options):
         return estimate.without_std_errors("differences has scores = 'published' only")
     return estimate
+
+
+def with_shares(
+    terms: Sequence[Term], prepared: GroupTimeSample, options: CallawaySantAnnaSettings
+) -> list[Term]:
+    """Add how much each treated cluster counts in the terms of the package.
+
+    Args:
+        terms: Of the package.
+        prepared: The checked sample.
+        options: ``aggregate`` is used.
+    """
+    shares = shares_by_term(observations(prepared), prepared.plan.comparisons, options)
+    if any(term.name not in shares for term in terms):
+        return list(terms)
+    placed = [replace(t, shares=shares[t.name], levels=shares[t.name] * t.estimate) for t in terms]
+    first, *rest = placed
+    parts = [t.levels for t in rest if t.levels is not None and after_treatment(t.name)]
+    if options.aggregate not in ("event", "calendar") or not parts:
+        return placed
+    return [replace(first, levels=np.mean(parts, axis=0)), *rest]
 
 
 def limits(sample: Sample, options: CallawaySantAnnaSettings) -> str | None:

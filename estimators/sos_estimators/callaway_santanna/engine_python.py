@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sos_estimators.arrays import Ints
 from sos_estimators.callaway_santanna.aggregation import covariance, missing_sentences, terms
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan
 from sos_estimators.callaway_santanna.compress import merged
@@ -12,8 +13,13 @@ from sos_estimators.callaway_santanna.panel_effects import panel_effects
 from sos_estimators.callaway_santanna.preparation import prepare
 from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.redealt import estimators as redealt
+from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.several import with_several
+from sos_estimators.staggered.cohort_cells import make_cells
 from sos_estimators.staggered.settings import Aggregate
 from sos_plugins.contract.types import Estimate, Sample
+from sos_plugins.errors import EstimationError
 
 
 def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
@@ -26,7 +32,17 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
     """
-    return fit_several(sample, options, (options.aggregate,))[options.aggregate]
+    estimate = fit_several(sample, options, (options.aggregate,))[options.aggregate]
+    return with_several(estimate, options, lambda: _redealt(sample, options))
+
+
+def _redealt(sample: Sample, options: CallawaySantAnnaSettings) -> tuple[Evaluate, Ints]:
+    if sample.covariates:
+        raise EstimationError(
+            "with covariates the propensities of a new assignment are others; leave them out"
+        )
+    cells = make_cells(sample, options, options.control)
+    return redealt.group_time(cells, options)
 
 
 def fit_several(

@@ -14,9 +14,10 @@ from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.aggregation import missing_sentences, no_effect
 from sos_estimators.callaway_santanna.group_time import rank_limit
 from sos_estimators.callaway_santanna.preparation import GroupTimeSample, prepare
-from sos_estimators.callaway_santanna.result import build_estimate, undrawn
+from sos_estimators.callaway_santanna.result import build_estimate, estimate_of_own, undrawn
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.regression.engine_r import FOLDER, TIMEOUT, covariate
+from sos_estimators.inference.own_effects import OwnErrors
+from sos_estimators.regression.engine_r import FOLDER, TIMEOUT, covariate, rows
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.r import client as r
 
@@ -39,7 +40,9 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     """
     prepared = prepare(sample, options)
     columns = {name: covariate(prepared.frame[name]) for name in prepared.covariates}
+    options = options.decided(few=prepared.plan.few)
     cut_offs = options.model_dump(include={"overlap", "trim", "scores"})
+    cut_offs["own_effects"] = options.errors == "own-effects"
     answer = _call("callaway_santanna", prepared, options, columns, cut_offs)
     missing = dict(zip(answer["missing"], answer["reason"], strict=True))
     planned = {comparison.term for comparison in prepared.plan.comparisons}
@@ -61,6 +64,7 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare`.
     """
     prepared = prepare(sample, options)
+    options = options.decided(few=prepared.plan.few)
     design = prepared.design
     columns = {name: design.matrix[:, j] for j, name in enumerate(design.names, 1)}
     answer = _call("callaway_santanna_did", prepared, options, columns, {})
@@ -134,13 +138,20 @@ def _estimate(
     names = list(answer["term"])
     kept = [j for j, term in enumerate(names) if term in place or "ATT" not in term]
     kept.sort(key=lambda j: (names[j] != "overall", place.get(names[j]) or _number(names[j])))
+    ordered = [names[j] for j in kept]
+    values = _quiet(answer["estimate"])[kept]
+    told = [f"R warns: {' '.join(sentence.split())}" for sentence in answer["warnings"]]
+    if "own_df" in answer:
+        scores = rows(_quiet(answer["own_scores"]), len(names))[:, kept]
+        errors = OwnErrors(scores, np.atleast_1d(_quiet(answer["own_df"]))[kept])
+        return estimate_of_own(ordered, values, errors, prepared.plan, options, [*warnings, *told])
     estimate = build_estimate(
-        [answer["term"][j] for j in kept],
-        _quiet(answer["estimate"])[kept],
+        ordered,
+        values,
         _quiet(answer["std_error"])[kept],
         prepared.plan,
         options,
-        [*warnings, *(f"R warns: {' '.join(sentence.split())}" for sentence in answer["warnings"])],
+        [*warnings, *told],
         covariance=_covariance(answer),
     )
     return undrawn(estimate, options)

@@ -125,7 +125,8 @@ def _by_propensity(
 
 def _products_do(panel: Panel, options: CallawaySantAnnaSettings) -> bool:
     """Whether standard errors need the cross products of units only, and no unit's own scores."""
-    return panel.by_unit and not options.needs_draws
+    own = options.decided(few=panel.plan.few).errors == "own-effects"
+    return panel.by_unit and not options.needs_draws and not own
 
 
 def _moments(

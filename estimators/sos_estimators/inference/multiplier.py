@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,12 @@ from pydantic import Field
 
 from sos_estimators.arrays import Bools, Floats
 from sos_estimators.inference.distributions import normal_quantile, normal_tail
+from sos_estimators.inference.own_effects import DESCRIBED, FEWEST_IN_COHORT
 from sos_estimators.inference.wild import auxiliary
 from sos_plugins.authors.results import t_quantile
 from sos_plugins.contract.settings import Settings
 
+Errors = Literal["auto", "own-effects", "analytic", "bootstrap"]
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
 Spread = Literal["iqr", "sd"]
 
@@ -38,9 +40,13 @@ GOLDEN = (1 + 5**0.5) / 2
 class BootstrapSettings(Settings):
     """Arguments of estimators with standard errors by draws and simultaneous bands."""
 
-    errors: Literal["analytic", "bootstrap"] = Field(
-        "analytic",
-        description="standard errors by formula, or from draws of the multiplier bootstrap",
+    errors: Errors = Field(
+        "auto",
+        description="standard errors. own-effects: from the treated clusters' own effects, which "
+        "keep their size with few; analytic: the formula of the method, which is for many; "
+        "bootstrap: from draws of the multiplier bootstrap, likewise for many; auto: own-effects "
+        "with fewer treated clusters than few_clusters or fewer than "
+        f"{FEWEST_IN_COHORT} in some cohort, else analytic",
     )
     band: bool = Field(
         False,
@@ -71,16 +77,33 @@ class BootstrapSettings(Settings):
         Args:
             vcov: Name of the variance.
         """
-        if self.errors == "analytic":
+        if self.errors == "own-effects":
+            return DESCRIBED
+        if self.errors != "bootstrap":
             return vcov
         return f"multiplier bootstrap ({self.multiplier}) of {vcov}"
 
     @property
     def cannot_draw(self) -> str:
         """Why an engine that does not say what each cluster adds has no errors; empty if it has."""
-        if self.errors == "analytic":
+        if self.errors == "own-effects":
+            return (
+                "this engine does not say what each cluster adds, which errors = 'own-effects' "
+                "rest on; errors = 'analytic' gives its own"
+            )
+        if self.errors != "bootstrap":
             return ""
         return "this engine does not say what each cluster adds, so there is nothing to draw"
+
+    def decided(self, *, few: bool) -> Self:
+        """Return the settings with ``errors`` decided where it is ``auto``.
+
+        Args:
+            few: Whether treated clusters are few: see :func:`are_few`.
+        """
+        if self.errors != "auto":
+            return self
+        return self.model_copy(update={"errors": "own-effects" if few else "analytic"})
 
 
 @dataclass(frozen=True)

@@ -223,11 +223,16 @@ VARIANCES: Mapping[str, Vcov] = {
 }
 CONVENTIONS = tuple(name for name, row in VARIANCES.items() if row.factor)
 
+ON_CELLS = tuple(name for name in VARIANCES if name != "CR2-cases")
+"""Variances that cells are enough for."""
+
 if TYPE_CHECKING:
     Variance = str
+    VarianceOnCells = str
     Convention = str
 else:
     Variance = Literal[tuple(VARIANCES)]
+    VarianceOnCells = Literal[ON_CELLS]
     Convention = Literal[CONVENTIONS]
 
 VCOV = (
@@ -236,6 +241,12 @@ VCOV = (
     "case), a convention of the sandwich (CR0, CR1, CR1S, fixest), or a jackknife (CR3, CR3J)"
 )
 """Description of the setting."""
+VCOV_ON_CELLS = (
+    "with errors = analytic or bootstrap, variance clustered by 'cluster': a convention of the "
+    "sandwich (CR0, CR1, CR1S, fixest), CR2 with Satterthwaite degrees of freedom, or a jackknife "
+    "(CR3, CR3J); bootstrap takes a convention"
+)
+"""Likewise of estimators of staggered adoption."""
 CONVENTION = "small-sample convention of the variance clustered by 'cluster'"
 """Likewise where only conventions of the sandwich are offered."""
 

@@ -21,7 +21,8 @@
 callaway_santanna <- function(data, covariates = character(0), control = "nevertreated",
                               method = "dr", base = "varying", anticipation = 0,
                               aggregate = "group-time", min_event = -Inf, max_event = Inf,
-                              overlap = 0.999, trim = 0.995, scores = "exact") {
+                              overlap = 0.999, trim = 0.995, scores = "exact",
+                              own_effects = FALSE) {
   effects <- group_time_effects(data, covariates, control, method, base, anticipation,
                                 overlap, trim, scores)
   post <- effects$cells$period >= effects$cells$cohort & !is.na(effects$cells$att)
@@ -29,12 +30,18 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
     none <- list(term = character(0), estimate = numeric(0), std_error = numeric(0))
     return(c(none, list(missing = effects$missing$term, reason = effects$missing$reason)))
   }
-  found <- average_effects(effects, aggregate, min_event, max_event)
-  covariance <- attr(found, "covariance")
-  list(term = found$term, estimate = found$estimate, std_error = found$std_error,
-       covaried = as.character(rownames(covariance)), covariance = as.vector(covariance),
-       missing = effects$missing$term, reason = effects$missing$reason)
+  averages <- average_effects(effects, aggregate, min_event, max_event)
+  covariance <- attr(averages, "covariance")
+  own <- if (own_effects) {
+    parts <- attr(averages, "own")
+    own_effects(averages$estimate, parts$contributions, parts$shares)
+  }
+  c(list(term = averages$term, estimate = averages$estimate, std_error = averages$std_error,
+         covaried = as.character(rownames(covariance)), covariance = as.vector(covariance),
+         missing = effects$missing$term, reason = effects$missing$reason), own)
 }
+
+source("own_effects.R", local = TRUE)
 
 # ---- group-time effects --------------------------------------------------------------------------
 
@@ -405,15 +412,26 @@ average_effects <- function(effects, aggregate = "group-time", min_event = -Inf,
   structure(
     data.frame(term = names, estimate = vapply(terms, function(x) x$value, 0),
                std_error = std_error),
-    covariance = covariance
+    covariance = covariance,
+    own = list(contributions = of_each(terms, function(x) x$scores + x$levels, clusters),
+               shares = of_each(terms, function(x) x$shares, clusters))
   )
 }
+
+of_each <- function(terms, part, clusters) matrix(vapply(terms, part, numeric(clusters)), clusters)
+
+# A term whose scores are centred on itself; `size` is the weight of each cluster in it.
+centred_term <- function(term, value, scores, size) {
+  shares <- size / sum(size)
+  list(term = term, value = value, scores = scores, shares = shares, levels = shares * value)
+}
+
+size_of <- function(effects, cohort) effects$size[, match(cohort, effects$cohorts)]
 
 single_effects <- function(effects) {
   lapply(seq_len(nrow(effects$cells)), function(j) {
     cell <- effects$cells[j, ]
-    list(term = term_of(cell), value = cell$att,
-         scores = effects$scores[, j])
+    centred_term(term_of(cell), cell$att, effects$scores[, j], size_of(effects, cell$cohort))
   })
 }
 
@@ -431,8 +449,8 @@ cohort_effects <- function(effects, post) {
   cohorts <- effects$cohorts[effects$cohorts %in% effects$cells$cohort[post]]
   parts <- lapply(cohorts, function(g) {
     chosen <- which(post & effects$cells$cohort == g)
-    list(term = paste0("cohort=", g), value = mean(effects$cells$att[chosen]),
-         scores = rowMeans(effects$scores[, chosen, drop = FALSE]))
+    centred_term(paste0("cohort=", g), mean(effects$cells$att[chosen]),
+                 rowMeans(effects$scores[, chosen, drop = FALSE]), size_of(effects, g))
   })
   att <- vapply(parts, function(x) x$value, 0)
   scores <- vapply(parts, function(x) x$scores, numeric(nrow(effects$scores)))
@@ -453,14 +471,16 @@ mean_by_size <- function(att, scores, cohort, effects, term) {
   own <- effects$size[, match(cohort, effects$cohorts), drop = FALSE]
   total <- sum(own)
   value <- sum(colSums(own) * att) / total
-  list(term = term, value = value,
-       scores = drop(scores %*% colSums(own) + own %*% (att - value)) / total)
+  centred_term(term, value, drop(scores %*% colSums(own) + own %*% (att - value)) / total,
+               rowSums(own))
 }
 
 plain_mean <- function(parts) {
-  scores <- vapply(parts, function(x) x$scores, parts[[1]]$scores)
+  mean_of <- function(name) {
+    rowMeans(matrix(vapply(parts, function(x) x[[name]], parts[[1]]$scores), ncol = length(parts)))
+  }
   list(term = "overall", value = mean(vapply(parts, function(x) x$value, 0)),
-       scores = rowMeans(matrix(scores, ncol = length(parts))))
+       scores = mean_of("scores"), shares = mean_of("shares"), levels = mean_of("levels"))
 }
 
 standard_error <- function(term) {

@@ -16,11 +16,11 @@ source("staggered.R", local = TRUE)
 extended_twfe <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
                           min_event = -Inf, max_event = Inf, vcov = "CR1",
                           control = "notyettreated", effects = "unit", interact = TRUE,
-                          centre = "cohort-period") {
+                          centre = "cohort-period", own_effects = FALSE) {
   data <- with_event_time(data, anticipation)
   if (effects == "cohort") data$unit <- data$cohort
   never <- control == "nevertreated"
   listed <- list_effects(data, leads = never, reference = never, anticipation)
   averages <- list_averages(listed, aggregate, min_event, max_event)
-  fit_saturated(data, listed, averages, covariates, vcov, interact, centre)
+  fit_saturated(data, listed, averages, covariates, vcov, interact, centre, own_effects)
 }

@@ -18,7 +18,7 @@ source("staggered.R", local = TRUE)
 # Returns the products' coefficients, less the reference, and what each cluster adds to them.
 stacked <- function(data, cohorts, before, after, covariates = NULL, anticipation = 0,
                     control = "notyettreated", weights = "corrective", vcov = "CR1",
-                    by_cohort = FALSE) {
+                    by_cohort = FALSE, own_effects = FALSE) {
   data <- with_event_time(data, anticipation)
   rows <- do.call(rbind, lapply(cohorts, function(g) {
     data$sub <- g
@@ -48,6 +48,13 @@ stacked <- function(data, cohorts, before, after, covariates = NULL, anticipatio
   fitted <- fit_cells(rows, "twfe", covariates, names)
   answer <- list(kept = fitted$kept, aliased = fitted$aliased, lost = fitted$lost)
   if (fitted$aliased) return(answer)
-  c(answer, list(estimate = fitted$estimate, scores = by_row(cluster_scores(fitted, vcov)),
+  own <- if (own_effects) {
+    products <- as.matrix(rows[names]) * rows$weight
+    shares <- unname(rowsum(sweep(products, 2, colSums(products), "/"), rows$cluster))
+    plain <- unname(cluster_scores(fitted, "CR0"))
+    levels <- sweep(shares, 2, unname(fitted$estimate), "*")
+    list(contributions = by_row(plain + levels), shares = by_row(shares))
+  }
+  c(answer, own, list(estimate = fitted$estimate, scores = by_row(cluster_scores(fitted, vcov)),
                  cohort = pairs$cohort, event = pairs$event))
 }

@@ -12,6 +12,7 @@
 # and covariates: numbers enter linearly, factors as dummies without the first level.
 
 source("common.R", local = TRUE)
+source("own_effects.R", local = TRUE)
 
 # Add what is derived: event time, and whether a row is affected by treatment.
 with_event_time <- function(data, anticipation) {
@@ -66,7 +67,7 @@ shares_of <- function(effects, averages) {
 # interact  whether the slopes of covariates differ by cohort, by period and with each effect
 # centre    effects at the mean of their own cases ("cohort-period") or of their cohort ("cohort")
 fit_saturated <- function(data, effects, averages, covariates, vcov, interact = FALSE,
-                          centre = "cohort-period") {
+                          centre = "cohort-period", own_effects = FALSE) {
   dummies <- effects[!effects$reference, ]
   names <- paste0("D", seq_len(nrow(dummies)))
   for (k in seq_along(names)) {
@@ -84,14 +85,31 @@ fit_saturated <- function(data, effects, averages, covariates, vcov, interact = 
   lost <- sort(unique(c(which(!told[seq_along(names)]), made$effect[!told[slopes] & shift != 0])))
   answer <- list(kept = c(fitted$kept, told), aliased = length(lost) > 0, lost = lost)
   if (answer$aliased) return(answer)
-  V <- cluster_vcov(fitted, vcov)[fitted$names[told], fitted$names[told], drop = FALSE]
-  shares <- shares_of(effects, averages)[, !effects$reference, drop = FALSE]
-  moved <- sweep(shares[, made$effect, drop = FALSE], 2, shift, "*")
-  shares <- cbind(shares, moved)[, told, drop = FALSE]
-  c(answer, list(term = names(averages),
-                 estimate = drop(shares %*% fitted$estimate[told]),
-                 scores = by_row(cluster_scores(fitted, vcov) %*% t(shares)),
-                 std_error = sqrt(pmax(diag(shares %*% V %*% t(shares)), 0))))
+  of_terms <- function(of_effects) {
+    of_effects <- of_effects[, !effects$reference, drop = FALSE]
+    moved <- sweep(of_effects[, made$effect, drop = FALSE], 2, shift, "*")
+    cbind(of_effects, moved)[, told, drop = FALSE]
+  }
+  shares <- of_terms(shares_of(effects, averages))
+  own <- if (own_effects) {
+    att <- drop(of_terms(diag(nrow(effects))) %*% fitted$estimate[told])
+    own_of_scores(data, effects, averages, att, cluster_scores(fitted, "CR0") %*% t(shares))
+  }
+  c(answer, own, list(term = names(averages),
+                 estimate = drop(shares %*% fitted$estimate[told])),
+    errors_of(fitted, vcov, shares, told, covariates))
+}
+
+# What each cluster adds to averages of the coefficients that are told, for a convention of the
+# sandwich; else covariance and degrees of freedom.
+errors_of <- function(fitted, vcov, shares, told, covariates) {
+  if (vcov %in% c("CR0", "CR1", "CR1S", "fixest")) {
+    return(list(scores = by_row(cluster_scores(fitted, vcov) %*% t(shares))))
+  }
+  combine <- matrix(0, length(told), nrow(shares))
+  combine[told, ] <- t(shares)
+  errors <- combined_vcov(fitted, vcov, combine, "twfe", covariates)
+  list(covariance = as.vector(errors$V), df = errors$df)
 }
 
 # Covariates as numbers times effects, times cohorts and times periods.
@@ -123,6 +141,16 @@ interact_covariates <- function(data, dummies, covariates) {
   list(products = products,
        effect = c(rep(seq_len(nrow(dummies)), each = ncol(x)), rep(1, others)),
        shift = c(shifts, rep(0, others)))
+}
+
+# Errors from own effects, given the effects and what each cluster adds to the averages.
+own_of_scores <- function(data, effects, averages, att, scores) {
+  W <- row_weights(data, effects, averages)
+  of_row <- att[match(paste(data$cohort, data$period), paste(effects$cohort, effects$period))]
+  of_row[is.na(of_row)] <- 0
+  levels <- unname(rowsum(W * of_row, data$cluster))
+  estimate <- drop(shares_of(effects, averages) %*% att)
+  own_effects(estimate, unname(scores) + levels, unname(rowsum(W, data$cluster)))
 }
 
 # What each cluster adds to the coefficients of the terms, in the order of the clusters: their cross
@@ -180,6 +208,13 @@ row_weights <- function(data, effects, averages) {
   vapply(averages, function(chosen) {
     ifelse(!is.na(place) & chosen[place], data$weight, 0) / sum(effects$weight[chosen])
   }, numeric(nrow(data)))
+}
+
+# Errors from own effects of averages of imputed effects.
+own_of_imputed <- function(data, W, stage) {
+  added <- W * stage$residual + stage$influence(W) * stage$residual
+  own_effects(drop(crossprod(W, stage$residual)), unname(rowsum(added, data$cluster)),
+              unname(rowsum(W, data$cluster)))
 }
 
 # Sums over rows by cluster and their standard errors: factors is rows x sums.

@@ -11,10 +11,11 @@ source("staggered.R", local = TRUE)
 # aggregate     "event", "cohort", "calendar", "group-time" or "simple"
 # anticipation  periods before the first treated one that may already be affected
 # vcov          "CR0", "CR1", "CR1S", "fixest": see small_sample() in common.R
+# own_effects   whether to give errors from treated clusters' own effects too: see own_effects.R
 sun_abraham <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
-                        min_event = -Inf, max_event = Inf, vcov = "CR1") {
+                        min_event = -Inf, max_event = Inf, vcov = "CR1", own_effects = FALSE) {
   data <- with_event_time(data, anticipation)
   effects <- list_effects(data, leads = TRUE, reference = TRUE, anticipation)
   averages <- list_averages(effects, aggregate, min_event, max_event)
-  fit_saturated(data, effects, averages, covariates, vcov)
+  fit_saturated(data, effects, averages, covariates, vcov, own_effects = own_effects)
 }

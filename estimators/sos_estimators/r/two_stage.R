@@ -11,7 +11,8 @@ source("staggered.R", local = TRUE)
 
 # control  "notyettreated" or "nevertreated": see first_stage() in staggered.R
 two_stage <- function(data, covariates = NULL, aggregate = "event", anticipation = 0,
-                      min_event = -Inf, max_event = Inf, control = "notyettreated") {
+                      min_event = -Inf, max_event = Inf, control = "notyettreated",
+                      own_effects = FALSE) {
   data <- with_event_time(data, anticipation)
   effects <- list_effects(data, leads = aggregate == "event", reference = FALSE, anticipation)
   averages <- list_averages(effects, aggregate, min_event, max_event)
@@ -21,5 +22,5 @@ two_stage <- function(data, covariates = NULL, aggregate = "event", anticipation
   second <- W * outer(stage$residual, estimate, "-")
   first <- stage$influence(W) * stage$residual
   c(list(term = names(averages), estimate = unname(estimate)),
-    clustered(second + first, data$cluster))
+    clustered(second + first, data$cluster), if (own_effects) own_of_imputed(data, W, stage))
 }

@@ -13,6 +13,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.multiplier import in_band, with_band
+from sos_estimators.inference.own_effects import OwnEffects, OwnErrors, about_lone
 from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, wald
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression
 from sos_plugins import Estimate
@@ -63,6 +64,8 @@ class Design:
             covariates, perhaps followed by terms.
         optional: Terms that are left out where they are collinear, (p,); none if None.
         joint: What is tested jointly, if anything.
+        own: Gives what clusters add before it is centred, of coefficients (p', ), what clusters add
+            to the averages without small-sample factor (G, J), and which of p terms are kept.
         model: ``logit`` gives the average effect on the treated and the log odds ratio.
         connected: False where effects fall into groups of units and periods that do not hang
             together.
@@ -78,6 +81,7 @@ class Design:
     about_left_out: Callable[[Bools], tuple[str, ...]]
     optional: Bools | None = None
     joint: JointHypothesis | None = None
+    own: Callable[[Floats, Floats, Bools], OwnEffects] | None = None
     model: Literal["linear", "logit"] = "linear"
     connected: bool = True
 
@@ -167,6 +171,8 @@ class Fitted:
         joint: Test of the joint hypothesis of the design, if it has one.
         untested: Why there is no such test; empty if there is.
         iterated: Whether errors are no more exact than an iteration of some six digits.
+        own: What clusters add before it is centred, where an engine gives it.
+        own_errors: Errors from treated clusters' own effects, where an engine gives them.
     """
 
     names: tuple[str, ...]
@@ -180,6 +186,8 @@ class Fitted:
     joint: FTest | None = None
     untested: str = ""
     iterated: bool = False
+    own: OwnEffects | None = None
+    own_errors: OwnErrors | None = None
 
     @classmethod
     def of_scores(
@@ -241,7 +249,41 @@ class Fitted:
             np.append(self.df, other.df),
             scores=scores,
             warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
+            own=self.own.beside(other.own) if self.own and other.own else None,
+            own_errors=(
+                self.own_errors.beside(other.own_errors)
+                if self.own_errors and other.own_errors
+                else None
+            ),
         )
+
+    def with_own(self, own: OwnEffects) -> Fitted:
+        """Add what clusters contribute before it is centred.
+
+        Args:
+            own: Of the J averages.
+        """
+        return replace(self, own=own, own_errors=own.errors(self.estimates))
+
+    def with_own_errors(self) -> Fitted:
+        """Take the errors from treated clusters' own effects; none where an engine lacks them."""
+        if self.own_errors is None:
+            missing = np.full(len(self.names), np.nan)
+            return replace(self, std_errors=missing, covariance=None, scores=None)
+        return replace(
+            self,
+            std_errors=self.own_errors.std_errors,
+            df=self.own_errors.df,
+            covariance=None,
+            scores=self.own_errors.scores,
+        )
+
+    def about_lone(self) -> tuple[str, ...]:
+        """Say which averages rest on one treated cluster, if some do."""
+        if self.own_errors is None:
+            return ()
+        alone = np.isnan(self.own_errors.df) & (self.estimates != 0)
+        return about_lone([name for name, yes in zip(self.names, alone, strict=True) if yes])
 
     def without_zero_errors(self, design: Design, value: npt.ArrayLike) -> Fitted:
         """Leave out standard errors that are zero but for rounding, and a test that needs them.

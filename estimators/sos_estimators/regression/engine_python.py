@@ -6,6 +6,7 @@ import numpy as np
 
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.aht import approximate_hotelling
+from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.results import FTest, wald
 from sos_estimators.inference.vcov import VARIANCES, Covariance, FittedRegression, factor_of
 from sos_estimators.regression.design import Design, Fitted
@@ -32,7 +33,7 @@ def fit(design: Design) -> Fitted:
         errors = np.sqrt(np.diag(variance.matrix))
     else:
         errors = np.sqrt(np.square(variance.scores).sum(axis=0))
-    return Fitted(
+    done = Fitted(
         design.names,
         averages.T @ solved.coefficients,
         errors,
@@ -42,6 +43,15 @@ def fit(design: Design) -> Fitted:
         warnings=(*told, *variance.warnings),
         joint=_test(design, fitted, averages, variance),
     )
+    own = _own(design, fitted, averages)
+    return done if own is None else done.with_own(own)
+
+
+def _own(design: Design, fitted: FittedRegression, averages: Floats) -> OwnEffects | None:
+    if design.own is None:
+        return None
+    kept = np.isin(design.regression.term_names, fitted.regression.term_names)
+    return design.own(fitted.fit.coefficients, fitted.fit.influence @ averages, kept)
 
 
 def _test(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Floats
+from sos_estimators.inference.own_effects import OwnEffects, OwnErrors
 from sos_estimators.inference.results import FTest
 from sos_estimators.inference.vcov import CONVENTIONS, VARIANCES, warn_no_jackknife
 from sos_estimators.regression.design import Design, Fitted
@@ -265,7 +266,11 @@ def _averaged(answer: Mapping[str, Any], design: Design) -> Fitted:
     estimates, n = coefficients @ design.averages, len(coefficients)
     if "scores" in answer:
         scores = rows(answer["scores"], n) @ design.averages
-        return Fitted.of_scores(design.names, estimates, scores, design.df)
+        fitted = Fitted.of_scores(design.names, estimates, scores, design.df)
+        if "shares" not in answer:
+            return fitted
+        own = (rows(answer[part], n) @ design.averages for part in ("contributions", "shares"))
+        return fitted.with_own(OwnEffects(*own))
     covariance = design.averages.T @ rows(answer["covariance"], n) @ design.averages
     return Fitted.of_covariance(design.names, estimates, covariance, design.df)
 
@@ -275,13 +280,26 @@ def in_order(answer: Mapping[str, Any], names: Sequence[str], df: float | Floats
 
     Args:
         answer: What R returned: ``term``, ``estimate``, ``scores`` (row by row), ``covariance`` or
-            ``std_error``, and perhaps ``df``.
+            ``std_error``, and perhaps ``df``; ``own_scores`` and ``own_df`` where errors are from
+            own effects.
         names: Of J averages.
         df: Degrees of freedom, where R gives none.
 
     Raises:
         EngineError: If R gives other terms.
     """
+    fitted = _in_order(answer, names, df)
+    if "own_df" not in answer:
+        return fitted
+    order = order_of(answer["term"], names)
+    own = OwnErrors(
+        rows(answer["own_scores"], len(order))[:, order],
+        np.atleast_1d(np.asarray(answer["own_df"], float))[order],
+    )
+    return replace(fitted, own_errors=own)
+
+
+def _in_order(answer: Mapping[str, Any], names: Sequence[str], df: float | Floats) -> Fitted:
     order = order_of(answer["term"], names)
     estimates = np.atleast_1d(np.asarray(answer["estimate"], float))[order]
     if "df" in answer:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools, Ints
+from sos_estimators.inference.own_effects import OWN
 from sos_estimators.sample.adoption import (
     about_late,
     about_without_base,
@@ -269,7 +270,8 @@ class ClusterCounts:
             threshold: Fewer than this are few.
             cohorts: Cohorts with an effect.
             never: What never-treated units are called; None if others serve for comparison too.
-            then: What becomes of standard errors.
+            then: What becomes of standard errors, such as
+                :data:`sos_estimators.inference.own_effects.OWN`.
         """
         sides = [(self.treated, "treated")] + ([(self.never, never)] if never else [])
         told = [
@@ -278,12 +280,22 @@ class ClusterCounts:
             if n < threshold
         ]
         alone = [g for g in cohorts if self.by_cohort.get(g, 0) == 1]
-        if alone:
+        if alone and then != OWN:
             told.append(
                 f"The cohorts {numbers(alone)} are one cluster each: the standard errors of their "
                 "effects hold the variation of the comparison clusters only."
             )
         return tuple(told)
+
+    def are_few(self, threshold: int, fewest: int) -> bool:
+        """Say whether treated clusters are too few for errors that are for many.
+
+        Args:
+            threshold: Fewer treated clusters than this are few.
+            fewest: Fewer than this in a cohort are few.
+        """
+        in_cohorts = [n for cohort, n in self.by_cohort.items() if cohort > 0]
+        return self.treated < threshold or min(in_cohorts, default=0) < fewest
 
     def one_against_one(self, *, later: bool) -> bool:
         """Whether some cohort of a single cluster is compared with a single one.

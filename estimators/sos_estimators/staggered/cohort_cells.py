@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.own_effects import FEWEST_IN_COHORT, OWN
 from sos_estimators.regression.design_matrix import codes_of, collapse, covariate_columns
 from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.adoption import numbers
@@ -30,6 +31,7 @@ from sos_plugins.cells.compression import COUNT, count, is_compressed
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
 
+Decided = TypeVar("Decided", bound=CommonSettings)
 Control = Literal["nevertreated", "lasttreated", "notyettreated"]
 
 COMPARED: dict[Control, str] = {
@@ -69,6 +71,19 @@ class CohortCells(StaggeredSample):
             columns: Their names.
         """
         return codes_of(self.frame, columns)
+
+    def cluster_counts(self) -> ClusterCounts:
+        """How many clusters there are, and in each cohort."""
+        return ClusterCounts.of(self.frame["cohort"].to_numpy(), self.codes("cluster"))
+
+    def decided(self, options: Decided) -> Decided:
+        """Return settings in which ``errors`` is decided by the number of treated clusters.
+
+        Args:
+            options: Settings.
+        """
+        few = self.cluster_counts().are_few(options.few_clusters, FEWEST_IN_COHORT)
+        return options.decided(few=few)
 
     def covariate_columns(self) -> tuple[Floats, tuple[str, ...]]:
         """Covariates as numbers (m, k) and their names: dummies without the first level."""
@@ -138,10 +153,11 @@ def make_cells(
             "No effect after treatment can be estimated: no treated unit has cases both before its "
             "treatment and in a period after it began in which there are cases to compare with."
         )
-    clusters = ClusterCounts.of(cells.frame["cohort"].to_numpy(), cells.codes("cluster"))
+    clusters = cells.cluster_counts()
     never = None if control == "notyettreated" else "comparison"
     cohorts = [g for g in clusters.by_cohort if g > 0]
-    return cells.told(*clusters.warnings(options.few_clusters, cohorts, never=never, then=FEW))
+    then = OWN if cells.decided(options).errors == "own-effects" else FEW
+    return cells.told(*clusters.warnings(options.few_clusters, cohorts, never=never, then=then))
 
 
 def _collapsed(checked: StaggeredSample) -> CohortCells:

@@ -51,6 +51,8 @@ def call(
     }
     columns |= {name: covariate(table[name]) for name in cells.covariates}
     given = options.model_dump(include={"aggregate", "anticipation", "min_event", "max_event"})
+    if options.errors == "own-effects":
+        given["own_effects"] = True
     known = {n: value for n, value in given.items() if value is not None and n not in leave_out}
     return r.call(
         FOLDER / script,

@@ -7,13 +7,14 @@ the imputed effects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sos_estimators.arrays import Floats, Ints
+from sos_estimators.inference.own_effects import OwnEffects, OwnErrors
 from sos_estimators.inference.results import FTest, JointTest, negligible, wald
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.regression import engine_pyfixest
@@ -22,6 +23,7 @@ from sos_estimators.regression.engine_r import rows
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
     Regression,
+    group_sums,
     least_squares,
 )
 from sos_estimators.staggered.cohort_cells import CohortCells
@@ -39,6 +41,7 @@ class Leads:
         estimates: (q,).
         scores: What each cluster adds to them; their cross products are the covariance. (G, q).
         warnings: What was left out.
+        own: Errors from treated clusters' own leads, where these are asked for.
     """
 
     reference: int | None
@@ -46,6 +49,7 @@ class Leads:
     estimates: Floats
     scores: Floats
     warnings: tuple[str, ...] = ()
+    own: OwnErrors | None = None
 
     @classmethod
     def none(cls, cells: CohortCells, *warnings: str, reference: int | None = None) -> Leads:
@@ -91,22 +95,47 @@ class Leads:
             effects.df,
             scores=scores,
             warnings=(*effects.warnings, *self.warnings),
+            own_errors=self._own_before(effects.own_errors, zeros),
         )
+
+    def _own_before(self, effects: OwnErrors | None, zeros: Floats) -> OwnErrors | None:
+        own = self.own
+        if own is None and not self.events:
+            own = OwnErrors(self.scores, np.empty(0))
+        if effects is None or own is None:
+            return None
+        leads = np.column_stack([own.scores, zeros])
+        df = np.append(own.df, np.full(zeros.shape[1], np.nan))
+        return OwnErrors(_second(effects.scores, leads), _second(effects.df, df))
 
     def joint_test(self, cells: CohortCells) -> dict[str, Any]:
         """Test that all leads are zero, as keys of the one-row summary.
 
-        The test is Wald's, F with clusters of untreated cases less one degrees of freedom.
+        The test is Wald's, F with clusters of untreated cases less one degrees of freedom; with
+        errors from own leads Hotelling's, with the degrees of freedom of these.
 
         Args:
             cells: All cells.
         """
         n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
+        if self.own is not None and self.events:
+            return self._glance(self._hotelling(self.own), n_clusters, "Hotelling")
         statistic = wald(self.estimates, self.covariance, n_clusters)
         if (self.std_errors <= negligible(cells.value)).any():
             statistic = float("nan")
-        test = JointTest.of(FTest(statistic, n_clusters - 1), len(self.events), n_clusters)
+        return self._glance(FTest(statistic, n_clusters - 1), n_clusters, "Wald")
+
+    def _hotelling(self, own: OwnErrors) -> FTest:
+        """Test as if the covariance had the fewest degrees of freedom of a lead."""
+        q, df = len(self.events), float(np.min(own.df))
+        square = wald(self.estimates, own.scores.T @ own.scores, len(own.scores))
+        left = df - q + 1
+        return FTest(square * left / df if left > 0 else np.nan, left)
+
+    def _glance(self, test_of: FTest, n_clusters: int, name: str) -> dict[str, Any]:
+        test = JointTest.of(test_of, len(self.events), n_clusters)
         return {
+            "leads_test": name,
             "leads_tested": list(self.events),
             "leads_statistic": test.statistic,
             "leads_df_num": test.df_num or None,
@@ -168,7 +197,12 @@ def in_pyfixest(problem: Regression, convention: Convention) -> tuple[Floats, Fl
 
 
 def fit_leads(
-    cells: CohortCells, min_event: int | None, convention: Convention, regress: Regress = in_numpy
+    cells: CohortCells,
+    min_event: int | None,
+    convention: Convention,
+    regress: Regress = in_numpy,
+    *,
+    own: bool = False,
 ) -> Leads:
     """Regress the untreated cases on leads beside unit effects, period effects and covariates.
 
@@ -179,6 +213,7 @@ def fit_leads(
         min_event: First lead; earlier ones serve as reference too. None: all are leads.
         convention: Small-sample convention of the variance.
         regress: How to regress.
+        own: Whether errors are from the treated clusters' own leads.
 
     Returns:
         The leads, on the clusters of all cells.
@@ -187,18 +222,28 @@ def fit_leads(
     untreated = cells.where(~cells.treated)
     told: list[str] = []
     while events:
+        problem = _regression(untreated, events)
         try:
-            estimates, added = regress(_regression(untreated, events), convention)
+            estimates, added = regress(problem, convention)
         except CollinearTermsError as error:
             gone = {events[i] for i in error.places}
             told.append(_about_collinear(gone))
             events = tuple(e for e in events if e not in gone)
         else:
             clusters = np.unique(cells.codes("cluster")[~cells.treated])
-            return Leads(
-                reference, events, estimates, _of_all_clusters(cells, clusters, added), tuple(told)
-            )
+            errors = _own(problem, regress, cells, clusters) if own else None
+            scores = _of_all_clusters(cells, clusters, added)
+            return Leads(reference, events, estimates, scores, tuple(told), errors)
     return Leads.none(cells, *told, reference=reference)
+
+
+def _own(problem: Regression, regress: Regress, cells: CohortCells, clusters: Ints) -> OwnErrors:
+    """Measure errors from the leads of each treated cluster."""
+    estimates, scores = regress(problem, "CR0")
+    weights = problem.terms * problem.weight[:, None]
+    shares = group_sums(weights / weights.sum(axis=0), problem.cluster)
+    own = OwnEffects(scores + shares * estimates, shares).errors(estimates)
+    return OwnErrors(_of_all_clusters(cells, clusters, own.scores), own.df)
 
 
 def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None) -> Leads:
@@ -219,7 +264,26 @@ def leads_of_r(answer: dict[str, Any], cells: CohortCells, min_event: int | None
     clusters = np.asarray(answer["lead_cluster"], dtype=int) - 1
     scores = _of_all_clusters(cells, clusters, rows(answer["lead_scores"], len(events)))
     estimates = np.asarray(answer["lead_estimate"], dtype=float)
-    return Leads(reference, events, estimates, scores, told)
+    return Leads(
+        reference, events, estimates, scores, told, own_leads_of_r(answer, cells, clusters)
+    )
+
+
+def own_leads_of_r(
+    answer: Mapping[str, Any], cells: CohortCells, clusters: Ints
+) -> OwnErrors | None:
+    """Return the errors of leads from own effects, where R was asked for them.
+
+    Args:
+        answer: What R returned.
+        cells: All cells.
+        clusters: Which of all clusters the rows of R are, (g,).
+    """
+    if "lead_own_df" not in answer:
+        return None
+    df = np.atleast_1d(np.asarray(answer["lead_own_df"], dtype=float))
+    scores = rows(answer["lead_own_scores"], len(df))
+    return OwnErrors(_of_all_clusters(cells, clusters, scores), df)
 
 
 def _of_all_clusters(cells: CohortCells, clusters: Ints, added: Floats) -> Floats:

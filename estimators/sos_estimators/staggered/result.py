@@ -46,11 +46,15 @@ def build_estimate(
         vcov: The variance in words.
         further: What is particular to the estimator, for the one-row summary.
     """
+    if options.errors == "own-effects":
+        terms = terms.with_own_errors()
     least = negligible(cells.value) * (1 if terms.scores is not None else OF_VARIANCES)
     none = ~(terms.std_errors > least)
     if terms.iterated and (terms.std_errors <= ITERATED * cells.value.std()).any():
         none = none | fitted_exactly(_saturated(cells))
     told = list(terms.warnings)
+    if terms.own_errors and options.errors == "own-effects":
+        told += terms.about_lone()
     zero = none & ~np.isnan(terms.std_errors)
     each = zip(terms.names, zero, terms.estimates, strict=True)
     lost = [name for name, gone, value in each if gone and value]

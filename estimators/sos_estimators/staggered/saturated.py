@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats
+from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import factor_of
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.fit import fit_design
-from sos_estimators.regression.least_squares import Fit, Regression, side_by_side
+from sos_estimators.regression.least_squares import Fit, Regression, group_sums, side_by_side
 from sos_estimators.staggered.adjustment import Adjustment, additive
 from sos_estimators.staggered.averages import Averages, Effects
 from sos_estimators.staggered.cohort_cells import CohortCells
@@ -49,6 +50,9 @@ def saturated(
     names = np.array(effects.names)[~effects.reference]
     n, k, slopes = len(names), len(chosen.names), chosen.slopes
     moved = [slope.shift * averages.shares[:, slope.effect] for slope in slopes]
+    single = np.eye(len(effects.names))
+    each = [single[:, ~effects.reference], *(s.shift * single[:, s.effect] for s in slopes)]
+    of_terms = np.column_stack(each)
 
     def regress() -> Regression:
         dummies = effects.dummies(~effects.reference)
@@ -64,6 +68,12 @@ def saturated(
     def left_out(kept: Bools) -> tuple[str, ...]:
         return collinear(chosen.dropped(np.append(kept[:k], kept[k + n :]), cells, absorb))
 
+    def own(coefficients: Floats, scores: Floats, kept: Bools) -> OwnEffects:
+        att = np.append(of_terms[:, kept] @ coefficients, 0.0)
+        weights, cluster = averages.cell_weights(effects, cells), cells.codes("cluster")
+        levels = group_sums(weights * att[effects.of_cell][:, None], cluster)
+        return OwnEffects(scores + levels, group_sums(weights, cluster))
+
     return Design(
         names=averages.names,
         averages=np.column_stack([averages.shares[:, ~effects.reference], *moved]).T,
@@ -73,6 +83,7 @@ def saturated(
         ask_r=ask_r,
         not_identified=error,
         about_left_out=left_out,
+        own=own,
         optional=np.array([False] * n + [slope.shift == 0 for slope in slopes]),
     )
 
@@ -98,6 +109,7 @@ def fit_on_cells(
         EstimationError: If an effect cannot be told from the rest.
         EngineError: If the package or R fails.
     """
+    options = cells.decided(options)
     fitted, *rest = (fit_design(design, engine) for design in designs)
     for other in rest:
         fitted = fitted.beside(other)

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sos_estimators.arrays import Bools, Ints
 from sos_estimators.inference.multiplier import BootstrapSettings
+from sos_estimators.redealt.methods import FewMethod, listed
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
 from sos_plugins.errors import EstimationError
 
@@ -27,6 +28,11 @@ class CommonSettings(BootstrapSettings):
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of the confidence intervals")
     few_clusters: int = Field(
         10, ge=2, description="fewer treated or comparison clusters than this give a warning"
+    )
+    inference: tuple[FewMethod, ...] = Field(
+        (),
+        description="engine python: methods for few treated authorities to put side by side, for "
+        f"every average: {listed()}",
     )
 
 

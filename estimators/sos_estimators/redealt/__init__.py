@@ -1,0 +1,1 @@
+"""Randomisation of adoption dates over authorities, for the estimators of staggered adoption."""

@@ -1,0 +1,107 @@
+"""``imputation`` and ``two-stage`` under any assignment of dates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.redealt.averages import Masks, Redealt, cell_weights
+from sos_estimators.redealt.table import Sums, UnitTable, sums
+
+
+@dataclass(frozen=True)
+class ImputedUnits:
+    """Averages of what unit and period effects of untreated cells leave of the treated.
+
+    Attributes:
+        table: The table.
+        masks: Effects and averages.
+        never_only: Whether units never treated alone give period effects and covariates.
+        whole: Sums of all units over all periods.
+    """
+
+    table: UnitTable
+    masks: Masks
+    never_only: bool
+    whole: Sums
+
+    @classmethod
+    def of(cls, table: UnitTable, masks: Masks, *, never_only: bool) -> ImputedUnits:
+        """Take the sums that no assignment changes.
+
+        Args:
+            table: The table.
+            masks: Effects and averages.
+            never_only: Whether units never treated alone give period effects and covariates.
+        """
+        every = np.arange(table.shape[0])
+        whole = sums(table, every, np.ones(table.shape, dtype=bool))
+        return cls(table, masks, never_only, whole)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the averages."""
+        return self.masks.names
+
+    def without(self, unit: int) -> ImputedUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.of(self.table.without(unit), self.masks, never_only=self.never_only)
+
+    def __call__(self, cohort: Ints) -> Redealt:
+        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        table, whole = self.table, self.whole
+        pilots = np.flatnonzero(cohort > 0)
+        free = table.untreated(cohort[pilots])
+        own = sums(table, pilots, free)
+        products, scores = whole.products.copy(), whole.scores.copy()
+        products[pilots] = 0.0 if self.never_only else own.products
+        scores[pilots] = 0.0 if self.never_only else own.scores
+        inverse = inverse_of(products.sum(axis=0))
+        gamma = inverse @ scores.sum(axis=0)
+        residual, columns = _imputed(table, pilots, own, gamma)
+        weight = table.weight[pilots]
+        codes = self.masks.codes(cohort[pilots], table.shape[1])
+        weights = cell_weights(self.masks.chosen, codes, weight)[1]
+        estimates = np.einsum("itj,itv->jv", weights, residual)
+        estimates[:, (own.weight <= 0).any()] = np.nan
+        kappa = inverse @ np.einsum("itj,itm->mj", weights, columns)
+        left = scores - products @ gamma
+        contributions = -np.einsum("gmv,mj->gjv", left, kappa)
+        contributions[pilots] += np.einsum("itj,itv->ijv", weights, residual)
+        shares = np.zeros((table.shape[0], len(self.names)))
+        shares[pilots] = weights.sum(axis=1)
+        return Redealt(estimates, contributions, shares)
+
+
+def inverse_of(products: Floats) -> Floats:
+    """Invert cross products in which period effects are known up to a constant.
+
+    Args:
+        products: (m, m).
+    """
+    return np.asarray(np.linalg.pinv(products, rcond=1e-12, hermitian=True))
+
+
+def _imputed(table: UnitTable, pilots: Ints, own: Sums, gamma: Floats) -> tuple[Floats, Floats]:
+    """Values less what is imputed, (q, T, V), and columns less their mean before, (q, T, m)."""
+    n_periods = table.shape[1]
+    weight = table.weight[pilots]
+    safe = np.where(weight > 0, weight, 1.0)[:, :, None]
+    each = np.broadcast_to(np.eye(n_periods), (len(pilots), n_periods, n_periods))
+    columns = np.concatenate([each, table.x[pilots] / safe], axis=2) - own.columns[:, None, :]
+    return table.value[pilots] - own.mean[:, None, :] - columns @ gamma, columns
+
+
+def treated_effects(table: UnitTable, *, before: bool) -> Bools:
+    """Say which effects of cohorts and periods there are, (cohorts, T).
+
+    Args:
+        table: The table.
+        before: Whether periods before treatment have effects too.
+    """
+    cohorts = np.unique(table.cohort[table.cohort > 0])
+    if before:
+        return np.ones((len(cohorts), table.shape[1]), dtype=bool)
+    return ~table.untreated(cohorts)

@@ -1,0 +1,109 @@
+"""``sun-abraham`` and ``extended-twfe`` under any assignment of dates.
+
+Both are least squares with unit and period effects and a dummy for cohorts and periods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.redealt.averages import Masks, Redealt, cell_weights
+from sos_estimators.redealt.imputed import inverse_of
+from sos_estimators.redealt.table import Sums, UnitTable, sums
+
+
+@dataclass(frozen=True)
+class SaturatedUnits:
+    """Averages of coefficients of dummies of cohorts and periods.
+
+    Attributes:
+        table: The table.
+        masks: Effects and averages.
+        reference: Effects without a dummy, (K,).
+        whole: Sums of all units over all periods.
+        inverse: Of their summed products, (m, m).
+    """
+
+    table: UnitTable
+    masks: Masks
+    reference: Bools
+    whole: Sums
+    inverse: Floats
+
+    @classmethod
+    def of(cls, table: UnitTable, masks: Masks, reference: Bools) -> SaturatedUnits:
+        """Take the sums that no assignment changes.
+
+        Args:
+            table: The table.
+            masks: Effects and averages.
+            reference: Effects without a dummy, (K,).
+        """
+        every = np.arange(table.shape[0])
+        whole = sums(table, every, np.ones(table.shape, dtype=bool))
+        return cls(table, masks, reference, whole, inverse_of(whole.products.sum(axis=0)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the averages."""
+        return self.masks.names
+
+    def without(self, unit: int) -> SaturatedUnits:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.of(self.table.without(unit), self.masks, self.reference)
+
+    def __call__(self, cohort: Ints) -> Redealt:
+        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        table, whole, n_periods = self.table, self.whole, self.table.shape[1]
+        pilots = np.flatnonzero(cohort > 0)
+        codes = self.masks.codes(cohort[pilots], n_periods)
+        weight = table.weight[pilots]
+        shares, within = cell_weights(self.masks.chosen, codes, weight)
+        there = np.bincount(codes[codes >= 0], minlength=len(self.reference)) > 0
+        dummies = np.flatnonzero(~self.reference & there)
+        Z = (codes[:, :, None] == dummies).astype(float)
+        rows = whole.products[pilots][:, :n_periods]
+        values = whole.scores[pilots][:, :n_periods]
+        ZZ = np.einsum("itk,its,isl->kl", Z, rows[:, :, :n_periods], Z, optimize=True)
+        ZB = np.einsum("itk,itm->km", Z, rows)
+        total = whole.scores.sum(axis=0)
+        right = np.einsum("itk,itv->kv", Z, values) - ZB @ (self.inverse @ total)
+        try:
+            both = np.linalg.solve(
+                ZZ - ZB @ self.inverse @ ZB.T, np.column_stack([right, shares[:, dummies].T])
+            )
+        except np.linalg.LinAlgError:
+            return self._none(total.shape[1])
+        delta, pulled = both[:, : right.shape[1]], both[:, right.shape[1] :]
+        b = self.inverse @ (total - ZB.T @ delta)
+        kappa = self.inverse @ (ZB.T @ pulled)
+        left = whole.scores - whole.products @ b
+        contributions = -np.einsum("gmv,mj->gjv", left, kappa)
+        contributions[pilots] += np.einsum(
+            "itj,itv->ijv", Z @ pulled, values - rows @ b, optimize=True
+        )
+        # A coefficient stands for the cells of its dummy by their weight, not by their leverage.
+        att = np.zeros((len(self.masks.cohort) + 1, right.shape[1]))
+        att[dummies] = delta
+        fitted = np.einsum("itj,itv->ijv", within, att[codes])
+        own = np.einsum("itk,its,isl->ikl", Z, rows[:, :, :n_periods], Z, optimize=True)
+        drawn = np.einsum("kj,ikl,lv->ijv", pulled, own, delta, optimize=True)
+        drawn -= np.einsum("mj,imt,itv->ijv", kappa, _to_periods(rows), Z @ delta, optimize=True)
+        contributions[pilots] += fitted - drawn
+        of_units = np.zeros((table.shape[0], len(self.names)))
+        of_units[pilots] = within.sum(axis=1)
+        return Redealt(shares[:, dummies] @ delta, contributions, of_units)
+
+    def _none(self, n_values: int) -> Redealt:
+        n, j = self.table.shape[0], len(self.names)
+        return Redealt(
+            np.full((j, n_values), np.nan), np.full((n, j, n_values), np.nan), np.zeros((n, j))
+        )
+
+
+def _to_periods(rows: Floats) -> Floats:
+    """Cross products of the columns with the cells of each period, (q, m, T)."""
+    return rows.transpose(0, 2, 1)

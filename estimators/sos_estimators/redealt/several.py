@@ -1,0 +1,287 @@
+"""Several methods of inference with few treated authorities, side by side, for every average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.inference.inference_table import COLUMNS, disagreement
+from sos_estimators.inference.own_effects import OwnEffects
+from sos_estimators.inference.sign_flips import OwnTest, sign_test, t_test
+from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.methods import CITATIONS, FewMethod
+from sos_estimators.redealt.randomise import Randomised, randomise
+from sos_plugins import Estimate
+from sos_plugins.authors.results import t_quantile, t_two_sided
+from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.plain import plain
+
+FEWEST_OWN = 2
+FEWEST_SIGNS = 6
+"""With fewer own effects no p value of sign vectors reaches 5%."""
+FEWEST_ASSIGNMENTS = 20
+"""With fewer assignments no p value reaches 5%."""
+
+
+class Options(Protocol):
+    """What of the settings of an estimator is used."""
+
+    @property
+    def conf_level(self) -> float:
+        """Level of confidence sets."""
+
+    @property
+    def draws(self) -> int:
+        """Assignments, unless fewer are all there are."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draws."""
+
+    @property
+    def inference(self) -> tuple[FewMethod, ...]:
+        """Methods that are asked for."""
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several methods on the J averages of an estimator.
+
+    Attributes:
+        table: One row an average and method: ``term`` and the columns of the table of ``did``.
+        warnings: Where the methods disagree on the headline, and what cannot be trusted.
+    """
+
+    table: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
+def several(evaluate: Evaluate, cohort: Any, options: Options) -> Several:
+    """Test all averages of an estimator by several methods.
+
+    Args:
+        evaluate: Gives the averages under an assignment of dates.
+        cohort: First treated period of each unit, 0 = never, (G,).
+        options: Which methods, how many draws.
+    """
+    averages = evaluate(cohort)
+    own = OwnEffects(averages.contributions[..., 0], averages.shares)
+    given = _Given(evaluate, np.asarray(cohort), own, averages.estimates[:, 0], options)
+    rows: list[Mapping[str, Any]] = []
+    told: list[str] = []
+    for method in dict.fromkeys(options.inference):
+        made, warnings = METHODS[method](given)
+        fixed = {"method": method, "citation": CITATIONS[method]}
+        rows += [
+            {"term": name, "estimate": float(estimate), **fixed, **row}
+            for name, estimate, row in zip(evaluate.names, given.estimates, made, strict=True)
+        ]
+        told += warnings
+    table = pd.DataFrame(rows, columns=["term", *COLUMNS])
+    headline = table[table["term"] == evaluate.names[0]]
+    return Several(table, (*disagreement(headline, 1 - options.conf_level), *told))
+
+
+def with_several(
+    estimate: Estimate, options: Options, make: Callable[[], tuple[Evaluate, Any]]
+) -> Estimate:
+    """Add the table to an estimate, or say why there is none.
+
+    Args:
+        estimate: Of engine ``python``.
+        options: Which methods, how many draws.
+        make: Gives the averages under an assignment, and the observed one.
+    """
+    if not options.inference:
+        return estimate
+    try:
+        made = several(*make(), options)
+    except EstimationError as error:
+        told = f"There is no table of inference: {error}."
+        return replace(estimate, warnings=(*estimate.warnings, told))
+    return replace(
+        estimate,
+        glance={**estimate.glance, "inference": plain(made.table)},
+        warnings=tuple(dict.fromkeys((*estimate.warnings, *made.warnings))),
+    )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What every method works on."""
+
+    evaluate: Evaluate
+    cohort: Any
+    own: OwnEffects
+    estimates: Floats
+    options: Options
+
+    def own_of(self, j: int) -> Floats:
+        """Own effects of the treated units that an average is over, (q,)."""
+        values = self.own.own()[:, j]
+        return np.asarray(values[~np.isnan(values)])
+
+
+Rows = list[dict[str, Any]]
+NOTHING: dict[str, Any] = {"distribution": ""}
+Made = tuple[Rows, list[str]]
+
+
+def _t_rows(given: _Given, errors: Floats, df: Floats) -> Rows:
+    level, rows = given.options.conf_level, []
+    each = zip(given.estimates.tolist(), errors.tolist(), df.tolist(), strict=True)
+    for estimate, error, freedom in each:
+        if not error > 0 or np.isnan(freedom):
+            rows.append(NOTHING)
+            continue
+        half = float(t_quantile((1 + level) / 2, freedom)) * error
+        rows.append(
+            {
+                "std_error": error,
+                "statistic": estimate / error,
+                "df": freedom,
+                "p_value": float(t_two_sided(estimate / error, freedom)),
+                "conf_low": estimate - half,
+                "conf_high": estimate + half,
+                "distribution": f"t with {freedom:.4g} degrees of freedom",
+            }
+        )
+    return rows
+
+
+def _of_own_effects(given: _Given) -> Made:
+    errors = given.own.errors(given.estimates)
+    return _t_rows(given, errors.std_errors, errors.df), []
+
+
+def _jackknife(given: _Given) -> Made:
+    """Leave out each unit in turn: the whole estimator is computed without it."""
+    without = np.array(
+        [
+            given.evaluate.without(u)(np.delete(given.cohort, u)).estimates[:, 0]
+            for u in range(len(given.cohort))
+        ]
+    )
+    n = len(without)
+    squares = np.square(without - given.estimates)
+    lost: Bools = np.asarray(np.isnan(squares).any(axis=0))
+    errors = np.sqrt((n - 1) / n * np.where(lost, np.nan, squares.sum(axis=0)))
+    names = [name for name, gone in zip(given.evaluate.names, lost, strict=True) if gone]
+    told = []
+    if names:
+        told.append(
+            f"There is no jackknife of {', '.join(names)}: without some authority there is no such "
+            "average."
+        )
+    return _t_rows(given, errors, given.own.errors(given.estimates).df), told
+
+
+def _of_test(test: Callable[[Floats, float], OwnTest]) -> Callable[[_Given], Made]:
+    def made(given: _Given) -> Made:
+        rows: Rows = []
+        for j in range(len(given.estimates)):
+            own = given.own_of(j)
+            if len(own) < FEWEST_OWN or np.ptp(own) == 0:
+                rows.append({"distribution": ""})
+                continue
+            tested = test(own, given.options.conf_level)
+            rows.append(
+                {
+                    "estimate": tested.mean,
+                    "std_error": tested.std_error,
+                    "statistic": tested.statistic,
+                    "df": tested.df,
+                    "p_value": tested.p_value,
+                    "conf_low": tested.conf_low,
+                    "conf_high": tested.conf_high,
+                    "distribution": tested.distribution,
+                }
+            )
+        return rows, []
+
+    return made
+
+
+def _sign_flips(given: _Given) -> Made:
+    rows, told = _of_test(lambda own, level: sign_test(own, level, seed=given.options.seed))(given)
+    q = len(given.own_of(0))
+    if FEWEST_OWN <= q < FEWEST_SIGNS:
+        told.append(
+            f"{q} own effects have {2**q} sign vectors, so no p value of sign-flips is below "
+            f"{2 / 2**q:.2g}."
+        )
+    return rows, told
+
+
+def _randomised(given: _Given) -> Randomised:
+    options = given.options
+    return randomise(
+        given.evaluate,
+        given.cohort,
+        draws=options.draws,
+        seed=options.seed,
+        conf_level=options.conf_level,
+    )
+
+
+def _of_randomised(method: str) -> Callable[[_Given], Made]:
+    def made(given: _Given) -> Made:
+        done = _randomised(given)
+        rows: Rows = []
+        for j, n in enumerate(_compared(done, method)):
+            number = f"all {n}" if done.complete else f"{n}"
+            row: dict[str, Any] = {"distribution": f"{number} assignments of dates"}
+            if not n or (method == "RI-t" and not done.std_errors[j] > 0):
+                row = {"distribution": ""}
+            elif method == "RI-beta":
+                row |= {"statistic": done.estimates[j], "p_value": done.p_beta[j]}
+            else:
+                row |= {
+                    "std_error": done.std_errors[j],
+                    "statistic": done.estimates[j] / done.std_errors[j],
+                    "p_value": done.p_t[j],
+                    "conf_low": done.conf_low[j],
+                    "conf_high": done.conf_high[j],
+                }
+            rows.append(row)
+        return rows, _about_assignments(done, method)
+
+    return made
+
+
+def _compared(done: Randomised, method: str) -> Ints:
+    return done.assignments_beta if method == "RI-beta" else done.assignments
+
+
+def _about_assignments(done: Randomised, method: str) -> list[str]:
+    told, n = [], int(_compared(done, method)[0])
+    if not n:
+        told.append(
+            f"{method} needs two treated authorities: one shows nothing of how effects differ."
+        )
+    elif n < FEWEST_ASSIGNMENTS:
+        told.append(
+            f"There are only {n} assignments to compare with, so no p value of "
+            f"{method} is below {done.smallest(n):.2g}."
+        )
+    if method == "RI-beta":
+        told.append(
+            "RI-beta finds too many effects where treated authorities have fewer cases than the "
+            "others: RI-t allows for that."
+        )
+    return told
+
+
+METHODS: Mapping[str, Callable[[_Given], Made]] = {
+    "own-effects": _of_own_effects,
+    "t-own": _of_test(t_test),
+    "sign-flips": _sign_flips,
+    "jackknife": _jackknife,
+    "RI-t": _of_randomised("RI-t"),
+    "RI-beta": _of_randomised("RI-beta"),
+}

@@ -67,7 +67,7 @@ class Workspace:
         return self.session.table(rows.to_arrow_table(), name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Waiting:
     """Gathers the rows of small files, and puts those of many into ``<table>_raw`` at once.
 
@@ -119,7 +119,7 @@ def _of_file(rows: pa.Table, number: int) -> pa.Table:
     return rows.append_column(FILE_NO, pa.repeat(pa.scalar(number, pa.int64()), rows.num_rows))
 
 
-@dataclass(frozen=True)
+@dataclass
 class FileSink:
     """Takes the rows of one file."""
 

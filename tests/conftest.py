@@ -11,6 +11,12 @@ import os
 import shutil
 from pathlib import Path
 
+# Before NumPy is loaded, for the processes that tests start as well: matrices are small here, and
+# threads that wait for each other on busy cores take several times the work of one.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+
 import matplotlib
 
 matplotlib.use("Agg")

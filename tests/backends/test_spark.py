@@ -259,6 +259,7 @@ def test_a_size_of_memory_is_written_as_java_does(size: str, in_java: str) -> No
     assert backends.jvm_size(size) == in_java
 
 
+@pytest.mark.spark
 def test_records_are_hashed_as_they_were_read(on_spark: Session) -> None:
     frame = pd.DataFrame({"unit": ["1", "2"], "a": ["x", None], "b": [None, "x"]})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from clean_environment import REPOSITORY
+from threadpoolctl import threadpool_info
 
 TOOLS = [
     "awk",
@@ -261,10 +264,19 @@ def test_the_tests_need_r_unless_told_otherwise(machine: Machine) -> None:
     assert done.returncode == 1
     assert "Without them: ./dev test --no-r" in done.stderr
     done = machine.dev("test", "--no-r", "-q")
-    assert done.stdout == "pytest -m pytest -n 2 -q no_r=1 required=\n"
+    assert done.stdout == "pytest -m pytest -n 2 --dist worksteal -q no_r=1 required=\n"
     machine.r("4.2.2")
     done = machine.dev("test", "-q")
-    assert done.stdout == "pytest -m pytest -n 2 -q no_r= required=1\n"
+    assert done.stdout == "pytest -m pytest -n 2 --dist worksteal -q no_r= required=1\n"
+
+
+def test_linear_algebra_of_a_test_and_of_its_processes_takes_one_thread() -> None:
+    """Workers of pytest-xdist share the cores; more threads than cores wait for each other."""
+    program = "import json, numpy, threadpoolctl as t; print(json.dumps(t.threadpool_info()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    for pools in (threadpool_info(), json.loads(done.stdout)):
+        assert pools
+        assert {pool["num_threads"] for pool in pools} == {1}
 
 
 def test_cosmic_ray_is_installed_once_and_for_mutations_alone(machine: Machine) -> None:

@@ -108,12 +108,10 @@ def values(outcome: Outcome, tables: Tables, end: dt.date, chosen: dict[str, Any
     return by_case
 
 
-@pytest.mark.parametrize(("outcome", "strategy"), EVERY, ids=lambda v: getattr(v, "name", ""))
-@given(data=st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-def test_records_cut_when_the_follow_up_ends_give_the_same_value(
+def assert_same_when_cut(
     outcome: Outcome, strategy: st.SearchStrategy[dict[str, Any]], data: st.DataObject
 ) -> None:
+    """Compare cases of drawn records with those of the records as known when a follow-up ended."""
     tables = random_tables(data.draw(st.integers(0, 10_000), label="seed"), n_children=60)
     chosen = data.draw(strategy, label="settings")
     whole = values(outcome, tables, END, chosen)
@@ -127,6 +125,30 @@ def test_records_cut_when_the_follow_up_ends_give_the_same_value(
         if any(end > cut for _, end in expected) or (chosen_by_value and case not in then):
             continue
         assert then.get(case) == expected, (case, cut)
+
+
+each_outcome = pytest.mark.parametrize(
+    ("outcome", "strategy"), EVERY, ids=lambda v: getattr(v, "name", "")
+)
+
+
+@each_outcome
+@given(data=st.data())
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_records_cut_when_the_follow_up_ends_give_the_same_value(
+    outcome: Outcome, strategy: st.SearchStrategy[dict[str, Any]], data: st.DataObject
+) -> None:
+    assert_same_when_cut(outcome, strategy, data)
+
+
+@pytest.mark.long
+@each_outcome
+@given(data=st.data())
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_many_records_cut_when_the_follow_up_ends_give_the_same_value(
+    outcome: Outcome, strategy: st.SearchStrategy[dict[str, Any]], data: st.DataObject
+) -> None:
+    assert_same_when_cut(outcome, strategy, data)
 
 
 WINDOWS = [(Rereferral(), 183), (Escalation(), 363), (Icpc(), 90), (KinshipCare(), 365)]

@@ -113,20 +113,23 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("asked", ["1KB", "64MB", "200MB"])
-def test_too_little_memory_says_how_much_is_enough_and_that_is(tmp_path: Path, asked: str) -> None:
+def test_too_little_memory_says_how_much_is_enough_and_that_is(tmp_path: Path) -> None:
     path, out = study_helpers.write(tmp_path), tmp_path / "out"
-    refused = command("run", path, "--out", out, "--memory", asked, "--no-stations")
-    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
-    enough = re.search(r"--memory (\d+MB)\.", refused.stderr)
-    assert enough is not None, refused.stderr
-    assert f'memory = "{enough[1]}" in [study]' in refused.stderr
+    told = []
+    for asked in ("1KB", "64MB", "200MB"):
+        refused = command("run", path, "--out", out, "--memory", asked, "--no-stations")
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+        enough = re.search(r"--memory (\d+)MB\.", refused.stderr)
+        assert enough is not None, refused.stderr
+        assert f'memory = "{enough[1]}MB" in [study]' in refused.stderr
+        told.append(int(enough[1]))
+    least = f"{min(told)}MB"  # if this is enough, the others are
     for arguments in (("run", path, "--out", out, "--no-stations"), ("profile", path)):
-        done = command(*arguments, "--memory", enough[1])
+        done = command(*arguments, "--memory", least)
         assert done.returncode == 0, done.stderr
     result = StudyResult.read(out)
     assert not result.outcomes[0].error
-    assert result.manifest["memory"]["asked"] == enough[1]
+    assert result.manifest["memory"]["asked"] == least
 
 
 def test_a_run_that_takes_more_than_it_may_says_so_and_why(tmp_path: Path) -> None:

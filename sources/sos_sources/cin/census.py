@@ -143,7 +143,7 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
         workers = 1
     try:
         with space.session.progress.step("Reading census returns", total) as advance:
-            return read_all(
+            found = read_all(
                 paths,
                 [space.sink(number) for number in range(len(paths))],
                 workers=workers,
@@ -151,6 +151,8 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
                 n_lines=settings.examples,
                 advance=advance,
             )
+            space.complete()
+            return found
     except OSError as error:
         raise DataError(f"A census return cannot be opened: {error}.") from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,8 @@ from sos_sources.cin.rows import RAW, SCHEMAS
 FILE_NO = "file_no"
 _BATCH = 122_880
 """Rows that DuckDB stores together."""
+_TOGETHER = 20_000
+"""Rows of a table that are put into it together: one by one, small files take long to put."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,22 @@ class Workspace:
         con: The connection, its own database being current.
         name: Name of that database.
         session: The session that gets the records.
+        waiting: Rows that are not yet in a table.
     """
 
     con: Any
     name: str
     session: Session
+    waiting: Waiting
 
     def sink(self, number: int) -> FileSink:
-        """Return where the rows of a file go."""
-        return FileSink(self.con, number)
+        """Return where the rows of a file go; they are in the tables after :meth:`complete`."""
+        return FileSink(self.waiting, number)
+
+    def complete(self) -> None:
+        """Put what still waits into the tables: every file is read."""
+        for table in RAW:
+            self.waiting.put(table)
 
     def give(self, name: str, columns: str, relation: str, order: str) -> ibis.Table:
         """Put what a relation holds on the session's backend as a record table.
@@ -58,24 +67,72 @@ class Workspace:
         return self.session.table(rows.to_arrow_table(), name)
 
 
-@dataclass(frozen=True)
-class FileSink:
-    """Puts the rows of one file into the tables ``<table>_raw``."""
+@dataclass
+class Waiting:
+    """Gathers the rows of small files, and puts those of many into ``<table>_raw`` at once.
+
+    Attributes:
+        con: The connection.
+        rows: What waits, by table and number of the file.
+        n_rows: How many wait, by table.
+        put_of: Numbers of the files that have rows in a table.
+    """
 
     con: Any
+    rows: dict[str, dict[int, list[pa.Table]]] = field(
+        default_factory=lambda: {table: {} for table in RAW}
+    )
+    n_rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RAW, 0))
+    put_of: set[int] = field(default_factory=set)
+
+    def add(self, table: str, number: int, rows: pa.Table) -> None:
+        """Take rows of a file."""
+        self.rows[table].setdefault(number, []).append(rows)
+        self.n_rows[table] += rows.num_rows
+        if self.n_rows[table] >= _TOGETHER:
+            self.put(table)
+
+    def put(self, table: str) -> None:
+        """Put what waits for a table into it."""
+        parts = [_of_file(part, n) for n, each in self.rows[table].items() for part in each]
+        if not parts:
+            return
+        # A reader is taken as it is; a registered table goes through a scan that takes longer.
+        together = pa.concat_tables(parts).combine_chunks()
+        self.con.register("incoming", together.to_reader(max_chunksize=_BATCH))
+        self.con.execute(f"INSERT INTO {table}_raw SELECT * FROM incoming")
+        self.con.unregister("incoming")
+        self.put_of.update(self.rows[table])
+        self.rows[table].clear()
+        self.n_rows[table] = 0
+
+    def forget(self, number: int) -> None:
+        """Remove the rows of a file."""
+        for table in RAW:
+            gone = self.rows[table].pop(number, [])
+            self.n_rows[table] -= sum(part.num_rows for part in gone)
+            if number in self.put_of:
+                self.con.execute(f"DELETE FROM {table}_raw WHERE {FILE_NO} = {number}")
+
+
+def _of_file(rows: pa.Table, number: int) -> pa.Table:
+    return rows.append_column(FILE_NO, pa.repeat(pa.scalar(number, pa.int64()), rows.num_rows))
+
+
+@dataclass
+class FileSink:
+    """Takes the rows of one file."""
+
+    waiting: Waiting
     number: int
 
     def add(self, table: str, rows: pa.Table) -> None:
         """Add rows."""
-        # A reader is taken as it is; a registered table goes through a scan that takes longer.
-        self.con.register("incoming", rows.to_reader(max_chunksize=_BATCH))
-        self.con.execute(f"INSERT INTO {table}_raw SELECT *, {self.number} FROM incoming")
-        self.con.unregister("incoming")
+        self.waiting.add(table, self.number, rows)
 
     def forget(self) -> None:
         """Remove the rows of the file."""
-        for table in RAW:
-            self.con.execute(f"DELETE FROM {table}_raw WHERE {FILE_NO} = {self.number}")
+        self.waiting.forget(self.number)
 
 
 @contextmanager
@@ -94,7 +151,7 @@ def workspace(session: Session) -> Iterator[Workspace]:
                 f"CREATE TABLE {table}_raw AS SELECT *, 0::BIGINT AS {FILE_NO} FROM incoming"
             )
             con.unregister("incoming")
-        yield Workspace(con, name, session)
+        yield Workspace(con, name, session, Waiting(con))
     finally:
         con.execute(f'USE "{before}"')
         con.execute(f"DETACH {name}")

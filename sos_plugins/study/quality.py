@@ -9,8 +9,10 @@ import pandas as pd
 
 from sos_plugins.cells.compression import count, counts
 from sos_plugins.contract.types import CollectedCases, Design, Sample
+from sos_plugins.host.registry import Registry
 from sos_plugins.study.design import restrict_periods
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.result import NamedEstimate
 
 FIGURES: dict[str, str] = {
     "usable_share": "share of the records of the population that could be judged, in the "
@@ -68,6 +70,17 @@ def quality_figures(
         found["covariates_missing"] = float(
             np.mean([n[frame[c] == "Missing"].sum() / n.sum() for c in texts])
         )
+    return found
+
+
+def declared_figures(registry: Registry, estimates: Sequence[NamedEstimate]) -> dict[str, float]:
+    """Return the figures that estimators declare for ratings, of the first engine that ran each."""
+    found: dict[str, float] = {}
+    for named in estimates:
+        for name in registry.estimator(named.estimator).figures:
+            value = named.estimate.glance.get(name)
+            if name not in found and value is not None and not np.isnan(float(value)):
+                found[name] = float(value)
     return found
 
 

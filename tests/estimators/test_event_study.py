@@ -25,7 +25,8 @@ from sos_plugins.contract.types import LeadTest
 from sos_plugins.errors import EstimationError, SettingsError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.host.settings import validate
-from sos_plugins.study.sensitivity import Specification, lead_test
+from sos_plugins.study.leads import joint_test
+from sos_plugins.study.sensitivity import Specification
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
 STORED_ERROR = 1e-8  # relative; fixest demeans iteratively, to about 1e-9 here

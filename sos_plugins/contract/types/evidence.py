@@ -26,6 +26,9 @@ class Run:
             unknown.
         estimand: What the headline term estimates, as the estimator says it in ``glance``; runs
             that estimate something else are shown and do not count.
+        error_from: Where the error of a run on one authority is from, which its own cases do not
+            tell: "error from 31 placebo pilots of the pool"; empty when it is the estimator's.
+        n_placebos: Authorities of the pool that such an error rests on.
     """
 
     family: str
@@ -45,6 +48,8 @@ class Run:
     warnings: tuple[str, ...] = ()
     df: float | None = None
     estimand: str = ""
+    error_from: str = ""
+    n_placebos: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,12 @@ class LeadTest:
         status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
         used_for_matching: Whether comparators were chosen by these very outcomes, so that their
             likeness is no news.
-        power: Share of the drifts that would matter which the test would find, 0 to 1; None when
-            unknown.
+        power: Share of the drifts that would matter which the test would find at 5%, 0 to 1: those
+            along a straight line that would feign the whole main estimate (Roth 2022, American
+            Economic Review: Insights 4(3)); None when unknown.
+        error_from: Where the error of the leads of one pilot is from; empty when it is the
+            estimator's.
+        n_placebos: Authorities of the pool that such an error rests on.
     """
 
     pilot: str
@@ -70,6 +79,8 @@ class LeadTest:
     reason: str = ""
     used_for_matching: bool = False
     power: float | None = None
+    error_from: str = ""
+    n_placebos: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,288 @@
+"""Errors of what a study tells of one pilot, taken from the authorities of its pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sos_plugins.contract.types import Design, Run
+from sos_plugins.errors import EstimationError
+from sos_plugins.study import placebos
+from sos_plugins.study.placebos import Baseline, Chance, Contrasts, Floats, Path, Pool
+from sos_plugins.study.preparation import PreparedOutcome
+
+LEVEL = 0.05
+"""Level at which the power of a test of leads is told."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A pilot with its comparators beside the pool, at the pilot's event times.
+
+    Attributes:
+        own: Path of the pilot, first, and of its comparators.
+        pool: Path of the authorities of the pool.
+    """
+
+    own: Path
+    pool: Path
+
+    def effect(self, baseline: Baseline) -> Chance:
+        """Return how the pilot's effect moves by chance, a covariance of (1, 1)."""
+        of_pool, of_own = (
+            Contrasts.of(path, placebos.effect_weights(path, baseline))
+            for path in (self.pool, self.own)
+        )
+        return placebos.chance(of_pool, of_own, placebos.shares_of(self.own))
+
+    def leads(self, weights: Floats) -> Chance:
+        """Return how leads, with weights (k, e) of event times, move by chance, (k, k)."""
+        of_pool, of_own = (
+            Contrasts.of(path, np.broadcast_to(weights, (len(path.units), *weights.shape)))
+            for path in (self.pool, self.own)
+        )
+        return placebos.chance(of_pool, of_own, placebos.shares_of(self.own))
+
+    def years_to_effect(self, baseline: Baseline) -> float:
+        """Return the mean event time after the window less that of the baseline, of the pilot."""
+        weights = placebos.effect_weights(self.own, baseline)[0, 0]
+        return float(weights @ self.own.events)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The drift whose discovery is a test's power: a straight line that feigns the main estimate.
+
+    Attributes:
+        effect: The main estimate; None where there is none, and then no power is told.
+        baseline: What it is measured from.
+    """
+
+    effect: float | None
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class LeadFigures:
+    """The joint test that a pilot's leads are zero.
+
+    Attributes:
+        statistic: F.
+        df_num: Number of leads.
+        df_den: Denominator degrees of freedom.
+        p_value: Of the F distribution.
+        power: Probability of rejecting at :data:`LEVEL` what the drift of the test would be.
+        n_placebos: Authorities that the covariance rests on.
+        pooled: Event times of the first lead, where it is the mean of several.
+    """
+
+    statistic: float
+    df_num: int
+    df_den: float
+    p_value: float
+    power: float | None
+    n_placebos: int
+    pooled: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class PoolErrors:
+    """Tells the errors of single pilots of one outcome.
+
+    Attributes:
+        prepared: Its cases, weighted and labelled.
+    """
+
+    prepared: PreparedOutcome
+
+    @property
+    def design(self) -> Design:
+        """Pilots, their comparators, and the pool."""
+        return self.prepared.design
+
+    @property
+    def binary(self) -> bool:
+        """Whether values are 0 or 1."""
+        return self.prepared.cases.info.binary
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Sums of the cases of the pool."""
+        design = self.design
+        return placebos.pool_of(self.prepared.frame, design.pool, design.pilots, binary=self.binary)
+
+    def seen(self, pilot: str) -> Seen:
+        """Return what is known of a pilot, its comparators and the pool by event time.
+
+        Raises:
+            EstimationError: If the pool has no cases around the pilot's window.
+        """
+        sums = placebos.event_sums(self.pool, self.design.pilot(pilot))
+        if sums.empty:
+            raise EstimationError(
+                f"The pool has no cases before or after the window of pilot {pilot}, so nothing "
+                "tells what chance does to one authority."
+            )
+        stacked = self.prepared.stacked.frame
+        group = stacked[(stacked["group"] == pilot) & (stacked["weight"] > 0)]
+        own = self._path(placebos.own_sums(group, binary=self.binary)).first(pilot)
+        events = own.events[~np.isnan(own.means[0])]
+        return Seen(own.at(events), self._path(sums).at(events))
+
+    def years_to_effect(self, baseline: Baseline) -> float:
+        """Return the mean event time of all pilots' cases after less that of the baseline."""
+        rows = self.prepared.stacked.frame
+        rows = rows[(rows["treated"] == 1) & (rows["weight"] > 0)]
+        after, before = (rows[rows["post"] == n] for n in (1, 0))
+        if baseline == "last":
+            return float(after["event"].drop_duplicates().mean()) + 1.0
+        return _mean_event(after) - _mean_event(before)
+
+    def _path(self, sums: pd.DataFrame) -> Path:
+        return Path.of(sums, panel="id" in self.prepared.frame)
+
+    def judged(self, run: Run, pilot: str, baseline: Baseline, conf_level: float) -> Run:
+        """Return the run of a single pilot with its error from the pool, or without any.
+
+        Args:
+            run: What the estimator gave.
+            pilot: The pilot.
+            baseline: What its effect is measured from.
+            conf_level: Level of the interval.
+        """
+        if run.estimate is None:
+            return run
+        try:
+            found = self.seen(pilot).effect(baseline)
+        except EstimationError as why:
+            return _without_error(run, str(why))
+        if not found.covariance[0, 0] > 0:
+            return _without_error(run, "The authorities of the pool do not move at all.")
+        error = float(np.sqrt(found.covariance[0, 0]))
+        half = float(stats.t.ppf((1 + conf_level) / 2, found.df)) * error
+        return replace(
+            run,
+            std_error=error,
+            df=found.df,
+            p_value=float(2 * stats.t.sf(abs(run.estimate) / error, found.df)),
+            conf_low=run.estimate - half,
+            conf_high=run.estimate + half,
+            error_from=from_placebos(found.n_placebos),
+            n_placebos=found.n_placebos,
+        )
+
+    def test_leads(self, pilot: str, leads: pd.Series, reference: int, drift: Drift) -> LeadFigures:
+        """Test jointly that the leads of one pilot are zero: Hotelling's test.
+
+        Args:
+            pilot: The pilot.
+            leads: Estimates by event time, the reference not among them; the earliest may stand
+                for all that came before it.
+            reference: Event time that they are compared with.
+            drift: Of which the power is told.
+
+        Raises:
+            EstimationError: If the pool is too small, or does not move at all.
+        """
+        seen = self.seen(pilot)
+        groups, values = _testable(seen, leads)
+        weights = placebos.lead_weights(seen.own, reference, groups)
+        found = seen.leads(weights)
+        k = len(groups)
+        df_den = found.df - k + 1
+        if df_den < 1 or np.linalg.matrix_rank(found.covariance, hermitian=True) < k:
+            raise EstimationError(
+                f"{found.n_placebos} authorities of the pool do not tell how {k} leads move by "
+                "chance; fewer leads can be tested."
+            )
+        scale = df_den / (found.df * k)
+        statistic = scale * float(values @ np.linalg.solve(found.covariance, values))
+        return LeadFigures(
+            statistic=statistic,
+            df_num=k,
+            df_den=df_den,
+            p_value=float(stats.f.sf(statistic, k, df_den)),
+            power=_power(
+                found, weights @ seen.own.events, seen.years_to_effect(drift.baseline), drift.effect
+            ),
+            n_placebos=found.n_placebos,
+            pooled=groups[0] if len(groups[0]) > 1 else (),
+        )
+
+
+def _mean_event(rows: pd.DataFrame) -> float:
+    return float(np.average(rows["event"], weights=rows["weight"]))
+
+
+def from_placebos(n: int) -> str:
+    """Say where the error of one pilot is from."""
+    return f"error from {n} placebo pilots of the pool"
+
+
+def _without_error(run: Run, reason: str) -> Run:
+    why = f"The error of one authority is not known. {reason}"
+    return replace(
+        run,
+        std_error=None,
+        p_value=None,
+        conf_low=None,
+        conf_high=None,
+        df=None,
+        warnings=(*run.warnings, why),
+    )
+
+
+Groups = tuple[tuple[float, ...], ...]
+
+
+def _testable(seen: Seen, leads: pd.Series) -> tuple[Groups, Floats]:
+    """Return the event times of each lead that the pool can test, and their estimates.
+
+    The first estimate stands for all event times up to its own; where the pool is small, the
+    earliest estimates are averaged by the cases of the pilot.
+    """
+    ordered = leads.sort_index()
+    events, weight = seen.own.events, np.nan_to_num(seen.own.weight[0])
+    first, *others = (float(e) for e in ordered.index)
+    of_term = {first: tuple(events[events <= first]), **{e: (e,) for e in others}}
+    cases = [float(weight[np.isin(events, of_term[e])].sum()) for e in of_term]
+    groups, values = [], []
+    start = 0
+    for terms in placebos.pooled_leads(list(of_term), _complete(seen.pool, max(of_term))):
+        stop = start + len(terms)
+        groups.append(tuple(e for term in terms for e in of_term[term]))
+        values.append(np.average(ordered.to_numpy(float)[start:stop], weights=cases[start:stop]))
+        start = stop
+    return tuple(groups), np.array(values)
+
+
+def _complete(pool: Path, last: float) -> int:
+    """Return how many authorities have cases at every event time up to the last lead."""
+    return int(np.isfinite(pool.means[:, pool.events <= last]).all(axis=1).sum())
+
+
+def _power(found: Chance, line: Floats, years: float, effect: float | None) -> float | None:
+    """Return the power against a straight line that feigns an effect over so many years."""
+    if effect is None or not years > 0:
+        return None
+    shift = effect / years * line
+    noncentral = float(shift @ np.linalg.solve(found.covariance, shift))
+    return joint_power(noncentral, len(line), found.df - len(line) + 1)
+
+
+def joint_power(noncentral: float, df_num: float, df_den: float, level: float = LEVEL) -> float:
+    """Return the probability that a joint test at a level rejects.
+
+    Args:
+        noncentral: What is there, squared, in units of its covariance.
+        df_num: Numerator degrees of freedom of F.
+        df_den: Denominator degrees of freedom.
+        level: Level of the test.
+    """
+    critical = stats.f.ppf(1 - level, df_num, df_den)
+    power = float(stats.ncf.sf(critical, df_num, df_den, noncentral))
+    return power if np.isfinite(power) else 1.0  # the series of a huge noncentrality

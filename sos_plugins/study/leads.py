@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -61,30 +62,55 @@ class LeadTests:
     drift: Drift = NO_DRIFT
 
     def of_all(self) -> LeadTest:
-        """Test jointly that all leads are zero, where there are enough pilots for that."""
+        """Test jointly that all leads are zero.
+
+        By the estimator's own errors where there are enough pilots for that, else the mean of the
+        pilots' leads by the pool's.
+        """
         try:
             estimate = self._estimate(self.setup)
         except SosError as error:
             return untested("", "failed", str(error))
-        return replace(
-            joint_test(estimate), used_for_matching=self.matched, power=self._power(estimate)
-        )
+        test = joint_test(estimate)
+        if test.p_value is not None:
+            return replace(test, used_for_matching=self.matched, power=self._power(estimate))
+        found = self._by_the_pool("", [p.unit for p in self.errors.design.pilots])
+        return found if found.p_value is not None else test
 
     def of_pilot(self, pilot: str) -> LeadTest:
-        """Test jointly that the leads of one pilot are zero, with the pool's error."""
+        """Test jointly that the leads of one pilot are zero, by the pool's error."""
+        return self._by_the_pool(pilot, [pilot])
+
+    def _by_the_pool(self, name: str, pilots: Sequence[str]) -> LeadTest:
+        """Test the mean leads of some pilots; of several, those without leads are left out."""
+        told = {pilot: self._leads[pilot] for pilot in pilots}
+        found = {p: leads for p, leads in told.items() if not isinstance(leads, LeadTest)}
+        if not found:
+            return replace(_why_none(told.values()), pilot=name)
+        reference = next(iter(found.values())).reference
+        try:
+            figures = self.errors.test_leads(
+                {p: leads.estimates for p, leads in found.items()}, reference, self.drift
+            )
+        except EstimationError as error:
+            return untested(name, "not applicable", str(error))
+        return replace(as_test(name, figures), used_for_matching=self.matched)
+
+    @cached_property
+    def _leads(self) -> Mapping[str, Leads | LeadTest]:
+        """The leads of each pilot with its comparators, or why there are none."""
+        return {p.unit: self._leads_of(p.unit) for p in self.errors.design.pilots}
+
+    def _leads_of(self, pilot: str) -> Leads | LeadTest:
         try:
             estimate = self._estimate(self.setup.only([pilot]))
         except SosError as error:
             return untested(pilot, "failed", str(error))
-        leads, reference = leads_of(estimate)
-        if leads.empty:
+        leads = leads_of(estimate)
+        if leads.estimates.empty:
             reason = " ".join(estimate.warnings) or "There are no leads to test."
             return untested(pilot, "not applicable", reason)
-        try:
-            found = self.errors.test_leads(pilot, leads, reference, self.drift)
-        except EstimationError as error:
-            return untested(pilot, "not applicable", str(error))
-        return replace(as_test(pilot, found), used_for_matching=self.matched)
+        return leads
 
     @property
     def matched(self) -> bool:
@@ -144,8 +170,20 @@ def _misleading(glance: Mapping[str, Any]) -> str:
     return f"with fewer than {TREATED_PER_LEAD} pilots for each lead such a test rejects too often"
 
 
-def leads_of(estimate: Estimate) -> tuple[pd.Series, int]:
-    """Return the estimates of leads by event time, and the event time they are compared with."""
+def _why_none(told: Iterable[Leads | LeadTest]) -> LeadTest:
+    return next(test for test in told if isinstance(test, LeadTest))
+
+
+@dataclass(frozen=True)
+class Leads:
+    """Estimates of leads by event time, and the event time that they are compared with."""
+
+    estimates: pd.Series
+    reference: int
+
+
+def leads_of(estimate: Estimate) -> Leads:
+    """Read the leads of an estimate, the reference not among them."""
     reference = int(estimate.glance.get("reference", -1))
     found = {
         int(str(term).removeprefix(TERM)): float(value)
@@ -153,7 +191,7 @@ def leads_of(estimate: Estimate) -> tuple[pd.Series, int]:
         if str(term).startswith(TERM)
     }
     leads = {e: v for e, v in found.items() if e < 0 and e != reference and np.isfinite(v)}
-    return pd.Series(leads, dtype=float), reference
+    return Leads(pd.Series(leads, dtype=float), reference)
 
 
 def power_of(estimate: Estimate, slope: float) -> float | None:

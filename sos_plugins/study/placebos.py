@@ -36,6 +36,9 @@ freedom an interval is a sixth wider than with many, with four already two fifth
 PLACEBOS_PER_LEAD = 4
 """Least placebo pilots for each lead of a joint test; with fewer, the earliest leads are tested as
 their mean. A covariance of many leads rests on few authorities then, and finds next to nothing."""
+ROUNDS = 3
+"""Rounds in which the weights of placebos are found: further ones move them by less than the
+weights matter."""
 SUMS = ("_n", "_w", "_ww", "_wy", "_wyy")
 """Of cases: their number, and the sums of weights, squared weights, weighted values and weighted
 squares of values."""
@@ -205,7 +208,7 @@ def effect_weights(path: Path, baseline: Baseline) -> Floats:
     return np.asarray((after - before)[:, None, :])
 
 
-def lead_weights(path: Path, reference: float, leads: Sequence[Sequence[float]]) -> Floats:
+def lead_weights(path: Path, reference: float, leads: Sequence[Floats]) -> Floats:
     """Return how event times count in the leads of an authority, (k, e).
 
     Each lead is the mean of the cases of some event times, those of the first authority of the
@@ -214,14 +217,67 @@ def lead_weights(path: Path, reference: float, leads: Sequence[Sequence[float]])
     w = np.nan_to_num(path.weight[0])
     rows = []
     for events in leads:
-        inside = np.where(np.isin(path.events, list(events)), w, 0)
+        inside = np.where(np.isin(path.events, events), w, 0)
         rows.append(inside / inside.sum() - (path.events == reference))
     return np.asarray(rows, float)
 
 
 @dataclass(frozen=True)
+class Shocks:
+    """How differences of one authority move by what befalls it as a whole.
+
+    Attributes:
+        covariance: (k, k), in squared units of the value.
+        spread: The same with the sampling of an authority of the pool, (k, k).
+        n_placebos: Authorities of the pool that it rests on.
+    """
+
+    covariance: Floats
+    spread: Floats
+    n_placebos: int
+
+    @classmethod
+    def of(cls, placebos: Contrasts) -> Shocks:
+        """Take the sampling covariance from the covariance of the placebos' differences.
+
+        Each placebo is compared with the mean of the pool, so what befalls all at once cancels.
+        Placebos count by how exactly they are known, as their number of cases says; the weights are
+        found in :data:`ROUNDS` rounds. Directions in which nothing but sampling is left have no
+        shocks. Moments of random effects as in DerSimonian and Kacker (2007), Contemporary Clinical
+        Trials 28(2), of vectors.
+
+        Raises:
+            EstimationError: If fewer than :data:`LEAST_PLACEBOS` have what is compared.
+        """
+        known = np.isfinite(placebos.values).all(axis=1)
+        n = int(known.sum())
+        if n < LEAST_PLACEBOS:
+            raise EstimationError(
+                f"{n} authorities of the pool have cases in all the periods that are compared, and "
+                f"what chance does to one authority is told from at least {LEAST_PLACEBOS}."
+            )
+        values, sampling = placebos.values[known], placebos.sampling[known]
+        weight = np.full(n, 1 / n)
+        for _ in range(ROUNDS):
+            covariance, _ = _moments(values, sampling, weight)
+            total = np.trace(covariance + sampling, axis1=1, axis2=2)
+            weight = 1 / total if (total > 0).all() else np.ones(n)
+            weight = weight / weight.sum()
+        return cls(*_moments(values, sampling, weight), n)
+
+
+def _moments(values: Floats, sampling: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return the covariance of shocks and the spread with sampling, given weights that sum to 1."""
+    apart = values - weight @ values
+    counted = weight * (1 - weight)
+    spread = np.einsum("j,jk,jl->kl", weight, apart, apart) / counted.sum()
+    of_sampling = np.einsum("j,jkl->kl", counted, sampling) / counted.sum()
+    return without_negative_directions(spread - of_sampling), spread
+
+
+@dataclass(frozen=True)
 class Chance:
-    """How differences of one pilot and its comparators move by chance alone.
+    """How the mean of the differences of some pilots and comparators moves by chance alone.
 
     Attributes:
         covariance: (k, k), in squared units of the value.
@@ -234,36 +290,46 @@ class Chance:
     n_placebos: int
 
 
-def chance(placebos: Contrasts, own: Contrasts, shares: Floats) -> Chance:
-    """Work out the covariance of a pilot's differences from those of the placebo pilots.
+@dataclass(frozen=True)
+class Part:
+    """One pilot and its comparators in a mean of several.
 
-    Each placebo is compared with the others of the pool, so what befalls all at once cancels. The
-    covariance of shocks is the placebos' less their mean sampling covariance, without negative
-    directions; to (1 + the sum of squared shares) of it comes the sampling of the pilot and its
-    comparators. Of a pilot with many more cases than the pool the difference of the two is less
-    certain than J - 1 degrees of freedom say: they shrink as in Satterthwaite (1946).
-
-    Args:
-        placebos: Of the pool, (J, k).
+    Attributes:
+        shocks: In the window of the pilot.
         own: Of the pilot, in the first row, and its comparators.
         shares: Shares of the comparators, (u - 1,), that add up to 1.
-
-    Raises:
-        EstimationError: If fewer than :data:`LEAST_PLACEBOS` authorities have what is compared.
+        units: Codes of the comparators.
     """
-    known = np.isfinite(placebos.values).all(axis=1)
-    n = int(known.sum())
-    if n < LEAST_PLACEBOS:
-        raise EstimationError(
-            f"{n} authorities of the pool have cases in all the periods that are compared, and "
-            f"what chance does to one authority is told from at least {LEAST_PLACEBOS}."
-        )
-    spread = np.atleast_2d(np.cov(placebos.values[known], rowvar=False))
-    shocks = without_negative_directions(spread - placebos.sampling[known].mean(axis=0))
-    counted = np.array([1.0, *shares]) ** 2
-    sampling = np.einsum("u,ukl->kl", counted, own.sampling)
-    covariance = counted.sum() * shocks + sampling
-    return Chance(covariance, _df(n, covariance, counted.sum() * spread), n)
+
+    shocks: Shocks
+    own: Contrasts
+    shares: Floats
+    units: tuple[str, ...]
+
+
+def chance(parts: Sequence[Part]) -> Chance:
+    """Work out the covariance of the mean difference of some pilots from their comparators.
+
+    Every authority has the shocks of the pool and the sampling of its own cases, and counts by the
+    square of its share. The shocks of a comparator of several pilots count as the same in each
+    window, which they are at most. With J placebos the shocks have J - 1 degrees of freedom; where
+    pilots and comparators have many more cases than the pool, what is left of the spread without
+    the pool's sampling is less certain, and they shrink as in Satterthwaite (1946).
+    """
+    k = len(parts)
+    shares: dict[str, float] = {}
+    for part in parts:
+        for unit, share in zip(part.units, part.shares / k, strict=True):
+            shares[unit] = shares.get(unit, 0.0) + float(share)
+    covariance, spread = 0.0, 0.0
+    for part in parts:
+        pull = [shares[u] for u in part.units]
+        counted = np.array([1 / k**2, *(np.array(pull) * part.shares / k)])
+        sampling = np.einsum("u,ukl->kl", counted, part.own.sampling)
+        covariance = covariance + counted.sum() * part.shocks.covariance + sampling
+        spread = spread + counted.sum() * part.shocks.spread
+    n = min(part.shocks.n_placebos for part in parts)
+    return Chance(np.asarray(covariance), _df(n, np.asarray(covariance), np.asarray(spread)), n)
 
 
 def _df(n: int, covariance: Floats, spread: Floats) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,12 +11,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sos_plugins.contract.types import Design, Run
+from sos_plugins.contract.types import Design, Pilot, Run
 from sos_plugins.errors import EstimationError
 from sos_plugins.study import placebos
-from sos_plugins.study.placebos import Baseline, Chance, Contrasts, Floats, Path, Pool
+from sos_plugins.study.placebos import (
+    Baseline,
+    Chance,
+    Contrasts,
+    Floats,
+    Part,
+    Path,
+    Pool,
+    Shocks,
+    chance,
+)
 from sos_plugins.study.preparation import PreparedOutcome
 
+Window = tuple[dt.date | None, dt.date | None, int]
 LEVEL = 0.05
 """Level at which the power of a test of leads is told."""
 
@@ -31,21 +44,26 @@ class Seen:
     own: Path
     pool: Path
 
-    def effect(self, baseline: Baseline) -> Chance:
-        """Return how the pilot's effect moves by chance, a covariance of (1, 1)."""
-        of_pool, of_own = (
-            Contrasts.of(path, placebos.effect_weights(path, baseline))
-            for path in (self.pool, self.own)
-        )
-        return placebos.chance(of_pool, of_own, placebos.shares_of(self.own))
+    def effect(self, baseline: Baseline) -> Part:
+        """Return the changes of all from the baseline, of which k = 1."""
+        return self._part(*(placebos.effect_weights(p, baseline) for p in (self.pool, self.own)))
 
-    def leads(self, weights: Floats) -> Chance:
-        """Return how leads, with weights (k, e) of event times, move by chance, (k, k)."""
-        of_pool, of_own = (
-            Contrasts.of(path, np.broadcast_to(weights, (len(path.units), *weights.shape)))
-            for path in (self.pool, self.own)
+    def leads(self, weights: Floats) -> Part:
+        """Return differences of all with weights (k, e) of event times."""
+        return self._part(
+            *(
+                np.broadcast_to(weights, (len(p.units), *weights.shape))
+                for p in (self.pool, self.own)
+            )
         )
-        return placebos.chance(of_pool, of_own, placebos.shares_of(self.own))
+
+    def _part(self, of_pool: Floats, of_own: Floats) -> Part:
+        return Part(
+            Shocks.of(Contrasts.of(self.pool, of_pool)),
+            Contrasts.of(self.own, of_own),
+            placebos.shares_of(self.own),
+            self.own.units[1:],
+        )
 
     def years_to_effect(self, baseline: Baseline) -> float:
         """Return the mean event time after the window less that of the baseline, of the pilot."""
@@ -121,8 +139,8 @@ class PoolErrors:
         Raises:
             EstimationError: If the pool has no cases around the pilot's window.
         """
-        sums = placebos.event_sums(self.pool, self.design.pilot(pilot))
-        if sums.empty:
+        pool = self._paths[_window(self.design.pilot(pilot))]
+        if pool is None:
             raise EstimationError(
                 f"The pool has no cases before or after the window of pilot {pilot}, so nothing "
                 "tells what chance does to one authority."
@@ -131,7 +149,17 @@ class PoolErrors:
         group = stacked[(stacked["group"] == pilot) & (stacked["weight"] > 0)]
         own = self._path(placebos.own_sums(group, binary=self.binary)).first(pilot)
         events = own.events[~np.isnan(own.means[0])]
-        return Seen(own.at(events), self._path(sums).at(events))
+        return Seen(own.at(events), pool.at(events))
+
+    @cached_property
+    def _paths(self) -> Mapping[Window, Path | None]:
+        """Path of the pool in each window; None without cases."""
+        found = {}
+        for pilot in self.design.pilots:
+            if _window(pilot) not in found:
+                sums = placebos.event_sums(self.pool, pilot)
+                found[_window(pilot)] = None if sums.empty else self._path(sums)
+        return found
 
     def years_to_effect(self, baseline: Baseline) -> float:
         """Return the mean event time of all pilots' cases after less that of the baseline."""
@@ -157,7 +185,7 @@ class PoolErrors:
         if run.estimate is None:
             return run
         try:
-            found = self.seen(pilot).effect(baseline)
+            found = chance([self.seen(pilot).effect(baseline)])
         except EstimationError as why:
             return _without_error(run, str(why))
         if not found.covariance[0, 0] > 0:
@@ -175,43 +203,62 @@ class PoolErrors:
             n_placebos=found.n_placebos,
         )
 
-    def test_leads(self, pilot: str, leads: pd.Series, reference: int, drift: Drift) -> LeadFigures:
-        """Test jointly that the leads of one pilot are zero: Hotelling's test.
+    def test_leads(
+        self, leads: Mapping[str, pd.Series], reference: int, drift: Drift
+    ) -> LeadFigures:
+        """Test jointly that the mean leads of some pilots are zero: Hotelling's test.
 
         Args:
-            pilot: The pilot.
-            leads: Estimates by event time, the reference not among them; the earliest may stand
-                for all that came before it.
+            leads: Estimates by pilot and event time, the reference not among them; the earliest of
+                a pilot may stand for all that came before it. Those that all pilots have are
+                tested.
             reference: Event time that they are compared with.
             drift: Of which the power is told.
 
         Raises:
-            EstimationError: If the pool is too small, or does not move at all.
+            EstimationError: If there is no common lead, or the pool is too small or does not move.
         """
-        seen = self.seen(pilot)
-        groups, values = _testable(seen, leads)
-        weights = placebos.lead_weights(seen.own, reference, groups)
-        found = seen.leads(weights)
-        k = len(groups)
-        df_den = found.df - k + 1
-        if df_den < 1 or np.linalg.matrix_rank(found.covariance, hermitian=True) < k:
-            raise EstimationError(
-                f"{found.n_placebos} authorities of the pool do not tell how {k} leads move by "
-                "chance; fewer leads can be tested."
-            )
-        scale = df_den / (found.df * k)
-        statistic = scale * float(values @ np.linalg.solve(found.covariance, values))
+        seen = {pilot: self.seen(pilot) for pilot in leads}
+        terms = _common(seen, leads)
+        groups = placebos.pooled_leads(terms, _complete(list(seen.values()), max(terms)))
+        tested = [_lead_part(seen[p], leads[p], groups, terms, reference) for p in leads]
+        found = chance([part for part, _, _ in tested])
+        values = np.mean([value for _, value, _ in tested], axis=0)
+        line = np.mean([line for _, _, line in tested], axis=0)
+        years = float(np.mean([s.years_to_effect(drift.baseline) for s in seen.values()]))
+        statistic, df_den = hotelling(values, found)
         return LeadFigures(
             statistic=statistic,
-            df_num=k,
+            df_num=len(groups),
             df_den=df_den,
-            p_value=float(stats.f.sf(statistic, k, df_den)),
-            power=_power(
-                found, weights @ seen.own.events, seen.years_to_effect(drift.baseline), drift.effect
-            ),
+            p_value=float(stats.f.sf(statistic, len(groups), df_den)),
+            power=_power(found, line, years, drift.effect),
             n_placebos=found.n_placebos,
             pooled=groups[0] if len(groups[0]) > 1 else (),
         )
+
+
+def hotelling(values: Floats, found: Chance) -> tuple[float, float]:
+    """Return the F statistic of differences (k,) and its denominator degrees of freedom.
+
+    Hotelling (1931), Annals of Mathematical Statistics 2(3).
+
+    Raises:
+        EstimationError: If the pool does not tell the covariance of so many.
+    """
+    k = len(values)
+    df_den = found.df - k + 1
+    if df_den < 1 or np.linalg.matrix_rank(found.covariance, hermitian=True) < k:
+        raise EstimationError(
+            f"{found.n_placebos} authorities of the pool do not tell how {k} leads move by "
+            "chance; fewer leads can be tested."
+        )
+    distance = float(values @ np.linalg.solve(found.covariance, values))
+    return distance * df_den / (found.df * k), df_den
+
+
+def _window(pilot: Pilot) -> Window:
+    return pilot.start, pilot.end, pilot.cohort
 
 
 def _mean_event(rows: pd.DataFrame) -> float:
@@ -239,30 +286,45 @@ def _without_error(run: Run, reason: str) -> Run:
 Groups = tuple[tuple[float, ...], ...]
 
 
-def _testable(seen: Seen, leads: pd.Series) -> tuple[Groups, Floats]:
-    """Return the event times of each lead that the pool can test, and their estimates.
+def _common(seen: Mapping[str, Seen], leads: Mapping[str, pd.Series]) -> list[float]:
+    """Return the event times of which every pilot has a lead, in order.
 
-    The first estimate stands for all event times up to its own; where the pool is small, the
-    earliest estimates are averaged by the cases of the pilot.
+    Raises:
+        EstimationError: If there are none.
     """
-    ordered = leads.sort_index()
-    events, weight = seen.own.events, np.nan_to_num(seen.own.weight[0])
-    first, *others = (float(e) for e in ordered.index)
-    of_term = {first: tuple(events[events <= first]), **{e: (e,) for e in others}}
-    cases = [float(weight[np.isin(events, of_term[e])].sum()) for e in of_term]
-    groups, values = [], []
-    start = 0
-    for terms in placebos.pooled_leads(list(of_term), _complete(seen.pool, max(of_term))):
-        stop = start + len(terms)
-        groups.append(tuple(e for term in terms for e in of_term[term]))
-        values.append(np.average(ordered.to_numpy(float)[start:stop], weights=cases[start:stop]))
-        start = stop
-    return tuple(groups), np.array(values)
+    shared = set.intersection(*({float(e) for e in leads[pilot].index} for pilot in seen))
+    if not shared:
+        raise EstimationError("The pilots have no lead in common that could be tested.")
+    return sorted(shared)
 
 
-def _complete(pool: Path, last: float) -> int:
+def _complete(seen: Sequence[Seen], last: float) -> int:
     """Return how many authorities have cases at every event time up to the last lead."""
-    return int(np.isfinite(pool.means[:, pool.events <= last]).all(axis=1).sum())
+    paths = [s.pool for s in seen]
+    return min(
+        int(np.isfinite(path.means[:, path.events <= last]).all(axis=1).sum()) for path in paths
+    )
+
+
+def _lead_part(
+    seen: Seen, leads: pd.Series, groups: Groups, terms: Sequence[float], reference: int
+) -> tuple[Part, Floats, Floats]:
+    """Return how grouped leads of a pilot move, their estimates, and what a line of slope 1 gives.
+
+    The first estimate of a pilot stands for all its event times up to its own; estimates that are
+    tested as one are averaged by the pilot's cases.
+    """
+    events, weight = seen.own.events, np.nan_to_num(seen.own.weight[0])
+    first = float(leads.index.min())
+    of_term = {e: events[events <= e] if e == first else np.array([e]) for e in terms}
+    cases = {e: float(weight[np.isin(events, of_term[e])].sum()) for e in terms}
+    times = [np.concatenate([of_term[e] for e in group]) for group in groups]
+    values = [
+        np.average([leads[int(e)] for e in group], weights=[cases[e] for e in group])
+        for group in groups
+    ]
+    weights = placebos.lead_weights(seen.own, reference, times)
+    return seen.leads(weights), np.array(values), weights @ events
 
 
 def _power(found: Chance, line: Floats, years: float, effect: float | None) -> float | None:
@@ -284,5 +346,4 @@ def joint_power(noncentral: float, df_num: float, df_den: float, level: float = 
         level: Level of the test.
     """
     critical = stats.f.ppf(1 - level, df_num, df_den)
-    power = float(stats.ncf.sf(critical, df_num, df_den, noncentral))
-    return power if np.isfinite(power) else 1.0  # the series of a huge noncentrality
+    return 1 - float(stats.ncf.cdf(critical, df_num, df_den, noncentral))

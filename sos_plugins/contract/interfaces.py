@@ -293,9 +293,9 @@ class Estimator(Plugin):
     study takes the error of a single pilot from placebo pilots that are measured in the same
     way."""
 
-    figures: ClassVar[Mapping[str, str]] = {}
-    """Numbers in ``glance`` that a rating rule may weigh, each with what it means. When a study
-    runs the estimator they stand, under their names, in ``Evidence.quality``."""
+    figures: ClassVar[tuple[str, ...]] = ()
+    """Numbers in ``glance`` that a rating rule may weigh: when a study runs the estimator they
+    stand, under their names, in ``Evidence.quality``."""
 
     event_study: ClassVar[bool] = False
     """True when effects by event time are what it is for: a report draws its chart of them before

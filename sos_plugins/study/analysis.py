@@ -120,6 +120,7 @@ class OutcomeAnalysis:
             balance=_balance(prepared),
             trends=designs.trends(prepared.stacked, prepared.frame),
             sample=designs.group_table(prepared.stacked),
+            spans=designs.spans(prepared.stacked),
         )
         main = [e for e in estimates if e.estimator == setups[0].estimator]
         if not main:
@@ -159,6 +160,8 @@ class OutcomeAnalysis:
             prepared.covariates,
             self.given.faults,
         ) | declared_figures(self.preparation.registry, estimates)
+        if leads and leads[0].power is not None:
+            quality = {**quality, "pretest_power": leads[0].power}
         evidence = Evidence(
             prepared.cases.info,
             runs[0],

@@ -30,10 +30,15 @@ FIGURES: dict[str, str] = {
     "faulty_shift": "change of that share in the pilots, less the change in their comparators",
     "pilots_covered": "share of the pilots of the design that have cases before and after",
     "covariates_missing": "share of covariate values that are 'Missing'",
+    "pretest_power": "probability that the joint test of the leads finds, at 5%, a straight drift "
+    "that alone would give the main estimate",
+    "breakdown": "how many times worse than before adoption trends would have to diverge after it "
+    "(or, with bounds on smoothness, by how much their slope would have to change a period) to "
+    "take the effect's interval to zero, from honest bounds where the study runs them",
     "n_pilots": "number of pilots analysed",
     "n_cases": "number of cases analysed, each once",
 }
-"""What each figure means; shares run from 0 to 1."""
+"""What each figure means; shares run from 0 to 1, breakdown from 0 up."""
 
 SPARSE_BELOW = 0.8
 """An authority-year counts as sparse when a smaller share of its records could be judged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field, field_validator
@@ -218,11 +218,7 @@ class HonestDid(Estimator):
     Settings = HonestDidSettings
     family = "honest-bounds"
     diagnostic = True
-    figures: ClassVar[Mapping[str, str]] = {
-        "breakdown": "the smallest multiple of the worst divergence of trends before adoption (or, "
-        "with delta = smoothness, the smallest change of their slope) that takes the effect's "
-        "interval to zero; infinite if none does"
-    }
+    figures = ("breakdown",)
     citation = (
         "Rambachan and Roth (2023), Review of Economic Studies 90(5); tests: Andrews, Roth and "
         "Pakes (2023), Review of Economic Studies 90(6); pre-test: Roth (2022), American Economic "

@@ -36,9 +36,10 @@ freedom an interval is a sixth wider than with many, with four already two fifth
 PLACEBOS_PER_LEAD = 4
 """Least placebo pilots for each lead of a joint test; with fewer, the earliest leads are tested as
 their mean. A covariance of many leads rests on few authorities then, and finds next to nothing."""
-ROUNDS = 3
-"""Rounds in which the weights of placebos are found: further ones move them by less than the
-weights matter."""
+ROUNDS = 50
+"""Most rounds in which the weights of placebos are found."""
+SETTLED = 1e-6
+"""Share of itself by which no weight moves any more when they are found."""
 SUMS = ("_n", "_w", "_ww", "_wy", "_wyy")
 """Of cases: their number, and the sums of weights, squared weights, weighted values and weighted
 squares of values."""
@@ -242,7 +243,7 @@ class Shocks:
 
         Each placebo is compared with the mean of the pool, so what befalls all at once cancels.
         Placebos count by how exactly they are known, as their number of cases says; the weights are
-        found in :data:`ROUNDS` rounds. Directions in which nothing but sampling is left have no
+        found in rounds. Directions in which nothing but sampling is left have no
         shocks. Moments of random effects as in DerSimonian and Kacker (2007), Contemporary Clinical
         Trials 28(2), of vectors.
 
@@ -259,11 +260,18 @@ class Shocks:
         values, sampling = placebos.values[known], placebos.sampling[known]
         weight = np.full(n, 1 / n)
         for _ in range(ROUNDS):
-            covariance, _ = _moments(values, sampling, weight)
-            total = np.trace(covariance + sampling, axis1=1, axis2=2)
-            weight = 1 / total if (total > 0).all() else np.ones(n)
-            weight = weight / weight.sum()
+            before = weight
+            weight = _exactness(_moments(values, sampling, weight)[0] + sampling)
+            if np.allclose(weight, before, rtol=SETTLED, atol=0):
+                break
         return cls(*_moments(values, sampling, weight), n)
+
+
+def _exactness(total: Floats) -> Floats:
+    """Return weights, (j,), that sum to 1: the inverse of the traces of covariances, (j, k, k)."""
+    trace = np.trace(total, axis1=1, axis2=2)
+    weight = 1 / trace if (trace > 0).all() else np.ones(len(trace))
+    return np.asarray(weight / weight.sum())
 
 
 def _moments(values: Floats, sampling: Floats, weight: Floats) -> tuple[Floats, Floats]:

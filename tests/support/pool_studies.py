@@ -7,11 +7,12 @@ the probability that level, year and shock give. Rows stand for all cases of a v
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from sos_plugins.contract.columns import COMPRESSED_COLUMNS
 from sos_plugins.contract.interfaces import UnitMatch
@@ -23,6 +24,9 @@ from sos_plugins.contract.types import (
     Pilot,
 )
 from sos_plugins.study import design as designs
+from sos_plugins.study import placebos
+from sos_plugins.study.placebos import Chance, Contrasts, Part, Path, Shocks
+from sos_plugins.study.pool_errors import hotelling
 from sos_plugins.study.preparation import PreparedOutcome
 
 YEARS = 10
@@ -64,13 +68,8 @@ class World:
 
 def prepared(world: World, rng: np.random.Generator) -> PreparedOutcome:
     """Draw the cases of one study and prepare them as a study does."""
-    n_units = world.pilots + world.pool
     codes = [f"P{i:03}" for i in range(world.pilots)] + [f"U{i:03}" for i in range(world.pool)]
-    size = world.cases * rng.lognormal(
-        -(world.spread_of_sizes**2) / 2, world.spread_of_sizes, n_units
-    )
-    n = np.maximum(2, rng.poisson(size[:, None], (n_units, YEARS)))
-    positive = rng.binomial(n, _rates(world, n_units, rng))
+    n, positive = counted(world, rng)
     frame = _rows(codes, n, positive)
     design = _design(world, codes, positive / n, rng)
     stacked = designs.stacked_sample(frame, design, (), binary=True)
@@ -89,6 +88,78 @@ def prepared(world: World, rng: np.random.Generator) -> PreparedOutcome:
         steps=(),
         warnings=(),
     )
+
+
+def counted(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the cases of each authority and year, and those that are 1; pilots come first."""
+    n_units = world.pilots + world.pool
+    size = world.cases * rng.lognormal(
+        -(world.spread_of_sizes**2) / 2, world.spread_of_sizes, n_units
+    )
+    n = np.maximum(2, rng.poisson(size[:, None], (n_units, YEARS)))
+    return n, rng.binomial(n, _rates(world, n_units, rng))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What placebo pilots say of one pilot.
+
+    Attributes:
+        p_leads: That its leads are zero.
+        p_effect: That its effect is the true one.
+    """
+
+    p_leads: float
+    p_effect: float
+
+
+def one_pilot(world: World, rng: np.random.Generator) -> Told:
+    """Judge the first pilot of a world by its raw differences, without an estimator."""
+    path = _path(*counted(replace(world, pilots=1), rng))
+    before = path.means[:, path.events < 0]
+    distance = ((before[1:] - before[0]) ** 2).sum(axis=1)
+    order = np.argsort(distance) if world.nearest else rng.permutation(world.pool)
+    own = _rows_of(path, [0, *(1 + order[: world.comparators])])
+    pool = _rows_of(path, range(1, 1 + world.pool))
+    groups = placebos.pooled_leads(list(path.events[: ADOPTION - 1]), world.pool)
+    leads = placebos.lead_weights(own, -1, [np.array(group) for group in groups])
+    values, found = _judged(pool, own, *(_for_all(leads, p) for p in (pool, own)))
+    statistic, df_den = hotelling(values, found)
+    change = (placebos.effect_weights(p, "all") for p in (pool, own))
+    (effect,), error = _judged(pool, own, *change)
+    t = abs(effect - world.effect) / np.sqrt(error.covariance[0, 0])
+    return Told(
+        float(stats.f.sf(statistic, len(groups), df_den)), float(2 * stats.t.sf(t, error.df))
+    )
+
+
+def _path(n: np.ndarray, positive: np.ndarray) -> Path:
+    """The path of rates, with the variance of sampling that cases of 0 and 1 have."""
+    rates = positive / n
+    within = (n * rates * (1 - rates)).sum(axis=1) / (n.sum(axis=1) - n.shape[1])
+    events = np.arange(n.shape[1]) - float(ADOPTION)
+    units = tuple(f"{i:03}" for i in range(len(n)))
+    return Path(units, events, rates, n.astype(float), within[:, None] / n)
+
+
+def _rows_of(path: Path, rows: Sequence[int]) -> Path:
+    parts = (v[list(rows)] for v in (path.means, path.weight, path.sampling))
+    return Path(tuple(path.units[i] for i in rows), path.events, *parts)
+
+
+def _for_all(weights: np.ndarray, path: Path) -> np.ndarray:
+    return np.broadcast_to(weights, (len(path.units), *weights.shape))
+
+
+def _judged(
+    pool: Path, own: Path, of_pool: np.ndarray, of_own: np.ndarray
+) -> tuple[np.ndarray, Chance]:
+    """The pilot's differences from its comparators, and how they move by chance."""
+    differences = Contrasts.of(own, of_own)
+    shares = placebos.shares_of(own)
+    shocks = Shocks.of(Contrasts.of(pool, of_pool))
+    values = differences.values[0] - shares @ differences.values[1:]
+    return values, placebos.chance([Part(shocks, differences, shares, own.units[1:])])
 
 
 def _rates(world: World, n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sos_plugins.contract.interfaces import UnitMatch
 from sos_plugins.contract.types import Estimate, LeadTest, plain
-from sos_plugins.errors import EstimationError, SosError, listing
+from sos_plugins.errors import EstimationError, SosError
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.estimate import run_engine
 from sos_plugins.study.pool_errors import Drift, LeadFigures, PoolErrors, from_placebos, joint_power
@@ -219,10 +219,9 @@ def as_test(pilot: str, found: LeadFigures) -> LeadTest:
     """Return the test of one pilot's leads as a study shows it."""
     pooled = ""
     if found.pooled:
-        times = listing(f"{e:g}" for e in found.pooled)
         pooled = (
-            f"The event times {times} are tested as one lead: {found.n_placebos} placebo pilots "
-            f"allow {found.df_num}."
+            f"The event times {min(found.pooled):g} to {max(found.pooled):g} are tested as one "
+            f"lead: {found.n_placebos} placebo pilots allow {found.df_num}."
         )
     return LeadTest(
         pilot,

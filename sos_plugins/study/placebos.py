@@ -362,14 +362,13 @@ def own_sums(frame: pd.DataFrame, *, binary: bool) -> pd.DataFrame:
     return frame[["unit", "event"]].assign(**_sums(frame, binary=binary))
 
 
-def pooled_leads(events: Sequence[float], n_placebos: int) -> tuple[tuple[float, ...], ...]:
-    """Return the leads that so many placebos can test jointly, the earliest ones as one.
+def pooled_leads(events: Sequence[float], most: int) -> tuple[tuple[float, ...], ...]:
+    """Return the event times of so many leads at most, the earliest ones as one.
 
-    >>> pooled_leads([-5, -4, -3, -2], 12)
+    >>> pooled_leads([-5, -4, -3, -2], 3)
     ((-5, -4), (-3,), (-2,))
     """
     ordered = sorted(events)
-    most = max(1, n_placebos // PLACEBOS_PER_LEAD)
     early = max(0, len(ordered) - most)
     return (tuple(ordered[: early + 1]), *((e,) for e in ordered[early + 1 :]))
 

@@ -28,6 +28,9 @@ from sos_plugins.study.placebos import (
 from sos_plugins.study.preparation import PreparedOutcome
 
 Window = tuple[dt.date | None, dt.date | None, int]
+LEAST_DF_OF_LEADS = 4.0
+"""Least denominator degrees of freedom of a joint test of several leads by the pool: a pilot with
+many more cases than the pool leaves fewer, and fewer leads are tested then."""
 LEVEL = 0.05
 """Level at which the power of a test of leads is told."""
 
@@ -220,13 +223,14 @@ class PoolErrors:
         """
         seen = {pilot: self.seen(pilot) for pilot in leads}
         terms = _common(seen, leads)
-        groups = placebos.pooled_leads(terms, _complete(list(seen.values()), max(terms)))
-        tested = [_lead_part(seen[p], leads[p], groups, terms, reference) for p in leads]
-        found = chance([part for part, _, _ in tested])
-        values = np.mean([value for _, value, _ in tested], axis=0)
-        line = np.mean([line for _, _, line in tested], axis=0)
+        most = _complete(list(seen.values()), max(terms)) // placebos.PLACEBOS_PER_LEAD
+        tested, found = _as_many_as_can_be_told(seen, leads, terms, reference, most)
+        values, line = (
+            np.mean([getattr(t, n) for t in tested], axis=0) for n in ("values", "line")
+        )
         years = float(np.mean([s.years_to_effect(drift.baseline) for s in seen.values()]))
         statistic, df_den = hotelling(values, found)
+        groups = tested[0].groups
         return LeadFigures(
             statistic=statistic,
             df_num=len(groups),
@@ -306,13 +310,47 @@ def _complete(seen: Sequence[Seen], last: float) -> int:
     )
 
 
-def _lead_part(
-    seen: Seen, leads: pd.Series, groups: Groups, terms: Sequence[float], reference: int
-) -> tuple[Part, Floats, Floats]:
-    """Return how grouped leads of a pilot move, their estimates, and what a line of slope 1 gives.
+@dataclass(frozen=True)
+class TestedLeads:
+    """The leads of one pilot that are tested, some of them as one.
 
-    The first estimate of a pilot stands for all its event times up to its own; estimates that are
-    tested as one are averaged by the pilot's cases.
+    Attributes:
+        groups: The event times of the estimates that each is the mean of.
+        part: How they move by chance.
+        values: Their estimates, (k,).
+        line: What they are on a line of slope 1, (k,).
+    """
+
+    groups: Groups
+    part: Part
+    values: Floats
+    line: Floats
+
+
+def _as_many_as_can_be_told(
+    seen: Mapping[str, Seen],
+    leads: Mapping[str, pd.Series],
+    terms: Sequence[float],
+    reference: int,
+    most: int,
+) -> tuple[list[TestedLeads], Chance]:
+    """Return the leads of which the pool tells how they move: the fewer, the less it tells."""
+    for number in range(min(len(terms), max(1, most)), 0, -1):
+        groups = placebos.pooled_leads(terms, number)
+        tested = [_tested(seen[p], leads[p], groups, terms, reference) for p in leads]
+        found = chance([t.part for t in tested])
+        if number == 1 or found.df - number + 1 >= LEAST_DF_OF_LEADS:
+            break
+    return tested, found
+
+
+def _tested(
+    seen: Seen, leads: pd.Series, groups: Groups, terms: Sequence[float], reference: int
+) -> TestedLeads:
+    """Group the leads of a pilot.
+
+    Its first estimate stands for all its event times up to its own; estimates that are tested as
+    one are averaged by the pilot's cases.
     """
     events, weight = seen.own.events, np.nan_to_num(seen.own.weight[0])
     first = float(leads.index.min())
@@ -324,7 +362,7 @@ def _lead_part(
         for group in groups
     ]
     weights = placebos.lead_weights(seen.own, reference, times)
-    return seen.leads(weights), np.array(values), weights @ events
+    return TestedLeads(groups, seen.leads(weights), np.array(values), weights @ events)
 
 
 def _power(found: Chance, line: Floats, years: float, effect: float | None) -> float | None:

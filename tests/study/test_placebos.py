@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,15 +188,41 @@ def test_a_shared_comparator_counts_once_for_its_whole_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "expected"),
+    ("most", "expected"),
     [
-        (31, ((-5,), (-4,), (-3,), (-2,))),
-        (12, ((-5, -4), (-3,), (-2,))),
-        (10, ((-5, -4, -3), (-2,))),
+        (7, ((-5,), (-4,), (-3,), (-2,))),
+        (3, ((-5, -4), (-3,), (-2,))),
+        (2, ((-5, -4, -3), (-2,))),
     ],
 )
-def test_a_small_pool_tests_the_earliest_leads_as_one(n: int, expected: tuple) -> None:
-    assert pooled_leads([-5, -4, -3, -2], n) == expected
+def test_the_earliest_leads_are_tested_as_one(most: int, expected: tuple) -> None:
+    assert pooled_leads([-5, -4, -3, -2], most) == expected
+
+
+def test_a_small_pool_tests_fewer_leads_and_says_so() -> None:
+    told = lead_tests(World(pool=12, spread_of_sizes=0.0), 8).of_pilot("P000")
+    assert (told.df_num, told.df_den) == (3, 12 - 3)
+    assert told.reason == (
+        "The event times -6 to -4 are tested as one lead: 12 placebo pilots allow 3."
+    )
+
+
+def test_a_pilot_with_far_more_cases_than_the_pool_tests_fewer_leads() -> None:
+    """Nothing but sampling in the pool, and next to none in the pilot: its shocks are hardly told.
+
+    With two comparators a third of the usual variance is left, so a ninth of 30 degrees of freedom.
+    """
+    outcome = prepared(World(cases=30, shock=0.0, pool=31), np.random.default_rng(11))
+    grown = outcome.stacked.frame
+    big = ["weight", "_cases", "_weight_squares", "_value_sums"]
+    factor = np.where(grown["treated"] == 1, 100.0, 1.0)
+    grown = grown.assign(**{c: grown[c] * factor for c in big})
+    told = lead_tests(
+        World(), 1, **{**vars(outcome), "stacked": replace(outcome.stacked, frame=grown)}
+    )
+    test = told.of_pilot("P000")
+    assert test.status == "ok"
+    assert test.df_num < ADOPTION - 1
 
 
 @pytest.mark.r
@@ -246,7 +273,7 @@ def test_a_drift_is_found_more_often_with_more_cases_and_smaller_shocks() -> Non
 REGISTRY = load_plugins()
 
 
-def lead_tests(world: World, seed: int, **changes: object) -> LeadTests:
+def lead_tests(world: World, seed: int, **changes: Any) -> LeadTests:
     outcome = replace(prepared(world, np.random.default_rng(seed)), **changes)
     settings = EventStudySettings(form="stacked")
     study = Specification(

@@ -23,6 +23,7 @@ from sos_plugins.contract.types import (
     OutcomeInfo,
     Pilot,
 )
+from sos_plugins.errors import EstimationError
 from sos_plugins.study import design as designs
 from sos_plugins.study import placebos
 from sos_plugins.study.placebos import Chance, Contrasts, Part, Path, Shocks
@@ -121,10 +122,14 @@ def one_pilot(world: World, rng: np.random.Generator) -> Told:
     order = np.argsort(distance) if world.nearest else rng.permutation(world.pool)
     own = _rows_of(path, [0, *(1 + order[: world.comparators])])
     pool = _rows_of(path, range(1, 1 + world.pool))
-    groups = placebos.pooled_leads(list(path.events[: ADOPTION - 1]), world.pool)
+    most = max(1, world.pool // placebos.PLACEBOS_PER_LEAD)
+    groups = placebos.pooled_leads(list(path.events[: ADOPTION - 1]), most)
     leads = placebos.lead_weights(own, -1, [np.array(group) for group in groups])
     values, found = _judged(pool, own, *(_for_all(leads, p) for p in (pool, own)))
-    statistic, df_den = hotelling(values, found)
+    try:
+        statistic, df_den = hotelling(values, found)
+    except EstimationError:  # too many leads for what the pool tells of such a large pilot
+        statistic, df_den = 0.0, 1.0
     change = (placebos.effect_weights(p, "all") for p in (pool, own))
     (effect,), error = _judged(pool, own, *change)
     t = abs(effect - world.effect) / np.sqrt(error.covariance[0, 0])

@@ -36,6 +36,8 @@ freedom an interval is a sixth wider than with many, with four already two fifth
 PLACEBOS_PER_LEAD = 4
 """Least placebo pilots for each lead of a joint test; with fewer, the earliest leads are tested as
 their mean. A covariance of many leads rests on few authorities then, and finds next to nothing."""
+LEAST_DF = 4.0
+"""Least degrees of freedom of an error from the pool."""
 ROUNDS = 50
 """Most rounds in which the weights of placebos are found."""
 SETTLED = 1e-6
@@ -322,7 +324,8 @@ def chance(parts: Sequence[Part]) -> Chance:
     square of its share. The shocks of a comparator of several pilots count as the same in each
     window, which they are at most. With J placebos the shocks have J - 1 degrees of freedom; where
     pilots and comparators have many more cases than the pool, what is left of the spread without
-    the pool's sampling is less certain, and they shrink as in Satterthwaite (1946).
+    the pool's sampling is less certain, and they shrink as in Satterthwaite (1946). Where less than
+    :data:`LEAST_DF` would be left, so much of the spread is kept that it is no less.
     """
     k = len(parts)
     shares: dict[str, float] = {}
@@ -337,12 +340,16 @@ def chance(parts: Sequence[Part]) -> Chance:
         covariance = covariance + counted.sum() * part.shocks.covariance + sampling
         spread = spread + counted.sum() * part.shocks.spread
     n = min(part.shocks.n_placebos for part in parts)
-    return Chance(np.asarray(covariance), _df(n, np.asarray(covariance), np.asarray(spread)), n)
+    return _told(np.asarray(covariance), np.asarray(spread), n)
 
 
-def _df(n: int, covariance: Floats, spread: Floats) -> float:
+def _told(covariance: Floats, spread: Floats, n: int) -> Chance:
+    """Return a covariance with its degrees of freedom, widened where they would be too few."""
     ratio = float(np.trace(np.linalg.pinv(spread, hermitian=True) @ covariance)) / len(spread)
-    return (n - 1) * min(1.0, ratio**2)
+    least = float(np.sqrt(LEAST_DF / (n - 1)))
+    if ratio < least:
+        covariance, ratio = covariance + (least - ratio) * spread, least
+    return Chance(covariance, (n - 1) * min(1.0, ratio**2), n)
 
 
 def without_negative_directions(matrix: Floats) -> Floats:

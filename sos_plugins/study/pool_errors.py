@@ -28,9 +28,6 @@ from sos_plugins.study.placebos import (
 from sos_plugins.study.preparation import PreparedOutcome
 
 Window = tuple[dt.date | None, dt.date | None, int]
-LEAST_DF_OF_LEADS = 4.0
-"""Least denominator degrees of freedom of a joint test of several leads by the pool: a pilot with
-many more cases than the pool leaves fewer, and fewer leads are tested then."""
 LEVEL = 0.05
 """Level at which the power of a test of leads is told."""
 
@@ -339,7 +336,7 @@ def _as_many_as_can_be_told(
         groups = placebos.pooled_leads(terms, number)
         tested = [_tested(seen[p], leads[p], groups, terms, reference) for p in leads]
         found = chance([t.part for t in tested])
-        if number == 1 or found.df - number + 1 >= LEAST_DF_OF_LEADS:
+        if number == 1 or found.df - number + 1 >= placebos.LEAST_DF:
             break
     return tested, found
 

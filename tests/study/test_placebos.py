@@ -210,12 +210,13 @@ def test_a_small_pool_tests_fewer_leads_and_says_so() -> None:
 def test_a_pilot_with_far_more_cases_than_the_pool_tests_fewer_leads() -> None:
     """Nothing but sampling in the pool, and next to none in the pilot: its shocks are hardly told.
 
-    With two comparators a third of the usual variance is left, so a ninth of 30 degrees of freedom.
+    The variance is well below what it is for an authority of the pool, and so are the degrees of
+    freedom: they do not reach for the five leads that 20 placebo pilots allow.
     """
-    outcome = prepared(World(cases=30, shock=0.0, pool=31), np.random.default_rng(11))
+    outcome = prepared(World(cases=30, shock=0.0, pool=20), np.random.default_rng(13))
     grown = outcome.stacked.frame
     big = ["weight", "_cases", "_weight_squares", "_value_sums"]
-    factor = np.where(grown["treated"] == 1, 100.0, 1.0)
+    factor = np.where(grown["treated"] == 1, 100.0, 3.0)
     grown = grown.assign(**{c: grown[c] * factor for c in big})
     told = lead_tests(
         World(), 1, **{**vars(outcome), "stacked": replace(outcome.stacked, frame=grown)}
@@ -223,6 +224,7 @@ def test_a_pilot_with_far_more_cases_than_the_pool_tests_fewer_leads() -> None:
     test = told.of_pilot("P000")
     assert test.status == "ok"
     assert test.df_num < ADOPTION - 1
+    assert test.df_den >= placebos.LEAST_DF
 
 
 @pytest.mark.r

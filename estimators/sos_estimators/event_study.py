@@ -218,6 +218,7 @@ class EventStudy(Estimator):
     family = "event-study"
     tests_leads = True
     event_study = True
+    baseline = "last"
 
     def headline(self, options: EventStudySettings) -> str:  # noqa: ARG002
         """Return ``overall``, the mean of the lags."""

@@ -365,6 +365,7 @@ class Stacked(StaggeredEstimator):
         "differences, NBER Working Paper 32054; sub-experiments: Cengiz, D., Dube, A., Lindner, A. "
         "and Zipperer, B. (2019), Quarterly Journal of Economics 134(3), 1405-1454"
     )
+    baseline = "last"
     engines = (
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),

@@ -122,6 +122,7 @@ class SunAbraham(StaggeredEstimator):
         "Sun, L. and Abraham, S. (2021), Estimating dynamic treatment effects in event studies "
         "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
     )
+    baseline = "last"
     engines = (
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),

@@ -64,6 +64,7 @@ def unit_match(
         unmatched,
         Sentences(f"{method}; {matches.software}.", ratio, (TIES, *given.notes)),
         scores=scores_frame(given, matches),
+        compared=given.names,
     )
 
 
@@ -93,6 +94,7 @@ def assemble(
     words: Sentences,
     *,
     scores: pd.DataFrame | None = None,
+    compared: tuple[str, ...] = (),
 ) -> UnitMatch:
     """Make groups, balance and the description from ``pilot, comparator, distance, rank``."""
     order = [p.unit for p in task.pilots]
@@ -107,6 +109,7 @@ def assemble(
         balance=unit_balance(task, groups),
         unmatched=left,
         sentence=" ".join(description),
+        compared=compared,
     )
 
 

@@ -285,8 +285,18 @@ class Estimator(Plugin):
     """Family of its run when another estimator is the main one, such as ``"staggered"``."""
 
     tests_leads: ClassVar[bool] = False
-    """True when ``glance`` has ``leads_statistic``, ``leads_df_num``, ``leads_df_den`` and
-    ``leads_p_value``: the joint test that all leads are zero."""
+    """True when ``glance`` has ``leads_statistic``, ``leads_df_num``, ``leads_df_den``,
+    ``leads_p_value`` (the joint test that all leads are zero), ``leads_tested`` and ``reference``,
+    and ``tidy`` a term ``event=...`` for each lead."""
+
+    baseline: ClassVar[Literal["all", "last"]] = "all"
+    """What effects are measured from: ``all`` periods before adoption, or the ``last`` of them. A
+    study takes the error of a single pilot from placebo pilots that are measured in the same
+    way."""
+
+    figures: ClassVar[tuple[str, ...]] = ()
+    """Numbers in ``glance`` that a rating rule may weigh: when a study runs the estimator they
+    stand, under their names, in ``Evidence.quality``."""
 
     event_study: ClassVar[bool] = False
     """True when effects by event time are what it is for: a report draws its chart of them before
@@ -351,6 +361,9 @@ class UnitMatch:
         unmatched: Pilots without a comparator, with the reason.
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.
+        compared: Names of the features that decided who is matched, none where groups come from
+            elsewhere. None where the matcher does not say: each may have decided then, and leads
+            that may have been matched on are no evidence of parallel trends.
     """
 
     groups: tuple[MatchedGroup, ...]
@@ -360,6 +373,7 @@ class UnitMatch:
     unmatched: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
     warnings: tuple[str, ...] = ()
+    compared: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,8 @@ def trends(study: StudyResult, result: OutcomeResult, ident: str) -> Chart | Non
     april, scale, when = april_years(study), words.scale_of(result), uptake(study)
     title = f"Pilots and comparators over time: {words.clean(result.info.label)}"
     finding = _trend_finding(rows, scale, when, april=april)
+    if len(result.spans) == 1:
+        finding = f"The line of the pilots is that of one authority. {finding}"
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=0.75, right=0.25, top=0.7, bottom=0.6)
@@ -442,7 +444,8 @@ def event_study(result: OutcomeResult, estimator: str, ident: str) -> Chart | No
         return None
     scale = words.scale_of(result)
     title = f"Before and after the start ({estimator}): {words.clean(result.info.label)}"
-    finding = _event_finding(rows, scale)
+    lone = lone_events(result, [row["event"] for row in rows])
+    finding = " ".join(filter(None, (_event_finding(rows, scale), _about_lone(lone))))
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=0.75, right=0.25, top=0.7, bottom=0.6)
@@ -451,27 +454,64 @@ def event_study(result: OutcomeResult, estimator: str, ident: str) -> Chart | No
         engines = list(dict.fromkeys(row["engine"] for row in rows))
         for index, engine in enumerate(engines):
             offset = (index - (len(engines) - 1) / 2) * min(0.18, 0.7 / len(engines))
-            _event_points(axes, [r for r in rows if r["engine"] == engine], index, offset)
+            _event_points(axes, [r for r in rows if r["engine"] == engine], index, offset, lone)
         _event_axes(axes, rows, scale)
 
     svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
     return Chart(ident, title, finding, svg, _event_table(result, estimator, ident))
 
 
-def _event_points(axes: Axes, rows: list[dict[str, Any]], index: int, offset: float) -> None:
+def lone_events(result: OutcomeResult, events: Collection[int]) -> frozenset[int]:
+    """Return the event times that one pilot alone has cases at.
+
+    The first of the events given may stand for all before it, the last for all after it.
+    """
+    spans = [(int(r["first_event"]), int(r["last_event"])) for r in rows_of(result.spans)]
+    if not spans:
+        return frozenset()
+    low, high = min(events), max(events)
+    clipped = [(max(first, low), min(last, high)) for first, last in spans]
+    n = {e: sum(first <= e <= last for first, last in clipped) for e in events}
+    return frozenset(e for e, found in n.items() if found == 1)
+
+
+def _about_lone(lone: Collection[int]) -> str:
+    if not lone:
+        return ""
+    told = words.joined(words.number(e) for e in sorted(lone))
+    return f"Hollow marks rest on one authority: event time {told}."
+
+
+def _event_points(
+    axes: Axes,
+    rows: list[dict[str, Any]],
+    index: int,
+    offset: float,
+    lone: Collection[int] = (),
+) -> None:
     colour = SERIES[index % len(SERIES)]
     for row in rows:
         if words.excludes_zero(row["conf_low"], row["conf_high"]) is not None:
             x = row["event"] + offset
             axes.plot([x, x], [row["conf_low"], row["conf_high"]], color=colour, linewidth=1.6)
+    look: dict[str, Any] = {
+        "color": colour,
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": "none",
+        "markersize": 5.5,
+    }
     axes.plot(
         [row["event"] + offset for row in rows],
         [row["estimate"] for row in rows],
         label=f"engine: {rows[0]['engine']}",
-        color=colour,
-        marker=MARKERS[index % len(MARKERS)],
-        linestyle="none",
-        markersize=5.5,
+        **look,
+    )
+    hollow = [row for row in rows if row["event"] in lone]
+    axes.plot(
+        [row["event"] + offset for row in hollow],
+        [row["estimate"] for row in hollow],
+        markerfacecolor="white",
+        **look,
     )
 
 

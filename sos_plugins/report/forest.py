@@ -122,9 +122,34 @@ def _forest_run(axes: Axes, run: Run, line: int, limits: tuple[float, float]) ->
     ends = (to_float(run.conf_low), to_float(run.conf_high))
     draw_interval(axes, ends, line, limits, linewidth=2.4 if main else 1.4)
     marker = MARKERS[2] if main else MARKERS[0]
+    alone: dict[str, Any] = {"markerfacecolor": "white"} if one_authority(run) else {}
     axes.plot(
-        to_float(run.estimate) or 0.0, line, marker, color=SERIES[0], markersize=7 if main else 4.5
+        to_float(run.estimate) or 0.0,
+        line,
+        marker,
+        color=SERIES[0],
+        markersize=7 if main else 4.5,
+        **alone,
     )
+
+
+def one_authority(run: Run) -> bool:
+    """Return whether a run rests on a single treated authority."""
+    return run.n_treated_units == 1
+
+
+def _about_one_authority(shown: list[Run]) -> str:
+    """Say what hollow marks are, and where their intervals are from."""
+    alone = [run for run in shown if one_authority(run)]
+    if not alone:
+        return ""
+    told = f"Hollow marks rest on one authority ({words.count(len(alone))})"
+    numbers = sorted({run.n_placebos for run in alone if run.n_placebos is not None})
+    if not numbers:
+        return f"{told}."
+    most = words.count(numbers[-1])
+    n = most if len(numbers) == 1 else f"{words.count(numbers[0])} to {most}"
+    return f"{told}; their intervals are from {n} placebo pilots of the pool."
 
 
 def _forest_finding(runs: tuple[Run, ...], shown: list[Run], scale: Scale) -> str:
@@ -141,4 +166,4 @@ def _forest_finding(runs: tuple[Run, ...], shown: list[Run], scale: Scale) -> st
     ]
     if shown[0].family == "main":
         parts.insert(0, f"The main estimate is {scale.with_unit(shown[0].estimate)}.")
-    return " ".join(parts)
+    return " ".join(filter(None, (*parts, _about_one_authority(shown))))

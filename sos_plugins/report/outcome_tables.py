@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from sos_plugins.contract.types import Agreement, Run, Tolerance
+from sos_plugins.contract.types import Agreement, LeadTest, Run, Tolerance
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import effect_columns
 from sos_plugins.report.labels import Labels, all_runs, grouped_runs, run_label
@@ -77,7 +77,7 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
         counts("n_cases", "Cases"),
         counts("n_units", "Authorities"),
         counts("n_treated_units", "Pilots"),
-        Column("Status", lambda row: _status(row)),
+        Column("Status", _status_of_run),
     )
     return Table(
         ident,
@@ -87,6 +87,13 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
         group="group",
         missing_note="the analysis gave no such figure; its status says why",
     )
+
+
+def _status_of_run(row: Row) -> str:
+    told = _status(row)
+    if words.missing(row["error_from"]) or isinstance(told, Markup):
+        return told
+    return f"{told}, {words.text(row['error_from'])}"
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -139,18 +146,33 @@ def leads_table(result: OutcomeResult, names: Labels, ident: str) -> Table | Non
         column("df_num", "Leads tested", words.figure, numeric=True),
         column("df_den", "Degrees of freedom", words.figure, numeric=True),
         column("p_value", "p value", words.p_cell, numeric=True),
+        column("power", "Power", words.share, numeric=True),
+        Column("Error from", _error_from),
+        Column("Weight", _weight),
         Column("Status", _status),
     )
     rows = [asdict(lead) for lead in result.leads]
-    fields = ("pilot", "statistic", "df_num", "df_den", "p_value", "status", "reason")
     return Table(
         ident,
         f"Tests that trends were parallel before the start: {label_of(result)}",
-        frame_of(rows, fields),
+        frame_of(rows, tuple(LeadTest.__dataclass_fields__)),
         columns,
-        note="A small p value speaks against parallel trends.",
+        note="A small p value speaks against parallel trends. Power is the probability that the "
+        "test, at 5%, finds a straight drift that alone would give the main estimate: a test with "
+        "little power that finds nothing says little.",
         missing_note="the test gave no such figure; its status says why",
     )
+
+
+def _error_from(row: Row) -> str:
+    if words.missing(row["p_value"]):
+        return words.MISSING
+    n = words.to_float(row["n_placebos"])
+    return "the estimator" if n is None else f"{words.count(int(n))} placebo pilots of the pool"
+
+
+def _weight(row: Row) -> str:
+    return "none: used for matching" if row["used_for_matching"] else "counts"
 
 
 def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
@@ -377,7 +399,7 @@ def quality_table(result: OutcomeResult, ident: str) -> Table | None:
     return Table(ident, caption, frame_of(rows, ("figure", "value", "meaning")), columns)
 
 
-NOT_SHARES = ("n_", "ratio", "days", "years", "number", "count", "periods")
+NOT_SHARES = ("n_", "breakdown", "ratio", "days", "years", "number", "count", "periods")
 """Parts of the names of quality figures that are no shares."""
 
 

@@ -18,12 +18,13 @@ from sos_plugins.contract.types import (
 )
 from sos_plugins.errors import SosError
 from sos_plugins.study import design as designs
-from sos_plugins.study import sensitivity
 from sos_plugins.study.estimate import compare, run_engines
+from sos_plugins.study.leads import LeadTests
 from sos_plugins.study.plan import Plan, Planned
+from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
-from sos_plugins.study.quality import quality_figures
+from sos_plugins.study.quality import declared_figures, quality_figures
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
 from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
@@ -116,6 +117,7 @@ class OutcomeAnalysis:
             balance=_balance(prepared),
             trends=designs.trends(prepared.stacked, prepared.frame),
             sample=designs.group_table(prepared.stacked),
+            spans=designs.spans(prepared.stacked),
         )
         main = [e for e in estimates if e.estimator == setups[0].estimator]
         if not main:
@@ -141,8 +143,11 @@ class OutcomeAnalysis:
         estimates: Sequence[NamedEstimate],
     ) -> OutcomeResult:
         file = self.plan.file
-        runs = Specifications(self.preparation, prepared, setups, estimates, result.warnings).runs()
-        leads = self._leads(prepared, setups)
+        errors = PoolErrors(prepared)
+        runs = Specifications(
+            self.preparation, prepared, setups, estimates, errors, result.warnings
+        ).runs()
+        leads = self._leads(errors, setups, runs[0])
         quality = quality_figures(
             prepared.cases,
             prepared.stacked,
@@ -151,7 +156,9 @@ class OutcomeAnalysis:
             file.design,
             prepared.covariates,
             self.given.faults,
-        )
+        ) | declared_figures(self.preparation.registry, estimates)
+        if leads and leads[0].power is not None:
+            quality = {**quality, "pretest_power": leads[0].power}
         evidence = Evidence(
             prepared.cases.info,
             runs[0],
@@ -200,30 +207,36 @@ class OutcomeAnalysis:
             )
 
     def _leads(
-        self, prepared: PreparedOutcome, setups: Sequence[Specification]
+        self, errors: PoolErrors, setups: Sequence[Specification], main: Run
     ) -> tuple[LeadTest, ...]:
-        tests = []
-        for setup in setups:
-            if self.preparation.registry.estimator(setup.estimator).tests_leads:
-                pilots = [p.unit for p in prepared.design.pilots]
-                label = f"{prepared.cases.info.name}: leads"
-                with self.preparation.progress.step(label, len(pilots) + 1) as advance:
-                    for pilot in ("", *pilots):
-                        tests.append(self._lead_test(setup, pilot))
-                        advance()
-                break
-        return tuple(tests)
+        registry = self.preparation.registry
+        setup = next((s for s in setups if registry.estimator(s.estimator).tests_leads), None)
+        if setup is None:
+            return ()
+        drift = Drift(main.estimate, registry.estimator(setups[0].estimator).baseline)
+        tests = LeadTests(registry, setup, errors, drift)
+        done = []
+        pilots = [p.unit for p in errors.design.pilots]
+        label = f"{errors.prepared.cases.info.name}: leads"
+        with self.preparation.progress.step(label, len(pilots) + 1) as advance:
+            for pilot in ("", *pilots):
+                done.append(self._lead_test(tests, pilot))
+                advance()
+        return tuple(done)
 
-    def _lead_test(self, setup: Specification, pilot: str) -> LeadTest:
+    def _lead_test(self, tests: LeadTests, pilot: str) -> LeadTest:
+        setup = tests.setup
         return self.preparation.keep(
             f"leads of {pilot or 'all pilots'}",
             (
+                self.preparation.key,
                 self.preparation.fit_key(
                     setup.estimator, setup.engine, setup.sample, setup.options
                 ),
                 [[group.pilot, group.comparators] for group in setup.groups],
+                [tests.drift.effect, tests.drift.baseline],
             ),
-            lambda: sensitivity.lead_test(self.preparation.registry, setup, pilot),
+            lambda: tests.of_pilot(pilot) if pilot else tests.of_all(),
             done=lambda test: test.status != "failed",
         )
 

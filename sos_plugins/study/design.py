@@ -633,6 +633,16 @@ def trends(sample: Sample, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["series", "period", "mean", "n_cases"]]
 
 
+def spans(sample: Sample) -> pd.DataFrame:
+    """Return the first and last event time at which each pilot has cases.
+
+    Columns ``pilot, first_event, last_event``.
+    """
+    treated = sample.frame[sample.frame["treated"] == 1]
+    by_pilot = treated.groupby("unit")["event"].agg(first_event="min", last_event="max")
+    return by_pilot.rename_axis("pilot").reset_index()
+
+
 def group_table(sample: Sample) -> pd.DataFrame:
     """Return cases and means before and after, by matched group and authority.
 

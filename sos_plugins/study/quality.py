@@ -9,8 +9,10 @@ import pandas as pd
 
 from sos_plugins.cells.compression import count, counts
 from sos_plugins.contract.types import CollectedCases, Design, Sample
+from sos_plugins.host.registry import Registry
 from sos_plugins.study.design import restrict_periods
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.result import NamedEstimate
 
 FIGURES: dict[str, str] = {
     "usable_share": "share of the records of the population that could be judged, in the "
@@ -28,10 +30,15 @@ FIGURES: dict[str, str] = {
     "faulty_shift": "change of that share in the pilots, less the change in their comparators",
     "pilots_covered": "share of the pilots of the design that have cases before and after",
     "covariates_missing": "share of covariate values that are 'Missing'",
+    "pretest_power": "probability that the joint test of the leads finds, at 5%, a straight drift "
+    "that alone would give the main estimate",
+    "breakdown": "how many times worse than before adoption trends would have to diverge after it "
+    "(or, with bounds on smoothness, by how much their slope would have to change a period) to "
+    "take the effect's interval to zero, from honest bounds where the study runs them",
     "n_pilots": "number of pilots analysed",
     "n_cases": "number of cases analysed, each once",
 }
-"""What each figure means; shares run from 0 to 1."""
+"""What each figure means; shares run from 0 to 1, breakdown from 0 up."""
 
 SPARSE_BELOW = 0.8
 """An authority-year counts as sparse when a smaller share of its records could be judged."""
@@ -69,6 +76,17 @@ def quality_figures(
             np.mean([n[frame[c] == "Missing"].sum() / n.sum() for c in texts])
         )
     return figures
+
+
+def declared_figures(registry: Registry, estimates: Sequence[NamedEstimate]) -> dict[str, float]:
+    """Return the figures that estimators declare for ratings, of the first engine that ran each."""
+    found: dict[str, float] = {}
+    for named in estimates:
+        for name in registry.estimator(named.estimator).figures:
+            value = named.estimate.glance.get(name)
+            if name not in found and value is not None and not np.isnan(float(value)):
+                found[name] = float(value)
+    return found
 
 
 def _covered(frame: pd.DataFrame) -> int:

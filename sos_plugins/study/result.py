@@ -92,6 +92,7 @@ class OutcomeResult:
         attrition: Frame ``step, reason, n_before, n_dropped, n_after``.
         completeness: Frame ``unit, period, n_candidates, n_usable``.
         quality: Data-quality figures by name.
+        spans: Frame ``pilot, first_event, last_event``: the event times at which a pilot has cases.
         sample: Frame ``group, role, unit, n_pre, n_post, mean_pre, mean_post``.
     """
 
@@ -115,6 +116,7 @@ class OutcomeResult:
     attrition: pd.DataFrame = field(default_factory=pd.DataFrame)
     completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
     quality: Mapping[str, float] = field(default_factory=dict)
+    spans: pd.DataFrame = field(default_factory=pd.DataFrame)
     sample: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 

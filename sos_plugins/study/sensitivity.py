@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.cells.compression import count, expand, is_compressed
-from sos_plugins.contract.types import Design, LeadTest, MatchedGroup, Run, Sample, plain
+from sos_plugins.contract.types import Design, MatchedGroup, Run, Sample, plain
 from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, listing
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.estimate import run_engine
@@ -28,23 +27,6 @@ FAMILIES: dict[str, str] = {
 """Families that the core offers; estimators add theirs (their variants and their own family)."""
 
 
-MOST_CASES_OF_A_PILOT = 5_000_000
-"""Cases of a matched group that are made again from their cells to test one pilot's leads."""
-NO_CASES = (
-    "The leads of a single pilot are tested with errors clustered by case, and this outcome came "
-    "as cells, which do not tell its cases apart."
-)
-TREATED_PER_LEAD = 3
-"""Least pilots for each lead of Wald's joint test: the variance of many leads rests on few treated
-clusters. On 60 simulated samples with parallel trends, 6 pilots and 12 comparators, the test of 4
-leads at 5% rejects 32% of the time with the degrees of freedom of all clusters, 10% with those of
-the treated."""
-LEAST_DF = 4.0
-"""Least degrees of freedom of an AHT test of all leads. With fewer it finds next to nothing: with
-nine pilots of 30 authorities and four leads it has about 2.7, and rejects 3% of the time at 5% when
-pilots drift away by a tenth of a case's standard deviation a year; see docs/benchmarks.md."""
-
-
 @dataclass(frozen=True)
 class Specification:
     """Everything one specification needs.
@@ -58,6 +40,7 @@ class Specification:
         seed: Seed of the study.
         cells: The sample compressed, for engines that take cells; None for none.
         warnings: What is to be said of this sample and not of that of the main run.
+        alone: The pilot, where it is the only one: its error is that of the pool.
     """
 
     sample: Sample
@@ -68,6 +51,7 @@ class Specification:
     seed: int = 0
     cells: Sample | None = None
     warnings: tuple[str, ...] = ()
+    alone: str = ""
 
     def only(self, pilots: Collection[str]) -> Specification:
         """Return the set-up of these pilots and their comparators alone."""
@@ -138,8 +122,17 @@ def as_run(
     )
 
 
-def run(registry: Registry, family: str, label: str, make: Callable[[], Specification]) -> Run:
-    """Run one specification; a failure is a run with its reason, not an exception."""
+def run(
+    registry: Registry,
+    family: str,
+    label: str,
+    make: Callable[[], Specification],
+    judge: JudgeOfOnePilot,
+) -> Run:
+    """Run one specification; a failure is a run with its reason, not an exception.
+
+    ``judge`` gives the run of a pilot alone its error.
+    """
     setup = None
     try:
         setup = make()
@@ -154,7 +147,9 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Specific
             cells=setup.cells,
         )
         done = as_run(registry, named, setup.options, family, label)
-        return replace(done, warnings=setup.warnings)
+        told = replace(done, warnings=setup.warnings)
+        level = float(named.estimate.glance["conf_level"])
+        return judge(told, setup, level) if setup.alone else told
     except SosError as error:
         return Run(
             family,
@@ -165,6 +160,10 @@ def run(registry: Registry, family: str, label: str, make: Callable[[], Specific
             reason=str(error),
             warnings=setup.warnings if setup else (),
         )
+
+
+JudgeOfOnePilot = Callable[[Run, Specification, float], Run]
+"""Gets the run of one pilot, what was run, and the level of its interval."""
 
 
 def not_applicable(family: str, reason: str) -> Run:
@@ -184,10 +183,10 @@ def pilots_out(
         for unit, name in names.items():
             others = [u for u in names if u != unit]
             yield "drop-one-pilot", f"without {name}", _only(setup, others)
-        for unit, name in names.items():
-            yield "single-pilot", f"{name} alone", _only(setup, [unit])
     else:
         yield "drop-one-pilot", FAMILIES["drop-one-pilot"], "There is only one pilot."
+    for unit, name in names.items():
+        yield "single-pilot", f"{name} alone", _alone(setup, unit)
     marked = [p for p in design.pilots if support in p.attributes]
     helped = [p.unit for p in marked if p.attributes[support] is True]
     without = [u for u in names if u not in helped]
@@ -203,6 +202,10 @@ def pilots_out(
 
 def _only(setup: Specification, pilots: list[str]) -> Callable[[], Specification]:
     return lambda: setup.only(pilots)
+
+
+def _alone(setup: Specification, pilot: str) -> Callable[[], Specification]:
+    return lambda: replace(setup.only([pilot]), alone=pilot)
 
 
 def variants(
@@ -243,70 +246,3 @@ def check_families(registry: Registry, chosen: tuple[str, ...]) -> None:
                 f"[sensitivity] families: '{name}' is no family of runs."
                 f"{did_you_mean(name, known)} Families: {listing(known)}."
             )
-
-
-def lead_test(registry: Registry, setup: Specification, pilot: str) -> LeadTest:
-    """Test jointly that all leads are zero, where there are enough pilots for that.
-
-    For a single pilot the standard errors are clustered by case, since three authorities are too
-    few clusters: shocks that hit a whole authority then count as evidence against parallel trends.
-    """
-    try:
-        sample = setup.sample
-        if pilot:
-            part = setup.only([pilot]).sample
-            if is_compressed(part.frame):
-                few = count(part.frame) <= MOST_CASES_OF_A_PILOT
-                cases = expand(part) if few else None
-                if cases is None:
-                    return LeadTest(pilot, None, None, None, None, "not applicable", NO_CASES)
-                part = cases
-            if part.frame.groupby(["unit", "period"]).size().max() == 1:
-                reason = (
-                    "There is one figure an authority and period, which leaves nothing to judge "
-                    "the leads of a single pilot by."
-                )
-                return LeadTest(pilot, None, None, None, None, "not applicable", reason)
-            frame = part.frame.assign(cluster=range(len(part.frame)))
-            sample = replace(part, frame=frame)
-        named = run_engine(
-            registry,
-            setup.estimator,
-            setup.engine,
-            sample,
-            setup.options,
-            seed=setup.seed,
-            provenance=False,
-            cells=None if pilot else setup.cells,
-        )
-    except SosError as error:
-        return LeadTest(pilot, None, None, None, None, "failed", str(error))
-    glance = named.estimate.glance
-    statistic, p_value = plain(glance["leads_statistic"]), plain(glance["leads_p_value"])
-    if p_value is None:
-        reason = " ".join(named.estimate.warnings) or "There are no leads to test."
-        return LeadTest(pilot, None, None, None, None, "not applicable", reason)
-    df_den = float(glance["leads_df_den"])
-    n_leads = int(glance["leads_df_num"])
-    if not pilot and (why := _misleading(glance)):
-        reason = (
-            f"{n_leads} leads of {int(glance['n_treated_units'])} pilots are not tested jointly: "
-            f"{why} (it would give p = {p_value:.3f}). The pilots are tested one by one."
-        )
-        return LeadTest(pilot, statistic, n_leads, df_den, None, "not applicable", reason)
-    return LeadTest(pilot, statistic, n_leads, df_den, p_value)
-
-
-def _misleading(glance: Mapping[str, Any]) -> str:
-    """Say why a joint test of all leads cannot be used with so few pilots, if it cannot."""
-    if glance.get("leads_test") == "AHT":
-        df_den = float(glance["leads_df_den"])
-        if df_den >= LEAST_DF:
-            return ""
-        return (
-            f"with {df_den:.1f} degrees of freedom, fewer than {LEAST_DF:g}, such a test finds "
-            "next to nothing; fewer leads find more, and min_event counts earlier ones as one"
-        )
-    if int(glance["leads_df_num"]) * TREATED_PER_LEAD <= int(glance["n_treated_units"]):
-        return ""
-    return f"with fewer than {TREATED_PER_LEAD} pilots for each lead such a test rejects too often"

@@ -11,6 +11,7 @@ from sos_plugins.contract.types import CollectedCases, Run
 from sos_plugins.errors import DataError
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import MatcherChoice
+from sos_plugins.study.pool_errors import PoolErrors
 from sos_plugins.study.preparation import Preparation, PreparedOutcome
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.study.sensitivity import Specification
@@ -33,6 +34,7 @@ class Specifications:
         prepared: Its cases.
         setups: What each estimator works on, the main one first.
         estimates: What they gave.
+        errors: What the pool tells of single pilots.
         told: The warnings of the outcome, which no run says again.
     """
 
@@ -40,6 +42,7 @@ class Specifications:
     prepared: PreparedOutcome
     setups: Sequence[Specification]
     estimates: Sequence[NamedEstimate]
+    errors: PoolErrors
     told: Collection[str] = ()
 
     def runs(self) -> tuple[Run, ...]:
@@ -70,9 +73,15 @@ class Specifications:
                 same,
                 self.preparation.matcher_key(chosen.choice) if chosen else "",
             ),
-            lambda: sensitivity.run(self.preparation.registry, family, label, make),
+            lambda: sensitivity.run(
+                self.preparation.registry, family, label, make, self._of_one_pilot
+            ),
             done=lambda run: run.status != "failed",
         )
+
+    def _of_one_pilot(self, run: Run, setup: Specification, conf_level: float) -> Run:
+        baseline = self.preparation.registry.estimator(setup.estimator).baseline
+        return self.errors.judged(run, setup.alone, baseline, conf_level)
 
     @cached_property
     def _main_key(self) -> Sequence[Any]:

@@ -23,9 +23,8 @@ from sos_plugins import Estimate, Sample
 from sos_plugins.contract.columns import GLANCE_COLUMNS, TIDY_COLUMNS
 from sos_plugins.contract.types import LeadTest
 from sos_plugins.errors import EstimationError, SettingsError
-from sos_plugins.host.registry import load_plugins
 from sos_plugins.host.settings import validate
-from sos_plugins.study.sensitivity import Specification, lead_test
+from sos_plugins.study.leads import joint_test
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
 STORED_ERROR = 1e-8  # relative; fixest demeans iteratively, to about 1e-9 here
@@ -285,14 +284,10 @@ def test_a_joint_test_that_can_find_next_to_nothing_says_so() -> None:
 
 
 def test_a_study_does_not_use_a_joint_test_that_can_find_next_to_nothing() -> None:
-    registry = load_plugins()
     sample = many_pilots()
 
     def tested(**options: Any) -> LeadTest:
-        chosen = EventStudySettings(**options)
-        return lead_test(
-            registry, Specification(sample, "event-study", "python", chosen, (), 1), ""
-        )
+        return joint_test(fit_python(sample, EventStudySettings(**options)))
 
     weak = tested(min_lead_clusters=1)
     assert (weak.status, weak.p_value) == ("not applicable", None)

@@ -293,11 +293,11 @@ def test_the_error_of_an_outcome_is_that_of_its_main_estimator(tmp_path):
     assert "'did' gave an estimate" in outcome.error
 
 
-def test_the_joint_lead_test_needs_three_pilots_for_each_lead(result):
+def test_with_fewer_than_three_pilots_for_each_lead_the_pool_tests_them_jointly(result):
     overall = result.outcome("tidy-value").leads[0]
-    assert overall.status == "not applicable"
-    assert "5 pilots are not tested jointly" in overall.reason
-    assert overall.p_value is None
+    assert overall.status == "ok"
+    assert overall.error_from == f"error from {len(OTHERS)} placebo pilots of the pool"
+    assert result.outcome("tidy-value").quality["pretest_power"] == overall.power
 
 
 @pytest.mark.r

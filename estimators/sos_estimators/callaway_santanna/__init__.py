@@ -44,6 +44,7 @@ class CallawaySantAnna(Estimator):
     sample = "calendar"
     family = "staggered"
     event_study = True
+    baseline = "last"
     engines = (
         Engine(
             name="python",

@@ -218,6 +218,7 @@ class HonestDid(Estimator):
     Settings = HonestDidSettings
     family = "honest-bounds"
     diagnostic = True
+    figures = ("breakdown",)
     citation = (
         "Rambachan and Roth (2023), Review of Economic Studies 90(5); tests: Andrews, Roth and "
         "Pakes (2023), Review of Economic Studies 90(6); pre-test: Roth (2022), American Economic "

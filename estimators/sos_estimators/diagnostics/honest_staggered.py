@@ -55,6 +55,7 @@ class HonestStaggered(Estimator):
     sample = "calendar"
     family = "honest-bounds"
     diagnostic = True
+    figures = HonestDid.figures
     citation = (
         "Callaway and Sant'Anna (2021), Journal of Econometrics 225(2); bounds: "
         + HonestDid.citation

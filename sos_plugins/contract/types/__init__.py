@@ -13,7 +13,16 @@ from sos_plugins.contract.types.cases import (
 )
 from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
-from sos_plugins.contract.types.evidence import Evidence, LeadTest, Rating, Reason, Run
+from sos_plugins.contract.types.evidence import (
+    DIRECTIONS,
+    AdjustedP,
+    Evidence,
+    LeadTest,
+    Rating,
+    Reason,
+    Run,
+    SmallestEffect,
+)
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
@@ -24,8 +33,10 @@ from sos_plugins.contract.types.records import (
 from sos_plugins.groundwork.plain import plain
 
 __all__ = [
+    "DIRECTIONS",
     "EXAMPLE_COLUMNS",
     "QUALITY_COLUMNS",
+    "AdjustedP",
     "Agreement",
     "Cases",
     "CollectedCases",
@@ -45,6 +56,7 @@ __all__ = [
     "Records",
     "Run",
     "Sample",
+    "SmallestEffect",
     "Tolerance",
     "plain",
     "refuse_alike",

@@ -72,7 +72,14 @@ def match(task: UnitTask, settings: NewMatcherSettings) -> UnitMatch:
         f"Each pilot was given the {settings.ratio} authorities nearest to it in "
         f"{', '.join(settings.features)}, each in units of its standard deviation."
     )
-    return UnitMatch(tuple(groups), pairs, pd.DataFrame(), balance, sentence=sentence)
+    return UnitMatch(
+        tuple(groups),
+        pairs,
+        pd.DataFrame(),
+        balance,
+        sentence=sentence,
+        compared=tuple(settings.features),
+    )
 
 
 class NewMatcher(Matcher):

@@ -24,7 +24,7 @@ FAMILIES: dict[str, str] = {
     "unweighted": "without the matching of cases",
     "other-definition": "another definition of the outcome",
     "other-matching": "comparators chosen in another way",
-    "whole-pool": "every authority of the pool as comparator",
+    "entire-pool": "every authority of the pool as comparator",
 }
 """Families that the core offers; estimators add theirs (their variants and their own family)."""
 

@@ -170,8 +170,8 @@ class Specifications:
         pool = set(self.preparation.given.design.pool)
         label = "every authority of the pool as comparator"
         if all(pool <= set(group.comparators) for group in self.prepared.design.groups):
-            return [("whole-pool", label, "The main run has the whole pool already.")]
-        return [("whole-pool", label, self._prepared(self.preparation.with_whole_pool))]
+            return [("entire-pool", label, "The main run has the whole pool already.")]
+        return [("entire-pool", label, self._prepared(self.preparation.with_whole_pool))]
 
     def _matched(self, choice: MatcherChoice) -> Matched:
         again = self._prepared(lambda prepared: self.preparation.prepare(prepared.cases, choice))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sos_plugins import Evidence, Rating, Reason
 from sos_ratings.claims import Claim, claim_of
-from sos_ratings.wording import amount, counted, listing, more_or_less
+from sos_ratings.wording import amount, counted, more_or_less
 from sos_ratings.wwcsc.assumptions import assumptions
 from sos_ratings.wwcsc.judging import LEVELS, LOW, MODERATE, Criterion, lowest
 from sos_ratings.wwcsc.precision import pilots_analysed, settled, told_from_zero
@@ -80,8 +80,8 @@ def _why(evidence: Evidence, claim: Claim, criteria: Sequence[Criterion]) -> str
     """Say in one line what was found and what holds the level where it is."""
     info, level = evidence.info, lowest(criteria)
     if claim.direction == "cannot tell":
-        span = f"from {amount(claim.low, info, signed=True)} to {_signed(claim.high, evidence)}"
         found = f"changes of {amount(claim.detectable, info)} or more"
+        span = _span(evidence, claim)
         return f"the data fit anything {span}, and would find only {found} four times in five"
     if claim.is_effect:
         size, word = amount(abs(claim.estimate), info), more_or_less(claim.estimate, info)
@@ -97,20 +97,27 @@ def _why(evidence: Evidence, claim: Claim, criteria: Sequence[Criterion]) -> str
     return f"{size}, {strength}{_not_high(criteria) if level == MODERATE else ''}"
 
 
-def _signed(value: float, evidence: Evidence) -> str:
-    return amount(value, evidence.info, signed=True)
+def _span(evidence: Evidence, claim: Claim) -> str:
+    """Write the confidence interval, or that of the two one-sided tests where there is none."""
+    main, info = evidence.main, evidence.info
+    low = claim.low if main.conf_low is None else main.conf_low
+    high = claim.high if main.conf_high is None else main.conf_high
+    return f"from {amount(low, info, signed=True)} to {amount(high, info, signed=True)}"
 
 
 def _cannot_carry(criteria: Sequence[Criterion]) -> str:
     lows = [c for c in criteria if c.grade == LOW]
     metric = next(name for name in CANNOT_CARRY if any(c.reason.metric == name for c in lows))
-    clauses = tuple(c.clause for c in lows if c.reason.metric == metric and c.clause)
-    return f"{CANNOT_CARRY[metric]} ({listing(clauses)})" if clauses else CANNOT_CARRY[metric]
+    clauses = [c.clause for c in lows if c.reason.metric == metric and c.clause]
+    return f"{CANNOT_CARRY[metric]} ({_first_of(clauses)})" if clauses else CANNOT_CARRY[metric]
+
+
+def _first_of(clauses: Sequence[str]) -> str:
+    """Write the first reason, and how many more there are: the report lists them all."""
+    more = len(clauses) - 1
+    return clauses[0] + (f", and {counted(more, 'more reason')}" if more else "")
 
 
 def _not_high(criteria: Sequence[Criterion]) -> str:
     clauses = [c.clause for c in criteria if c.grade == MODERATE and c.clause]
-    if not clauses:
-        return ""
-    more = len(clauses) - 1
-    return f", not high: {clauses[0]}" + (f" (and {counted(more, 'more reason')})" if more else "")
+    return f", not high: {_first_of(clauses)}" if clauses else ""

@@ -54,7 +54,12 @@ def _apart(evidence: Evidence) -> list[Criterion]:
     if not others:
         return []
     labels = listing(tuple(dict.fromkeys(run.label for run in others)))
-    text = f"{counted(len(others), 'run')} estimate something else and do not count: {labels}."
+    do = (
+        "estimates something else and does"
+        if len(others) == 1
+        else "estimate something else and do"
+    )
+    text = f"{counted(len(others), 'run')} {do} not count: {labels}."
     return [note(METRIC, text, float(len(others)))]
 
 

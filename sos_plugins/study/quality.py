@@ -125,7 +125,7 @@ def comparability_figures(
 
 def _above_pool(frame: pd.DataFrame, design: Design) -> float:
     """Return by how many standard deviations between authorities the pilots lie above the pool."""
-    before, pilots, _ = before_any_window(frame, design)
+    before, pilots, _ = before_any_window(frame.sort_values("value"), design)
     means = before.groupby("unit")[list(before.columns)].apply(mean)
     treated = means.index.isin([pilot.unit for pilot in pilots])
     spread = means[~treated].std(ddof=1)
@@ -136,6 +136,7 @@ def _above_pool(frame: pd.DataFrame, design: Design) -> float:
 
 def _spread_of_cases(frame: pd.DataFrame) -> float:
     """Return the standard deviation of the values of cases, each counted once."""
+    frame = frame.sort_values("value")
     n, value = counts(frame), frame["value"].to_numpy(float)
     return float(np.sqrt(np.average((value - mean(frame)) ** 2, weights=n)))
 

@@ -111,7 +111,7 @@ def smallest_effect(result: OutcomeResult) -> str:
             "smallest_effect and smallest_effect_reason under [[outcomes]]."
         )
     size = words.scale_of(result).size(smallest.value)
-    return f"{size}: {words.end_sentence(words.clean(smallest.reason))}"
+    return f"{size}. {words.end_sentence(words.clean(smallest.reason))}"
 
 
 def further_ratings(result: OutcomeResult, ident: str) -> Table | None:

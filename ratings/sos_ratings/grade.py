@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sos_plugins import Evidence, Rating, RatingRule, Settings, hookimpl
+from sos_plugins import Evidence, Rating, RatingRule, Run, Settings, hookimpl
 from sos_ratings.claims import Claim, claim_of
-from sos_ratings.facts import families, leads_of, pilots_held, signed
+from sos_ratings.facts import families, leads_of, pilots_held
 from sos_ratings.scheme import SchemeSettings, Step, rating_of, without_estimate
 from sos_ratings.wording import counted, percent
 
@@ -80,7 +80,7 @@ class Grade(RatingRule):
             return without_estimate(self, evidence, settings, words=WORDS)
         concerns = [
             _bias(evidence, settings),
-            _inconsistency(evidence, settings),
+            _inconsistency(evidence, claim, settings),
             _imprecision(claim),
             *(
                 _judged(name, getattr(settings, name))
@@ -137,15 +137,24 @@ def _bias(evidence: Evidence, settings: GradeSettings) -> Told:
     return min(len(parts), 2), ("risk of bias", f"{text[0].upper()}{text[1:]}.")
 
 
-def _inconsistency(evidence: Evidence, settings: GradeSettings) -> Told:
+def _inconsistency(evidence: Evidence, claim: Claim, settings: GradeSettings) -> Told:
     voting = families(evidence)
     if not voting:
         return 1, ("inconsistency", "No other analysis shows whether the result is consistent.")
-    sign = signed(evidence.main)
-    agree = [name for name, runs in voting.items() if all(signed(run) == sign for run in runs)]
+    agree = [name for name, runs in voting.items() if all(_same(run, claim) for run in runs)]
     share = len(agree) / len(voting)
-    text = f"{len(agree)} of {len(voting)} kinds of run have the direction of the main run."
+    text = f"{len(agree)} of {len(voting)} kinds of run find the same as the main run."
     return int(share < settings.agree), ("inconsistency", text)
+
+
+def _same(run: Run, claim: Claim) -> bool:
+    """Whether a run finds what is claimed: the same direction, or nothing that matters."""
+    if run.estimate is None:
+        return False
+    if claim.direction == "no effect that matters":
+        assert claim.smallest is not None
+        return abs(run.estimate) < claim.smallest
+    return run.estimate * claim.estimate > 0
 
 
 def _imprecision(claim: Claim) -> Told:

@@ -186,6 +186,16 @@ class TestGrade:
         assert rating.level == "moderate"
         assert [r.metric for r in rating.reasons if not r.met] == [metric]
 
+    def test_a_null_is_consistent_where_the_runs_find_none_that_matters(self) -> None:
+        """Six runs of either sign within five points; three of nine beyond are one in three."""
+        runs = tuple(a_run(0.02 * (-1) ** n, family=str(n)) for n in range(6))
+        null = replace(the_evidence(0.001, 0.01), runs=runs)
+        two = (*runs, a_run(0.2, family="a"), a_run(-0.2, family="b"))
+        three = (*two, a_run(0.2, family="c"))
+        for tried, certainty in ((runs, "high"), (two, "high"), (three, "moderate")):
+            evidence = replace(null, runs=tried)
+            assert level(self.rule, evidence, randomised=True, **JUDGED) == certainty
+
     @pytest.mark.parametrize(
         ("concern", "certainty"), [("serious", "moderate"), ("very serious", "low")]
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sos_plugins.contract.session import Session
     from sos_plugins.contract.settings import Settings
     from sos_plugins.contract.types import (
+        AdjustedP,
         Agreement,
         Cases,
         Design,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Records,
         Run,
         Sample,
+        SmallestEffect,
         Tolerance,
     )
 
@@ -58,6 +60,7 @@ except PackageNotFoundError:
     __version__ = "not installed"
 
 __all__ = [
+    "AdjustedP",
     "Agreement",
     "CaseMatch",
     "Cases",
@@ -88,6 +91,7 @@ __all__ = [
     "Session",
     "Settings",
     "Simulator",
+    "SmallestEffect",
     "Source",
     "Tolerance",
     "UnitMatch",

@@ -339,7 +339,7 @@ class Scale:
 def scale_of(result: OutcomeResult) -> Scale:
     """Choose how an outcome's figures are shown, from its kind and its precision."""
     measure = clean(result.info.measure).strip()
-    if result.info.binary or measure.lower() in ("proportion", "share"):
+    if result.info.in_points:
         return Scale(100.0, 1, "percentage points", "%")
     decimals = _decimals(result)
     if measure.lower().startswith(("percent", "per cent", "%")):

@@ -1,4 +1,4 @@
-"""One outcome, from its cases to its rating: match, estimate, cross-check, vary, rate."""
+"""One outcome, from its cases to the evidence on it: match, estimate, cross-check, vary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.types import (
     Agreement,
-    Evidence,
     LeadTest,
     Run,
     Sample,
@@ -24,7 +23,11 @@ from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
-from sos_plugins.study.quality import declared_figures, quality_figures
+from sos_plugins.study.quality import (
+    comparability_figures,
+    declared_figures,
+    quality_figures,
+)
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
 from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
@@ -34,7 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OutcomeAnalysis:
-    """Judges one outcome: estimates, cross-checks, varies and rates what a preparation makes."""
+    """Judges one outcome: estimates, cross-checks and varies what a preparation makes.
+
+    The study rates it, once all outcomes are there: see :mod:`sos_plugins.study.rating`.
+    """
 
     preparation: Preparation
 
@@ -50,7 +56,9 @@ class OutcomeAnalysis:
 
     def run(self, *, only_crosscheck: bool) -> OutcomeResult:
         """Run the outcome; what cannot be analysed becomes a result with an error."""
-        empty = OutcomeResult(self.given.info, self.given.settings)
+        info = self.given.info
+        smallest = self.given.choice.smallest(info)
+        empty = OutcomeResult(info, self.given.settings, smallest_effect=smallest)
         cases = self.given.cases
         if isinstance(cases, str):
             return replace(empty, error=cases)
@@ -156,21 +164,12 @@ class OutcomeAnalysis:
             file.design,
             prepared.covariates,
             self.given.faults,
-        ) | declared_figures(self.preparation.registry, estimates)
-        if leads and leads[0].power is not None:
-            quality = {**quality, "pretest_power": leads[0].power}
-        evidence = Evidence(
-            prepared.cases.info,
             runs[0],
-            runs[1:],
-            leads,
-            quality,
-            result.agreements,
-            result.warnings,
         )
-        rule = self.preparation.registry.rating_rule(file.rating.plugin)
-        settings = self.plan.settings("rating-rule", file.rating, "[rating]")
-        rating = rule.rate(evidence, settings)
+        quality |= comparability_figures(prepared.frame, self.given.design, result.balance)
+        quality |= declared_figures(self.preparation.registry, estimates)
+        if leads and leads[0].power is not None:
+            quality["pretest_power"] = leads[0].power
         pooled = self._pooled(runs, prepared)
         return replace(
             result,
@@ -182,7 +181,6 @@ class OutcomeAnalysis:
             agreements=(*result.agreements, *pooled.agreements),
             warnings=(*result.warnings, *_disagreements(pooled.agreements)),
             quality=quality,
-            rating=rating,
         )
 
     def _pooled(self, runs: Sequence[Run], prepared: PreparedOutcome) -> Pooled:

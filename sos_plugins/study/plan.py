@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.errors import DesignError, StudyError, listing
+from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.host.settings import with_paths
 from sos_plugins.study import sensitivity
@@ -18,6 +18,7 @@ from sos_plugins.study.file import (
     Choice,
     EstimatorChoice,
     MatcherChoice,
+    OutcomeChoice,
     PoolingChoice,
     StudyFile,
     parse_study,
@@ -114,6 +115,9 @@ class Plan:
             ]:
                 registry.engine(choice.plugin, choice.engine)
         self.settings("rating-rule", file.rating, "[rating]")
+        for n, rule in enumerate(file.further_ratings, 1):
+            self.settings("rating-rule", rule, f"[[further_ratings]] {n}")
+        self._check_confirmatory()
         if file.sensitivity.families != "all":
             sensitivity.check_families(registry, tuple(file.sensitivity.families))
         return estimators
@@ -142,6 +146,21 @@ class Plan:
         for engine in () if engines == "all" else engines:
             if engine not in known:
                 self.registry.engine(name, engine)
+
+    def _check_confirmatory(self) -> None:
+        """Refuse a confirmatory outcome that the study does not have."""
+        chosen = self.file.multiplicity.confirmatory
+        names = [self._outcome_name(choice) for choice in self.file.outcomes]
+        for name in () if chosen == "all" else chosen:
+            if name not in names:
+                raise StudyError(
+                    f"[multiplicity] confirmatory: the study has no outcome '{name}'."
+                    f"{did_you_mean(name, names)} Outcomes: {listing(names)}."
+                )
+
+    def _outcome_name(self, choice: OutcomeChoice) -> str:
+        settings = self.settings("outcome", choice, "[[outcomes]]")
+        return choice.name or self.registry.outcome(choice.plugin).info(settings).name
 
     def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
         matching = self.file.matching

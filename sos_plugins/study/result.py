@@ -20,6 +20,7 @@ import pandas as pd
 
 from sos_plugins.cache.codec import travels
 from sos_plugins.contract.types import (
+    AdjustedP,
     Agreement,
     Estimate,
     LeadTest,
@@ -27,6 +28,7 @@ from sos_plugins.contract.types import (
     PooledEffects,
     Rating,
     Run,
+    SmallestEffect,
     plain,
 )
 from sos_plugins.errors import DataError, listing
@@ -94,6 +96,10 @@ class OutcomeResult:
         quality: Data-quality figures by name.
         spans: Frame ``pilot, first_event, last_event``: the event times at which a pilot has cases.
         sample: Frame ``group, role, unit, n_pre, n_post, mean_pre, mean_post``.
+        smallest_effect: The smallest effect that matters; None when the study does not say.
+        adjusted: The main run's p value among those of the confirmatory outcomes; None for an
+            outcome that is explored.
+        further_ratings: The verdicts of other rules, in the order of the study.
     """
 
     info: OutcomeInfo
@@ -118,6 +124,9 @@ class OutcomeResult:
     quality: Mapping[str, float] = field(default_factory=dict)
     spans: pd.DataFrame = field(default_factory=pd.DataFrame)
     sample: pd.DataFrame = field(default_factory=pd.DataFrame)
+    smallest_effect: SmallestEffect | None = None
+    adjusted: AdjustedP | None = None
+    further_ratings: tuple[Rating, ...] = ()
 
 
 @dataclass(frozen=True)

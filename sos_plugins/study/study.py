@@ -35,6 +35,7 @@ from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_stud
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
+from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
 from sos_plugins.system.memory import MemoryUse
@@ -257,7 +258,7 @@ class Study:
             title=file.study.title,
             programme=file.study.programme,
             simulated=records.simulated,
-            outcomes=tuple(outcomes),
+            outcomes=tuple(outcomes) if only_crosscheck else rated(plan, outcomes),
             pilots=_pilot_table(design),
             record_quality=records.quality.checks,
             profile=profile,

@@ -46,7 +46,7 @@ def tidy(tmp_path_factory):
 
 def test_run_writes_the_report_and_prints_the_verdicts(study, tmp_path):
     result = call("run", study, "--out", tmp_path / "out")
-    assert "Moderate strength evidence" in result.stdout
+    assert "Decreased" in result.stdout
     assert (tmp_path / "out" / "report.html").is_file()
     assert json.loads((tmp_path / "out" / "result.json").read_text())["name"] == "small"
 

@@ -205,6 +205,7 @@ def test_the_summary_has_the_columns_and_verdicts(tree: lxml_html.HtmlElement) -
         "Result",
         "Strength of the evidence",
         "Effect",
+        "p value",
     ]
     rows = {row[0]: row[1:] for row in table_rows(tree, "summary")}
     assert rows["Kinship rather than other care"] == [
@@ -212,6 +213,7 @@ def test_the_summary_has_the_columns_and_verdicts(tree: lxml_html.HtmlElement) -
         "Moderate strength evidence of decreased kinship care.",
         "Moderate Decrease",
         "−13.0 percentage points (95% CI −18.1 to −7.9)",
+        "< 0.001; < 0.001 adjusted for 4 outcomes",
     ]
     assert rows["Duration of assessments"][0] == "Unclear: shorter is better if quality holds"
 
@@ -783,3 +785,38 @@ def test_nothing_half_written_when_a_write_fails(
         write_report(replace(study, title="Other"), tmp_path)
     assert path.read_bytes() == before
     assert not [p for p in tmp_path.rglob("*") if p.name.startswith(".")]
+
+
+def test_the_smallest_effect_that_matters_stands_with_its_reason(
+    result: StudyResult, tree: lxml_html.HtmlElement
+) -> None:
+    told = {
+        section.xpath("string(h2)"): section.xpath(
+            'string(.//dt[text()="Smallest effect that matters"]/../dd)'
+        )
+        for section in tree.xpath('//section[@class="outcome"]')
+    }
+    assert told["Kinship rather than other care"] == (
+        "5.0 percentage points. Below five points no budget changes."
+    )
+    assert told["Duration of assessments"].startswith("Not set, so the report cannot say")
+
+
+def test_other_schemes_stand_beside_the_rating(tree: lxml_html.HtmlElement) -> None:
+    rows = table_rows(tree, "kinship-care_other-schemes")
+    assert rows == [
+        ["another-scheme", "Level 3: decreased kinship care; one <pilot> only.", "3", "Decrease"]
+    ]
+    assert not tree.xpath('//table[@id="rereferral_other-schemes-table"]')
+
+
+@pytest.mark.parametrize(
+    ("direction", "sign"),
+    [("no effect that matters", "No effect that matters"), ("cannot tell", "Cannot tell")],
+)
+def test_every_direction_has_its_sign(direction: str, sign: str) -> None:
+    from sos_plugins.report.verdict import direction_sign
+
+    shown = direction_sign(direction)
+    assert sign in shown
+    assert "<svg" in shown

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.contract.types import (
+    AdjustedP,
     Agreement,
     Estimate,
     Expected,
@@ -21,6 +22,7 @@ from sos_plugins.contract.types import (
     Rating,
     Reason,
     Run,
+    SmallestEffect,
     Tolerance,
 )
 from sos_plugins.profile import RecordProfile
@@ -168,6 +170,12 @@ STORIES = (
         level="moderate",
         direction="decrease",
     ),
+)
+
+
+SMALLEST = SmallestEffect(0.05, "below five points no budget changes")
+FURTHER = Rating(
+    "another-scheme", "3", "decrease", "Level 3: decreased kinship care; one <pilot> only"
 )
 
 
@@ -344,6 +352,13 @@ def make_outcome(story: Story, rng: np.random.Generator) -> OutcomeResult:
         completeness=make_completeness(story, rng),
         quality={"share_usable": story.usable, "share_duplicates": 0.013, "n_authorities": 27},
         sample=make_sample(story, groups, rng),
+        smallest_effect=SMALLEST if story.info.name == "kinship-care" else None,
+        adjusted=AdjustedP(
+            min(1.0, len(STORIES) * (main.p_value or 0.0)),
+            "holm",
+            tuple(other.info.name for other in STORIES),
+        ),
+        further_ratings=(FURTHER,) if story.info.name == "kinship-care" else (),
     )
 
 

@@ -19,9 +19,7 @@ from sos_plugins.authors.testing.core import (
 )
 from sos_plugins.authors.testing.examples import example_evidence, example_run
 from sos_plugins.contract.interfaces import RatingRule
-from sos_plugins.contract.types import Evidence, Rating
-
-DIRECTIONS = ("increase", "decrease", "no clear impact")
+from sos_plugins.contract.types import DIRECTIONS, Evidence, Rating
 
 
 def check_rating_rule(rule: RatingRule, settings: Given = None) -> None:
@@ -138,6 +136,7 @@ def names_its_levels(subject: RatingSubject) -> None:
 @check
 def rates_whatever_there_is(subject: RatingSubject) -> None:
     """Every sort of evidence gets a level of the scheme and a direction, none an error."""
+    known = tuple(DIRECTIONS)
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -145,8 +144,8 @@ def rates_whatever_there_is(subject: RatingSubject) -> None:
             f"On {situation} the level is '{rating.level}', not one of {subject.plugin.levels}.",
         )
         demand(
-            rating.direction in DIRECTIONS,
-            f"On {situation} the direction is '{rating.direction}', not one of {DIRECTIONS}.",
+            rating.direction in known,
+            f"On {situation} the direction is '{rating.direction}', not one of {known}.",
         )
         demand(rating.rule == subject.plugin.name, f"Rating.rule is '{rating.rule}'.")
 
@@ -180,7 +179,7 @@ def shows_its_thresholds(subject: RatingSubject) -> None:
 
 @check
 def never_turns_an_effect_round(subject: RatingSubject) -> None:
-    """The direction is that of the main estimate, or no clear impact."""
+    """The direction is that of the main estimate, or none."""
     for effect, wrong in ((0.1, "decrease"), (-0.1, "increase")):
         for strength in ("strong", "weak"):
             rating = subject.rate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.analysis import OutcomeAnalysis
+from sos_plugins.study.cases_in_memory import inputs_from_cases, outcome_choices
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
@@ -94,12 +95,7 @@ class Study:
     @property
     def outcome_names(self) -> list[str]:
         """The names that the outcomes have in the results, in the order of the study."""
-        registry = self.plan.registry
-        names = []
-        for n, choice in enumerate(self.plan.file.outcomes, 1):
-            settings = self.plan.settings("outcome", choice, f"[[outcomes]] {n}")
-            names.append(choice.name or registry.outcome(choice.plugin).info(settings).name)
-        return names
+        return list(outcome_choices(self.plan))
 
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
@@ -206,6 +202,71 @@ class Study:
         """Run the estimators by all their engines, without sensitivity analysis and rating."""
         return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
 
+    def analyse(
+        self,
+        cases: Iterable[CollectedCases],
+        design: Design | None = None,
+        *,
+        neighbours: Mapping[str, tuple[str, ...]] | None = None,
+        unit_names: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+        workers: int | None = 1,
+        only_crosscheck: bool = False,
+    ) -> tuple[OutcomeResult, ...]:
+        """Run the line from cases in memory on: matching, estimates, sensitivity, rating.
+
+        No source is read and nothing is written, so that a study can be run many times over.
+
+        Args:
+            cases: The cases of some outcomes of the study, by the names that these have in it
+                (``info.name``). Rows may stand for many cases, see
+                :data:`sos_plugins.cells.build.COMPRESSED`.
+            design: Pilots and pool; those of the study file among the authorities of the cases
+                by default.
+            neighbours: Statistical neighbours by authority, nearest first, for matchers that use
+                them.
+            unit_names: Authority code to name.
+            progress: Where progress is shown.
+            workers: Outcomes analysed at once, each in a process of its own; None decides by the
+                number of cases.
+            only_crosscheck: Leave out sensitivity analysis and rating.
+
+        Returns:
+            A result for each, in the order of the study; one that cannot be analysed has an error.
+
+        Raises:
+            StudyError: If the study has no outcome of such a name.
+            SosError: If the design does not fit.
+        """
+        given = {some.info.name: some for some in cases}
+        inputs = inputs_from_cases(self.plan, given, design, neighbours or {}, unit_names or {})
+        return self._analysed(
+            inputs,
+            progress or NoProgress(),
+            KEEP_NOTHING,
+            workers,
+            only_crosscheck=only_crosscheck,
+        )
+
+    def _analysed(
+        self,
+        inputs: list[OutcomeInput],
+        progress: Progress,
+        stations: StepCache,
+        workers: int | None,
+        *,
+        only_crosscheck: bool,
+    ) -> tuple[OutcomeResult, ...]:
+        analysed = _each_analysed(
+            self.plan, inputs, progress, stations, workers, only_crosscheck=only_crosscheck
+        )
+        outcomes = []
+        with progress.step("Analysing outcomes", len(inputs)) as advance, closing(analysed):
+            for outcome in analysed:
+                outcomes.append(outcome)
+                advance()
+        return tuple(outcomes)
+
     def _run(
         self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
@@ -240,15 +301,9 @@ class Study:
                 inputs.append(station.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         use.note("deriving")
-        with session.progress.step("Analysing outcomes", len(inputs)) as advance:
-            outcomes = []
-            analysed = _analysed(
-                plan, inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
-            )
-            with closing(analysed):
-                for outcome in analysed:
-                    outcomes.append(outcome)
-                    advance()
+        outcomes = self._analysed(
+            inputs, session.progress, stations, workers, only_crosscheck=only_crosscheck
+        )
         use.note("analysing")
         if excess := use.excess():
             warnings += (excess,)
@@ -257,7 +312,7 @@ class Study:
             title=file.study.title,
             programme=file.study.programme,
             simulated=records.simulated,
-            outcomes=tuple(outcomes),
+            outcomes=outcomes,
             pilots=_pilot_table(design),
             record_quality=records.quality.checks,
             profile=profile,
@@ -292,7 +347,7 @@ def _refuse_twice(before: Records, records: Records, where: str) -> None:
         )
 
 
-def _analysed(
+def _each_analysed(
     plan: Plan,
     inputs: list[OutcomeInput],
     progress: Progress,

@@ -11,7 +11,7 @@ goes the whole line by the engines in Python: authorities matched, cases weighte
 estimator, every family of the sensitivity analysis, tests of the leads, the rating. The effect, if
 any, is in the first outcome; the other four have none.
 
-Authorities differ in level (6 points, ``LEVEL_SD``), in size (30%) and in the mix of ages. A rate of
+Authorities differ in level (6 points), in size (30%) and in the mix of ages. A rate of
 an authority and year has a shock of a standard deviation of ``--shock`` points that carries over
 with a correlation of ``--rho`` (published re-referral rates: 5 points, 0.6). Pilots are
 
@@ -242,7 +242,7 @@ def smallest() -> str:
 
     if "smallest_effect" not in OutcomeChoice.model_fields:
         return ""
-    return f'smallest_effect = {SMALLEST / 100}\nsmallest_effect_reason = "the benchmark\'s"\n'
+    return f'smallest_effect = {SMALLEST}\nsmallest_effect_reason = "the benchmark\'s"\n'
 
 
 def verdict(outcome: OutcomeResult) -> dict[str, Any]:

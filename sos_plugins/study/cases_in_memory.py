@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sos_plugins.contract.types import CollectedCases, Design, plain
 from sos_plugins.errors import StudyError, did_you_mean, listing
@@ -36,12 +36,7 @@ def inputs_from_cases(
         DesignError: If the design does not fit the authorities of the cases.
     """
     choices = outcome_choices(plan)
-    for name in cases:
-        if name not in choices:
-            raise StudyError(
-                f"The study has no outcome '{name}'.{did_you_mean(name, choices)} "
-                f"Outcomes: {listing(choices)}."
-            )
+    refuse_unknown(cases, choices)
     if design is None:
         units = sorted({unit for some in cases.values() for unit in some.frame["unit"].unique()})
         design, _ = make_design(plan.file.design, plan.base, units, unit_names)
@@ -59,6 +54,20 @@ def inputs_from_cases(
         for name, choice in choices.items()
         if name in cases
     ]
+
+
+def refuse_unknown(names: Iterable[str], choices: Mapping[str, OutcomeChoice]) -> None:
+    """Refuse names of which a study has no outcome.
+
+    Raises:
+        StudyError: With the outcomes that it has.
+    """
+    for name in names:
+        if name not in choices:
+            raise StudyError(
+                f"The study has no outcome '{name}'.{did_you_mean(name, choices)} "
+                f"Outcomes: {listing(choices)}."
+            )
 
 
 def outcome_choices(plan: Plan) -> dict[str, OutcomeChoice]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import joblib
 import pandas as pd
@@ -20,7 +20,7 @@ from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
-from sos_plugins.errors import SosError, StudyError
+from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate
 from sos_plugins.profile import RecordProfile, profile_records
@@ -29,11 +29,17 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.analysis import OutcomeAnalysis
-from sos_plugins.study.cases_in_memory import inputs_from_cases, outcome_choices
+from sos_plugins.study.calibrate import CalibrationResult, calibrate_of
+from sos_plugins.study.cases_in_memory import (
+    inputs_from_cases,
+    outcome_choices,
+    refuse_unknown,
+)
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
+from sos_plugins.study.power import PowerResult, power_of
 from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.result import OutcomeResult, StudyResult
@@ -45,6 +51,9 @@ from sos_plugins.tables.row_accounts import files_left_out
 
 PARALLEL_FROM = 20_000
 """Cases of all outcomes from which on several processes pay for their start."""
+
+
+Measured = TypeVar("Measured", PowerResult, CalibrationResult)
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,126 @@ class Study:
             only_crosscheck=only_crosscheck,
         )
 
+    def power(
+        self,
+        progress: Progress | None = None,
+        *,
+        outcomes: Sequence[str] | None = None,
+        effects: Sequence[float] | None = None,
+        repeats: int = 200,
+        seed: int | None = None,
+        workers: int | None = None,
+    ) -> PowerResult:
+        """Measure what the estimators of the study would find on its records.
+
+        Pilots are re-dealt by lot in the records from before the programme and effects planted in
+        their cases, see :func:`sos_plugins.study.power.power_of`.
+
+        Args:
+            progress: Where progress is shown.
+            outcomes: Names of outcomes; all by default.
+            effects: Sizes that are planted, in the units of the value (0.05 is 5 points of a
+                rate); chosen by the standard error of each outcome by default.
+            repeats: Deals an outcome.
+            seed: Seed of the deals; that of the study by default.
+            workers: Processes; one a processor by default. The result is the same.
+
+        Raises:
+            SosError: If no records can be read, or no outcome can be dealt.
+        """
+        return self._dealt(power_of, progress, outcomes, effects, repeats, seed, workers)
+
+    def calibrate(
+        self,
+        progress: Progress | None = None,
+        *,
+        outcomes: Sequence[str] | None = None,
+        effects: Sequence[float] | None = None,
+        repeats: int = 100,
+        seed: int | None = None,
+        workers: int | None = None,
+    ) -> CalibrationResult:
+        """Count how often the study would come to each verdict, where the truth is known.
+
+        As :meth:`power`, with the whole line of all outcomes at each deal, see
+        :func:`sos_plugins.study.calibrate.calibrate_of`.
+
+        Args:
+            progress: Where progress is shown.
+            outcomes: Names of outcomes; all by default.
+            effects: Sizes that are planted in every outcome, in the units of the value; chosen
+                by the standard error of each outcome by default.
+            repeats: Deals; each is judged under every truth.
+            seed: Seed of the deals; that of the study by default.
+            workers: Processes; one a processor by default. The result is the same.
+
+        Raises:
+            SosError: If no records can be read, or no outcome can be dealt.
+        """
+        return self._dealt(calibrate_of, progress, outcomes, effects, repeats, seed, workers)
+
+    def _dealt(
+        self,
+        measure: Callable[..., Measured],
+        progress: Progress | None,
+        outcomes: Sequence[str] | None,
+        effects: Sequence[float] | None,
+        repeats: int,
+        seed: int | None,
+        workers: int | None,
+    ) -> Measured:
+        """Derive the cases of some outcomes, and measure something on re-dealt pilots."""
+        session = self.session(progress)
+        try:
+            with private_files():
+                there: InMemory = self._in_memory(session, outcomes)
+        finally:
+            session.release()
+        measured: Measured = measure(
+            self.plan,
+            there.cases,
+            there.design,
+            effects=effects,
+            repeats=repeats,
+            seed=seed,
+            neighbours=there.neighbours,
+            progress=progress,
+            workers=workers,
+        )
+        notes = (*there.notes, *measured.notes)
+        return replace(measured, notes=notes, simulated=there.simulated)
+
+    def _in_memory(self, session: Session, outcomes: Sequence[str] | None) -> InMemory:
+        """Read the records and derive the cases of some outcomes.
+
+        Raises:
+            StudyError: If there is no such outcome.
+            DataError: If no outcome has cases.
+        """
+        choices = outcome_choices(self.plan)
+        wanted = tuple(choices) if outcomes is None else tuple(dict.fromkeys(outcomes))
+        refuse_unknown(wanted, choices)
+        records = self.read(session)
+        design, notes = designs.make_design(
+            self.plan.file.design,
+            self.plan.base,
+            units_of(records),
+            records.unit_names,
+            adoption_of(records),
+        )
+        cases = []
+        with session.progress.step("Deriving outcomes", len(wanted)) as advance:
+            for name in wanted:
+                derived = OutcomeStation(self.plan, session, Read(records), choices[name]).cases()
+                if isinstance(derived, str):
+                    notes += (derived,)
+                else:
+                    cases.append(derived)
+                advance()
+        if not cases:
+            raise DataError(" ".join(notes))
+        return InMemory(tuple(cases), design, _neighbours(records), notes, records.simulated)
+
     def _analysed(
         self,
         inputs: list[OutcomeInput],
@@ -390,6 +519,25 @@ def _analyse(
 ) -> tuple[OutcomeResult, StepCache]:
     analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), stations))
     return analysis.run(only_crosscheck=only_crosscheck), stations
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Cases of a study in memory, with what the analysis takes beside them.
+
+    Attributes:
+        cases: The cases of each outcome that has some.
+        design: Pilots and pool.
+        neighbours: Statistical neighbours by authority, nearest first.
+        notes: Sentences on the design, and on outcomes without cases.
+        simulated: Whether the records are made up.
+    """
+
+    cases: tuple[CollectedCases, ...]
+    design: Design
+    neighbours: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    simulated: bool
 
 
 @dataclass(frozen=True)

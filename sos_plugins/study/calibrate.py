@@ -104,7 +104,7 @@ class Judged:
         if not effect:
             return dealing.input(design)
         rng = generator(dealing.seed, f"effects on {dealing.name}", number)
-        return dealing.input(design, replace(cases, frame=plant(cases, design, effect, rng).frame))
+        return dealing.input(design, plant(cases, design, effect, rng))
 
 
 def judged(plan: Plan, inputs: Iterable[OutcomeInput]) -> list[OutcomeResult]:

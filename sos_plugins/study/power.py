@@ -10,7 +10,8 @@ analyses for observational studies", Journal of Public Economics 213.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -28,7 +29,7 @@ from sos_plugins.study.collect import needs_cases
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
-from sos_plugins.study.redeal import Redeal, added_up, plant, redeal
+from sos_plugins.study.redeal import Redeal, added_up, plant_in_sample, redeal
 from sos_plugins.study.repeats import generator, repeated
 from sos_plugins.study.sensitivity import Specification
 
@@ -129,22 +130,45 @@ class Tried:
         dealing = self.dealing
         rng = generator(dealing.seed, dealing.name, number)
         design = dealing.dealt.deal(rng)
-        cases = dealing.dealt.cases
         preparation = Preparation(dealing.plan, dealing.input(design), NoProgress())
         try:
-            prepared = preparation.prepare(cases, dealing.plan.file.matching.units)
+            prepared = preparation.prepare(dealing.dealt.cases, dealing.plan.file.matching.units)
         except SosError as error:
             return [self._row(p, number, e, str(error)) for e in self.effects for p in self.planned]
         rows = []
-        for effect in self.effects:
-            planted = plant(cases, design, effect, rng)
-            changed = prepared
-            if effect:
-                changed = preparation.with_cases(prepared, replace(cases, frame=planted.frame))
-            for planned in self.planned:
-                run = estimated(preparation, planned, changed)
-                rows.append({**self._row(planned, number, effect, run), "planted": planted.effect})
+        for planned in self.planned:
+            for effect, run, size in self._runs(preparation, planned, prepared, rng):
+                rows.append({**self._row(planned, number, effect, run), "planted": size})
         return rows
+
+    def _runs(
+        self,
+        preparation: Preparation,
+        planned: Planned,
+        prepared: PreparedOutcome,
+        rng: np.random.Generator,
+    ) -> Iterator[tuple[float, Run | str, float]]:
+        """Yield each effect with the run of an estimator and what was planted."""
+        try:
+            sample, options, _ = preparation.sample_for(planned, prepared)
+        except SosError as error:
+            yield from ((effect, str(error), effect) for effect in self.effects)
+            return
+        for effect in self.effects:
+            changed, size = (sample, 0.0) if not effect else plant_in_sample(sample, effect, rng)
+            setup = Specification(
+                sample=changed,
+                estimator=planned.name,
+                engine=None if planned.engines == "all" else planned.engines[0],
+                options=options,
+                groups=prepared.design.groups,
+                seed=preparation.seed,
+                cells=preparation.cells_for(planned, changed),
+            )
+            run = sensitivity.run(
+                preparation.registry, "main", planned.name, functools.partial(_itself, setup)
+            )
+            yield effect, run, size
 
     @cached_property
     def planned(self) -> list[Planned]:
@@ -165,17 +189,8 @@ class Tried:
         return {**row, **{name: getattr(run, name) for name in (*FIGURES, "reason")}}
 
 
-def estimated(preparation: Preparation, planned: Planned, prepared: PreparedOutcome) -> Run:
-    """Run an estimator of a study by its first engine on an outcome that is prepared."""
-
-    def make() -> Specification:
-        sample, options, _ = preparation.sample_for(planned, prepared)
-        engine = None if planned.engines == "all" else planned.engines[0]
-        cells = preparation.cells_for(planned, sample)
-        groups = prepared.design.groups
-        return Specification(sample, planned.name, engine, options, groups, preparation.seed, cells)
-
-    return sensitivity.run(preparation.registry, "main", planned.name, make)
+def _itself(setup: Specification) -> Specification:
+    return setup
 
 
 def dealings(

@@ -17,7 +17,7 @@ import pandas as pd
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.compression import counts, is_compressed
 from sos_plugins.contract.columns import ROLE_COLUMNS
-from sos_plugins.contract.types import CollectedCases, Design, Pilot
+from sos_plugins.contract.types import CollectedCases, Design, Pilot, Sample
 from sos_plugins.errors import DesignError
 from sos_plugins.study.collect import date_classes
 from sos_plugins.study.design import YEAR_DAYS, april_year, label
@@ -227,46 +227,58 @@ def _recounted(frame: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
     return frame.assign(**{"weight": n, number: n, squares: n, sums: values})
 
 
-@dataclass(frozen=True)
-class Planted:
-    """Cases with an effect in them.
-
-    Attributes:
-        frame: The cases.
-        effect: What was planted in the mean of the pilots, in the units of the value; less than
-            asked for where a rate has no room for it.
-    """
-
-    frame: pd.DataFrame
-    effect: float
-
-
 def plant(
     cases: CollectedCases, design: Design, effect: float, rng: np.random.Generator
-) -> Planted:
+) -> CollectedCases:
     """Plant an effect in the cases of pilots after their windows.
 
     Args:
-        cases: Cases one by one, or rows that stand for cases of weight 1.
+        cases: Cases one by one, or rows that stand for cases.
         design: The pilots and their windows.
         effect: In the units of the value. Cases of an outcome of yes and no are changed at random,
-            so that every pilot's rate moves by the effect on average; other values move by it.
+            so that every pilot's rate moves by the effect on average, as far as it has room; other
+            values move by it.
         rng: Where the cases that change are drawn.
     """
-    frame = cases.frame
-    after = [_after(frame, pilot) for pilot in design.pilots]
-    if not cases.info.binary or not frame["value"].isin([0.0, 1.0]).all():
-        moved = frame["value"].to_numpy(float, copy=True)
-        moved[np.concatenate(after)] += effect
-        shifted = frame.assign(value=moved)
-        return Planted(_summed_again(frame, shifted), effect)
-    chances = np.zeros(len(frame))
-    planted = []
+    after = [_after(cases.frame, pilot) for pilot in design.pilots]
+    frame, _ = _planted(cases.frame, after, effect, rng, binary=cases.info.binary)
+    return replace(cases, frame=frame)
+
+
+def plant_in_sample(
+    sample: Sample, effect: float, rng: np.random.Generator
+) -> tuple[Sample, float]:
+    """Plant an effect in the treated cases of a sample after adoption, as :func:`plant` does.
+
+    Returns:
+        The sample, and the effect in the mean of the pilots: less than was asked for where a rate
+        has no room for it.
+    """
+    frame = sample.frame
+    treated = (frame["treated"] == 1) & (frame["post"] == 1)
+    own = np.flatnonzero(treated.to_numpy())
+    codes = frame["unit"].to_numpy()[own]
+    after = [own[codes == unit] for unit in pd.unique(codes)]
+    planted, size = _planted(frame, after, effect, rng, binary=sample.binary)
+    return replace(sample, frame=planted), size
+
+
+def _planted(
+    frame: pd.DataFrame,
+    after: Sequence[np.ndarray],
+    effect: float,
+    rng: np.random.Generator,
+    *,
+    binary: bool,
+) -> tuple[pd.DataFrame, float]:
+    """Plant an effect in the rows of each pilot, and say what was planted on average."""
+    if not binary or not frame["value"].isin([0.0, 1.0]).all():
+        return _shifted(frame, np.concatenate(after), effect), effect
+    chances, sizes = np.zeros(len(frame)), []
     for rows in after:
-        chance, real = _chance(frame.iloc[rows], effect)
-        chances[rows] = chance
-        planted.append(real)
-    return Planted(_turned(frame, chances, rng), float(np.mean(planted)))
+        chances[rows], size = _chance(frame.iloc[rows], effect)
+        sizes.append(size)
+    return _turned(frame, chances, rng), float(np.mean(sizes))
 
 
 def _after(frame: pd.DataFrame, pilot: Pilot) -> np.ndarray:
@@ -295,16 +307,27 @@ def _turned(frame: pd.DataFrame, chances: np.ndarray, rng: np.random.Generator) 
         value = frame["value"].to_numpy(float)
         return frame.assign(value=np.where(turned, 1 - value, value))
     n = counts(frame)
-    lost = rng.binomial(n.astype(int), chances).astype(float)
+    lost = rng.binomial(np.round(n).astype(int), chances) / np.where(n > 0, n, 1.0)
     some = np.flatnonzero(lost)
     other = frame.iloc[some].assign(value=1 - frame["value"].to_numpy(float)[some])
-    whole = pd.concat([_recounted(frame, n - lost), _recounted(other, lost[some])])
+    whole = pd.concat([_part(frame, 1 - lost), _part(other, lost[some])])
     return whole[counts(whole) > 0].reset_index(drop=True)
 
 
-def _summed_again(before: pd.DataFrame, shifted: pd.DataFrame) -> pd.DataFrame:
-    if not is_compressed(before):
-        return shifted
-    move = shifted["value"].to_numpy(float) - before["value"].to_numpy(float)
+def _part(frame: pd.DataFrame, share: np.ndarray) -> pd.DataFrame:
+    """Return rows that stand for a share of their cases, (rows,), all of the same value."""
+    number, squares, sums = COMPRESSED
+    names = ("weight", number, squares)
+    left = {name: frame[name].to_numpy(float) * share for name in names}
+    return frame.assign(**left, **{sums: left[number] * frame["value"].to_numpy(float)})
+
+
+def _shifted(frame: pd.DataFrame, rows: np.ndarray, effect: float) -> pd.DataFrame:
+    """Move the values of rows."""
+    moves = np.zeros(len(frame))
+    moves[rows] = effect
+    value = frame["value"].to_numpy(float) + moves
+    if not is_compressed(frame):
+        return frame.assign(value=value)
     sums = COMPRESSED[2]
-    return shifted.assign(**{sums: before[sums].to_numpy(float) + counts(before) * move})
+    return frame.assign(value=value, **{sums: frame[sums].to_numpy(float) + counts(frame) * moves})

@@ -150,9 +150,9 @@ def calibrate_of(
         plan: The study.
         cases: Cases of its outcomes, by their names in it.
         design: The real pilots and pool.
-        effects: Sizes that are planted in every outcome, in the units of the value; by default, for
-            each outcome, the effect that its standard error lets be found four times in five. That
-            there is no effect is always among the truths.
+        effects: Sizes that are planted in every outcome: percentage points of a rate, else in the
+            units of the value; by default, for each outcome, the effect that its standard error
+            lets be found four times in five. No effect is always among the truths.
         repeats: Deals; each is judged under every truth.
         seed: Seed of the deals; that of the study by default.
         neighbours: Statistical neighbours by authority, nearest first.
@@ -208,7 +208,8 @@ def truths_of(
     """Return the effects by truth, one an outcome; that there is none comes first."""
     none = tuple(0.0 for _ in ready)
     if effects:
-        return (none, *(tuple(size for _ in ready) for size in effects_given(effects)))
+        sizes = [effects_given(effects, dealing.given.info) for dealing in ready]
+        return (none, *zip(*sizes, strict=True))
     found = []
     for dealing in ready:
         sign = 1.0 if dealing.given.info.expected == "increase" else -1.0

@@ -262,23 +262,25 @@ def effects_by_error(dealing: Dealing, workers: int | None) -> tuple[float, ...]
     return tuple(sign * float(f"{multiple * error:.2g}") for multiple in MULTIPLES)
 
 
-def effects_given(effects: Sequence[float]) -> tuple[float, ...]:
-    """Check effects of a user's own.
+def effects_given(effects: Sequence[float], info: OutcomeInfo) -> tuple[float, ...]:
+    """Check effects of a user's own, and return them in the units of the value.
+
+    Args:
+        effects: In percentage points where the outcome is a rate, else in the units of the value.
+        info: The outcome.
 
     Raises:
         StudyError: If one is 0 or no number, or they have two signs.
     """
+    told = listing(f"{effect:g}" for effect in effects)
     if not all(np.isfinite(effect) and effect != 0 for effect in effects):
         raise StudyError(
-            f"The effects are {listing(f'{e:g}' for e in effects)}; give numbers other than 0. No "
-            "effect is tried anyway."
+            f"The effects are {told}; give numbers other than 0. No effect is tried anyway."
         )
     if min(effects) < 0 < max(effects):
-        raise StudyError(
-            f"The effects are {listing(f'{e:g}' for e in effects)}; give increases or decreases, "
-            "not both at once."
-        )
-    return tuple(dict.fromkeys(effects))
+        raise StudyError(f"The effects are {told}; give increases or decreases, not both at once.")
+    points = 100.0 if info.in_points else 1.0
+    return tuple(effect / points for effect in dict.fromkeys(effects))
 
 
 def power_of(
@@ -299,8 +301,9 @@ def power_of(
         plan: The study.
         cases: Cases of its outcomes, by their names in it.
         design: The real pilots and pool.
-        effects: Sizes that are planted, in the units of the value (0.05 is 5 points of a rate);
-            :data:`MULTIPLES` of the standard error by default. No effect is always among them.
+        effects: Sizes that are planted: percentage points of a rate, else in the units of the
+            value; :data:`MULTIPLES` of the standard error by default. No effect is always among
+            them.
         repeats: Deals an outcome.
         seed: Seed of the deals; that of the study by default.
         neighbours: Statistical neighbours by authority, nearest first.
@@ -320,7 +323,11 @@ def power_of(
     shown = progress or NoProgress()
     rows: list[dict[str, Any]] = []
     for dealing in ready:
-        sizes = effects_given(effects) if effects else effects_by_error(dealing, workers)
+        sizes = (
+            effects_given(effects, dealing.given.info)
+            if effects
+            else effects_by_error(dealing, workers)
+        )
         job = Tried(dealing, tuple(dict.fromkeys((0.0, *sizes))))
         with shown.step(f"{dealing.name}: pilots re-dealt", repeats) as advance:
             rows += [

@@ -275,8 +275,8 @@ class Study:
         Args:
             progress: Where progress is shown.
             outcomes: Names of outcomes; all by default.
-            effects: Sizes that are planted, in the units of the value (0.05 is 5 points of a
-                rate); chosen by the standard error of each outcome by default.
+            effects: Sizes that are planted: percentage points of a rate, else in the units of the
+                value; chosen by the standard error of each outcome by default.
             repeats: Deals an outcome.
             seed: Seed of the deals; that of the study by default.
             workers: Processes; one a processor by default. The result is the same.
@@ -304,8 +304,8 @@ class Study:
         Args:
             progress: Where progress is shown.
             outcomes: Names of outcomes; all by default.
-            effects: Sizes that are planted in every outcome, in the units of the value; chosen
-                by the standard error of each outcome by default.
+            effects: Sizes that are planted in every outcome, in the same units; chosen by the
+                standard error of each outcome by default.
             repeats: Deals; each is judged under every truth.
             seed: Seed of the deals; that of the study by default.
             workers: Processes; one a processor by default. The result is the same.

@@ -48,6 +48,11 @@ class OutcomeInfo:
     measured_after: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
+    @property
+    def in_points(self) -> bool:
+        """Whether values are shares from 0 to 1, so that effects are in percentage points."""
+        return self.binary or self.measure.strip().lower() in ("proportion", "share")
+
 
 @dataclass(frozen=True)
 class Cases:

@@ -49,7 +49,7 @@ def _line(part: pd.DataFrame) -> dict[str, Any]:
     return {
         "outcome": part["outcome"].iloc[0],
         "estimator": part["estimator"].iloc[0],
-        "effect": float(part["planted"].mean()),
+        "effect": mean_planted(part),
         "n": len(known),
         "n_failed": len(part) - len(known),
         "power": power,
@@ -64,7 +64,7 @@ def _line(part: pd.DataFrame) -> dict[str, Any]:
 
 def _notes(part: pd.DataFrame) -> Iterator[str]:
     first = part.iloc[0]
-    effect, planted = float(first["effect"]), float(part["planted"].mean())
+    effect, planted = float(first["effect"]), mean_planted(part)
     if abs(planted) < abs(effect) * (1 - ROOM):
         yield (
             f"{first['outcome']}: a rate has no room for {effect:.3g} in every pilot; "
@@ -78,6 +78,12 @@ def _notes(part: pd.DataFrame) -> Iterator[str]:
             f"{first['outcome']}: {first['estimator']} gave no p value in {len(lost)} of "
             f"{len(part)} deals, such as: {why}"
         )
+
+
+def mean_planted(part: pd.DataFrame) -> float:
+    """Return the effect that was planted on average: exactly the one asked for where all were."""
+    planted = part["planted"]
+    return float(planted.iloc[0] if planted.nunique() == 1 else planted.mean())
 
 
 def share_with_error(values: pd.Series[bool]) -> tuple[float, float]:

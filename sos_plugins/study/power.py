@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_plugins.cells.compression import count
+from sos_plugins.cells.compression import count, is_compressed
 from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Run, plain
+from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Run, Sample, plain
 from sos_plugins.errors import DesignError, SosError, StudyError, listing
 from sos_plugins.study import sensitivity
 from sos_plugins.study.cases_in_memory import inputs_from_cases
@@ -39,6 +39,8 @@ of itself."""
 MULTIPLES = (1.0, 2.0, 3.0, 4.0)
 """Effects in standard errors: power of about 17%, 52%, 85% and 98% with a normal statistic."""
 LEAST_REPEATS = 2
+MANY_ROWS = 50_000
+"""Rows from which adding them up takes less time than one fit saves."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Tried:
                 options=options,
                 groups=prepared.design.groups,
                 seed=preparation.seed,
-                cells=preparation.cells_for(planned, changed),
+                cells=_worth_cells(preparation, planned, changed),
             )
             run = sensitivity.run(
                 preparation.registry, "main", planned.name, functools.partial(_itself, setup)
@@ -187,6 +189,13 @@ class Tried:
         if isinstance(run, str):
             return {**row, "reason": run}
         return {**row, **{name: getattr(run, name) for name in (*FIGURES, "reason")}}
+
+
+def _worth_cells(preparation: Preparation, planned: Planned, sample: Sample) -> Sample | None:
+    """Add up a sample where one fit alone is worth it."""
+    if is_compressed(sample.frame) or len(sample.frame) < MANY_ROWS:
+        return None
+    return preparation.cells_for(planned, sample)
 
 
 def _itself(setup: Specification) -> Specification:

@@ -26,6 +26,7 @@ from sos_plugins.errors import DesignError, SosError, StudyError, listing
 from sos_plugins.study import sensitivity
 from sos_plugins.study.cases_in_memory import inputs_from_cases
 from sos_plugins.study.collect import needs_cases
+from sos_plugins.study.design import count_cases
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
@@ -225,7 +226,7 @@ def dealings(
         StudyError: If a case belongs to no outcome of the study.
         DesignError: If no outcome can be dealt.
     """
-    by_name = {some.info.name: some for some in cases}
+    by_name = {some.info.name: _usable(some, plan) for some in cases}
     inputs = inputs_from_cases(plan, by_name, design, neighbours, {})
     ready, notes = [], []
     for given in inputs:
@@ -242,6 +243,11 @@ def dealings(
     if not ready:
         raise DesignError(" ".join(notes) or "There are no cases of any outcome.")
     return ready, tuple(notes)
+
+
+def _usable(cases: CollectedCases, plan: Plan) -> CollectedCases:
+    """Leave out the cases that the study does not use: without a date, or in other periods."""
+    return replace(cases, frame=count_cases(cases.frame, cases.attrition, plan.file.design).frame)
 
 
 def standard_error(dealing: Dealing, workers: int | None = 1) -> float:

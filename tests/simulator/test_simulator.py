@@ -340,9 +340,7 @@ def test_the_demonstration_alone_has_no_shocks_to_rates():
 
 def test_a_kinship_effect_of_nil_is_nil():
     """Each part draws its own random numbers: only kinship differs from the clean preset."""
-    made = simulate(
-        SimulatedSettings(preset="null", authorities=27, walk=0, seed=6, **NO_SHOCKS)
-    )
+    made = simulate(SimulatedSettings(preset="null", authorities=27, walk=0, seed=6, **NO_SHOCKS))
     found = helpers.by_pilot(
         made, helpers.derive(made, "kinship-care", helpers.frames(made.tables()))
     )

@@ -47,6 +47,8 @@ from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import CollectedCases, OutcomeInfo
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study import Study
+from sos_plugins.study.calibrate import CLAIMS
+from sos_plugins.study.power_table import share_with_error
 from sos_plugins.study.result import OutcomeResult
 
 SHOCKS, CASES, POOLS = (0.0, 2.0, 5.0), (60, 500, 1500), (40, 150)
@@ -64,8 +66,6 @@ SMALLEST = 5.0
 AGES = {"under 5": -0.03, "5 to 11": 0.0, "12 and over": 0.03}
 YEARS, COHORTS, N_PILOTS = range(2010, 2020), (2015, 2016, 2017), 9
 FLOOR, CEILING = 0.01, 0.99
-CLAIMS = {"increase", "decrease"}
-"""Directions of a rating that claim an effect."""
 
 STUDY = """
 [study]
@@ -258,7 +258,7 @@ def verdict(outcome: OutcomeResult) -> dict[str, Any]:
         "estimate": main.estimate,
         "std_error": main.std_error,
         "p_value": main.p_value,
-        "p_adjusted": getattr(main, "p_adjusted", None),
+        "p_adjusted": getattr(getattr(outcome, "adjusted", None), "p_value", None),
         "unmet": sorted({reason.metric for reason in rating.reasons if not reason.met}),
         "broken_leads": sum(float(test.p_value or 0) < 0.05 for test in tested),
         "tested_leads": len(tested),
@@ -307,8 +307,8 @@ def run(rows: Sequence[Row], given: argparse.Namespace) -> Iterator[dict[str, An
 
 
 def claims(of: dict[str, Any]) -> bool:
-    """Whether a verdict claims an effect with more than the lowest level of evidence."""
-    return of.get("direction") in CLAIMS and of.get("level") != "low"
+    """Whether a verdict claims an effect."""
+    return of.get("direction") in CLAIMS
 
 
 def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -341,13 +341,13 @@ def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def with_error(values: Sequence[bool]) -> str:
-    """Write a share in percent and one Monte Carlo error.
+    """Write a share in percent and its Monte Carlo error.
 
     >>> with_error([True, False, False, False])
-    '25 (22)'
+    '25.0 (21.7)'
     """
-    share = float(np.mean(values))
-    return f"{100 * share:.0f} ({100 * math.sqrt(share * (1 - share) / len(values)):.0f})"
+    share, error = share_with_error(pd.Series(values))
+    return f"{100 * share:.1f} ({100 * error:.1f})"
 
 
 def arguments() -> argparse.Namespace:

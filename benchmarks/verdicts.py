@@ -326,8 +326,7 @@ def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 of.get("direction") == "no effect that matters" for of in first
             ],
             "high on assumptions": [
-                of.get("level") == "high" or "assumptions" not in of.get("unmet", [])
-                for of in first
+                "error" not in of and "assumptions" not in of["unmet"] for of in first
             ],
             "not analysed": ["error" in of for of in first],
         }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sos_plugins.contract.session import Session
     from sos_plugins.contract.settings import Settings
     from sos_plugins.contract.types import (
+        AdjustedP,
         Agreement,
         Cases,
         Design,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         Records,
         Run,
         Sample,
+        SmallestEffect,
         Tolerance,
     )
 
@@ -55,6 +57,7 @@ except PackageNotFoundError:
     __version__ = "not installed"
 
 __all__ = [
+    "AdjustedP",
     "Agreement",
     "CaseMatch",
     "Cases",
@@ -82,6 +85,7 @@ __all__ = [
     "Session",
     "Settings",
     "Simulator",
+    "SmallestEffect",
     "Source",
     "Tolerance",
     "UnitMatch",

@@ -35,6 +35,7 @@ from sos_estimators.sample.warnings_text import (
     one_sided_pilots,
 )
 from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
+from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.contract.types import plain
 
 
@@ -82,10 +83,11 @@ class DidSettings(Settings):
 
 TABLES: Mapping[str, Callable[..., Inference]] = {"python": table_in_python, "r": table_in_r}
 """Engines that compute the table of inference."""
-ESTIMANDS = {
-    "linear": "average treatment effect on the treated, if effects are alike over units and time",
-    "logit": "average marginal effect on the treated cases after adoption",
+ASSUMED = {
+    "linear": "effects are alike over units and time",
+    "logit": "the log-odds of all cases are added up of the same effects",
 }
+"""What must hold for the coefficient to be the average effect on the treated."""
 
 
 def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimate:
@@ -118,8 +120,12 @@ def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimat
         fit_design(design, engine).without_zero_errors(design, fitted_on.frame["value"]),
         fitted_on,
         options,
-        estimand=ESTIMANDS[options.model],
-        further={"form": options.form, "model": options.model},
+        estimand=ON_THE_TREATED,
+        further={
+            "form": options.form,
+            "model": options.model,
+            "estimand_if": ASSUMED[options.model],
+        },
         before=one_sided_pilots(fitted_on, options.form),
     )
     return _with_table(estimate, prepared, options, engine) if options.inference else estimate

@@ -25,6 +25,7 @@ from sos_estimators.regression.least_squares import side_by_side
 from sos_estimators.sample.prepare import FORMS, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import weak_test
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.contract.columns import OVER_EVENT_TIMES
 from sos_plugins.errors import EstimationError
 
 
@@ -56,9 +57,10 @@ def fit(sample: Sample, options: EventStudySettings, engine: str = "python") -> 
         fitted,
         prepared,
         options,
-        estimand="effect on the treated by period since adoption, if alike over units",
+        estimand=OVER_EVENT_TIMES,
         further={
             "form": options.form,
+            "estimand_if": "effects are alike over units",
             "reference": options.reference,
             **_leads(chosen, leads, options),
         },

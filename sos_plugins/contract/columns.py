@@ -77,7 +77,13 @@ GLANCE_COLUMNS: dict[str, str] = {
 }
 """Glossary of ``Estimate.glance``: the keys every estimator gives; an estimator may add others."""
 
+ON_THE_TREATED = "average effect on the treated over their treated periods"
+"""The estimand of most headline terms: two runs whose ``estimand`` reads alike are compared."""
+OVER_EVENT_TIMES = "average over times since adoption of the effect on the treated"
+"""The same with every time since adoption counted alike, however many were treated then."""
+
 FURTHER_GLANCE_COLUMNS: dict[str, str] = {
+    "estimand_if": "what must hold for the headline term to be that",
     "band_critical": "half the width of the band in standard errors",
     "no_std_error": "why this engine has no standard errors; a cross-check compares estimates then",
     "leads_test": "joint test of the leads: AHT or Wald",

@@ -298,6 +298,10 @@ class Estimator(Plugin):
     variants: ClassVar[tuple[Variant, ...]] = ()
     """Specifications that a sensitivity analysis should also show."""
 
+    averages: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Estimands that its headline term can have, as ``glance`` says them, each with the settings
+    that make it so: a rating compares it with a main run of that estimand."""
+
     @abstractmethod
     def headline(self, options: Any) -> str:
         """Return the term of ``tidy`` that estimates the average effect.

@@ -55,12 +55,16 @@ def expectation_sentence(result: OutcomeResult) -> str:
         return f"The theory of change expected {name}, and the direction found is the same."
     if rating.direction in ("increase", "decrease"):
         return f"The theory of change expected {name}: the direction found is the opposite."
+    if rating.direction == "no effect that matters":
+        return f"The theory of change expected {name}; the data leave no room for one that matters."
     main = result.main
     if main is not None and excludes_zero(main.conf_low, main.conf_high):
         return (
             f"The theory of change expected {name}. Although this interval lies apart from zero, "
             "the checks behind the rating do not bear out a clear impact in either direction."
         )
+    if rating.direction == "cannot tell":
+        return f"The theory of change expected {name}; whether it came the data cannot tell."
     return f"The theory of change expected {name}; no clear impact in either direction was shown."
 
 

@@ -23,6 +23,7 @@ FAMILIES = {
     "other-engine": "The same analysis in other software",
     "other-definition": "Other definitions of the outcome",
     "other-matching": "Comparators chosen in other ways",
+    "entire-pool": "The whole pool as comparators",
     "staggered": "Estimators for staggered adoption",
 }
 """Headings of the families of runs; any other family is shown by its own name."""

@@ -77,6 +77,7 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
         counts("n_cases", "Cases"),
         counts("n_units", "Authorities"),
         counts("n_treated_units", "Pilots"),
+        column("estimand", "What it estimates", words.text),
         Column("Status", lambda row: _status(row)),
     )
     return Table(

@@ -51,8 +51,11 @@ class OutcomeSection:
     direction: Markup | None
     effect: str
     expected: str
+    p_values: str
+    smallest_effect: str
     words: str
     reasons: Table | None
+    further_ratings: Table | None
     trends: Chart | None
     events: tuple[Chart, ...]
     leads: Table | None
@@ -81,7 +84,15 @@ class OutcomeSection:
     @property
     def tables(self) -> Iterator[Table]:
         """Every table of the section: shown, beneath charts, and written to CSV only."""
-        found = (self.reasons, self.leads, self.runs, self.failed, self.crosscheck, self.groups)
+        found = (
+            self.reasons,
+            self.further_ratings,
+            self.leads,
+            self.runs,
+            self.failed,
+            self.crosscheck,
+            self.groups,
+        )
         inference = self.inference.table if self.inference else None
         shown = (*found, inference, self.attrition, self.quality, self.settings)
         yield from (table for table in shown if table is not None)
@@ -222,8 +233,11 @@ def _outcome_section(
         direction=verdict.direction_sign(rating.direction) if rating else None,
         effect=verdict.effect_cell(result),
         expected=verdict.expected(result),
+        p_values=verdict.p_values(result),
+        smallest_effect=verdict.smallest_effect(result),
         words=finding_in_words(result),
         reasons=tables.reasons_table(result, ident("reasons")),
+        further_ratings=verdict.further_ratings(result, ident("other-schemes")),
         trends=charts.trends(study, result, ident("trends")),
         events=_event_charts(result, anchor),
         leads=tables.leads_table(result, names, ident("lead-tests")),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
+from sos_plugins.contract.types import Rating
 from sos_plugins.report import formatting as words
 from sos_plugins.report.outcome_tables import mark
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
@@ -122,15 +123,29 @@ def _flagged_share(row: Row) -> str:
     return "< 0.1%" if 0 < share < 0.0005 else words.share(share)
 
 
+def _in_force(*ratings: Rating) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the thresholds of each rule; one that rates again shows those that differ."""
+    shown: dict[str, Mapping[str, Any]] = {}
+    for number, rating in enumerate(ratings, 1):
+        before = shown.get(rating.rule)
+        if before is None:
+            shown[rating.rule] = rating.thresholds
+            yield rating.rule, rating.thresholds
+            continue
+        other = {k: v for k, v in rating.thresholds.items() if before.get(k) != v}
+        yield f"{rating.rule} ({number})", other
+
+
 def thresholds_table(study: StudyResult) -> Table | None:
     """Make the table of thresholds by rating rule; outcomes that differ are named."""
     found: dict[tuple[str, str, str], list[str]] = {}
     rated = [o for o in study.outcomes if o.rating is not None]
     for outcome in rated:
         assert outcome.rating is not None
-        for name, value in outcome.rating.thresholds.items():
-            key = (outcome.rating.rule, str(name), words.setting(value))
-            found.setdefault(key, []).append(words.clean(outcome.info.label))
+        for rule, thresholds in _in_force(outcome.rating, *outcome.further_ratings):
+            for name, value in thresholds.items():
+                key = (rule, str(name), words.setting(value))
+                found.setdefault(key, []).append(words.clean(outcome.info.label))
     if not found:
         return None
     rows = [

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sos_plugins.contract.types import Rating
 from sos_plugins.report import formatting as words
-from sos_plugins.report.tables import Column, Row, Table, frame_of
+from sos_plugins.report.tables import Column, Row, Table, column, frame_of
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
 EXPECTED = {"increase": "Increase", "decrease": "Decrease", "unclear": "Unclear"}
@@ -20,6 +20,8 @@ LEVEL_BARS = {"very low": 1, "low": 1, "moderate": 2, "high": 3}
 DIRECTIONS = {
     "increase": ("M8 2 14 9H10V14H6V9H2Z", "Increase"),
     "decrease": ("M8 14 14 7H10V2H6V7H2Z", "Decrease"),
+    "no effect that matters": ("M2 4H14V7H2ZM2 9H14V12H2Z", "No effect that matters"),
+    "cannot tell": ("M2 6H5V9H2ZM6.5 6H9.5V9H6.5ZM11 6H14V9H11Z", "Cannot tell"),
     "no clear impact": ("M2 6H14V9H2Z", "No clear impact"),
 }
 
@@ -86,6 +88,48 @@ def effect_cell(result: OutcomeResult) -> str:
     return Markup('{} <span class="ci">({} {})</span>').format(shown, short, interval)
 
 
+def p_values(result: OutcomeResult) -> str:
+    """Write the p value of the main run, alone and among those of the confirmatory outcomes."""
+    if result.main is None or words.missing(result.main.p_value):
+        return words.MISSING
+    alone = words.p_cell(result.main.p_value)
+    together = result.adjusted
+    if together is None:
+        return f"{alone} (explored, not adjusted)"
+    if together.method == "none" or len(together.outcomes) == 1:
+        return alone
+    n = words.count(len(together.outcomes))
+    return f"{alone}; {words.p_cell(together.p_value)} adjusted for {n} outcomes"
+
+
+def smallest_effect(result: OutcomeResult) -> str:
+    """Write the smallest effect that matters and why it does, or how to set it."""
+    smallest = result.smallest_effect
+    if smallest is None:
+        return (
+            "Not set, so the report cannot say that there is no effect that matters. Give "
+            "smallest_effect and smallest_effect_reason under [[outcomes]]."
+        )
+    size = words.scale_of(result).size(smallest.value)
+    return f"{size}: {words.end_sentence(words.clean(smallest.reason))}"
+
+
+def further_ratings(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of the verdicts of other rules."""
+    if not result.further_ratings:
+        return None
+    columns = (
+        column("rule", "Scheme"),
+        Column("Verdict", lambda row: words.end_sentence(str(row["sentence"]))),
+        Column("Level", lambda row: level_sign(str(row["level"]))),
+        Column("Direction", lambda row: direction_sign(str(row["direction"]))),
+    )
+    fields = ("rule", "level", "direction", "sentence")
+    rows = [{name: getattr(rating, name) for name in fields} for rating in result.further_ratings]
+    caption = f"The same evidence by other schemes: {words.clean(result.info.label)}"
+    return Table(ident, caption, frame_of(rows, fields), columns)
+
+
 def summary_table(study: StudyResult, anchors: Sequence[str]) -> Table:
     """Make the summary: what was expected, found, how strong the evidence is, and the effect."""
     by_anchor = dict(zip(anchors, study.outcomes, strict=True))
@@ -100,6 +144,7 @@ def summary_table(study: StudyResult, anchors: Sequence[str]) -> Table:
         Column("Result", cell(result_sentence)),
         Column("Strength of the evidence", cell(lambda result: strength(result.rating))),
         Column("Effect", cell(effect_cell)),
+        Column("p value", cell(p_values)),
     )
     return Table(
         "summary",
@@ -131,6 +176,8 @@ def _summary_row(anchor: str, result: OutcomeResult) -> dict[str, Any]:
         "conf_low": main.conf_low if main else None,
         "conf_high": main.conf_high if main else None,
         "p_value": main.p_value if main else None,
+        "p_value_adjusted": result.adjusted.p_value if result.adjusted else None,
+        "smallest_effect": result.smallest_effect.value if result.smallest_effect else None,
         "binary": result.info.binary,
         "measure": result.info.measure,
     }

@@ -1,4 +1,4 @@
-"""One outcome, from its cases to its rating: match, estimate, cross-check, vary, rate."""
+"""One outcome, from its cases to the evidence on it: match, estimate, cross-check, vary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.types import (
     Agreement,
-    Evidence,
     LeadTest,
     Sample,
 )
@@ -21,7 +20,7 @@ from sos_plugins.study import sensitivity
 from sos_plugins.study.estimate import compare, run_engines
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
-from sos_plugins.study.quality import quality_figures
+from sos_plugins.study.quality import comparability_figures, quality_figures
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
 from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
@@ -31,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OutcomeAnalysis:
-    """Judges one outcome: estimates, cross-checks, varies and rates what a preparation makes."""
+    """Judges one outcome: estimates, cross-checks and varies what a preparation makes.
+
+    The study rates it, once all outcomes are there: see :mod:`sos_plugins.study.rating`.
+    """
 
     preparation: Preparation
 
@@ -47,7 +49,9 @@ class OutcomeAnalysis:
 
     def run(self, *, only_crosscheck: bool) -> OutcomeResult:
         """Run the outcome; what cannot be analysed becomes a result with an error."""
-        empty = OutcomeResult(self.given.info, self.given.settings)
+        info = self.given.info
+        smallest = self.given.choice.smallest(info)
+        empty = OutcomeResult(info, self.given.settings, smallest_effect=smallest)
         cases = self.given.cases
         if isinstance(cases, str):
             return replace(empty, error=cases)
@@ -153,20 +157,10 @@ class OutcomeAnalysis:
             file.design,
             prepared.covariates,
             self.given.faults,
-        )
-        evidence = Evidence(
-            prepared.cases.info,
             runs[0],
-            runs[1:],
-            leads,
-            quality,
-            result.agreements,
-            result.warnings,
         )
-        rule = self.preparation.registry.rating_rule(file.rating.plugin)
-        settings = self.plan.settings("rating-rule", file.rating, "[rating]")
-        rating = rule.rate(evidence, settings)
-        return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality, rating=rating)
+        quality |= comparability_figures(prepared.frame, self.given.design, result.balance)
+        return replace(result, main=runs[0], runs=runs, leads=leads, quality=quality)
 
     def _leads(
         self, prepared: PreparedOutcome, setups: Sequence[Specification]

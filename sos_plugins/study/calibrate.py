@@ -23,6 +23,7 @@ from sos_plugins.study.power import (
 )
 from sos_plugins.study.power_table import share_with_error
 from sos_plugins.study.preparation import OutcomeInput, Preparation
+from sos_plugins.study.rating import rated
 from sos_plugins.study.redeal import LEAST_OTHERS, plant
 from sos_plugins.study.repeats import generator, repeated
 from sos_plugins.study.result import OutcomeResult
@@ -108,11 +109,12 @@ class Judged:
 
 
 def judged(plan: Plan, inputs: Iterable[OutcomeInput]) -> list[OutcomeResult]:
-    """Analyse and rate the outcomes of one study."""
-    return [
+    """Analyse the outcomes of one study, and rate them together."""
+    results = [
         OutcomeAnalysis(Preparation(plan, given, NoProgress())).run(only_crosscheck=False)
         for given in inputs
     ]
+    return list(rated(plan, results))
 
 
 def verdict(result: OutcomeResult) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_un
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
 of authorities says."""
+MEAN_BEFORE = "outcome_pre_mean"
+"""The feature that is the mean outcome before any pilot began."""
 NOTHING_SAID = Adoption()
 
 YEAR_DAYS = 365.25
@@ -443,7 +445,7 @@ def unit_task(
     ``left_out`` and counted in the returned warnings. A feature that a pilot lacks is left out for
     all. ``blank`` has what does not depend on the cases: outcome, neighbours and seed.
     """
-    before, pilots, warnings = _before(frame, design)
+    before, pilots, warnings = before_any_window(frame, design)
     features, notes = _features(before, covariates)
     warnings += notes
     if characteristics is not None:
@@ -452,10 +454,10 @@ def unit_task(
     return task, (*warnings, *further)
 
 
-def _before(
+def before_any_window(
     frame: pd.DataFrame, design: Design
 ) -> tuple[pd.DataFrame, tuple[Pilot, ...], tuple[str, ...]]:
-    """Return the cases before the first window, and the pilots that have some.
+    """Return the cases before the first window, of pilots and pool, and the pilots that have some.
 
     A pilot without a case before its own window is left out first, with a warning: it would
     otherwise leave nothing before the first window for the others.
@@ -493,7 +495,7 @@ def _features(
         n.groupby([unit, before["period"]]).sum()
     ).unstack()
     features = by_period.add_prefix("outcome_pre_")
-    features["outcome_pre_mean"] = value.groupby(unit).sum() / of_unit
+    features[MEAN_BEFORE] = value.groupby(unit).sum() / of_unit
     features["n_cases"] = of_unit / before["period"].nunique()
     notes = []
     for name in covariates:

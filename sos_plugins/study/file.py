@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sos_plugins.authors.scaffold import NAME, STUDY_NAME
 from sos_plugins.contract.settings import Settings, possible_days
+from sos_plugins.contract.types import OutcomeInfo, SmallestEffect
 from sos_plugins.errors import StudyError
 from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
@@ -72,6 +73,33 @@ class OutcomeChoice(Choice):
     covariates: Literal["all", "none"] | tuple[str, ...] = Field(
         "all", description='"all" of the outcome\'s, "none", or a list'
     )
+    smallest_effect: float | None = Field(
+        None,
+        gt=0,
+        description="smallest effect that matters, in percentage points for shares and outcomes "
+        "of yes and no, else in the units of the value",
+    )
+    smallest_effect_reason: str = Field("", description="why no smaller effect matters")
+
+    @model_validator(mode="after")
+    def _with_its_reason(self) -> OutcomeChoice:
+        if (self.smallest_effect is None) != (not self.smallest_effect_reason.strip()):
+            raise ValueError(
+                "smallest_effect and smallest_effect_reason go together: give the size and say "
+                "why nothing smaller matters"
+            )
+        return self
+
+    def smallest(self, info: OutcomeInfo) -> SmallestEffect | None:
+        """Return the smallest effect that matters, in the units of the value.
+
+        Args:
+            info: The outcome, which says whether effects are in percentage points.
+        """
+        if self.smallest_effect is None:
+            return None
+        points = 100.0 if info.in_points else 1.0
+        return SmallestEffect(self.smallest_effect / points, self.smallest_effect_reason.strip())
 
 
 class StudyTable(Settings):
@@ -174,6 +202,19 @@ class SensitivityTable(Settings):
     )
 
 
+class MultiplicityTable(Settings):
+    """The table ``[multiplicity]``."""
+
+    confirmatory: Literal["all"] | tuple[str, ...] = Field(
+        "all",
+        description="names of the outcomes that the study is to decide on; their p values are "
+        "adjusted together, the others are explored",
+    )
+    method: Literal["holm", "none"] = Field(
+        "holm", description='how: "holm", or "none" to take every p value by itself'
+    )
+
+
 class StudyFile(Settings):
     """A study file."""
 
@@ -186,7 +227,11 @@ class StudyFile(Settings):
         min_length=1, description="the first is the main one"
     )
     sensitivity: SensitivityTable = SensitivityTable()
+    multiplicity: MultiplicityTable = MultiplicityTable()
     rating: Choice
+    further_ratings: tuple[Choice, ...] = Field(
+        (), description="other rules that the report shows beside the rating"
+    )
     profile: ProfileSettings = ProfileSettings()
 
 

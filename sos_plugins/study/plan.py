@@ -10,11 +10,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.errors import DesignError, listing
+from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.host.settings import with_paths
 from sos_plugins.study import sensitivity
-from sos_plugins.study.file import Choice, EstimatorChoice, MatcherChoice, StudyFile, parse_study
+from sos_plugins.study.file import (
+    Choice,
+    EstimatorChoice,
+    MatcherChoice,
+    OutcomeChoice,
+    StudyFile,
+    parse_study,
+)
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,27 @@ class Plan:
             ]:
                 registry.engine(choice.plugin, choice.engine)
         self.settings("rating-rule", file.rating, "[rating]")
+        for n, rule in enumerate(file.further_ratings, 1):
+            self.settings("rating-rule", rule, f"[[further_ratings]] {n}")
+        self._check_confirmatory()
         if file.sensitivity.families != "all":
             sensitivity.check_families(registry, tuple(file.sensitivity.families))
         return estimators
+
+    def _check_confirmatory(self) -> None:
+        """Refuse a confirmatory outcome that the study does not have."""
+        chosen = self.file.multiplicity.confirmatory
+        names = [self._outcome_name(choice) for choice in self.file.outcomes]
+        for name in () if chosen == "all" else chosen:
+            if name not in names:
+                raise StudyError(
+                    f"[multiplicity] confirmatory: the study has no outcome '{name}'."
+                    f"{did_you_mean(name, names)} Outcomes: {listing(names)}."
+                )
+
+    def _outcome_name(self, choice: OutcomeChoice) -> str:
+        settings = self.settings("outcome", choice, "[[outcomes]]")
+        return choice.name or self.registry.outcome(choice.plugin).info(settings).name
 
     def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
         matching = self.file.matching

@@ -35,6 +35,8 @@ from sos_plugins.study.sensitivity import adjusted
 from sos_plugins.system.library_warnings import record_warnings
 
 T = TypeVar("T")
+NOT_OF_CASES = {"smallest_effect", "smallest_effect_reason"}
+"""What a study says of an outcome that changes none of its estimates."""
 
 
 def no_faults() -> pd.DataFrame:
@@ -127,7 +129,14 @@ class Preparation:
         matching = [file.matching.units, *filter(None, [file.matching.cases])]
         return hashed(
             given.key,
-            of_value([given.choice.model_dump(), given.info, given.design, dict(given.neighbours)]),
+            of_value(
+                [
+                    given.choice.model_dump(exclude=NOT_OF_CASES),
+                    given.info,
+                    given.design,
+                    dict(given.neighbours),
+                ]
+            ),
             of_settings(file.design, base),
             [self.matcher_key(choice) for choice in matching],
             self.seed,
@@ -248,6 +257,23 @@ class Preparation:
             unweighted=stacked,
             case_match=match,
             warnings=(*prepared.warnings, *cases.warnings, *(match.warnings if match else ())),
+        )
+
+    def with_whole_pool(self, prepared: PreparedOutcome) -> PreparedOutcome:
+        """Make every authority of the pool a comparator of every pilot."""
+        pool = self.given.design.pool
+        groups = [replace(group, comparators=pool) for group in prepared.design.groups]
+        design = designs.with_groups(prepared.design, groups)
+        binary = prepared.cases.info.binary
+        stacked = designs.stacked_sample(prepared.frame, design, prepared.covariates, binary=binary)
+        match, _ = self.match_cases(stacked, ())
+        return replace(
+            prepared,
+            design=design,
+            stacked=match.sample if match else stacked,
+            unweighted=stacked,
+            case_match=match,
+            warnings=(*prepared.warnings, *(match.warnings if match else ())),
         )
 
     def _match_units(self, choice: MatcherChoice, task: UnitTask) -> tuple[UnitMatch, MatchingStep]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sos_plugins.cells.compression import count, counts
-from sos_plugins.contract.types import CollectedCases, Design, Sample
-from sos_plugins.study.design import restrict_periods
+from sos_plugins.cells.compression import count, counts, mean
+from sos_plugins.contract.types import CollectedCases, Design, Run, Sample
+from sos_plugins.study.design import MEAN_BEFORE, before_any_window, restrict_periods
 from sos_plugins.study.file import DesignTable
 
 FIGURES: dict[str, str] = {
@@ -28,6 +28,17 @@ FIGURES: dict[str, str] = {
     "faulty_shift": "change of that share in the pilots, less the change in their comparators",
     "pilots_covered": "share of the pilots of the design that have cases before and after",
     "covariates_missing": "share of covariate values that are 'Missing'",
+    "unusable_after": "share of the records of the population that could not be judged, in the "
+    "pilots from their cohort on",
+    "value_sd": "standard deviation of the value among the pilots' cases",
+    "tipping_difference": "how different, in the units of the value, the mean of those records "
+    "would have to be from that of the others to take the main estimate to zero",
+    "pilots_above_pool": "mean of the pilots less that of the pool before any pilot began, in "
+    "standard deviations between the authorities of the pool",
+    "imbalance_units": "standardised difference between pilots and matched authorities in the mean "
+    "outcome before any pilot began",
+    "imbalance_cases": "largest standardised difference in a covariate between cases, after their "
+    "matching",
     "n_pilots": "number of pilots analysed",
     "n_cases": "number of cases analysed, each once",
 }
@@ -45,8 +56,9 @@ def quality_figures(
     table: DesignTable,
     covariates: Sequence[str],
     faults: pd.DataFrame,
+    main: Run,
 ) -> dict[str, float]:
-    """Return the figures of :data:`FIGURES` that can be computed for this outcome."""
+    """Return the figures of :data:`FIGURES` that its records give for this outcome."""
     frame = sample.frame
     pilots = set(frame.loc[frame["treated"] == 1, "unit"])
     comparators = set(frame.loc[frame["treated"] == 0, "unit"])
@@ -54,6 +66,7 @@ def quality_figures(
         "n_pilots": float(len(pilots)),
         "n_cases": float(count(frame.drop_duplicates("case"))),
         "pilots_covered": _covered(frame) / n_pilots_planned,
+        "value_sd": _spread_of_cases(frame[frame["treated"] == 1].drop_duplicates("case")),
     }
     complete = restrict_periods(cases.completeness, table)
     analysed = complete["unit"].isin(pilots | comparators)
@@ -61,6 +74,9 @@ def quality_figures(
     if len(complete):
         found |= _usable(complete, pilots, comparators)
         found["usable_shift"] = _shift(complete, design)
+        found["unusable_after"] = _unusable_after(complete, design)
+        if main.estimate is not None and found["unusable_after"] > 0:
+            found["tipping_difference"] = tipping_difference(main.estimate, found["unusable_after"])
     found |= _faulty(restrict_periods(faults, table), design)
     texts = [c for c in covariates if not pd.api.types.is_numeric_dtype(frame[c])]
     if texts:
@@ -69,6 +85,67 @@ def quality_figures(
             np.mean([n[frame[c] == "Missing"].sum() / n.sum() for c in texts])
         )
     return found
+
+
+def tipping_difference(estimate: float, unusable: float) -> float:
+    """Return how different unusable records would have to be to take an estimate to zero.
+
+    The mean of all records of the pilots after adoption is that of the usable ones plus
+    ``unusable`` times the difference D between the two kinds: the estimate moves by
+    ``unusable * D``, if all other records are usable or alike.
+
+    Args:
+        estimate: The main estimate, in the units of the value.
+        unusable: Share of the pilots' records after adoption that could not be judged, above 0.
+
+    Returns:
+        The size of D, in the units of the value.
+    """
+    return abs(estimate) / unusable
+
+
+def comparability_figures(
+    frame: pd.DataFrame, design: Design, balance: pd.DataFrame
+) -> dict[str, float]:
+    """Return how like the pilots are to the pool, and the matched to each other.
+
+    Args:
+        frame: The cases of an outcome.
+        design: Pilots and pool.
+        balance: Frame ``level`` and the columns of balance, or empty.
+    """
+    figures = {"pilots_above_pool": _above_pool(frame, design)}
+    if len(balance):
+        units, cases = balance["level"] == "units", balance["level"] == "cases"
+        outcome = units & (balance["covariate"] == MEAN_BEFORE)
+        for name, rows in (("imbalance_units", outcome), ("imbalance_cases", cases)):
+            figures[name] = float(balance.loc[rows, "smd_after"].abs().max())
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
+
+
+def _above_pool(frame: pd.DataFrame, design: Design) -> float:
+    """Return by how many standard deviations between authorities the pilots lie above the pool."""
+    before, pilots, _ = before_any_window(frame.sort_values("value"), design)
+    means = before.groupby("unit")[list(before.columns)].apply(mean)
+    treated = means.index.isin([pilot.unit for pilot in pilots])
+    spread = means[~treated].std(ddof=1)
+    if not spread > 0:
+        return float("nan")
+    return float((means[treated].mean() - means[~treated].mean()) / spread)
+
+
+def _spread_of_cases(frame: pd.DataFrame) -> float:
+    """Return the standard deviation of the values of cases, each counted once."""
+    frame = frame.sort_values("value")
+    n, value = counts(frame), frame["value"].to_numpy(float)
+    return float(np.sqrt(np.average((value - mean(frame)) ** 2, weights=n)))
+
+
+def _unusable_after(complete: pd.DataFrame, design: Design) -> float:
+    """Return the share of the pilots' records from their cohorts on that could not be judged."""
+    cohorts = {group.pilot: design.pilot(group.pilot).cohort for group in design.groups}
+    own = complete[complete["unit"].isin(list(cohorts))]
+    return 1.0 - _share(own[own["period"] >= own["unit"].map(cohorts)])
 
 
 def _covered(frame: pd.DataFrame) -> int:

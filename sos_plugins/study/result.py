@@ -20,12 +20,14 @@ import pandas as pd
 
 from sos_plugins.cache.codec import travels
 from sos_plugins.contract.types import (
+    AdjustedP,
     Agreement,
     Estimate,
     LeadTest,
     OutcomeInfo,
     Rating,
     Run,
+    SmallestEffect,
     plain,
 )
 from sos_plugins.errors import DataError, listing
@@ -90,6 +92,10 @@ class OutcomeResult:
         completeness: Frame ``unit, period, n_candidates, n_usable``.
         quality: Data-quality figures by name.
         sample: Frame ``group, role, unit, n_pre, n_post, mean_pre, mean_post``.
+        smallest_effect: The smallest effect that matters; None when the study does not say.
+        adjusted: The main run's p value among those of the confirmatory outcomes; None for an
+            outcome that is explored.
+        further_ratings: The verdicts of other rules, in the order of the study.
     """
 
     info: OutcomeInfo
@@ -111,6 +117,9 @@ class OutcomeResult:
     completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
     quality: Mapping[str, float] = field(default_factory=dict)
     sample: pd.DataFrame = field(default_factory=pd.DataFrame)
+    smallest_effect: SmallestEffect | None = None
+    adjusted: AdjustedP | None = None
+    further_ratings: tuple[Rating, ...] = ()
 
 
 @dataclass(frozen=True)

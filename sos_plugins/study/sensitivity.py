@@ -24,6 +24,7 @@ FAMILIES: dict[str, str] = {
     "unweighted": "without the matching of cases",
     "other-definition": "another definition of the outcome",
     "other-matching": "comparators chosen in another way",
+    "entire-pool": "every authority of the pool as comparator",
 }
 """Families that the core offers; estimators add theirs (their variants and their own family)."""
 
@@ -135,6 +136,8 @@ def as_run(
         n_cases=int(glance["n_cases"]),
         n_units=int(glance["n_units"]),
         n_treated_units=int(glance["n_treated_units"]),
+        df=None if row["df"] is None else float(row["df"]),
+        estimand=str(glance.get("estimand") or ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -94,6 +94,7 @@ class Specifications:
             *sensitivity.variants(self.preparation.registry, self.setups[0]),
             *self._definitions(),
             *self._other_matching(),
+            *self._whole_pool(),
             *self._other_estimators(),
         ]
         kept = [item for item in everything if chosen == "all" or item[0] in chosen]
@@ -164,6 +165,14 @@ class Specifications:
             for choice in self.preparation.plan.file.sensitivity.units
         ]
 
+    def _whole_pool(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
+        """Return the run in which every authority of the pool is a comparator of every pilot."""
+        pool = set(self.preparation.given.design.pool)
+        label = "every authority of the pool as comparator"
+        if all(pool <= set(group.comparators) for group in self.prepared.design.groups):
+            return [("entire-pool", label, "The main run has the whole pool already.")]
+        return [("entire-pool", label, self._prepared(self.preparation.with_whole_pool))]
+
     def _matched(self, choice: MatcherChoice) -> Matched:
         again = self._prepared(lambda prepared: self.preparation.prepare(prepared.cases, choice))
         return Matched(choice, again)
@@ -187,9 +196,9 @@ class Specifications:
             warnings=tuple(text for text in warnings if text not in self.told),
         )
 
-    def _other_estimators(self) -> list[tuple[str, str, Run | str]]:
+    def _other_estimators(self) -> list[tuple[str, str, Callable[[], Specification] | Run | str]]:
         """Return the runs of other estimators, but for diagnostics and those for the leads."""
-        found: list[tuple[str, str, Run | str]] = []
+        runs: list[tuple[str, str, Callable[[], Specification] | Run | str]] = []
         for setup in self.setups[1:]:
             estimator = self.preparation.registry.estimator(setup.estimator)
             if estimator.tests_leads or getattr(estimator, "diagnostic", False):
@@ -197,11 +206,33 @@ class Specifications:
             family = estimator.family
             label = f"by {setup.estimator}"
             done = self._of(setup.estimator)
-            if done:
-                found.append((family, label, self._estimated(setup, 0, family, label)))
-            else:
-                found.append((family, label, "No engine gave an estimate."))
-        return found
+            if not done:
+                runs.append((family, label, "No engine gave an estimate."))
+                continue
+            run = self._estimated(setup, 0, family, label)
+            runs.append((family, label, run))
+            if changes := self._changes_to_be_alike(run):
+                alike = f"{label}, averaged as in the main run"
+                runs.append((family, alike, self._changed(setup, changes)))
+        return runs
+
+    def _changes_to_be_alike(self, run: Run) -> Mapping[str, Any] | None:
+        """Return the settings with which another estimator has the estimand of the main run."""
+        estimator = self.preparation.registry.estimator(run.estimator)
+        wanted = self._estimated(self.setups[0], 0, "main", "").estimand
+        return estimator.averages.get(wanted) if wanted != run.estimand else None
+
+    def _changed(
+        self, setup: Specification, changes: Mapping[str, Any]
+    ) -> Callable[[], Specification]:
+        def make() -> Specification:
+            values = {**setup.options.model_dump(exclude_unset=True), **changes}
+            options = self.preparation.registry.settings(
+                "estimator", setup.estimator, values, f"'{setup.estimator}' averaged otherwise"
+            )
+            return replace(setup, options=options)
+
+        return make
 
 
 def _without_match(prepared: PreparedOutcome) -> PreparedOutcome:

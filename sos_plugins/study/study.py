@@ -42,6 +42,7 @@ from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import PowerResult, power_of
 from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
+from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
 from sos_plugins.system.memory import MemoryUse
@@ -394,7 +395,7 @@ class Study:
             for outcome in analysed:
                 outcomes.append(outcome)
                 advance()
-        return tuple(outcomes)
+        return tuple(outcomes) if only_crosscheck else rated(self.plan, outcomes)
 
     def _run(
         self, session: Session, workers: int | None, stations: StepCache, *, only_crosscheck: bool

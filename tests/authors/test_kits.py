@@ -370,7 +370,7 @@ def rated(change: Callable[[Any, Any], Any]) -> dict[str, Any]:
     return {"rate": rate}
 
 
-TURNED = {"increase": "decrease", "decrease": "increase", "no clear impact": "decrease"}
+TURNED = {"increase": "decrease", "decrease": "increase", "cannot tell": "decrease"}
 RATING_FAULTS: dict[str, dict[str, Any]] = {
     **COMMON_FAULTS,
     "names_its_levels": {"levels": ("strong",)},

@@ -205,6 +205,7 @@ def test_the_summary_has_the_columns_and_verdicts(tree: lxml_html.HtmlElement) -
         "Result",
         "Strength of the evidence",
         "Effect",
+        "p value",
     ]
     rows = {row[0]: row[1:] for row in table_rows(tree, "summary")}
     assert rows["Kinship rather than other care"] == [

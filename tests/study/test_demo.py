@@ -42,6 +42,13 @@ def seed_result(tmp_path_factory):
     return simulated_study(tmp_path_factory.mktemp("seed") / "data").run()
 
 
+def words_of_2021(outcome):
+    """The verdict in the words of 2021, which the demonstration shows beside its rating."""
+    (rating,) = outcome.further_ratings
+    assert rating.thresholds["style"] == "wwcsc-2021"
+    return rating
+
+
 def test_no_outcome_fails(seed_result):
     assert [o.error for o in seed_result.outcomes] == [""] * 5
     assert seed_result.simulated
@@ -52,16 +59,21 @@ def test_kinship_falls_by_13_points_with_moderate_strength(seed_result):
     truth = seed_result.truth["outcomes"]["kinship-care"]["effect"]
     assert truth == pytest.approx(-0.13)
     assert kinship.main.estimate == pytest.approx(truth, abs=KINSHIP_WITHIN)
-    assert kinship.rating.level == "moderate"
-    assert kinship.rating.sentence == "Moderate strength evidence of decreased kinship care"
+    assert (kinship.rating.level, kinship.rating.direction) == ("moderate", "decrease")
+    assert kinship.rating.sentence.startswith("Decreased kinship care: 13.8 points, moderate ")
+    seed = "Moderate strength evidence of decreased kinship care"
+    assert words_of_2021(kinship).sentence == seed
 
 
 def test_rereferral_falls_but_its_data_cannot_support_that(seed_result):
     rereferral = seed_result.outcome("rereferral")
     assert rereferral.main.estimate < 0
     assert rereferral.main.p_value < 0.05
-    assert rereferral.rating.level == "low"
-    assert rereferral.rating.direction == "no clear impact"
+    assert (rereferral.rating.level, rereferral.rating.direction) == ("low", "cannot tell")
+    assert "fewer, but the records cannot carry it" in rereferral.rating.sentence
+    seed = words_of_2021(rereferral)
+    assert (seed.level, seed.direction) == ("low", "no clear impact")
+    assert seed.sentence.startswith("No moderate or high strength evidence, with no clear impact")
     unmet = {r.metric for r in rereferral.rating.reasons if not r.met}
     assert "data quality" in unmet
     assert "robustness" not in unmet
@@ -73,7 +85,9 @@ def test_escalation_keeps_parallel_trends_for_two_pilots_only(seed_result):
     assert [t.reason for t in tests] == [""] * 9
     held = sum(t.p_value >= 0.05 / 9 for t in tests)
     assert held == 2
-    assert escalation.rating.sentence.startswith("No moderate or high strength evidence of clear")
+    assert (escalation.rating.level, escalation.rating.direction) == ("low", "cannot tell")
+    seed = words_of_2021(escalation).sentence
+    assert seed.startswith("No moderate or high strength evidence of clear")
 
 
 def test_duration_depends_on_the_specification(seed_result):
@@ -81,7 +95,16 @@ def test_duration_depends_on_the_specification(seed_result):
     helped = next(r for r in duration.runs if r.family == "no-external-support")
     assert duration.main.p_value > 0.05
     assert helped.estimate * duration.main.estimate < 0
-    assert duration.rating.sentence == "No clear evidence on the impact on assessment duration"
+    assert (duration.rating.level, duration.rating.direction) == ("low", "cannot tell")
+    assert "it does not hold when the analysis is varied" in duration.rating.sentence
+    seed = words_of_2021(duration).sentence
+    assert seed == "No clear evidence on the impact on assessment duration"
+
+
+def test_p_values_of_the_five_outcomes_are_adjusted_together(seed_result):
+    for outcome in seed_result.outcomes:
+        assert len(outcome.adjusted.outcomes) == 5
+        assert outcome.adjusted.p_value >= outcome.main.p_value
 
 
 def test_other_truth_gives_other_verdicts(tmp_path):
@@ -93,7 +116,7 @@ def test_other_truth_gives_other_verdicts(tmp_path):
         kinship_effect=0.13,
     ).run()
     kinship = result.outcome("kinship-care").rating
-    assert kinship.sentence == "Moderate strength evidence of increased kinship care"
+    assert (kinship.level, kinship.direction) == ("moderate", "increase")
     rereferral = result.outcome("rereferral").rating
     assert (rereferral.level, rereferral.direction) == ("moderate", "decrease")
     assert result.outcome("rereferral").quality["usable_share"] > 0.95
@@ -101,10 +124,10 @@ def test_other_truth_gives_other_verdicts(tmp_path):
     tests = [t for t in escalation.leads if t.pilot]
     assert [t.reason for t in tests] == [""] * 9
     assert all(t.p_value >= 0.05 / 9 for t in tests)
-    assert escalation.rating.direction == "no clear impact"
+    assert escalation.rating.direction in ("cannot tell", "no effect that matters")
 
 
-def test_without_an_effect_kinship_has_no_clear_impact(tmp_path):
+def test_without_an_effect_kinship_has_none(tmp_path):
     result = simulated_study(
         tmp_path / "data",
         outcomes=("kinship-care",),
@@ -113,7 +136,8 @@ def test_without_an_effect_kinship_has_no_clear_impact(tmp_path):
     ).run()
     kinship = result.outcome("kinship-care")
     assert abs(kinship.main.estimate) < KINSHIP_WITHIN
-    assert kinship.rating.direction == "no clear impact"
+    assert kinship.rating.direction in ("cannot tell", "no effect that matters")
+    assert words_of_2021(kinship).direction == "no clear impact"
 
 
 @pytest.mark.r

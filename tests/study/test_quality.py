@@ -20,8 +20,8 @@ import study_helpers
 from sos_outcomes.tidy_value import TidyValue
 
 from sos_plugins.contract.record_tables import TABLES
-from sos_plugins.contract.types import Cases
-from sos_plugins.study.quality import FIGURES
+from sos_plugins.contract.types import Cases, Design, Pilot
+from sos_plugins.study.quality import FIGURES, comparability_figures
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
 
@@ -180,9 +180,37 @@ EXPECTED = {
 }
 
 
+UNUSABLE_AFTER = (27 + 3) / (160 + 120)
+"""501 from 2014 on, 502 from 2015 on."""
+
+
+def held(unit: str, years: range) -> list[float]:
+    """Whether a conference was held, for the referrals of an authority that can be judged."""
+    judged = [row for year in years for row in rows(unit, year)[0] if row["closure_reason"]]
+    return [float(row["icpc_date"] is not None) for row in judged]
+
+
+def of_values(outcome: OutcomeResult) -> dict[str, float]:
+    """The figures that values decide, from the referrals one by one."""
+    assert outcome.main is not None
+    pilots = np.array(held("501", range(2011, 2018)) + held("502", range(2011, 2018)))
+    before = {u: np.mean(held(u, range(2011, 2014))) for u in ("501", "502", "503", "511", "512")}
+    treated, pool = (np.array([before[u] for u in units]) for units in (
+        ("501", "502", "503"), ("511", "512")))  # fmt: skip
+    apart = treated.mean() - pool.mean()
+    return {
+        "unusable_after": UNUSABLE_AFTER,
+        "tipping_difference": abs(outcome.main.estimate or 0.0) / UNUSABLE_AFTER,
+        "value_sd": float(np.sqrt(pilots.mean() * (1 - pilots.mean()))),
+        "pilots_above_pool": apart / pool.std(ddof=1),
+        "imbalance_units": abs(apart / treated.std(ddof=1)),
+    }
+
+
 def test_every_figure_is_that_of_the_records(outcome: OutcomeResult) -> None:
-    assert set(outcome.quality) == set(EXPECTED) == set(FIGURES)
-    for name, expected in EXPECTED.items():
+    every = {**EXPECTED, **of_values(outcome)}
+    assert set(outcome.quality) == set(every) == set(FIGURES) - {"imbalance_cases"}
+    for name, expected in every.items():
         assert outcome.quality[name] == pytest.approx(expected, rel=1e-12), name
 
 
@@ -190,16 +218,15 @@ def test_the_rating_reads_these_figures(outcome: OutcomeResult) -> None:
     assert outcome.rating is not None
     reasons = {r.sentence: r.figure for r in outcome.rating.reasons if r.metric == "data quality"}
     said = {
-        "88% of the records of the population could be judged": "usable_share",
-        "73% in the authority where it is lowest": "usable_share_worst",
+        "11% of the pilots' records after their windows could not be judged": "unusable_after",
         "67% of the pilots of the design could be analysed": "pilots_covered",
-        "That share moved by +3.6 points in the pilots after their windows": "usable_shift",
+        "usable records moved by +3.6 points in the pilots after their windows": "usable_shift",
         "at fault are 13% before their windows and 18% from then on": "faulty_share_after",
     }
     assert len(reasons) == len(said)
     for words, name in said.items():
         (figure,) = [f for sentence, f in reasons.items() if words in sentence]
-        assert figure == pytest.approx(EXPECTED[name], rel=1e-12), name
+        assert figure == pytest.approx({**EXPECTED, **of_values(outcome)}[name], rel=1e-12), name
 
 
 def test_a_share_that_falls_in_the_pilots_has_a_sign_and_weighs_as_much(tmp_path: Path) -> None:
@@ -208,7 +235,7 @@ def test_a_share_that_falls_in_the_pilots_has_a_sign_and_weighs_as_much(tmp_path
     outcome = run(tmp_path, STUDY.replace('{ unit = "502",', '{ unit = "504",'))
     assert outcome.quality["usable_shift"] == pytest.approx(-0.05, rel=1e-12)
     assert outcome.rating is not None
-    (reason,) = [r for r in outcome.rating.reasons if "That share moved" in r.sentence]
+    (reason,) = [r for r in outcome.rating.reasons if "usable records moved" in r.sentence]
     assert "by -5.0 points" in reason.sentence
     assert reason.figure == pytest.approx(0.05, rel=1e-12)
 
@@ -287,3 +314,26 @@ def test_without_candidates_nothing_is_known_of_completeness(
     assert not [name for name in outcome.quality if name.startswith(("usable", "sparse"))]
     assert outcome.rating is not None
     assert any("is not known: moderate" in reason.sentence for reason in outcome.rating.reasons)
+
+
+def test_the_worst_of_the_matched_cases_counts_and_of_authorities_the_outcome() -> None:
+    balance = pd.DataFrame(
+        [
+            ("units", "outcome_pre_mean", -0.3),
+            ("units", "outcome_pre_2013", 2.0),
+            ("cases", "age", 0.02),
+            ("cases", "sex=female", -0.2),
+            ("cases", "sex=male", float("nan")),
+        ],
+        columns=["level", "covariate", "smd_after"],
+    )
+    cases = study_helpers.table(cases=2).assign(date=pd.NaT, follow_up_end=pd.NaT)
+    design = Design(
+        tuple(Pilot(u, None, None, c) for u, c in study_helpers.PILOTS.items()),
+        study_helpers.OTHERS,
+    )
+    figures = comparability_figures(cases, design, balance)
+    assert figures["imbalance_units"] == 0.3
+    assert figures["imbalance_cases"] == 0.2
+    alone = comparability_figures(cases, design, pd.DataFrame())
+    assert set(alone) == {"pilots_above_pool"}

@@ -26,7 +26,10 @@ def test_the_effect_is_found_and_rated(result):
     assert outcome.error == ""
     assert outcome.main.estimate == pytest.approx(EFFECT, abs=EFFECT_WITHIN)
     assert outcome.rating.direction == "decrease"
-    assert outcome.rating.sentence == "Moderate strength evidence of decreased the score"
+    assert outcome.rating.level == "moderate"
+    assert outcome.rating.sentence.startswith(
+        f"Decreased the score: {-outcome.main.estimate:.3g} units, moderate strength evidence"
+    )
 
 
 def test_every_family_of_runs_is_there(result):
@@ -35,7 +38,8 @@ def test_every_family_of_runs_is_there(result):
     assert families[0] == "main"
     assert families.count("drop-one-pilot") == len(PILOTS)
     assert families.count("single-pilot") == len(PILOTS)
-    for family in ("no-external-support", "no-covariates", "staggered", "other-definition"):
+    some = ("no-external-support", "no-covariates", "staggered", "other-definition", "entire-pool")
+    for family in some:
         assert family in families
     applied = [r for r in runs if r.status == "ok"]
     assert len(applied) >= 2 * len(PILOTS) + 4
@@ -90,11 +94,17 @@ def test_the_result_survives_json(result):
     json.loads(text)
 
 
-def test_no_effect_is_no_clear_impact(tmp_path):
-    path = write(tmp_path, cases=table(effect=0.0))
+@pytest.mark.parametrize(
+    ("smallest", "direction"),
+    [("", "cannot tell"), ("smallest_effect = 1", "no effect that matters")],
+)
+def test_no_effect_is_told_where_it_is_known_what_would_matter(tmp_path, smallest, direction):
+    given = f'{smallest}\nsmallest_effect_reason = "x"' if smallest else ""
+    text = STUDY.replace('label = "Score"', f'label = "Score"\n{given}')
+    path = write(tmp_path, text, cases=table(effect=0.0))
     outcome = Study.from_toml(path).run().outcome("tidy-value")
     assert abs(outcome.main.estimate) < EFFECT_WITHIN
-    assert outcome.rating.direction == "no clear impact"
+    assert outcome.rating.direction == direction
 
 
 def test_row_order_changes_nothing(result, tmp_path):

@@ -6,13 +6,14 @@ panels or repeated cross-sections, by outcome regression, weighting or both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from sos_estimators.callaway_santanna import engine_differences, engine_python, engine_r
 from sos_estimators.callaway_santanna.compress import cells_limit
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_plugins import Engine, Estimator, Requirement, Tolerance, hookimpl
+from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.interfaces import R_BASE, R_DID
 
 SAME_FORMULAS = Tolerance(
@@ -44,6 +45,10 @@ class CallawaySantAnna(Estimator):
     sample = "calendar"
     family = "staggered"
     event_study = True
+    averages: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        ON_THE_TREATED: {"aggregate": "simple", "min_event": None, "max_event": None},
+        OVER_EVENT_TIMES: {"aggregate": "event"},
+    }
     engines = (
         Engine(
             name="python",

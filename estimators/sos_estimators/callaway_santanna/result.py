@@ -13,12 +13,13 @@ from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.multiplier import bootstrap, in_band
 from sos_estimators.inference.results import about_no_error
 from sos_estimators.regression.design import Fitted
+from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.types import Estimate
 
 OVERALL = {
-    "group-time": "average effect on the treated over their treated periods",
-    "simple": "average effect on the treated over their treated periods",
-    "event": "average over times since treatment of the effect on the treated",
+    "group-time": ON_THE_TREATED,
+    "simple": ON_THE_TREATED,
+    "event": OVER_EVENT_TIMES,
     "cohort": "average over cohorts of the effect on the treated",
     "calendar": "average over periods of the effect on those treated by then",
 }

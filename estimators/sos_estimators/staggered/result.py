@@ -15,13 +15,13 @@ from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.least_squares import Regression
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.settings import CommonSettings
+from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.contract.types import Estimate
 
 OF_VARIANCES = 1000.0
 """So much larger is the rounding error of a root of a variance than that of sums by cluster."""
 ITERATED = 1e-3
 """Errors below this share of the values' standard deviation may be what an iteration left."""
-OVERALL = "average effect on the treated cases over their treated periods"
 
 
 def build_estimate(
@@ -62,7 +62,7 @@ def build_estimate(
         options.conf_level,
         {
             **cells.counts(),
-            "estimand": OVERALL,
+            "estimand": _estimand(options),
             "vcov": options.described(vcov),
             "conf_level": options.conf_level,
             **(further or {}),
@@ -71,6 +71,11 @@ def build_estimate(
         covariance=terms.covariance_of_scores,
         critical=drawn.critical if options.band and terms.scores is not None else None,
     )
+
+
+def _estimand(options: CommonSettings) -> str:
+    latest = getattr(options, "max_event", None)
+    return ON_THE_TREATED if latest is None else f"{ON_THE_TREATED} up to event time {latest}"
 
 
 def _saturated(cells: CohortCells) -> Regression:

@@ -444,6 +444,8 @@ def example_run(family: str, estimate: float, std_error: float) -> Run:
         n_cases=5000,
         n_units=24,
         n_treated_units=6,
+        df=float("inf"),
+        estimand="an example of an average",
     )
 
 

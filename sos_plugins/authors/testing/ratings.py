@@ -18,9 +18,7 @@ from sos_plugins.authors.testing.core import (
 )
 from sos_plugins.authors.testing.examples import example_evidence, example_run
 from sos_plugins.contract.interfaces import RatingRule
-from sos_plugins.contract.types import Evidence, Rating
-
-DIRECTIONS = ("increase", "decrease", "no clear impact")
+from sos_plugins.contract.types import DIRECTIONS, Evidence, Rating
 
 
 def check_rating_rule(rule: RatingRule, settings: Given = None) -> None:
@@ -150,6 +148,7 @@ def rates_whatever_there_is(subject: RatingSubject) -> None:
         CheckFailedError: If it does not hold.
         NotApplicableError: If there is nothing to look at.
     """
+    known = tuple(DIRECTIONS)
     for situation, evidence in situations().items():
         rating = subject.rate(evidence, situation)
         demand(
@@ -157,8 +156,8 @@ def rates_whatever_there_is(subject: RatingSubject) -> None:
             f"On {situation} the level is '{rating.level}', not one of {subject.plugin.levels}.",
         )
         demand(
-            rating.direction in DIRECTIONS,
-            f"On {situation} the direction is '{rating.direction}', not one of {DIRECTIONS}.",
+            rating.direction in known,
+            f"On {situation} the direction is '{rating.direction}', not one of {known}.",
         )
         demand(rating.rule == subject.plugin.name, f"Rating.rule is '{rating.rule}'.")
 
@@ -205,7 +204,7 @@ def shows_its_thresholds(subject: RatingSubject) -> None:
 
 
 def never_turns_an_effect_round(subject: RatingSubject) -> None:
-    """The direction is that of the main estimate, or no clear impact.
+    """The direction is that of the main estimate, or none.
 
     Args:
         subject: The rating rule under check, with its settings.

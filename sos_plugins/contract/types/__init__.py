@@ -13,7 +13,16 @@ from sos_plugins.contract.types.cases import (
 )
 from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
-from sos_plugins.contract.types.evidence import Evidence, LeadTest, Rating, Reason, Run
+from sos_plugins.contract.types.evidence import (
+    DIRECTIONS,
+    AdjustedP,
+    Evidence,
+    LeadTest,
+    Rating,
+    Reason,
+    Run,
+    SmallestEffect,
+)
 from sos_plugins.contract.types.plain import plain
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
@@ -23,8 +32,10 @@ from sos_plugins.contract.types.records import (
 )
 
 __all__ = [
+    "DIRECTIONS",
     "EXAMPLE_COLUMNS",
     "QUALITY_COLUMNS",
+    "AdjustedP",
     "Agreement",
     "Cases",
     "CollectedCases",
@@ -42,6 +53,7 @@ __all__ = [
     "Records",
     "Run",
     "Sample",
+    "SmallestEffect",
     "Tolerance",
     "plain",
     "refuse_alike",

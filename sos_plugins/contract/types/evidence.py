@@ -22,6 +22,10 @@ class Run:
         status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
         warnings: Sentences on how its cases came about (matching, derivation) that the outcome's
             own warnings do not have.
+        df: Degrees of freedom of the reference distribution; ``inf`` for the normal, None when
+            unknown.
+        estimand: What the headline term estimates, as the estimator says it in ``glance``; runs
+            that estimate something else are shown and do not count.
     """
 
     family: str
@@ -39,6 +43,8 @@ class Run:
     status: Literal["ok", "failed", "not applicable"] = "ok"
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    df: float | None = None
+    estimand: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class LeadTest:
         pilot: The pilot whose leads they are, or "" for all pilots together.
         statistic: F statistic, on ``df_num`` and ``df_den`` degrees of freedom.
         status: ``ok``, ``failed`` or ``not applicable``; ``reason`` says why.
+        used_for_matching: Whether comparators were chosen by these very outcomes, so that their
+            likeness is no news.
+        power: Share of the drifts that would matter which the test would find, 0 to 1; None when
+            unknown.
     """
 
     pilot: str
@@ -58,6 +68,36 @@ class LeadTest:
     p_value: float | None
     status: Literal["ok", "failed", "not applicable"] = "ok"
     reason: str = ""
+    used_for_matching: bool = False
+    power: float | None = None
+
+
+@dataclass(frozen=True)
+class SmallestEffect:
+    """The smallest effect on an outcome that matters to those who decide, and why it does.
+
+    Attributes:
+        value: Above 0, in the units of the value: 0.02 is two points of a share.
+        reason: A sentence or a clause: "below two points no authority would change its practice".
+    """
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class AdjustedP:
+    """The p value of a main run among those of all confirmatory outcomes of a study.
+
+    Attributes:
+        p_value: Adjusted; at least the single one.
+        method: ``holm``, or ``none`` where nothing is adjusted.
+        outcomes: Names of the outcomes that were tested together, this one among them.
+    """
+
+    p_value: float
+    method: str
+    outcomes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +113,9 @@ class Evidence:
             :func:`sos_plugins.study.quality.quality_figures`.
         agreements: The cross-checks.
         warnings: What went wrong on the way.
+        smallest_effect: The smallest effect that matters; None when the study does not say.
+        adjusted: The main run's p value among those of the confirmatory outcomes; None when the
+            outcome is not one of them, or has no p value.
     """
 
     info: OutcomeInfo
@@ -82,6 +125,8 @@ class Evidence:
     quality: Mapping[str, float] = field(default_factory=dict)
     agreements: tuple[Agreement, ...] = ()
     warnings: tuple[str, ...] = ()
+    smallest_effect: SmallestEffect | None = None
+    adjusted: AdjustedP | None = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +150,12 @@ class Rating:
     Attributes:
         rule: The plugin that gave it.
         level: ``"low"``, ``"moderate"``, ``"high"``, or the levels of another scheme.
-        direction: ``"increase"``, ``"decrease"`` or ``"no clear impact"``.
-        sentence: In the seed's manner: "Moderate strength evidence of decreased kinship care".
+        direction: One of :data:`DIRECTIONS`.
+        sentence: The verdict with its reason: "Cannot tell the effect on kinship care: fewer, but
+            the records cannot carry it".
         reasons: Each with its figure.
         thresholds: The thresholds used, by name.
+        reason: What of the sentence says why, alone.
     """
 
     rule: str
@@ -117,3 +164,15 @@ class Rating:
     sentence: str
     reasons: tuple[Reason, ...] = ()
     thresholds: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+DIRECTIONS: dict[str, str] = {
+    "increase": "the value rose because of the programme",
+    "decrease": "it fell because of the programme",
+    "no effect that matters": "whatever effect there is, it is smaller than the smallest that "
+    "matters",
+    "cannot tell": "the evidence does not settle it, one way or the other",
+    "no clear impact": "as in 2021: no effect was shown, or the evidence is low",
+}
+"""The directions of a rating, in words. The last is that of the evaluation of 2021."""

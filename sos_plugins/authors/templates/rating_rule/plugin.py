@@ -89,7 +89,7 @@ class NewRatingRule(RatingRule):
         estimate = evidence.main.estimate
         level = self.levels[max(sum(a.met for a in found) - 1, 0)]
         if estimate is None or not found[0].met:
-            level, direction = self.levels[0], "no clear impact"
+            level, direction = self.levels[0], "cannot tell"
         else:
             direction = "increase" if estimate > 0 else "decrease"
         return Rating(

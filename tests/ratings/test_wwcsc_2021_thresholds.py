@@ -1,4 +1,4 @@
-"""The rating of a study on a table of cases, at each threshold and one step to either side.
+"""The first edition of the rating of a study, at each threshold and one step to either side.
 
 The evidence is what a study gives; only the figure that a threshold is about is moved. The
 thresholds are those of docs/rating.md.
@@ -30,7 +30,8 @@ aggregate = "event"
 engines = ["python"]
 covariates = "none"
 """
-TEXT = study_helpers.STUDY.replace(STAGGERED, "").replace("[rating]", f"{FAMILIES}[rating]")
+RATING = f'{FAMILIES}[rating]\nstyle = "wwcsc-2021"'
+TEXT = study_helpers.STUDY.replace(STAGGERED, "").replace("[rating]", RATING)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ def evidence(outcome: OutcomeResult) -> Evidence:
 
 
 def rate(evidence: Evidence, **settings: Any) -> Rating:
-    return Wwcsc().rate(evidence, validate(WwcscSettings, settings, where="test"))
+    values = {"style": "wwcsc-2021", **settings}
+    return Wwcsc().rate(evidence, validate(WwcscSettings, values, where="test"))
 
 
 def reason_with(rating: Rating, words: str) -> Reason:
@@ -193,8 +195,8 @@ CRITERIA: dict[str, tuple[str, Change, float, float, float]] = {
     "usable": ("of the records of the", quality("usable_share"), 0.75, 0.95, STEP),
     "worst": ("where it is lowest", quality("usable_share_worst"), 0.5, 0.9, STEP),
     "covered": ("of the pilots of the design", quality("pilots_covered"), 0.6, 0.9, STEP),
-    "shift": ("That share moved", quality("usable_shift"), 0.1, 0.02, -STEP),
-    "shift down": ("That share moved", shift_down, 0.1, 0.02, -STEP),
+    "shift": ("usable records moved", quality("usable_shift"), 0.1, 0.02, -STEP),
+    "shift down": ("usable records moved", shift_down, 0.1, 0.02, -STEP),
     "faulty before": ("at fault are", quality("faulty_share_before"), 0.25, 0.05, -STEP),
     "faulty after": ("at fault are", quality("faulty_share_after"), 0.25, 0.05, -STEP),
     "runs": ("was varied in", number_of_runs, 3, 10, 1),
@@ -383,7 +385,7 @@ def test_what_is_not_known_is_not_judged_and_never_high(evidence: Evidence) -> N
     share = {"usable_share": 1.0, "usable_share_worst": 1.0}
     rating = rate(replace(evidence, quality=share))
     assert rating.level == "high"
-    for words in ("of the pilots of the design", "That share moved", "at fault are"):
+    for words in ("of the pilots of the design", "usable records moved", "at fault are"):
         assert not any(words in reason.sentence for reason in rating.reasons)
     assert rate(replace(evidence, quality={})).level == "moderate"
     rating = rate(replace(evidence, leads=()))

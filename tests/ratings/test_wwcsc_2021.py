@@ -1,4 +1,4 @@
-"""The rating rule: each criterion can lower the level, and the sentence follows the evidence."""
+"""The first edition of the rating: each criterion can lower the level, in the words of 2021."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ INFO = OutcomeInfo(
     "kinship-care", "Kinship care", "kinship care", "?", True, "proportion", "increase"
 )
 TOLERANCE = Tolerance(1e-8, 1e-10, "test")
-SETTINGS = WwcscSettings()
+SETTINGS = WwcscSettings(style="wwcsc-2021")
 GOOD = {"usable_share": 0.99, "usable_share_worst": 0.95, "usable_shift": 0.01}
 BROKEN = tuple(LeadTest(str(i), 9.0, 3, 99.0, 1e-4 if i < 7 else 0.4) for i in range(9))
 
@@ -189,6 +189,6 @@ def test_high_may_not_ask_for_less_than_moderate():
 
 
 def test_thresholds_are_settings():
-    lenient = WwcscSettings(pilots_high=5)
+    lenient = WwcscSettings(style="wwcsc-2021", pilots_high=5)
     assert Wwcsc().rate(evidence(), lenient).level == "high"
     assert Wwcsc().rate(evidence(), lenient).thresholds["pilots_high"] == 5

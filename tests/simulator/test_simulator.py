@@ -315,8 +315,8 @@ def test_plain_difference_in_differences_finds_the_planted_effect(clean, name):
 
 PUBLISHED_SHOCK, PUBLISHED_RHO = 5.0, 0.6
 SD_LIMIT, RHO_LIMIT = 0.09, 0.07
-"""Four standard errors of a standard deviation, relative, and of a correlation, over 152 authorities
-and 14 years: these are worth 152 x 14 x (1 - 0.6^2) / (1 + 0.6^2) = 1,000 independent squares."""
+"""Four standard errors of a standard deviation, relative, and of a correlation, over 152
+authorities and 14 years: worth 152 x 14 x (1 - 0.6^2) / (1 + 0.6^2) = 1,000 independent squares."""
 
 
 def test_shocks_have_the_published_size_and_carry_over():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -12,6 +13,8 @@ from sos_plugins import __version__
 from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings, render
 from sos_plugins.errors import SosError, StudyError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 OUT = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
 BACKEND = click.Choice(["duckdb", "spark"])
@@ -160,6 +163,70 @@ def profile(
         outcomes=not no_outcomes,
         **options,
     )
+
+
+def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Add the options of what is repeated on re-dealt pilots."""
+    options = (
+        click.argument("study", type=FILE),
+        click.option(
+            "--data", type=OUT, help="Folder of the data: paths in the study start there."
+        ),
+        click.option(
+            "--outcome", "outcomes", multiple=True, help="Name of an outcome; may be repeated."
+        ),
+        click.option(
+            "--effects",
+            default="",
+            help='Sizes to plant, such as "-2,-5": percentage points of a rate, else in the units '
+            "of the value; chosen by the standard error by default.",
+        ),
+        click.option(
+            "--repeats", type=click.IntRange(2), default=default, show_default=True, help="Deals."
+        ),
+        click.option("--seed", type=click.IntRange(0), help="Seed; that of the study by default."),
+        click.option("--workers", type=click.IntRange(1), help="Processes; one a processor."),
+        click.option(
+            "--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables."
+        ),
+    )
+
+    def add(command: Callable[P, T]) -> Callable[P, T]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@main.command()
+@_repeats(200)
+@common
+def power(terminal: Terminal, study: Path, **options: Any) -> None:
+    """Tell which effects STUDY would find, on its own records.
+
+    Pilots are dealt by lot in the records from before the programme, effects of known size are
+    planted in their cases, and the study's matcher, weights and estimators are run: the size of
+    each test, the coverage of its intervals, its power, and the smallest effect that is found in
+    80% of deals.
+    """
+    from sos_plugins.cli.repeats import POWER, Repeats, show
+
+    show(terminal, study, POWER, Repeats(**options))
+
+
+@main.command()
+@_repeats(100)
+@common
+def calibrate(terminal: Terminal, study: Path, **options: Any) -> None:
+    """Tell how often STUDY would come to each verdict, on its own records.
+
+    As power, with the whole study at every deal: sensitivity analysis and rating too. Where nothing
+    is planted, every effect that is claimed is a false alarm.
+    """
+    from sos_plugins.cli.repeats import CALIBRATION, Repeats, show
+
+    show(terminal, study, CALIBRATION, Repeats(**options))
 
 
 @main.command()

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sos_plugins.contract.types import plain
+from sos_plugins.contract.types import OutcomeInfo, plain
 from sos_plugins.study.result import OutcomeResult
 
 MINUS = "\u2212"
@@ -338,17 +338,22 @@ class Scale:
 
 def scale_of(result: OutcomeResult) -> Scale:
     """Choose how an outcome's figures are shown, from its kind and its precision."""
-    measure = clean(result.info.measure).strip()
-    if result.info.in_points:
+    return scale_for(result.info, result.main.std_error if result.main else None)
+
+
+def scale_for(info: OutcomeInfo, std_error: Any) -> Scale:
+    """Choose how the figures of an outcome are shown whose effect has this standard error."""
+    measure = clean(info.measure).strip()
+    if info.in_points:
         return Scale(100.0, 1, "percentage points", "%")
-    decimals = _decimals(result)
+    decimals = _decimals(std_error)
     if measure.lower().startswith(("percent", "per cent", "%")):
         return Scale(1.0, max(1, decimals), "percentage points", "%")
     return Scale(1.0, decimals, measure, f" {measure}" if measure else "")
 
 
-def _decimals(result: OutcomeResult) -> int:
-    error = to_float(result.main.std_error) if result.main else None
+def _decimals(std_error: Any) -> int:
+    error = to_float(std_error)
     if error is None or error <= 0 or math.isinf(error):
         return SIGNIFICANT_DIGITS_OF_ERROR
     wanted = SIGNIFICANT_DIGITS_OF_ERROR - 1 - math.floor(math.log10(error))

@@ -314,22 +314,22 @@ def stacked_sample(
     """
     if not design.groups:
         raise DesignError("There are no matched groups: every pilot is without a comparator.")
+    places = frame.groupby("unit", sort=False).indices
     parts = []
-    by_unit = dict(tuple(frame.groupby("unit", sort=False)))
-    empty = frame.iloc[:0]
     for group in design.groups:
         pilot = design.pilot(group.pilot)
-        for unit in (group.pilot, *group.comparators):
-            part = label(by_unit.get(unit, empty), pilot)
-            parts.append(
-                part.assign(
-                    group=group.pilot,
-                    case=part.index,
-                    treated=int(unit == group.pilot),
-                    cohort=pilot.cohort if unit == group.pilot else 0,
-                    period=part["event"] + pilot.cohort,
-                )
+        own = [places.get(unit, np.arange(0)) for unit in (group.pilot, *group.comparators)]
+        part = label(frame.iloc[np.concatenate(own)], pilot)
+        is_pilot = (part["unit"] == group.pilot).to_numpy()
+        parts.append(
+            part.assign(
+                group=group.pilot,
+                case=part.index,
+                treated=is_pilot.astype("int64"),
+                cohort=np.where(is_pilot, pilot.cohort, 0),
+                period=part["event"] + pilot.cohort,
             )
+        )
     stacked = pd.concat(parts, ignore_index=True)
     return _sample(stacked, covariates, binary, window_gap=True, keep=("group", "case", "event"))
 

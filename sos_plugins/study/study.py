@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import joblib
 import pandas as pd
@@ -20,7 +20,7 @@ from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
 from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
-from sos_plugins.errors import SosError, StudyError
+from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate
 from sos_plugins.profile import RecordProfile, profile_records
@@ -29,10 +29,17 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.analysis import OutcomeAnalysis
+from sos_plugins.study.calibrate import CalibrationResult, calibrate_of
+from sos_plugins.study.cases_in_memory import (
+    inputs_from_cases,
+    outcome_choices,
+    refuse_unknown,
+)
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
+from sos_plugins.study.power import PowerResult, power_of
 from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.rating import rated
@@ -45,6 +52,9 @@ from sos_plugins.tables.row_accounts import files_left_out
 
 PARALLEL_FROM = 20_000
 """Cases of all outcomes from which on several processes pay for their start."""
+
+
+Measured = TypeVar("Measured", PowerResult, CalibrationResult)
 
 
 @dataclass(frozen=True)
@@ -95,12 +105,7 @@ class Study:
     @property
     def outcome_names(self) -> list[str]:
         """The names that the outcomes have in the results, in the order of the study."""
-        registry = self.plan.registry
-        names = []
-        for n, choice in enumerate(self.plan.file.outcomes, 1):
-            settings = self.plan.settings("outcome", choice, f"[[outcomes]] {n}")
-            names.append(choice.name or registry.outcome(choice.plugin).info(settings).name)
-        return names
+        return list(outcome_choices(self.plan))
 
     def session(self, progress: Progress | None = None, backend: Any = None) -> Session:
         """Make the surroundings of a run, on the backend of the study or on another.
@@ -207,6 +212,191 @@ class Study:
         """Run the estimators by all their engines, without sensitivity analysis and rating."""
         return self._run(self.session(progress, backend), workers, stations, only_crosscheck=True)
 
+    def analyse(
+        self,
+        cases: Iterable[CollectedCases],
+        design: Design | None = None,
+        *,
+        neighbours: Mapping[str, tuple[str, ...]] | None = None,
+        unit_names: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+        workers: int | None = 1,
+        only_crosscheck: bool = False,
+    ) -> tuple[OutcomeResult, ...]:
+        """Run the line from cases in memory on: matching, estimates, sensitivity, rating.
+
+        No source is read and nothing is written, so that a study can be run many times over.
+
+        Args:
+            cases: The cases of some outcomes of the study, by the names that these have in it
+                (``info.name``). Rows may stand for many cases, see
+                :data:`sos_plugins.cells.build.COMPRESSED`.
+            design: Pilots and pool; those of the study file among the authorities of the cases
+                by default.
+            neighbours: Statistical neighbours by authority, nearest first, for matchers that use
+                them.
+            unit_names: Authority code to name.
+            progress: Where progress is shown.
+            workers: Outcomes analysed at once, each in a process of its own; None decides by the
+                number of cases.
+            only_crosscheck: Leave out sensitivity analysis and rating.
+
+        Returns:
+            A result for each, in the order of the study; one that cannot be analysed has an error.
+
+        Raises:
+            StudyError: If the study has no outcome of such a name.
+            SosError: If the design does not fit.
+        """
+        given = {some.info.name: some for some in cases}
+        inputs = inputs_from_cases(self.plan, given, design, neighbours or {}, unit_names or {})
+        return self._analysed(
+            inputs,
+            progress or NoProgress(),
+            KEEP_NOTHING,
+            workers,
+            only_crosscheck=only_crosscheck,
+        )
+
+    def power(
+        self,
+        progress: Progress | None = None,
+        *,
+        outcomes: Sequence[str] | None = None,
+        effects: Sequence[float] | None = None,
+        repeats: int = 200,
+        seed: int | None = None,
+        workers: int | None = None,
+    ) -> PowerResult:
+        """Measure what the estimators of the study would find on its records.
+
+        Pilots are re-dealt by lot in the records from before the programme and effects planted in
+        their cases, see :func:`sos_plugins.study.power.power_of`.
+
+        Args:
+            progress: Where progress is shown.
+            outcomes: Names of outcomes; all by default.
+            effects: Sizes that are planted: percentage points of a rate, else in the units of the
+                value; chosen by the standard error of each outcome by default.
+            repeats: Deals an outcome.
+            seed: Seed of the deals; that of the study by default.
+            workers: Processes; one a processor by default. The result is the same.
+
+        Raises:
+            SosError: If no records can be read, or no outcome can be dealt.
+        """
+        return self._dealt(power_of, progress, outcomes, effects, repeats, seed, workers)
+
+    def calibrate(
+        self,
+        progress: Progress | None = None,
+        *,
+        outcomes: Sequence[str] | None = None,
+        effects: Sequence[float] | None = None,
+        repeats: int = 100,
+        seed: int | None = None,
+        workers: int | None = None,
+    ) -> CalibrationResult:
+        """Count how often the study would come to each verdict, where the truth is known.
+
+        As :meth:`power`, with the whole line of all outcomes at each deal, see
+        :func:`sos_plugins.study.calibrate.calibrate_of`.
+
+        Args:
+            progress: Where progress is shown.
+            outcomes: Names of outcomes; all by default.
+            effects: Sizes that are planted in every outcome, in the same units; chosen by the
+                standard error of each outcome by default.
+            repeats: Deals; each is judged under every truth.
+            seed: Seed of the deals; that of the study by default.
+            workers: Processes; one a processor by default. The result is the same.
+
+        Raises:
+            SosError: If no records can be read, or no outcome can be dealt.
+        """
+        return self._dealt(calibrate_of, progress, outcomes, effects, repeats, seed, workers)
+
+    def _dealt(
+        self,
+        measure: Callable[..., Measured],
+        progress: Progress | None,
+        outcomes: Sequence[str] | None,
+        effects: Sequence[float] | None,
+        repeats: int,
+        seed: int | None,
+        workers: int | None,
+    ) -> Measured:
+        """Derive the cases of some outcomes, and measure something on re-dealt pilots."""
+        session = self.session(progress)
+        try:
+            with private_files():
+                there: InMemory = self._in_memory(session, outcomes)
+        finally:
+            session.release()
+        measured: Measured = measure(
+            self.plan,
+            there.cases,
+            there.design,
+            effects=effects,
+            repeats=repeats,
+            seed=seed,
+            neighbours=there.neighbours,
+            progress=progress,
+            workers=workers,
+        )
+        notes = (*there.notes, *measured.notes)
+        return replace(measured, notes=notes, simulated=there.simulated)
+
+    def _in_memory(self, session: Session, outcomes: Sequence[str] | None) -> InMemory:
+        """Read the records and derive the cases of some outcomes.
+
+        Raises:
+            StudyError: If there is no such outcome.
+            DataError: If no outcome has cases.
+        """
+        choices = outcome_choices(self.plan)
+        wanted = tuple(choices) if outcomes is None else tuple(dict.fromkeys(outcomes))
+        refuse_unknown(wanted, choices)
+        records = self.read(session)
+        design, notes = designs.make_design(
+            self.plan.file.design,
+            self.plan.base,
+            units_of(records),
+            records.unit_names,
+            adoption_of(records),
+        )
+        cases = []
+        with session.progress.step("Deriving outcomes", len(wanted)) as advance:
+            for name in wanted:
+                derived = OutcomeStep(self.plan, session, Read(records), choices[name]).cases()
+                if isinstance(derived, str):
+                    notes += (derived,)
+                else:
+                    cases.append(derived)
+                advance()
+        if not cases:
+            raise DataError(" ".join(notes))
+        return InMemory(tuple(cases), design, _neighbours(records), notes, records.simulated)
+
+    def _analysed(
+        self,
+        inputs: list[OutcomeInput],
+        progress: Progress,
+        cache: StepCache,
+        workers: int | None,
+        *,
+        only_crosscheck: bool,
+    ) -> tuple[OutcomeResult, ...]:
+        analysed = _each_analysed(
+            self.plan, inputs, progress, cache, workers, only_crosscheck=only_crosscheck
+        )
+        outcomes = []
+        with progress.step("Analysing outcomes", len(inputs)) as advance, closing(analysed):
+            for outcome in analysed:
+                outcomes.append(outcome)
+                advance()
+        return tuple(outcomes) if only_crosscheck else rated(self.plan, outcomes)
+
     def _run(
         self, session: Session, workers: int | None, cache: StepCache, *, only_crosscheck: bool
     ) -> StudyResult:
@@ -241,15 +431,9 @@ class Study:
                 inputs.append(step.derive(design, neighbours, others=not only_crosscheck))
                 advance()
         use.note("deriving")
-        with session.progress.step("Analysing outcomes", len(inputs)) as advance:
-            outcomes = []
-            analysed = _analysed(
-                plan, inputs, session.progress, cache, workers, only_crosscheck=only_crosscheck
-            )
-            with closing(analysed):
-                for outcome in analysed:
-                    outcomes.append(outcome)
-                    advance()
+        outcomes = self._analysed(
+            inputs, session.progress, cache, workers, only_crosscheck=only_crosscheck
+        )
         use.note("analysing")
         if excess := use.excess():
             warnings += (excess,)
@@ -258,7 +442,7 @@ class Study:
             title=file.study.title,
             programme=file.study.programme,
             simulated=records.simulated,
-            outcomes=tuple(outcomes) if only_crosscheck else rated(plan, outcomes),
+            outcomes=outcomes,
             pilots=_pilot_table(design),
             record_quality=records.quality.checks,
             profile=profile,
@@ -293,7 +477,7 @@ def _refuse_twice(before: Records, records: Records, where: str) -> None:
         )
 
 
-def _analysed(
+def _each_analysed(
     plan: Plan,
     inputs: list[OutcomeInput],
     progress: Progress,
@@ -336,6 +520,25 @@ def _analyse(
 ) -> tuple[OutcomeResult, StepCache]:
     analysis = OutcomeAnalysis(Preparation(plan, given, NoProgress(), cache))
     return analysis.run(only_crosscheck=only_crosscheck), cache
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Cases of a study in memory, with what the analysis takes beside them.
+
+    Attributes:
+        cases: The cases of each outcome that has some.
+        design: Pilots and pool.
+        neighbours: Statistical neighbours by authority, nearest first.
+        notes: Sentences on the design, and on outcomes without cases.
+        simulated: Whether the records are made up.
+    """
+
+    cases: tuple[CollectedCases, ...]
+    design: Design
+    neighbours: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    simulated: bool
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,11 @@ def _profile(settings: SimulatedSettings, population: Population, name: str) -> 
         + np.cumsum(rng.normal(0, 1, shape), axis=1) * own
         + np.cumsum(rng.normal(0, national * settings.walk, n_years))[None, :]
     )
-    shocks = rng.normal(0, 1, shape)
+    shocks = autoregressive(rng.normal(0, 1, shape), settings.rho)
+    size = truth.shock(settings.shock) if truth.binary else settings.duration_shock
+    base = base + size * shocks
     confounder = np.zeros(settings.authorities)
-    if name == "assessment-duration":
-        base = base + settings.duration_shock * shocks
+    if not truth.binary:
         confounder = np.where(
             population.external,
             settings.duration_confounder_external,
@@ -121,6 +122,22 @@ def _profile(settings: SimulatedSettings, population: Population, name: str) -> 
         confounder=np.where(population.is_pilot, confounder, 0.0),
         violated=violated,
     )
+
+
+def autoregressive(draws: Floats, rho: float) -> Floats:
+    """Return shocks of variance 1 that carry over from one year to the next.
+
+    Args:
+        draws: Independent draws of variance 1, authorities x years.
+        rho: Correlation of one year's shock with the next, from 0 to below 1.
+
+    Returns:
+        Authorities x years; the first year is that of ``draws``.
+    """
+    shocks = draws.copy()
+    for year in range(1, draws.shape[1]):
+        shocks[:, year] = rho * shocks[:, year - 1] + np.sqrt(1 - rho**2) * draws[:, year]
+    return shocks
 
 
 def _effects(

@@ -14,7 +14,8 @@ import pytest
 import simulator_helpers as helpers
 from lxml import etree
 from sos_simulator import OUTCOMES, SimulatedSettings, Simulation, simulate, write
-from sos_simulator.population import groups_table
+from sos_simulator.population import groups_table, populate
+from sos_simulator.rates import make_rates
 from sos_simulator.source import Simulated
 
 from sos_plugins import Session
@@ -45,6 +46,7 @@ EFFECTS = {
     "icpc_effect": 0.08,
     "duration_effect": 4.0,
 }
+NO_SHOCKS = {"shock": 0.0, "duration_shock": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,9 @@ def demo() -> tuple[Simulation, helpers.Frames, helpers.Frames]:
 @pytest.fixture(scope="module")
 def clean() -> tuple[Simulation, helpers.Frames]:
     """Every outcome has an effect; nothing else differs between authorities and years."""
-    settings = SimulatedSettings(preset="clean", seed=5, authorities=27, walk=0, **EFFECTS)
+    settings = SimulatedSettings(
+        preset="clean", seed=5, authorities=27, walk=0, **NO_SHOCKS, **EFFECTS
+    )
     made = simulate(settings)
     return made, helpers.frames(made.tables())
 
@@ -311,9 +315,34 @@ def test_plain_difference_in_differences_finds_the_planted_effect(clean, name):
     )
 
 
+PUBLISHED_SHOCK, PUBLISHED_RHO = 5.0, 0.6
+SD_LIMIT, RHO_LIMIT = 0.09, 0.07
+"""Four standard errors of a standard deviation, relative, and of a correlation, over 152
+authorities and 14 years: worth 152 x 14 x (1 - 0.6^2) / (1 + 0.6^2) = 1,000 independent squares."""
+
+
+def test_shocks_have_the_published_size_and_carry_over():
+    """Without levels, walks and trends of their own, rates differ by the shocks alone."""
+    settings = SimulatedSettings(preset="null", authorities=152, level_spread=0, walk=0)
+    rates = make_rates(settings, populate(settings)).profiles
+    shocks = rates["rereferral"].base - settings.rereferral_level
+    assert shocks.std() == pytest.approx(PUBLISHED_SHOCK / 100, rel=SD_LIMIT)
+    carried = np.corrcoef(shocks[:, :-1].ravel(), shocks[:, 1:].ravel())[0, 1]
+    assert carried == pytest.approx(PUBLISHED_RHO, abs=RHO_LIMIT)
+    quarter = settings.escalation_level / 4
+    assert rates["escalation"].base.std() == pytest.approx(quarter, rel=SD_LIMIT)
+    days = rates["assessment-duration"].base.std()
+    assert days == pytest.approx(settings.duration_shock, rel=SD_LIMIT)
+
+
+def test_the_demonstration_alone_has_no_shocks_to_rates():
+    shocks = {p: SimulatedSettings(preset=p).shock for p in ("seed", "clean", "null", "national")}
+    assert shocks == {"seed": 0.0, **dict.fromkeys(("clean", "null", "national"), PUBLISHED_SHOCK)}
+
+
 def test_a_kinship_effect_of_nil_is_nil():
     """Each part draws its own random numbers: only kinship differs from the clean preset."""
-    made = simulate(SimulatedSettings(preset="null", authorities=27, walk=0, seed=6))
+    made = simulate(SimulatedSettings(preset="null", authorities=27, walk=0, seed=6, **NO_SHOCKS))
     effects = helpers.by_pilot(
         made, helpers.derive(made, "kinship-care", helpers.frames(made.tables()))
     )

@@ -112,6 +112,7 @@ def test_other_truth_gives_other_verdicts(tmp_path):
         tmp_path / "data",
         outcomes=("rereferral", "escalation", "kinship-care"),
         preset="clean",
+        shock=0.0,
         kinship_effect=0.13,
     ).run()
     kinship = result.outcome("kinship-care").rating

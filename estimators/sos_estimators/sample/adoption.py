@@ -136,7 +136,9 @@ def adopters(
 
 def _without_late(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     treated = (frame["treated"] == 1).to_numpy()
-    late = late_cohorts(frame) & treated & ~_has(frame, frame["post"] == 1)
+    late = late_cohorts(frame) & treated
+    if late.any():
+        late &= ~_has(frame, frame["post"] == 1)
     if not late.any():
         return frame, ()
     if not treated[~late].any():
@@ -152,7 +154,8 @@ def _without_always(
     frame: pd.DataFrame, always_treated: AlwaysTreated
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     affected = frame["treated"].eq(1) & frame["post"].eq(1)
-    always = _has(frame, affected) & ~_has(frame, ~affected)
+    some, others = _have(frame, affected, ~affected)
+    always = some & ~others
     if not always.any():
         return frame, ()
     gone = frame[always]
@@ -180,12 +183,19 @@ def changing(frame: pd.DataFrame) -> Bools:
         frame: With the columns ``unit, treated, post``.
     """
     affected = frame["treated"].eq(1) & frame["post"].eq(1)
-    return _has(frame, affected) & _has(frame, ~affected)
+    some, others = _have(frame, affected, ~affected)
+    return some & others
 
 
 def _has(frame: pd.DataFrame, rows: pd.Series[bool]) -> Bools:
     """Whether the unit of each row has one of these rows."""
-    return frame["unit"].isin(frame.loc[rows, "unit"].unique()).to_numpy()
+    return _have(frame, rows)[0]
+
+
+def _have(frame: pd.DataFrame, *kinds: pd.Series[bool]) -> list[Bools]:
+    """Whether the unit of each row has a row of each kind."""
+    unit = pd.factorize(frame["unit"])[0]
+    return [np.bincount(unit, rows.to_numpy(float))[unit] > 0 for rows in kinds]
 
 
 def _relabelled(frame: pd.DataFrame, sample: Sample) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -100,17 +101,17 @@ class RegressionSample(CheckedSample):
     ``frame`` has the further column ``D`` = treated x post.
     """
 
-    @property
+    @cached_property
     def treated_clusters(self) -> list[str]:
         """Clusters with treated units that change: with cases before and after adoption."""
-        return sorted({str(c) for c in self.frame.loc[self._adopting, "cluster"]})
+        return sorted(str(c) for c in self.frame.loc[self._adopting, "cluster"].unique())
 
-    @property
+    @cached_property
     def n_treated_units(self) -> int:
         """Number of treated units that change."""
         return int(self.frame.loc[self._adopting, "unit"].nunique())
 
-    @property
+    @cached_property
     def _adopting(self) -> Bools:
         adopting = changing(self.frame)
         return adopting if adopting.any() else (self.frame["D"] == 1).to_numpy()
@@ -135,7 +136,8 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
     frame = sample.frame
     _check_values(frame, sample.covariates)
     weightless = count(frame[frame["weight"] == 0])
-    frame = frame[frame["weight"] > 0].reset_index(drop=True)
+    kept = frame if (frame["weight"] > 0).all() else frame[frame["weight"] > 0]
+    frame = kept.reset_index(drop=True)
     warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
     if not frame.empty and (frame["treated"] == 1).any():
         adopting, told = adopters(replace(sample, frame=frame), always_treated)

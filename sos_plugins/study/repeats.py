@@ -1,0 +1,81 @@
+"""The same work done many times over, in this process or in several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, TypeVar, cast
+from zlib import crc32
+
+import joblib
+import numpy as np
+
+from sos_plugins.system.processes import follow_parent, nothing_from_here
+
+T = TypeVar("T")
+
+CHUNKS = 8
+"""Parts that each process gets, so that progress is seen and none waits long for the others."""
+
+
+def generator(seed: int, what: str, number: int) -> np.random.Generator:
+    """Return the random numbers of one repeat, which are its own whatever runs beside it.
+
+    Args:
+        seed: Seed of the study.
+        what: What is drawn.
+        number: Number of the repeat.
+    """
+    return np.random.default_rng((seed, crc32(what.encode()), number))
+
+
+def repeated(
+    job: Callable[[int], T],
+    numbers: Sequence[int],
+    advance: Callable[..., None],
+    workers: int | None = 1,
+) -> list[T]:
+    """Do a job once for each number.
+
+    Args:
+        job: What is done; it travels to other processes.
+        numbers: Numbers of the repeats.
+        advance: Called with the number of repeats that are done.
+        workers: Processes; None for one a processor.
+
+    Returns:
+        What the jobs gave, in the order of the numbers; the same for any number of processes.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(numbers))
+    if workers <= 1:
+        results = []
+        for number in numbers:
+            results.append(job(number))
+            advance()
+        return results
+    return list(_in_processes(job, numbers, advance, workers))
+
+
+def _in_processes(
+    job: Callable[[int], T], numbers: Sequence[int], advance: Callable[..., None], workers: int
+) -> Iterator[T]:
+    chunks = np.array_split(np.asarray(numbers), min(len(numbers), CHUNKS * workers))
+    pool = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator",
+        batch_size=1,
+        max_nbytes=None,  # else columns of cases go to files that others can read
+        initializer=follow_parent,
+        initargs=(os.getpid(),),
+    )
+    jobs = (joblib.delayed(_chunk)(job, [int(n) for n in chunk]) for chunk in chunks)
+    parts = cast(Any, pool(jobs))
+    with nothing_from_here(), closing(parts):  # ends the processes when this one is stopped
+        for part in parts:
+            advance(len(part))
+            yield from part
+
+
+def _chunk(job: Callable[[int], T], numbers: Sequence[int]) -> list[T]:
+    return [job(number) for number in numbers]

@@ -130,7 +130,7 @@ def run(
     family: str,
     label: str,
     make: Callable[[], Specification],
-    judge: JudgeOfOnePilot,
+    judge: JudgeOfOnePilot | None = None,
 ) -> Run:
     """Run one specification; a failure is a run with its reason, not an exception.
 
@@ -152,7 +152,7 @@ def run(
         done = as_run(registry, named, setup.options, family, label)
         told = replace(done, warnings=setup.warnings)
         level = float(named.estimate.glance["conf_level"])
-        return judge(told, setup, level) if setup.alone else told
+        return judge(told, setup, level) if judge and setup.alone else told
     except SosError as error:
         return Run(
             family,

@@ -32,7 +32,7 @@ ITERATED = 1e-4  # did2s finds effects by iteration, to six digits
 @pytest.mark.parametrize("vcov", CONVENTIONS)
 def test_it_agrees_on_weighted_cases_with_covariates(name: str, vcov: str) -> None:
     module, settings = METHODS[name]
-    options = settings(vcov=vcov, anticipation=1)
+    options = settings(vcov=vcov, anticipation=1, errors="analytic")
     sample = made.cases()
     made.assert_same(module.fit_python(sample, options), module.fit_pyfixest(sample, options), SAME)
 
@@ -41,14 +41,14 @@ def test_it_agrees_on_weighted_cases_with_covariates(name: str, vcov: str) -> No
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_it_agrees_on_every_aggregation(name: str, aggregate: str) -> None:
     module, settings = METHODS[name]
-    options = settings(aggregate=aggregate)
+    options = settings(aggregate=aggregate, errors="analytic")
     sample = made.panel()
     made.assert_same(module.fit_python(sample, options), module.fit_pyfixest(sample, options), SAME)
 
 
 @pytest.mark.parametrize("data", made.NAMES)
 def test_it_gives_every_stored_result_of_sunab(from_r: Path, data: str) -> None:
-    options = sun_abraham.SunAbrahamSettings(vcov="fixest")
+    options = sun_abraham.SunAbrahamSettings(vcov="fixest", errors="analytic")
     found = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
     made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
 

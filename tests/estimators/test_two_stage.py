@@ -41,9 +41,7 @@ def test_did2s_of_pyfixest_agrees_on_a_stored_panel(from_r: Path, aggregate: str
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 @pytest.mark.parametrize("vcov", ["CR0", "CR1"])
 def test_did2s_of_pyfixest_agrees_on_weighted_cases(aggregate: str, vcov: str) -> None:
-    options = TwoStageSettings(
-        aggregate=aggregate, vcov=vcov, anticipation=1, errors="analytic"
-    )
+    options = TwoStageSettings(aggregate=aggregate, vcov=vcov, anticipation=1, errors="analytic")
     sample = made.cases()
     assert did2s().limits(sample, options) is None
     made.assert_same(imputed.two_stage(sample, options), did2s().fit(sample, options), DID2S)

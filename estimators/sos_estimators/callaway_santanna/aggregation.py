@@ -219,11 +219,14 @@ def _average_over_cohorts(
 
 def _plain_average(name: str, parts: list[Term]) -> Term:
     estimate = float(np.mean([part.estimate for part in parts]))
-    scores, shares, levels = (
-        None if any(part is None for part in each) else np.mean(each, axis=0)
-        for each in zip(*((p.scores, p.shares, p.levels) for p in parts), strict=True)
-    )
+    scores = np.mean([part.scores for part in parts], axis=0)
+    shares, levels = (_mean_of([p.shares for p in parts]), _mean_of([p.levels for p in parts]))
     return Term(name, estimate, scores, shares, levels)
+
+
+def _mean_of(each: Sequence[Floats | None]) -> Floats | None:
+    known = [values for values in each if values is not None]
+    return np.asarray(np.mean(known, axis=0)) if len(known) == len(each) else None
 
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:

@@ -254,11 +254,13 @@ def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
     cells, effects, averages = prepare(sample, options)
     options = cells.decided(options)
     terms = engine_did2s.two_stage(cells, effects, averages)
-    terms = replace(terms, df=np.inf, std_errors=np.full(len(averages.names), np.nan))
-    leads = _leads(cells, options, in_pyfixest)
-    return _imputation(terms, leads, cells, options).without_std_errors(
-        "pyfixest has no conservative errors of the imputation"
+    terms = replace(
+        terms,
+        df=np.inf,
+        std_errors=np.full(len(averages.names), np.nan),
+        lacks="pyfixest has no conservative errors of the imputation",
     )
+    return _imputation(terms, _leads(cells, options, in_pyfixest), cells, options)
 
 
 def impute_in_r(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -325,8 +327,14 @@ def _imputation(
     terms: Fitted, leads: Leads, cells: CohortCells, options: ImputationSettings
 ) -> Estimate:
     """Put the averages and the leads together, the overall effect first."""
-    further = leads.joint_test(cells) if options.with_leads else None
-    return build_estimate(leads.before(terms), cells, options, vcov=CONSERVATIVE, further=further)
+    if not options.with_leads:
+        return build_estimate(leads.before(terms), cells, options, vcov=CONSERVATIVE)
+    test = leads.joint_test(cells)
+    if test.reason and leads.own is not None:
+        cells = cells.told(f"No joint test of the leads: {test.reason}.")
+    return build_estimate(
+        leads.before(terms), cells, options, vcov=CONSERVATIVE, further=leads.tested(test)
+    )
 
 
 def didimputation_limits(sample: Sample, options: ImputationSettings) -> str | None:

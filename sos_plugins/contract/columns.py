@@ -104,7 +104,7 @@ FURTHER_GLANCE_COLUMNS: dict[str, str] = {
     "estimand_if": "what must hold for the headline term to be that",
     "band_critical": "half the width of the band in standard errors",
     "no_std_error": "why this engine has no standard errors; a cross-check compares estimates then",
-    "leads_test": "joint test of the leads: AHT or Wald",
+    "leads_test": "joint test of the leads: AHT, Hotelling or Wald",
     "leads_tested": "event times of the leads in that test",
     "leads_statistic": "its F statistic; missing without a test",
     "leads_df_num": "number of leads in it",

@@ -157,7 +157,7 @@ def joint_test(estimate: Estimate) -> LeadTest:
 
 def _misleading(glance: Mapping[str, Any]) -> str:
     """Say why a joint test of all leads cannot be used with so few pilots, if it cannot."""
-    if glance.get("leads_test") == "AHT":
+    if glance.get("leads_test") in ("AHT", "Hotelling"):
         df_den = float(glance["leads_df_den"])
         if df_den >= LEAST_DF:
             return ""

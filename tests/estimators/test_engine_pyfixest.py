@@ -32,7 +32,7 @@ ITERATED = 1e-4  # did2s finds effects by iteration, to six digits
 @pytest.mark.parametrize("vcov", CONVENTIONS)
 def test_it_agrees_on_weighted_cases_with_covariates(name: str, vcov: str) -> None:
     module, settings = METHODS[name]
-    options = settings(vcov=vcov, anticipation=1)
+    options = settings(vcov=vcov, anticipation=1, errors="analytic")
     sample = made.cases()
     made.assert_same(module.fit_python(sample, options), module.fit_pyfixest(sample, options), SAME)
 
@@ -41,21 +41,21 @@ def test_it_agrees_on_weighted_cases_with_covariates(name: str, vcov: str) -> No
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_it_agrees_on_every_aggregation(name: str, aggregate: str) -> None:
     module, settings = METHODS[name]
-    options = settings(aggregate=aggregate)
+    options = settings(aggregate=aggregate, errors="analytic")
     sample = made.panel()
     made.assert_same(module.fit_python(sample, options), module.fit_pyfixest(sample, options), SAME)
 
 
 @pytest.mark.parametrize("data", made.NAMES)
 def test_it_gives_every_stored_result_of_sunab(from_r: Path, data: str) -> None:
-    options = sun_abraham.SunAbrahamSettings(vcov="fixest")
-    estimate = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
-    made.assert_as_stored(made.stored(from_r, data, "sunab"), estimate)
+    options = sun_abraham.SunAbrahamSettings(vcov="fixest", errors="analytic")
+    found = sun_abraham.fit_pyfixest(made.stored_sample(from_r, data), options)
+    made.assert_as_stored(made.stored(from_r, data, "sunab"), found)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_it_has_the_estimates_of_the_imputation_and_no_errors(aggregate: str) -> None:
-    options = imputed.ImputationSettings(aggregate=aggregate)
+    options = imputed.ImputationSettings(aggregate=aggregate, errors="analytic")
     sample = made.cases()
     ours, theirs = (fit(sample, options) for fit in (imputed.impute, imputed.impute_in_pyfixest))
     assert list(ours.tidy["term"]) == list(theirs.tidy["term"])
@@ -73,7 +73,7 @@ def test_it_leaves_out_what_is_collinear_as_the_others_do() -> None:
         twice=1e6 * sample.frame["age"], of_unit=sample.frame["unit"].str[1:].astype(float)
     )
     wider = Sample(frame, (*sample.covariates, "twice", "of_unit"))
-    options = sun_abraham.SunAbrahamSettings()
+    options = sun_abraham.SunAbrahamSettings(errors="analytic")
     ours, theirs = (
         fit(wider, options) for fit in (sun_abraham.fit_python, sun_abraham.fit_pyfixest)
     )

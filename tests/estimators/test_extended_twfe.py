@@ -29,7 +29,9 @@ DELTA = 1e-8  # relative; slopes of raw covariates lose digits that centred ones
 
 
 def fit(sample: Sample, **options: Any) -> Estimate:
-    return extended_twfe.fit_python(sample, ExtendedTwfeSettings(**options))
+    """Estimate with the errors of the method's own formula, unless others are asked for."""
+    chosen = ExtendedTwfeSettings(**{"errors": "analytic", **options})
+    return extended_twfe.fit_python(sample, chosen)
 
 
 def effects_of(estimate: Estimate) -> pd.Series:
@@ -248,10 +250,11 @@ def test_with_cohort_effects_effects_on_cases_are_those_of_imputation_by_cohort(
 
 
 @pytest.mark.parametrize("make", [made.panel, made.cases])
-def test_against_never_treated_units_it_is_sun_and_abraham(make: Any) -> None:
+@pytest.mark.parametrize("errors", ["analytic", "own-effects"])
+def test_against_never_treated_units_it_is_sun_and_abraham(make: Any, errors: str) -> None:
     sample = make()
-    ours = fit(sample, control="nevertreated", adjustment="additive")
-    made.assert_same(ours, sun_abraham.fit_python(sample, SunAbrahamSettings()))
+    ours = fit(sample, control="nevertreated", adjustment="additive", errors=errors)
+    made.assert_same(ours, sun_abraham.fit_python(sample, SunAbrahamSettings(errors=errors)))
 
 
 def test_on_a_panel_with_cohort_effects_it_is_callaway_and_santanna_against_never_treated() -> None:

@@ -185,7 +185,12 @@ def test_an_engine_that_cannot_says_so(plugin: Estimator) -> None:
     sample = cells(np.random.default_rng(10))
     estimate = fit(plugin, sample, "pyfixest", aggregate="simple")
     assert estimate.tidy["std_error"].isna().all()
-    assert "errors = 'analytic'" in estimate.glance["no_std_error"]
+    formula = fit(plugin, sample, "pyfixest", aggregate="simple", errors="analytic")
+    told = [w for w in estimate.warnings if w.startswith("Standard errors are left missing")]
+    assert told == [f"Standard errors are left missing: {estimate.glance['no_std_error']}."]
+    has_its_own = "errors = 'analytic' gives its own" in estimate.glance["no_std_error"]
+    assert has_its_own == formula.tidy["std_error"].notna().all()
+    assert has_its_own == (plugin.name != "imputation")
 
 
 def test_a_band_is_of_the_same_errors() -> None:

@@ -20,7 +20,8 @@ from sos_plugins.host.settings import validate
 
 
 def fit(sample: Sample, **options: Any) -> Estimate:
-    return stacked.fit_python(sample, StackedSettings(**options))
+    """Estimate with the errors of the method's own formula, unless others are asked for."""
+    return stacked.fit_python(sample, StackedSettings(**{"errors": "analytic", **options}))
 
 
 def mean(rows: pd.DataFrame) -> float:

@@ -286,9 +286,10 @@ def test_the_two_way_regression_needs_no_never_treated(case: Path) -> None:
 @pytest.mark.case("two-areas-two-years-extended-twfe-in-r")
 def test_one_effect_is_enough_for_r(case: Path) -> None:
     """Idea: d2cml-ai/csdid #21."""
-    results = estimates("extended-twfe", case / "data.csv", "--engine", "all")
-    assert {e["provenance"]["engine"] for e in results} >= {"python", "r", "pyfixest"}
-    for estimate in results:
+    formula = ("--set", "errors=analytic")
+    found = estimates("extended-twfe", case / "data.csv", "--engine", "all", *formula)
+    assert {e["provenance"]["engine"] for e in found} >= {"python", "r", "pyfixest"}
+    for estimate in found:
         row = term(estimate, "overall")
         assert row["estimate"] == pytest.approx(1.76667, abs=SIX_DIGITS)
         assert row["std_error"] == pytest.approx(0.256472, abs=SIX_DIGITS)
@@ -397,7 +398,7 @@ def test_the_always_treated_change_nothing(case: Path) -> None:
         "without.csv",
         lambda t: "".join(x for x in t.splitlines(True) if not x.startswith(("Cedar,", "Elm,"))),
     )
-    words = ("--id", "area", "--set", "control=notyettreated")
+    words = ("--id", "area", "--set", "control=notyettreated", "--set", "errors=analytic")
     for data in (case / "data.csv", without):
         (results,) = estimates("callaway-santanna", data, *words)
         assert term(results, "overall")["estimate"] == pytest.approx(2.25563, abs=SIX_DIGITS)

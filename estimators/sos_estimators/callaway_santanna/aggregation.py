@@ -220,11 +220,13 @@ def _average_over_cohorts(
 def _plain_average(name: str, parts: list[Term]) -> Term:
     estimate = float(np.mean([part.estimate for part in parts]))
     scores = np.mean([part.scores for part in parts], axis=0)
-    shares = [part.shares for part in parts if part.shares is not None]
-    levels = [part.levels for part in parts if part.levels is not None]
-    if len(shares) < len(parts) or len(levels) < len(parts):
-        return Term(name, estimate, scores)
-    return Term(name, estimate, scores, np.mean(shares, axis=0), np.mean(levels, axis=0))
+    shares, levels = (_mean_of([p.shares for p in parts]), _mean_of([p.levels for p in parts]))
+    return Term(name, estimate, scores, shares, levels)
+
+
+def _mean_of(each: Sequence[Floats | None]) -> Floats | None:
+    known = [values for values in each if values is not None]
+    return np.asarray(np.mean(known, axis=0)) if len(known) == len(each) else None
 
 
 def _events(effects: GroupTime, options: CallawaySantAnnaSettings) -> list[Term]:

@@ -93,7 +93,7 @@ def with_shares(
         return list(terms)
     placed = [replace(t, shares=shares[t.name], levels=shares[t.name] * t.estimate) for t in terms]
     first, *rest = placed
-    parts = [t.levels for t in rest if t.levels is not None and after_treatment(t.name)]
+    parts = [shares[t.name] * t.estimate for t in rest if after_treatment(t.name)]
     if options.aggregate not in ("event", "calendar") or not parts:
         return placed
     return [replace(first, levels=np.mean(parts, axis=0)), *rest]

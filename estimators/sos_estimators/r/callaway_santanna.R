@@ -7,7 +7,7 @@
 #
 # To use it by hand:
 #
-#   source("callaway_santanna.R")
+#   source("callaway_santanna.R", chdir = TRUE)
 #   effects <- group_time_effects(data, covariates = "age", control = "notyettreated")
 #   average_effects(effects, "event")
 #

@@ -26,7 +26,7 @@ own_effect <- function(estimate, contribution, share) {
   if (!length(s)) return(list(scores = contribution, df = NA_real_))  # a reference period
   # the share of its own variance that a departure keeps: that of e_i = tau_i - sum(s * tau)
   lost <- 1 - 2 * s + sum(s^2)
-  if (any(lost <= 1e-9)) return(none)
+  if (is.na(estimate) || any(lost <= 1e-9)) return(none)
   scores <- contribution - share * estimate
   scores[treated] <- scores[treated] / sqrt(lost)
   # the quadratic form of the treated part in own effects of one variance

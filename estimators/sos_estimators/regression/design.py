@@ -249,6 +249,7 @@ class Fitted:
             np.append(self.df, other.df),
             scores=scores,
             warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
+            lacks=self.lacks or other.lacks,
             own=self.own.beside(other.own) if self.own and other.own else None,
             own_errors=(
                 self.own_errors.beside(other.own_errors)

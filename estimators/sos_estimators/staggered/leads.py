@@ -95,6 +95,7 @@ class Leads:
             effects.df,
             scores=scores,
             warnings=(*effects.warnings, *self.warnings),
+            lacks=effects.lacks,
             own_errors=self._own_before(effects.own_errors, zeros),
         )
 
@@ -108,8 +109,8 @@ class Leads:
         df = np.append(own.df, np.full(zeros.shape[1], np.nan))
         return OwnErrors(_second(effects.scores, leads), _second(effects.df, df))
 
-    def joint_test(self, cells: CohortCells) -> dict[str, Any]:
-        """Test that all leads are zero, as keys of the one-row summary.
+    def joint_test(self, cells: CohortCells) -> JointTest:
+        """Test that all leads are zero.
 
         The test is Wald's, F with clusters of untreated cases less one degrees of freedom; with
         errors from own leads Hotelling's, with the degrees of freedom of these.
@@ -118,28 +119,38 @@ class Leads:
             cells: All cells.
         """
         n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
+        least = negligible(cells.value)
         if self.own is not None and self.events:
-            return self._glance(self._hotelling(self.own), n_clusters, "Hotelling")
+            return self._hotelling(self.own, n_clusters, least)
         statistic = wald(self.estimates, self.covariance, n_clusters)
-        if (self.std_errors <= negligible(cells.value)).any():
+        if (self.std_errors <= least).any():
             statistic = float("nan")
-        return self._glance(FTest(statistic, n_clusters - 1), n_clusters, "Wald")
+        return JointTest.of(FTest(statistic, n_clusters - 1), len(self.events), n_clusters)
 
-    def _hotelling(self, own: OwnErrors) -> FTest:
+    def _hotelling(self, own: OwnErrors, n_clusters: int, least: float) -> JointTest:
         """Test as if the covariance had the fewest degrees of freedom of a lead."""
         q, df = len(self.events), float(np.min(own.df))
-        square = wald(self.estimates, own.scores.T @ own.scores, len(own.scores))
         left = df - q + 1
-        return FTest(square * left / df if left > 0 else np.nan, left)
+        known = own.std_errors > least
+        if not known.all():
+            test = FTest(np.nan, left)
+            return JointTest.of(test, q, n_clusters, "some have no standard error")
+        square = wald(self.estimates, own.scores.T @ own.scores, len(own.scores))
+        return JointTest.of(FTest(square * left / df if left > 0 else np.nan, left), q, n_clusters)
 
-    def _glance(self, test_of: FTest, n_clusters: int, name: str) -> dict[str, Any]:
-        test = JointTest.of(test_of, len(self.events), n_clusters)
+    def tested(self, test: JointTest) -> dict[str, Any]:
+        """Return a joint test as keys of the one-row summary.
+
+        Args:
+            test: That all leads are zero.
+        """
+        there = test.df_num and np.isfinite(test.df_den)
         return {
-            "leads_test": name,
+            "leads_test": "Wald" if self.own is None else "Hotelling",
             "leads_tested": list(self.events),
             "leads_statistic": test.statistic,
             "leads_df_num": test.df_num or None,
-            "leads_df_den": test.df_den if test.df_num else None,
+            "leads_df_den": test.df_den if there else None,
             "leads_p_value": test.p_value,
         }
 

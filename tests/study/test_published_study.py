@@ -48,6 +48,7 @@ engines = ["python"]
 [[estimators]]
 plugin = "callaway-santanna"
 aggregate = "event"
+errors = "analytic"
 
 [sensitivity]
 families = ["staggered"]

@@ -71,10 +71,10 @@ class Masks:
             cohorts: (n,).
             n_periods: T.
         """
-        codes = np.full((len(cohorts), n_periods), -1, dtype=np.int64)
-        for k, (g, t) in enumerate(zip(self.cohort, self.period, strict=True)):
-            codes[cohorts == g, t] = k
-        return codes
+        known = np.unique(self.cohort)
+        codes = np.full((len(known), n_periods), -1, dtype=np.int64)
+        codes[np.searchsorted(known, self.cohort), self.period] = np.arange(len(self.cohort))
+        return np.asarray(codes[np.searchsorted(known, cohorts)])
 
 
 def masks(table: UnitTable, aggregate: str, events: Bools, *, window: Bools) -> Masks:
@@ -139,3 +139,29 @@ def cell_weights(chosen: Bools, codes: Ints, weight: Floats) -> tuple[Floats, Fl
     per_weight[missing] = np.nan
     with_none = np.vstack([per_weight.T, np.zeros(len(shares))])
     return shares, np.asarray(with_none[codes] * weight[:, :, None])
+
+
+def over_columns(left: Floats, pulled: Floats) -> Floats:
+    """Multiply columns of units by how much each average draws on them: (G, m, V), (m, J).
+
+    Args:
+        left: (G, m, V).
+        pulled: (m, J).
+
+    Returns:
+        (G, J, V).
+    """
+    return np.asarray((left.transpose(0, 2, 1) @ pulled).transpose(0, 2, 1))
+
+
+def over_periods(weights: Floats, values: Floats) -> Floats:
+    """Sum values of units over periods, as each average counts them: (q, T, J), (q, T, V).
+
+    Args:
+        weights: (q, T, J).
+        values: (q, T, V).
+
+    Returns:
+        (q, J, V).
+    """
+    return np.asarray(weights.transpose(0, 2, 1) @ values)

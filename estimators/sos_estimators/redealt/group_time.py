@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -44,17 +45,29 @@ class GroupTimeUnits:
     def __call__(self, cohort: Ints) -> Redealt:
         """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         table, masks = self.table, self.masks
-        att, scores = self._effects(cohort)
         size = table.weight.sum(axis=1)
-        belongs = cohort[:, None] == masks.cohort
-        of_units = size[:, None] * belongs
-        shares = by_weight(masks.chosen, of_units.sum(axis=0))
-        if self.by_cohort:
-            shares = self._cohort_means(of_units.sum(axis=0))
-        own = np.divide(of_units, of_units.sum(axis=0), where=belongs, out=np.zeros(belongs.shape))
+        of_effect = np.array([size[cohort == g].sum() for g in masks.cohort])
+        shares = (
+            self._cohort_means(of_effect) if self.by_cohort else by_weight(masks.chosen, of_effect)
+        )
+        shape = (len(cohort), len(self.names))
+        contributions, counted = np.zeros((*shape, table.value.shape[2])), np.zeros(shape)
+        att = np.zeros((len(of_effect), table.value.shape[2]))
+        steps = np.eye(table.shape[1])[masks.period] - np.eye(table.shape[1])[self.base]
+        for g in np.unique(masks.cohort[of_effect > 0]):
+            effects, pilots = np.flatnonzero(masks.cohort == g), np.flatnonzero(cohort == g)
+            mean, drawn = self._means(pilots)
+            att[effects] = steps[effects] @ mean
+            for these, others in self._comparisons(cohort, int(g), effects):
+                theirs, apart = self._means(others)
+                att[these] -= steps[these] @ theirs
+                contributions[others] -= (shares[:, these] @ steps[these]) @ apart
+            contributions[pilots] += (shares[:, effects] @ steps[effects]) @ drawn
+            own = size[pilots] / size[pilots].sum()
+            levels = shares[:, effects] @ att[effects]
+            contributions[pilots] += own[:, None, None] * levels
+            counted[pilots] = own[:, None] * shares[:, effects].sum(axis=1)
         estimates = shares @ att
-        contributions = np.einsum("jk,gkv->gjv", shares, scores + own[:, :, None] * att)
-        counted = own @ shares.T
         if len(self.plain):
             estimates[0] = estimates[self.plain].mean(axis=0)
             contributions[:, 0] = contributions[:, self.plain].mean(axis=1)
@@ -67,28 +80,14 @@ class GroupTimeUnits:
         of_cohort = (self.masks.chosen[1:] * size).max(axis=1)
         return np.vstack([of_cohort @ means / of_cohort.sum(), means])
 
-    def _effects(self, cohort: Ints) -> tuple[Floats, Floats]:
-        """Effects (K, V) and what each unit adds to their errors, (G, K, V)."""
-        masks, table = self.masks, self.table
-        att = np.zeros((len(masks.cohort), table.value.shape[2]))
-        scores = np.zeros((table.shape[0], *att.shape))
-        for g in np.unique(masks.cohort):
-            effects = np.flatnonzero((masks.cohort == g) & (masks.period != self.base))
-            later, earlier = masks.period[effects], self.base[effects]
-            pilots = np.flatnonzero(cohort == g)
-            if not len(pilots):
-                continue
-            mean, drawn = self._means(pilots)
-            att[effects] = mean[later] - mean[earlier]
-            scores[np.ix_(pilots, effects)] = drawn[:, later] - drawn[:, earlier]
-            for latest in np.unique(np.maximum(later, earlier)) if self.not_yet else [-1]:
-                these = effects[np.maximum(later, earlier) == latest] if self.not_yet else effects
-                t, b = masks.period[these], self.base[these]
-                compared = self._compared(cohort, int(g), int(latest))
-                mean, drawn = self._means(compared)
-                att[these] -= mean[t] - mean[b]
-                scores[np.ix_(compared, these)] -= drawn[:, t] - drawn[:, b]
-        return att, scores
+    def _comparisons(self, cohort: Ints, g: int, effects: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Yield effects of a cohort, and the units that they are compared with."""
+        if not self.not_yet:
+            yield effects, self._compared(cohort, g, -1)
+            return
+        latest = np.maximum(self.masks.period[effects], self.base[effects])
+        for place in np.unique(latest):
+            yield effects[latest == place], self._compared(cohort, g, int(place))
 
     def _compared(self, cohort: Ints, g: int, latest: int) -> Ints:
         """Units that serve for comparison up to a period."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.averages import Masks, Redealt, cell_weights
+from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_columns, over_periods
 from sos_estimators.redealt.table import Sums, UnitTable, sums
 
 
@@ -64,13 +64,15 @@ class ImputedUnits:
         weight = table.weight[pilots]
         codes = self.masks.codes(cohort[pilots], table.shape[1])
         weights = cell_weights(self.masks.chosen, codes, weight)[1]
-        estimates = np.einsum("itj,itv->jv", weights, residual)
+        n_averages = len(self.names)
+        flat = weights.reshape(-1, n_averages).T
+        estimates = flat @ residual.reshape(-1, residual.shape[2])
         estimates[:, (own.weight <= 0).any()] = np.nan
-        kappa = inverse @ np.einsum("itj,itm->mj", weights, columns)
+        kappa = inverse @ (flat @ columns.reshape(-1, columns.shape[2])).T
         left = scores - products @ gamma
-        contributions = -np.einsum("gmv,mj->gjv", left, kappa)
-        contributions[pilots] += np.einsum("itj,itv->ijv", weights, residual)
-        shares = np.zeros((table.shape[0], len(self.names)))
+        contributions = -over_columns(left, kappa)
+        contributions[pilots] += over_periods(weights, residual)
+        shares = np.zeros((table.shape[0], n_averages))
         shares[pilots] = weights.sum(axis=1)
         return Redealt(estimates, contributions, shares)
 

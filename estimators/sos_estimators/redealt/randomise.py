@@ -18,7 +18,7 @@ import numpy as np
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import scale_of
-from sos_estimators.inference.wild import share_as_large
+from sos_estimators.inference.wild import TIE, share_as_large
 from sos_estimators.redealt.averages import Evaluate, Redealt
 
 Kept = Callable[[float], bool]
@@ -28,7 +28,7 @@ SPAN = 12.0
 """Confidence sets are looked for within so many standard errors of the estimate."""
 STEPS = 241
 """Effects that are tested at first within :data:`SPAN`; the ends are then found by halving."""
-HALVINGS = 40
+HALVINGS = 34
 
 
 @dataclass(frozen=True)
@@ -217,19 +217,27 @@ def _ends(drawn: _Draws, seen: _Draws, level: float, complete: bool) -> tuple[fl
     error = float(np.sqrt(seen.squares[0, 0, 0]))
 
     def kept(size: float) -> bool:
-        t = drawn.t(size)[:, 0]
-        return _p(t[np.isfinite(t)], float(seen.t(size)[0, 0]), complete) > level
+        return bool(_share(drawn, seen, np.array([size]), complete)[0] > level)
 
     ends = []
     for side in (-1.0, 1.0):
         far = centre + side * SPAN * error * np.linspace(0, 1, STEPS // 2 + 1)
-        inside = np.array([kept(float(size)) for size in far])
+        inside = _share(drawn, seen, far, complete) > level
         if inside[-1]:
             ends.append(side * math.inf)
             continue
         last = int(np.flatnonzero(inside)[-1]) if inside.any() else 0
         ends.append(_halve(kept, float(far[last]), float(far[last + 1])))
     return ends[0], ends[1]
+
+
+def _share(drawn: _Draws, seen: _Draws, sizes: Floats, complete: bool) -> Floats:
+    """Return the p values that effects have some sizes, (S,), of a single average."""
+    t, own = np.abs(drawn.t(sizes)), np.abs(seen.t(sizes)[0])
+    known = np.isfinite(t)
+    as_large = (known & (t >= own * (1 - TIE))).sum(axis=0)
+    n = known.sum(axis=0)
+    return np.asarray(as_large / n if complete else (as_large + 1) / (n + 1))
 
 
 def _halve(kept: Kept, inner: float, outer: float) -> float:

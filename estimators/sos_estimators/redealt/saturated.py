@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.averages import Masks, Redealt, cell_weights
+from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_columns, over_periods
 from sos_estimators.redealt.imputed import inverse_of
 from sos_estimators.redealt.table import Sums, UnitTable, sums
 
@@ -25,6 +25,7 @@ class SaturatedUnits:
         reference: Effects without a dummy, (K,).
         whole: Sums of all units over all periods.
         inverse: Of their summed products, (m, m).
+        total: Their summed scores, (m, V).
     """
 
     table: UnitTable
@@ -32,6 +33,7 @@ class SaturatedUnits:
     reference: Bools
     whole: Sums
     inverse: Floats
+    total: Floats
 
     @classmethod
     def of(cls, table: UnitTable, masks: Masks, reference: Bools) -> SaturatedUnits:
@@ -44,7 +46,8 @@ class SaturatedUnits:
         """
         every = np.arange(table.shape[0])
         whole = sums(table, every, np.ones(table.shape, dtype=bool))
-        return cls(table, masks, reference, whole, inverse_of(whole.products.sum(axis=0)))
+        inverse = inverse_of(whole.products.sum(axis=0))
+        return cls(table, masks, reference, whole, inverse, whole.scores.sum(axis=0))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,10 +70,12 @@ class SaturatedUnits:
         Z = (codes[:, :, None] == dummies).astype(float)
         rows = whole.products[pilots][:, :n_periods]
         values = whole.scores[pilots][:, :n_periods]
-        ZZ = np.einsum("itk,its,isl->kl", Z, rows[:, :, :n_periods], Z, optimize=True)
-        ZB = np.einsum("itk,itm->km", Z, rows)
-        total = whole.scores.sum(axis=0)
-        right = np.einsum("itk,itv->kv", Z, values) - ZB @ (self.inverse @ total)
+        LZ = rows[:, :, :n_periods] @ Z
+        flat = Z.reshape(-1, len(dummies)).T
+        ZZ = flat @ LZ.reshape(-1, len(dummies))
+        ZB = flat @ rows.reshape(-1, rows.shape[2])
+        total = self.total
+        right = flat @ values.reshape(-1, values.shape[2]) - ZB @ (self.inverse @ total)
         try:
             both = np.linalg.solve(
                 ZZ - ZB @ self.inverse @ ZB.T, np.column_stack([right, shares[:, dummies].T])
@@ -81,18 +86,13 @@ class SaturatedUnits:
         b = self.inverse @ (total - ZB.T @ delta)
         kappa = self.inverse @ (ZB.T @ pulled)
         left = whole.scores - whole.products @ b
-        contributions = -np.einsum("gmv,mj->gjv", left, kappa)
-        contributions[pilots] += np.einsum(
-            "itj,itv->ijv", Z @ pulled, values - rows @ b, optimize=True
-        )
+        left[pilots] -= rows.transpose(0, 2, 1) @ (Z @ delta)
+        contributions = -over_columns(left, kappa)
+        contributions[pilots] += over_periods(Z @ pulled, values - rows @ b - LZ @ delta)
         # A coefficient stands for the cells of its dummy by their weight, not by their leverage.
         att = np.zeros((len(self.masks.cohort) + 1, right.shape[1]))
         att[dummies] = delta
-        fitted = np.einsum("itj,itv->ijv", within, att[codes])
-        own = np.einsum("itk,its,isl->ikl", Z, rows[:, :, :n_periods], Z, optimize=True)
-        drawn = np.einsum("kj,ikl,lv->ijv", pulled, own, delta, optimize=True)
-        drawn -= np.einsum("mj,imt,itv->ijv", kappa, _to_periods(rows), Z @ delta, optimize=True)
-        contributions[pilots] += fitted - drawn
+        contributions[pilots] += over_periods(within, att[codes])
         of_units = np.zeros((table.shape[0], len(self.names)))
         of_units[pilots] = within.sum(axis=1)
         return Redealt(shares[:, dummies] @ delta, contributions, of_units)
@@ -102,8 +102,3 @@ class SaturatedUnits:
         return Redealt(
             np.full((j, n_values), np.nan), np.full((n, j, n_values), np.nan), np.zeros((n, j))
         )
-
-
-def _to_periods(rows: Floats) -> Floats:
-    """Cross products of the columns with the cells of each period, (q, m, T)."""
-    return rows.transpose(0, 2, 1)

@@ -13,6 +13,7 @@ from sos_estimators.extended_twfe import ExtendedTwfe
 from sos_estimators.imputed import Imputation, TwoStage
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.stacked import Stacked
+from sos_estimators.staggered.leads import Leads
 from sos_estimators.sun_abraham import SunAbraham
 
 from sos_plugins import Estimate, Estimator, Sample
@@ -263,3 +264,26 @@ def test_leave_one_out_errors_measure_each_unit_from_the_others() -> None:
     assert (left["estimate"] == plain["estimate"]).all()
     alone = fit(Imputation(), cells(np.random.default_rng(14)), leave_one_out=True, **options)
     assert alone.tidy["std_error"].isna().all()
+
+
+def test_leads_without_noise_of_others_have_hotellings_test() -> None:
+    """Own leads of alike shares are vectors of one sample: Hotelling (1931)."""
+    rng = np.random.default_rng(15)
+    n, q = 9, 3
+    own = rng.normal(0.3, 1.0, (n, q)) @ rng.normal(size=(q, q))
+    shares = np.full((n, q), 1 / n)
+    mean = own.mean(axis=0)
+    errors = OwnEffects(own / n, shares).errors(mean)
+    leads = Leads(-1, (-4, -3, -2), mean, errors.scores, own=errors)
+    test = leads.hotelling(errors, n, 0.0)
+    t_squared = n * mean @ np.linalg.solve(np.cov(own.T), mean)
+    assert test.df_den == pytest.approx(n - q, rel=CLOSED)
+    assert test.statistic == pytest.approx((n - q) / (q * (n - 1)) * t_squared, rel=ENGINES)
+
+
+def test_one_lead_is_its_t_test_squared() -> None:
+    sample = cells(np.random.default_rng(16), dates=(4, 4, 5, 6, 7, 7))
+    estimate = fit(Imputation(), sample, aggregate="event", min_event=-2)
+    row = estimate.term("event=-2")
+    assert estimate.glance["leads_statistic"] == pytest.approx(row["statistic"] ** 2, rel=ENGINES)
+    assert estimate.glance["leads_p_value"] == pytest.approx(row["p_value"], rel=1e-7)

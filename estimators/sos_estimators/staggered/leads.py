@@ -121,14 +121,22 @@ class Leads:
         n_clusters = int(cells.frame.loc[~cells.treated, "cluster"].nunique())
         least = negligible(cells.value)
         if self.own is not None and self.events:
-            return self._hotelling(self.own, n_clusters, least)
+            return self.hotelling(self.own, n_clusters, least)
         statistic = wald(self.estimates, self.covariance, n_clusters)
         if (self.std_errors <= least).any():
             statistic = float("nan")
         return JointTest.of(FTest(statistic, n_clusters - 1), len(self.events), n_clusters)
 
-    def _hotelling(self, own: OwnErrors, n_clusters: int, least: float) -> JointTest:
-        """Test as if the covariance had the fewest degrees of freedom of a lead."""
+    def hotelling(self, own: OwnErrors, n_clusters: int, least: float) -> JointTest:
+        """Test jointly by Hotelling (1931), Annals of Mathematical Statistics 2(3).
+
+        The covariance counts as if it had the fewest degrees of freedom of a lead.
+
+        Args:
+            own: Errors of the leads.
+            n_clusters: Clusters of untreated cases.
+            least: Size below which a standard error is rounding.
+        """
         q, df = len(self.events), float(np.min(own.df))
         left = df - q + 1
         known = own.std_errors > least

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sos_estimators.arrays import Floats
+from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.redealt import estimators as redealt
@@ -151,6 +151,21 @@ def averages_of_residuals(
     return fitted.with_own(OwnEffects(contributions, group_sums(weights, cluster)))
 
 
+def _of_units(
+    cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage
+) -> tuple[Floats, Floats, Ints, Ints]:
+    """Sum by unit and period: weights (u, J), weighted effects (u, J), groups (u,), and of cells.
+
+    A group is a cohort and period, or 0 outside the averages.
+    """
+    unit_period = cells.codes("owner", "period")
+    weight = group_sums(weights, unit_period)
+    total = group_sums(weights * stage.residual[:, None], unit_period)
+    groups = np.zeros(len(weight), dtype=np.int64)
+    groups[unit_period] = effects.of_cell + 1
+    return weight, total, groups, unit_period
+
+
 def by_cohort_and_period(
     cells: CohortCells, effects: Effects, weights: Floats, stage: FirstStage
 ) -> Floats:
@@ -165,11 +180,7 @@ def by_cohort_and_period(
         weights: How much each cell counts in each average, (m, J).
         stage: The regression of the untreated cells.
     """
-    unit_period = cells.codes("owner", "period")
-    weight = group_sums(weights, unit_period)
-    total = group_sums(weights * stage.residual[:, None], unit_period)
-    groups = np.zeros(len(weight), dtype=np.int64)
-    groups[unit_period] = effects.of_cell + 1
+    weight, total, groups, _ = _of_units(cells, effects, weights, stage)
     numerator = group_sums(weight * total, groups)
     denominator = group_sums(weight**2, groups)
     mean = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
@@ -180,8 +191,7 @@ def by_others(cells: CohortCells, effects: Effects, weights: Floats, stage: Firs
     """Return the average effect of the other units of each cell's cohort and period, (m, J).
 
     Each unit and period counts by the square of its weight, as in :func:`by_cohort_and_period`: the
-    leave-out version of Borusyak, Jaravel and Spiess (2024), supplementary appendix A.7. Missing
-    where a unit is the only one.
+    leave-out version of Borusyak, Jaravel and Spiess (2024). Missing where a unit is the only one.
 
     Args:
         cells: The cells, m of them.
@@ -189,11 +199,7 @@ def by_others(cells: CohortCells, effects: Effects, weights: Floats, stage: Firs
         weights: How much each cell counts in each average, (m, J).
         stage: The regression of the untreated cells.
     """
-    unit_period = cells.codes("owner", "period")
-    weight = group_sums(weights, unit_period)
-    total = group_sums(weights * stage.residual[:, None], unit_period)
-    groups = np.zeros(len(weight), dtype=np.int64)
-    groups[unit_period] = effects.of_cell + 1
+    weight, total, groups, unit_period = _of_units(cells, effects, weights, stage)
     numerator = group_sums(weight * total, groups)[groups] - weight * total
     denominator = group_sums(weight**2, groups)[groups] - weight**2
     least = ALONE * weight**2

@@ -83,6 +83,7 @@ def several(evaluate: Evaluate, cohort: Any, options: Options) -> Several:
         ]
         told += warnings
     table = pd.DataFrame(rows, columns=["term", *COLUMNS])
+    told += _about_missing(table, given)
     headline = table[table["term"] == evaluate.names[0]]
     return Several(table, (*disagreement(headline, 1 - options.conf_level), *told))
 
@@ -132,11 +133,32 @@ NOTHING: dict[str, Any] = {"distribution": ""}
 Made = tuple[Rows, list[str]]
 
 
+def _about_missing(table: pd.DataFrame, given: _Given) -> list[str]:
+    """Say which averages have an estimate, yet no figures of some methods, and why."""
+    lone = given.own.treated.sum(axis=0) < FEWEST_OWN
+    alone = {name for name, one in zip(given.evaluate.names, lone, strict=True) if one}
+    none = table["p_value"].isna() & (table["estimate"].abs() > given.evaluate.least)
+    told = []
+    for method, rows in table[none & (table["method"] != "jackknife")].groupby("method", sort=False):
+        terms = [str(term) for term in rows["term"]]
+        if few := [term for term in terms if term in alone]:
+            told.append(
+                f"{method} needs two treated authorities: one shows nothing of how effects differ. "
+                f"There is none of {', '.join(few)}."
+            )
+        if exact := [term for term in terms if term not in alone]:
+            told.append(
+                f"There is no {method} of {', '.join(exact)}: own effects are alike but for "
+                "rounding, and a standard error of zero is left missing."
+            )
+    return told
+
+
 def _t_rows(given: _Given, errors: Floats, df: Floats) -> Rows:
     level, rows = given.options.conf_level, []
     each = zip(given.estimates.tolist(), errors.tolist(), df.tolist(), strict=True)
     for estimate, error, freedom in each:
-        if not error > 0 or np.isnan(freedom):
+        if not error > given.evaluate.least or np.isnan(freedom):
             rows.append(NOTHING)
             continue
         half = float(t_quantile((1 + level) / 2, freedom)) * error
@@ -186,8 +208,8 @@ def _of_test(test: Callable[[Floats, float], OwnTest]) -> Callable[[_Given], Mad
         rows: Rows = []
         for j in range(len(given.estimates)):
             own = given.own_of(j)
-            if len(own) < FEWEST_OWN or np.ptp(own) == 0:
-                rows.append({"distribution": ""})
+            if len(own) < FEWEST_OWN or np.ptp(own) <= given.evaluate.least:
+                rows.append(NOTHING)
                 continue
             tested = test(own, given.options.conf_level)
             rows.append(
@@ -226,6 +248,7 @@ def _randomised(given: _Given) -> Randomised:
         draws=options.draws,
         seed=options.seed,
         conf_level=options.conf_level,
+        least=given.evaluate.least,
     )
 
 
@@ -236,8 +259,8 @@ def _of_randomised(method: str) -> Callable[[_Given], Made]:
         for j, n in enumerate(_compared(done, method)):
             number = f"all {n}" if done.complete else f"{n}"
             row: dict[str, Any] = {"distribution": f"{number} assignments of dates"}
-            if not n or (method == "RI-t" and not done.std_errors[j] > 0):
-                row = {"distribution": ""}
+            if not n or (method == "RI-t" and not done.std_errors[j] > given.evaluate.least):
+                row = NOTHING
             elif method == "RI-beta":
                 row |= {"statistic": done.estimates[j], "p_value": done.p_beta[j]}
             else:
@@ -260,11 +283,7 @@ def _compared(done: Randomised, method: str) -> Ints:
 
 def _about_assignments(done: Randomised, method: str) -> list[str]:
     told, n = [], int(_compared(done, method)[0])
-    if not n:
-        told.append(
-            f"{method} needs two treated authorities: one shows nothing of how effects differ."
-        )
-    elif n < FEWEST_ASSIGNMENTS:
+    if 0 < n < FEWEST_ASSIGNMENTS:
         told.append(
             f"There are only {n} assignments to compare with, so no p value of "
             f"{method} is below {done.smallest(n):.2g}."

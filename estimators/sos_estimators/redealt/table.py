@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.inference.results import negligible
 from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered.cohort_cells import CohortCells
@@ -34,6 +35,7 @@ class UnitTable:
         xx: Weighted sums of their products, (G, T, p, p).
         xv: Weighted sums of their products with the values, (G, T, p, V).
         anticipation: Periods before the first treated one that count as treated.
+        least: Size below which an estimate or an error is rounding error about zero.
     """
 
     periods: Ints
@@ -45,6 +47,7 @@ class UnitTable:
     xx: Floats
     xv: Floats
     anticipation: int
+    least: float
 
     @classmethod
     def of(cls, cells: CohortCells) -> UnitTable:
@@ -97,6 +100,7 @@ class UnitTable:
             xx=summed(weighted[:, :, None] * columns[:, None, :]),
             xv=summed(weighted[:, :, None] * values[:, None, :]),
             anticipation=cells.anticipation,
+            least=negligible(cells.value),
         )
 
     @property

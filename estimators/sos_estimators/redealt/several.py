@@ -13,7 +13,7 @@ from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.inference_table import COLUMNS, disagreement
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.sign_flips import OwnTest, sign_test, t_test
-from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.averages import Evaluate, Redealt
 from sos_estimators.redealt.methods import CITATIONS, FewMethod
 from sos_estimators.redealt.randomise import Randomised, randomise
 from sos_plugins import Estimate
@@ -26,6 +26,10 @@ FEWEST_SIGNS = 6
 """With fewer own effects no p value of sign vectors reaches 5%."""
 FEWEST_ASSIGNMENTS = 20
 """With fewer assignments no p value reaches 5%."""
+REPRODUCED = 1e-6
+"""Share of an estimate that the same sums in another order may differ by."""
+OF_SPREAD = 1e4
+"""Likewise a millionth of the spread of the values, which is so many times what is negligible."""
 
 
 class Options(Protocol):
@@ -101,7 +105,8 @@ def with_several(
     if not options.inference:
         return estimate
     try:
-        made = several(*make(), options)
+        evaluate, cohort = make()
+        made = several(reproduced(evaluate, cohort, estimate), cohort, options)
     except EstimationError as error:
         told = f"There is no table of inference: {error}."
         return replace(estimate, warnings=(*estimate.warnings, told))
@@ -110,6 +115,67 @@ def with_several(
         glance={**estimate.glance, "inference": plain(made.table)},
         warnings=tuple(dict.fromkeys((*estimate.warnings, *made.warnings))),
     )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the averages of an evaluator.
+
+    Attributes:
+        evaluate: The evaluator.
+        places: Which averages, (J,).
+    """
+
+    evaluate: Evaluate
+    places: Ints
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the averages."""
+        return tuple(self.evaluate.names[place] for place in self.places)
+
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.evaluate.least
+
+    def without(self, unit: int) -> Chosen:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return Chosen(self.evaluate.without(unit), self.places)
+
+    def __call__(self, cohort: Ints) -> Redealt:
+        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        all_of = self.evaluate(cohort)
+        return Redealt(
+            all_of.estimates[self.places],
+            all_of.contributions[:, self.places],
+            all_of.shares[:, self.places],
+        )
+
+
+def reproduced(evaluate: Evaluate, cohort: Ints, estimate: Estimate) -> Chosen:
+    """Choose the averages that an estimate has, and see that they come out the same.
+
+    Args:
+        evaluate: Gives the averages under an assignment.
+        cohort: The observed one, (G,).
+        estimate: What is to be reproduced.
+
+    Raises:
+        EstimationError: If an average is another one than in the estimate.
+    """
+    known = estimate.tidy.dropna(subset="estimate").set_index("term")["estimate"]
+    places = [j for j, name in enumerate(evaluate.names) if name in known.index]
+    chosen = Chosen(evaluate, np.array(places, dtype=np.int64))
+    found, wanted = chosen(cohort).estimates[:, 0], known[list(chosen.names)].to_numpy(float)
+    allowed = REPRODUCED * np.abs(wanted) + OF_SPREAD * evaluate.least
+    if not len(places) or not (np.abs(found - wanted) <= allowed).all():
+        raise EstimationError(
+            "sums over authorities and periods, which new assignments are computed from, give "
+            "another estimate here, as they may where authorities have no cases in some periods, "
+            "or weights are very unlike; compare periods in which every authority has cases"
+        )
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -139,7 +205,9 @@ def _about_missing(table: pd.DataFrame, given: _Given) -> list[str]:
     alone = {name for name, one in zip(given.evaluate.names, lone, strict=True) if one}
     none = table["p_value"].isna() & (table["estimate"].abs() > given.evaluate.least)
     told = []
-    for method, rows in table[none & (table["method"] != "jackknife")].groupby("method", sort=False):
+    for method, rows in table[none & (table["method"] != "jackknife")].groupby(
+        "method", sort=False
+    ):
         terms = [str(term) for term in rows["term"]]
         if few := [term for term in terms if term in alone]:
             told.append(

@@ -17,6 +17,9 @@ from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_plugins.errors import EstimationError
 
+MOST_UNLIKE = 1e6
+"""Sums of squares hold 16 digits, and differences of weights more unlike lose half of them."""
+
 
 @dataclass(frozen=True)
 class UnitTable:
@@ -58,7 +61,7 @@ class UnitTable:
 
         Raises:
             EstimationError: If a cluster holds more than one authority or a part of one, so that
-                dates cannot be dealt out to clusters.
+                dates cannot be dealt out to clusters; or if weights are too unlike.
         """
         table = cells.frame
         unit, period = codes_of(table, ["owner"]), codes_of(table, ["period"])
@@ -87,8 +90,15 @@ class UnitTable:
         cluster = cells.codes("cluster")
         if (cluster != cluster[first][unit]).any() or len(np.unique(cluster)) < len(first):
             raise EstimationError(
-                "dates of adoption are dealt out to authorities, and here standard errors are "
-                "clustered by something else: leave the column 'cluster' out"
+                "dates of adoption are dealt out to authorities, and here authorities are not the "
+                "clusters, or not the units of observation: leave the columns 'cluster' and 'id' "
+                "out"
+            )
+        there = total[total > 0]
+        if there.max() > MOST_UNLIKE * there.min():
+            raise EstimationError(
+                f"the cases of some authority and period weigh over {MOST_UNLIKE:g} times those "
+                "of another, too much for sums over authorities; see to the weights"
             )
         return cls(
             periods=np.unique(table["period"].to_numpy()),

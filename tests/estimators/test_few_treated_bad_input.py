@@ -1,4 +1,4 @@
-"""Few treated authorities and bad input: a figure that holds, or a sentence; never a wrong number."""
+"""Few treated authorities and bad input: a figure that holds, or a sentence."""
 
 from __future__ import annotations
 

@@ -112,6 +112,7 @@ class GroupTimeUnits:
         total = weight.sum(axis=0)
         share = np.divide(weight, total, out=np.full_like(weight, np.nan), where=total > 0)
         mean = np.einsum("nt,ntv->tv", share, value)
+        mean[total <= 0] = np.nan  # of no units the sum would be 0
         return mean, share[:, :, None] * (value - mean)
 
 

@@ -71,11 +71,12 @@ class ImputedUnits:
         residual, columns = _imputed(table, pilots, own, gamma)
         weight = table.weight[pilots]
         codes = self.masks.codes(cohort[pilots], table.shape[1])
-        weights = cell_weights(self.masks.chosen, codes, weight)[1]
+        of_effects, weights = cell_weights(self.masks.chosen, codes, weight)
         n_averages = len(self.names)
         flat = weights.reshape(-1, n_averages).T
         estimates = flat @ residual.reshape(-1, residual.shape[2])
         estimates[:, (own.weight <= 0).any()] = np.nan
+        estimates[np.isnan(of_effects).any(axis=1)] = np.nan  # the sum over no cells would be 0
         drawn = flat @ columns.reshape(-1, columns.shape[2])
         estimates[~_told(drawn, products.sum(axis=0), inverse)] = np.nan
         kappa = inverse @ drawn.T

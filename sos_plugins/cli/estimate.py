@@ -117,5 +117,6 @@ def _is_table(value: Any) -> bool:
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     columns = [column for column in rows[0] if column != "citation"]
     table = render(columns, [[row[column] for column in columns] for row in rows], title)
-    sources = [f"{row[columns[0]]}: {row['citation']}" for row in rows if row.get("citation")]
-    return "\n".join([table, *sources])
+    named = "method" if "method" in columns else columns[0]
+    sources = [f"{row[named]}: {row['citation']}" for row in rows if row.get("citation")]
+    return "\n".join([table, *dict.fromkeys(sources)])

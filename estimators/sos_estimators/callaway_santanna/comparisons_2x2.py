@@ -53,7 +53,8 @@ class ComparisonPlan:
         warnings: What a reader must know.
         counts: Counts for the one-row summary.
         negligible: Size below which a standard error is rounding.
-        one_against_one: Whether some cohort of a single cluster is compared with a single one.
+        cancelling: Whether what clusters add may sum to zero for want of clusters: some cohort of
+            a single cluster is compared with a single one, or clusters hold several cohorts.
         few: Whether treated clusters are too few for errors that are for many.
     """
 
@@ -61,7 +62,7 @@ class ComparisonPlan:
     warnings: tuple[str, ...]
     counts: Mapping[str, int]
     negligible: float = 0.0
-    one_against_one: bool = False
+    cancelling: bool = False
     few: bool = False
 
     @property
@@ -90,7 +91,7 @@ class ComparisonPlan:
             self,
             warnings=(*self.warnings, *told),
             counts={**self.counts, "n_clusters": clusters.total},
-            one_against_one=clusters.one_against_one(later=not_yet),
+            cancelling=clusters.mixed or clusters.one_against_one(later=not_yet),
             few=few and options.cluster == "cluster",
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sos_estimators.arrays import Ints
 from sos_estimators.callaway_santanna.aggregation import covariance, missing_sentences, terms
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan
@@ -41,8 +43,14 @@ def _redealt(sample: Sample, options: CallawaySantAnnaSettings) -> tuple[Evaluat
         raise EstimationError(
             "with covariates the propensities of a new assignment are others; leave them out"
         )
-    cells = make_cells(sample, options, options.control)
-    return redealt.group_time(cells, options)
+    evaluate, cohort = redealt.group_time(make_cells(sample, options, options.control), options)
+    if sample.is_panel and np.ptp(evaluate.table.weight, axis=1).any():
+        raise EstimationError(
+            "in a panel with gaps, or with weights that change, each comparison leaves out other "
+            "units, and means of authorities and periods do not give it; keep the units that "
+            "have every period, or leave the column 'id' out"
+        )
+    return evaluate, cohort
 
 
 def fit_several(

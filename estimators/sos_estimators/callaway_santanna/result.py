@@ -67,7 +67,7 @@ def build_estimate(
     lost = [
         names[int(j)] for j in np.flatnonzero(none & ~alone & ~np.isnan(values) & (values != 0))
     ]
-    told = [about_no_error(lost, exactly=not plan.one_against_one)] if lost else []
+    told = [about_no_error(lost, exactly=not plan.cancelling)] if lost else []
     return Fitted(tuple(names), values, np.where(none, np.nan, errors), df).estimate(
         options.conf_level,
         {

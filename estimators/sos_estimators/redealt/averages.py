@@ -33,6 +33,10 @@ class Evaluate(Protocol):
     def names(self) -> tuple[str, ...]:
         """Of the J averages."""
 
+    @property
+    def least(self) -> float:
+        """Size below which an estimate or an error is rounding error about zero."""
+
     def without(self, unit: int) -> Evaluate:
         """Leave out a unit.
 
@@ -67,14 +71,17 @@ class Masks:
     def codes(self, cohorts: Ints, n_periods: int) -> Ints:
         """Return the effect of each cell of units of some cohorts, or -1, (n, T).
 
+        A cohort without an effect, such as the last where none is never treated, has -1 throughout.
+
         Args:
             cohorts: (n,).
             n_periods: T.
         """
-        known = np.unique(self.cohort)
+        known, row = np.unique(np.append(self.cohort, cohorts), return_inverse=True)
+        k = len(self.cohort)
         codes = np.full((len(known), n_periods), -1, dtype=np.int64)
-        codes[np.searchsorted(known, self.cohort), self.period] = np.arange(len(self.cohort))
-        return np.asarray(codes[np.searchsorted(known, cohorts)])
+        codes[row[:k], self.period] = np.arange(k)
+        return np.asarray(codes[row[k:]])
 
 
 def masks(table: UnitTable, aggregate: str, events: Bools, *, window: Bools) -> Masks:

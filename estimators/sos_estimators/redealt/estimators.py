@@ -52,7 +52,7 @@ def saturated(cells: CohortCells, options: Any, *, leads: bool) -> tuple[Evaluat
     return SaturatedUnits.of(table, chosen, reference), table.cohort
 
 
-def group_time(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:
+def group_time(cells: CohortCells, options: Any) -> tuple[GroupTimeUnits, Ints]:
     """Evaluate ``callaway-santanna`` without covariates; also return the observed cohorts, (G,).
 
     Args:
@@ -61,6 +61,8 @@ def group_time(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:
     """
     table = UnitTable.of(cells)
     effects = np.ones((len(np.unique(table.cohort[table.cohort > 0])), table.shape[1]), dtype=bool)
+    if (table.cohort > 0).all():
+        effects[-1] = False  # the last cohort serves for comparison only
     chosen = _masks(table, options, effects)
     base = bases(table, chosen.cohort, chosen.period, options.base)
     there = base >= 0

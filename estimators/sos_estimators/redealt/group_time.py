@@ -38,6 +38,11 @@ class GroupTimeUnits:
         """Of the averages."""
         return self.masks.names
 
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.table.least
+
     def without(self, unit: int) -> GroupTimeUnits:
         """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         return replace(self, table=self.table.without(unit))
@@ -76,9 +81,13 @@ class GroupTimeUnits:
 
     def _cohort_means(self, size: Floats) -> Floats:
         """Plain means over the periods of each cohort, and their mean by the size of cohorts."""
-        means = by_weight(self.masks.chosen[1:], np.ones(len(size)))
+        means = by_weight(self.masks.chosen[1:], (size > 0).astype(float))
         of_cohort = (self.masks.chosen[1:] * size).max(axis=1)
-        return np.vstack([of_cohort @ means / of_cohort.sum(), means])
+        there = of_cohort > 0
+        if not there.any():
+            return np.full(self.masks.chosen.shape, np.nan)
+        overall = of_cohort[there] @ means[there] / of_cohort.sum()
+        return np.vstack([overall, means])
 
     def _comparisons(self, cohort: Ints, g: int, effects: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Yield effects of a cohort, and the units that they are compared with."""
@@ -103,6 +112,7 @@ class GroupTimeUnits:
         total = weight.sum(axis=0)
         share = np.divide(weight, total, out=np.full_like(weight, np.nan), where=total > 0)
         mean = np.einsum("nt,ntv->tv", share, value)
+        mean[total <= 0] = np.nan  # of no units the sum would be 0
         return mean, share[:, :, None] * (value - mean)
 
 

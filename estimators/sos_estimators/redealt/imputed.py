@@ -10,6 +10,9 @@ from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_columns, over_periods
 from sos_estimators.redealt.table import Sums, UnitTable, sums
 
+ROUNDING = 1e-6
+"""Less than this share of what an average draws on is rounding error of a generalised inverse."""
+
 
 @dataclass(frozen=True)
 class ImputedUnits:
@@ -45,6 +48,11 @@ class ImputedUnits:
         """Of the averages."""
         return self.masks.names
 
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.table.least
+
     def without(self, unit: int) -> ImputedUnits:
         """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         return self.of(self.table.without(unit), self.masks, never_only=self.never_only)
@@ -63,12 +71,15 @@ class ImputedUnits:
         residual, columns = _imputed(table, pilots, own, gamma)
         weight = table.weight[pilots]
         codes = self.masks.codes(cohort[pilots], table.shape[1])
-        weights = cell_weights(self.masks.chosen, codes, weight)[1]
+        of_effects, weights = cell_weights(self.masks.chosen, codes, weight)
         n_averages = len(self.names)
         flat = weights.reshape(-1, n_averages).T
         estimates = flat @ residual.reshape(-1, residual.shape[2])
         estimates[:, (own.weight <= 0).any()] = np.nan
-        kappa = inverse @ (flat @ columns.reshape(-1, columns.shape[2])).T
+        estimates[np.isnan(of_effects).any(axis=1)] = np.nan  # the sum over no cells would be 0
+        drawn = flat @ columns.reshape(-1, columns.shape[2])
+        estimates[~_told(drawn, products.sum(axis=0), inverse)] = np.nan
+        kappa = inverse @ drawn.T
         left = scores - products @ gamma
         contributions = -over_columns(left, kappa)
         contributions[pilots] += over_periods(weights, residual)
@@ -84,6 +95,18 @@ def inverse_of(products: Floats) -> Floats:
         products: (m, m).
     """
     return np.asarray(np.linalg.pinv(products, rcond=1e-12, hermitian=True))
+
+
+def _told(drawn: Floats, products: Floats, inverse: Floats) -> Bools:
+    """Whether untreated cells tell what averages are compared with, (J,).
+
+    Args:
+        drawn: How much each average draws on period effects and covariates, (J, m).
+        products: Of the untreated cells, (m, m).
+        inverse: Of these, (m, m).
+    """
+    left = drawn - drawn @ products @ inverse
+    return np.asarray(np.abs(left).max(axis=1) <= ROUNDING * np.abs(drawn).max(axis=1, initial=0.0))
 
 
 def _imputed(table: UnitTable, pilots: Ints, own: Sums, gamma: Floats) -> tuple[Floats, Floats]:

@@ -22,8 +22,6 @@ from sos_estimators.inference.wild import TIE, share_as_large
 from sos_estimators.redealt.averages import Evaluate, Redealt
 
 Kept = Callable[[float], bool]
-FEWEST = 20
-"""With fewer assignments no p value reaches 5%."""
 SPAN = 12.0
 """Confidence sets are looked for within so many standard errors of the estimate."""
 STEPS = 241
@@ -132,18 +130,29 @@ class _Draws:
 
     estimates: Floats
     squares: Floats
+    least: float
 
     def t(self, size: Floats | float) -> Floats:
-        """T statistics when effects of a size (J,) are taken out, (B, J)."""
+        """T statistics when effects of a size (J,) are taken out, (B, J).
+
+        Missing where the error is zero but for rounding.
+        """
         value, effect = self.estimates[..., 0], self.estimates[..., 1]
         own, cross, of_effect = (self.squares[..., k] for k in range(3))
         variance = own - 2 * size * cross + np.square(size) * of_effect
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((value - size * effect) / np.sqrt(np.maximum(variance, 0.0)))
+        none = np.full(variance.shape, np.nan)
+        error = np.sqrt(np.maximum(variance, 0.0))
+        return np.divide(value - size * effect, error, out=none, where=error > self.least)
 
 
 def randomise(
-    evaluate: Evaluate, cohort: Ints, *, draws: int, seed: int, conf_level: float
+    evaluate: Evaluate,
+    cohort: Ints,
+    *,
+    draws: int,
+    seed: int,
+    conf_level: float,
+    least: float = 0.0,
 ) -> Randomised:
     """Compare averages and their t statistics with those under other assignments of the dates.
 
@@ -155,22 +164,24 @@ def randomise(
         draws: All assignments are taken if they are not more than this, else so many are drawn.
         seed: Of the draws.
         conf_level: Of the confidence sets.
+        least: Size below which an estimate or an error is rounding error about zero.
     """
     chosen, complete = assignments(cohort, draws=draws, seed=seed)
     observed = _measure(evaluate(cohort))
     each = [_measure(evaluate(one)) for one in chosen]
-    drawn = _Draws(np.array([e for e, _ in each]), np.array([s for _, s in each]))
-    seen = _Draws(observed[0][None], observed[1][None])
+    drawn = _Draws(np.array([e for e, _ in each]), np.array([s for _, s in each]), least)
+    seen = _Draws(observed[0][None], observed[1][None], least)
     t, t_seen = drawn.t(0.0), seen.t(0.0)[0]
     known = np.isfinite(t)
-    beta, estimates = drawn.estimates[..., 0], observed[0][:, 0]
+    estimates = observed[0][:, 0]
+    beta, beta_seen = (_rounded(e, least) for e in (drawn.estimates[..., 0], estimates))
     j = range(len(estimates))
     low, high = _confidence_sets(drawn, seen, 1 - conf_level, complete)
     return Randomised(
         names=evaluate.names,
         estimates=estimates,
         std_errors=np.sqrt(observed[1][:, 0]),
-        p_beta=np.array([_p(beta[np.isfinite(beta[:, k]), k], estimates[k], complete) for k in j]),
+        p_beta=np.array([_p(beta[np.isfinite(beta[:, k]), k], beta_seen[k], complete) for k in j]),
         p_t=np.array([_p(t[known[:, k], k], t_seen[k], complete) for k in j]),
         conf_low=low,
         conf_high=high,
@@ -192,6 +203,11 @@ def _measure(averages: Redealt) -> tuple[Floats, Floats]:
     return averages.estimates, np.column_stack(products)
 
 
+def _rounded(estimates: Floats, least: float) -> Floats:
+    """Take what is zero but for rounding as zero."""
+    return np.asarray(np.where(np.abs(estimates) <= least, 0.0, estimates))
+
+
 def _p(others: Floats, value: float, complete: bool) -> float:
     if not np.isfinite(value) or not len(others):
         return float("nan")
@@ -205,8 +221,8 @@ def _confidence_sets(
     n = drawn.estimates.shape[1]
     low, high = np.full(n, np.nan), np.full(n, np.nan)
     for k in range(n):
-        one = _Draws(drawn.estimates[:, [k]], drawn.squares[:, [k]])
-        own = _Draws(seen.estimates[:, [k]], seen.squares[:, [k]])
+        one = _Draws(drawn.estimates[:, [k]], drawn.squares[:, [k]], drawn.least)
+        own = _Draws(seen.estimates[:, [k]], seen.squares[:, [k]], seen.least)
         if np.isfinite(own.t(0.0)).all():
             low[k], high[k] = _ends(one, own, level, complete)
     return low, high

@@ -14,6 +14,9 @@ from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_c
 from sos_estimators.redealt.imputed import inverse_of
 from sos_estimators.redealt.table import Sums, UnitTable, sums
 
+ROUNDING = 1e-10
+"""Less than this share of a dummy, left of it by the others, is rounding error."""
+
 
 @dataclass(frozen=True)
 class SaturatedUnits:
@@ -54,6 +57,11 @@ class SaturatedUnits:
         """Of the averages."""
         return self.masks.names
 
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.table.least
+
     def without(self, unit: int) -> SaturatedUnits:
         """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         return self.of(self.table.without(unit), self.masks, self.reference)
@@ -65,8 +73,11 @@ class SaturatedUnits:
         codes = self.masks.codes(cohort[pilots], n_periods)
         weight = table.weight[pilots]
         shares, within = cell_weights(self.masks.chosen, codes, weight)
-        there = np.bincount(codes[codes >= 0], minlength=len(self.reference)) > 0
-        dummies = np.flatnonzero(~self.reference & there)
+        used = codes >= 0
+        cases = np.bincount(codes[used], weight[used], minlength=len(self.reference))
+        dummies = np.flatnonzero(~self.reference & (cases > 0))
+        if not len(dummies):
+            return self._none(self.total.shape[1])
         Z = (codes[:, :, None] == dummies).astype(float)
         rows = whole.products[pilots][:, :n_periods]
         values = whole.scores[pilots][:, :n_periods]
@@ -76,12 +87,10 @@ class SaturatedUnits:
         ZB = flat @ rows.reshape(-1, rows.shape[2])
         total = self.total
         right = flat @ values.reshape(-1, values.shape[2]) - ZB @ (self.inverse @ total)
-        try:
-            both = np.linalg.solve(
-                ZZ - ZB @ self.inverse @ ZB.T, np.column_stack([right, shares[:, dummies].T])
-            )
-        except np.linalg.LinAlgError:
+        products = ZZ - ZB @ self.inverse @ ZB.T
+        if not _independent(products, cases[dummies]):
             return self._none(total.shape[1])
+        both = np.linalg.solve(products, np.column_stack([right, shares[:, dummies].T]))
         delta, pulled = both[:, : right.shape[1]], both[:, right.shape[1] :]
         b = self.inverse @ (total - ZB.T @ delta)
         kappa = self.inverse @ (ZB.T @ pulled)
@@ -102,3 +111,20 @@ class SaturatedUnits:
         return Redealt(
             np.full((j, n_values), np.nan), np.full((n, j, n_values), np.nan), np.zeros((n, j))
         )
+
+
+def _independent(products: Floats, cases: Floats) -> bool:
+    """Whether the dummies can be told apart, and from the effects of units and periods.
+
+    A pivot of Cholesky's decomposition is what the dummies before it leave of a dummy.
+
+    Args:
+        products: Of the dummies, without what the effects explain of them, (D, D).
+        cases: Weight of the cells of each dummy, (D,).
+    """
+    scale = 1 / np.sqrt(cases)
+    try:
+        factor = np.linalg.cholesky(products * np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        return False
+    return bool((np.square(np.diag(factor)) > ROUNDING).all())

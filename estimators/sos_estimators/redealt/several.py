@@ -13,7 +13,7 @@ from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.inference_table import COLUMNS, disagreement
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.sign_flips import OwnTest, sign_test, t_test
-from sos_estimators.redealt.averages import Evaluate
+from sos_estimators.redealt.averages import Evaluate, Redealt
 from sos_estimators.redealt.methods import CITATIONS, FewMethod
 from sos_estimators.redealt.randomise import Randomised, randomise
 from sos_plugins import Estimate
@@ -26,6 +26,10 @@ FEWEST_SIGNS = 6
 """With fewer own effects no p value of sign vectors reaches 5%."""
 FEWEST_ASSIGNMENTS = 20
 """With fewer assignments no p value reaches 5%."""
+REPRODUCED = 1e-6
+"""Share of an estimate that the same sums in another order may differ by."""
+OF_SPREAD = 1e4
+"""Likewise a millionth of the spread of the values, which is so many times what is negligible."""
 
 
 class Options(Protocol):
@@ -83,6 +87,7 @@ def several(evaluate: Evaluate, cohort: Any, options: Options) -> Several:
         ]
         told += warnings
     table = pd.DataFrame(rows, columns=["term", *COLUMNS])
+    told += _about_missing(table, given)
     headline = table[table["term"] == evaluate.names[0]]
     return Several(table, (*disagreement(headline, 1 - options.conf_level), *told))
 
@@ -100,7 +105,8 @@ def with_several(
     if not options.inference:
         return estimate
     try:
-        made = several(*make(), options)
+        evaluate, cohort = make()
+        made = several(reproduced(evaluate, cohort, estimate), cohort, options)
     except EstimationError as error:
         told = f"There is no table of inference: {error}."
         return replace(estimate, warnings=(*estimate.warnings, told))
@@ -109,6 +115,67 @@ def with_several(
         glance={**estimate.glance, "inference": plain(made.table)},
         warnings=tuple(dict.fromkeys((*estimate.warnings, *made.warnings))),
     )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the averages of an evaluator.
+
+    Attributes:
+        evaluate: The evaluator.
+        places: Which averages, (J,).
+    """
+
+    evaluate: Evaluate
+    places: Ints
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the averages."""
+        return tuple(self.evaluate.names[place] for place in self.places)
+
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.evaluate.least
+
+    def without(self, unit: int) -> Chosen:
+        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return Chosen(self.evaluate.without(unit), self.places)
+
+    def __call__(self, cohort: Ints) -> Redealt:
+        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        all_of = self.evaluate(cohort)
+        return Redealt(
+            all_of.estimates[self.places],
+            all_of.contributions[:, self.places],
+            all_of.shares[:, self.places],
+        )
+
+
+def reproduced(evaluate: Evaluate, cohort: Ints, estimate: Estimate) -> Chosen:
+    """Choose the averages that an estimate has, and see that they come out the same.
+
+    Args:
+        evaluate: Gives the averages under an assignment.
+        cohort: The observed one, (G,).
+        estimate: What is to be reproduced.
+
+    Raises:
+        EstimationError: If an average is another one than in the estimate.
+    """
+    known = estimate.tidy.dropna(subset="estimate").set_index("term")["estimate"]
+    places = [j for j, name in enumerate(evaluate.names) if name in known.index]
+    chosen = Chosen(evaluate, np.array(places, dtype=np.int64))
+    found, wanted = chosen(cohort).estimates[:, 0], known[list(chosen.names)].to_numpy(float)
+    allowed = REPRODUCED * np.abs(wanted) + OF_SPREAD * evaluate.least
+    if not len(places) or not (np.abs(found - wanted) <= allowed).all():
+        raise EstimationError(
+            "sums over authorities and periods, which new assignments are computed from, give "
+            "another estimate here, as they may where authorities have no cases in some periods, "
+            "or weights are very unlike; compare periods in which every authority has cases"
+        )
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -132,11 +199,34 @@ NOTHING: dict[str, Any] = {"distribution": ""}
 Made = tuple[Rows, list[str]]
 
 
+def _about_missing(table: pd.DataFrame, given: _Given) -> list[str]:
+    """Say which averages have an estimate, yet no figures of some methods, and why."""
+    lone = given.own.treated.sum(axis=0) < FEWEST_OWN
+    alone = {name for name, one in zip(given.evaluate.names, lone, strict=True) if one}
+    none = table["p_value"].isna() & (table["estimate"].abs() > given.evaluate.least)
+    told = []
+    for method, rows in table[none & (table["method"] != "jackknife")].groupby(
+        "method", sort=False
+    ):
+        terms = [str(term) for term in rows["term"]]
+        if few := [term for term in terms if term in alone]:
+            told.append(
+                f"{method} needs two treated authorities: one shows nothing of how effects differ. "
+                f"There is none of {', '.join(few)}."
+            )
+        if exact := [term for term in terms if term not in alone]:
+            told.append(
+                f"There is no {method} of {', '.join(exact)}: own effects are alike but for "
+                "rounding, and a standard error of zero is left missing."
+            )
+    return told
+
+
 def _t_rows(given: _Given, errors: Floats, df: Floats) -> Rows:
     level, rows = given.options.conf_level, []
     each = zip(given.estimates.tolist(), errors.tolist(), df.tolist(), strict=True)
     for estimate, error, freedom in each:
-        if not error > 0 or np.isnan(freedom):
+        if not error > given.evaluate.least or np.isnan(freedom):
             rows.append(NOTHING)
             continue
         half = float(t_quantile((1 + level) / 2, freedom)) * error
@@ -186,8 +276,8 @@ def _of_test(test: Callable[[Floats, float], OwnTest]) -> Callable[[_Given], Mad
         rows: Rows = []
         for j in range(len(given.estimates)):
             own = given.own_of(j)
-            if len(own) < FEWEST_OWN or np.ptp(own) == 0:
-                rows.append({"distribution": ""})
+            if len(own) < FEWEST_OWN or np.ptp(own) <= given.evaluate.least:
+                rows.append(NOTHING)
                 continue
             tested = test(own, given.options.conf_level)
             rows.append(
@@ -226,6 +316,7 @@ def _randomised(given: _Given) -> Randomised:
         draws=options.draws,
         seed=options.seed,
         conf_level=options.conf_level,
+        least=given.evaluate.least,
     )
 
 
@@ -236,8 +327,8 @@ def _of_randomised(method: str) -> Callable[[_Given], Made]:
         for j, n in enumerate(_compared(done, method)):
             number = f"all {n}" if done.complete else f"{n}"
             row: dict[str, Any] = {"distribution": f"{number} assignments of dates"}
-            if not n or (method == "RI-t" and not done.std_errors[j] > 0):
-                row = {"distribution": ""}
+            if not n or (method == "RI-t" and not done.std_errors[j] > given.evaluate.least):
+                row = NOTHING
             elif method == "RI-beta":
                 row |= {"statistic": done.estimates[j], "p_value": done.p_beta[j]}
             else:
@@ -260,11 +351,7 @@ def _compared(done: Randomised, method: str) -> Ints:
 
 def _about_assignments(done: Randomised, method: str) -> list[str]:
     told, n = [], int(_compared(done, method)[0])
-    if not n:
-        told.append(
-            f"{method} needs two treated authorities: one shows nothing of how effects differ."
-        )
-    elif n < FEWEST_ASSIGNMENTS:
+    if 0 < n < FEWEST_ASSIGNMENTS:
         told.append(
             f"There are only {n} assignments to compare with, so no p value of "
             f"{method} is below {done.smallest(n):.2g}."

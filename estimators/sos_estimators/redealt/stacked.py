@@ -39,6 +39,11 @@ class StackedUnits:
         each = tuple(f"event={e}" for e in self.events) if self.by_event else ()
         return ("overall", *each)
 
+    @property
+    def least(self) -> float:
+        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        return self.table.least
+
     def without(self, unit: int) -> StackedUnits:
         """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
         return replace(self, table=self.table.without(unit))
@@ -55,7 +60,7 @@ class StackedUnits:
         correction = np.ones((len(places), len(self.events)))
         if self.corrective:
             of_treated, of_others = (self._shares(u, places) for u in (treated, compared))
-            correction = of_treated / of_others
+            correction = np.where(of_treated == 0, 0.0, _ratio(of_treated, of_others))
         second = self._means(compared, places, correction)
         return self._averages(first, second)
 
@@ -70,7 +75,7 @@ class StackedUnits:
         weight = np.array(
             [self.table.weight[u][:, p].sum(axis=0) for u, p in zip(units, places, strict=True)]
         )
-        return np.asarray(weight / weight.sum(axis=0))
+        return _ratio(weight, weight.sum(axis=0))
 
     def _means(
         self, units: list[Bools], places: list[Ints], correction: Floats
@@ -84,9 +89,9 @@ class StackedUnits:
             weight += counted
             sums += counted[:, :, None] * self.table.value[:, place]
         total = weight.sum(axis=0)
-        mean = sums.sum(axis=0) / total[:, None]
-        drawn = (sums - weight[:, :, None] * mean) / total[:, None]
-        return mean, drawn, weight / total
+        mean = _ratio(sums.sum(axis=0), total[:, None])
+        drawn = _ratio(sums - weight[:, :, None] * mean, total[:, None])
+        return mean, drawn, _ratio(weight, total)
 
     def _averages(
         self, first: tuple[Floats, Floats, Floats], second: tuple[Floats, Floats, Floats]
@@ -107,3 +112,9 @@ class StackedUnits:
         return Redealt(
             np.concatenate(parts), np.concatenate(added, axis=1), np.concatenate(counted, axis=1)
         )
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide; missing where there is nothing to divide by."""
+    shape = np.broadcast_shapes(part.shape, whole.shape)
+    return np.asarray(np.divide(part, whole, out=np.full(shape, np.nan), where=whole > 0))

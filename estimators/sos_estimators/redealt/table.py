@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.inference.results import negligible
 from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.regression.least_squares import group_sums
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_plugins.errors import EstimationError
+
+MOST_UNLIKE = 1e6
+"""Sums of squares hold 16 digits, and differences of weights more unlike lose half of them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class UnitTable:
         xx: Weighted sums of their products, (G, T, p, p).
         xv: Weighted sums of their products with the values, (G, T, p, V).
         anticipation: Periods before the first treated one that count as treated.
+        least: Size below which an estimate or an error is rounding error about zero.
     """
 
     periods: Ints
@@ -45,6 +50,7 @@ class UnitTable:
     xx: Floats
     xv: Floats
     anticipation: int
+    least: float
 
     @classmethod
     def of(cls, cells: CohortCells) -> UnitTable:
@@ -55,7 +61,7 @@ class UnitTable:
 
         Raises:
             EstimationError: If a cluster holds more than one authority or a part of one, so that
-                dates cannot be dealt out to clusters.
+                dates cannot be dealt out to clusters; or if weights are too unlike.
         """
         table = cells.frame
         unit, period = codes_of(table, ["owner"]), codes_of(table, ["period"])
@@ -84,8 +90,15 @@ class UnitTable:
         cluster = cells.codes("cluster")
         if (cluster != cluster[first][unit]).any() or len(np.unique(cluster)) < len(first):
             raise EstimationError(
-                "dates of adoption are dealt out to authorities, and here standard errors are "
-                "clustered by something else: leave the column 'cluster' out"
+                "dates of adoption are dealt out to authorities, and here authorities are not the "
+                "clusters, or not the units of observation: leave the columns 'cluster' and 'id' "
+                "out"
+            )
+        there = total[total > 0]
+        if there.max() > MOST_UNLIKE * there.min():
+            raise EstimationError(
+                f"the cases of some authority and period weigh over {MOST_UNLIKE:g} times those "
+                "of another, too much for sums over authorities; see to the weights"
             )
         return cls(
             periods=np.unique(table["period"].to_numpy()),
@@ -97,6 +110,7 @@ class UnitTable:
             xx=summed(weighted[:, :, None] * columns[:, None, :]),
             xv=summed(weighted[:, :, None] * values[:, None, :]),
             anticipation=cells.anticipation,
+            least=negligible(cells.value),
         )
 
     @property

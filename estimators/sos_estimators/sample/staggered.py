@@ -238,12 +238,16 @@ def count_units(frame: pd.DataFrame) -> int:
 
 @dataclass(frozen=True)
 class ClusterCounts:
-    """How many clusters there are, of treated and never-treated rows, and of each cohort."""
+    """How many clusters there are, of treated and never-treated rows, and of each cohort.
+
+    ``mixed`` says whether some cluster has rows of several cohorts.
+    """
 
     total: int
     treated: int
     never: int
     by_cohort: Mapping[int, int]
+    mixed: bool = False
 
     @classmethod
     def of(cls, cohort: Ints, cluster: Ints) -> ClusterCounts:
@@ -259,7 +263,8 @@ class ClusterCounts:
         there[cluster, place] = True
         by_cohort = {int(g): int(n) for g, n in zip(cohorts, there.sum(axis=0), strict=True)}
         treated = int(there[:, cohorts > 0].any(axis=1).sum())
-        return cls(len(there), treated, by_cohort.get(0, 0), by_cohort)
+        mixed = bool((there.sum(axis=1) > 1).any())
+        return cls(len(there), treated, by_cohort.get(0, 0), by_cohort, mixed)
 
     def warnings(
         self, threshold: int, cohorts: Iterable[int], *, never: str | None, then: str

@@ -188,8 +188,7 @@ def _verdict_lines(result: CalibrationResult) -> list[str]:
         for row in rows_of(result.verdicts)
     ]
     claims = [
-        [truth_name(result, int(row["truth"])), _share_of(row)]
-        for row in rows_of(result.claims)
+        [truth_name(result, int(row["truth"])), _share_of(row)] for row in rows_of(result.claims)
     ]
     title = f"{_title(result)}: {result.repeats} whole studies a truth, errors of Monte Carlo"
     shown = render(["what is true", "studies that claim an effect on any outcome"], claims)

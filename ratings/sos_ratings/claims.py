@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.stats import norm
-from scipy.stats import t as student
-
 from sos_plugins import Evidence, Run
+from sos_plugins.authors.results import t_quantile
 
 Direction = Literal["increase", "decrease", "no effect that matters", "cannot tell"]
 POWER = 0.8
@@ -94,9 +92,7 @@ def quantile(level: float, df: float | None) -> float:
         level: 0 to 1.
         df: Degrees of freedom, above 0; ``inf`` or None for the normal.
     """
-    if df is None or math.isinf(df):
-        return float(norm.ppf(level))
-    return float(student.ppf(level, df))
+    return float(t_quantile(level, math.inf if df is None else df))
 
 
 def equivalence_interval(run: Run, significance: float) -> tuple[float, float]:

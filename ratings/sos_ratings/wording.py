@@ -13,6 +13,8 @@ def p_text(value: float) -> str:
     Args:
         value: 0 to 1.
     """
+    if value > 0.999:
+        return "p > 0.999"
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
@@ -27,6 +29,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%" if 0.995 <= share < 1 else f"{100 * share:.0f}%"
 
 
+def points(share: float, *, signed: bool = False) -> str:
+    """Write a difference between shares: ``4.8 points``, ``+4.8 points``.
+
+    Args:
+        share: -1 to 1.
+        signed: Whether a rise has its plus.
+    """
+    return f"{100 * share:{'+' if signed else ''}.1f} points"
+
+
 def amount(value: float, info: OutcomeInfo, *, signed: bool = False) -> str:
     """Write an effect with its unit: ``13.0 points``, ``-1.2 working days``.
 
@@ -35,9 +47,9 @@ def amount(value: float, info: OutcomeInfo, *, signed: bool = False) -> str:
         info: The outcome, which says what they are.
         signed: Whether a rise has its plus.
     """
-    sign = "+" if signed else ""
     if info.in_points:
-        return f"{100 * value:{sign}.1f} points"
+        return points(value, signed=signed)
+    sign = "+" if signed else ""
     unit = f" {info.measure}" if info.measure.strip() else ""
     return f"{value:{sign}.3g}{unit}"
 

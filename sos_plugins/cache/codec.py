@@ -49,7 +49,8 @@ def _name(cls: type) -> str:
 
 
 for _class in (
-    *(types.Agreement, types.CollectedCases, types.Design, types.Estimate, types.Evidence),
+    *(types.AdjustedP, types.Agreement, types.CollectedCases, types.Design, types.Estimate),
+    *(types.Evidence, types.SmallestEffect),
     *(types.LeadTest, types.MatchedGroup, types.OutcomeInfo, types.Pilot, types.PooledEffects),
     *(types.QualityProfile, types.Rating, types.Reason, types.Records, types.Run, types.Sample),
     *(types.Tolerance, kinds.CaseMatch, kinds.UnitMatch),

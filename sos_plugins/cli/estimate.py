@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal, render, text_of
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EngineUnavailableError, SosError
 from sos_plugins.host.registry import Registry
@@ -76,14 +76,14 @@ def _run(
         terminal.answer(_data(named), _text(named))
         return
     done, reasons = run_engines(registry, estimator, "all", sample, options)
-    for reason in reasons.values():
-        terminal.say(f"Not run: {reason}")
     if not done:
         raise EngineUnavailableError(
             f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
         )
-    done = [_told(named, reasons) for named in done]
-    terminal.answer([_data(n) for n in done], "\n\n".join(_text(n) for n in done))
+    told = [_data(_told(named, reasons)) for named in done]
+    missing = [f"Not run: {reason}" for reason in reasons.values()]
+    text = "\n\n".join(_text(named) for named in done)
+    terminal.answer(told, "\n".join([text, *missing]))
 
 
 def _told(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
@@ -104,7 +104,7 @@ def _text(named: NamedEstimate) -> str:
         f"{named.estimator}, engine {named.engine}",
     )
     facts = {key: value for key, value in estimate.glance.items() if not _is_table(value)}
-    glance = ", ".join(f"{key} {value}" for key, value in facts.items())
+    glance = ", ".join(f"{key} {text_of(value)}" for key, value in facts.items())
     further = [_table(key, value) for key, value in estimate.glance.items() if _is_table(value)]
     return "\n".join([table, click.wrap_text(glance, 118), *further, *estimate.warnings])
 

@@ -18,6 +18,7 @@ from sos_plugins.report.repeats_page import (
     calibration_page,
     power_page,
     scale_in,
+    truth_name,
     verdict_name,
     with_error,
 )
@@ -166,7 +167,7 @@ def _power_lines(result: PowerResult) -> list[str]:
         [
             row["outcome"],
             row["estimator"],
-            scale_in(result, row["outcome"]).effect(row["effect"]),
+            scale_in(result, row["outcome"]).with_unit(row["effect"]),
             with_error(row["power"], row["power_error"]),
         ]
         for row in rows_of(result.table)
@@ -180,15 +181,14 @@ def _verdict_lines(result: CalibrationResult) -> list[str]:
     rows = [
         [
             row["outcome"],
-            scale_in(result, row["outcome"]).effect(row["effect"]),
+            scale_in(result, row["outcome"]).with_unit(row["effect"]),
             verdict_name(row),
             with_error(row["share"], row["share_error"]),
         ]
         for row in rows_of(result.verdicts)
     ]
     claims = [
-        ["no effect" if row["truth"] == 0 else f"truth {row['truth']}", _share_of(row)]
-        for row in rows_of(result.claims)
+        [truth_name(result, int(row["truth"])), _share_of(row)] for row in rows_of(result.claims)
     ]
     title = f"{_title(result)}: {result.repeats} whole studies a truth, errors of Monte Carlo"
     shown = render(["what is true", "studies that claim an effect on any outcome"], claims)

@@ -14,6 +14,7 @@ from sos_plugins.contract.types import Agreement, plain
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
 from sos_plugins.report import check_folder, write_report
 from sos_plugins.report.findings import pooled_sentence
+from sos_plugins.report.formatting import plural, scale_of
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
 from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
@@ -94,15 +95,15 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
         )
     title = f"{result.title}{' (simulated records)' if result.simulated else ''}"
     table = render(
-        ["outcome", "result", "strength", "estimate", "95% interval"],
-        [list(row.values()) for row in rows],
+        ["outcome", "result", "strength", "effect", "interval"],
+        [_shown(outcome) for outcome in result.outcomes],
         title,
     )
     told = [list(outcome.warnings) for outcome in result.outcomes]
     pooled = [pooled_sentence(outcome) for outcome in result.outcomes]
     notes += [f"{row['outcome']}: {text}" for row, text in zip(rows, pooled, strict=True) if text]
     notes += [
-        f"{row['outcome']}: {len(some)} warnings, which the report has."
+        f"{row['outcome']}: {plural(len(some), 'warning')}, which the report has."
         for row, some in zip(rows, told, strict=True)
         if some
     ]
@@ -117,6 +118,16 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
         "reused": cache.reused,
     }
     terminal.answer(data, "\n".join([table, *notes, f"Report: {page}"]))
+
+
+def _shown(outcome: OutcomeResult) -> list[Any]:
+    """Return the verdict as the report writes it: effects in points or with their unit."""
+    row, scale, main = _verdict(outcome), scale_of(outcome), outcome.main
+    return [
+        *(row[name] for name in ("outcome", "result", "strength")),
+        scale.with_unit(main.estimate) if main else None,
+        scale.interval(main.conf_low, main.conf_high) if main else None,
+    ]
 
 
 def _verdict(outcome: OutcomeResult) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sos_plugins.contract.types import Run
+from sos_plugins.contract.types import Rating, Run
 from sos_plugins.report.formatting import (
     clean,
     confidence,
@@ -82,11 +82,11 @@ def expectation_sentence(result: OutcomeResult) -> str:
     if main is not None and excludes_zero(main.conf_low, main.conf_high):
         return (
             f"The theory of change expected {name}. Although this interval lies apart from zero, "
-            "the checks behind the rating do not bear out a clear impact in either direction."
+            "the rating does not put the change down to the programme; the verdict says why."
         )
-    if rating.direction == "cannot tell":
-        return f"The theory of change expected {name}; whether it came the data cannot tell."
-    return f"The theory of change expected {name}; no clear impact in either direction was shown."
+    if rating.direction == "no clear impact":
+        return f"The theory of change expected {name}; no clear impact was shown."
+    return f"The theory of change expected {name}; whether it came the data cannot tell."
 
 
 def certainty_sentence(result: OutcomeResult) -> str:
@@ -95,17 +95,24 @@ def certainty_sentence(result: OutcomeResult) -> str:
     if rating is None:
         return "The strength of the evidence was not rated."
     start = f"The strength of the evidence is rated {clean(rating.level)}"
-    unmet = [plain_reason(reason.sentence) for reason in rating.reasons if not reason.met]
     if not rating.reasons:
         return f"{start}."
+    against = _against_a_higher(rating)
+    more = f" What speaks against a higher rating: {' '.join(against)}" if against else ""
     met = sum(reason.met for reason in rating.reasons)
-    if not unmet:
-        return f"{start}: every one of the {plural(met, 'check')} behind the rating was met."
+    if met == len(rating.reasons):
+        return f"{start}: every one of the {plural(met, 'check')} behind the rating was met.{more}"
     checks = plural(len(rating.reasons), "check")
-    return (
-        f"{start}: {count(met)} of {checks} behind it {'was' if met == 1 else 'were'} met. "
-        f"What speaks against a higher rating: {' '.join(unmet)}"
-    )
+    return f"{start}: {count(met)} of {checks} behind it {'was' if met == 1 else 'were'} met.{more}"
+
+
+def _against_a_higher(rating: Rating) -> list[str]:
+    """Return what was not met, and what was but allows no more than the level it has."""
+    return [
+        end_sentence(reason.sentence) if reason.met else plain_reason(reason.sentence)
+        for reason in rating.reasons
+        if not reason.met or reason.allows == rating.level
+    ]
 
 
 def plain_reason(sentence: str) -> str:

@@ -129,6 +129,8 @@ def _heat_finding(
     april: bool,
 ) -> str:
     (unit, period), lowest = min(cells.items(), key=lambda item: (item[1], item[0]))
+    if lowest >= 1.0:
+        return "Each cell is the percentage of records that could be used: all of them, everywhere."
     parts = [
         f"Each cell is the percentage of records that could be used; darker means fewer. "
         f"The lowest is {words.share(lowest)}, in {names(unit)} in "

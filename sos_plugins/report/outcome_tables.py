@@ -391,9 +391,14 @@ def quality_table(result: OutcomeResult, ident: str) -> Table | None:
         {"figure": name, "value": value, "meaning": FIGURES.get(name)}
         for name, value in result.quality.items()
     ]
+    scale = words.scale_of(result)
+
+    def shown(name: str, value: Any) -> str:
+        return scale.size(value) if name in IN_UNITS_OF_VALUE else quality_figure(name, value)
+
     columns = (
         column("figure", "Figure", lambda v: words.heading(words.text(v))),
-        Column("Value", lambda row: quality_figure(str(row["figure"]), row["value"]), numeric=True),
+        Column("Value", lambda row: shown(str(row["figure"]), row["value"]), numeric=True),
         column("meaning", "What it means", lambda v: words.end_sentence(words.text(v))),
     )
     caption = f"Data-quality figures: {label_of(result)}"
@@ -404,11 +409,25 @@ NOT_SHARES = ("n_", "breakdown", "ratio", "days", "years", "number", "count", "p
 """Parts of the names of quality figures that are no shares."""
 
 
+IN_UNITS_OF_VALUE = ("value_sd", "tipping_difference")
+"""Quality figures in the units of the outcome's value."""
+
+SHIFTS = ("usable_shift", "faulty_shift")
+"""Quality figures that are differences between shares."""
+
+IN_STANDARD_DEVIATIONS = ("pilots_above_pool", "imbalance_units", "imbalance_cases")
+"""Quality figures in standard deviations."""
+
+
 def quality_figure(name: str, value: Any) -> str:
     """Write a quality figure: a share as per cent unless its name says otherwise."""
     amount = words.to_float(value)
     if amount is None:
         return words.MISSING
+    if name in IN_STANDARD_DEVIATIONS:
+        return f"{words.number(amount, 2)} SD"
+    if name in SHIFTS:
+        return f"{words.number(100 * amount, 1)} points"
     if name.startswith("n_"):
         return words.count(amount)
     if abs(amount) <= 1 and not any(part in name for part in NOT_SHARES):

@@ -198,7 +198,7 @@ def _power_table(own: pd.DataFrame, ident: str, scale: Scale) -> Table:
 
 def _claims_table(result: CalibrationResult) -> Table:
     columns = (
-        Column("What is true", lambda row: _truth(result, int(row["truth"]))),
+        Column("What is true", lambda row: truth_name(result, int(row["truth"]))),
         Column(
             "Studies that claim an effect on any outcome",
             lambda row: with_error(row["share"], row["share_error"]),
@@ -209,7 +209,8 @@ def _claims_table(result: CalibrationResult) -> Table:
     return Table("claims", "How often a whole study claims an effect", result.claims, columns)
 
 
-def _truth(result: CalibrationResult, truth: int) -> str:
+def truth_name(result: CalibrationResult, truth: int) -> str:
+    """Say what is true in the studies of a truth: the effect on each outcome."""
     if truth == 0:
         return "no effect on any outcome"
     own = result.verdicts[result.verdicts["truth"] == truth].drop_duplicates("outcome")

@@ -299,7 +299,7 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
         for warning in named.estimate.warnings:
             if warning not in result.warnings and warning not in said:
                 by_engine.setdefault(warning, []).append(f"{named.estimator}, {named.engine}")
-    warnings = [words.end_sentence(warning) for warning in result.warnings if warning not in said]
+    warnings = [_named(warning, result) for warning in result.warnings if warning not in said]
     warnings += [f"{words.end_sentence(w)} (Engine: {'; '.join(e)}.)" for w, e in by_engine.items()]
     warnings += [
         f"{run_label(run)}: {words.end_sentence(warning)}"
@@ -307,6 +307,16 @@ def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:
         for warning in run.warnings
     ]
     return tuple(dict.fromkeys(warnings))
+
+
+def _named(warning: str, result: OutcomeResult) -> str:
+    """Write a warning with the estimators that give it, where the study has others too."""
+    every = dict.fromkeys(named.estimator for named in result.estimates)
+    given = dict.fromkeys(n.estimator for n in result.estimates if warning in n.estimate.warnings)
+    sentence = words.end_sentence(warning)
+    if not given or len(every) == 1 or any(name in warning for name in given):
+        return sentence
+    return f"{sentence} (Estimator: {'; '.join(given)}.)"
 
 
 def index_rows(page: Page) -> list[dict[str, Any]]:

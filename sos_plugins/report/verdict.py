@@ -119,15 +119,30 @@ def further_ratings(result: OutcomeResult, ident: str) -> Table | None:
     if not result.further_ratings:
         return None
     columns = (
-        column("rule", "Scheme"),
+        column("scheme", "Scheme"),
         Column("Verdict", lambda row: words.end_sentence(str(row["sentence"]))),
         Column("Level", lambda row: level_sign(str(row["level"]))),
         Column("Direction", lambda row: direction_sign(str(row["direction"]))),
     )
-    fields = ("rule", "level", "direction", "sentence")
-    rows = [{name: getattr(rating, name) for name in fields} for rating in result.further_ratings]
+    fields, main = ("rule", "level", "direction", "sentence"), result.rating
+    rows = [
+        {**{name: getattr(rating, name) for name in fields}, "scheme": _scheme(rating, main)}
+        for rating in result.further_ratings
+    ]
     caption = f"The same evidence by other schemes: {words.clean(result.info.label)}"
-    return Table(ident, caption, frame_of(rows, fields), columns)
+    return Table(ident, caption, frame_of(rows, (*fields, "scheme")), columns)
+
+
+def _scheme(rating: Rating, main: Rating | None) -> str:
+    """Name a scheme; one that is the rating's rule again, by the settings in which it differs."""
+    if main is None or rating.rule != main.rule:
+        return rating.rule
+    differ = [
+        f"{name} = {words.setting(value)}"
+        for name, value in rating.thresholds.items()
+        if main.thresholds.get(name) != value
+    ]
+    return f"{rating.rule} with {words.joined(differ)}" if differ else rating.rule
 
 
 def summary_table(study: StudyResult, anchors: Sequence[str]) -> Table:

@@ -9,8 +9,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import fdtrc, fdtri, ncfdtr  # scipy.stats takes half a second to import
 
+from sos_plugins.authors.results import t_quantile, t_two_sided
 from sos_plugins.contract.types import Design, Pilot, Run
 from sos_plugins.errors import EstimationError
 from sos_plugins.study import placebos
@@ -191,12 +192,12 @@ class PoolErrors:
         if not found.covariance[0, 0] > 0:
             return _without_error(run, "The authorities of the pool do not move at all.")
         error = float(np.sqrt(found.covariance[0, 0]))
-        half = float(stats.t.ppf((1 + conf_level) / 2, found.df)) * error
+        half = float(t_quantile((1 + conf_level) / 2, found.df)) * error
         return replace(
             run,
             std_error=error,
             df=found.df,
-            p_value=float(2 * stats.t.sf(abs(run.estimate) / error, found.df)),
+            p_value=float(t_two_sided(run.estimate / error, found.df)),
             conf_low=run.estimate - half,
             conf_high=run.estimate + half,
             error_from=from_placebos(found.n_placebos),
@@ -232,7 +233,7 @@ class PoolErrors:
             statistic=statistic,
             df_num=len(groups),
             df_den=df_den,
-            p_value=float(stats.f.sf(statistic, len(groups), df_den)),
+            p_value=float(fdtrc(len(groups), df_den, statistic)),
             power=_power(found, line, years, drift.effect),
             n_placebos=found.n_placebos,
             pooled=groups[0] if len(groups[0]) > 1 else (),
@@ -380,5 +381,5 @@ def joint_power(noncentral: float, df_num: float, df_den: float, level: float = 
         df_den: Denominator degrees of freedom.
         level: Level of the test.
     """
-    critical = stats.f.ppf(1 - level, df_num, df_den)
-    return 1 - float(stats.ncf.cdf(critical, df_num, df_den, noncentral))
+    critical = fdtri(df_num, df_den, 1 - level)
+    return 1 - float(ncfdtr(df_num, df_den, noncentral, critical))

@@ -150,7 +150,7 @@ def _moved_days(
     )
     years = (last - ready - length).days / YEAR_DAYS
     if years < LEAST_BEFORE + LEAST_AFTER:
-        raise _too_few(name, max(years, 0), "years, less the follow-up and a window,")
+        raise _too_few(name, max(years, 0), "years (less the follow-up and a window)")
     after = max(LEAST_AFTER, int(years * AFTER_SHARE))
     end = last - pd.Timedelta(days=int(np.ceil(after * YEAR_DAYS)))
     windows_in_common = [(end - length, end)] * len(pilots)

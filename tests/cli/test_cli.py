@@ -202,6 +202,21 @@ def test_estimate_by_all_engines_is_a_list_that_agrees(tidy):
     assert first["std_error"] == pytest.approx(second["std_error"], rel=1e-8)
 
 
+def test_an_engine_that_did_not_run_is_named_once(tidy):
+    words = ["--engine", "all", "--no-r"]
+    shown = call("estimate", "did", "--data", tidy / "t.csv", *TIDY, *words).stdout
+    assert "did, engine pyfixest" in shown
+    assert shown.count("Not run: Engine 'r' of 'did'") == 1
+
+
+def test_papers_stand_beside_the_methods_of_inference(tidy):
+    chosen = 'inference=["own-effects","sign-flips"]'
+    words = ["--engine", "python", "--set", "aggregate=simple", "--set", chosen]
+    shown = call("estimate", "callaway-santanna", "--data", tidy / "t.csv", *TIDY, *words).stdout
+    assert "own-effects: Ibragimov and Muller (2010)" in shown
+    assert "sign-flips: Canay, Romano and Shaikh (2017)" in shown
+
+
 def test_set_reaches_the_method(tidy):
     base = ["estimate", "callaway-santanna", "--data", tidy / "t.csv", *TIDY, "--json", "-q"]
     event = json.loads(call(*base, "--set", "aggregate=event").stdout)

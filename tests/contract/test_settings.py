@@ -53,7 +53,11 @@ def said(**values):
         ({"share": "x"}, "here: setting 'share': expected auto | number. 'x' was given."),
         ({"day": "2015-13-01"}, "here: setting 'day': expected a date as yyyy-mm-dd, such as"),
         ({"low": 2}, "here: low is above whole."),
-        ({"several": 3}, "here: setting 'several': input should be a list. 3 was given."),
+        (
+            {"several": 3},
+            'here: setting \'several\': expected a list in square brackets, such as ["a", "b"]. '
+            "3 was given.",
+        ),
     ],
 )
 def test_one_sentence_for_a_value(changed, text):

@@ -21,7 +21,7 @@ from sos_plugins.r import client as r
 
 ENGINES = 1e-9  # relative; the same sums in another order
 CLOSED = 1e-12  # relative; the same algebra
-SIMULATED = 0.04  # of a size of 5% from 200 samples: 2.6 standard errors of chance
+SIMULATED = 0.05  # of a size of 5% from 120 samples: 2.5 standard errors of chance
 STAGGERED: tuple[Estimator, ...] = (
     SunAbraham(),
     ExtendedTwfe(),
@@ -178,11 +178,12 @@ def test_one_treated_authority_has_no_error_of_its_own(plugin: Estimator) -> Non
     assert any("rest" in w and "one treated cluster" in w for w in estimate.warnings)
 
 
-@BY_NAME
+@pytest.mark.parametrize(
+    "plugin",
+    [p for p in STAGGERED if any(engine.name == "pyfixest" for engine in p.engines)],
+    ids=lambda plugin: plugin.name,
+)
 def test_an_engine_that_cannot_says_so(plugin: Estimator) -> None:
-    names = {engine.name for engine in plugin.engines}
-    if "pyfixest" not in names:
-        pytest.skip(f"{plugin.name} has no engine in pyfixest")
     sample = cells(np.random.default_rng(10))
     estimate = fit(plugin, sample, "pyfixest", aggregate="simple")
     assert estimate.tidy["std_error"].isna().all()
@@ -208,7 +209,7 @@ def test_a_band_is_of_the_same_errors() -> None:
 def test_size_with_a_date_each(plugin: Estimator) -> None:
     """No effect, five authorities that adopt one by one: found in about 5% of samples."""
     own, formula = [], []
-    for seed in range(200):
+    for seed in range(120):
         sample = cells(np.random.default_rng((12, seed)), n_units=30)
         own.append(fit(plugin, sample, aggregate="simple").term("overall")["p_value"] < 0.05)
         plain = fit(plugin, sample, aggregate="simple", errors="analytic")

@@ -64,6 +64,25 @@ def test_an_interval_of_a_hundred_points_is_never_strong_evidence(effect: float)
     assert f"the data fit anything {span}, and would find only changes of" in rating.sentence
 
 
+def test_an_interval_apart_from_zero_that_is_not_enough_says_why() -> None:
+    main = replace(the_evidence(-0.13, 0.055).main, conf_low=-0.25, conf_high=-0.01)
+    five = AdjustedP(0.18, "holm", ("kinship", "b", "c", "d", "e"))
+    sentence = rate(replace(the_evidence(), main=main, adjusted=five)).sentence
+    assert "fit from -25.0 points to -1.0 points, but cannot be told from zero" in sentence
+    assert "(p = 0.180, adjusted for 5 outcomes)" in sentence
+    assert "anything" not in sentence
+
+
+def test_a_reason_says_which_level_it_allows_though_it_is_met() -> None:
+    rating = rate(with_quality(pilots_covered=0.7))
+    assert rating.level == "moderate"
+    (covered,) = [reason for reason in rating.reasons if "could be analysed" in reason.sentence]
+    assert covered.met
+    assert covered.allows == "moderate"
+    assert [r for r in rating.reasons if r.allows] == [covered]
+    assert "(moderate needs at least 60%, high 90%)" in covered.sentence
+
+
 def test_no_null_is_told_without_a_smallest_effect() -> None:
     rating = rate(replace(the_evidence(*NULL), smallest_effect=None))
     assert (rating.level, rating.direction) == ("low", "cannot tell")
@@ -145,7 +164,7 @@ def test_all_leave_one_outs_are_one_vote() -> None:
     odd = a_run(-0.10, 0.06, "drop-one-pilot")
     rating = rate(runs_but("drop-one-pilot", *nine, odd))
     (vote,) = [r for r in rating.reasons if "significant" in r.sentence]
-    assert "83% of the kinds of run, 5 of 6 kinds" in vote.sentence
+    assert "83% of the kinds of run, 5 of 6, show" in vote.sentence
     assert "not drop-one-pilot" in vote.sentence
     more = runs_but("drop-one-pilot", *nine * 5, odd)
     (again,) = [r for r in rate(more).reasons if "significant" in r.sentence]

@@ -30,6 +30,7 @@ from sos_plugins.report.outcome_tables import quality_figure
 from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import true_effect
+from sos_plugins.report.verdict import further_ratings
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
 LARGEST_REPORT = 5_000_000
@@ -184,8 +185,21 @@ def test_in_words_an_unclear_effect_names_what_was_not_met(result: StudyResult) 
     assert "Bristol alone changes the sign of the estimate." in text
 
 
-def test_in_words_an_interval_apart_from_zero_without_a_clear_impact(result: StudyResult) -> None:
-    assert "do not bear out a clear impact" in finding_in_words(result.outcome("rereferral"))
+def test_in_words_an_interval_apart_from_zero_that_is_rated_no_effect(result: StudyResult) -> None:
+    text = finding_in_words(result.outcome("rereferral"))
+    assert "the rating does not put the change down to the programme" in text
+
+
+def test_in_words_a_check_that_is_met_may_keep_a_rating_from_the_next_level(
+    result: StudyResult,
+) -> None:
+    outcome = result.outcome("kinship-care")
+    few = Reason("precision", "9 pilots were analysed", 9.0, 4.0, True, "moderate")
+    assert outcome.rating is not None
+    reasons = (*outcome.rating.reasons, few)
+    text = finding_in_words(replace(outcome, rating=replace(outcome.rating, reasons=reasons)))
+    assert "rated moderate: every one of the 5 checks behind the rating was met." in text
+    assert text.endswith("What speaks against a higher rating: 9 pilots were analysed.")
 
 
 def test_the_confidence_level_is_the_one_of_the_estimates(result: StudyResult) -> None:
@@ -365,11 +379,26 @@ def test_warnings_of_engines_are_said_once(result: StudyResult) -> None:
     assert "(Engine:" not in text_of(render_html(only(result, told)))
 
 
+def test_a_warning_names_its_estimator_where_the_study_has_others(result: StudyResult) -> None:
+    outcome = result.outcome("kinship-care")
+    first, second = outcome.estimates[:2]
+    odd = replace(first, estimate=replace(first.estimate, warnings=("Odd.",)))
+    other = replace(second, estimator="another", estimate=replace(second.estimate, warnings=()))
+    bare = replace(OutcomeResult(outcome.info), warnings=("Odd.", "Of the study."))
+    shown = text_of(render_html(only(result, replace(bare, estimates=(odd, other)))))
+    assert f"Odd. (Estimator: {first.estimator}.)" in shown
+    assert "Of the study. (Estimator" not in shown
+    alone = text_of(render_html(only(result, replace(bare, estimates=(odd,)))))
+    assert "(Estimator" not in alone
+
+
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
         ("usable_share", 0.7312, "73.1%"),
-        ("usable_shift", -0.0421, "−4.2%"),
+        ("usable_shift", -0.0421, "−4.2 points"),
+        ("imbalance_units", 0.0626, "0.06 SD"),
+        ("pilots_above_pool", 3.75, "3.75 SD"),
         ("n_cases", 48211.0, "48,211"),
         ("pilots_covered", 1.0, "100.0%"),
         ("days_between", 0.5, "0.5"),
@@ -808,6 +837,15 @@ def test_other_schemes_stand_beside_the_rating(tree: lxml_html.HtmlElement) -> N
         ["another-scheme", "Level 3: decreased kinship care; one <pilot> only.", "3", "Decrease"]
     ]
     assert not tree.xpath('//table[@id="rereferral_other-schemes-table"]')
+
+
+def test_the_same_rule_again_is_named_by_the_settings_that_differ(result: StudyResult) -> None:
+    outcome = result.outcome("kinship-care")
+    assert outcome.rating is not None
+    again = replace(outcome.rating, thresholds={**outcome.rating.thresholds, "lead_p_value": 0.1})
+    table = further_ratings(replace(outcome, further_ratings=(again,)), "again")
+    assert table is not None
+    assert list(table.frame["scheme"]) == ["wwcsc with lead_p_value = 0.1"]
 
 
 @pytest.mark.parametrize(

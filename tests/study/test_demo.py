@@ -79,12 +79,23 @@ def test_rereferral_falls_but_its_data_cannot_support_that(seed_result):
     assert "robustness" not in unmet
 
 
-def test_escalation_keeps_parallel_trends_for_two_pilots_only(seed_result):
+def test_escalation_has_parallel_trends_in_two_pilots_only_and_the_tests_tell_which(seed_result):
+    """The simulator lets trends diverge in seven of nine pilots.
+
+    One pilot's test, with errors from 24 authorities of the pool at a ninth of 5%, does not find
+    every such drift; but it must find more in the seven than in the two, and all of them together.
+    """
     escalation = seed_result.outcome("escalation")
-    tests = [t for t in escalation.leads if t.pilot]
-    assert [t.reason for t in tests] == [""] * 9
-    held = sum(t.p_value >= 0.05 / 9 for t in tests)
-    assert held == 2
+    truth = seed_result.truth["outcomes"]["escalation"]
+    p_values = {t.pilot: t.p_value for t in escalation.leads if t.pilot}
+    assert [t.reason for t in escalation.leads if t.pilot] == [""] * 9
+    parallel = [p_values[unit] for unit in truth["parallel_trends_hold"]]
+    diverging = [p_values[unit] for unit in truth["parallel_trends_violated"]]
+    assert (len(parallel), len(diverging)) == (2, 7)
+    assert min(parallel) >= 0.05
+    assert max(diverging) < 0.05
+    (together,) = [t for t in escalation.leads if not t.pilot]
+    assert together.p_value < 0.05 / 9
     assert (escalation.rating.level, escalation.rating.direction) == ("low", "cannot tell")
     seed = words_of_2021(escalation).sentence
     assert seed.startswith("No moderate or high strength evidence of clear")

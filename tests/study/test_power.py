@@ -293,7 +293,7 @@ def test_what_cannot_be_dealt_is_told(real, words):
 
 
 def test_years_that_are_too_few_are_told():
-    with pytest.raises(DesignError, match="years, less the follow-up and a window"):
+    with pytest.raises(DesignError, match=r"years \(less the follow-up and a window\) of records"):
         redeal(yes_no(dated=True), windowed([dt.date(2003, 5, 1)] * 2))
 
 

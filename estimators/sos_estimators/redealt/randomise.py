@@ -142,9 +142,8 @@ class _Draws:
         variance = own - 2 * size * cross + np.square(size) * of_effect
         none = np.full(variance.shape, np.nan)
         error = np.sqrt(np.maximum(variance, 0.0))
-        return np.asarray(
-            np.divide(value - size * effect, error, out=none, where=error > self.least)
-        )
+        t = np.divide(value - size * effect, error, out=none, where=error > self.least)
+        return np.asarray(t)
 
 
 def randomise(

@@ -74,8 +74,9 @@ class SaturatedUnits:
         weight = table.weight[pilots]
         shares, within = cell_weights(self.masks.chosen, codes, weight)
         used = codes >= 0
-        counted = np.bincount(codes[used], weight[used], minlength=len(self.reference))
-        cases: Floats = np.asarray(counted, dtype=float)
+        cases: Floats = np.asarray(
+            np.bincount(codes[used], weight[used], minlength=len(self.reference)), dtype=float
+        )
         dummies = np.flatnonzero(~self.reference & (cases > 0))
         if not len(dummies):
             return self._none(self.total.shape[1])

@@ -57,7 +57,9 @@ def _overall(test: LeadTest, leads: Leads, s: WwcscSettings) -> Criterion:
         grade = MODERATE if leads.each else LOW
         reason = Reason(METRIC, f"{text}.", test.p_value, s.leads_level, met=False)
         return Criterion(grade, reason, "trends before were not parallel")
-    found = f"; it would find {power} of the drifts that matter (high needs {s.leads_power:g})."
+    found = (
+        f"; it would find {power} of the drifts that matter (high needs {percent(s.leads_power)})."
+    )
     sharp = test.power is not None and test.power >= s.leads_power
     reason = Reason(METRIC, text + found, test.p_value, s.leads_level)
     clause = f"the test of trends would find {power} of the drifts that matter"
@@ -78,7 +80,7 @@ def pilots_parallel(leads: Leads, s: WwcscSettings) -> Criterion:
         sentence += f"; {leads.n_untested} could not be tested and count against it"
     thresholds = (s.pilots_parallel_moderate, s.pilots_parallel_high)
     clause = f"trends before were parallel in {held} of {n} pilots"
-    return judge(METRIC, sentence, held / n, thresholds, clause=clause)
+    return judge(METRIC, sentence, held / n, thresholds, clause=clause, written=percent)
 
 
 def _alike(evidence: Evidence, s: WwcscSettings) -> list[Criterion]:

@@ -55,7 +55,7 @@ def rate(evidence: Evidence, settings: WwcscSettings) -> Rating:
         level=level,
         direction=_direction(evidence.main, level, told=told),
         sentence=_sentence(evidence, level, criteria, told=told),
-        reasons=(_precision(evidence, settings), *(c.reason for c in criteria)),
+        reasons=(_precision(evidence, settings), *(c.told() for c in criteria)),
         thresholds=thresholds,
     )
 
@@ -71,12 +71,14 @@ def _data_quality(evidence: Evidence, s: WwcscSettings) -> list[Criterion]:
             f"{percent(whole)} of the records of the population could be judged",
             whole,
             (s.usable_moderate, s.usable_high),
+            written=percent,
         ),
         judge(
             metric,
             f"{percent(worst)} in the authority where it is lowest",
             worst,
             (s.worst_moderate, s.worst_high),
+            written=percent,
         ),
         *covered(quality, s),
         *shift(quality, s),
@@ -110,14 +112,16 @@ def _same(main: Run, runs: Sequence[Run], wholes: Sequence[Run], s: WwcscSetting
     failed = sum(r.estimate is None for r in wholes)
     lost = f" ({failed} failed and count against it)" if failed else ""
     sentence = f"{percent(same)} of {len(runs)} runs have the direction of the main run{lost}"
-    return judge("robustness", sentence, same, (s.same_direction_moderate, s.same_direction_high))
+    bounds = (s.same_direction_moderate, s.same_direction_high)
+    return judge("robustness", sentence, same, bounds, written=percent)
 
 
 def _significant(main: Run, wholes: Sequence[Run], s: WwcscSettings) -> Criterion:
     told = [significant(r, s.significance) and signed(r) == signed(main) for r in wholes]
     share = sum(told) / len(wholes)
     sentence = f"{percent(share)} of {len(wholes)} runs show a significant effect in it"
-    return judge("robustness", sentence, share, (s.significant_moderate, s.significant_high))
+    bounds = (s.significant_moderate, s.significant_high)
+    return judge("robustness", sentence, share, bounds, written=percent)
 
 
 def _change(main: Run, runs: Sequence[Run], s: WwcscSettings) -> Criterion:
@@ -129,8 +133,8 @@ def _change(main: Run, runs: Sequence[Run], s: WwcscSettings) -> Criterion:
     worst = max(runs, key=lambda r: abs((r.estimate or 0.0) - (main.estimate or 0.0)))
     change = abs((worst.estimate or 0.0) - main.estimate) / unit
     sentence = f"The estimate changes most, by {percent(change)} of {of_what}, in: {worst.label}"
-    thresholds = (s.change_moderate, s.change_high)
-    return judge("robustness", sentence, change, thresholds, at_least=False)
+    bounds = (s.change_moderate, s.change_high)
+    return judge("robustness", sentence, change, bounds, at_least=False, written=percent)
 
 
 def _assumptions(evidence: Evidence, s: WwcscSettings) -> list[Criterion]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from sos_plugins import Reason
 
@@ -25,6 +25,10 @@ class Criterion:
     grade: int
     reason: Reason
     clause: str = ""
+
+    def told(self) -> Reason:
+        """Return the reason with the level that it allows, where that is not the highest."""
+        return replace(self.reason, allows="" if self.grade == HIGH else LEVELS[self.grade])
 
 
 def grade_of(figure: float, moderate: float, high: float, *, at_least: bool) -> int:
@@ -50,6 +54,7 @@ def judge(
     *,
     at_least: bool = True,
     clause: str = "",
+    written: Callable[[float], str] = "{:g}".format,
 ) -> Criterion:
     """Grade a figure and say so.
 
@@ -60,11 +65,12 @@ def judge(
         thresholds: For moderate and for high.
         at_least: Whether the figure must be at least, or at most, its threshold.
         clause: What holds the level down, where it does.
+        written: How a threshold is written: as the sentence writes the figure.
     """
     moderate, high = thresholds
     grade = grade_of(figure, moderate, high, at_least=at_least)
     bound = "at least" if at_least else "at most"
-    needs = f"moderate needs {bound} {moderate:g}, high {high:g}"
+    needs = f"moderate needs {bound} {written(moderate)}, high {written(high)}"
     text = f"{sentence} ({needs}): {LEVELS[grade]}."
     return Criterion(grade, Reason(metric, text, figure, moderate, grade > LOW), clause)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sos_plugins import Evidence
 from sos_ratings.claims import Claim
-from sos_ratings.wording import amount, percent
+from sos_ratings.wording import amount, percent, points
 from sos_ratings.wwcsc.judging import MODERATE, Criterion, at_most, judge, note
 from sos_ratings.wwcsc.settings import WwcscSettings
 
@@ -82,7 +82,8 @@ def covered(quality: Mapping[str, float], s: WwcscSettings) -> list[Criterion]:
         return []
     sentence = f"{percent(share)} of the pilots of the design could be analysed"
     thresholds = (s.covered_moderate, s.covered_high)
-    return [judge(METRIC, sentence, share, thresholds, clause=f"only {sentence}")]
+    clause = f"only {sentence}"
+    return [judge(METRIC, sentence, share, thresholds, clause=clause, written=percent)]
 
 
 def shift(quality: Mapping[str, float], s: WwcscSettings) -> list[Criterion]:
@@ -96,12 +97,12 @@ def shift(quality: Mapping[str, float], s: WwcscSettings) -> list[Criterion]:
     if moved is None:
         return []
     sentence = (
-        f"The share of usable records moved by {100 * moved:+.1f} points in the pilots after "
+        f"The share of usable records moved by {points(moved, signed=True)} in the pilots after "
         "their windows, compared with their comparators"
     )
-    clause = f"the share of usable records moved by {100 * moved:+.1f} points with the programme"
-    thresholds = (s.shift_moderate, s.shift_high)
-    return [judge(METRIC, sentence, abs(moved), thresholds, at_least=False, clause=clause)]
+    clause = f"the share of usable records moved by {points(moved, signed=True)} with the programme"
+    bounds, size = (s.shift_moderate, s.shift_high), abs(moved)
+    return [judge(METRIC, sentence, size, bounds, at_least=False, clause=clause, written=points)]
 
 
 def rows_at_fault(quality: Mapping[str, float], s: WwcscSettings) -> list[Criterion]:
@@ -122,6 +123,6 @@ def rows_at_fault(quality: Mapping[str, float], s: WwcscSettings) -> list[Criter
     told = " and ".join(f"{percent(share)} {when}" for when, share in known.items())
     sentence = f"Of the rows that the outcome reads in the pilots, at fault are {told}"
     worst = max(known.values())
-    thresholds = (s.faulty_moderate, s.faulty_high)
+    bounds = (s.faulty_moderate, s.faulty_high)
     clause = f"{percent(worst)} of the pilots' rows are at fault"
-    return [judge(METRIC, sentence, worst, thresholds, at_least=False, clause=clause)]
+    return [judge(METRIC, sentence, worst, bounds, at_least=False, clause=clause, written=percent)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sos_plugins import Evidence, Rating, Reason
 from sos_ratings.claims import Claim, claim_of
-from sos_ratings.wording import amount, counted, more_or_less
+from sos_ratings.wording import amount, counted, more_or_less, p_text
 from sos_ratings.wwcsc.assumptions import assumptions
 from sos_ratings.wwcsc.judging import LEVELS, LOW, MODERATE, Criterion, lowest
 from sos_ratings.wwcsc.precision import pilots_analysed, settled, told_from_zero
@@ -52,7 +52,7 @@ def rate(evidence: Evidence, settings: WwcscSettings) -> Rating:
         level=level,
         direction=held,
         sentence=f"{_verdict(held)} {evidence.info.phrase}: {reason}",
-        reasons=(told_from_zero(claim, settings), *(c.reason for c in criteria)),
+        reasons=(told_from_zero(claim, settings), *(c.told() for c in criteria)),
         thresholds=settings.model_dump(),
         reason=reason,
     )
@@ -81,8 +81,7 @@ def _why(evidence: Evidence, claim: Claim, criteria: Sequence[Criterion]) -> str
     info, level = evidence.info, lowest(criteria)
     if claim.direction == "cannot tell":
         found = f"changes of {amount(claim.detectable, info)} or more"
-        span = _span(evidence, claim)
-        return f"the data fit anything {span}, and would find only {found} four times in five"
+        return f"{_fits(evidence, claim)}, and would find only {found} four times in five"
     if claim.is_effect:
         size, word = amount(abs(claim.estimate), info), more_or_less(claim.estimate, info)
     else:
@@ -97,12 +96,22 @@ def _why(evidence: Evidence, claim: Claim, criteria: Sequence[Criterion]) -> str
     return f"{size}, {strength}{_not_high(criteria) if level == MODERATE else ''}"
 
 
-def _span(evidence: Evidence, claim: Claim) -> str:
-    """Write the confidence interval, or that of the two one-sided tests where there is none."""
+def _fits(evidence: Evidence, claim: Claim) -> str:
+    """Write the confidence interval, or that of the two one-sided tests where there is none.
+
+    One that leaves out zero would contradict the verdict, were it not said why it does not count.
+    """
     main, info = evidence.main, evidence.info
     low = claim.low if main.conf_low is None else main.conf_low
     high = claim.high if main.conf_high is None else main.conf_high
-    return f"from {amount(low, info, signed=True)} to {amount(high, info, signed=True)}"
+    span = f"from {amount(low, info, signed=True)} to {amount(high, info, signed=True)}"
+    if low <= 0.0 <= high:
+        return f"the data fit anything {span}"
+    among = f", adjusted for {claim.n_outcomes} outcomes" if claim.n_outcomes > 1 else ""
+    return (
+        f"the data by themselves fit {span}, but cannot be told from zero "
+        f"({p_text(claim.p_value)}{among})"
+    )
 
 
 def _cannot_carry(criteria: Sequence[Criterion]) -> str:

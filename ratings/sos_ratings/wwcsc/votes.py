@@ -69,11 +69,11 @@ def _vote(
     """Judge the share of families in which something holds in every run."""
     against = tuple(name for name in voting if not holds[name])
     share = 1 - len(against) / len(holds)
-    kinds = f"{len(holds) - len(against)} of {len(holds)} kinds of run"
+    kinds = f"{len(holds) - len(against)} of {len(holds)}"
     but = f"; not {listing(against)}" if against else ""
     sentence = f"{percent(share)} of the kinds of run, {kinds}, {what}{but}"
     clause = f"it fails in the runs {listing(against)}" if against else ""
-    return judge(METRIC, sentence, share, thresholds, clause=clause)
+    return judge(METRIC, sentence, share, thresholds, clause=clause, written=percent)
 
 
 def _direction(evidence: Evidence, voting: Families, s: WwcscSettings) -> Criterion:
@@ -121,9 +121,9 @@ def _change(main: Run, voting: Families, claim: Claim, s: WwcscSettings) -> Crit
     change = abs((worst.estimate or 0.0) - base) / unit
     moved = f"by {percent(change)} of {of_what}"
     sentence = f"The estimate changes most, {moved}, in: {worst.label}"
-    thresholds = (s.change_moderate, s.change_high)
+    bounds = (s.change_moderate, s.change_high)
     clause = f"the estimate changes {moved} {worst.label}"
-    return judge(METRIC, sentence, change, thresholds, at_least=False, clause=clause)
+    return judge(METRIC, sentence, change, bounds, at_least=False, clause=clause, written=percent)
 
 
 def _unit(main: Run, claim: Claim) -> tuple[float, str]:

@@ -145,6 +145,8 @@ class Reason:
     """Why a rating is what it is: a sentence, and the figure and threshold it rests on.
 
     ``metric`` is ``data quality``, ``robustness``, ``assumptions``, ``precision`` or a rule's own.
+    ``allows`` is the highest level that this reason allows, empty where it holds none down: a
+    check may be met and still be what keeps a rating from the next level.
     """
 
     metric: str
@@ -152,6 +154,7 @@ class Reason:
     figure: float | None = None
     threshold: float | None = None
     met: bool = True
+    allows: str = ""
 
 
 @dataclass(frozen=True)

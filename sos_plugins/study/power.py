@@ -42,6 +42,10 @@ MULTIPLES = (1.0, 2.0, 3.0, 4.0)
 LEAST_REPEATS = 2
 MANY_ROWS = 50_000
 """Rows from which adding them up takes less time than one fit saves."""
+WITHOUT_ERROR = (
+    "Each gave an estimate alone, as where a single pilot shows nothing of how effects differ: "
+    "study more pilots, or choose an estimator, or its setting 'errors', with an error for one."
+)
 
 
 @dataclass(frozen=True)
@@ -263,10 +267,12 @@ def standard_error(dealing: Dealing, workers: int | None = 1) -> float:
     trial = Tried(dealing, (0.0,), only_main=True)
     parts = repeated(trial, range(FIRST_DEALS), lambda *_: None, workers)
     rows = [row for part in parts for row in part]
-    known = [float(row["std_error"]) for row in rows if row.get("std_error")]
+    known = [float(row["std_error"]) for row in rows if (row.get("std_error") or 0) > 0]
     if not known:
-        reasons = " ".join(dict.fromkeys(str(row.get("reason", "")) for row in rows))
-        raise StudyError(f"Outcome '{dealing.name}': no deal gave a standard error. {reasons}")
+        reasons = " ".join(dict.fromkeys(str(row["reason"]) for row in rows if row.get("reason")))
+        raise StudyError(
+            f"Outcome '{dealing.name}': no deal gave a standard error. {reasons or WITHOUT_ERROR}"
+        )
     return float(np.median(known))
 
 

@@ -379,6 +379,14 @@ def test_warnings_of_engines_are_said_once(result: StudyResult) -> None:
     assert "(Engine:" not in text_of(render_html(only(result, told)))
 
 
+def test_records_that_are_all_usable_have_no_worst_authority(result: StudyResult) -> None:
+    outcome = result.outcome("kinship-care")
+    complete = outcome.completeness.assign(n_usable=outcome.completeness["n_candidates"])
+    shown = text_of(render_html(only(result, replace(outcome, completeness=complete))))
+    assert "records that could be used: all of them, everywhere" in shown
+    assert "least complete authority" not in shown
+
+
 def test_a_warning_names_its_estimator_where_the_study_has_others(result: StudyResult) -> None:
     outcome = result.outcome("kinship-care")
     first, second = outcome.estimates[:2]

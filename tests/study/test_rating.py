@@ -97,7 +97,11 @@ def test_a_run_knows_what_it_estimates_and_its_degrees_of_freedom(outcome: Outco
     assert main.p_value == pytest.approx(p_value, rel=1e-9)  # the same formula, another library
     staggered = [run for run in outcome.runs if run.family == "staggered"]
     assert [run.estimand == main.estimand for run in staggered] == [False, True]
-    assert all(run.df == math.inf for run in staggered if run.df is not None)
+    for run in (run for run in staggered if run.std_error and run.df is not None):
+        assert 0 < run.df < math.inf  # few pilots: errors from own effects
+        assert run.estimate is not None
+        p_value = 2 * student.sf(abs(run.estimate / run.std_error), run.df)
+        assert run.p_value == pytest.approx(p_value, rel=1e-9)
     assert all(run.estimand for run in outcome.runs if run.estimate is not None)
 
 

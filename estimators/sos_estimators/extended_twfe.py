@@ -9,9 +9,9 @@ from pydantic import Field
 
 from sos_estimators.arrays import Ints
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.averages import Evaluate
-from sos_estimators.redealt.several import with_several
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.averages import Evaluate
+from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
@@ -106,16 +106,16 @@ def fit(sample: Sample, options: ExtendedTwfeSettings, engine: str = "python") -
     estimate = fit_on_cells([design], engine, cells, options)
     if engine != "python":
         return estimate
-    return with_several(estimate, options, lambda: _redealt(cells, options))
+    return with_inference_table(estimate, options, lambda: _reassigned(cells, options))
 
 
-def _redealt(cells: CohortCells, options: ExtendedTwfeSettings) -> tuple[Evaluate, Ints]:
+def _reassigned(cells: CohortCells, options: ExtendedTwfeSettings) -> tuple[Evaluate, Ints]:
     if options.effects == "cohort" or (cells.covariates and options.adjustment == "interacted"):
         raise EstimationError(
             "with slopes that differ by cohort, or effects of cohorts in place of units, a new "
             "assignment changes the covariates too; take adjustment = 'additive', effects = 'unit'"
         )
-    return redealt.saturated(cells, options, leads=options.control == "nevertreated")
+    return reassignment.saturated(cells, options, leads=options.control == "nevertreated")
 
 
 fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")

@@ -17,8 +17,8 @@ from pydantic import Field
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.several import with_several
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -241,7 +241,7 @@ def impute(sample: Sample, options: ImputationSettings) -> Estimate:
     centres = by_others if options.leave_one_out else by_cohort_and_period
     terms = averages_of_residuals(cells, effects, averages, options, centres)
     estimate = _imputation(terms, _leads(cells, options), cells, options)
-    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
+    return with_inference_table(estimate, options, lambda: reassignment.imputed(cells, options))
 
 
 def impute_in_pyfixest(sample: Sample, options: ImputationSettings) -> Estimate:
@@ -379,7 +379,7 @@ def two_stage(sample: Sample, options: TwoStageSettings) -> Estimate:
     options = cells.decided(options)
     terms = averages_of_residuals(cells, effects, averages, options, by_average)
     estimate = _two_stage(terms, cells, options)
-    return with_several(estimate, options, lambda: redealt.imputed(cells, options))
+    return with_inference_table(estimate, options, lambda: reassignment.imputed(cells, options))
 
 
 def two_stage_in_pyfixest(sample: Sample, options: TwoStageSettings) -> Estimate:

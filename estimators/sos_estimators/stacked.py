@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOnCells
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.averages import Evaluate
-from sos_estimators.redealt.several import with_several
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.averages import Evaluate
+from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
@@ -326,16 +326,16 @@ def fit(sample: Sample, options: StackedSettings, engine: str = "python") -> Est
     estimate = fit_on_cells(designs, engine, stacked.cells, options, further={"estimand": ESTIMAND})
     if engine != "python":
         return estimate
-    return with_several(estimate, options, lambda: _redealt(sample, stacked, options))
+    return with_inference_table(estimate, options, lambda: _reassigned(sample, stacked, options))
 
 
-def _redealt(sample: Sample, stacked: Stack, options: StackedSettings) -> tuple[Evaluate, Ints]:
+def _reassigned(sample: Sample, stacked: Stack, options: StackedSettings) -> tuple[Evaluate, Ints]:
     if stacked.cells.covariates:
         raise EstimationError(
             "with covariates a new assignment changes what they are adjusted on; leave them out"
         )
     cells = make_cells(sample, options, options.control)
-    return redealt.stacked(cells, options, [int(g) for g in np.unique(stacked.table["sub"])])
+    return reassignment.stacked(cells, options, [int(g) for g in np.unique(stacked.table["sub"])])
 
 
 fit_python, fit_pyfixest, fit_r = by_engine(fit, "python", "pyfixest", "r")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.several import with_several
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -87,7 +87,9 @@ def fit(sample: Sample, options: SunAbrahamSettings, engine: str = "python") -> 
     estimate = fit_on_cells([design], engine, cells, options)
     if engine != "python":
         return estimate
-    return with_several(estimate, options, lambda: redealt.saturated(cells, options, leads=True))
+    return with_inference_table(
+        estimate, options, lambda: reassignment.saturated(cells, options, leads=True)
+    )
 
 
 fit_python, fit_pyfixest, fit_r, fit_r_fixest = by_engine(fit, *FITS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, plain
+from sos_plugins.contract.types import CollectedCases, Design
 from sos_plugins.errors import DesignError
 from sos_plugins.study.analysis import OutcomeAnalysis
 from sos_plugins.study.plan import Plan
@@ -25,7 +25,7 @@ from sos_plugins.study.power_table import share_with_error
 from sos_plugins.study.preparation import OutcomeInput, Preparation
 from sos_plugins.study.rating import rated
 from sos_plugins.study.redeal import LEAST_OTHERS, plant
-from sos_plugins.study.repeats import generator, repeated
+from sos_plugins.study.repeats import RepeatsResult, generator, repeated
 from sos_plugins.study.result import OutcomeResult
 
 CLAIMS = ("increase", "decrease")
@@ -35,42 +35,24 @@ FOUND_ERRORS = 2.8
 NOT_ANALYSED = "not analysed"
 
 
-@dataclass(frozen=True)
-class CalibrationResult:
+@dataclass(frozen=True, kw_only=True)
+class CalibrationResult(RepeatsResult):
     """How often each verdict came, where the truth is known.
 
     Attributes:
-        title: Title of the study.
-        repeats: Whole studies a truth.
-        seed: Seed of the deals.
         verdicts: One row a truth, outcome and verdict: ``truth`` (its number), ``outcome, effect``
             (planted, in the units of the value), ``level, direction, n, share, share_error`` (of
             Monte Carlo) and ``sentence``, the most frequent one.
         claims: One row a truth: ``truth, n``, ``share`` of the studies that claim an effect on any
             outcome, ``share_error``. Where nothing was planted these are false alarms.
-        infos: The outcomes.
-        notes: Sentences: what differs from the real programme, what could not be dealt.
-        simulated: Whether the records are made up.
     """
 
-    title: str
-    repeats: int
-    seed: int
     verdicts: pd.DataFrame
     claims: pd.DataFrame
-    infos: Mapping[str, OutcomeInfo] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    simulated: bool = False
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""
         return {"verdicts": self.verdicts, "claims": self.claims}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        about = {"title": self.title, "repeats": self.repeats, "seed": self.seed}
-        notes = {"notes": list(self.notes), "simulated": self.simulated}
-        return {**about, **{name: plain(frame) for name, frame in self.frames().items()}, **notes}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ import pandas as pd
 
 from sos_plugins.cells.compression import count, is_compressed
 from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Run, Sample, plain
+from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Run, Sample
 from sos_plugins.errors import DesignError, SosError, StudyError, listing
 from sos_plugins.study import sensitivity
 from sos_plugins.study.cases_in_memory import inputs_from_cases
@@ -31,7 +31,7 @@ from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
 from sos_plugins.study.redeal import Redeal, added_up, plant_in_sample, redeal
-from sos_plugins.study.repeats import generator, repeated
+from sos_plugins.study.repeats import RepeatsResult, generator, repeated
 from sos_plugins.study.sensitivity import Specification
 
 FIRST_DEALS = 20
@@ -48,14 +48,11 @@ WITHOUT_ERROR = (
 )
 
 
-@dataclass(frozen=True)
-class PowerResult:
+@dataclass(frozen=True, kw_only=True)
+class PowerResult(RepeatsResult):
     """What the estimators of a study find on its records, where the truth is known.
 
     Attributes:
-        title: Title of the study.
-        repeats: Deals an outcome.
-        seed: Seed of the deals.
         table: One row an outcome, estimator and effect, see
             :data:`sos_plugins.study.power_table.TABLE_COLUMNS`: ``effect`` in
             the units of the value, ``n`` estimates, ``power`` the share with p below
@@ -66,30 +63,15 @@ class PowerResult:
             interpolation; missing where no effect that was tried is found so often.
         windows: One row an outcome and window: ``outcome, start, end, cohort, n_units,
             n_cases``.
-        infos: The outcomes.
-        notes: Sentences: what differs from the real programme, what could not be dealt.
-        simulated: Whether the records are made up.
     """
 
-    title: str
-    repeats: int
-    seed: int
     table: pd.DataFrame
     smallest: pd.DataFrame
     windows: pd.DataFrame
-    infos: Mapping[str, OutcomeInfo] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    simulated: bool = False
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table by the name of its file."""
         return {"power": self.table, "smallest": self.smallest, "windows": self.windows}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        about = {"title": self.title, "repeats": self.repeats, "seed": self.seed}
-        notes = {"notes": list(self.notes), "simulated": self.simulated}
-        return {**about, **{name: plain(frame) for name, frame in self.frames().items()}, **notes}
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
 import joblib
 import numpy as np
+import pandas as pd
 
+from sos_plugins.contract.types import OutcomeInfo, plain
 from sos_plugins.system.processes import follow_parent, nothing_from_here
 
 T = TypeVar("T")
 
 CHUNKS = 8
 """Parts that each process gets, so that progress is seen and none waits long for the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatsResult(ABC):
+    """What a study does on re-dealt pilots, many times over.
+
+    Attributes:
+        title: Title of the study.
+        repeats: How many deals.
+        seed: Seed of the deals.
+        infos: The outcomes.
+        notes: Sentences: what differs from the real programme, what could not be dealt.
+        simulated: Whether the records are made up.
+    """
+
+    title: str
+    repeats: int
+    seed: int
+    infos: Mapping[str, OutcomeInfo] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    simulated: bool = False
+
+    @abstractmethod
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return every table by the name of its file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        about = {"title": self.title, "repeats": self.repeats, "seed": self.seed}
+        notes = {"notes": list(self.notes), "simulated": self.simulated}
+        return {**about, **{name: plain(frame) for name, frame in self.frames().items()}, **notes}
 
 
 def generator(seed: int, what: str, number: int) -> np.random.Generator:

@@ -15,9 +15,9 @@ from sos_estimators.callaway_santanna.panel_effects import panel_effects
 from sos_estimators.callaway_santanna.preparation import prepare
 from sos_estimators.callaway_santanna.result import estimate_of_terms
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.averages import Evaluate
-from sos_estimators.redealt.several import with_several
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.averages import Evaluate
+from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.staggered.cohort_cells import make_cells
 from sos_estimators.staggered.settings import Aggregate
 from sos_plugins.contract.types import Estimate, Sample
@@ -35,15 +35,17 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
         DataError, EstimationError: As :func:`prepare` and :func:`terms`.
     """
     estimate = fit_several(sample, options, (options.aggregate,))[options.aggregate]
-    return with_several(estimate, options, lambda: _redealt(sample, options))
+    return with_inference_table(estimate, options, lambda: _reassigned(sample, options))
 
 
-def _redealt(sample: Sample, options: CallawaySantAnnaSettings) -> tuple[Evaluate, Ints]:
+def _reassigned(sample: Sample, options: CallawaySantAnnaSettings) -> tuple[Evaluate, Ints]:
     if sample.covariates:
         raise EstimationError(
             "with covariates the propensities of a new assignment are others; leave them out"
         )
-    evaluate, cohort = redealt.group_time(make_cells(sample, options, options.control), options)
+    evaluate, cohort = reassignment.group_time(
+        make_cells(sample, options, options.control), options
+    )
     if sample.is_panel and np.ptp(evaluate.table.weight, axis=1).any():
         raise EstimationError(
             "in a panel with gaps, or with weights that change, each comparison leaves out other "

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sos_estimators.arrays import Bools, Ints
 from sos_estimators.inference.multiplier import BootstrapSettings
-from sos_estimators.redealt.methods import FewMethod, listed
+from sos_estimators.reassignment.methods import FewMethod, listed
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
 from sos_plugins.errors import EstimationError
 

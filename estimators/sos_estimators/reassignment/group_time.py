@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from sos_estimators.arrays import Floats, Ints
-from sos_estimators.redealt.averages import Masks, Redealt, by_weight
-from sos_estimators.redealt.table import UnitTable
+from sos_estimators.reassignment.averages import Masks, Reassigned, by_weight
+from sos_estimators.reassignment.table import UnitTable
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class GroupTimeUnits:
 
     @property
     def least(self) -> float:
-        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """See :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.table.least
 
     def without(self, unit: int) -> GroupTimeUnits:
-        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """Leave out a unit: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return replace(self, table=self.table.without(unit))
 
-    def __call__(self, cohort: Ints) -> Redealt:
-        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+    def __call__(self, cohort: Ints) -> Reassigned:
+        """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         table, masks = self.table, self.masks
         size = table.weight.sum(axis=1)
         of_effect = np.array([size[cohort == g].sum() for g in masks.cohort])
@@ -77,7 +77,7 @@ class GroupTimeUnits:
             estimates[0] = estimates[self.plain].mean(axis=0)
             contributions[:, 0] = contributions[:, self.plain].mean(axis=1)
             counted[:, 0] = counted[:, self.plain].mean(axis=1)
-        return Redealt(estimates, contributions, counted)
+        return Reassigned(estimates, contributions, counted)
 
     def _cohort_means(self, size: Floats) -> Floats:
         """Plain means over the periods of each cohort, and their mean by the size of cohorts."""

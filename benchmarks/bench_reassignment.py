@@ -1,7 +1,7 @@
 """Randomisation of dates of adoption against refitting, for the estimators of staggered adoption.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/bench_redealt.py
-    OPENBLAS_NUM_THREADS=1 python benchmarks/bench_redealt.py --units 40 --draws 999
+    OPENBLAS_NUM_THREADS=1 python benchmarks/bench_reassignment.py
+    OPENBLAS_NUM_THREADS=1 python benchmarks/bench_reassignment.py --units 40 --draws 999
 
 Authorities by years with cells of cases, nine treated at six dates, two numeric covariates for the
 estimators that allow for them in a new assignment. Each estimator's overall effect and effects by

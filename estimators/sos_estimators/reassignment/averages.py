@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.table import UnitTable
+from sos_estimators.reassignment.table import UnitTable
 
 
 @dataclass(frozen=True)
-class Redealt:
+class Reassigned:
     """Averages under one assignment, of V values.
 
     Attributes:
@@ -44,7 +44,7 @@ class Evaluate(Protocol):
             unit: Which, below G.
         """
 
-    def __call__(self, cohort: Ints) -> Redealt:
+    def __call__(self, cohort: Ints) -> Reassigned:
         """Evaluate.
 
         Args:

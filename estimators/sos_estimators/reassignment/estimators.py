@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from sos_estimators.arrays import Bools, Ints
-from sos_estimators.redealt.averages import Evaluate, Masks, masks
-from sos_estimators.redealt.group_time import GroupTimeUnits, bases
-from sos_estimators.redealt.imputed import ImputedUnits, treated_effects
-from sos_estimators.redealt.saturated import SaturatedUnits
-from sos_estimators.redealt.stacked import StackedUnits
-from sos_estimators.redealt.table import UnitTable
+from sos_estimators.reassignment.averages import Evaluate, Masks, masks
+from sos_estimators.reassignment.group_time import GroupTimeUnits, bases
+from sos_estimators.reassignment.imputed import ImputedUnits, treated_effects
+from sos_estimators.reassignment.saturated import SaturatedUnits
+from sos_estimators.reassignment.stacked import StackedUnits
+from sos_estimators.reassignment.table import UnitTable
 from sos_estimators.staggered.cohort_cells import CohortCells
 
 

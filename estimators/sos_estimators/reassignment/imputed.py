@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_columns, over_periods
-from sos_estimators.redealt.table import Sums, UnitTable, sums
+from sos_estimators.reassignment.averages import (
+    Masks,
+    Reassigned,
+    cell_weights,
+    over_columns,
+    over_periods,
+)
+from sos_estimators.reassignment.table import Sums, UnitTable, sums
 
 ROUNDING = 1e-6
 """Less than this share of what an average draws on is rounding error of a generalised inverse."""
@@ -50,15 +56,15 @@ class ImputedUnits:
 
     @property
     def least(self) -> float:
-        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """See :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.table.least
 
     def without(self, unit: int) -> ImputedUnits:
-        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """Leave out a unit: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.of(self.table.without(unit), self.masks, never_only=self.never_only)
 
-    def __call__(self, cohort: Ints) -> Redealt:
-        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+    def __call__(self, cohort: Ints) -> Reassigned:
+        """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         table, whole = self.table, self.whole
         pilots = np.flatnonzero(cohort > 0)
         free = table.untreated(cohort[pilots])
@@ -85,7 +91,7 @@ class ImputedUnits:
         contributions[pilots] += over_periods(weights, residual)
         shares = np.zeros((table.shape[0], n_averages))
         shares[pilots] = weights.sum(axis=1)
-        return Redealt(estimates, contributions, shares)
+        return Reassigned(estimates, contributions, shares)
 
 
 def inverse_of(products: Floats) -> Floats:

@@ -15,9 +15,9 @@ from sos_estimators.callaway_santanna import CallawaySantAnna
 from sos_estimators.extended_twfe import ExtendedTwfe
 from sos_estimators.imputed import Imputation, TwoStage
 from sos_estimators.inference.sign_flips import sign_test, t_test
-from sos_estimators.redealt import estimators as redealt
-from sos_estimators.redealt.averages import Evaluate
-from sos_estimators.redealt.randomise import assignments, number_of_assignments, randomise
+from sos_estimators.reassignment import estimators as reassignment
+from sos_estimators.reassignment.averages import Evaluate
+from sos_estimators.reassignment.randomise import assignments, number_of_assignments, randomise
 from sos_estimators.regression.engine_r import FOLDER
 from sos_estimators.stacked import Stacked
 from sos_estimators.staggered.cohort_cells import make_cells
@@ -85,13 +85,13 @@ class Case:
         cells = make_cells(self.sample(table), options, control)
         if self.plugin.name == "stacked":
             cohorts = sorted(set(table["cohort"]) - {0})
-            return redealt.stacked(cells, options, cohorts)
+            return reassignment.stacked(cells, options, cohorts)
         if self.plugin.name == "callaway-santanna":
-            return redealt.group_time(cells, options)
+            return reassignment.group_time(cells, options)
         if self.plugin.name in ("imputation", "two-stage"):
-            return redealt.imputed(cells, options)
+            return reassignment.imputed(cells, options)
         leads = self.plugin.name == "sun-abraham" or control == "nevertreated"
-        return redealt.saturated(cells, options, leads=leads)
+        return reassignment.saturated(cells, options, leads=leads)
 
 
 AVERAGES = ("simple", "event", "cohort", "calendar")

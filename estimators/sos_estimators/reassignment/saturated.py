@@ -10,9 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.averages import Masks, Redealt, cell_weights, over_columns, over_periods
-from sos_estimators.redealt.imputed import inverse_of
-from sos_estimators.redealt.table import Sums, UnitTable, sums
+from sos_estimators.reassignment.averages import (
+    Masks,
+    Reassigned,
+    cell_weights,
+    over_columns,
+    over_periods,
+)
+from sos_estimators.reassignment.imputed import inverse_of
+from sos_estimators.reassignment.table import Sums, UnitTable, sums
 
 ROUNDING = 1e-10
 """Less than this share of a dummy, left of it by the others, is rounding error."""
@@ -59,15 +65,15 @@ class SaturatedUnits:
 
     @property
     def least(self) -> float:
-        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """See :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.table.least
 
     def without(self, unit: int) -> SaturatedUnits:
-        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """Leave out a unit: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.of(self.table.without(unit), self.masks, self.reference)
 
-    def __call__(self, cohort: Ints) -> Redealt:
-        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+    def __call__(self, cohort: Ints) -> Reassigned:
+        """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         table, whole, n_periods = self.table, self.whole, self.table.shape[1]
         pilots = np.flatnonzero(cohort > 0)
         codes = self.masks.codes(cohort[pilots], n_periods)
@@ -106,11 +112,11 @@ class SaturatedUnits:
         contributions[pilots] += over_periods(within, att[codes])
         of_units = np.zeros((table.shape[0], len(self.names)))
         of_units[pilots] = within.sum(axis=1)
-        return Redealt(shares[:, dummies] @ delta, contributions, of_units)
+        return Reassigned(shares[:, dummies] @ delta, contributions, of_units)
 
-    def _none(self, n_values: int) -> Redealt:
+    def _none(self, n_values: int) -> Reassigned:
         n, j = self.table.shape[0], len(self.names)
-        return Redealt(
+        return Reassigned(
             np.full((j, n_values), np.nan), np.full((n, j, n_values), np.nan), np.zeros((n, j))
         )
 

@@ -19,7 +19,7 @@ import numpy as np
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import scale_of
 from sos_estimators.inference.wild import TIE, share_as_large
-from sos_estimators.redealt.averages import Evaluate, Redealt
+from sos_estimators.reassignment.averages import Evaluate, Reassigned
 
 Kept = Callable[[float], bool]
 SPAN = 12.0
@@ -193,7 +193,7 @@ def randomise(
     )
 
 
-def _measure(averages: Redealt) -> tuple[Floats, Floats]:
+def _measure(averages: Reassigned) -> tuple[Floats, Floats]:
     """Return estimates (J, 2) and sums of products of own scores, (J, 3)."""
     departures = averages.contributions - averages.shares[:, :, None] * averages.estimates
     scores = departures * scale_of(averages.shares)[:, :, None]

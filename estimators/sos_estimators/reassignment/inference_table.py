@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +14,9 @@ from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.inference_table import COLUMNS, disagreement
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.sign_flips import OwnTest, sign_test, t_test
-from sos_estimators.redealt.averages import Evaluate, Redealt
-from sos_estimators.redealt.methods import CITATIONS, FewMethod
-from sos_estimators.redealt.randomise import Randomised, randomise
+from sos_estimators.reassignment.averages import Evaluate, Reassigned
+from sos_estimators.reassignment.methods import CITATIONS, FewMethod
+from sos_estimators.reassignment.randomise import Randomised, randomise
 from sos_plugins import Estimate
 from sos_plugins.authors.results import t_quantile, t_two_sided
 from sos_plugins.errors import EstimationError
@@ -53,7 +54,7 @@ class Options(Protocol):
 
 
 @dataclass(frozen=True)
-class Several:
+class InferenceTable:
     """Several methods on the J averages of an estimator.
 
     Attributes:
@@ -65,7 +66,7 @@ class Several:
     warnings: tuple[str, ...]
 
 
-def several(evaluate: Evaluate, cohort: Any, options: Options) -> Several:
+def tabulate(evaluate: Evaluate, cohort: Any, options: Options) -> InferenceTable:
     """Test all averages of an estimator by several methods.
 
     Args:
@@ -89,10 +90,10 @@ def several(evaluate: Evaluate, cohort: Any, options: Options) -> Several:
     table = pd.DataFrame(rows, columns=["term", *COLUMNS])
     told += _about_missing(table, given)
     headline = table[table["term"] == evaluate.names[0]]
-    return Several(table, (*disagreement(headline, 1 - options.conf_level), *told))
+    return InferenceTable(table, (*disagreement(headline, 1 - options.conf_level), *told))
 
 
-def with_several(
+def with_inference_table(
     estimate: Estimate, options: Options, make: Callable[[], tuple[Evaluate, Any]]
 ) -> Estimate:
     """Add the table to an estimate, or say why there is none.
@@ -106,7 +107,7 @@ def with_several(
         return estimate
     try:
         evaluate, cohort = make()
-        made = several(reproduced(evaluate, cohort, estimate), cohort, options)
+        made = tabulate(reproduced(evaluate, cohort, estimate), cohort, options)
     except EstimationError as error:
         told = f"There is no table of inference: {error}."
         return replace(estimate, warnings=(*estimate.warnings, told))
@@ -136,17 +137,17 @@ class Chosen:
 
     @property
     def least(self) -> float:
-        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """See :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.evaluate.least
 
     def without(self, unit: int) -> Chosen:
-        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """Leave out a unit: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return Chosen(self.evaluate.without(unit), self.places)
 
-    def __call__(self, cohort: Ints) -> Redealt:
-        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+    def __call__(self, cohort: Ints) -> Reassigned:
+        """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         all_of = self.evaluate(cohort)
-        return Redealt(
+        return Reassigned(
             all_of.estimates[self.places],
             all_of.contributions[:, self.places],
             all_of.shares[:, self.places],
@@ -187,6 +188,18 @@ class _Given:
     own: OwnEffects
     estimates: Floats
     options: Options
+
+    @cached_property
+    def randomised(self) -> Randomised:
+        """Randomisation of the dates, made once for both of its methods."""
+        return randomise(
+            self.evaluate,
+            self.cohort,
+            draws=self.options.draws,
+            seed=self.options.seed,
+            conf_level=self.options.conf_level,
+            least=self.evaluate.least,
+        )
 
     def own_of(self, j: int) -> Floats:
         """Own effects of the treated units that an average is over, (q,)."""
@@ -308,21 +321,9 @@ def _sign_flips(given: _Given) -> Made:
     return rows, told
 
 
-def _randomised(given: _Given) -> Randomised:
-    options = given.options
-    return randomise(
-        given.evaluate,
-        given.cohort,
-        draws=options.draws,
-        seed=options.seed,
-        conf_level=options.conf_level,
-        least=given.evaluate.least,
-    )
-
-
 def _of_randomised(method: str) -> Callable[[_Given], Made]:
     def made(given: _Given) -> Made:
-        done = _randomised(given)
+        done = given.randomised
         rows: Rows = []
         for j, n in enumerate(_compared(done, method)):
             number = f"all {n}" if done.complete else f"{n}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.redealt.averages import Redealt
-from sos_estimators.redealt.table import UnitTable
+from sos_estimators.reassignment.averages import Reassigned
+from sos_estimators.reassignment.table import UnitTable
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class StackedUnits:
 
     @property
     def least(self) -> float:
-        """See :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """See :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return self.table.least
 
     def without(self, unit: int) -> StackedUnits:
-        """Leave out a unit: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+        """Leave out a unit: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         return replace(self, table=self.table.without(unit))
 
-    def __call__(self, cohort: Ints) -> Redealt:
-        """Evaluate an assignment: see :class:`sos_estimators.redealt.averages.Evaluate`."""
+    def __call__(self, cohort: Ints) -> Reassigned:
+        """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         places = [
             np.searchsorted(self.table.periods, g + self.events).astype(np.int64)
             for g in self.cohorts
@@ -95,7 +95,7 @@ class StackedUnits:
 
     def _averages(
         self, first: tuple[Floats, Floats, Floats], second: tuple[Floats, Floats, Floats]
-    ) -> Redealt:
+    ) -> Reassigned:
         at = int(np.searchsorted(self.events, self.reference))
         mean, drawn = first[0] - second[0], first[1] - second[1]
         delta = mean - mean[at]
@@ -109,7 +109,7 @@ class StackedUnits:
         counted = [shares[:, after].mean(axis=1, keepdims=True)]
         if self.by_event:
             parts, added, counted = [*parts, delta], [*added, contributions], [*counted, shares]
-        return Redealt(
+        return Reassigned(
             np.concatenate(parts), np.concatenate(added, axis=1), np.concatenate(counted, axis=1)
         )
 

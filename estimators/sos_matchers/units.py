@@ -20,8 +20,9 @@ from sos_matchers.nearest import Order, match_on_distances, turns
 from sos_matchers.propensity import Penalty, fit_scores
 from sos_matchers.summaries import Matches, plural, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
+from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError
+from sos_plugins.groundwork.installed import distribution_version
 
 
 class NearestSettings(Settings):

@@ -20,8 +20,9 @@ from sos_matchers.cases.data import CaseData, case_scores
 from sos_matchers.nearest import Order, Pairs, in_steps, match_on_scores
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
+from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError, SosError
+from sos_plugins.groundwork.installed import distribution_version
 
 
 class PropensityCasesSettings(CaseSettings):

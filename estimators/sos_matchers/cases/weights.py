@@ -18,7 +18,8 @@ from sos_matchers.cases.common import (
 from sos_matchers.cases.data import CaseData, case_scores
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.interfaces import R_BASE
+from sos_plugins.groundwork.installed import distribution_version
 
 
 class InverseWeightsSettings(CaseSettings):

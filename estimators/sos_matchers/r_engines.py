@@ -79,6 +79,21 @@ def relative_odds(data: CaseData, settings: Any) -> np.ndarray:
     return np.asarray(answer["relative"], dtype=float)
 
 
+def entropy_weights(data: CaseData, settings: Any) -> tuple[np.ndarray, float]:
+    """Balance cases; ``settings`` are those of entropy-balancing.
+
+    Returns:
+        Relative weights, treated 1; and the largest difference of means that they leave.
+    """
+    arguments = {
+        "highest": settings.moments,
+        "interactions": settings.interactions,
+        "balance": settings.balance,
+    }
+    answer = r.call(SCRIPT, "entropy_weights", _case_columns(data), arguments)
+    return np.asarray(answer["relative"], dtype=float), float(np.ravel(answer["largest"])[0])
+
+
 def _model(settings: Any) -> dict[str, Any]:
     return {"penalty": settings.penalty, "C": settings.C, "models": settings.scores}
 

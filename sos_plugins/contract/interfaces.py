@@ -409,6 +409,12 @@ BALANCE_COLUMNS: dict[str, str] = {
     "smd_after": "standardised mean difference of the matched, by the same SD",
     "variance_ratio_before": "variance of the treated / variance of controls; missing if binary",
     "variance_ratio_after": "the same after matching, weighted",
+    "ks_before": "Kolmogorov and Smirnov's distance before: largest difference of the cumulative "
+    "shares",
+    "ks_after": "the same after matching, weighted",
+    "l1_before": "imbalance L1 before: half the sum of differences of shares over bins (Sturges), or "
+    "over the two values if binary",
+    "l1_after": "the same after matching, weighted, over the same bins",
 }
 
 

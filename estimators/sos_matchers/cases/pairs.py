@@ -67,7 +67,7 @@ def match_cases(sample: Sample, settings: PropensityCasesSettings) -> CaseMatch:
         SettingsError: If a covariate or column is unknown.
         EstimationError: If no propensity score exists.
     """
-    data = data_for(sample, settings, PropensityCases.name)
+    data = data_for(sample, settings, PropensityCases.name, settings.seed)
     fitted = case_scores(data, penalty=settings.penalty, C=settings.C, models=settings.scores)
     score = fitted.on(settings.distance)
     limit = None if settings.caliper is None else settings.caliper
@@ -85,7 +85,7 @@ def match_cases_r(sample: Sample, settings: PropensityCasesSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`match_cases`.
     """
-    data = data_for(sample, settings, PropensityCases.name)
+    data = data_for(sample, settings, PropensityCases.name, settings.seed)
     if settings.penalty == "none":  # says in a sentence when no score exists
         case_scores(data, penalty="none", C=settings.C, models=settings.scores)
     matches = CasesFound(r_engines.cases_on_score(data, settings), r_engines.matchit_version())
@@ -99,7 +99,7 @@ MOST_PAIRS = 20_000_000
 def matchit_limits(sample: Sample, settings: PropensityCasesSettings) -> str | None:
     """Say when a stratum is too large for a matrix of distances."""
     try:
-        data = data_for(sample, settings, PropensityCases.name)
+        data = data_for(sample, settings, PropensityCases.name, settings.seed)
     except SosError:
         return None  # said in full by the match itself
     treated = np.bincount(data.stratum, data.treated)

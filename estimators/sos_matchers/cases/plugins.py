@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sos_matchers.cases.entropy import EntropyBalancing
 from sos_matchers.cases.pairs import PropensityCases
 from sos_matchers.cases.weights import InverseWeights
 from sos_plugins import hookimpl
@@ -18,3 +19,4 @@ def register_matchers(register: Any) -> None:
     """Offer the matchers of cases."""
     register(PropensityCases())
     register(InverseWeights())
+    register(EntropyBalancing())

@@ -13,15 +13,16 @@ from sos_matchers.cases.common import (
     case_match,
     data_for,
     model_words,
+    notes_words,
     strata_words,
 )
 from sos_matchers.cases.data import CaseData, case_scores
-from sos_matchers.summaries import plural
+from sos_matchers.cases.weighted import WarnSettings, quantile, weigh, weight_warnings
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
 from sos_plugins.contract.interfaces import R_BASE, distribution_version
 
 
-class InverseWeightsSettings(CaseSettings):
+class InverseWeightsSettings(CaseSettings, WarnSettings):
     """Settings of ``inverse-weights``."""
 
     trim: float = Field(
@@ -33,15 +34,6 @@ class InverseWeightsSettings(CaseSettings):
             "which larger ones are cut; 1 = none is cut"
         ),
     )
-    warn_weight: float = Field(
-        10.0, gt=1, description="warn when a case weighs this many times the mean of its stratum"
-    )
-    warn_effective: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="warn when weighting leaves less than this share of the effective sample size",
-    )
 
 
 def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
@@ -52,7 +44,7 @@ def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
         SettingsError: If a covariate or column is unknown.
         EstimationError: If no propensity score exists.
     """
-    data = data_for(sample, settings, InverseWeights.name)
+    data = data_for(sample, settings, InverseWeights.name, settings.seed)
     fitted = case_scores(data, penalty=settings.penalty, C=settings.C, models=settings.scores)
     relative = relative_odds(data, fitted.logit, settings.trim)
     software = f"scikit-learn {distribution_version('scikit-learn')}"
@@ -65,7 +57,7 @@ def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`weight_cases`.
     """
-    data = data_for(sample, settings, InverseWeights.name)
+    data = data_for(sample, settings, InverseWeights.name, settings.seed)
     if settings.penalty == "none":  # says in a sentence when no score exists
         case_scores(data, penalty="none", C=settings.C, models=settings.scores)
     relative = r_engines.relative_odds(data, settings)
@@ -92,38 +84,6 @@ def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
     return result
 
 
-def quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
-    """Return the quantile of values that stand for several cases each, as ``numpy.quantile``.
-
-    >>> quantile(np.array([1.0, 2.0]), np.array([3, 1]), 0.5), np.median([1, 1, 1, 2])
-    (1.0, np.float64(1.0))
-    """
-    order = np.argsort(values)
-    ends = np.round(np.cumsum(counts[order]))
-    place = (ends[-1] - 1) * share
-    near = values[order][np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
-    return float(near[0] + (near[1] - near[0]) * (place - np.floor(place)))
-
-
-def stratum_weights(data: CaseData, relative: np.ndarray) -> np.ndarray:
-    """Multiply with the weights of the sample; controls of a stratum add up to its treated."""
-    weight = data.weight * relative
-    control = data.treated == 0
-    total = np.bincount(data.stratum, np.where(control, 0, weight))
-    own = np.bincount(data.stratum, np.where(control, weight, 0))
-    return np.asarray(np.where(control, weight * (total / own)[data.stratum], weight))
-
-
-def effective_size(weight: np.ndarray, squares: np.ndarray) -> float:
-    """Return Kish's effective sample size, ``(sum w)^2 / sum w^2``, of weights and their squares.
-
-    >>> weight = np.array([1.0, 1.0, 2.0])
-    >>> effective_size(weight, weight**2)
-    2.6666666666666665
-    """
-    return float(weight.sum() ** 2 / squares.sum())
-
-
 def _report_weighted(
     sample: Sample,
     data: CaseData,
@@ -131,32 +91,15 @@ def _report_weighted(
     settings: InverseWeightsSettings,
     software: str,
 ) -> CaseMatch:
-    control = data.treated == 0
-    weight = stratum_weights(data, relative)
-    squares = data.squares * (weight / data.weight) ** 2
-    before = effective_size(data.weight[control], data.squares[control])
-    after = effective_size(weight[control], squares[control])
     trim = f" Weights above their {settings.trim:g} quantile were cut." if settings.trim < 1 else ""
-    n_controls = round(float(data.counts[control].sum()))
+    weighted = weigh(data, relative)
     sentence = (
         f"Cases of comparators were weighted by the odds of the propensity score "
         f"({model_words(data, settings)}){strata_words(data)}, so that they stand for the cases "
-        f"of pilots; {software}.{trim} {plural(n_controls, 'case')} of comparators have an "
-        f"effective sample size of {after:,.0f}.{''.join(f' {note}' for note in data.notes)}"
+        f"of pilots; {software}.{trim} {weighted.effective_words}{notes_words(data)}"
     )
-    warnings = list(data.warnings)
-    largest = float(relative[control].max())
-    if largest > settings.warn_weight:
-        warnings.append(
-            f"A case of a comparator weighs {largest:.1f} times the mean of its stratum: few "
-            "comparators are like some pilots' cases. Consider trim = 0.99 or fewer covariates."
-        )
-    if after < settings.warn_effective * before:
-        warnings.append(
-            f"Weighting leaves an effective sample size of {after:,.0f} of {before:,.0f} among "
-            "comparators' cases: pilots and comparators overlap little."
-        )
-    return case_match(sample, data, weight, sentence, tuple(warnings))
+    warnings = (*data.warnings, *weight_warnings(weighted, settings))
+    return case_match(sample, data, weighted.weight, sentence, warnings)
 
 
 class InverseWeights(Matcher):

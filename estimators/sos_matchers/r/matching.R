@@ -196,3 +196,89 @@ case_scores <- function(data, penalty, C, models) {
   }
   eta
 }
+
+# ---- entropy balancing -------------------------------------------------------------------------
+
+# Factors on the weights of controls, relative to the mean of their stratum, under which moments equal
+# those of the treated (Hainmueller 2012); the dual is minimised by stats::nlminb (PORT).
+entropy_weights <- function(data, highest, interactions, balance) {
+  z <- balanced_moments(data[-(1:3)], highest, interactions)
+  relative <- rep(1, nrow(data))
+  largest <- 0
+  together <- if (balance == "pooled") rep(1, nrow(data)) else data$stratum
+  for (rows in split(seq_len(nrow(data)), together)) {
+    own <- rows[data$treated[rows] == 1]
+    other <- rows[data$treated[rows] == 0]
+    sought <- apply(z[own, , drop = FALSE], 2, stats::weighted.mean, data$weight[own])
+    gaps <- sweep(z[other, , drop = FALSE], 2, sought)
+    stratum <- factor(data$stratum[other])
+    total <- tapply(data$weight[own], data$stratum[own], sum)[levels(stratum)]
+    found <- tilted(gaps, data$weight[other], stratum, total / sum(total))
+    given <- tapply(data$weight[other], stratum, sum)
+    relative[other] <- found$weight / data$weight[other] *
+      as.vector((given * sum(total) / total)[as.character(stratum)])
+    largest <- max(largest, found$largest)
+  }
+  list(relative = relative, largest = largest)
+}
+
+# Powers of numbers, dummies of factors and perhaps products of any two, all standardised.
+balanced_moments <- function(x, highest, interactions) {
+  first <- lapply(x, function(column) {
+    standardise(if (is.factor(column)) stats::model.matrix(~column)[, -1, drop = FALSE] else column)
+  })
+  raised <- Map(function(z, column) {
+    if (is.factor(column) || length(unique(column)) == 2) return(z)
+    do.call(cbind, lapply(seq_len(highest), function(power) z^power))
+  }, first, x)
+  if (interactions && length(first) > 1) {
+    raised <- c(raised, utils::combn(length(first), 2, function(pair) {
+      a <- first[[pair[1]]]
+      b <- first[[pair[2]]]
+      each <- expand.grid(i = seq_len(ncol(a)), j = seq_len(ncol(b)))
+      a[, each$i, drop = FALSE] * b[, each$j, drop = FALSE]
+    }, simplify = FALSE))
+  }
+  z <- standardise(do.call(cbind, unname(raised)))
+  z[, !duplicated(round(abs(t(z)), 9)) & colSums(z != 0) > 0, drop = FALSE]
+}
+
+# Weights that add up to 1, strata to their shares, with weighted means of the gaps of zero. Rows that
+# cannot have weight, because the mean sought is the end of what a moment has, get none.
+tilted <- function(gaps, base, stratum, share) {
+  weight <- numeric(nrow(gaps))
+  kept <- rep(TRUE, nrow(gaps))
+  repeat {
+    ends <- apply(gaps[kept, , drop = FALSE], 2, range)
+    face <- which((abs(ends[1, ]) <= 1e-10) != (abs(ends[2, ]) <= 1e-10))
+    if (length(face) == 0) break
+    kept <- kept & abs(gaps[, face[1]]) <= 1e-10
+    if (any(table(stratum[kept]) == 0)) return(list(weight = weight, largest = Inf))
+  }
+  z <- gaps[kept, , drop = FALSE]
+  q <- base[kept]
+  s <- stratum[kept]
+  normal <- function(l) {
+    score <- drop(z %*% l)
+    top <- tapply(score, s, max)
+    w <- q * exp(score - top[as.character(s)])
+    total <- tapply(w, s, sum)
+    list(value = sum(share * (top + log(total))), w = as.vector(w * (share / total)[as.character(s)]))
+  }
+  gradient <- function(l) drop(crossprod(z, normal(l)$w))
+  hessian <- function(l) {
+    w <- normal(l)$w
+    means <- rowsum(z * w, s) / sqrt(as.vector(share))
+    crossprod(z, w * z) - crossprod(means)
+  }
+  fit <- suppressWarnings(stats::nlminb(
+    numeric(ncol(z)), function(l) normal(l)$value, gradient, hessian,
+    control = list(iter.max = 500, eval.max = 1000, rel.tol = 1e-15, x.tol = 1e-14)
+  ))
+  # PORT stops at differences of the value; one step further the slopes are zero up to rounding.
+  step <- tryCatch(solve(hessian(fit$par), gradient(fit$par)), error = function(e) 0)
+  l <- fit$par - step
+  if (max(abs(gradient(l))) > max(abs(gradient(fit$par)))) l <- fit$par
+  weight[kept] <- normal(l)$w
+  list(weight = weight, largest = max(abs(gradient(l))))
+}

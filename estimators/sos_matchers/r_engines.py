@@ -57,8 +57,8 @@ def _units(function: str, given: Candidates, settings: Any, arguments: dict[str,
     )
 
 
-def cases_on_score(data: CaseData, settings: Any) -> Pairs:
-    """Match cases; ``settings`` are those of propensity-cases."""
+def cases_on_score(data: CaseData, settings: Any) -> tuple[Pairs, np.ndarray]:
+    """Match cases; ``settings`` are those of propensity-cases. Pairs, and the logits of scores."""
     arguments = {
         **_model(settings),
         "scale": settings.distance,
@@ -69,14 +69,28 @@ def cases_on_score(data: CaseData, settings: Any) -> Pairs:
         "order_by": settings.order,
         "steps": STEPS,
     }
-    return pairs_of(r.call(SCRIPT, "match_cases", _case_columns(data), arguments))
+    answer = r.call(SCRIPT, "match_cases", _case_columns(data), arguments)
+    return pairs_of(answer), np.asarray(answer["logit"], dtype=float)
 
 
-def relative_odds(data: CaseData, settings: Any) -> np.ndarray:
-    """Weight cases; ``settings`` are those of inverse-weights. Relative odds, treated 1."""
+def relative_odds(data: CaseData, settings: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weight cases; ``settings`` are those of inverse-weights. Relative odds, and logits."""
     arguments = {**_model(settings), "trim": settings.trim}
     answer = r.call(SCRIPT, "relative_odds", _case_columns(data), arguments)
-    return np.asarray(answer["relative"], dtype=float)
+    return np.asarray(answer["relative"], float), np.asarray(answer["logit"], float)
+
+
+def overlap_scores(data: CaseData, settings: Any) -> tuple[float, np.ndarray, np.ndarray]:
+    """Score cases, trim them and score those that are left; settings of overlap-weights.
+
+    Returns:
+        The bound of scores; whether each row is within it; the logits, missing for rows that are
+        left out, be it with their stratum.
+    """
+    arguments = {**_model(settings), "trim": settings.trim}
+    answer = r.call(SCRIPT, "overlap_scores", _case_columns(data), arguments)
+    kept = np.asarray(answer["kept"], dtype=bool)
+    return float(np.ravel(answer["bound"])[0]), kept, np.asarray(answer["logit"], dtype=float)
 
 
 def entropy_weights(data: CaseData, settings: Any) -> tuple[np.ndarray, float]:

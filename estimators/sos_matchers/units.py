@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import Field
 
 from sos_matchers import features, r_engines
+from sos_matchers.classifiers import ScoreModel, ScoreSettings, only_logistic
 from sos_matchers.features import Candidates, candidates
 from sos_matchers.listed_groups import GivenGroups, StatisticalNeighbours, WholePool
 from sos_matchers.nearest import Order, match_on_distances, turns
-from sos_matchers.propensity import Penalty, fit_scores
+from sos_matchers.propensity import Scores
 from sos_matchers.summaries import Matches, plural, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask, hookimpl
 from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
@@ -34,7 +35,7 @@ class NearestSettings(Settings):
     )
 
 
-class PropensitySettings(NearestSettings):
+class PropensitySettings(NearestSettings, ScoreSettings):
     """Settings of ``propensity-units``."""
 
     features: tuple[str, ...] | None = Field(
@@ -59,12 +60,6 @@ class PropensitySettings(NearestSettings):
             "who chooses first without replacement: the pilot with the largest or the smallest "
             "score, or the order of the codes (data)"
         ),
-    )
-    penalty: Penalty = Field(
-        "ridge", description="penalty of the logistic regression; none = maximum likelihood"
-    )
-    C: float = Field(
-        1.0, gt=0, description="inverse strength of the ridge penalty on standardised features"
     )
 
 
@@ -168,15 +163,13 @@ def match_propensity(task: UnitTask, settings: PropensitySettings) -> UnitMatch:
         replacement=settings.replacement,
         turn=turns(score[:n], settings.order),
     )
-    software = f"scikit-learn {distribution_version('scikit-learn')}"
+    software = ScoreModel(settings).software
     matches = Matches(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
     return _report_propensity(task, given, matches, settings)
 
 
-def _fit(given: Candidates, settings: PropensitySettings) -> Any:
-    return fit_scores(
-        features.standardised(given.values), given.treated, penalty=settings.penalty, C=settings.C
-    )
+def _fit(given: Candidates, settings: PropensitySettings) -> Scores:
+    return ScoreModel(settings).fit(features.standardised(given.values), given.treated)
 
 
 def match_propensity_r(task: UnitTask, settings: PropensitySettings) -> UnitMatch:
@@ -196,11 +189,11 @@ def _report_propensity(
     task: UnitTask, given: Candidates, matches: Matches, settings: PropensitySettings
 ) -> UnitMatch:
     scale = "logit of the propensity score" if settings.distance == "logit" else "propensity score"
-    ridge = f", ridge penalty with C = {settings.C:g}" if settings.penalty == "ridge" else ""
+    model = ScoreModel(settings).words(", ".join(given.names), of=" of being a pilot")
     caliper = _score_caliper(settings, np.zeros(2))
     method = (
-        f"{_head(given, settings)} by nearest-neighbour matching on the {scale} (logistic "
-        f"regression of being a pilot on {', '.join(given.names)}{ridge}){_tail(settings, caliper)}"
+        f"{_head(given, settings)} by nearest-neighbour matching on the {scale} "
+        f"({model}){_tail(settings, caliper)}"
     )
     return unit_match(
         task, given, matches, method=method, ratio=settings.ratio, reason=caliper.reason
@@ -296,6 +289,11 @@ def _tail(settings: PropensitySettings | PreOutcomesSettings, caliper: Caliper) 
     return f", {reuse}{f' and within a {caliper.words}' if caliper.words else ''}"
 
 
+def score_limits(task: UnitTask, settings: PropensitySettings) -> str | None:  # noqa: ARG001
+    """Say what the engine of R cannot do."""
+    return only_logistic(settings, "r-matchit")
+
+
 class PropensityUnits(Matcher):
     """Nearest neighbours on the propensity score."""
 
@@ -310,7 +308,11 @@ class PropensityUnits(Matcher):
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_propensity, packages=("scikit-learn", "numpy")),
         Engine(
-            "r-matchit", match_propensity_r, requires=(R_BASE, R_MATCHIT), packages=("MatchIt",)
+            "r-matchit",
+            match_propensity_r,
+            requires=(R_BASE, R_MATCHIT),
+            limits=score_limits,
+            packages=("MatchIt",),
         ),
     )
 

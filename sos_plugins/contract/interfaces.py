@@ -390,6 +390,8 @@ class CaseMatch:
         n_dropped: How many rows are gone.
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.
+        overlap: Frame of :data:`OVERLAP_COLUMNS`: where the propensity scores of both sides lie;
+            empty where there are none.
     """
 
     sample: Sample
@@ -397,6 +399,17 @@ class CaseMatch:
     n_dropped: int = 0
     sentence: str = ""
     warnings: tuple[str, ...] = ()
+    overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+OVERLAP_COLUMNS: dict[str, str] = {
+    "low": "lower end of a bin of the propensity score",
+    "high": "its upper end",
+    "treated": "1 for pilots' cases, 0 for comparators'",
+    "n_cases": "cases with a score in the bin",
+    "weight_before": "their weight before matching or weighting",
+    "weight_after": "their weight after",
+}
 
 
 BALANCE_COLUMNS: dict[str, str] = {

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from sos_matchers.cases.data import CaseData, ScoreModels, case_data
-from sos_matchers.propensity import Penalty
+from sos_matchers.classifiers import ScoreModel, ScoreSettings, only_logistic
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Sample, Settings
 from sos_plugins.authors.results import balance_table
 from sos_plugins.cells.compression import count, reweighted
+from sos_plugins.contract.interfaces import OVERLAP_COLUMNS
 from sos_plugins.contract.settings import NAMES_COLUMNS
 
 
@@ -34,24 +38,15 @@ class WithinSettings(Settings):
     )
 
 
-class CaseSettings(WithinSettings):
+class CaseSettings(WithinSettings, ScoreSettings):
     """What matchers of cases on the propensity score take."""
 
     scores: ScoreModels = Field(
         "pooled",
         description=(
-            "one logistic regression with an intercept for every stratum (pooled), or one in each "
+            "one model of the score with an intercept for every stratum (pooled), or one in each "
             "stratum (separate)"
         ),
-    )
-    penalty: Penalty = Field(
-        "ridge", description="penalty of the logistic regression; none = maximum likelihood"
-    )
-    C: float = Field(
-        1.0, gt=0, description="inverse strength of the ridge penalty on standardised covariates"
-    )
-    seed: int = Field(
-        0, ge=0, description="seed of the order in which equally near cases are taken"
     )
 
 
@@ -77,11 +72,19 @@ def notes_words(data: CaseData) -> str:
 
 
 def model_words(data: CaseData, settings: CaseSettings) -> str:
-    """Describe the logistic regression."""
-    ridge = f", ridge penalty with C = {settings.C:g}" if settings.penalty == "ridge" else ""
+    """Describe the model of the score."""
     models = "in each stratum" if settings.scores == "separate" else "and the strata"
     names = ", ".join(str(c) for c in data.covariates.columns)
-    return f"logistic regression on {names}{f' {models}' if data.within else ''}{ridge}"
+    return ScoreModel(settings).words(f"{names}{f' {models}' if data.within else ''}")
+
+
+def score_limits(engine: str) -> Callable[[Any, CaseSettings], str | None]:
+    """Return what says that an engine of R fits no other classifier."""
+
+    def limits(sample: Any, settings: CaseSettings) -> str | None:  # noqa: ARG001
+        return only_logistic(settings, engine)
+
+    return limits
 
 
 def case_match(
@@ -90,8 +93,13 @@ def case_match(
     weight: np.ndarray,
     sentence: str,
     warnings: tuple[str, ...],
+    *,
+    overlap: pd.DataFrame | None = None,
 ) -> CaseMatch:
-    """Give the sample its new weights; rows without weight are dropped."""
+    """Give the sample its new weights; rows without weight are dropped.
+
+    ``overlap`` has the scores on both sides, where there are scores.
+    """
     new = np.zeros(len(sample.frame))
     new[data.positions] = weight
     frame = reweighted(sample.frame, new)[new > 0].reset_index(drop=True)
@@ -109,4 +117,5 @@ def case_match(
         sentence=f"{sentence} {plural(dropped, 'case')} {'was' if dropped == 1 else 'were'} "
         "left out.",
         warnings=warnings,
+        overlap=pd.DataFrame(columns=list(OVERLAP_COLUMNS)) if overlap is None else overlap,
     )

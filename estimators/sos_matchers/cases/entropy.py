@@ -1,4 +1,4 @@
-"""``entropy-balancing``: comparators' cases weighted so that moments equal those of pilots' cases."""
+"""``entropy-balancing``: comparators' cases weighted to have the moments of pilots' cases."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class EntropySettings(WithinSettings, WarnSettings):
 
 
 POLISHED = 1e-11
-"""Differences of means, in standard deviations, at which the solver stops: the weights are then good
-to more than the eight decimals that engines are compared at."""
+"""Differences of means, in standard deviations, at which the solver stops: weights are then good to
+more than the eight decimals that engines are compared at."""
 
 
 @dataclass(frozen=True)

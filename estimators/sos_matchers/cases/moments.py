@@ -66,9 +66,7 @@ def moments_of(
     return _distinct(columns, counts)
 
 
-def _first_moments(
-    values: pd.Series, counts: np.ndarray
-) -> Iterator[tuple[str, np.ndarray, bool]]:
+def _first_moments(values: pd.Series, counts: np.ndarray) -> Iterator[tuple[str, np.ndarray, bool]]:
     """Yield name, standardised values and whether it is a number with powers of its own."""
     name = str(values.name)
     if pd.api.types.is_numeric_dtype(values):

@@ -199,7 +199,10 @@ def _damped(
     while size >= SHORTEST and np.isfinite(promised):
         further = _dual(problem, multipliers - size * step)
         gained = point.value - further.value
-        if gained >= ARMIJO * size * promised or _largest(further.slopes) < _largest(point.slopes) / 2:
+        if (
+            gained >= ARMIJO * size * promised
+            or _largest(further.slopes) < _largest(point.slopes) / 2
+        ):
             return size, further
         size /= 2
     return size, None

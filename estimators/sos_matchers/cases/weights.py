@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,12 +15,16 @@ from sos_matchers.cases.common import (
     data_for,
     model_words,
     notes_words,
+    score_limits,
     strata_words,
 )
 from sos_matchers.cases.data import CaseData, case_scores
+from sos_matchers.cases.support import common_support
 from sos_matchers.cases.weighted import WarnSettings, quantile, weigh, weight_warnings
+from sos_matchers.classifiers import ScoreModel
+from sos_matchers.propensity import Scores
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.interfaces import R_BASE
 
 
 class InverseWeightsSettings(CaseSettings, WarnSettings):
@@ -36,6 +41,21 @@ class InverseWeightsSettings(CaseSettings, WarnSettings):
     )
 
 
+@dataclass(frozen=True)
+class OddsFound:
+    """What an engine of ``inverse-weights`` found.
+
+    Attributes:
+        scores: The scores of the cases.
+        relative: Array (rows,) of odds relative to the mean of the stratum, 1 for pilots' cases.
+        software: What computed it, with its version.
+    """
+
+    scores: Scores
+    relative: np.ndarray
+    software: str
+
+
 def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
     """Weight comparators' cases by the odds of the propensity score, with scikit-learn.
 
@@ -45,10 +65,10 @@ def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
         EstimationError: If no propensity score exists.
     """
     data = data_for(sample, settings, InverseWeights.name, settings.seed)
-    fitted = case_scores(data, penalty=settings.penalty, C=settings.C, models=settings.scores)
-    relative = relative_odds(data, fitted.logit, settings.trim)
-    software = f"scikit-learn {distribution_version('scikit-learn')}"
-    return _report_weighted(sample, data, relative, settings, software)
+    model = ScoreModel(settings)
+    scores = case_scores(data, model, settings.scores)
+    relative = relative_odds(data, scores.logit, settings.trim)
+    return _report_weighted(sample, data, OddsFound(scores, relative, model.software), settings)
 
 
 def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
@@ -59,9 +79,10 @@ def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatc
     """
     data = data_for(sample, settings, InverseWeights.name, settings.seed)
     if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, penalty="none", C=settings.C, models=settings.scores)
-    relative = r_engines.relative_odds(data, settings)
-    return _report_weighted(sample, data, relative, settings, r_engines.r_version())
+        case_scores(data, ScoreModel(settings), settings.scores)
+    relative, logit = r_engines.relative_odds(data, settings)
+    found = OddsFound(Scores.of(logit), relative, r_engines.r_version())
+    return _report_weighted(sample, data, found, settings)
 
 
 def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
@@ -87,19 +108,20 @@ def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
 def _report_weighted(
     sample: Sample,
     data: CaseData,
-    relative: np.ndarray,
+    found: OddsFound,
     settings: InverseWeightsSettings,
-    software: str,
 ) -> CaseMatch:
     trim = f" Weights above their {settings.trim:g} quantile were cut." if settings.trim < 1 else ""
-    weighted = weigh(data, relative)
+    weighted = weigh(data, found.relative)
+    support = common_support(data, found.scores, weighted.weight)
     sentence = (
         f"Cases of comparators were weighted by the odds of the propensity score "
         f"({model_words(data, settings)}){strata_words(data)}, so that they stand for the cases "
-        f"of pilots; {software}.{trim} {weighted.effective_words}{notes_words(data)}"
+        f"of pilots; {found.software}.{trim} {weighted.effective_words}{support.words}"
+        f"{notes_words(data)}"
     )
-    warnings = (*data.warnings, *weight_warnings(weighted, settings))
-    return case_match(sample, data, weighted.weight, sentence, warnings)
+    warnings = (*data.warnings, *weight_warnings(weighted, settings), *support.warnings)
+    return case_match(sample, data, weighted.weight, sentence, warnings, overlap=support.frame)
 
 
 class InverseWeights(Matcher):
@@ -112,5 +134,5 @@ class InverseWeights(Matcher):
     citation: ClassVar[str] = "Hirano, Imbens and Ridder (2003), Econometrica 71(4), 1161-1189"
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", weight_cases, packages=("scikit-learn", "numpy"), takes_cells=True),
-        Engine("r", weight_cases_r, requires=(R_BASE,)),
+        Engine("r", weight_cases_r, requires=(R_BASE,), limits=score_limits("r")),
     )

@@ -149,7 +149,8 @@ match_cases <- function(data, penalty, C, models, scale, ratio, caliper, std_cal
     unit <- sqrt(sum(centred^2) / max(length(score) - nlevels(data$stratum), 1))
     caliper <- round((if (std_caliper) caliper * unit else caliper) * steps)
   }
-  within_strata(data, round(score * steps), ratio, caliper, replacement, order_by)
+  found <- within_strata(data, round(score * steps), ratio, caliper, replacement, order_by)
+  c(found, list(logit = eta))
 }
 
 within_strata <- function(data, score, ratio, caliper, replacement, order_by) {
@@ -168,7 +169,8 @@ within_strata <- function(data, score, ratio, caliper, replacement, order_by) {
 
 # Odds of the score of controls, relative to the mean of their stratum; 1 for the treated.
 relative_odds <- function(data, penalty, C, models, trim) {
-  odds <- exp(case_scores(data, penalty, C, models))
+  eta <- case_scores(data, penalty, C, models)
+  odds <- exp(eta)
   control <- data$treated == 0
   parts <- split(seq_along(odds)[control], data$stratum[control])
   relative <- rep(1, length(odds))
@@ -176,7 +178,32 @@ relative_odds <- function(data, penalty, C, models, trim) {
   if (trim < 1) {
     relative[control] <- pmin(relative[control], stats::quantile(relative[control], trim))
   }
-  list(relative = relative)
+  list(relative = relative, logit = eta)
+}
+
+# Scores of cases, those out of bounds left out and the others scored again. trim: "none", a bound, or
+# "crump" for the bound of Crump, Hotz, Imbens and Mitnik (2009).
+overlap_scores <- function(data, penalty, C, models, trim) {
+  eta <- case_scores(data, penalty, C, models)
+  e <- stats::plogis(eta)
+  bound <- if (trim == "none") 0 else if (trim == "crump") crump_bound(e) else trim
+  kept <- pmin(e, 1 - e) >= bound - 1e-12
+  if (!all(kept)) {
+    both <- tapply(data$treated[kept], data$stratum[kept], function(t) length(unique(t)) == 2)
+    staying <- kept & data$stratum %in% names(which(both))
+    eta[!staying] <- NA
+    if (any(staying)) {
+      eta[staying] <- case_scores(droplevels(data[staying, ]), penalty, C, models)
+    }
+  }
+  list(bound = bound, kept = kept, logit = eta)
+}
+
+# Cases stay while 1 / (e (1 - e)) is at most twice its mean among those that stay.
+crump_bound <- function(e) {
+  cost <- sort(1 / (e * (1 - e)))
+  last <- max(which(cost <= 2 * cumsum(cost) / seq_along(cost)))
+  if (last == length(cost)) 0 else 0.5 - sqrt(0.25 - 1 / cost[last])
 }
 
 # Linear predictors: one model with an intercept for every stratum, or one in each stratum.

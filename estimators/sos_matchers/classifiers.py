@@ -117,8 +117,9 @@ class ScoreModel:
     def words(self, names: str, *, of: str = "") -> str:
         """Describe the model of a score, of whatever, on columns of these names."""
         if self.logistic:
-            ridge = f", ridge penalty with C = {self.settings.C:g}"
-            return f"logistic regression{of} on {names}{ridge if self.settings.penalty == 'ridge' else ''}"
+            ridge = self.settings.penalty == "ridge"
+            penalty = f", ridge penalty with C = {self.settings.C:g}" if ridge else ""
+            return f"logistic regression{of} on {names}{penalty}"
         given = ", ".join(f"{k} = {v}" for k, v in self.settings.classifier_settings.items())
         name = self.settings.classifier.partition(":")[2]
         return (
@@ -219,8 +220,8 @@ def classifier_class(name: str) -> Any:
         )
     if not hasattr(found, "predict_proba"):
         raise SettingsError(
-            f"The classifier '{name}' gives no probabilities (it has no predict_proba), so there is "
-            "no propensity score. Choose another."
+            f"The classifier '{name}' gives no probabilities (it has no predict_proba), so there "
+            "is no propensity score. Choose another."
         )
     return found
 

@@ -133,7 +133,7 @@ def balance_table(
     (one pilot), by the SD pooled within both groups. Beside means and variances whole distributions
     are compared: by the largest difference of the cumulative shares (Kolmogorov and Smirnov's
     distance, MatchIt's "eCDF Max"), and by the imbalance L1 of Iacus, King and Porro (2011) of each
-    covariate by itself, numbers in bins of equal width over all rows, as many as Sturges (1926) has.
+    covariate by itself, numbers in bins of equal width over all rows, as many as Sturges' rule has.
 
     Args:
         covariates: Frame (rows, covariates) without missing values: numbers and booleans are
@@ -232,7 +232,7 @@ def _distances(
 
 
 def _signed_shares(side: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Shares of rows in their group's weight, those of controls negative; missing without weight."""
+    """Shares of rows in the weight of their group, negative for controls; missing without any."""
     treated, control = weights[side].sum(), weights[~side].sum()
     if treated <= 0 or control <= 0:
         return np.full(len(weights), np.nan)

@@ -425,8 +425,8 @@ BALANCE_COLUMNS: dict[str, str] = {
     "ks_before": "Kolmogorov and Smirnov's distance before: largest difference of the cumulative "
     "shares",
     "ks_after": "the same after matching, weighted",
-    "l1_before": "imbalance L1 before: half the sum of differences of shares over bins (Sturges), or "
-    "over the two values if binary",
+    "l1_before": "imbalance L1 before: half the sum of differences of shares over bins (Sturges), "
+    "or over the two values if binary",
     "l1_after": "the same after matching, weighted, over the same bins",
 }
 

@@ -26,8 +26,8 @@ MARK, MARK_NOTE = "*", "* may have been recorded, or come about, after the progr
 
 DISTANCES = (
     "KS is the largest difference between the cumulative shares of the two groups (Kolmogorov and "
-    "Smirnov), L1 half the sum of the differences of their shares over bins (Iacus, King and Porro); "
-    "both run from 0, alike, to 1, nothing in common."
+    "Smirnov), L1 half the sum of the differences of their shares over bins (Iacus, King and "
+    "Porro); both run from 0, alike, to 1, nothing in common."
 )
 LEVELS = {"units": "authorities", "cases": "children"}
 """What is balanced at each level of matching."""

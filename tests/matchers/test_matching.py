@@ -910,7 +910,7 @@ def test_extreme_weights_and_little_overlap_are_warned_of():
     warned = weight_cases(cases_of(rows), InverseWeightsSettings()).warnings
     assert any("times the mean of its stratum" in w for w in warned)
     assert any("overlap little" in w for w in warned)
-    calm = InverseWeightsSettings(warn_weight=1e9, warn_effective=0)
+    calm = InverseWeightsSettings(warn_weight=1e9, warn_effective=0, warn_outside=1)
     assert weight_cases(cases_of(rows), calm).warnings == ()
 
 

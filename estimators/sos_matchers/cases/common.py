@@ -48,6 +48,15 @@ class CaseSettings(WithinSettings, ScoreSettings):
             "stratum (separate)"
         ),
     )
+    warn_outside: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description=(
+            "warn when more than this share of pilots' cases have a score outside the range of "
+            "comparators' cases in their stratum"
+        ),
+    )
 
 
 def data_for(sample: Sample, settings: WithinSettings, matcher: str, seed: int = 0) -> CaseData:

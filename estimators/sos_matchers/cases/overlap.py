@@ -176,7 +176,7 @@ def _report(sample: Sample, found: Overlap, settings: OverlapSettings) -> CaseMa
         f"cases have an effective sample size of {after:,.0f}; {weighted.effective_words}"
         f"{support.words}{notes_words(data)}"
     )
-    warnings = [*data.warnings, *support.warnings]
+    warnings = [*data.warnings, *support.warnings(settings.warn_outside)]
     for side, n_before, n_after in (
         ("pilots'", before, after),
         ("comparators'", weighted.before, weighted.after),

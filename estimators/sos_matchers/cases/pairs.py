@@ -178,7 +178,7 @@ def _report_matched(
         )
     weight = data.weight * new
     support = common_support(data, matches.scores, weight)
-    warnings = [*data.warnings, *support.warnings]
+    warnings = [*data.warnings, *support.warnings(settings.warn_outside)]
     if n_matched < n_side:
         warnings.append(
             f"{n_side - n_matched:,} of {n_side:,} cases of pilots found no comparator's case and "

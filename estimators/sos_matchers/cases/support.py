@@ -14,9 +14,6 @@ from sos_plugins.contract.interfaces import OVERLAP_COLUMNS
 BINS = 50
 """Bins of the score from 0 to 1 in the data of an overlap plot."""
 
-OUTSIDE_SHARE = 0.05
-"""Share of pilots' cases beyond the scores of all comparators' cases from which on it is warned."""
-
 
 @dataclass(frozen=True)
 class Support:
@@ -39,10 +36,9 @@ class Support:
             "comparators' cases in their stratum."
         )
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A warning where too many lie outside."""
-        if self.outside <= OUTSIDE_SHARE:
+    def warnings(self, most: float) -> tuple[str, ...]:
+        """A warning where more than a share lie outside."""
+        if self.outside <= most:
             return ()
         return (
             f"{100 * self.outside:.1f}% of pilots' cases have a score outside the range of "

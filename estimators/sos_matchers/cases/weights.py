@@ -120,7 +120,11 @@ def _report_weighted(
         f"of pilots; {found.software}.{trim} {weighted.effective_words}{support.words}"
         f"{notes_words(data)}"
     )
-    warnings = (*data.warnings, *weight_warnings(weighted, settings), *support.warnings)
+    warnings = (
+        *data.warnings,
+        *weight_warnings(weighted, settings),
+        *support.warnings(settings.warn_outside),
+    )
     return case_match(sample, data, weighted.weight, sentence, warnings, overlap=support.frame)
 
 

@@ -6,6 +6,7 @@ which breaks ties by row, breaks them by code. Cases are sent in the order of ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,71 @@ from sos_plugins.r import client as r
 SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
 
 
-def units_on_score(given: Candidates, settings: Any) -> Matches:
-    """Match authorities on the propensity score; ``settings`` are those of propensity-units."""
+def units_on_score(given: Candidates, settings: Any, forbidden: np.ndarray) -> Matches:
+    """Match authorities on the propensity score; ``settings`` are those of propensity-units.
+
+    ``forbidden`` says of pairs (pilots, pool) whether calipers of single features part them.
+    """
     arguments = {
         "penalty": settings.penalty,
         "C": settings.C,
         "scale": settings.distance,
         "std_caliper": settings.std_caliper,
     }
-    return _units("match_units_on_score", given, settings, arguments)
+    return _units("match_units_on_score", given, given.values, settings, forbidden, arguments)
 
 
-def units_on_outcomes(given: Candidates, settings: Any) -> Matches:
+def units_on_outcomes(given: Candidates, settings: Any, forbidden: np.ndarray) -> Matches:
     """Match authorities on pre-period outcomes; ``settings`` are those of pre-outcomes-units."""
-    return _units("match_units_on_outcomes", given, settings, {"kind": settings.distance})
+    arguments = {"kind": settings.distance}
+    return _units("match_units_on_outcomes", given, given.values, settings, forbidden, arguments)
 
 
-def _units(function: str, given: Candidates, settings: Any, arguments: dict[str, Any]) -> Matches:
-    columns = {"treated": given.treated} | {
-        f"x{j}": given.values[:, j] for j in range(len(given.names))
+def units_on_mix(
+    given: Candidates,
+    parts: Mapping[str, Candidates | np.ndarray],
+    weights: Mapping[str, float],
+    settings: Any,
+    forbidden: np.ndarray,
+) -> Matches:
+    """Match authorities on a mix of distances; ``settings`` are those of mixed-units.
+
+    Args:
+        given: Pilots and pool.
+        parts: By name the candidates of each part, or its array (pilots, pool) of distances.
+        weights: What each part counts.
+        settings: The settings.
+        forbidden: Array (pilots, pool), whether calipers of single features part a pair.
+    """
+    measured = {name: part for name, part in parts.items() if isinstance(part, Candidates)}
+    values = [part.values for part in measured.values()]
+    widths = [value.shape[1] for value in values]
+    ready = [name for name in parts if name not in measured]
+    arguments = {
+        "kind": settings.distance,
+        "part": np.repeat(np.arange(len(values)) + 1, widths) if values else None,
+        "weights": np.array([weights[name] for name in [*measured, *ready]], dtype=float),
+        "ready": np.asarray(parts[ready[0]], dtype=float).ravel("F") if ready else None,
     }
+    columns = np.column_stack(values) if values else np.zeros((len(given.units), 0))
+    return _units("match_units_on_mix", given, columns, settings, forbidden, arguments)
+
+
+def _units(
+    function: str,
+    given: Candidates,
+    values: np.ndarray,
+    settings: Any,
+    forbidden: np.ndarray,
+    arguments: dict[str, Any],
+) -> Matches:
+    columns = {"treated": given.treated} | {f"x{j}": column for j, column in enumerate(values.T)}
     shared = {
         "ratio": settings.ratio,
         "caliper": settings.caliper,
         "replacement": settings.replacement,
         "order_by": settings.order,
+        "forbidden": forbidden.ravel("F") if forbidden.any() else None,
         "steps": STEPS,
     }
     answer = r.call(SCRIPT, function, columns, {**arguments, **shared})

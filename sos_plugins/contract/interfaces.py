@@ -337,6 +337,8 @@ class UnitTask:
         seed: For random tie-breaks (none of ours uses one).
         outcome: Name of the outcome, for groups that are given by outcome; empty if none.
         left_out: Authorities of the design that have no features, with the reason.
+        sampling: Frame indexed like ``features``, with its columns ``outcome_pre_<period>``: the
+            variance of each from sampling cases; missing, or empty, where cases do not tell it.
     """
 
     pilots: tuple[Pilot, ...]
@@ -345,6 +347,7 @@ class UnitTask:
     seed: int = 0
     outcome: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    sampling: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def pool(self) -> tuple[str, ...]:

@@ -199,7 +199,10 @@ class Preparation:
             )
         covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
         table = file.design.authorities
-        characteristics = designs.read_characteristics(self.plan.path(table)) if table else None
+        besides = [name for name in [file.design.contaminated_column] if name]
+        characteristics = (
+            designs.read_characteristics(self.plan.path(table), besides) if table else None
+        )
         blank = UnitTask(
             pilots=(),
             features=pd.DataFrame(),

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from r_packages import need_matchit
 from scipy.spatial.distance import cdist
+from sos_matchers import earlier_outcomes, propensity, units
 from sos_matchers import listed_groups as given
-from sos_matchers import propensity, units
 from sos_matchers.cases import pairs as case_pairs
 from sos_matchers.cases import plugins as cases
 from sos_matchers.cases.pairs import PropensityCasesSettings, match_cases, match_cases_r
@@ -21,10 +21,11 @@ from sos_matchers.cases.weights import (
     weight_cases,
     weight_cases_r,
 )
+from sos_matchers.earlier_outcomes import PreOutcomesSettings
 from sos_matchers.features import candidates
 from sos_matchers.listed_groups import GivenSettings, NeighbourSettings
 from sos_matchers.nearest import STEPS, match_on_distances, match_on_scores, turns
-from sos_matchers.units import PreOutcomesSettings, PropensitySettings
+from sos_matchers.units import PropensitySettings
 
 from sos_plugins import Pilot, Sample, UnitMatch, UnitTask
 from sos_plugins.authors.results import balance_table, love_plot_data
@@ -346,7 +347,9 @@ def test_ties_go_to_the_lower_code():
     outcomes = task(
         {"outcome_pre_2012": [2.0, 3.0, 1.0, 3.0, 9.0]}, ["P", "d", "c", "b", "a"], ["P"]
     )
-    assert chosen(units.match_pre_outcomes(outcomes, PreOutcomesSettings())) == {"P": "bc"}
+    assert chosen(earlier_outcomes.match_pre_outcomes(outcomes, PreOutcomesSettings())) == {
+        "P": "bc"
+    }
 
 
 def test_default_features_are_those_documented():
@@ -365,7 +368,7 @@ def test_default_features_are_those_documented():
         units.match_propensity(world, PropensitySettings()).sentence
     )
     assert "between outcome_pre_2012, with" in (
-        units.match_pre_outcomes(world, PreOutcomesSettings()).sentence
+        earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings()).sentence
     )
 
 
@@ -375,7 +378,7 @@ def test_default_features_are_those_documented():
 def test_euclidean_distance_is_in_sds_within_pilots_and_pool():
     # Residuals about the means of each side: pilots -1, 1; pool -2, 0, 2. SD = sqrt(10 / 3).
     world = task({"outcome_pre_2012": [0.0, 2.0, 4.0, 6.0, 8.0]}, list("PQabc"), ["P", "Q"])
-    match = units.match_pre_outcomes(world, PreOutcomesSettings(ratio=1))
+    match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(ratio=1))
     rows = match.distances.set_index("pilot")
     assert rows["comparator"].to_dict() == {"P": "a", "Q": "a"}
     assert rows["distance"]["P"] == pytest.approx(4 / np.sqrt(10 / 3), abs=ROUNDING)
@@ -398,7 +401,7 @@ def test_euclidean_distance_is_in_sds_within_pilots_and_pool():
 )
 def test_pre_outcomes_units_by_hand(settings, answer):
     world = task({"outcome_pre_2012": [0.0, 2.0, 4.0, 6.0, 8.0]}, list("PQabc"), ["P", "Q"])
-    match = units.match_pre_outcomes(world, PreOutcomesSettings(**settings))
+    match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(**settings))
     assert chosen(match) == answer
 
 
@@ -412,7 +415,7 @@ def test_mahalanobis_distance_uses_the_pooled_covariance():
     pooled = sum(((part - part.mean()).T @ (part - part.mean())) for part in (pilots, pool))
     inverse = np.linalg.inv(pooled / (len(pilots) + len(pool) - 2))
     np.testing.assert_allclose(
-        units.outcome_distances(given_, "mahalanobis"),
+        earlier_outcomes.outcome_distances(given_, "mahalanobis"),
         cdist(pilots, pool, "mahalanobis", VI=inverse),
         rtol=SOLVERS,
     )
@@ -429,7 +432,7 @@ def test_matching_on_earlier_outcomes_recovers_planted_comparators():
     world = task(columns, codes, codes[:9])
     planted = {p: {codes[139 + i], codes[148 + i]} for i, p in enumerate(codes[:9])}
     for distance in ("euclidean", "mahalanobis"):
-        match = units.match_pre_outcomes(world, PreOutcomesSettings(distance=distance))
+        match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(distance=distance))
         assert {g.pilot: set(g.comparators) for g in match.groups} == planted
         assert match.balance["smd_after"].abs().max() < 0.05
         assert match.balance["smd_before"].abs().max() > 0.05
@@ -445,10 +448,15 @@ UNIT_SETTINGS = [
         PropensitySettings,
         {"distance": "probability", "C": 0.3},
     ),
-    (units.match_pre_outcomes, units.match_pre_outcomes_r, PreOutcomesSettings, {}),
     (
-        units.match_pre_outcomes,
-        units.match_pre_outcomes_r,
+        earlier_outcomes.match_pre_outcomes,
+        earlier_outcomes.match_pre_outcomes_r,
+        PreOutcomesSettings,
+        {},
+    ),
+    (
+        earlier_outcomes.match_pre_outcomes,
+        earlier_outcomes.match_pre_outcomes_r,
         PreOutcomesSettings,
         {"distance": "mahalanobis"},
     ),
@@ -525,7 +533,7 @@ def test_a_pilot_without_features_is_unmatched_and_named():
     more = UnitTask((*world.pilots, Pilot("Z", None, None, 2014, "Zed")), world.features)
     for match in (
         units.match_propensity(more, PropensitySettings()),
-        units.match_pre_outcomes(more, PreOutcomesSettings(features=("x_place",))),
+        earlier_outcomes.match_pre_outcomes(more, PreOutcomesSettings(features=("x_place",))),
     ):
         assert "no case before the earliest embedding window" in match.unmatched["Z"]
         assert "Pilot Z (Zed) was not matched" in match.sentence
@@ -571,7 +579,7 @@ def test_faults_in_the_design_are_sentences(world, error, words):
 
 def test_pre_outcomes_without_periods_says_so():
     with pytest.raises(DesignError, match="no feature outcome_pre_<period>"):
-        units.match_pre_outcomes(line(LINE, "PQ"), PreOutcomesSettings())
+        earlier_outcomes.match_pre_outcomes(line(LINE, "PQ"), PreOutcomesSettings())
 
 
 @pytest.mark.parametrize(
@@ -1150,7 +1158,7 @@ def test_distances_are_those_of_matchit(plain_r):
         columns = {"treated": given_.treated} | {f"x{j}": given_.values[:, j] for j in range(3)}
         answer = r.call(plain_r, "distances", columns)
         for kind in ("euclidean", "mahalanobis"):
-            mine = units.outcome_distances(given_, kind)
+            mine = earlier_outcomes.outcome_distances(given_, kind)
             np.testing.assert_allclose(mine, answer[kind].reshape(mine.shape), rtol=SOLVERS)
 
 
@@ -1290,7 +1298,7 @@ def test_the_matchers_register_with_their_engines():
     "matcher",
     [
         units.PropensityUnits(),
-        units.PreOutcomesUnits(),
+        earlier_outcomes.PreOutcomesUnits(),
         given.StatisticalNeighbours(),
         cases.PropensityCases(),
         cases.InverseWeights(),

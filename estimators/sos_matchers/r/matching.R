@@ -47,20 +47,42 @@ standardise <- function(x) {
 
 # data: treated, then the features; pilots first, both sides in the order of the codes.
 match_units_on_score <- function(data, penalty, C, scale, ratio, caliper, std_caliper,
-                                 replacement, order_by, steps) {
+                                 replacement, order_by, forbidden, steps) {
   pilot <- data$treated == 1
   eta <- linear_predictor(standardise(data[-1]), data$treated, penalty, C)
   score <- if (scale == "logit") eta else stats::plogis(eta)
   if (!is.null(caliper) && std_caliper) caliper <- caliper * stats::sd(score)
   distance <- abs(outer(score[pilot], score[!pilot], "-"))
-  found <- match_matrix(distance, score[pilot], ratio, caliper, replacement, order_by, steps)
+  found <- match_matrix(
+    distance, score[pilot], ratio, caliper, replacement, order_by, forbidden, steps
+  )
   c(found, list(score = stats::plogis(eta)))
 }
 
-match_units_on_outcomes <- function(data, kind, ratio, caliper, replacement, order_by, steps) {
+match_units_on_outcomes <- function(data, kind, ratio, caliper, replacement, order_by, forbidden,
+                                    steps) {
   distance <- outcome_distances(data, kind)
   nearest <- apply(distance, 1, min)
-  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, steps)
+  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, forbidden, steps)
+}
+
+# The weighted mean of distances, each over its median. part: of which part each feature is; ready: a
+# distance that is there already (pilots x pool), whose weight is the last.
+match_units_on_mix <- function(data, kind, part, weights, ready, ratio, caliper, replacement,
+                               order_by, forbidden, steps) {
+  distances <- lapply(unique(part), function(p) {
+    outcome_distances(data[c(1, 1 + which(part == p))], kind)
+  })
+  if (!is.null(ready)) {
+    distances <- c(distances, list(matrix(ready, sum(data$treated == 1))))
+  }
+  in_typical <- lapply(distances, function(d) {
+    typical <- stats::median(d)
+    if (typical > 0) d / typical else d
+  })
+  distance <- Reduce(`+`, Map(`*`, in_typical, weights)) / sum(weights)
+  nearest <- apply(distance, 1, min)
+  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, forbidden, steps)
 }
 
 # Features are scaled by their SD within pilots and pool, the residual SD of a regression on
@@ -75,9 +97,10 @@ outcome_distances <- function(data, kind) {
 }
 
 # Nearest neighbours on a matrix of distances (pilots x pool); the pilots stand in the order of their
-# turn.
-match_matrix <- function(distance, key, ratio, caliper, replacement, order_by, steps) {
+# turn. forbidden: which pairs may not be, column by column, or NULL.
+match_matrix <- function(distance, key, ratio, caliper, replacement, order_by, forbidden, steps) {
   whole <- round(distance * steps)
+  if (!is.null(forbidden)) whole[as.logical(forbidden)] <- Inf
   if (!is.null(caliper)) whole[whole > round(caliper * steps)] <- Inf
   turn <- in_turn(key, order_by)
   chosen <- matrix(NA_integer_, nrow(distance), ratio)

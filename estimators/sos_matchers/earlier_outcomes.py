@@ -21,7 +21,7 @@ from sos_matchers.pairing import (
     tail_words,
     unmatched_reason,
 )
-from sos_matchers.paths import Compare, Shrink, as_compared, shrunk, spread_within
+from sos_matchers.paths import Compare, Shrink, as_compared, composition, shrunk, spread_within
 from sos_matchers.summaries import First, Matches, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
 from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
@@ -71,8 +71,8 @@ class PreOutcomesSettings(NearestSettings):
     def _shapes_pass(self) -> PreOutcomesSettings:
         if self.compare == "shape" and self.shrink == "transient":
             raise ValueError(
-                "compare = 'shape' goes with shrink = 'none' or 'sampling': what passes from period "
-                "to period is all that shapes differ by"
+                "compare = 'shape' goes with shrink = 'none' or 'sampling': what passes from "
+                "period to period is all that shapes differ by"
             )
         return self
 
@@ -88,8 +88,10 @@ def match_pre_outcomes(task: UnitTask, settings: PreOutcomesSettings) -> UnitMat
         SettingsError: If a feature is unknown.
         DataError: If a feature has gaps, or nothing tells how reliable it is.
     """
-    given = as_compared(_candidates(task, settings), settings.compare, PreOutcomesUnits.name)
-    drawn = shrunk(task, given, settings.shrink, settings.compare, PreOutcomesUnits.name)
+    name, compare = PreOutcomesUnits.name, settings.compare
+    before = _candidates(task, settings)
+    given = as_compared(before, compare, name)
+    drawn = shrunk(task, given, composition(before.names, compare, name), settings.shrink, name)
     distance = outcome_distances(given, settings.distance, drawn)
     allowed = np.where(forbidden_pairs(task, given, settings), np.inf, distance)
     pairs = paired(allowed, settings, settings.caliper, distance.min(axis=1))

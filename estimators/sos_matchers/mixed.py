@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from sos_matchers import r_engines
 from sos_matchers.earlier_outcomes import outcome_distances
-from sos_matchers.features import PER_PERIOD, Candidates, candidates, sides
+from sos_matchers.features import PER_PERIOD, Candidates, candidates, is_kind, sides
 from sos_matchers.nearest import Order
 from sos_matchers.pairing import (
     Caliper,
@@ -25,7 +25,7 @@ from sos_matchers.pairing import (
     unmatched_reason,
 )
 from sos_matchers.paths import Compare, as_compared
-from sos_matchers.summaries import Matches, unit_match
+from sos_matchers.summaries import First, Matches, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
 from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
 from sos_plugins.errors import DesignError, did_you_mean, listing
@@ -81,6 +81,10 @@ class MixedSettings(NearestSettings):
                 "weights are all 0; give at least one part of the mix a weight above 0"
             )
         return self
+
+
+NO_CASE_MIX = ("x_", "outcome_pre_")
+"""What the names of features begin with that are no means of covariates."""
 
 
 NO_CASE_MIX = ("x_", "outcome_pre_")
@@ -156,8 +160,10 @@ def _compared(task: UnitTask, part: str) -> Candidates:
     earlier = [c for c in known if PER_PERIOD.fullmatch(c)]
     features = {
         "characteristics": [c for c in known if c.startswith("x_")],
-        "size": [c for c in known if c == "n_cases"],
-        "case-mix": [c for c in known if not c.startswith(("x_", "outcome_pre_", "n_cases"))],
+        "size": [c for c in known if is_kind(c, ("n_cases",))],
+        "case-mix": [
+            c for c in known if not (c.startswith(NO_CASE_MIX) or is_kind(c, ("n_cases",)))
+        ],
     }.get(part, earlier)
     if not features:
         raise DesignError(
@@ -205,7 +211,7 @@ def _report(task: UnitTask, mix: Mix, matches: Matches, settings: MixedSettings)
         f"{kind} distances, each in units of its median ({shares}){tail_words(settings, caliper)}"
     )
     reason = unmatched_reason(settings, caliper)
-    return unit_match(task, mix.given, matches, method=method, ratio=settings.ratio, reason=reason)
+    return unit_match(task, mix.given, matches, First(method, settings, reason))
 
 
 def r_limits(task: UnitTask, settings: MixedSettings) -> str | None:  # noqa: ARG001

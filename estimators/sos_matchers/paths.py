@@ -9,7 +9,8 @@ otherwise be taken for equals of pilots whose level is high, and regress to thei
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,54 +26,82 @@ TREND = "outcome_pre_trend"
 """Name of the slope of earlier outcomes."""
 
 
-def as_compared(given: Candidates, compare: Compare, matcher: str) -> Candidates:
-    """Make shapes or slopes of the earlier outcomes among the features; others stay.
+@dataclass(frozen=True)
+class Composition:
+    """How compared features are made of the outcomes of single periods.
+
+    Attributes:
+        periods: Names of the outcomes of single periods.
+        outcome: Array (periods,) of numbers of outcomes, where several are matched together.
+        names: Names of what is made of them.
+        rows: Array (names, periods).
+    """
+
+    periods: tuple[str, ...]
+    outcome: np.ndarray
+    names: tuple[str, ...]
+    rows: np.ndarray
+
+
+def composition(features: Sequence[str], compare: Compare, matcher: str) -> Composition:
+    """Say how levels, shapes or slopes are made of the earlier outcomes among some features.
 
     Args:
-        given: The candidates with outcomes of single periods.
+        features: Names of features.
         compare: ``levels``, ``shape`` (each outcome less the mean of the authority's) or ``trend``
             (the slope of the least-squares line over the periods).
         matcher: Name of the matcher, for messages.
 
     Raises:
-        DesignError: If there are fewer than two periods, or nothing is left that varies.
+        DesignError: If shape or trend are asked for and an outcome has fewer than two periods.
+    """
+    found = [match for name in features if (match := PER_PERIOD.fullmatch(name))]
+    ends = [match.group(2) or "" for match in found]
+    kinds = list(dict.fromkeys(ends))
+    outcome = np.array([kinds.index(end) for end in ends], dtype=int)
+    names = tuple(match.group(0) for match in found)
+    if compare == "levels":
+        return Composition(names, outcome, names, np.eye(len(names)))
+    if not kinds or np.bincount(outcome).min() < 2:
+        raise DesignError(
+            f"Matcher '{matcher}': compare = '{compare}' needs the outcomes of two or more periods "
+            "before the programme."
+        )
+    same = outcome[:, None] == outcome
+    centring = np.eye(len(names)) - same / same.sum(axis=1)
+    if compare == "shape":
+        return Composition(names, outcome, names, centring)
+    period = centring @ np.array([float(match.group(1)) for match in found])
+    rows = np.array([np.where(outcome == k, period, 0.0) for k in range(len(kinds))])
+    slopes = rows / (rows**2).sum(axis=1, keepdims=True)
+    return Composition(names, outcome, tuple(f"{TREND}{end}" for end in kinds), slopes)
+
+
+def as_compared(given: Candidates, compare: Compare, matcher: str) -> Candidates:
+    """Make shapes or slopes of the earlier outcomes among the features; others stay.
+
+    Args:
+        given: The candidates with outcomes of single periods.
+        compare: As in :func:`composition`.
+        matcher: Name of the matcher, for messages.
+
+    Raises:
+        DesignError: If an outcome has fewer than two periods, or nothing is left that varies.
     """
     if compare == "levels":
         return given
-    earlier = _earlier(given)
-    if earlier.sum() < 2:
-        raise DesignError(
-            f"Matcher '{matcher}': compare = '{compare}' needs the outcomes of two or more periods "
-            f"before the programme, and there is {earlier.sum()}."
-        )
-    operator = _operator(given, compare)
-    values = np.column_stack([given.values[:, earlier] @ operator.T, given.values[:, ~earlier]])
-    own = [name for name, yes in zip(given.names, earlier, strict=True) if yes]
-    others = [name for name, yes in zip(given.names, earlier, strict=True) if not yes]
-    names = [*([TREND] if compare == "trend" else own), *others]
+    made = composition(given.names, compare, matcher)
+    earlier = np.array([name in made.periods for name in given.names])
+    others = [name for name in given.names if name not in made.periods]
+    values = np.column_stack([given.values[:, earlier] @ made.rows.T, given.values[:, ~earlier]])
     moves = [varies_within(column, given.treated == 1) for column in values.T]
     if not any(moves):
         raise DesignError(
             f"Matcher '{matcher}': the earlier outcomes of all authorities run in parallel, so "
             f"that by compare = '{compare}' no authority is nearer than another."
         )
-    kept = tuple(name for name, yes in zip(names, moves, strict=True) if yes)
+    kept = tuple(name for name, yes in zip([*made.names, *others], moves, strict=True) if yes)
     return replace(given, values=values[:, moves], names=kept)
-
-
-def _earlier(given: Candidates) -> np.ndarray:
-    return np.array([bool(PER_PERIOD.fullmatch(name)) for name in given.names])
-
-
-def _operator(given: Candidates, compare: Compare) -> np.ndarray:
-    """What makes shapes (periods, periods) or the slope (1, periods) of outcomes."""
-    names = [name for name in given.names if PER_PERIOD.fullmatch(name)]
-    n = len(names)
-    centring = np.eye(n) - 1 / n
-    if compare == "shape":
-        return centring
-    period = centring @ np.array([float(name.rpartition("_")[2]) for name in names])
-    return np.asarray((period / (period @ period))[None, :])
 
 
 def spread_within(given: Candidates) -> tuple[np.ndarray, np.ndarray]:
@@ -83,15 +112,15 @@ def spread_within(given: Candidates) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shrunk(
-    task: UnitTask, given: Candidates, shrink: Shrink, compare: Compare, matcher: str
+    task: UnitTask, given: Candidates, made: Composition, shrink: Shrink, matcher: str
 ) -> np.ndarray | None:
     """Draw the earlier outcomes to the mean of their group by their reliability.
 
     Args:
         task: What the matcher was given; knows the variances from sampling cases.
         given: The candidates as they are compared.
+        made: How what is compared is made of the outcomes of single periods.
         shrink: What counts as noise: nothing, sampling, or all that passes.
-        compare: What of the outcomes is compared.
         matcher: Name of the matcher, for messages.
 
     Returns:
@@ -99,22 +128,18 @@ def shrunk(
 
     Raises:
         DataError: If nothing tells what is noise.
+        DesignError: If all that authorities differ by is noise.
     """
     if shrink == "none":
         return None
-    names = [c for c in task.features.columns if PER_PERIOD.fullmatch(str(c))]
-    if shrink == "sampling":
-        noise = _sampling(task, given, names, matcher)
-    else:
-        noise = _transient(task, given, names, matcher)
+    noise_of = _sampling if shrink == "sampling" else _transient
+    noise = noise_of(task, given, made, matcher)
     values = given.values.copy()
     residuals = within_group_residuals(given.values, given.treated)
     for j, name in enumerate(given.names):
-        operator = _weights_of(name, names, compare)
-        if operator is None:
-            continue
-        rho = reliability(residuals[:, j], noise @ operator**2)
-        values[:, j] += (rho - 1) * residuals[:, j]
+        if name in made.names:
+            rho = reliability(residuals[:, j], noise @ made.rows[made.names.index(name)] ** 2)
+            values[:, j] += (rho - 1) * residuals[:, j]
     if not any(varies_within(column, given.treated == 1) for column in values.T):
         raise DesignError(
             f"Matcher '{matcher}': by shrink = '{shrink}' all that authorities differ by in "
@@ -122,19 +147,6 @@ def shrunk(
             "something else, or match no authorities (plugin = 'whole-pool')."
         )
     return values
-
-
-def _weights_of(name: str, names: list[str], compare: Compare) -> np.ndarray | None:
-    """How a feature is made of the outcomes of single periods; None if it is not."""
-    n = len(names)
-    if name == TREND:
-        period = np.array([float(c.rpartition("_")[2]) for c in names])
-        period -= period.mean()
-        return np.asarray(period / (period @ period))
-    if name not in names:
-        return None
-    own = np.eye(n)[names.index(name)]
-    return own - 1 / n if compare == "shape" else own
 
 
 def reliability(residuals: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -152,9 +164,9 @@ def reliability(residuals: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.divide(between, between + noise, out=np.ones(len(noise)), where=between + noise > 0)
 
 
-def _sampling(task: UnitTask, given: Candidates, names: list[str], matcher: str) -> np.ndarray:
-    table = task.sampling.reindex(index=list(given.units), columns=names)
-    if not names or table.isna().to_numpy().any():
+def _sampling(task: UnitTask, given: Candidates, made: Composition, matcher: str) -> np.ndarray:
+    table = task.sampling.reindex(index=list(given.units), columns=list(made.periods))
+    if not made.periods or table.isna().to_numpy().any():
         raise DataError(
             f"Matcher '{matcher}': shrink = 'sampling' needs the variance of earlier outcomes from "
             "sampling cases, and these cases do not tell it for every authority (values of whole "
@@ -163,15 +175,19 @@ def _sampling(task: UnitTask, given: Candidates, names: list[str], matcher: str)
     return table.to_numpy(float)
 
 
-def _transient(task: UnitTask, given: Candidates, names: list[str], matcher: str) -> np.ndarray:
+def _transient(task: UnitTask, given: Candidates, made: Composition, matcher: str) -> np.ndarray:
     """The variance about authorities and periods of each group, the same for all."""
-    outcome = task.features.loc[list(given.units), names].to_numpy(float)
-    degrees = (len(outcome) - 2) * (len(names) - 1)
-    if degrees < 1:
-        raise DataError(
-            f"Matcher '{matcher}': shrink = 'transient' needs two or more periods before the "
-            "programme and more than two authorities, to tell what passes from what stays."
-        )
-    within = outcome - outcome.mean(axis=1, keepdims=True)
-    passing = within_group_residuals(within, given.treated)
-    return np.full(outcome.shape, (passing**2).sum() / degrees)
+    values = task.features.loc[list(given.units), list(made.periods)].to_numpy(float)
+    noise = np.empty(values.shape)
+    for k in range(made.outcome.max(initial=-1) + 1):
+        columns = made.outcome == k
+        degrees = (len(values) - 2) * (int(columns.sum()) - 1)
+        if degrees < 1:
+            raise DataError(
+                f"Matcher '{matcher}': shrink = 'transient' needs two or more periods before the "
+                "programme and more than two authorities, to tell what passes from what stays."
+            )
+        own = values[:, columns]
+        within = own - own.mean(axis=1, keepdims=True)
+        noise[:, columns] = (within_group_residuals(within, given.treated) ** 2).sum() / degrees
+    return noise

@@ -15,7 +15,7 @@ from pydantic import Field
 from sos_matchers import features, r_engines
 from sos_matchers.classifiers import ScoreModel, ScoreSettings, only_logistic
 from sos_matchers.earlier_outcomes import PreOutcomesUnits
-from sos_matchers.features import Candidates, candidates
+from sos_matchers.features import Candidates, candidates, is_kind
 from sos_matchers.listed_groups import GivenGroups, StatisticalNeighbours, WholePool
 from sos_matchers.mixed import MixedUnits
 from sos_matchers.nearest import Order
@@ -65,7 +65,8 @@ class PropensitySettings(NearestSettings, ScoreSettings):
     )
 
 
-SCORE_DEFAULTS = ("outcome_pre_mean", "n_cases", "x_*")
+SCORE_DEFAULTS = ("outcome_pre_mean", "n_cases")
+"""Features of the score unless told otherwise, beside all characteristics."""
 
 
 def _score_candidates(task: UnitTask, settings: PropensitySettings) -> Candidates:
@@ -73,7 +74,7 @@ def _score_candidates(task: UnitTask, settings: PropensitySettings) -> Candidate
     if settings.features is not None:
         return candidates(task, settings.features, matcher=name)
     columns = [str(c) for c in task.features.columns]
-    wanted = [c for c in columns if c in SCORE_DEFAULTS or c.startswith("x_")]
+    wanted = [c for c in columns if is_kind(c, SCORE_DEFAULTS) or c.startswith("x_")]
     if not wanted:
         raise DesignError(
             f"Matcher '{name}': the authorities have no feature outcome_pre_mean, n_cases or x_... "

@@ -211,6 +211,11 @@ class MatchingTable(Settings):
 
     units: MatcherChoice = Field(description="matcher of authorities")
     cases: MatcherChoice | None = Field(None, description="matcher of cases, none by default")
+    comparators: Literal["per-outcome", "common"] = Field(
+        "per-outcome",
+        description='"per-outcome": authorities are matched for each outcome by itself; "common": '
+        "once, on the features of all outcomes",
+    )
 
 
 class SensitivityTable(Settings):

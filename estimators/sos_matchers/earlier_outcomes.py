@@ -48,8 +48,8 @@ class PreOutcomesSettings(NearestSettings):
     shrink: Shrink = Field(
         "none",
         description=(
-            "features drawn to the mean of pilots or of the pool by their reliability, the share "
-            "of variance that is no noise; noise is that of sampling cases (sampling), or all that "
+            "features drawn to their mean by their reliability, the share of variance that is "
+            "no noise; noise is that of sampling cases (sampling), or all that "
             "passes from period to period (transient)"
         ),
     )
@@ -185,10 +185,9 @@ COMPARED = {
     "trend": " (slopes)",
 }
 SHRUNK = {
-    "sampling": "drawn to the means of pilots and of the pool by their reliability against "
-    "sampling",
-    "transient": "drawn to the means of pilots and of the pool by their reliability against what "
-    "passes from period to period",
+    "sampling": "drawn to their means by their reliability against sampling",
+    "transient": "drawn to their means by their reliability against what passes from period to "
+    "period",
 }
 
 

@@ -1,10 +1,11 @@
 """Earlier outcomes of authorities: their level, shape and trend, and how reliable they are.
 
 A reliability is the share of the variance between authorities that is no noise. Features drawn to
-the mean of their group by it are their best linear predictions (Kelley 1927; Efron and Morris
-1973). Pilots are drawn to the mean of the pilots and the others to that of the pool, since
-authorities that chose a programme need not be like the rest: comparators with a passing high would
-otherwise be taken for equals of pilots whose level is high, and regress to their mean afterwards.
+their mean over pilots and pool by it are their best linear predictions (Kelley 1927; Efron and
+Morris 1973). Then a small authority whose rate is high by chance is no longer taken for an equal of
+a large one whose rate is high, and a feature that is mostly noise counts less beside others. All
+authorities are drawn to the same mean: where noise is the same for all and there is one feature,
+who is nearest stays the same.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def composition(features: Sequence[str], compare: Compare, matcher: str) -> Comp
     centring = np.eye(len(names)) - same / same.sum(axis=1)
     if compare == "shape":
         return Composition(names, outcome, names, centring)
-    period = centring @ np.array([float(match.group(1)) for match in found])
+    year = np.array([float(match.group(1)) for match in found])
+    period = centring @ (year - year.min())
     rows = np.array([np.where(outcome == k, period, 0.0) for k in range(len(kinds))])
     slopes = rows / (rows**2).sum(axis=1, keepdims=True)
     return Composition(names, outcome, tuple(f"{TREND}{end}" for end in kinds), slopes)
@@ -114,7 +116,7 @@ def spread_within(given: Candidates) -> tuple[np.ndarray, np.ndarray]:
 def shrunk(
     task: UnitTask, given: Candidates, made: Composition, shrink: Shrink, matcher: str
 ) -> np.ndarray | None:
-    """Draw the earlier outcomes to the mean of their group by their reliability.
+    """Draw the earlier outcomes to their mean by their reliability.
 
     Args:
         task: What the matcher was given; knows the variances from sampling cases.
@@ -135,7 +137,7 @@ def shrunk(
     noise_of = _sampling if shrink == "sampling" else _transient
     noise = noise_of(task, given, made, matcher)
     values = given.values.copy()
-    residuals = within_group_residuals(given.values, given.treated)
+    residuals = given.values - given.values.mean(axis=0)
     for j, name in enumerate(given.names):
         if name in made.names:
             rho = reliability(residuals[:, j], noise @ made.rows[made.names.index(name)] ** 2)
@@ -156,10 +158,10 @@ def reliability(residuals: np.ndarray, noise: np.ndarray) -> np.ndarray:
     a reliability is it over it and the authority's own noise.
 
     Args:
-        residuals: Array (authorities,), the features less the mean of their group.
+        residuals: Array (authorities,), the features less their mean.
         noise: Array (authorities,), the variance of each from noise.
     """
-    total = float((residuals**2).sum() / max(len(residuals) - 2, 1))
+    total = float((residuals**2).sum() / max(len(residuals) - 1, 1))
     between = max(total - float(noise.mean()), 0.0)
     return np.divide(between, between + noise, out=np.ones(len(noise)), where=between + noise > 0)
 

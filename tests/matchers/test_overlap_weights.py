@@ -33,8 +33,8 @@ ENGINES = 1e-7
 """R's glm stops when the deviance changes by a share of 1e-10."""
 
 ONE_CASE = 1e-3
-"""The condition on the mean is that of a continuum: among 300 cases it may miss the least variance by
-one case at the bound, which matters by about the square of its share."""
+"""The condition on the mean is that of a continuum: among 300 cases it may miss the least variance
+by one case at the bound, which matters by about the square of its share."""
 
 BOOSTING = "sklearn.ensemble:HistGradientBoostingClassifier"
 

@@ -21,6 +21,7 @@ from matching_worlds import (
 )
 from r_packages import need_matchit
 from scipy.spatial.distance import cdist
+from scipy.stats import ks_2samp
 from sos_matchers import earlier_outcomes, propensity, units
 from sos_matchers import listed_groups as given
 from sos_matchers.cases import pairs as case_pairs
@@ -887,6 +888,37 @@ def test_one_pilot_has_no_sd_so_the_pooled_one_serves():
     assert np.isnan(table.loc["age", "variance_ratio_before"])
 
 
+def test_distances_of_distributions_by_hand():
+    """Ages 0 1 | 0 0 3 3: below 1 lie 1/2 of both, below 3 all | 1/2; four bins of 0.75 each."""
+    frame = pd.DataFrame({"age": [0.0, 1, 0, 0, 3, 3], "sex": [1, 0, 0, 0, 0, 1]})
+    treated = np.array([1, 1, 0, 0, 0, 0])
+    weight = np.array([1.0, 1, 1, 1, 2, 0])
+    table = balance_table(frame, treated, weight_after=weight).set_index("covariate")
+    age, sex = table.loc["age"], table.loc["sex"]
+    assert age["ks_before"] == pytest.approx(1 / 2)
+    assert age["ks_after"] == pytest.approx(1 / 2)
+    # Shares by bin: 1/2 1/2 0 0 of the treated, 1/2 0 0 1/2 of controls.
+    assert age["l1_before"] == pytest.approx(1 / 2)
+    assert age["l1_after"] == pytest.approx(1 / 2)
+    assert sex["ks_before"] == sex["l1_before"] == pytest.approx(1 / 4)
+    assert sex["ks_after"] == sex["l1_after"] == pytest.approx(1 / 2)
+
+
+def test_ks_is_that_of_scipy_and_l1_runs_from_nothing_to_all_in_common():
+    rng = np.random.default_rng(3)
+    for n in (5, 60):
+        x, treated = rng.integers(0, 8, n).astype(float), np.arange(n) % 3 == 0
+        table = balance_table(
+            pd.DataFrame({"x": x, "same": 2.0 + np.arange(n) // 3, "other": treated * 9.0 + 1}),
+            treated.astype(int),
+            weight_after=np.ones(n),
+        ).set_index("covariate")
+        assert table.loc["x", "ks_before"] == pytest.approx(ks_2samp(x[treated], x[~treated])[0])
+        assert table.loc["other", ["l1_before", "ks_before"]].tolist() == pytest.approx([1, 1])
+    nobody = balance_table(pd.DataFrame({"x": x}), treated.astype(int), weight_after=np.zeros(n))
+    assert nobody[["ks_after", "l1_after"]].isna().to_numpy().all()
+
+
 def test_love_plot_data_has_the_largest_difference_first():
     balance = pd.DataFrame(
         {"covariate": list("dcab"), "smd_before": [np.nan, 0.1, -0.5, 0.5], "smd_after": [0.0] * 4}
@@ -932,7 +964,8 @@ balance <- function(data) {
   fit <- matchit(treated ~ age + sex + new, data = data, distance = data$score, replace = TRUE,
                  ratio = 1, s.weights = data$weight)
   s <- summary(fit)
-  list(before = s$sum.all[, 1:4], after = s$sum.matched[, 1:4], names = rownames(s$sum.all),
+  shown <- c("Means Treated", "Means Control", "Std. Mean Diff.", "Var. Ratio", "eCDF Max")
+  list(before = s$sum.all[, shown], after = s$sum.matched[, shown], names = rownames(s$sum.all),
        weight = unname(fit$weights))
 }
 
@@ -1171,6 +1204,7 @@ def test_balance_is_that_of_matchit_summary(plain_r):
             f"mean_control_{time}",
             f"smd_{time}",
             f"variance_ratio_{time}",
+            f"ks_{time}",
         ]
         for j, name in enumerate(names):
             np.testing.assert_allclose(
@@ -1214,11 +1248,14 @@ def test_the_matchers_register_with_their_engines():
     assert table == {
         "propensity-units": ("units", ["python", "r-matchit"]),
         "pre-outcomes-units": ("units", ["python", "r-matchit"]),
+        "mixed-units": ("units", ["python", "r-matchit"]),
         "statistical-neighbours": ("units", ["python"]),
         "given-groups": ("units", ["python"]),
         "whole-pool": ("units", ["python"]),
         "propensity-cases": ("cases", ["python", "r-matchit"]),
         "inverse-weights": ("cases", ["python", "r"]),
+        "entropy-balancing": ("cases", ["python", "r"]),
+        "overlap-weights": ("cases", ["python", "r"]),
     }
 
 

@@ -184,6 +184,13 @@ def _report_matched(
             f"{n_side - n_matched:,} of {n_side:,} cases of pilots found no comparator's case and "
             "were left out: the effect is that on the matched."
         )
+    sizes = np.bincount(matches.pairs.treated)
+    fewer = int(((sizes > 0) & (sizes < settings.ratio)).sum())
+    if fewer:
+        warnings.append(
+            f"{fewer:,} of {n_matched:,} matched cases of pilots got fewer than {settings.ratio} "
+            "cases of comparators: no more were free, or within the caliper."
+        )
     n_controls = int((~side).sum())
     sentence = (
         f"{_method(data, settings)}; {matches.software}. {n_matched:,} of "

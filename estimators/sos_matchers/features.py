@@ -12,8 +12,12 @@ import pandas as pd
 from sos_plugins import UnitTask
 from sos_plugins.errors import DataError, DesignError, SettingsError, did_you_mean, listing
 
-PER_PERIOD = re.compile(r"outcome_pre_-?\d+")
-"""Features that hold the outcome of one pre-period."""
+PER_PERIOD = re.compile(r"outcome_pre_(-?\d+)( of .+)?")
+"""Features that hold the outcome of one pre-period: the period and, where authorities are matched
+for several outcomes together, the end of the name that says which."""
+
+OF_OUTCOME = " of "
+"""What stands before the outcome in names of features where several are matched for together."""
 
 NO_FEATURES = "no features: it has no case before the earliest embedding window"
 
@@ -150,6 +154,15 @@ def numeric(frame: pd.DataFrame, *, matcher: str) -> pd.DataFrame:
             "Leave the feature or the authorities out, or fill the gap."
         )
     return numbers
+
+
+def is_kind(name: str, kinds: Sequence[str]) -> bool:
+    """Whether a feature is one of these, of whichever outcome.
+
+    >>> is_kind("n_cases of kinship-care", ["n_cases"]), is_kind("n_casesx", ["n_cases"])
+    (True, False)
+    """
+    return any(name == kind or name.startswith(f"{kind}{OF_OUTCOME}") for kind in kinds)
 
 
 def varies_within(values: np.ndarray, treated: np.ndarray) -> bool:

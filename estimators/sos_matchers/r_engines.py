@@ -6,6 +6,7 @@ which breaks ties by row, breaks them by code. Cases are sent in the order of ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,71 @@ from sos_plugins.r import client as r
 SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
 
 
-def units_on_score(given: Candidates, settings: Any) -> Matches:
-    """Match authorities on the propensity score; ``settings`` are those of propensity-units."""
+def units_on_score(given: Candidates, settings: Any, forbidden: np.ndarray) -> Matches:
+    """Match authorities on the propensity score; ``settings`` are those of propensity-units.
+
+    ``forbidden`` says of pairs (pilots, pool) whether calipers of single features part them.
+    """
     arguments = {
         "penalty": settings.penalty,
         "C": settings.C,
         "scale": settings.distance,
         "std_caliper": settings.std_caliper,
     }
-    return _units("match_units_on_score", given, settings, arguments)
+    return _units("match_units_on_score", given, given.values, settings, forbidden, arguments)
 
 
-def units_on_outcomes(given: Candidates, settings: Any) -> Matches:
+def units_on_outcomes(given: Candidates, settings: Any, forbidden: np.ndarray) -> Matches:
     """Match authorities on pre-period outcomes; ``settings`` are those of pre-outcomes-units."""
-    return _units("match_units_on_outcomes", given, settings, {"kind": settings.distance})
+    arguments = {"kind": settings.distance}
+    return _units("match_units_on_outcomes", given, given.values, settings, forbidden, arguments)
 
 
-def _units(function: str, given: Candidates, settings: Any, arguments: dict[str, Any]) -> Matches:
-    columns = {"treated": given.treated} | {
-        f"x{j}": given.values[:, j] for j in range(len(given.names))
+def units_on_mix(
+    given: Candidates,
+    parts: Mapping[str, Candidates | np.ndarray],
+    weights: Mapping[str, float],
+    settings: Any,
+    forbidden: np.ndarray,
+) -> Matches:
+    """Match authorities on a mix of distances; ``settings`` are those of mixed-units.
+
+    Args:
+        given: Pilots and pool.
+        parts: By name the candidates of each part, or its array (pilots, pool) of distances.
+        weights: What each part counts.
+        settings: The settings.
+        forbidden: Array (pilots, pool), whether calipers of single features part a pair.
+    """
+    measured = {name: part for name, part in parts.items() if isinstance(part, Candidates)}
+    values = [part.values for part in measured.values()]
+    widths = [value.shape[1] for value in values]
+    ready = [name for name in parts if name not in measured]
+    arguments = {
+        "kind": settings.distance,
+        "part": np.repeat(np.arange(len(values)) + 1, widths) if values else None,
+        "weights": np.array([weights[name] for name in [*measured, *ready]], dtype=float),
+        "ready": np.asarray(parts[ready[0]], dtype=float).ravel("F") if ready else None,
     }
+    columns = np.column_stack(values) if values else np.zeros((len(given.units), 0))
+    return _units("match_units_on_mix", given, columns, settings, forbidden, arguments)
+
+
+def _units(
+    function: str,
+    given: Candidates,
+    values: np.ndarray,
+    settings: Any,
+    forbidden: np.ndarray,
+    arguments: dict[str, Any],
+) -> Matches:
+    columns = {"treated": given.treated} | {f"x{j}": column for j, column in enumerate(values.T)}
     shared = {
         "ratio": settings.ratio,
         "caliper": settings.caliper,
         "replacement": settings.replacement,
         "order_by": settings.order,
+        "forbidden": forbidden.ravel("F") if forbidden.any() else None,
         "steps": STEPS,
     }
     answer = r.call(SCRIPT, function, columns, {**arguments, **shared})
@@ -57,8 +98,8 @@ def _units(function: str, given: Candidates, settings: Any, arguments: dict[str,
     )
 
 
-def cases_on_score(data: CaseData, settings: Any) -> Pairs:
-    """Match cases; ``settings`` are those of propensity-cases."""
+def cases_on_score(data: CaseData, settings: Any) -> tuple[Pairs, np.ndarray]:
+    """Match cases; ``settings`` are those of propensity-cases. Pairs, and the logits of scores."""
     arguments = {
         **_model(settings),
         "scale": settings.distance,
@@ -69,14 +110,43 @@ def cases_on_score(data: CaseData, settings: Any) -> Pairs:
         "order_by": settings.order,
         "steps": STEPS,
     }
-    return pairs_of(r.call(SCRIPT, "match_cases", _case_columns(data), arguments))
+    answer = r.call(SCRIPT, "match_cases", _case_columns(data), arguments)
+    return pairs_of(answer), np.asarray(answer["logit"], dtype=float)
 
 
-def relative_odds(data: CaseData, settings: Any) -> np.ndarray:
-    """Weight cases; ``settings`` are those of inverse-weights. Relative odds, treated 1."""
+def relative_odds(data: CaseData, settings: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weight cases; ``settings`` are those of inverse-weights. Relative odds, and logits."""
     arguments = {**_model(settings), "trim": settings.trim}
     answer = r.call(SCRIPT, "relative_odds", _case_columns(data), arguments)
-    return np.asarray(answer["relative"], dtype=float)
+    return np.asarray(answer["relative"], float), np.asarray(answer["logit"], float)
+
+
+def overlap_scores(data: CaseData, settings: Any) -> tuple[float, np.ndarray, np.ndarray]:
+    """Score cases, trim them and score those that are left; settings of overlap-weights.
+
+    Returns:
+        The bound of scores; whether each row is within it; the logits, missing for rows that are
+        left out, be it with their stratum.
+    """
+    arguments = {**_model(settings), "trim": settings.trim}
+    answer = r.call(SCRIPT, "overlap_scores", _case_columns(data), arguments)
+    kept = np.asarray(answer["kept"], dtype=bool)
+    return float(np.ravel(answer["bound"])[0]), kept, np.asarray(answer["logit"], dtype=float)
+
+
+def entropy_weights(data: CaseData, settings: Any) -> tuple[np.ndarray, float]:
+    """Balance cases; ``settings`` are those of entropy-balancing.
+
+    Returns:
+        Relative weights, treated 1; and the largest difference of means that they leave.
+    """
+    arguments = {
+        "highest": settings.moments,
+        "interactions": settings.interactions,
+        "balance": settings.balance,
+    }
+    answer = r.call(SCRIPT, "entropy_weights", _case_columns(data), arguments)
+    return np.asarray(answer["relative"], dtype=float), float(np.ravel(answer["largest"])[0])
 
 
 def _model(settings: Any) -> dict[str, Any]:

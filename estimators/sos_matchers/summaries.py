@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -34,18 +35,41 @@ class Matches:
     score: np.ndarray | None = None
 
 
-def unit_match(
-    task: UnitTask, given: Candidates, matches: Matches, *, method: str, ratio: int, reason: str
-) -> UnitMatch:
-    """Put the result of nearest-neighbour matching together.
+class Asked(Protocol):
+    """What was asked of a matcher on a distance."""
+
+    @property
+    def ratio(self) -> int:
+        """Comparators for each pilot, at most."""
+
+    @property
+    def method(self) -> str:
+        """The way of pairing."""
+
+
+@dataclass(frozen=True)
+class First:
+    """What a matcher on a distance says of itself.
+
+    Attributes:
+        method: The first sentence of the description, without its full stop.
+        asked: Its settings.
+        reason: Why a pilot has no comparator.
+    """
+
+    method: str
+    asked: Asked
+    reason: str
+
+
+def unit_match(task: UnitTask, given: Candidates, matches: Matches, first: First) -> UnitMatch:
+    """Put the result of matching on a distance together.
 
     Args:
         task: What the matcher was given.
         given: The candidates that were compared.
         matches: The pairs.
-        method: The first sentence of the description, without its full stop.
-        ratio: Comparators asked for.
-        reason: Why a pilot has no comparator.
+        first: What the matcher says of itself.
     """
     rows = pd.DataFrame(
         {
@@ -57,12 +81,13 @@ def unit_match(
         columns=list(DISTANCE_COLUMNS),
     )
     unmatched = {**given.unmatched}
-    unmatched |= {code: reason for code in given.pilots if code not in set(rows["pilot"])}
+    unmatched |= {code: first.reason for code in given.pilots if code not in set(rows["pilot"])}
+    ties = (TIES,) if first.asked.method == "nearest" else ()
     return assemble(
         task,
         rows,
         unmatched,
-        Sentences(f"{method}; {matches.software}.", ratio, (TIES, *given.notes)),
+        Sentences(f"{first.method}; {matches.software}.", first.asked.ratio, (*ties, *given.notes)),
         scores=scores_frame(given, matches),
         compared=given.names,
     )

@@ -130,7 +130,10 @@ def balance_table(
     The definitions are those of MatchIt's ``summary()`` for an effect on the treated (Stuart 2010;
     Austin 2009): differences are divided by the SD of the treated before matching, which is
     ``sqrt(p (1 - p))`` for a column of zeros and ones; where that SD is zero or cannot be computed
-    (one pilot), by the SD pooled within both groups.
+    (one pilot), by the SD pooled within both groups. Beside means and variances whole distributions
+    are compared: by the largest difference of the cumulative shares (Kolmogorov and Smirnov's
+    distance, MatchIt's "eCDF Max"), and by the imbalance L1 of Iacus, King and Porro (2011) of each
+    covariate by itself, numbers in bins of equal width over all rows, as many as Sturges' rule has.
 
     Args:
         covariates: Frame (rows, covariates) without missing values: numbers and booleans are
@@ -203,7 +206,37 @@ def _row(
         "smd_after": _difference(means["treated", "after"], means["control", "after"], sd),
         "variance_ratio_before": np.nan if binary else _variance_ratio(values, side, before),
         "variance_ratio_after": np.nan if binary else _variance_ratio(values, side, after),
+        **_distances(values, side, before, after, binary=binary),
     }
+
+
+def _distances(
+    values: np.ndarray, side: np.ndarray, before: np.ndarray, after: np.ndarray, *, binary: bool
+) -> dict[str, float]:
+    """Compare distributions; of a column of zeros and ones both distances are that of the means."""
+    if binary:
+        gaps = {
+            time: abs(_mean(values[side], w[side]) - _mean(values[~side], w[~side]))
+            for time, w in (("before", before), ("after", after))
+        }
+        return {f"{name}_{time}": gaps[time] for name in ("ks", "l1") for time in gaps}
+    order = np.argsort(values, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))
+    bins = np.digitize(values, np.histogram_bin_edges(values, "sturges")[1:-1])
+    found = {}
+    for time, w in (("before", before), ("after", after)):
+        gap = _signed_shares(side, w)
+        found[f"ks_{time}"] = float(np.abs(np.cumsum(gap[order])[ends]).max())
+        found[f"l1_{time}"] = float(np.abs(np.bincount(bins, gap)).sum() / 2)
+    return found
+
+
+def _signed_shares(side: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Shares of rows in the weight of their group, negative for controls; missing without any."""
+    treated, control = weights[side].sum(), weights[~side].sum()
+    if treated <= 0 or control <= 0:
+        return np.full(len(weights), np.nan)
+    return np.where(side, weights / treated, -weights / control)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:

@@ -323,6 +323,8 @@ class UnitTask:
         seed: For random tie-breaks (none of ours uses one).
         outcome: Name of the outcome, for groups that are given by outcome; empty if none.
         left_out: Authorities of the design that have no features, with the reason.
+        sampling: Frame indexed like ``features``, with its columns ``outcome_pre_<period>``: the
+            variance of each from sampling cases; missing, or empty, where cases do not tell it.
     """
 
     pilots: tuple[Pilot, ...]
@@ -331,6 +333,7 @@ class UnitTask:
     seed: int = 0
     outcome: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    sampling: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -376,6 +379,8 @@ class CaseMatch:
         n_dropped: How many rows are gone.
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.
+        overlap: Frame of :data:`OVERLAP_COLUMNS`: where the propensity scores of both sides lie;
+            empty where there are none.
     """
 
     sample: Sample
@@ -383,6 +388,17 @@ class CaseMatch:
     n_dropped: int = 0
     sentence: str = ""
     warnings: tuple[str, ...] = ()
+    overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+OVERLAP_COLUMNS: dict[str, str] = {
+    "low": "lower end of a bin of the propensity score",
+    "high": "its upper end",
+    "treated": "1 for pilots' cases, 0 for comparators'",
+    "n_cases": "cases with a score in the bin",
+    "weight_before": "their weight before matching or weighting",
+    "weight_after": "their weight after",
+}
 
 
 BALANCE_COLUMNS: dict[str, str] = {
@@ -395,6 +411,12 @@ BALANCE_COLUMNS: dict[str, str] = {
     "smd_after": "standardised mean difference of the matched, by the same SD",
     "variance_ratio_before": "variance of the treated / variance of controls; missing if binary",
     "variance_ratio_after": "the same after matching, weighted",
+    "ks_before": "Kolmogorov and Smirnov's distance before: largest difference of the cumulative "
+    "shares",
+    "ks_after": "the same after matching, weighted",
+    "l1_before": "imbalance L1 before: half the sum of differences of shares over bins (Sturges), "
+    "or over the two values if binary",
+    "l1_after": "the same after matching, weighted, over the same bins",
 }
 
 

@@ -24,6 +24,11 @@ BALANCE_LINE = 0.1
 MARK, MARK_NOTE = "*", "* may have been recorded, or come about, after the programme began."
 """Marks characteristics of ``OutcomeInfo.measured_after``."""
 
+DISTANCES = (
+    "KS is the largest difference between the cumulative shares of the two groups (Kolmogorov and "
+    "Smirnov), L1 half the sum of the differences of their shares over bins (Iacus, King and "
+    "Porro); both run from 0, alike, to 1, nothing in common."
+)
 LEVELS = {"units": "authorities", "cases": "children"}
 """What is balanced at each level of matching."""
 
@@ -140,14 +145,19 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
         two("smd_after", "Difference after (SD)"),
         two("variance_ratio_before", "Variance ratio before"),
         two("variance_ratio_after", "Variance ratio after"),
+        two("ks_before", "KS before"),
+        two("ks_after", "KS after"),
+        two("l1_before", "L1 before"),
+        two("l1_after", "L1 after"),
     )
     label = words.clean(result.info.label)
+    late = [MARK_NOTE] if any(MARK in name_of(row) for row in rows_of(frame)) else []
     return Table(
         ident,
         f"Balance of {LEVELS.get(level, level)}: {label}",
         frame,
         columns,
-        note=MARK_NOTE if any(MARK in name_of(row) for row in rows_of(frame)) else "",
+        note=" ".join([DISTANCES, *late]),
         missing_note="it does not arise: a share has no variance of its own, or nothing varies",
     )
 

@@ -15,6 +15,7 @@ from sos_plugins.report import (
     fault_tables,
     heat,
     outcome_tables,
+    overlap,
     study_tables,
     verdict,
 )
@@ -71,7 +72,7 @@ class OutcomeSection:
     matching: tuple[str, ...]
     groups: Table | None
     balances: tuple[Chart, ...]
-    overlap: Chart | None
+    overlaps: tuple[Chart, ...]
     attrition: Table | None
     completeness: Chart | None
     quality: Table | None
@@ -82,7 +83,8 @@ class OutcomeSection:
     @property
     def charts(self) -> tuple[Chart, ...]:
         """Every chart of the section."""
-        drawn = (self.trends, *self.events, self.forest, self.pilots, *self.balances, self.overlap)
+        alike = (*self.balances, *self.overlaps)
+        drawn = (self.trends, *self.events, self.forest, self.pilots, *alike)
         return tuple(chart for chart in (*drawn, self.completeness) if chart is not None)
 
     @property
@@ -258,7 +260,7 @@ def _outcome_section(
         ),
         groups=tables.groups_table(result, names, ident("groups")),
         balances=_balance_charts(result, anchor, april=april_years(study)),
-        overlap=balance.overlap(result, names, ident("scores")),
+        overlaps=_overlap_charts(result, names, anchor),
         attrition=tables.attrition_table(result, ident("attrition")),
         completeness=heat.heat_map(study, result, names, ident("completeness")),
         quality=tables.quality_table(result, ident("quality")),
@@ -288,6 +290,14 @@ def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple
     made = (
         balance.love_plot(result, level, f"{anchor}_balance-{words.slug(level)}", april=april)
         for level in levels
+    )
+    return tuple(chart for chart in made if chart is not None)
+
+
+def _overlap_charts(result: OutcomeResult, names: Labels, anchor: str) -> tuple[Chart, ...]:
+    made = (
+        balance.overlap(result, names, f"{anchor}_scores"),
+        overlap.overlap_of_cases(result, f"{anchor}_scores-cases"),
     )
     return tuple(chart for chart in made if chart is not None)
 

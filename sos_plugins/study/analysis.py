@@ -123,6 +123,7 @@ class OutcomeAnalysis:
             matching=prepared.steps,
             scores=prepared.units.scores,
             balance=_balance(prepared),
+            overlap=prepared.case_match.overlap if prepared.case_match else pd.DataFrame(),
             trends=designs.trends(prepared.stacked, prepared.frame),
             sample=designs.group_table(prepared.stacked),
             spans=designs.spans(prepared.stacked),

@@ -14,6 +14,7 @@ from sos_plugins.contract.session import NoProgress, Progress
 from sos_plugins.contract.types import Design
 from sos_plugins.errors import DesignError
 from sos_plugins.study.analysis import OutcomeAnalysis
+from sos_plugins.study.common_task import with_common_task
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import (
     Dealing,
@@ -95,7 +96,7 @@ def judged(plan: Plan, inputs: Iterable[OutcomeInput]) -> list[OutcomeResult]:
     """Analyse the outcomes of one study, and rate them together."""
     results = [
         OutcomeAnalysis(Preparation(plan, given, NoProgress())).run(only_crosscheck=False)
-        for given in inputs
+        for given in with_common_task(plan, list(inputs))
     ]
     return list(rated(plan, results))
 

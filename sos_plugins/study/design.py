@@ -13,12 +13,13 @@ import pandas as pd
 
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.collected import CollectedCases
-from sos_plugins.cells.compression import count, counts, mean
+from sos_plugins.cells.compression import count, counts, is_compressed, mean
 from sos_plugins.contract.interfaces import UnitTask
 from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, cohort_in_words
+from sos_plugins.study.contamination import contaminated_of, told_of
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
 from sos_plugins.tables.file_columns import CSV_SUFFIXES, read_columns
@@ -135,7 +136,7 @@ def make_design(
     Returns:
         The design, and warnings: pilots that the records do not have, authorities whose names
         differ in capitals or blanks only, authorities that the records say are treated, pilots
-        whose first treated period is another in the records.
+        whose first treated period is another in the records, contaminated authorities.
 
     Raises:
         DesignError: If a named authority is unknown, the pool names one that the records say is
@@ -173,11 +174,13 @@ def make_design(
         )
     wanted = known if table.pool == "all" else set(table.pool)
     candidates = wanted - codes - set(table.exclude)
-    pool = tuple(sorted(candidates - set(adopted)))
+    contaminated = contaminated_of(table, base, known, codes)
+    contamination = told_of(contaminated, candidates, table)
+    pool = tuple(sorted(candidates - set(adopted) - set(contaminated)))
     if not pool:
-        why = ""
+        why = f" {contamination}" if contamination else ""
         if gone := sorted(candidates & set(adopted)):
-            why = f" The records say that these are treated: {_with_years(adopted, gone)}."
+            why += f" The records say that these are treated: {_with_years(adopted, gone)}."
         raise DesignError(
             f"No authority is left that could be a comparator: see [design] pool.{why}"
         )
@@ -187,6 +190,7 @@ def make_design(
         ),
         pool=pool,
         adopted={code: adopted[code] for code in sorted(candidates & set(adopted))},
+        contaminated={code: why for code, why in contaminated.items() if code in candidates},
     )
     warnings = tuple(
         f"Pilot {code} is not in the records and is left out of every outcome."
@@ -194,7 +198,8 @@ def make_design(
         for code in absent
     )
     alike = warn_of_names_alike({*known, *codes})
-    return design, (*warnings, *alike, *adoption.warnings, *_told_of_adoption(design, adoption))
+    told = (*adoption.warnings, *_told_of_adoption(design, adoption))
+    return design, (*warnings, *alike, *told, *filter(None, [contamination]))
 
 
 def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:
@@ -448,6 +453,7 @@ def unit_task(
     """
     before, pilots, warnings = before_any_window(frame, design)
     features, notes = _features(before, covariates)
+    blank = replace(blank, sampling=sampling_variances(before))
     warnings += notes
     if characteristics is not None:
         features = features.join(characteristics.add_prefix("x_"))
@@ -518,6 +524,28 @@ def _features(
     return features, tuple(notes)
 
 
+def sampling_variances(before: pd.DataFrame) -> pd.DataFrame:
+    """Return the variance of each authority's outcome of a period from sampling its cases.
+
+    The spread of cases about the means of periods, over the number of cases of the period.
+
+    Returns:
+        Frame indexed by ``unit`` with columns ``outcome_pre_<period>``; missing for an authority
+        with one case a period, and for all where rows stand for many cases with other values than
+        0 and 1, which do not tell their spread.
+    """
+    n = pd.Series(counts(before), index=before.index)
+    value, keys = before["value"], [before["unit"], before["period"]]
+    if is_compressed(before) and not value.isin([0.0, 1.0]).all():
+        return pd.DataFrame()
+    parts = pd.DataFrame({"n": n, "sum": n * value, "squares": n * value**2})
+    cells = parts.groupby(keys).sum().unstack()
+    sizes, sums, squares = cells["n"], cells["sum"], cells["squares"]
+    left = (sizes - 1).sum(axis=1)
+    within = (squares - sums**2 / sizes).sum(axis=1) / left.where(left > 0)
+    return (1 / sizes).mul(within.clip(lower=0), axis=0).add_prefix("outcome_pre_")
+
+
 def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> str:
     """Return the name of a covariate among features, which no other feature has."""
     label = name
@@ -559,6 +587,10 @@ def _complete_task(
         unit: f"it is treated {cohort_in_words(cohort)} according to the records"
         for unit, cohort in design.adopted.items()
     }
+    left_out |= {
+        unit: f"it is contaminated by the approach ({reason})"
+        for unit, reason in design.contaminated.items()
+    }
     task = replace(blank, pilots=tuple(pilots), features=features.loc[order], left_out=left_out)
     return task, tuple(warnings)
 
@@ -574,8 +606,12 @@ def _gap(features: pd.DataFrame, unit: str) -> str:
     return "no case in some period before the first embedding window"
 
 
-def read_characteristics(path: Path) -> pd.DataFrame:
+def read_characteristics(path: Path, besides: Collection[str] = ()) -> pd.DataFrame:
     """Read characteristics of authorities: a CSV with column ``unit``; numeric columns are used.
+
+    Args:
+        path: The file.
+        besides: Columns that are no characteristics.
 
     Raises:
         DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
@@ -588,7 +624,11 @@ def read_characteristics(path: Path) -> pd.DataFrame:
     columns = read_columns(path)
     if "unit" not in columns.names:
         raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
-    further = {name: columns.covariate(name) for name in columns.names if name not in ("unit", "")}
+    further = {
+        name: columns.covariate(name)
+        for name in columns.names
+        if name not in ("unit", "", *besides)
+    }
     frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **further})
     empty = frame.isna().all(axis=1)
     if (faulty := frame["unit"].isna() & ~empty).any():

@@ -183,6 +183,20 @@ class DesignTable(Settings):
     authorities: str | None = Field(
         None, description="CSV file with column unit and characteristics of authorities"
     )
+    contaminated: dict[str, str] = Field(
+        {},
+        description="authorities that used the approach in some form without being pilots, each "
+        'with the reason: { "331" = "trained its staff in 2013" }',
+    )
+    contaminated_column: str | None = Field(
+        None,
+        description="column of the file of authorities that says the same: a reason, or yes and no",
+    )
+    if_contaminated: Literal["trim", "refuse"] = Field(
+        "trim",
+        description='"trim": they are no comparators, and the report says so; "refuse": a pool '
+        "with one of them is an error",
+    )
     support: str = Field(
         "external_support",
         description="true/false column of the pilots: those with outside support, left out once",
@@ -198,6 +212,11 @@ class MatchingTable(Settings):
 
     units: MatcherChoice = Field(description="matcher of authorities")
     cases: MatcherChoice | None = Field(None, description="matcher of cases, none by default")
+    comparators: Literal["per-outcome", "common"] = Field(
+        "per-outcome",
+        description='"per-outcome": authorities are matched for each outcome by itself; "common": '
+        "once, on the features of all outcomes",
+    )
 
 
 class SensitivityTable(Settings):

@@ -42,7 +42,9 @@ def matched_on(match: UnitMatch) -> bool:
     """Return whether comparators were chosen by the outcomes of single earlier periods."""
     names = [str(name) for name in match.balance["covariate"]] if len(match.balance) else []
     compared = names if match.compared is None else match.compared
-    return any(n.startswith(EARLIER_OUTCOMES) and n not in LEVELS for n in compared)
+    return any(
+        n.startswith(EARLIER_OUTCOMES) and n.partition(" of ")[0] not in LEVELS for n in compared
+    )
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,26 @@ def no_faults() -> pd.DataFrame:
     return pd.DataFrame(columns=["unit", "period", "n", "n_faulty"])
 
 
+def of_outcome(match: UnitMatch, outcome: str) -> UnitMatch:
+    """Return a match for all outcomes with the features of one of them under their plain names.
+
+    Args:
+        match: The match.
+        outcome: Name of the outcome.
+    """
+    end = f" of {outcome}"
+    names = match.balance["covariate"].astype(str).str.removesuffix(end)
+    compared = match.compared
+    if compared is not None:
+        compared = tuple(name.removesuffix(end) for name in compared)
+    return replace(match, balance=match.balance.assign(covariate=names), compared=compared)
+
+
+def of_frames(task: UnitTask) -> list[object]:
+    """Return what a task rests on, as values that travel."""
+    return [task.pilots, task.features.reset_index(), task.sampling.reset_index()]
+
+
 @travels
 @dataclass(frozen=True)
 class PreparedOutcome:
@@ -79,6 +99,8 @@ class OutcomeInput:
         faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
             reads.
         program: What computes.
+        common: How all outcomes of the study match authorities together; None where each is
+            matched by itself.
         key: Hash of all that the cases rest on; empty where nothing is kept.
     """
 
@@ -93,6 +115,7 @@ class OutcomeInput:
     faults: pd.DataFrame = field(default_factory=no_faults)
     program: Program = field(default_factory=Program)
     key: str = ""
+    common: UnitTask | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,7 @@ class Preparation:
                     given.info,
                     given.design,
                     dict(given.neighbours),
+                    None if given.common is None else of_frames(given.common),
                 ]
             ),
             of_settings(file.design, base),
@@ -198,19 +222,10 @@ class Preparation:
                 f"has the value {frame['value'].iloc[0]:g}."
             )
         covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        table = file.design.authorities
-        characteristics = designs.read_characteristics(self.plan.path(table)) if table else None
-        blank = UnitTask(
-            pilots=(),
-            features=pd.DataFrame(),
-            neighbours=self.given.neighbours,
-            seed=self.seed,
-            outcome=cases.info.name,
-        )
-        task, warnings = designs.unit_task(
-            frame, self.given.design, covariates, characteristics, blank
-        )
-        match, step = self._match_units(units, task)
+        task, warnings = self._task(frame, covariates, cases.info.name)
+        match, step = self._match_units(units, self.given.common or task)
+        if self.given.common:
+            match = of_outcome(match, cases.info.name)
         warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
         warnings += match.warnings
         warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
@@ -254,6 +269,36 @@ class Preparation:
                 *(case_match.warnings if case_match else ()),
             ),
         )
+
+    def described(self, cases: CollectedCases) -> UnitTask:
+        """Describe the authorities to a matcher, from the cases before the first window.
+
+        Raises:
+            SosError: If there is nobody to describe.
+        """
+        table = self.plan.file.design
+        frame = designs.count_cases(cases.frame, cases.attrition, table).frame
+        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        return self._task(frame, covariates, cases.info.name)[0]
+
+    def _task(
+        self, frame: pd.DataFrame, covariates: tuple[str, ...], outcome: str
+    ) -> tuple[UnitTask, tuple[str, ...]]:
+        table = self.plan.file.design
+        besides = [name for name in [table.contaminated_column] if name]
+        characteristics = (
+            designs.read_characteristics(self.plan.path(table.authorities), besides)
+            if table.authorities
+            else None
+        )
+        blank = UnitTask(
+            pilots=(),
+            features=pd.DataFrame(),
+            neighbours=self.given.neighbours,
+            seed=self.seed,
+            outcome=outcome,
+        )
+        return designs.unit_task(frame, self.given.design, covariates, characteristics, blank)
 
     def with_cases(self, prepared: PreparedOutcome, cases: CollectedCases) -> PreparedOutcome:
         """Put other cases in the place of those of an outcome, with the same matched groups."""

@@ -37,6 +37,7 @@ from sos_plugins.study.cases_in_memory import (
     refuse_unknown,
 )
 from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collection
+from sos_plugins.study.common_task import with_common_task
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
@@ -388,6 +389,7 @@ class Study:
         *,
         only_crosscheck: bool,
     ) -> tuple[OutcomeResult, ...]:
+        inputs = with_common_task(self.plan, inputs)
         analysed = _each_analysed(
             self.plan, inputs, progress, cache, workers, only_crosscheck=only_crosscheck
         )

@@ -23,7 +23,7 @@ import sos_plugins
 from sos_plugins.authors import testing
 from sos_plugins.contract import columns as schema
 from sos_plugins.contract import record_tables
-from sos_plugins.contract.interfaces import BALANCE_COLUMNS
+from sos_plugins.contract.interfaces import BALANCE_COLUMNS, OVERLAP_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
 
@@ -109,6 +109,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.PROVENANCE_COLUMNS,
         schema.POOLED_PILOT_COLUMNS,
         BALANCE_COLUMNS,
+        OVERLAP_COLUMNS,
         PROFILE_COLUMNS,
         COVERAGE_COLUMNS,
     ],
@@ -123,6 +124,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         "provenance",
         "pooled",
         "balance",
+        "overlap",
         "profile",
         "coverage",
     ],

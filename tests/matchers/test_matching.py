@@ -9,10 +9,21 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matching_worlds import (
+    LINE,
+    UNIT,
+    cases_of,
+    chosen,
+    line,
+    random_cases,
+    random_task,
+    task,
+)
 from r_packages import need_matchit
 from scipy.spatial.distance import cdist
+from scipy.stats import ks_2samp
+from sos_matchers import earlier_outcomes, propensity, units
 from sos_matchers import listed_groups as given
-from sos_matchers import propensity, units
 from sos_matchers.cases import pairs as case_pairs
 from sos_matchers.cases import plugins as cases
 from sos_matchers.cases.pairs import PropensityCasesSettings, match_cases, match_cases_r
@@ -21,12 +32,13 @@ from sos_matchers.cases.weights import (
     weight_cases,
     weight_cases_r,
 )
+from sos_matchers.earlier_outcomes import PreOutcomesSettings
 from sos_matchers.features import candidates
 from sos_matchers.listed_groups import GivenSettings, NeighbourSettings
 from sos_matchers.nearest import STEPS, match_on_distances, match_on_scores, turns
-from sos_matchers.units import PreOutcomesSettings, PropensitySettings
+from sos_matchers.units import PropensitySettings
 
-from sos_plugins import Pilot, Sample, UnitMatch, UnitTask
+from sos_plugins import Pilot, Sample, UnitTask
 from sos_plugins.authors.results import balance_table, love_plot_data
 from sos_plugins.authors.testing import check_matcher
 from sos_plugins.cells.compression import SQUARES, compress
@@ -50,88 +62,6 @@ SOLVERS = 1e-9
 GLM = 1e-7
 """R's glm stops when the deviance changes by a share of 1e-10: coefficients are good to more than
 the root of that after its last, quadratically convergent step."""
-
-
-# ---- small worlds ------------------------------------------------------------------------------
-
-
-def task(features: dict[str, list[float]], codes: list[str], pilots: list[str], **more) -> UnitTask:
-    frame = pd.DataFrame(features, index=pd.Index(codes, name="unit"))
-    return UnitTask(tuple(Pilot(c, None, None, 2014, f"Name {c}") for c in pilots), frame, **more)
-
-
-def line(positions: dict[str, float], pilots: str, **more) -> UnitTask:
-    """Authorities with single-letter codes on a line: one feature, ``x_place``."""
-    return task({"x_place": list(positions.values())}, list(positions), list(pilots), **more)
-
-
-def chosen(match: UnitMatch) -> dict[str, str]:
-    return {g.pilot: "".join(g.comparators) for g in match.groups}
-
-
-LINE = {"P": 1.0, "Q": 5.0, "a": 1.3, "b": 0.6, "c": 3.2, "d": 4.5, "e": 5.9, "f": -4.0}
-"""Distances: P to a .3, b .4, c 2.2; Q to d .5, e .9, c 1.8. Scores rise from left to right."""
-
-UNIT = 1 / np.std(list(LINE.values()), ddof=1)
-"""A distance of 1 on the line in SDs: the logit is linear in the one feature."""
-
-
-def random_task(seed: int, *, ties: bool) -> UnitTask:
-    rng = np.random.default_rng(seed)
-    n, n_pilots = int(rng.integers(6, 30)), int(rng.integers(1, 6))
-    values = rng.integers(0, 4, (n, 3)).astype(float) if ties else rng.normal(size=(n, 3))
-    codes = [f"{c}" for c in rng.choice(np.arange(200, 900), n, replace=False)]
-    names = ["outcome_pre_2011", "outcome_pre_2012", "outcome_pre_2013"]
-    frame = pd.DataFrame(values, index=pd.Index(codes, name="unit"), columns=names)
-    frame["outcome_pre_mean"] = values.mean(axis=1)
-    frame["x_share"] = values[:, 0]
-    pilots = sorted(codes)[:n_pilots] if seed % 2 else codes[:n_pilots]
-    return UnitTask(tuple(Pilot(c, None, None, 2014) for c in pilots), frame)
-
-
-def cases_of(rows: str, **columns) -> Sample:
-    """Make cases from lines ``group post treated x [weight]``; further columns by name."""
-    table = [line.split() for line in rows.strip().splitlines()]
-    frame = pd.DataFrame(
-        {
-            "unit": [g if t == "1" else f"c{g}" for g, _, t, *_ in table],
-            "period": [2010 + int(p) for _, p, *_ in table],
-            "cohort": [2011 if t == "1" else 0 for _, _, t, *_ in table],
-            "value": np.arange(len(table), dtype=float),
-            "weight": [float(w[0]) if w else 1.0 for *_, w in [(r[:4], r[4:]) for r in table]],
-            "group": [g for g, *_ in table],
-            "treated": [int(t) for _, _, t, *_ in table],
-            "post": [int(p) for _, p, *_ in table],
-            "x": [float(x) for _, _, _, x, *_ in table],
-            **columns,
-        }
-    )
-    frame["cluster"] = frame["unit"]
-    return Sample(frame, ("x", *columns))
-
-
-def random_cases(seed: int, n: int = 400, *, ties: bool = False) -> Sample:
-    rng = np.random.default_rng(seed)
-    group, treated = rng.choice(["330", "340"], n), (rng.random(n) < 0.4).astype(int)
-    frame = pd.DataFrame(
-        {
-            "unit": np.where(treated == 1, group, rng.choice(["801", "802"], n)),
-            "period": 2010,
-            "cohort": 2011 * treated,
-            "value": rng.normal(size=n),
-            "weight": rng.choice([1.0, 0.5], n),
-            "group": group,
-            "treated": treated,
-            "post": rng.integers(0, 2, n),
-            "case": np.arange(n),
-            "age": rng.integers(0, 4, n) + treated if ties else rng.normal(size=n) + treated,
-            "sex": rng.choice(["male", "female"], n),
-            "ethnicity": rng.choice(["White", "Black", "Missing"], n, p=[0.6, 0.3, 0.1]),
-            "disabled": rng.random(n) < 0.1 + 0.1 * treated,
-        }
-    )
-    frame["cluster"] = frame["unit"]
-    return Sample(frame, ("age", "sex", "ethnicity", "disabled"))
 
 
 # ---- nearest neighbours ------------------------------------------------------------------------
@@ -346,7 +276,9 @@ def test_ties_go_to_the_lower_code():
     outcomes = task(
         {"outcome_pre_2012": [2.0, 3.0, 1.0, 3.0, 9.0]}, ["P", "d", "c", "b", "a"], ["P"]
     )
-    assert chosen(units.match_pre_outcomes(outcomes, PreOutcomesSettings())) == {"P": "bc"}
+    assert chosen(earlier_outcomes.match_pre_outcomes(outcomes, PreOutcomesSettings())) == {
+        "P": "bc"
+    }
 
 
 def test_default_features_are_those_documented():
@@ -365,7 +297,7 @@ def test_default_features_are_those_documented():
         units.match_propensity(world, PropensitySettings()).sentence
     )
     assert "between outcome_pre_2012, with" in (
-        units.match_pre_outcomes(world, PreOutcomesSettings()).sentence
+        earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings()).sentence
     )
 
 
@@ -375,7 +307,7 @@ def test_default_features_are_those_documented():
 def test_euclidean_distance_is_in_sds_within_pilots_and_pool():
     # Residuals about the means of each side: pilots -1, 1; pool -2, 0, 2. SD = sqrt(10 / 3).
     world = task({"outcome_pre_2012": [0.0, 2.0, 4.0, 6.0, 8.0]}, list("PQabc"), ["P", "Q"])
-    match = units.match_pre_outcomes(world, PreOutcomesSettings(ratio=1))
+    match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(ratio=1))
     rows = match.distances.set_index("pilot")
     assert rows["comparator"].to_dict() == {"P": "a", "Q": "a"}
     assert rows["distance"]["P"] == pytest.approx(4 / np.sqrt(10 / 3), abs=ROUNDING)
@@ -398,7 +330,7 @@ def test_euclidean_distance_is_in_sds_within_pilots_and_pool():
 )
 def test_pre_outcomes_units_by_hand(settings, answer):
     world = task({"outcome_pre_2012": [0.0, 2.0, 4.0, 6.0, 8.0]}, list("PQabc"), ["P", "Q"])
-    match = units.match_pre_outcomes(world, PreOutcomesSettings(**settings))
+    match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(**settings))
     assert chosen(match) == answer
 
 
@@ -412,7 +344,7 @@ def test_mahalanobis_distance_uses_the_pooled_covariance():
     pooled = sum(((part - part.mean()).T @ (part - part.mean())) for part in (pilots, pool))
     inverse = np.linalg.inv(pooled / (len(pilots) + len(pool) - 2))
     np.testing.assert_allclose(
-        units.outcome_distances(given_, "mahalanobis"),
+        earlier_outcomes.outcome_distances(given_, "mahalanobis"),
         cdist(pilots, pool, "mahalanobis", VI=inverse),
         rtol=SOLVERS,
     )
@@ -429,7 +361,7 @@ def test_matching_on_earlier_outcomes_recovers_planted_comparators():
     world = task(columns, codes, codes[:9])
     planted = {p: {codes[139 + i], codes[148 + i]} for i, p in enumerate(codes[:9])}
     for distance in ("euclidean", "mahalanobis"):
-        match = units.match_pre_outcomes(world, PreOutcomesSettings(distance=distance))
+        match = earlier_outcomes.match_pre_outcomes(world, PreOutcomesSettings(distance=distance))
         assert {g.pilot: set(g.comparators) for g in match.groups} == planted
         assert match.balance["smd_after"].abs().max() < 0.05
         assert match.balance["smd_before"].abs().max() > 0.05
@@ -445,10 +377,15 @@ UNIT_SETTINGS = [
         PropensitySettings,
         {"distance": "probability", "C": 0.3},
     ),
-    (units.match_pre_outcomes, units.match_pre_outcomes_r, PreOutcomesSettings, {}),
     (
-        units.match_pre_outcomes,
-        units.match_pre_outcomes_r,
+        earlier_outcomes.match_pre_outcomes,
+        earlier_outcomes.match_pre_outcomes_r,
+        PreOutcomesSettings,
+        {},
+    ),
+    (
+        earlier_outcomes.match_pre_outcomes,
+        earlier_outcomes.match_pre_outcomes_r,
         PreOutcomesSettings,
         {"distance": "mahalanobis"},
     ),
@@ -525,7 +462,7 @@ def test_a_pilot_without_features_is_unmatched_and_named():
     more = UnitTask((*world.pilots, Pilot("Z", None, None, 2014, "Zed")), world.features)
     for match in (
         units.match_propensity(more, PropensitySettings()),
-        units.match_pre_outcomes(more, PreOutcomesSettings(features=("x_place",))),
+        earlier_outcomes.match_pre_outcomes(more, PreOutcomesSettings(features=("x_place",))),
     ):
         assert "no case before the earliest embedding window" in match.unmatched["Z"]
         assert "Pilot Z (Zed) was not matched" in match.sentence
@@ -571,7 +508,7 @@ def test_faults_in_the_design_are_sentences(world, error, words):
 
 def test_pre_outcomes_without_periods_says_so():
     with pytest.raises(DesignError, match="no feature outcome_pre_<period>"):
-        units.match_pre_outcomes(line(LINE, "PQ"), PreOutcomesSettings())
+        earlier_outcomes.match_pre_outcomes(line(LINE, "PQ"), PreOutcomesSettings())
 
 
 @pytest.mark.parametrize(
@@ -910,7 +847,7 @@ def test_extreme_weights_and_little_overlap_are_warned_of():
     warned = weight_cases(cases_of(rows), InverseWeightsSettings()).warnings
     assert any("times the mean of its stratum" in w for w in warned)
     assert any("overlap little" in w for w in warned)
-    calm = InverseWeightsSettings(warn_weight=1e9, warn_effective=0)
+    calm = InverseWeightsSettings(warn_weight=1e9, warn_effective=0, warn_outside=1)
     assert weight_cases(cases_of(rows), calm).warnings == ()
 
 
@@ -949,6 +886,37 @@ def test_one_pilot_has_no_sd_so_the_pooled_one_serves():
     assert table.loc["flat", "smd_before"] == 0
     assert np.isnan(table.loc["apart", "smd_before"])  # different, but nothing to scale by
     assert np.isnan(table.loc["age", "variance_ratio_before"])
+
+
+def test_distances_of_distributions_by_hand():
+    """Ages 0 1 | 0 0 3 3: below 1 lie 1/2 of both, below 3 all | 1/2; four bins of 0.75 each."""
+    frame = pd.DataFrame({"age": [0.0, 1, 0, 0, 3, 3], "sex": [1, 0, 0, 0, 0, 1]})
+    treated = np.array([1, 1, 0, 0, 0, 0])
+    weight = np.array([1.0, 1, 1, 1, 2, 0])
+    table = balance_table(frame, treated, weight_after=weight).set_index("covariate")
+    age, sex = table.loc["age"], table.loc["sex"]
+    assert age["ks_before"] == pytest.approx(1 / 2)
+    assert age["ks_after"] == pytest.approx(1 / 2)
+    # Shares by bin: 1/2 1/2 0 0 of the treated, 1/2 0 0 1/2 of controls.
+    assert age["l1_before"] == pytest.approx(1 / 2)
+    assert age["l1_after"] == pytest.approx(1 / 2)
+    assert sex["ks_before"] == sex["l1_before"] == pytest.approx(1 / 4)
+    assert sex["ks_after"] == sex["l1_after"] == pytest.approx(1 / 2)
+
+
+def test_ks_is_that_of_scipy_and_l1_runs_from_nothing_to_all_in_common():
+    rng = np.random.default_rng(3)
+    for n in (5, 60):
+        x, treated = rng.integers(0, 8, n).astype(float), np.arange(n) % 3 == 0
+        table = balance_table(
+            pd.DataFrame({"x": x, "same": 2.0 + np.arange(n) // 3, "other": treated * 9.0 + 1}),
+            treated.astype(int),
+            weight_after=np.ones(n),
+        ).set_index("covariate")
+        assert table.loc["x", "ks_before"] == pytest.approx(ks_2samp(x[treated], x[~treated])[0])
+        assert table.loc["other", ["l1_before", "ks_before"]].tolist() == pytest.approx([1, 1])
+    nobody = balance_table(pd.DataFrame({"x": x}), treated.astype(int), weight_after=np.zeros(n))
+    assert nobody[["ks_after", "l1_after"]].isna().to_numpy().all()
 
 
 def test_love_plot_data_has_the_largest_difference_first():
@@ -996,7 +964,8 @@ balance <- function(data) {
   fit <- matchit(treated ~ age + sex + new, data = data, distance = data$score, replace = TRUE,
                  ratio = 1, s.weights = data$weight)
   s <- summary(fit)
-  list(before = s$sum.all[, 1:4], after = s$sum.matched[, 1:4], names = rownames(s$sum.all),
+  shown <- c("Means Treated", "Means Control", "Std. Mean Diff.", "Var. Ratio", "eCDF Max")
+  list(before = s$sum.all[, shown], after = s$sum.matched[, shown], names = rownames(s$sum.all),
        weight = unname(fit$weights))
 }
 
@@ -1150,7 +1119,7 @@ def test_distances_are_those_of_matchit(plain_r):
         columns = {"treated": given_.treated} | {f"x{j}": given_.values[:, j] for j in range(3)}
         answer = r.call(plain_r, "distances", columns)
         for kind in ("euclidean", "mahalanobis"):
-            mine = units.outcome_distances(given_, kind)
+            mine = earlier_outcomes.outcome_distances(given_, kind)
             np.testing.assert_allclose(mine, answer[kind].reshape(mine.shape), rtol=SOLVERS)
 
 
@@ -1235,6 +1204,7 @@ def test_balance_is_that_of_matchit_summary(plain_r):
             f"mean_control_{time}",
             f"smd_{time}",
             f"variance_ratio_{time}",
+            f"ks_{time}",
         ]
         for j, name in enumerate(names):
             np.testing.assert_allclose(
@@ -1278,11 +1248,14 @@ def test_the_matchers_register_with_their_engines():
     assert table == {
         "propensity-units": ("units", ["python", "r-matchit"]),
         "pre-outcomes-units": ("units", ["python", "r-matchit"]),
+        "mixed-units": ("units", ["python", "r-matchit"]),
         "statistical-neighbours": ("units", ["python"]),
         "given-groups": ("units", ["python"]),
         "whole-pool": ("units", ["python"]),
         "propensity-cases": ("cases", ["python", "r-matchit"]),
         "inverse-weights": ("cases", ["python", "r"]),
+        "entropy-balancing": ("cases", ["python", "r"]),
+        "overlap-weights": ("cases", ["python", "r"]),
     }
 
 
@@ -1290,7 +1263,7 @@ def test_the_matchers_register_with_their_engines():
     "matcher",
     [
         units.PropensityUnits(),
-        units.PreOutcomesUnits(),
+        earlier_outcomes.PreOutcomesUnits(),
         given.StatisticalNeighbours(),
         cases.PropensityCases(),
         cases.InverseWeights(),

@@ -601,6 +601,10 @@ def make_scores(rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame({"unit": list(NAMES), "treated": treated, "score": scores})
 
 
+HALVES = (("before", 0.3), ("after", 0.1))
+"""What distances of distributions are, as shares of the difference before."""
+
+
 def make_balance(rng: np.random.Generator) -> pd.DataFrame:
     ethnic = ("White", "Mixed", "Asian", "Black", "refused or not obtained", "Missing")
     names = {
@@ -622,6 +626,7 @@ def make_balance(rng: np.random.Generator) -> pd.DataFrame:
                     "smd_after": 0.2 * before,
                     "variance_ratio_before": math.nan if "=" in name else 1.2,
                     "variance_ratio_after": math.nan if "=" in name else 1.05,
+                    **{f"{d}_{time}": abs(f * before) for d in ("ks", "l1") for time, f in HALVES},
                 }
             )
     return pd.DataFrame(rows)

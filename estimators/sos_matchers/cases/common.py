@@ -1,27 +1,31 @@
-"""What both matchers of cases share: settings, words, and the result with its balance."""
+"""What matchers of cases share: settings, words, and the result with its balance."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from sos_matchers.cases.data import CaseData, ScoreModels, case_data
-from sos_matchers.propensity import Penalty
+from sos_matchers.classifiers import ScoreModel, ScoreSettings, only_logistic
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Sample, Settings
 from sos_plugins.authors.results import balance_table
 from sos_plugins.cells.compression import count, reweighted
+from sos_plugins.contract.interfaces import OVERLAP_COLUMNS
 from sos_plugins.contract.settings import NAMES_COLUMNS
 
 
-class CaseSettings(Settings):
-    """What both matchers of cases take."""
+class WithinSettings(Settings):
+    """What is compared, and within what."""
 
     covariates: tuple[str, ...] | None = Field(
         None,
-        description="covariates of the score; all of the outcome unless given",
+        description="covariates that are compared; all of the outcome unless given",
         json_schema_extra=NAMES_COLUMNS,
     )
     within: tuple[str, ...] | None = Field(
@@ -32,31 +36,36 @@ class CaseSettings(Settings):
         ),
         json_schema_extra=NAMES_COLUMNS,
     )
+
+
+class CaseSettings(WithinSettings, ScoreSettings):
+    """What matchers of cases on the propensity score take."""
+
     scores: ScoreModels = Field(
         "pooled",
         description=(
-            "one logistic regression with an intercept for every stratum (pooled), or one in each "
+            "one model of the score with an intercept for every stratum (pooled), or one in each "
             "stratum (separate)"
         ),
     )
-    penalty: Penalty = Field(
-        "ridge", description="penalty of the logistic regression; none = maximum likelihood"
-    )
-    C: float = Field(
-        1.0, gt=0, description="inverse strength of the ridge penalty on standardised covariates"
-    )
-    seed: int = Field(
-        0, ge=0, description="seed of the order in which equally near cases are taken"
+    warn_outside: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description=(
+            "warn when more than this share of pilots' cases have a score outside the range of "
+            "comparators' cases in their stratum"
+        ),
     )
 
 
-def data_for(sample: Sample, settings: CaseSettings, matcher: str) -> CaseData:
+def data_for(sample: Sample, settings: WithinSettings, matcher: str, seed: int = 0) -> CaseData:
     """Collect the cases that these settings ask for: see :func:`case_data`."""
     return case_data(
         sample,
         covariates=settings.covariates,
         within=settings.within,
-        seed=settings.seed,
+        seed=seed,
         matcher=matcher,
     )
 
@@ -66,12 +75,25 @@ def strata_words(data: CaseData) -> str:
     return f" within {' x '.join(data.within)}" if data.within else ""
 
 
+def notes_words(data: CaseData) -> str:
+    """Write what was left out, with a space before each sentence."""
+    return "".join(f" {note}" for note in data.notes)
+
+
 def model_words(data: CaseData, settings: CaseSettings) -> str:
-    """Describe the logistic regression."""
-    ridge = f", ridge penalty with C = {settings.C:g}" if settings.penalty == "ridge" else ""
+    """Describe the model of the score."""
     models = "in each stratum" if settings.scores == "separate" else "and the strata"
     names = ", ".join(str(c) for c in data.covariates.columns)
-    return f"logistic regression on {names}{f' {models}' if data.within else ''}{ridge}"
+    return ScoreModel(settings).words(f"{names}{f' {models}' if data.within else ''}")
+
+
+def score_limits(engine: str) -> Callable[[Any, CaseSettings], str | None]:
+    """Return what says that an engine of R fits no other classifier."""
+
+    def limits(sample: Any, settings: CaseSettings) -> str | None:  # noqa: ARG001
+        return only_logistic(settings, engine)
+
+    return limits
 
 
 def case_match(
@@ -80,8 +102,13 @@ def case_match(
     weight: np.ndarray,
     sentence: str,
     warnings: tuple[str, ...],
+    *,
+    overlap: pd.DataFrame | None = None,
 ) -> CaseMatch:
-    """Give the sample its new weights; rows without weight are dropped."""
+    """Give the sample its new weights; rows without weight are dropped.
+
+    ``overlap`` has the scores on both sides, where there are scores.
+    """
     new = np.zeros(len(sample.frame))
     new[data.positions] = weight
     frame = reweighted(sample.frame, new)[new > 0].reset_index(drop=True)
@@ -99,4 +126,5 @@ def case_match(
         sentence=f"{sentence} {plural(dropped, 'case')} {'was' if dropped == 1 else 'were'} "
         "left out.",
         warnings=warnings,
+        overlap=pd.DataFrame(columns=list(OVERLAP_COLUMNS)) if overlap is None else overlap,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from sos_matchers.classifiers import ScoreModel
 from sos_matchers.features import standardised
-from sos_matchers.propensity import Penalty, Scores, fit_scores
+from sos_matchers.propensity import Scores
 from sos_plugins import Sample
 from sos_plugins.cells.compression import counts, is_compressed, squares
 from sos_plugins.errors import DesignError, SettingsError, did_you_mean, listing
@@ -52,6 +53,21 @@ class CaseData:
     within: tuple[str, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def of_rows(self, rows: np.ndarray) -> CaseData:
+        """Return some of the rows, by a mask; strata without any go."""
+        codes, numbers = np.unique(self.stratum[rows], return_inverse=True)
+        return replace(
+            self,
+            positions=self.positions[rows],
+            treated=self.treated[rows],
+            weight=self.weight[rows],
+            squares=self.squares[rows],
+            counts=self.counts[rows],
+            stratum=numbers,
+            strata=tuple(self.strata[code] for code in codes),
+            covariates=self.covariates[rows].reset_index(drop=True),
+        )
 
 
 def case_data(
@@ -226,13 +242,12 @@ def text_levels(values: pd.Series) -> pd.Categorical:
     return pd.Categorical(text, categories=sorted(text.unique()))
 
 
-def case_scores(data: CaseData, *, penalty: Penalty, C: float, models: ScoreModels) -> Scores:
+def case_scores(data: CaseData, model: ScoreModel, models: ScoreModels) -> Scores:
     """Fit the propensity score of cases, weighted by the weights of the sample.
 
     Args:
         data: The cases.
-        penalty: As in :func:`~sos_matchers.propensity.fit_scores`.
-        C: Likewise.
+        model: What estimates the score.
         models: ``"pooled"`` for one model with an intercept for every stratum, ``"separate"`` for
             a model in each stratum.
 
@@ -245,12 +260,11 @@ def case_scores(data: CaseData, *, penalty: Penalty, C: float, models: ScoreMode
     if models == "pooled":
         dummies = data.stratum[:, None] == np.arange(1, n_strata)
         full = np.column_stack([design, dummies])
-        return fit_scores(full, data.treated, penalty=penalty, C=C, weights=weight, what="cases")
-    logit = np.empty(len(data.treated))
+        return model.fit(full, data.treated, weights=weight, what="cases")
+    parts = Scores(np.empty(len(weight)), np.empty(len(weight)))
     for s in range(n_strata):
         rows = data.stratum == s
         what = f"cases in the stratum {data.strata[s]}"
-        logit[rows] = fit_scores(
-            design[rows], data.treated[rows], penalty=penalty, C=C, weights=weight[rows], what=what
-        ).logit
-    return Scores.of(logit)
+        found = model.fit(design[rows], data.treated[rows], weights=weight[rows], what=what)
+        parts.logit[rows], parts.probability[rows] = found.logit, found.probability
+    return parts

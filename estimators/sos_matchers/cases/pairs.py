@@ -14,15 +14,18 @@ from sos_matchers.cases.common import (
     case_match,
     data_for,
     model_words,
+    notes_words,
     strata_words,
 )
 from sos_matchers.cases.data import CaseData, case_scores
+from sos_matchers.cases.support import common_support
+from sos_matchers.classifiers import ScoreModel, only_logistic
 from sos_matchers.nearest import Order, Pairs, in_steps, match_on_scores
+from sos_matchers.propensity import Scores
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
 from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError, SosError
-from sos_plugins.groundwork.installed import distribution_version
 
 
 class PropensityCasesSettings(CaseSettings):
@@ -53,10 +56,12 @@ class CasesFound:
 
     Attributes:
         pairs: Rows of ``CaseData``: pilots' cases and comparators' cases.
+        scores: The scores of the cases.
         software: What computed it, with its version.
     """
 
     pairs: Pairs
+    scores: Scores
     software: str
 
 
@@ -68,15 +73,15 @@ def match_cases(sample: Sample, settings: PropensityCasesSettings) -> CaseMatch:
         SettingsError: If a covariate or column is unknown.
         EstimationError: If no propensity score exists.
     """
-    data = data_for(sample, settings, PropensityCases.name)
-    fitted = case_scores(data, penalty=settings.penalty, C=settings.C, models=settings.scores)
+    data = data_for(sample, settings, PropensityCases.name, settings.seed)
+    model = ScoreModel(settings)
+    fitted = case_scores(data, model, settings.scores)
     score = fitted.on(settings.distance)
     limit = None if settings.caliper is None else settings.caliper
     if limit is not None and settings.std_caliper:
         limit *= sd_within(score, data.stratum)
     pairs = match_strata(data, score, settings, limit)
-    software = f"scikit-learn {distribution_version('scikit-learn')}"
-    matches = CasesFound(pairs, software)
+    matches = CasesFound(pairs, fitted, model.software)
     return _report_matched(sample, data, matches, settings)
 
 
@@ -86,10 +91,11 @@ def match_cases_r(sample: Sample, settings: PropensityCasesSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`match_cases`.
     """
-    data = data_for(sample, settings, PropensityCases.name)
+    data = data_for(sample, settings, PropensityCases.name, settings.seed)
     if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, penalty="none", C=settings.C, models=settings.scores)
-    matches = CasesFound(r_engines.cases_on_score(data, settings), r_engines.matchit_version())
+        case_scores(data, ScoreModel(settings), settings.scores)
+    pairs, logit = r_engines.cases_on_score(data, settings)
+    matches = CasesFound(pairs, Scores.of(logit), r_engines.matchit_version())
     return _report_matched(sample, data, matches, settings)
 
 
@@ -98,9 +104,11 @@ MOST_PAIRS = 20_000_000
 
 
 def matchit_limits(sample: Sample, settings: PropensityCasesSettings) -> str | None:
-    """Say when a stratum is too large for a matrix of distances."""
+    """Say when a stratum is too large for a matrix of distances, or a score is not logistic."""
+    if reason := only_logistic(settings, "r-matchit"):
+        return reason
     try:
-        data = data_for(sample, settings, PropensityCases.name)
+        data = data_for(sample, settings, PropensityCases.name, settings.seed)
     except SosError:
         return None  # said in full by the match itself
     treated = np.bincount(data.stratum, data.treated)
@@ -168,11 +176,20 @@ def _report_matched(
             f"Matcher '{PropensityCases.name}': none of the {n_side:,} cases of pilots has a "
             "comparator's case within the caliper. Use a larger caliper."
         )
-    warnings = list(data.warnings)
+    weight = data.weight * new
+    support = common_support(data, matches.scores, weight)
+    warnings = [*data.warnings, *support.warnings(settings.warn_outside)]
     if n_matched < n_side:
         warnings.append(
             f"{n_side - n_matched:,} of {n_side:,} cases of pilots found no comparator's case and "
             "were left out: the effect is that on the matched."
+        )
+    sizes = np.bincount(matches.pairs.treated)
+    fewer = int(((sizes > 0) & (sizes < settings.ratio)).sum())
+    if fewer:
+        warnings.append(
+            f"{fewer:,} of {n_matched:,} matched cases of pilots got fewer than {settings.ratio} "
+            "cases of comparators: no more were free, or within the caliper."
         )
     n_controls = int((~side).sum())
     sentence = (
@@ -180,10 +197,9 @@ def _report_matched(
         f"{plural(n_side, 'case')} of pilots were matched to {int((~side & matched).sum()):,} of "
         f"{plural(n_controls, 'case')} of comparators. Of cases equally far the first in a fixed "
         f"arbitrary order (seed {settings.seed}) was taken."
-        f"{''.join(f' {note}' for note in data.notes)}"
+        f"{support.words}{notes_words(data)}"
     )
-    weight = data.weight * new
-    return case_match(sample, data, weight, sentence, tuple(warnings))
+    return case_match(sample, data, weight, sentence, tuple(warnings), overlap=support.frame)
 
 
 def _method(data: CaseData, settings: PropensityCasesSettings) -> str:

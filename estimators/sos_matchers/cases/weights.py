@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,16 +14,20 @@ from sos_matchers.cases.common import (
     case_match,
     data_for,
     model_words,
+    notes_words,
+    score_limits,
     strata_words,
 )
 from sos_matchers.cases.data import CaseData, case_scores
-from sos_matchers.summaries import plural
+from sos_matchers.cases.support import common_support
+from sos_matchers.cases.weighted import WarnSettings, quantile, weigh, weight_warnings
+from sos_matchers.classifiers import ScoreModel
+from sos_matchers.propensity import Scores
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
 from sos_plugins.contract.interfaces import R_BASE
-from sos_plugins.groundwork.installed import distribution_version
 
 
-class InverseWeightsSettings(CaseSettings):
+class InverseWeightsSettings(CaseSettings, WarnSettings):
     """Settings of ``inverse-weights``."""
 
     trim: float = Field(
@@ -34,15 +39,21 @@ class InverseWeightsSettings(CaseSettings):
             "which larger ones are cut; 1 = none is cut"
         ),
     )
-    warn_weight: float = Field(
-        10.0, gt=1, description="warn when a case weighs this many times the mean of its stratum"
-    )
-    warn_effective: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="warn when weighting leaves less than this share of the effective sample size",
-    )
+
+
+@dataclass(frozen=True)
+class OddsFound:
+    """What an engine of ``inverse-weights`` found.
+
+    Attributes:
+        scores: The scores of the cases.
+        relative: Array (rows,) of odds relative to the mean of the stratum, 1 for pilots' cases.
+        software: What computed it, with its version.
+    """
+
+    scores: Scores
+    relative: np.ndarray
+    software: str
 
 
 def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
@@ -53,11 +64,11 @@ def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
         SettingsError: If a covariate or column is unknown.
         EstimationError: If no propensity score exists.
     """
-    data = data_for(sample, settings, InverseWeights.name)
-    fitted = case_scores(data, penalty=settings.penalty, C=settings.C, models=settings.scores)
-    relative = relative_odds(data, fitted.logit, settings.trim)
-    software = f"scikit-learn {distribution_version('scikit-learn')}"
-    return _report_weighted(sample, data, relative, settings, software)
+    data = data_for(sample, settings, InverseWeights.name, settings.seed)
+    model = ScoreModel(settings)
+    scores = case_scores(data, model, settings.scores)
+    relative = relative_odds(data, scores.logit, settings.trim)
+    return _report_weighted(sample, data, OddsFound(scores, relative, model.software), settings)
 
 
 def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
@@ -66,11 +77,12 @@ def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`weight_cases`.
     """
-    data = data_for(sample, settings, InverseWeights.name)
+    data = data_for(sample, settings, InverseWeights.name, settings.seed)
     if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, penalty="none", C=settings.C, models=settings.scores)
-    relative = r_engines.relative_odds(data, settings)
-    return _report_weighted(sample, data, relative, settings, r_engines.r_version())
+        case_scores(data, ScoreModel(settings), settings.scores)
+    relative, logit = r_engines.relative_odds(data, settings)
+    found = OddsFound(Scores.of(logit), relative, r_engines.r_version())
+    return _report_weighted(sample, data, found, settings)
 
 
 def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
@@ -93,71 +105,27 @@ def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
     return result
 
 
-def quantile(values: np.ndarray, counts: np.ndarray, share: float) -> float:
-    """Return the quantile of values that stand for several cases each, as ``numpy.quantile``.
-
-    >>> quantile(np.array([1.0, 2.0]), np.array([3, 1]), 0.5), np.median([1, 1, 1, 2])
-    (1.0, np.float64(1.0))
-    """
-    order = np.argsort(values)
-    ends = np.round(np.cumsum(counts[order]))
-    place = (ends[-1] - 1) * share
-    near = values[order][np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
-    return float(near[0] + (near[1] - near[0]) * (place - np.floor(place)))
-
-
-def stratum_weights(data: CaseData, relative: np.ndarray) -> np.ndarray:
-    """Multiply with the weights of the sample; controls of a stratum add up to its treated."""
-    weight = data.weight * relative
-    control = data.treated == 0
-    total = np.bincount(data.stratum, np.where(control, 0, weight))
-    own = np.bincount(data.stratum, np.where(control, weight, 0))
-    return np.asarray(np.where(control, weight * (total / own)[data.stratum], weight))
-
-
-def effective_size(weight: np.ndarray, squares: np.ndarray) -> float:
-    """Return Kish's effective sample size, ``(sum w)^2 / sum w^2``, of weights and their squares.
-
-    >>> weight = np.array([1.0, 1.0, 2.0])
-    >>> effective_size(weight, weight**2)
-    2.6666666666666665
-    """
-    return float(weight.sum() ** 2 / squares.sum())
-
-
 def _report_weighted(
     sample: Sample,
     data: CaseData,
-    relative: np.ndarray,
+    found: OddsFound,
     settings: InverseWeightsSettings,
-    software: str,
 ) -> CaseMatch:
-    control = data.treated == 0
-    weight = stratum_weights(data, relative)
-    squares = data.squares * (weight / data.weight) ** 2
-    before = effective_size(data.weight[control], data.squares[control])
-    after = effective_size(weight[control], squares[control])
     trim = f" Weights above their {settings.trim:g} quantile were cut." if settings.trim < 1 else ""
-    n_controls = round(float(data.counts[control].sum()))
+    weighted = weigh(data, found.relative)
+    support = common_support(data, found.scores, weighted.weight)
     sentence = (
         f"Cases of comparators were weighted by the odds of the propensity score "
         f"({model_words(data, settings)}){strata_words(data)}, so that they stand for the cases "
-        f"of pilots; {software}.{trim} {plural(n_controls, 'case')} of comparators have an "
-        f"effective sample size of {after:,.0f}.{''.join(f' {note}' for note in data.notes)}"
+        f"of pilots; {found.software}.{trim} {weighted.effective_words}{support.words}"
+        f"{notes_words(data)}"
     )
-    warnings = list(data.warnings)
-    largest = float(relative[control].max())
-    if largest > settings.warn_weight:
-        warnings.append(
-            f"A case of a comparator weighs {largest:.1f} times the mean of its stratum: few "
-            "comparators are like some pilots' cases. Consider trim = 0.99 or fewer covariates."
-        )
-    if after < settings.warn_effective * before:
-        warnings.append(
-            f"Weighting leaves an effective sample size of {after:,.0f} of {before:,.0f} among "
-            "comparators' cases: pilots and comparators overlap little."
-        )
-    return case_match(sample, data, weight, sentence, tuple(warnings))
+    warnings = (
+        *data.warnings,
+        *weight_warnings(weighted, settings),
+        *support.warnings(settings.warn_outside),
+    )
+    return case_match(sample, data, weighted.weight, sentence, warnings, overlap=support.frame)
 
 
 class InverseWeights(Matcher):
@@ -170,5 +138,5 @@ class InverseWeights(Matcher):
     citation: ClassVar[str] = "Hirano, Imbens and Ridder (2003), Econometrica 71(4), 1161-1189"
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", weight_cases, packages=("scikit-learn", "numpy"), takes_cells=True),
-        Engine("r", weight_cases_r, requires=(R_BASE,)),
+        Engine("r", weight_cases_r, requires=(R_BASE,), limits=score_limits("r")),
     )

@@ -47,20 +47,42 @@ standardise <- function(x) {
 
 # data: treated, then the features; pilots first, both sides in the order of the codes.
 match_units_on_score <- function(data, penalty, C, scale, ratio, caliper, std_caliper,
-                                 replacement, order_by, steps) {
+                                 replacement, order_by, forbidden, steps) {
   pilot <- data$treated == 1
   eta <- linear_predictor(standardise(data[-1]), data$treated, penalty, C)
   score <- if (scale == "logit") eta else stats::plogis(eta)
   if (!is.null(caliper) && std_caliper) caliper <- caliper * stats::sd(score)
   distance <- abs(outer(score[pilot], score[!pilot], "-"))
-  found <- match_matrix(distance, score[pilot], ratio, caliper, replacement, order_by, steps)
+  found <- match_matrix(
+    distance, score[pilot], ratio, caliper, replacement, order_by, forbidden, steps
+  )
   c(found, list(score = stats::plogis(eta)))
 }
 
-match_units_on_outcomes <- function(data, kind, ratio, caliper, replacement, order_by, steps) {
+match_units_on_outcomes <- function(data, kind, ratio, caliper, replacement, order_by, forbidden,
+                                    steps) {
   distance <- outcome_distances(data, kind)
   nearest <- apply(distance, 1, min)
-  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, steps)
+  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, forbidden, steps)
+}
+
+# The weighted mean of distances, each over its median. part: of which part each feature is; ready: a
+# distance that is there already (pilots x pool), whose weight is the last.
+match_units_on_mix <- function(data, kind, part, weights, ready, ratio, caliper, replacement,
+                               order_by, forbidden, steps) {
+  distances <- lapply(unique(part), function(p) {
+    outcome_distances(data[c(1, 1 + which(part == p))], kind)
+  })
+  if (!is.null(ready)) {
+    distances <- c(distances, list(matrix(ready, sum(data$treated == 1))))
+  }
+  in_typical <- lapply(distances, function(d) {
+    typical <- stats::median(d)
+    if (typical > 0) d / typical else d
+  })
+  distance <- Reduce(`+`, Map(`*`, in_typical, weights)) / sum(weights)
+  nearest <- apply(distance, 1, min)
+  match_matrix(distance, nearest, ratio, caliper, replacement, order_by, forbidden, steps)
 }
 
 # Features are scaled by their SD within pilots and pool, the residual SD of a regression on
@@ -75,9 +97,10 @@ outcome_distances <- function(data, kind) {
 }
 
 # Nearest neighbours on a matrix of distances (pilots x pool); the pilots stand in the order of their
-# turn.
-match_matrix <- function(distance, key, ratio, caliper, replacement, order_by, steps) {
+# turn. forbidden: which pairs may not be, column by column, or NULL.
+match_matrix <- function(distance, key, ratio, caliper, replacement, order_by, forbidden, steps) {
   whole <- round(distance * steps)
+  if (!is.null(forbidden)) whole[as.logical(forbidden)] <- Inf
   if (!is.null(caliper)) whole[whole > round(caliper * steps)] <- Inf
   turn <- in_turn(key, order_by)
   chosen <- matrix(NA_integer_, nrow(distance), ratio)
@@ -149,7 +172,8 @@ match_cases <- function(data, penalty, C, models, scale, ratio, caliper, std_cal
     unit <- sqrt(sum(centred^2) / max(length(score) - nlevels(data$stratum), 1))
     caliper <- round((if (std_caliper) caliper * unit else caliper) * steps)
   }
-  within_strata(data, round(score * steps), ratio, caliper, replacement, order_by)
+  found <- within_strata(data, round(score * steps), ratio, caliper, replacement, order_by)
+  c(found, list(logit = eta))
 }
 
 within_strata <- function(data, score, ratio, caliper, replacement, order_by) {
@@ -168,7 +192,8 @@ within_strata <- function(data, score, ratio, caliper, replacement, order_by) {
 
 # Odds of the score of controls, relative to the mean of their stratum; 1 for the treated.
 relative_odds <- function(data, penalty, C, models, trim) {
-  odds <- exp(case_scores(data, penalty, C, models))
+  eta <- case_scores(data, penalty, C, models)
+  odds <- exp(eta)
   control <- data$treated == 0
   parts <- split(seq_along(odds)[control], data$stratum[control])
   relative <- rep(1, length(odds))
@@ -176,7 +201,32 @@ relative_odds <- function(data, penalty, C, models, trim) {
   if (trim < 1) {
     relative[control] <- pmin(relative[control], stats::quantile(relative[control], trim))
   }
-  list(relative = relative)
+  list(relative = relative, logit = eta)
+}
+
+# Scores of cases, those out of bounds left out and the others scored again. trim: "none", a bound, or
+# "crump" for the bound of Crump, Hotz, Imbens and Mitnik (2009).
+overlap_scores <- function(data, penalty, C, models, trim) {
+  eta <- case_scores(data, penalty, C, models)
+  e <- stats::plogis(eta)
+  bound <- if (trim == "none") 0 else if (trim == "crump") crump_bound(e) else trim
+  kept <- pmin(e, 1 - e) >= bound - 1e-12
+  if (!all(kept)) {
+    both <- tapply(data$treated[kept], data$stratum[kept], function(t) length(unique(t)) == 2)
+    staying <- kept & data$stratum %in% names(which(both))
+    eta[!staying] <- NA
+    if (any(staying)) {
+      eta[staying] <- case_scores(droplevels(data[staying, ]), penalty, C, models)
+    }
+  }
+  list(bound = bound, kept = kept, logit = eta)
+}
+
+# Cases stay while 1 / (e (1 - e)) is at most twice its mean among those that stay.
+crump_bound <- function(e) {
+  cost <- sort(1 / (e * (1 - e)))
+  last <- max(which(cost <= 2 * cumsum(cost) / seq_along(cost)))
+  if (last == length(cost)) 0 else 0.5 - sqrt(0.25 - 1 / cost[last])
 }
 
 # Linear predictors: one model with an intercept for every stratum, or one in each stratum.
@@ -195,4 +245,90 @@ case_scores <- function(data, penalty, C, models) {
     )
   }
   eta
+}
+
+# ---- entropy balancing -------------------------------------------------------------------------
+
+# Factors on the weights of controls, relative to the mean of their stratum, under which moments equal
+# those of the treated (Hainmueller 2012); the dual is minimised by stats::nlminb (PORT).
+entropy_weights <- function(data, highest, interactions, balance) {
+  z <- balanced_moments(data[-(1:3)], highest, interactions)
+  relative <- rep(1, nrow(data))
+  largest <- 0
+  together <- if (balance == "pooled") rep(1, nrow(data)) else data$stratum
+  for (rows in split(seq_len(nrow(data)), together)) {
+    own <- rows[data$treated[rows] == 1]
+    other <- rows[data$treated[rows] == 0]
+    sought <- apply(z[own, , drop = FALSE], 2, stats::weighted.mean, data$weight[own])
+    gaps <- sweep(z[other, , drop = FALSE], 2, sought)
+    stratum <- factor(data$stratum[other])
+    total <- tapply(data$weight[own], data$stratum[own], sum)[levels(stratum)]
+    found <- tilted(gaps, data$weight[other], stratum, total / sum(total))
+    given <- tapply(data$weight[other], stratum, sum)
+    relative[other] <- found$weight / data$weight[other] *
+      as.vector((given * sum(total) / total)[as.character(stratum)])
+    largest <- max(largest, found$largest)
+  }
+  list(relative = relative, largest = largest)
+}
+
+# Powers of numbers, dummies of factors and perhaps products of any two, all standardised.
+balanced_moments <- function(x, highest, interactions) {
+  first <- lapply(x, function(column) {
+    standardise(if (is.factor(column)) stats::model.matrix(~column)[, -1, drop = FALSE] else column)
+  })
+  raised <- Map(function(z, column) {
+    if (is.factor(column) || length(unique(column)) == 2) return(z)
+    do.call(cbind, lapply(seq_len(highest), function(power) z^power))
+  }, first, x)
+  if (interactions && length(first) > 1) {
+    raised <- c(raised, utils::combn(length(first), 2, function(pair) {
+      a <- first[[pair[1]]]
+      b <- first[[pair[2]]]
+      each <- expand.grid(i = seq_len(ncol(a)), j = seq_len(ncol(b)))
+      a[, each$i, drop = FALSE] * b[, each$j, drop = FALSE]
+    }, simplify = FALSE))
+  }
+  z <- standardise(do.call(cbind, unname(raised)))
+  z[, !duplicated(round(abs(t(z)), 9)) & colSums(z != 0) > 0, drop = FALSE]
+}
+
+# Weights that add up to 1, strata to their shares, with weighted means of the gaps of zero. Rows that
+# cannot have weight, because the mean sought is the end of what a moment has, get none.
+tilted <- function(gaps, base, stratum, share) {
+  weight <- numeric(nrow(gaps))
+  kept <- rep(TRUE, nrow(gaps))
+  repeat {
+    ends <- apply(gaps[kept, , drop = FALSE], 2, range)
+    face <- which((abs(ends[1, ]) <= 1e-10) != (abs(ends[2, ]) <= 1e-10))
+    if (length(face) == 0) break
+    kept <- kept & abs(gaps[, face[1]]) <= 1e-10
+    if (any(table(stratum[kept]) == 0)) return(list(weight = weight, largest = Inf))
+  }
+  z <- gaps[kept, , drop = FALSE]
+  q <- base[kept]
+  s <- stratum[kept]
+  normal <- function(l) {
+    score <- drop(z %*% l)
+    top <- tapply(score, s, max)
+    w <- q * exp(score - top[as.character(s)])
+    total <- tapply(w, s, sum)
+    list(value = sum(share * (top + log(total))), w = as.vector(w * (share / total)[as.character(s)]))
+  }
+  gradient <- function(l) drop(crossprod(z, normal(l)$w))
+  hessian <- function(l) {
+    w <- normal(l)$w
+    means <- rowsum(z * w, s) / sqrt(as.vector(share))
+    crossprod(z, w * z) - crossprod(means)
+  }
+  fit <- suppressWarnings(stats::nlminb(
+    numeric(ncol(z)), function(l) normal(l)$value, gradient, hessian,
+    control = list(iter.max = 500, eval.max = 1000, rel.tol = 1e-15, x.tol = 1e-14)
+  ))
+  # PORT stops at differences of the value; one step further the slopes are zero up to rounding.
+  step <- tryCatch(solve(hessian(fit$par), gradient(fit$par)), error = function(e) 0)
+  l <- fit$par - step
+  if (max(abs(gradient(l))) > max(abs(gradient(fit$par)))) l <- fit$par
+  weight[kept] <- normal(l)$w
+  list(weight = weight, largest = max(abs(gradient(l))))
 }

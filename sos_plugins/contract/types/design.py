@@ -56,18 +56,26 @@ class Design:
         groups: Matched groups, once matching has been done or given; empty before.
         adopted: First treated period of authorities that the records say are treated though they
             are no pilots: they are in no pool.
+        contaminated: Authorities that used the approach in some form without being pilots, with the
+            reason: they are in no pool either.
     """
 
     pilots: tuple[Pilot, ...]
     pool: tuple[str, ...]
     groups: tuple[MatchedGroup, ...] = ()
     adopted: Mapping[str, int] = field(default_factory=dict)
+    contaminated: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         codes = [pilot.unit for pilot in self.pilots]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
             raise DesignError(f"The design names the pilots {listing(twice)} more than once.")
+        for unit in sorted(set(self.contaminated) & set(self.pool)):
+            raise DesignError(
+                f"The authority {unit} is in the pool of comparators and contaminated by the "
+                f"approach ({self.contaminated[unit]})."
+            )
         both = sorted({*codes, *self.adopted} & set(self.pool))
         if both:
             raise DesignError(

@@ -381,6 +381,7 @@ class CaseMatch:
         warnings: Sentences that a reader must see.
         overlap: Frame of :data:`OVERLAP_COLUMNS`: where the propensity scores of both sides lie;
             empty where there are none.
+        tables: Further tables by name, such as who was matched in which stratum.
     """
 
     sample: Sample
@@ -389,6 +390,7 @@ class CaseMatch:
     sentence: str = ""
     warnings: tuple[str, ...] = ()
     overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 OVERLAP_COLUMNS: dict[str, str] = {

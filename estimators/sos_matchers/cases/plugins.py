@@ -1,4 +1,4 @@
-"""Matchers of cases: nearest neighbours on the propensity score, and weights.
+"""Matchers of cases: exact on coarsened covariates, nearest on the propensity score, and weights.
 
 All work within strata, by default matched group x before/after the embedding window, as the
 matching of children did in the 2021 analysis.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sos_matchers.cases.entropy import EntropyBalancing
+from sos_matchers.cases.exact.plugin import CoarsenedExact
 from sos_matchers.cases.overlap import OverlapWeights
 from sos_matchers.cases.pairs import PropensityCases
 from sos_matchers.cases.weights import InverseWeights
@@ -18,6 +19,7 @@ from sos_plugins import hookimpl
 @hookimpl
 def register_matchers(register: Any) -> None:
     """Offer the matchers of cases."""
+    register(CoarsenedExact())
     register(PropensityCases())
     register(InverseWeights())
     register(EntropyBalancing())

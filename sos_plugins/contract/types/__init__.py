@@ -11,7 +11,7 @@ from sos_plugins.contract.types.cases import (
     OutcomeInfo,
     refuse_alike,
 )
-from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample, first_of
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import (
     DIRECTIONS,
@@ -23,6 +23,7 @@ from sos_plugins.contract.types.evidence import (
     Run,
     SmallestEffect,
 )
+from sos_plugins.contract.types.imputation import ImputationTask, Imputed
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
@@ -44,6 +45,8 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Expected",
+    "ImputationTask",
+    "Imputed",
     "LeadTest",
     "MatchedGroup",
     "OutcomeInfo",
@@ -58,6 +61,7 @@ __all__ = [
     "Sample",
     "SmallestEffect",
     "Tolerance",
+    "first_of",
     "plain",
     "refuse_alike",
 ]

@@ -78,9 +78,7 @@ class Chain:
             return self._number(predictors, variable.values[observed], observed, gaps)
         return self._level(name, predictors, variable, observed, gaps)
 
-    def _number(
-        self, predictors: Predictors, values: Floats, observed: Ints, gaps: Ints
-    ) -> Floats:
+    def _number(self, predictors: Predictors, values: Floats, observed: Ints, gaps: Ints) -> Floats:
         line = fitted_line(predictors, observed, values)
         means = linear(predictors, observed, line.terms)
         wanted = linear(predictors, gaps, line.drawn(self.rng, predictors))

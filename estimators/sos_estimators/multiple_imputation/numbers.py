@@ -107,9 +107,7 @@ def linear(predictors: Predictors, rows: Ints, terms: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def matched_means(
-    observed: Floats, wanted: Floats, donors: int, rng: np.random.Generator
-) -> Ints:
+def matched_means(observed: Floats, wanted: Floats, donors: int, rng: np.random.Generator) -> Ints:
     """Choose for each wanted mean one of the observed rows whose means are nearest.
 
     Little (1988), Journal of Business and Economic Statistics 6(3); van Buuren (2018), algorithm

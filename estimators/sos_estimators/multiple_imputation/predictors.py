@@ -148,9 +148,7 @@ def _indicate(dense: Floats, at: int, codes: Ints) -> None:
     dense[others, at + codes[others] - 1] = 1.0
 
 
-def unseen_replaced(
-    terms: Floats, seen: Sequence[int] | Ints, rng: np.random.Generator
-) -> Floats:
+def unseen_replaced(terms: Floats, seen: Sequence[int] | Ints, rng: np.random.Generator) -> Floats:
     """Draw terms of authorities, or periods, of which nothing was observed, from those of others.
 
     Args:

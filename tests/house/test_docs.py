@@ -105,6 +105,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.SAMPLE_COLUMNS,
         schema.TIDY_COLUMNS,
         schema.BAND_COLUMNS,
+        schema.IMPUTATION_COLUMNS,
         schema.GLANCE_COLUMNS,
         schema.FURTHER_GLANCE_COLUMNS,
         schema.PROVENANCE_COLUMNS,

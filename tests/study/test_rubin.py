@@ -127,7 +127,7 @@ def test_data_sets_that_do_not_differ_are_one() -> None:
     pooled = pooled_estimate([one] * 4).tidy
     assert pooled["std_error"].to_numpy() == pytest.approx([0.5, 0.4], rel=EXACT)
     assert pooled["df"].to_numpy() == pytest.approx([13 / 15 * 12] * 2, rel=EXACT)
-    assert (pooled[["riv", "lambda", "mc_error"]] == 0).to_numpy().all()
+    assert (pooled[["riv", "lambda", "fmi", "mc_error"]] == 0).to_numpy().all()
 
 
 def test_without_a_limit_the_degrees_of_freedom_are_those_of_rubin_1987() -> None:

@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import ibis
 from ibis import _
@@ -15,6 +15,7 @@ from pydantic import Field
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, Settings, hookimpl
 from sos_plugins.authors import derive
 from sos_plugins.contract.columns import CASE_COLUMNS
+from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS
 from sos_plugins.contract.types import Expected
 from sos_plugins.errors import DataError, listing
 
@@ -41,6 +42,12 @@ class TidyValueSettings(Settings):
         le=1,
         description="A further column that is missing in this share of the rows or more is left "
         "out, unless covariates names it.",
+    )
+    missing_numbers: Literal["drop", "keep"] = Field(
+        "drop",
+        json_schema_extra=KEEPS_MISSING_NUMBERS,
+        description="Whether cases without a number in a covariate are left out; a study with "
+        "[imputation] keeps them unless told otherwise.",
     )
 
 
@@ -93,7 +100,9 @@ class TidyValue(Outcome):
         )
         steps = derive.Attrition(session.table(table), "rows", "all in the table of cases")
         steps.keep("unit and period known", _.unit.notnull() & _.period.notnull(), "neither known")
-        known = {"value": "no value"} | {c: f"covariate {c} missing" for c in numbers}
+        known = {"value": "no value"}
+        if settings.missing_numbers == "drop":
+            known |= {c: f"covariate {c} missing" for c in numbers}
         usable = functools.reduce(operator.and_, [_[name].notnull() for name in known])
         complete = derive.completeness(steps.table, usable)
         left_out = {

@@ -54,7 +54,7 @@ for _class in (
     *(types.Evidence, types.SmallestEffect),
     *(types.LeadTest, types.MatchedGroup, types.OutcomeInfo, types.Pilot, types.PooledEffects),
     *(types.QualityProfile, types.Rating, types.Reason, types.Records, types.Run, types.Sample),
-    *(types.Tolerance, kinds.CaseMatch, kinds.UnitMatch),
+    *(types.Tolerance, types.Imputed, kinds.CaseMatch, kinds.UnitMatch),
 ):
     travels(_class)
 

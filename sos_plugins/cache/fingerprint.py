@@ -134,7 +134,10 @@ def _leaves(value: Any) -> Iterator[str | PurePath]:
 def of_sample(sample: Sample) -> str:
     """Return a hash of a sample: its rows in order, its columns and its marks."""
     types = [[str(name), str(dtype)] for name, dtype in sample.frame.dtypes.items()]
-    marks = {f.name: getattr(sample, f.name) for f in fields(sample) if f.name != "frame"}
+    hashed_already = ("frame", "completed")
+    marks = {
+        f.name: getattr(sample, f.name) for f in fields(sample) if f.name not in hashed_already
+    }
     return hashed(sample.data_hash, types, of_value(marks))
 
 

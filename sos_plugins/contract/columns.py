@@ -63,6 +63,16 @@ BAND_COLUMNS: dict[str, str] = {
 }
 """Further columns of ``Estimate.tidy`` where a simultaneous band is asked for."""
 
+IMPUTATION_COLUMNS: dict[str, str] = {
+    "riv": "variance between completed data sets, as a share of that within them",
+    "lambda": "the same as a share of the whole variance: what the gaps account for",
+    "fmi": "fraction of missing information: lambda in the light of few completed data sets (Rubin "
+    "1987), whatever the degrees of freedom without gaps",
+    "mc_error": "how uncertain the estimate is because the data sets are no more; a standard error",
+    "df_complete": "degrees of freedom there would be without gaps",
+}
+"""Further columns of ``Estimate.tidy`` where gaps in covariates were imputed."""
+
 PILOT_EFFECT_COLUMNS: dict[str, str] = {
     "unit": "pilot authority",
     "name": "its name, or its code where it has none",
@@ -104,6 +114,8 @@ FURTHER_GLANCE_COLUMNS: dict[str, str] = {
     "estimand_if": "what must hold for the headline term to be that",
     "band_critical": "half the width of the band in standard errors",
     "no_std_error": "why this engine has no standard errors; a cross-check compares estimates then",
+    "n_imputations": "completed data sets whose estimates were pooled; absent without imputation",
+    "leads_pooled": "how the joint tests of completed data sets were pooled: D1 or D2",
     "leads_test": "joint test of the leads: AHT, Hotelling or Wald",
     "leads_tested": "event times of the leads in that test",
     "leads_statistic": "its F statistic; missing without a test",

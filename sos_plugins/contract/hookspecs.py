@@ -15,6 +15,7 @@ import pluggy
 from sos_plugins.contract.interfaces import (
     Engine,
     Estimator,
+    Imputer,
     Matcher,
     Outcome,
     Pooling,
@@ -86,7 +87,7 @@ def register_estimators(register: Callable[[Estimator], None]) -> None:
 
 @hookspec
 def register_engines(register: Callable[[str, Engine], None]) -> None:
-    """Offer further engines for an estimator, matcher or pooling of another plugin.
+    """Offer further engines for an estimator, matcher, pooling or imputer of another plugin.
 
     It is called when all of these are registered.
 
@@ -111,6 +112,20 @@ def register_poolings(register: Callable[[Pooling], None]) -> None:
 
     Args:
         register: Takes one pooling; call it once for each.
+    """
+
+
+@hookspec
+def register_imputers(register: Callable[[Imputer], None]) -> None:
+    """Offer ways to fill gaps in covariates.
+
+    >>> import sos_plugins
+    >>> @sos_plugins.hookimpl
+    ... def register_imputers(register):
+    ...     register(FromTheSameYear())
+
+    Args:
+        register: Takes one imputer; call it once for each.
     """
 
 

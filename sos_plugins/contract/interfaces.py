@@ -1,4 +1,4 @@
-"""The kinds of plugin: source, outcome, matcher, estimator, engine, pooling, rating rule, rule set.
+"""The kinds of plugin: source, outcome, matcher, imputer, estimator, pooling, rules; and engines.
 
 A plugin object is an instance of one of these classes (or of a class of the same shape) with the
 class attributes filled in. No work happens in ``__init__``; everything a call needs comes in as
@@ -172,6 +172,8 @@ class Requirement:
 R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")
 R_SANDWICH = Requirement("r", "sandwich", "Debian: sudo apt-get install r-cran-sandwich")
 R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
+R_MICE = Requirement("r", "mice", "Debian: sudo apt-get install r-cran-mice")
+R_NNET = Requirement("r", "nnet", "Debian: sudo apt-get install r-cran-nnet")
 R_DID = Requirement("r", "did", 'in R: install.packages("did")')
 
 
@@ -187,7 +189,7 @@ def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Engine:
-    """One implementation of an estimator, a matcher or a pooling.
+    """One implementation of an estimator, a matcher, a pooling or an imputer.
 
     ``fit`` and ``limits`` get the covariates of a sample under names that nothing else has
     (:mod:`sos_plugins.groundwork.own_names`); ``sample.covariates`` and settings that name
@@ -197,7 +199,8 @@ class Engine:
         name: ``python``, ``r``, ``r-did``, ``differences``, ...
         fit: ``fit(sample, options) -> Estimate`` for an estimator;
             ``fit(task, settings) -> UnitMatch`` or ``CaseMatch`` for a matcher;
-            ``fit(effects, settings) -> PooledEffects`` for a pooling.
+            ``fit(effects, settings) -> PooledEffects`` for a pooling;
+            ``fit(task, settings) -> Imputed`` for an imputer.
         requires: What must be installed.
         limits: Returns a sentence when this engine cannot do what is asked (its cross-check is
             then "not run"), None when it can.
@@ -443,6 +446,16 @@ class Pooling(Plugin):
     engines: ClassVar[tuple[Engine, ...]]
 
 
+class Imputer(Plugin):
+    """Fills gaps in the covariates of cases several times over.
+
+    ``engines`` as for estimators: ``fit(ImputationTask, settings) -> Imputed``. The first is the
+    default. The draws rest on the seed of the task, not on the order of its rows.
+    """
+
+    engines: ClassVar[tuple[Engine, ...]]
+
+
 class RatingRule(Plugin):
     """Turns evidence into a verdict."""
 
@@ -480,10 +493,11 @@ KINDS: dict[str, type[Plugin]] = {
     "matcher": Matcher,
     "estimator": Estimator,
     "pooling": Pooling,
+    "imputer": Imputer,
     "rating-rule": RatingRule,
     "rule-set": RuleSet,
 }
-"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher
-or a pooling."""
-WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling")
+"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher,
+a pooling or an imputer."""
+WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling", "imputer")
 """Kinds whose plugins have engines."""

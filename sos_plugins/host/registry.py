@@ -30,6 +30,7 @@ from sos_plugins.contract.interfaces import (
     WITH_ENGINES,
     Engine,
     Estimator,
+    Imputer,
     Matcher,
     Outcome,
     Plugin,
@@ -60,6 +61,7 @@ _HOOK_OF = {
     "matcher": "register_matchers",
     "estimator": "register_estimators",
     "pooling": "register_poolings",
+    "imputer": "register_imputers",
     "rating-rule": "register_rating_rules",
     "rule-set": "register_rule_sets",
 }
@@ -207,6 +209,10 @@ class Registry:
         """Return a way to pool the effects of pilots."""
         return cast(Pooling, self.offer("pooling", name).obj)
 
+    def imputer(self, name: str) -> Imputer:
+        """Return a way to fill gaps in covariates."""
+        return cast(Imputer, self.offer("imputer", name).obj)
+
     def rating_rule(self, name: str) -> RatingRule:
         """Return a rating rule."""
         return cast(RatingRule, self.offer("rating-rule", name).obj)
@@ -216,7 +222,7 @@ class Registry:
         return cast(RuleSet, self.offer("rule-set", name).obj)
 
     def engines(self, name: str) -> list[Engine]:
-        """Return the engines of an estimator, matcher or pooling: its own, then others' by name."""
+        """Return the engines of a plugin that has some: its own, then others' by name."""
         obj = self.engine_host(name)
         extra = self._engines.get(name, {})
         engines = [*obj.engines, *(extra[key].obj for key in sorted(extra))]
@@ -275,10 +281,11 @@ class Registry:
         merged = {**self.config.settings.get(name, {}), **values}
         return validate(obj.Settings, merged, where=where, beside=beside)
 
-    def engine_host(self, name: str) -> Estimator | Matcher | Pooling:
-        """Return the estimator, matcher or pooling of this name."""
+    def engine_host(self, name: str) -> Estimator | Matcher | Pooling | Imputer:
+        """Return the plugin with engines of this name."""
         return cast(
-            Estimator | Matcher | Pooling, self.offer(self._kind_with_engines(name), name).obj
+            Estimator | Matcher | Pooling | Imputer,
+            self.offer(self._kind_with_engines(name), name).obj,
         )
 
     def _kind_with_engines(self, name: str) -> str:
@@ -631,8 +638,8 @@ def _register_engine_for(
         hosts = [name for kind in WITH_ENGINES for name in registry.names(kind)]
         if host not in hosts:
             raise PluginError(
-                f"{where}: there is no estimator, matcher or pooling '{host}' to add an engine to."
-                f"{did_you_mean(host, hosts)} Registered: {listing(hosts)}."
+                f"{where}: there is no estimator, matcher, pooling or imputer '{host}' to add an "
+                f"engine to.{did_you_mean(host, hosts)} Registered: {listing(hosts)}."
             )
         if problem := _problem_with_engines((engine,)):
             raise PluginError(f"{where}: {problem}")
@@ -683,7 +690,7 @@ def problem_with(kind: str, obj: Any) -> str | None:
         return f"{kind_name}.Settings must be a class derived from sos_plugins.Settings."
     if obj.Settings.model_config.get("extra") != "forbid":
         return f"{kind_name}.Settings lets unknown names pass. Derive it from sos_plugins.Settings."
-    if isinstance(obj, (Estimator, Matcher, Pooling)):
+    if isinstance(obj, (Estimator, Matcher, Pooling, Imputer)):
         return _problem_with_engines(getattr(obj, "engines", ())) or _problem_with_level(obj)
     demanded = (("gives", Source), ("needs", Outcome), ("levels", RatingRule), ("needs", RuleSet))
     for attribute, needed in demanded:
@@ -730,8 +737,8 @@ def _check_config(registry: Registry) -> None:
     for name, engines in registry.config.tolerances.items():
         if name not in hosts:
             raise PluginError(
-                f"{registry.config_path}: [tolerances.{name}] names no estimator, matcher or "
-                f"pooling.{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
+                f"{registry.config_path}: [tolerances.{name}] names no estimator, matcher, "
+                f"pooling or imputer.{did_you_mean(name, hosts)} Registered: {listing(hosts)}."
             )
         known = [e.name for e in registry.engines(name)]
         for engine in engines:

@@ -70,6 +70,8 @@ def collection(plan: Plan, pilots: Sequence[Pilot], backend: Any) -> Collection:
     choice = plan.file.study.collect
     if choice == "cases" or (choice == "auto" and backend.name == "duckdb"):
         return ONE_BY_ONE
+    if plan.file.imputation is not None:
+        return Collection(reason="gaps in their covariates are imputed one by one")
     matches = plan.file.matching.cases is not None
     if choice == "auto" and (reason := needs_cases(plan)):
         return Collection(reason=reason)

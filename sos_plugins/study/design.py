@@ -270,8 +270,14 @@ class CountedCases:
 
 
 def count_cases(frame: pd.DataFrame, attrition: pd.DataFrame, table: DesignTable) -> CountedCases:
-    """Leave out cases without a date, where others have one, and those outside the periods."""
+    """Leave out cases without a value, those without a date, where others have one, and others.
+
+    The others lie outside the periods of the design.
+    """
     counted = CountedCases(frame, attrition)
+    if frame["value"].isna().any():
+        known = frame[frame["value"].notna()]
+        counted = counted.and_then("value known", "no value of the outcome", known)
     if frame["date"].notna().any() or frame["follow_up_end"].notna().any():
         dated = frame["date"].notna() & frame["follow_up_end"].notna()
         counted = counted.and_then(
@@ -511,7 +517,8 @@ def _features(
     for name in covariates:
         column = before[name]
         if pd.api.types.is_numeric_dtype(column):
-            made = {name: (column * n).groupby(unit).sum() / of_unit}
+            known = n.where(column.notna(), 0.0)  # a mean of what is known, where some is missing
+            made = {name: (column * n).groupby(unit).sum() / known.groupby(unit).sum()}
         else:
             level_counts = n.groupby([unit, column.astype(str)]).sum().unstack(fill_value=0)
             shares = level_counts.div(of_unit, axis=0)

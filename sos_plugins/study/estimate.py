@@ -28,6 +28,7 @@ from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
 from sos_plugins.study.result import NamedEstimate
+from sos_plugins.study.rubin import pooled_estimate
 from sos_plugins.system.library_warnings import record_warnings
 
 
@@ -72,18 +73,13 @@ def run_engine(
         if reason := chosen.limits(sample, options):
             raise EngineUnavailableError(f"{named}: {reason}")
         with record_warnings(named) as told:
-            estimate = _fit(chosen, sample, cells, options)
+            estimate = _fit_each(chosen, sample, cells, options, named)
             headline = plugin.headline(options)
     except Exception as error:
         refuse_interrupted(error)
         if isinstance(error, SosError):
             raise
         raise EngineError(f"{named} failed with {type(error).__name__}: {error}") from error
-    if not isinstance(estimate, Estimate):
-        raise EngineError(
-            f"Engine '{chosen.name}' of '{estimator}' returned a {type(estimate).__name__}, "
-            "expected a sos_plugins.Estimate."
-        )
     absent = [key for key in GLANCE_COLUMNS if key not in estimate.glance]
     if absent:
         raise EngineError(
@@ -100,6 +96,23 @@ def run_engine(
         covariance=estimate.covariance,
     )
     return NamedEstimate(estimator, chosen.name, filled, headline, plugin.event_study)
+
+
+def _fit_each(
+    engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel, named: str
+) -> Estimate:
+    """Fit a sample; of completed data sets fit each, and pool what they give."""
+    samples = sample.completed or (sample,)
+    of_cells = (cells.completed or (cells,)) if cells is not None else (None,) * len(samples)
+    estimates = []
+    for one, its_cells in zip(samples, of_cells, strict=True):
+        estimate = _fit(engine, one, its_cells, options)
+        if not isinstance(estimate, Estimate):
+            raise EngineError(
+                f"{named} returned a {type(estimate).__name__}, expected a sos_plugins.Estimate."
+            )
+        estimates.append(estimate)
+    return pooled_estimate(estimates) if sample.completed else estimates[0]
 
 
 def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseModel) -> Any:

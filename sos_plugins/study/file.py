@@ -69,6 +69,17 @@ class PoolingChoice(Choice):
     engines: EngineChoice = Field("all", description='"all", or a list of engines')
 
 
+class ImputationChoice(Choice):
+    """What fills gaps in covariates, by which engine, and of which covariates."""
+
+    engine: str | None = Field(None, description="engine; the first that runs here by default")
+    covariates: Literal["all"] | tuple[str, ...] = Field(
+        "all",
+        description='"all" with gaps, or a list; of others a missing category stays the level '
+        '"Missing", and a case without a number is dropped and counted',
+    )
+
+
 class OutcomeChoice(Choice):
     """An outcome; ``name`` tells two settings of one plugin apart."""
 
@@ -203,6 +214,13 @@ class DesignTable(Settings):
     )
     first_period: int | None = Field(None, description="earliest period used")
     last_period: int | None = Field(None, description="latest period used")
+    max_missing: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="a covariate that is missing in this share of the cases or more is left out, "
+        "and named",
+    )
 
     _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
 
@@ -248,6 +266,11 @@ class StudyFile(Settings):
     sources: tuple[Choice, ...] = Field(min_length=1)
     design: DesignTable
     matching: MatchingTable
+    imputation: ImputationChoice | None = Field(
+        None,
+        description="what fills gaps in covariates, several times over; without it a missing "
+        'category is the level "Missing", and cases without a number are dropped',
+    )
     outcomes: tuple[OutcomeChoice, ...] = Field(min_length=1)
     estimators: tuple[EstimatorChoice, ...] = Field(
         min_length=1, description="the first is the main one"

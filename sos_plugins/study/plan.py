@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS, field_marked
 from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.host.settings import with_paths
@@ -67,6 +68,7 @@ class Plan:
     pooling: PlannedPooling | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_imputation()
         object.__setattr__(self, "estimators", self._check())
         object.__setattr__(self, "pooling", self._pooling())
 
@@ -141,6 +143,14 @@ class Plan:
         self._check_engines(choice.plugin, choice.engines)
         return PlannedPooling(choice.plugin, choice.engines, options)
 
+    def _check_imputation(self) -> None:
+        choice = self.file.imputation
+        if choice is None:
+            return
+        self.settings("imputer", choice, "[imputation]")
+        if choice.engine is not None:
+            self._check_engines(choice.plugin, (choice.engine,))
+
     def _check_engines(self, name: str, engines: str | tuple[str, ...]) -> None:
         known = [engine.name for engine in self.registry.engines(name)]
         for engine in () if engines == "all" else engines:
@@ -173,10 +183,18 @@ class Plan:
     def settings(self, kind: str, choice: Choice, where: str) -> BaseModel:
         """Return the validated settings of a plugin; their paths start at the study's folder."""
         beside = type(choice).model_fields
-        settings = self.registry.settings(
-            kind, choice.plugin, choice.settings, where, beside=beside
-        )
+        values = self.outcome_values(choice) if kind == "outcome" else choice.settings
+        settings = self.registry.settings(kind, choice.plugin, values, where, beside=beside)
         return with_paths(settings, self.base)
+
+    def outcome_values(self, choice: Choice) -> Mapping[str, Any]:
+        """Return the settings given for an outcome; with imputation it keeps missing numbers."""
+        outcome = self.registry.outcome(choice.plugin)
+        marked = field_marked(outcome.Settings, KEEPS_MISSING_NUMBERS)
+        if self.file.imputation is None or marked is None:
+            return choice.settings
+        defaults = {marked: "keep", **self.registry.config.settings.get(choice.plugin, {})}
+        return {marked: defaults[marked], **choice.settings}
 
     def _plan(self, choice: EstimatorChoice, where: str) -> Planned:
         options = self.settings("estimator", choice, where)

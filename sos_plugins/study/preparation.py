@@ -19,17 +19,27 @@ from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import compress
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.contract.session import Progress
-from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
+from sos_plugins.contract.settings import (
+    BRIDGES_EMPTY_PERIODS,
+    CASE_WEIGHTED,
+    TAKES_CASE_WEIGHTS,
+    field_marked,
+)
 from sos_plugins.contract.types import (
     Design,
+    ImputationTask,
+    Imputed,
     OutcomeInfo,
     PilotEffects,
     Sample,
+    first_of,
 )
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.host.registry import Registry
 from sos_plugins.study import design as designs
-from sos_plugins.study.file import MatcherChoice, OutcomeChoice
+from sos_plugins.study import gaps
+from sos_plugins.study.design import CountedCases
+from sos_plugins.study.file import ImputationChoice, MatcherChoice, OutcomeChoice
 from sos_plugins.study.plan import Plan, Planned, PlannedPooling
 from sos_plugins.study.result import MatchingStep
 from sos_plugins.study.sensitivity import adjusted
@@ -81,6 +91,7 @@ class PreparedOutcome:
     case_match: CaseMatch | None
     steps: tuple[MatchingStep, ...]
     warnings: tuple[str, ...]
+    imputed: Imputed | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,7 @@ class Preparation:
             return ""
         given, file, base = self.given, self.plan.file, self.plan.base
         matching = [file.matching.units, *filter(None, [file.matching.cases])]
+        imputation = [] if file.imputation is None else [file.imputation]
         return hashed(
             given.key,
             of_value(
@@ -164,6 +176,7 @@ class Preparation:
             ),
             of_settings(file.design, base),
             [self.matcher_key(choice) for choice in matching],
+            [self.imputer_key(choice) for choice in imputation],
             self.seed,
         )
 
@@ -172,6 +185,14 @@ class Preparation:
         settings = self.registry.settings("matcher", choice.plugin, choice.settings, "[matching]")
         program = self.given.program.with_engine(self.registry, choice.plugin, choice.engine)
         return hashed(choice.plugin, of_settings(settings, self.plan.base), program)
+
+    def imputer_key(self, choice: ImputationChoice) -> str:
+        """Return a hash of an imputer: its settings, its engine, and what it imputes."""
+        settings = self.registry.settings("imputer", choice.plugin, choice.settings, "[imputation]")
+        program = self.given.program.with_engine(self.registry, choice.plugin, choice.engine)
+        return hashed(
+            choice.plugin, of_settings(settings, self.plan.base), program, list(choice.covariates)
+        )
 
     def fit_key(
         self, estimator: str, engine: str | None, sample: Sample, options: BaseModel
@@ -221,12 +242,18 @@ class Preparation:
                 f"Outcome '{cases.info.name}' does not vary: every one of its {len(frame)} cases "
                 f"has the value {frame['value'].iloc[0]:g}."
             )
-        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        task, warnings = self._task(frame, covariates, cases.info.name)
+        chosen = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        told, imputing = self.without_gaps(cases, narrowed, chosen, self.given.design)
+        narrowed, covariates = told.counted, told.names
+        frame = narrowed.frame
+        task, warnings = self._task(
+            gaps.of_features(frame, covariates), covariates, cases.info.name
+        )
         match, step = self._match_units(units, self.given.common or task)
         if self.given.common:
             match = of_outcome(match, cases.info.name)
         warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
+        warnings += told.warnings
         warnings += match.warnings
         warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
         if not match.groups:
@@ -235,9 +262,9 @@ class Preparation:
                 + " ".join(f"{u}: {why}" for u, why in sorted(match.unmatched.items()))
             )
         design = designs.with_groups(self.given.design, match.groups)
-        sample = designs.stacked_sample(frame, design, covariates, binary=cases.info.binary)
+        sample = stacked_each(frame, design, covariates, told.imputed, cases.info)
         stacked, design, dropped = estimable_groups(sample, design)
-        case_match, steps = self.match_cases(stacked, (step,))
+        case_match, steps = self.match_cases(stacked, (*imputing, step))
         grouped = {g.pilot for g in design.groups} | {
             unit for g in design.groups for unit in g.comparators
         }
@@ -268,6 +295,7 @@ class Preparation:
                 *dropped,
                 *(case_match.warnings if case_match else ()),
             ),
+            imputed=told.imputed,
         )
 
     def described(self, cases: CollectedCases) -> UnitTask:
@@ -278,8 +306,9 @@ class Preparation:
         """
         table = self.plan.file.design
         frame = designs.count_cases(cases.frame, cases.attrition, table).frame
-        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        return self._task(frame, covariates, cases.info.name)[0]
+        chosen = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
+        covariates, _ = gaps.left_out(frame, chosen, table)
+        return self._task(gaps.of_features(frame, covariates), covariates, cases.info.name)[0]
 
     def _task(
         self, frame: pd.DataFrame, covariates: tuple[str, ...], outcome: str
@@ -300,13 +329,36 @@ class Preparation:
         )
         return designs.unit_task(frame, self.given.design, covariates, characteristics, blank)
 
+    def without_gaps(
+        self,
+        cases: CollectedCases,
+        counted: CountedCases,
+        chosen: tuple[str, ...],
+        design: Design,
+    ) -> tuple[gaps.Covariates, tuple[MatchingStep, ...]]:
+        """Leave out covariates that are mostly missing; impute the gaps of others, or mark them."""
+        choice = self.plan.file.imputation
+        names, left_out = gaps.left_out(counted.frame, chosen, self.plan.file.design)
+        imputed = gaps.to_impute(counted.frame, names, choice)
+        counted = gaps.marked(counted, names, imputed)
+        told = gaps.Covariates(counted, names, warnings=(*left_out, *gaps.not_there(cases, choice)))
+        if choice is None or not imputed:
+            return told, ()
+        task, places = gaps.task_of(counted.frame, design, names, self.seed)
+        drawn, step = self._fitted(choice, task, "imputer", "[imputation]", "gaps")
+        return replace(
+            told,
+            imputed=gaps.at_places(drawn, places),
+            warnings=(*told.warnings, *drawn.warnings),
+        ), (step,)
+
     def with_cases(self, prepared: PreparedOutcome, cases: CollectedCases) -> PreparedOutcome:
         """Put other cases in the place of those of an outcome, with the same matched groups."""
-        frame = designs.count_cases(cases.frame, cases.attrition, self.plan.file.design).frame
-        covariates = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
-        stacked = designs.stacked_sample(
-            frame, prepared.design, covariates, binary=cases.info.binary
-        )
+        counted = designs.count_cases(cases.frame, cases.attrition, self.plan.file.design)
+        chosen = designs.chosen_covariates(cases, self.given.choice.covariates, counted.frame)
+        told, _ = self.without_gaps(cases, counted, chosen, self.given.design)
+        frame, covariates = told.counted.frame, told.names
+        stacked = stacked_each(frame, prepared.design, covariates, told.imputed, cases.info)
         match, _ = self.match_cases(stacked, ())
         return replace(
             prepared,
@@ -316,7 +368,13 @@ class Preparation:
             stacked=match.sample if match else stacked,
             unweighted=stacked,
             case_match=match,
-            warnings=(*prepared.warnings, *cases.warnings, *(match.warnings if match else ())),
+            warnings=(
+                *prepared.warnings,
+                *cases.warnings,
+                *told.warnings,
+                *(match.warnings if match else ()),
+            ),
+            imputed=told.imputed,
         )
 
     def with_whole_pool(self, prepared: PreparedOutcome) -> PreparedOutcome:
@@ -324,8 +382,9 @@ class Preparation:
         pool = self.given.design.pool
         groups = [replace(group, comparators=pool) for group in prepared.design.groups]
         design = designs.with_groups(prepared.design, groups)
-        binary = prepared.cases.info.binary
-        stacked = designs.stacked_sample(prepared.frame, design, prepared.covariates, binary=binary)
+        stacked = stacked_each(
+            prepared.frame, design, prepared.covariates, prepared.imputed, prepared.cases.info
+        )
         match, _ = self.match_cases(stacked, ())
         return replace(
             prepared,
@@ -348,14 +407,32 @@ class Preparation:
         choice = self.plan.file.matching.cases
         if choice is None or not sample.covariates:
             return None, steps
-        match, step = self._match(choice, sample)
-        assert isinstance(match, CaseMatch)
-        return match, (*steps, step)
+        done: list[MatchingStep] = []
+
+        def match_one(one: Sample) -> CaseMatch:
+            match, step = self._match(choice, one)
+            assert isinstance(match, CaseMatch)
+            done.append(step)
+            return match
+
+        match = gaps.match_each(sample, match_one)
+        return match, (*steps, replace(done[0], sentence=match.sentence))
 
     def _match(self, choice: MatcherChoice, task: UnitTask | Sample) -> tuple[Any, MatchingStep]:
+        level = self.registry.matcher(choice.plugin).level
+        return self._fitted(choice, task, "matcher", "[matching]", level)
+
+    def _fitted(
+        self,
+        choice: MatcherChoice | ImputationChoice,
+        task: UnitTask | Sample | ImputationTask,
+        kind: str,
+        where: str,
+        level: str,
+    ) -> tuple[Any, MatchingStep]:
+        """Run the engine of a matcher or of an imputer."""
         registry = self.registry
-        matcher = registry.matcher(choice.plugin)
-        settings = self.plan.settings("matcher", choice, "[matching]")
+        settings = self.plan.settings(kind, choice, where)
         engine = registry.engine(choice.plugin, choice.engine)
         if reason := engine.limits(task, settings):
             raise EngineError(f"Engine '{engine.name}' of '{choice.plugin}': {reason}")
@@ -371,20 +448,16 @@ class Preparation:
                 f"{type(error).__name__}: {error}"
             ) from error
         match = replace(match, warnings=(*match.warnings, *told))
-        return match, MatchingStep(choice.plugin, engine.name, matcher.level, match.sentence)
+        return match, MatchingStep(choice.plugin, engine.name, level, match.sentence)
 
     def sample_for(
         self, planned: Planned, prepared: PreparedOutcome
     ) -> tuple[Sample, BaseModel, tuple[str, ...]]:
         """Return the sample an estimator wants, its options for that sample, and warnings."""
         if planned.sample == "stacked":
-            return adjusted(prepared.stacked, planned.covariates), planned.options, ()
-        sample, warnings = designs.calendar_sample(
-            prepared.frame,
-            prepared.design,
-            prepared.covariates,
-            binary=prepared.cases.info.binary,
-        )
+            options, notes = self._for_weights(planned, prepared)
+            return adjusted(prepared.stacked, planned.covariates), options, notes
+        sample, warnings = calendar_each(prepared)
         sample = adjusted(sample, planned.covariates)
         gap = designs.empty_periods(sample)
         setting = field_marked(type(planned.options), BRIDGES_EMPTY_PERIODS)
@@ -398,14 +471,73 @@ class Preparation:
             return sample, options, (*warnings, bridged)
         return sample, planned.options, warnings
 
+    def _for_weights(
+        self, planned: Planned, prepared: PreparedOutcome
+    ) -> tuple[BaseModel, tuple[str, ...]]:
+        """Return the options of an estimator: where cases are matched, with their variance."""
+        kind = type(planned.options)
+        setting = field_marked(kind, TAKES_CASE_WEIGHTS)
+        if prepared.case_match is None or setting is None or setting in planned.given:
+            return planned.options, ()
+        if getattr(planned.options, setting) != kind.model_fields[setting].default:
+            return planned.options, ()
+        values = {**planned.given, setting: CASE_WEIGHTED}
+        told = (
+            f"'{planned.name}' takes {setting} = {CASE_WEIGHTED}, one variance a case: the weights "
+            "are those of a matching and no numbers of cases."
+        )
+        options = self.registry.settings("estimator", planned.name, values, planned.name)
+        return options, (told,)
+
     def cells_for(self, planned: Planned, sample: Sample) -> Sample | None:
         """Compress the sample of an estimator if one of its engines can use that."""
         engines = self.registry.engines(planned.name)
         if not any(engine.takes_cells for engine in engines):
             return None
+        return self.cells_of(sample)
+
+    def cells_of(self, sample: Sample) -> Sample | None:
+        """Compress a sample; None where that is no gain, or the cases have faults."""
         with suppress(DataError):  # the engines say what is wrong with the cases
-            return compress(sample)
+            return _compressed(sample)
         return None
+
+
+def _compressed(sample: Sample) -> Sample | None:
+    """Compress a sample, every completed data set of it; None unless all of them can be."""
+    if not sample.completed:
+        return compress(sample)
+    cells = [made for made in map(compress, sample.completed) if made is not None]
+    return first_of(cells) if len(cells) == len(sample.completed) else None
+
+
+def stacked_each(
+    frame: pd.DataFrame,
+    design: Design,
+    covariates: tuple[str, ...],
+    imputed: Imputed | None,
+    info: OutcomeInfo,
+) -> Sample:
+    """Stack the matched groups, of every completed data set."""
+    return gaps.each_completed(
+        frame,
+        imputed,
+        lambda one: designs.stacked_sample(one, design, covariates, binary=info.binary),
+    )
+
+
+def calendar_each(prepared: PreparedOutcome) -> tuple[Sample, tuple[str, ...]]:
+    """Put every case once in calendar periods, of every completed data set, with warnings."""
+    told: list[tuple[str, ...]] = []
+
+    def make(frame: pd.DataFrame) -> Sample:
+        sample, warnings = designs.calendar_sample(
+            frame, prepared.design, prepared.covariates, binary=prepared.cases.info.binary
+        )
+        told.append(warnings)
+        return sample
+
+    return gaps.each_completed(prepared.frame, prepared.imputed, make), told[0]
 
 
 def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tuple[str, ...]]:
@@ -435,7 +567,7 @@ def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tu
         return sample, design, ()
     pilots = {g.pilot for g in kept}
     return (
-        sample.where(sample.frame["group"].isin(pilots)),
+        sample.each(lambda one: one.where(one.frame["group"].isin(pilots))),
         designs.with_groups(design, kept),
         tuple(warnings),
     )

@@ -261,7 +261,7 @@ def plant_in_sample(
     codes = frame["unit"].to_numpy()[own]
     after = [own[codes == unit] for unit in pd.unique(codes)]
     planted, size = _planted(frame, after, effect, rng, binary=sample.binary)
-    return replace(sample, frame=planted), size
+    return replace(sample, frame=planted, completed=()), size
 
 
 def _planted(

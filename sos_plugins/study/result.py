@@ -93,6 +93,8 @@ class OutcomeResult:
         balance: Frame ``level`` and :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
         overlap: Frame of :data:`sos_plugins.contract.interfaces.OVERLAP_COLUMNS`: where the scores
             of cases lie on both sides, or empty.
+        composition: Frame of :data:`sos_plugins.study.composition.COLUMNS`: whether the programme
+            changed the mix of cases; empty where cases are not matched.
         attrition: Frame ``step, reason, n_before, n_dropped, n_after``.
         completeness: Frame ``unit, period, n_candidates, n_usable``.
         quality: Data-quality figures by name.
@@ -122,6 +124,7 @@ class OutcomeResult:
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     balance: pd.DataFrame = field(default_factory=pd.DataFrame)
     overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+    composition: pd.DataFrame = field(default_factory=pd.DataFrame)
     attrition: pd.DataFrame = field(default_factory=pd.DataFrame)
     completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
     quality: Mapping[str, float] = field(default_factory=dict)

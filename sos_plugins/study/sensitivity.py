@@ -65,8 +65,8 @@ class Specification:
 
     def each(self, change: Callable[[Sample], Sample]) -> Specification:
         """Return the set-up with a change made to the cases and to their cells."""
-        cells = None if self.cells is None else change(self.cells)
-        return replace(self, sample=change(self.sample), cells=cells)
+        cells = None if self.cells is None else self.cells.each(change)
+        return replace(self, sample=self.sample.each(change), cells=cells)
 
 
 def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
@@ -84,7 +84,7 @@ def adjusted(sample: Sample, choice: str | tuple[str, ...]) -> Sample:
             f"[[estimators]] covariates: the sample has no covariate '{unknown[0]}'. "
             f"Covariates: {listing(sample.covariates)}."
         )
-    return replace(sample, covariates=chosen)
+    return sample.each(lambda one: replace(one, covariates=chosen))
 
 
 def headline(registry: Registry, named: NamedEstimate, options: BaseModel) -> Mapping[str, Any]:

@@ -572,7 +572,7 @@ class OutcomeStep:
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> BaseModel:
         """Return the validated settings of the outcome."""
-        values = {**self.choice.settings, **(changes or {})}
+        values = {**self.plan.outcome_values(self.choice), **(changes or {})}
         return self.plan.registry.settings("outcome", self.choice.plugin, values, "[[outcomes]]")
 
     def info(self, settings: BaseModel) -> OutcomeInfo:

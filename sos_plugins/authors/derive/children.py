@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from sos_plugins.authors.derive.dates import completed_years
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.settings import Settings
+from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS, Settings
 from sos_plugins.contract.types import Records
 
 MISSING = "Missing"
@@ -57,9 +57,16 @@ class ChildSettings(Settings):
     )
     covariates: tuple[Covariate, ...] = Field(
         ("age_band", "sex", "ethnic_group", "disabled", "previous_plan"),
-        description="Covariates of the child; 'age' leaves out cases of unknown age, and "
+        description="Covariates of the child; 'age' leaves out cases of unknown age (see "
+        "missing_numbers), and "
         "'previous_plan' is there only if the records have protection plans. 'uasc' is known of "
         "looked-after children only: among referred children it tells who came into care later.",
+    )
+    missing_numbers: Literal["drop", "keep"] = Field(
+        "drop",
+        json_schema_extra=KEEPS_MISSING_NUMBERS,
+        description="Whether cases of unknown age are left out where 'age' is a covariate; a study "
+        "with [imputation] keeps them unless told otherwise.",
     )
     plan_counts: Literal["auto", "before", "itself", "unused"] = Field(
         "auto",

@@ -146,7 +146,9 @@ def keep_observed(
 
 
 def keep_ages(steps: Attrition, settings: ChildSettings) -> None:
-    """Keep children within the age bounds, and those of unknown age unless age is a covariate.
+    """Keep children within the age bounds; those of unknown age go where age is a covariate.
+
+    With ``missing_numbers = "keep"`` they stay all the same, for an imputation.
 
     Args:
         steps: Steps over a table with the column ``age``, in completed years.
@@ -158,7 +160,7 @@ def keep_ages(steps: Attrition, settings: ChildSettings) -> None:
         _.age.isnull() | _.age.between(low, high),
         f"age in completed years below {low} or above {high}; an unknown age stays",
     )
-    if "age" in settings.covariates:
+    if "age" in settings.covariates and settings.missing_numbers == "drop":
         steps.keep("age known", _.age.notnull(), "age unknown, and age is a covariate")
 
 

@@ -9,7 +9,7 @@ from sos_plugins.contract.types.cases import (
     Expected,
     OutcomeInfo,
 )
-from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample, first_of
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import (
     DIRECTIONS,
@@ -21,6 +21,7 @@ from sos_plugins.contract.types.evidence import (
     Run,
     SmallestEffect,
 )
+from sos_plugins.contract.types.imputation import ImputationTask, Imputed
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
@@ -41,6 +42,8 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Expected",
+    "ImputationTask",
+    "Imputed",
     "LeadTest",
     "MatchedGroup",
     "OutcomeInfo",
@@ -55,5 +58,6 @@ __all__ = [
     "Sample",
     "SmallestEffect",
     "Tolerance",
+    "first_of",
     "plain",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -131,6 +131,9 @@ class Sample:
         window_gap: True when cases inside embedding windows were dropped, so that ``post`` is not
             simply ``period >= cohort``.
         notes: Sentences on how the cases were read that every estimate has among its warnings.
+        completed: Where gaps in covariates were imputed, the sample of each completed data set, of
+            which this one is the first; empty otherwise. Estimators get them one by one, and their
+            estimates are pooled (:mod:`sos_plugins.study.rubin`).
     """
 
     frame: pd.DataFrame
@@ -138,6 +141,7 @@ class Sample:
     binary: bool = False
     window_gap: bool = False
     notes: tuple[str, ...] = ()
+    completed: tuple[Sample, ...] = ()
 
     def __post_init__(self) -> None:
         needed = ["unit", "period", "cohort", "value", "weight", "cluster", "treated", "post"]
@@ -177,14 +181,44 @@ class Sample:
 
     @cached_property
     def data_hash(self) -> str:
-        """SHA-256 over the values, in row order."""
+        """SHA-256 over the values, in row order; of completed data sets over all of them."""
         hashed = pd.util.hash_pandas_object(categorised(self.frame), index=False).to_numpy()
-        return hashlib.sha256(np.ascontiguousarray(hashed).tobytes()).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(hashed).tobytes())
+        for sample in self.completed:
+            digest.update(sample.data_hash.encode())
+        return digest.hexdigest()
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
         """Return the sample of some of its rows, numbered anew.
 
         Args:
             mask: True for a row that stays; (n,), in the order of the rows.
+
+        Raises:
+            DataError: If gaps were imputed, since completed data sets may differ in rows.
         """
+        if self.completed:
+            raise DataError(
+                "The sample has several completed data sets, whose rows may differ: choose rows in "
+                "each of them, sample.each(lambda one: one.where(...))."
+            )
         return replace(self, frame=self.frame[np.asarray(mask)].reset_index(drop=True))
+
+    def each(self, change: Callable[[Sample], Sample]) -> Sample:
+        """Return the sample with a change made to it, in every completed data set.
+
+        Args:
+            change: Gets a sample without ``completed`` and returns the changed one.
+        """
+        if not self.completed:
+            return change(self)
+        return first_of([change(sample) for sample in self.completed])
+
+
+def first_of(samples: Sequence[Sample]) -> Sample:
+    """Return the first of some completed data sets, which carries them all.
+
+    Args:
+        samples: One for each completed data set.
+    """
+    return replace(samples[0], completed=tuple(samples))

@@ -1,0 +1,1 @@
+"""Gaps in covariates filled several times over: estimators' samples made complete."""

@@ -11,7 +11,7 @@ from sos_estimators.arrays import Ints
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
@@ -131,7 +131,7 @@ class ExtendedTwfe(StaggeredEstimator):
         "Wooldridge, J. M. (2025), Two-way fixed effects, the two-way Mundlak regression, and "
         "difference-in-differences estimators, Empirical Economics 69, 2545-2587"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),

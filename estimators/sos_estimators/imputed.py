@@ -18,7 +18,7 @@ from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.reassignment import estimators as reassignment
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -446,7 +446,7 @@ class Imputation(Imputed):
         "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
         "and efficient estimation, Review of Economic Studies 91(6), 3253-3285"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(impute),
         engine_did2s.engine(impute_in_pyfixest, prepare),
         r_engine(impute_in_r),
@@ -473,7 +473,7 @@ class TwoStage(Imputed):
         "errors: Butts, K. and Gardner, J. (2022), did2s: Two-stage difference-in-differences, "
         "The R Journal 14(3), 162-173"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(two_stage),
         engine_did2s.engine(two_stage_in_pyfixest, prepare),
         r_engine(two_stage_in_r),

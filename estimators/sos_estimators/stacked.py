@@ -15,7 +15,7 @@ from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
@@ -366,7 +366,7 @@ class Stacked(StaggeredEstimator):
         "and Zipperer, B. (2019), Quarterly Journal of Economics 134(3), 1405-1454"
     )
     baseline = "last"
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
         replace(r_engine(fit_r), limits=r_limits),

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -125,7 +125,7 @@ class SunAbraham(StaggeredEstimator):
         "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
     )
     baseline = "last"
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),

@@ -322,6 +322,32 @@ def test_with_covariates_that_change_there_is_a_sentence() -> None:
     )
 
 
+def other_engines() -> list[Any]:
+    """Every engine beside ``python`` of every estimator here, each with what it needs."""
+    made = []
+    for plugin in {case.plugin.name: case.plugin for case in CASES}.values():
+        for engine in plugin.engines[1:]:
+            needs = [need.name for need in engine.requires if need.language == "r"]
+            marks = [pytest.mark.r] if needs else []
+            marks += [pytest.mark.cran(name) for name in needs if name not in ("base", "sandwich")]
+            name = f"{plugin.name}-{engine.name}"
+            made.append(pytest.param(plugin, engine.name, marks=marks, id=name))
+    return made
+
+
+@pytest.mark.parametrize(("plugin", "engine"), other_engines())
+def test_an_engine_without_a_table_says_so(plugin: Estimator, engine: str) -> None:
+    table = frame(3, (4, 5, 4), 8, covariate=False)
+    fit = next(one.fit for one in plugin.engines if one.name == engine)
+    asked = plugin.Settings(aggregate="simple", inference=("RI-t", "jackknife"))
+    found, plain = (fit(Sample(table), o) for o in (asked, plugin.Settings(aggregate="simple")))
+    told = (
+        f"Engine {engine} makes no table of inference (RI-t, jackknife): engine python alone does."
+    )
+    assert "inference" not in found.glance
+    assert found.warnings == (*plain.warnings, told)
+
+
 @pytest.mark.slow
 def test_randomisation_keeps_its_size_where_pilots_are_small() -> None:
     """No effect; the smallest authorities adopt, a date each: RI-t finds one in about 5%."""

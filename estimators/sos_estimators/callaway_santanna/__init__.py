@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from sos_estimators.callaway_santanna import engine_differences, engine_python, engine_r
 from sos_estimators.callaway_santanna.compress import cells_limit
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
+from sos_estimators.reassignment.inference_table import tables_by_python
 from sos_plugins import Engine, Estimator, Requirement, Tolerance, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.interfaces import R_BASE, R_DID
@@ -50,7 +51,7 @@ class CallawaySantAnna(Estimator):
         ON_THE_TREATED: {"aggregate": "simple", "min_event": None, "max_event": None},
         OVER_EVENT_TIMES: {"aggregate": "event"},
     }
-    engines = (
+    engines = tables_by_python(
         Engine(
             name="python",
             fit=engine_python.fit,

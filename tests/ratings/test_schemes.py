@@ -223,7 +223,7 @@ class TestGrade:
             (with_quality(usable_share_pilots=0.7), "risk of bias"),
             (replace(the_evidence(), runs=tuple(
                 a_run(0.1, family=name) for name in ("a", "b", "c"))), "inconsistency"),
-            (the_evidence(-0.13, 0.1), "imprecision"),
+            (the_evidence(-0.13, 0.07), "imprecision"),
         ],
     )  # fmt: skip
     def test_each_concern_costs_a_level(self, evidence: Evidence, metric: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,7 @@ from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
 
 
@@ -136,6 +137,11 @@ class ExtendedTwfe(StaggeredEstimator):
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells = make_cells(sample, options, options.control)
+        return reassignment.by_lot(cells, _reassigned(cells, options), draws)
 
 
 @hookimpl

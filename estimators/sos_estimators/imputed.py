@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -39,6 +39,7 @@ from sos_estimators.staggered.result import build_estimate
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.contract.interfaces import R_BASE
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
 ALONE = 1e-12
@@ -425,6 +426,11 @@ def _two_stage(plain: Fitted, cells: CohortCells, options: TwoStageSettings) -> 
 
 class Imputed(StaggeredEstimator):
     """An estimator of this module; an instance is a plugin that offers itself."""
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells, _, _ = prepare(sample, options)
+        return reassignment.by_lot(cells, reassignment.imputed(cells, options), draws)
 
     @hookimpl
     def register_estimators(self, register: Callable[[Estimator], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.cells.compression import count
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
 
 BY_COHORT = ("cohort", "calendar", "group-time")
@@ -371,6 +372,13 @@ class Stacked(StaggeredEstimator):
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
         replace(r_engine(fit_r), limits=r_limits),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        stacked = stack(sample, options)
+        made = _reassigned(sample, stacked, options)
+        cells = make_cells(sample, options, options.control)
+        return reassignment.by_lot(cells, made, draws)
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.cells.compression import counts
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import DataError, EstimationError
 
 ABSORB = ("owner", "period")
@@ -131,6 +132,11 @@ class SunAbraham(StaggeredEstimator):
         r_engine(fit_r),
         r_fixest_engine(fit_r_fixest, fixest_limits, takes_cells=True),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells, _ = prepare(sample, options)
+        return reassignment.by_lot(cells, reassignment.saturated(cells, options, leads=True), draws)
 
 
 @hookimpl

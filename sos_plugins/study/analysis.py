@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.types import (
     Agreement,
+    AssignmentDraws,
     LeadTest,
     Run,
     Sample,
@@ -19,6 +20,7 @@ from sos_plugins.errors import SosError
 from sos_plugins.study import design as designs
 from sos_plugins.study.estimate import compare, run_engines
 from sos_plugins.study.leads import LeadTests
+from sos_plugins.study.lots import statistics_by_lot
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
@@ -172,7 +174,7 @@ class OutcomeAnalysis:
             quality["pretest_power"] = leads[0].power
         pooled = self._pooled(runs, prepared)
         return replace(
-            result,
+            self._with_lots(result, setups[0], runs[0]),
             main=runs[0],
             runs=runs,
             leads=leads,
@@ -182,6 +184,21 @@ class OutcomeAnalysis:
             warnings=(*result.warnings, *_disagreements(pooled.agreements)),
             quality=quality,
         )
+
+    def _with_lots(self, result: OutcomeResult, setup: Specification, main: Run) -> OutcomeResult:
+        """Add the statistics of the main run under assignments by lot, where they are asked for."""
+        table, design = self.plan.file.multiplicity, self.given.design
+        explored = table.confirmatory != "all" and result.info.name not in table.confirmatory
+        if table.method != "romano-wolf" or explored:
+            return result
+        units = (*(pilot.unit for pilot in design.pilots), *design.pool)
+        lots = AssignmentDraws(units, table.draws, self.preparation.seed)
+        with self.preparation.progress.step(f"{result.info.name}: adoption assigned anew"):
+            try:
+                drawn = statistics_by_lot(self.preparation.registry, setup, lots, main)
+            except SosError as error:
+                return replace(result, not_drawn=str(error))
+        return replace(result, drawn=drawn)
 
     def _pooled(self, runs: Sequence[Run], prepared: PreparedOutcome) -> Pooled:
         """Pool the runs of single pilots, or say why not."""

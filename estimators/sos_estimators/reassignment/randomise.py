@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import scale_of
 from sos_estimators.inference.wild import TIE, share_as_large
 from sos_estimators.reassignment.averages import Evaluate, Reassigned
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 Kept = Callable[[float], bool]
 SPAN = 12.0
@@ -191,6 +192,32 @@ def randomise(
         complete=complete,
         statistics=t,
     )
+
+
+def statistics_by_lot(
+    evaluate: Evaluate, cohort: Ints, units: Sequence[str], draws: AssignmentDraws
+) -> DrawnStatistics:
+    """Return the t statistic of the overall effect, and those where common lots deal the dates.
+
+    The dates go, in their order, to the authorities with the first lots.
+
+    Args:
+        evaluate: Gives the averages under an assignment, the overall one first.
+        cohort: The observed one, (G,).
+        units: Codes of the authorities, (G,).
+        draws: The lots.
+    """
+    dates = np.sort(cohort[cohort > 0])
+    first = draws.orders(units)[:, : len(dates)]
+    chosen = np.zeros((draws.n, len(cohort)), dtype=np.int64)
+    np.put_along_axis(chosen, first, dates, axis=1)
+    each = [_measure(evaluate(one)) for one in (cohort, *chosen)]
+    measured = _Draws(
+        np.array([e[:1] for e, _ in each]), np.array([s[:1] for _, s in each]), evaluate.least
+    )
+    t = measured.t(0.0)[:, 0]
+    estimate = measured.estimates[0, 0, 0]
+    return DrawnStatistics.of(estimate, t[0], t[1:], number_of_assignments(cohort))
 
 
 def _measure(averages: Reassigned) -> tuple[Floats, Floats]:

@@ -4,6 +4,7 @@ All are frozen dataclasses. Frames inside them are treated as immutable: a step 
 object, it never writes into the one it was given.
 """
 
+from sos_plugins.contract.types.assignment import AssignmentDraws, DrawnStatistics
 from sos_plugins.contract.types.cases import (
     Cases,
     CollectedCases,
@@ -38,9 +39,11 @@ __all__ = [
     "QUALITY_COLUMNS",
     "AdjustedP",
     "Agreement",
+    "AssignmentDraws",
     "Cases",
     "CollectedCases",
     "Design",
+    "DrawnStatistics",
     "Estimate",
     "Evidence",
     "Expected",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, Ticks, frame_axes, picture, shorten, show_on_axis
+from sos_plugins.report.charts import Chart, Ticks, frame_axes, name_rows, picture, show_on_axis
 from sos_plugins.report.formatting import Scale, scale_for
 from sos_plugins.report.page import environment
 from sos_plugins.report.svg import DASHES, INK, MARKERS, MUTED, SERIES, SHADE
@@ -250,7 +250,7 @@ def _verdict_chart(result: CalibrationResult, name: str) -> Chart:
         axes = frame_axes(figure, left=2.2, right=0.3, top=top, bottom=0.5)
         for row, (_, part) in enumerate(truths):
             _bar(axes, row, part, verdicts)
-        axes.set_yticks(range(len(names)), [shorten(text, LONGEST) for text in names])
+        name_rows(axes, names, LONGEST, 9.5)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(Ticks(100.0, "%"))

@@ -24,10 +24,10 @@ SCRIPT = """
 adjust <- function(data) list(p = p.adjust(data$p, method = "holm"))
 """
 STEP_DOWN = f"""
-adjust <- function(data, arguments) {{
+adjust <- function(data, observed) {{
   source("{(FOLDER / "few_treated.R").as_posix()}", local = TRUE)
-  drawn <- matrix(data$drawn, ncol = arguments$n)
-  list(p = romano_wolf(arguments$observed, drawn))
+  drawn <- matrix(data$drawn, ncol = length(observed))
+  list(p = romano_wolf(observed, drawn))
 }}
 """
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -102,7 +102,7 @@ def test_the_step_down_is_as_in_r(tmp_path: Path) -> None:
         observed = rng.normal(size=n) * 2
         drawn[5] = observed
         drawn[7, 0] = np.nan
-        arguments = {"n": n, "observed": observed}
+        arguments = {"observed": observed}
         theirs = r.call(script, "adjust", {"drawn": drawn.ravel(order="F")}, arguments)["p"]
         assert romano_wolf(observed, drawn) == pytest.approx(np.ravel(theirs), abs=SAME)
 

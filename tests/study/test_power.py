@@ -309,7 +309,8 @@ def test_less_than_two_years_before_give_a_deal_without_leads_and_a_note():
     periods = redeal(panel(), design(2, cohort=3))
     assert {w.cohort for w in periods.windows} == {2}
     assert periods.notes[1].startswith("Only 1.0 periods lie before them")
-    result = power_of(study(n_pilots=2).plan, [panel()], design(2, cohort=3), repeats=2)
+    plan, real = study(n_pilots=2).plan, design(2, cohort=3)
+    result = power_of(plan, [panel()], real, effects=[-1], repeats=2)
     assert np.isfinite(result.table["mean_std_error"]).all()
 
 

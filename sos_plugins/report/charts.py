@@ -29,6 +29,7 @@ from sos_plugins.report.svg import (
     SERIES,
     SHADE,
     WIDTH,
+    as_file,
     chart_style,
     inline,
 )
@@ -62,6 +63,7 @@ class Chart:
         finding: What it says, in words.
         svg: The picture.
         table: Its figures.
+        drawing: How it is drawn, where it becomes a file of its own too.
     """
 
     ident: str
@@ -69,6 +71,20 @@ class Chart:
     finding: str
     svg: Markup
     table: Table
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a chart is drawn.
+
+    Attributes:
+        draw: Draws on a figure.
+        height: Of the figure, in inches.
+    """
+
+    draw: Callable[[Figure], None]
+    height: float
 
 
 def picture(
@@ -79,6 +95,21 @@ def picture(
         figure = Figure(figsize=(WIDTH, height))
         draw(figure)
         return inline(figure, ident=ident, title=title, finding=finding)
+
+
+def chart_files(chart: Chart) -> dict[str, bytes]:
+    """Write a chart as files of its own, SVG and PNG, by their names.
+
+    Args:
+        chart: One that has a drawing.
+    """
+    assert chart.drawing is not None
+    with chart_style(chart.ident):
+        figure = Figure(figsize=(WIDTH, chart.drawing.height))
+        chart.drawing.draw(figure)
+        return {
+            f"{chart.ident}.{kind}": as_file(figure, kind, chart.title) for kind in ("svg", "png")
+        }
 
 
 def in_lines(label: str, length: int) -> tuple[str, float]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sos_estimators.inference.inference_table import Inference, Method, table_in_python
+from sos_estimators.inference.inference_table import Inference, Method, by_lot, table_in_python
 from sos_estimators.inference.inference_table_r import table_in_r, too_many_refits
 from sos_estimators.inference.vcov import VCOV, Variance, factor_of
 from sos_estimators.inference.wild import Weights
@@ -37,7 +37,8 @@ from sos_estimators.sample.warnings_text import (
 from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.contract.settings import TAKES_CASE_WEIGHTS
-from sos_plugins.contract.types import plain
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics, plain
+from sos_plugins.errors import EstimationError
 
 
 class DidSettings(Settings):
@@ -228,6 +229,14 @@ class Did(Estimator):
     def headline(self, options: DidSettings) -> str:  # noqa: ARG002
         """Return ``ATT``."""
         return "ATT"
+
+    def reassigned(
+        self, sample: Sample, options: DidSettings, draws: AssignmentDraws
+    ) -> DrawnStatistics:
+        """Return the t statistic by CR1, and those under assignments by common lots."""
+        if options.model != "linear":
+            raise EstimationError("assignments are for model = 'linear'")
+        return by_lot(prepare(sample, options.form, options.always_treated), options.form, draws)
 
 
 @hookimpl

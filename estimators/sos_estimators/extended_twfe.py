@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from sos_estimators.arrays import Ints
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
@@ -28,6 +28,7 @@ from sos_estimators.staggered.plugin import StaggeredEstimator, python_engine, r
 from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
 
 
@@ -131,11 +132,16 @@ class ExtendedTwfe(StaggeredEstimator):
         "Wooldridge, J. M. (2025), Two-way fixed effects, the two-way Mundlak regression, and "
         "difference-in-differences estimators, Empirical Economics 69, 2545-2587"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells = make_cells(sample, options, options.control)
+        return reassignment.by_lot(cells, _reassigned(cells, options), draws)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +18,7 @@ from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.reassignment import estimators as reassignment
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -39,6 +39,7 @@ from sos_estimators.staggered.result import build_estimate
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Engine, Estimate, Estimator, Requirement, Sample, hookimpl
 from sos_plugins.contract.interfaces import R_BASE
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 R_DIDIMPUTATION = Requirement("r", "didimputation", 'in R: install.packages("didimputation")')
 ALONE = 1e-12
@@ -426,6 +427,11 @@ def _two_stage(plain: Fitted, cells: CohortCells, options: TwoStageSettings) -> 
 class Imputed(StaggeredEstimator):
     """An estimator of this module; an instance is a plugin that offers itself."""
 
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells, _, _ = prepare(sample, options)
+        return reassignment.by_lot(cells, reassignment.imputed(cells, options), draws)
+
     @hookimpl
     def register_estimators(self, register: Callable[[Estimator], None]) -> None:
         """Offer the estimator.
@@ -446,7 +452,7 @@ class Imputation(Imputed):
         "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
         "and efficient estimation, Review of Economic Studies 91(6), 3253-3285"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(impute),
         engine_did2s.engine(impute_in_pyfixest, prepare),
         r_engine(impute_in_r),
@@ -473,7 +479,7 @@ class TwoStage(Imputed):
         "errors: Butts, K. and Gardner, J. (2022), did2s: Two-stage difference-in-differences, "
         "The R Journal 14(3), 162-173"
     )
-    engines = (
+    engines = tables_by_python(
         python_engine(two_stage),
         engine_did2s.engine(two_stage_in_pyfixest, prepare),
         r_engine(two_stage_in_r),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
@@ -30,6 +30,7 @@ from sos_estimators.staggered.saturated import collinear, fit_on_cells
 from sos_estimators.staggered.settings import AggregateSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.cells.compression import count
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
 
 BY_COHORT = ("cohort", "calendar", "group-time")
@@ -366,11 +367,18 @@ class Stacked(StaggeredEstimator):
         "and Zipperer, B. (2019), Quarterly Journal of Economics 134(3), 1405-1454"
     )
     baseline = "last"
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest, pyfixest_limits),
         replace(r_engine(fit_r), limits=r_limits),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        stacked = stack(sample, options)
+        made = _reassigned(sample, stacked, options)
+        cells = make_cells(sample, options, options.control)
+        return reassignment.by_lot(cells, made, draws)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
-from sos_estimators.reassignment.inference_table import with_inference_table
+from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -20,6 +20,7 @@ from sos_estimators.staggered.saturated import fit_on_cells, saturated
 from sos_estimators.staggered.settings import StaggeredSettings
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.cells.compression import counts
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import DataError, EstimationError
 
 ABSORB = ("owner", "period")
@@ -125,12 +126,17 @@ class SunAbraham(StaggeredEstimator):
         "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
     )
     baseline = "last"
-    engines = (
+    engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),
         r_engine(fit_r),
         r_fixest_engine(fit_r_fixest, fixest_limits, takes_cells=True),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        cells, _ = prepare(sample, options)
+        return reassignment.by_lot(cells, reassignment.saturated(cells, options, leads=True), draws)
 
 
 @hookimpl

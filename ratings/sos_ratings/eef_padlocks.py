@@ -25,6 +25,8 @@ THREATS = {"low": 0, "moderate": 1, "high": 2}
 UNKNOWN = 3
 """Padlocks allowed where a threat or the attrition is not known: what is not known never counts
 in favour."""
+DIGITS = 12
+"""Of shares that are compared with a limit: 1 - 0.7 is a little above 0.3."""
 WORDS = "{} of 5 padlocks"
 
 
@@ -104,7 +106,7 @@ def _attrition(evidence: Evidence) -> Step:
     if math.isnan(share):
         text = "How many records could not be judged is not known: 3 at most."
         return Step(UNKNOWN, "attrition", text)
-    lost = 1 - share
+    lost = round(1 - share, DIGITS)
     place = sum(lost <= limit for limit in ATTRITION_UP_TO)
     text = f"{percent(lost)} of the pilots' records could not be judged: {place} at most."
     return Step(place, "attrition", text, lost)

@@ -19,6 +19,8 @@ OBSERVATIONAL, RANDOMISED = LOW, HIGH
 Concern = Literal["none", "serious", "very serious", "not judged"]
 COST = {"none": 0, "serious": 1, "very serious": 2, "not judged": 0}
 """Levels lost for a concern."""
+RAISES = {"no": 0, "large": 1, "very large": 2}
+"""Levels by which the size of an effect raises what starts low."""
 WORDS = "{} certainty"
 
 
@@ -34,8 +36,11 @@ class GradeSettings(SchemeSettings):
     publication_bias: Concern = Field(
         "not judged", description="results that were found and are not reported"
     )
-    large_effect: bool = Field(
-        False, description="whether the effect is so large that confounding cannot explain it"
+    large_effect: Literal["no", "large", "very large"] = Field(
+        "no",
+        description="whether the effect is so large that confounding is unlikely to explain it: "
+        "large where the risk is at least doubled or halved, which raises a level; very large "
+        "where it is five times or a fifth, which raises two",
     )
     dose_response: bool = Field(
         False, description="whether effects grow with how much of the programme was delivered"
@@ -69,7 +74,9 @@ class Grade(RatingRule):
     citation: ClassVar[str] = (
         "Guyatt, G. H., Oxman, A. D., Vist, G. E., Kunz, R., Falck-Ytter, Y., Alonso-Coello, P. "
         "and Schünemann, H. J. (2008), GRADE: an emerging consensus on rating quality of evidence "
-        "and strength of recommendations, BMJ 336, 924-926"
+        "and strength of recommendations, BMJ 336, 924-926; raising: Guyatt, G. H. et al. (2011), "
+        "GRADE guidelines 9, Journal of Clinical Epidemiology 64(12), 1311-1316; imprecision: "
+        "Zeng, L. et al. (2022), GRADE guidance 34, Journal of Clinical Epidemiology 150, 216-224"
     )
     levels: ClassVar[tuple[str, ...]] = ("very low", "low", "moderate", "high")
 
@@ -81,7 +88,7 @@ class Grade(RatingRule):
         concerns = [
             _bias(evidence, settings),
             _inconsistency(evidence, claim, settings),
-            _imprecision(claim),
+            _imprecision(evidence, claim),
             *(
                 _judged(name, getattr(settings, name))
                 for name in ("indirectness", "publication_bias")
@@ -157,10 +164,15 @@ def _same(run: Run, claim: Claim) -> bool:
     return run.estimate * claim.estimate > 0
 
 
-def _imprecision(claim: Claim) -> Told:
-    if claim.direction == "cannot tell":
-        return 1, ("imprecision", "The interval holds both no effect and effects that matter.")
-    return 0, ("imprecision", "The interval settles the question.")
+def _imprecision(evidence: Evidence, claim: Claim) -> Told:
+    metric = "imprecision"
+    if claim.direction != "cannot tell":
+        return 0, (metric, "The interval settles the question.")
+    smallest = math.inf if claim.smallest is None else claim.smallest
+    low, high = evidence.main.conf_low or 0.0, evidence.main.conf_high or 0.0
+    if low < -smallest and high > smallest:
+        return 2, (metric, "The interval holds effects that matter in either direction.")
+    return 1, (metric, "The interval holds both no effect and effects that matter.")
 
 
 def _judged(name: str, concern: str) -> Told:
@@ -173,7 +185,8 @@ def _raised(settings: GradeSettings) -> int:
     """Return by how many levels evidence that starts low is raised."""
     if settings.randomised:
         return 0
-    return sum((settings.large_effect, settings.dose_response, settings.confounding_against))
+    others = settings.dose_response + settings.confounding_against
+    return RAISES[settings.large_effect] + others
 
 
 @hookimpl

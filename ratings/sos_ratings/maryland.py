@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,8 +23,19 @@ WORDS = "Maryland level {}"
 class MarylandSettings(SchemeSettings):
     """What the study's people know, and when trends are parallel."""
 
+    edition: Literal["whatworksgrowth-2016", "farrington-2002"] = Field(
+        "whatworksgrowth-2016",
+        description="whatworksgrowth-2016: differences of differences reach level 3, level 4 is "
+        "for what is as good as chance; farrington-2002: several units on either side, controlled "
+        "and alike before, reach level 4",
+    )
     randomised: bool = Field(
         False, description="whether chance decided which authorities became pilots"
+    )
+    as_good_as_chance: bool = Field(
+        False,
+        description="whether something as good as chance decided it, such as a cut-off in a score; "
+        "edition whatworksgrowth-2016 asks it for level 4",
     )
     leads_level: float = Field(
         0.05, gt=0, lt=1, description="p value below which leads speak against comparability"
@@ -32,8 +45,8 @@ class MarylandSettings(SchemeSettings):
 class Maryland(RatingRule):
     """Level 1 to 5 of internal validity, by the design.
 
-    A comparison before and after with comparators is level 3; with several units on either side,
-    other influences controlled and trends alike before, level 4; with chance deciding, level 5.
+    A comparison before and after with comparators that are shown to be like the pilots is level 3;
+    with chance deciding, level 5. Level 4 is what its edition says: see the settings.
     """
 
     name: ClassVar[str] = "maryland"
@@ -44,7 +57,8 @@ class Maryland(RatingRule):
         "(1997), Preventing crime: what works, what doesn't, what's promising, National Institute "
         "of Justice; Farrington, D. P., Gottfredson, D. C., Sherman, L. W. and Welsh, B. C. "
         "(2002), The Maryland Scientific Methods Scale, in Evidence-Based Crime Prevention, "
-        "Routledge, 13-21"
+        "Routledge, 13-21; What Works Centre for Local Economic Growth (2016), Guide to scoring "
+        "evidence using the Maryland Scientific Methods Scale"
     )
     levels: ClassVar[tuple[str, ...]] = ("1", "2", "3", "4", "5")
 
@@ -52,21 +66,50 @@ class Maryland(RatingRule):
         """Rate one outcome; without an estimate it is level 1."""
         if claim_of(evidence, settings.significance) is None:
             return without_estimate(self, evidence, settings, words=WORDS)
-        steps = (
-            _comparators(evidence),
-            _units(evidence),
-            _controlled(evidence),
-            _trends(evidence, settings),
-            _chance(settings),
-        )
+        steps = EDITIONS[settings.edition](evidence, settings)
         place = min(step.place for step in steps)
         return rating_of(self, evidence, settings, place, steps, words=WORDS, carries=LEVEL_3)
 
 
-def _comparators(evidence: Evidence) -> Step:
+Steps = tuple[Step, ...]
+
+
+def _growth(evidence: Evidence, settings: MarylandSettings) -> Steps:
+    """Ask what the What Works Centre for Local Economic Growth asks."""
+    controlled = bool(_controls(evidence))
+    without = LEVEL_2 if controlled else LEVEL_1
+    shown = any(not math.isnan(evidence.quality.get(name, math.nan)) for name in LIKENESS)
+    return (
+        _comparators(evidence, without),
+        _trends(evidence, settings, LEVEL_3 if shown else LEVEL_2),
+        _as_good_as_chance(settings),
+    )
+
+
+def _farrington(evidence: Evidence, settings: MarylandSettings) -> Steps:
+    """Ask what Farrington and others ask."""
+    return (
+        _comparators(evidence, LEVEL_2),
+        _units(evidence),
+        _controlled(evidence),
+        _trends(evidence, settings, LEVEL_3),
+        _chance(settings),
+    )
+
+
+EDITIONS: Mapping[str, Callable[[Evidence, MarylandSettings], Steps]] = {
+    "whatworksgrowth-2016": _growth,
+    "farrington-2002": _farrington,
+}
+"""What is asked, by the name of the edition."""
+LIKENESS = ("imbalance_units", "imbalance_cases")
+"""Figures that show how like the compared are."""
+
+
+def _comparators(evidence: Evidence, without: int) -> Step:
     n = (evidence.main.n_units or 0) - (evidence.main.n_treated_units or 0)
     if n < 1:
-        return Step(LEVEL_2, "design", "There are no comparators, only before and after.", float(n))
+        return Step(without, "design", "There are no comparators, only before and after.", float(n))
     return Step(LEVEL_5, "design", "The change is compared with that of comparators.", float(n))
 
 
@@ -79,11 +122,15 @@ def _units(evidence: Evidence) -> Step:
     return Step(LEVEL_5, "design", f"{text}.", float(treated))
 
 
-def _controlled(evidence: Evidence) -> Step:
-    """Ask whether other influences are controlled: by covariates or by matching."""
+def _controls(evidence: Evidence) -> list[str]:
+    """Name the ways in which other influences are controlled."""
     adjusted = any(r.family == "no-covariates" and r.estimate is not None for r in evidence.runs)
-    matched = any(name in evidence.quality for name in ("imbalance_units", "imbalance_cases"))
-    ways = [name for name, by in (("matching", matched), ("covariates", adjusted)) if by]
+    matched = any(name in evidence.quality for name in LIKENESS)
+    return [name for name, by in (("matching", matched), ("covariates", adjusted)) if by]
+
+
+def _controlled(evidence: Evidence) -> Step:
+    ways = _controls(evidence)
     if ways:
         text = f"Other influences are controlled by {' and '.join(ways)}."
         return Step(LEVEL_5, "design", text)
@@ -91,11 +138,12 @@ def _controlled(evidence: Evidence) -> Step:
     return Step(LEVEL_3, "design", text)
 
 
-def _trends(evidence: Evidence, settings: MarylandSettings) -> Step:
+def _trends(evidence: Evidence, settings: MarylandSettings, untested: int) -> Step:
+    """Ask whether trends were alike before; ``untested`` is the level where that is not known."""
     leads = leads_of(evidence)
     if not leads.known:
         text = "Whether trends were alike before could not be tested, so comparability is unknown."
-        return Step(LEVEL_3, "comparability", text)
+        return Step(untested, "comparability", text)
     overall = [t.p_value for t in leads.overall if t.p_value is not None]
     held = pilots_held(leads.each, settings.leads_level)
     if overall and min(overall) < settings.leads_level:
@@ -107,9 +155,25 @@ def _trends(evidence: Evidence, settings: MarylandSettings) -> Step:
     return Step(LEVEL_5, "comparability", "Trends before the programme were alike.")
 
 
+CHANCE = Step(LEVEL_5, "design", "Chance decided which authorities became pilots.")
+
+
+def _as_good_as_chance(settings: MarylandSettings) -> Step:
+    if settings.randomised:
+        return CHANCE
+    if settings.as_good_as_chance:
+        text = "What decided which authorities became pilots was judged as good as chance."
+        return Step(LEVEL_4, "design", text)
+    text = (
+        "Neither chance nor anything as good decided which authorities became pilots (settings "
+        "randomised, as_good_as_chance): differences of differences reach level 3."
+    )
+    return Step(LEVEL_3, "design", text)
+
+
 def _chance(settings: MarylandSettings) -> Step:
     if settings.randomised:
-        return Step(LEVEL_5, "design", "Chance decided which authorities became pilots.")
+        return CHANCE
     text = "Chance did not decide which authorities became pilots (setting randomised)."
     return Step(LEVEL_4, "design", text)
 

@@ -11,12 +11,14 @@ from sos_plugins import Evidence, Rating, RatingRule, Settings, hookimpl
 from sos_ratings.claims import claim_of
 from sos_ratings.facts import leads_of, pilots_held
 from sos_ratings.scheme import SchemeSettings, Step, rating_of, without_estimate
-from sos_ratings.wording import percent
+from sos_ratings.wording import percent, points
 
 CRITICAL, SERIOUS, NO_INFORMATION, MODERATE, LOW = range(5)
 Judged = Literal["low", "moderate", "serious", "critical", "no information"]
 MOST_PILOTS = 0.6
 """Least share of pilots with parallel trends for a moderate risk of confounding."""
+DIGITS = 12
+"""Of shares that are compared with a limit: 1 - 0.95 is a little above 0.05."""
 WORDS = "{} risk of bias"
 
 
@@ -44,22 +46,39 @@ class RobinsISettings(SchemeSettings):
         0.05, gt=0, lt=1, description="p value below which leads speak against parallel trends"
     )
     missing_low: float = Field(
-        0.05, ge=0, le=1, description="largest share of unusable records: low risk"
+        0.05,
+        ge=0,
+        le=1,
+        description="largest share of the pilots' records that is unusable where records are "
+        "reasonably complete: low risk",
     )
-    missing_moderate: float = Field(
-        0.2, ge=0, le=1, description="largest share of unusable records: moderate risk"
+    missing_most: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the pilots' records that is unusable above which the risk is serious "
+        "even if as many are in the comparators",
     )
-    missing_serious: float = Field(
-        0.5, ge=0, le=1, description="largest share of unusable records: serious risk"
+    apart_slightly: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="largest shift of the share of usable records in the pilots, less that in the "
+        "comparators: moderate risk",
+    )
+    apart_substantially: float = Field(
+        0.2, ge=0, le=1, description="largest such shift: serious risk; above it, critical"
     )
 
 
 class RobinsI(RatingRule):
     """Risk of bias: the worst of seven domains.
 
-    Confounding is judged by parallel trends and is moderate at best, as always without chance;
-    missing data by the share of unusable records. The five other domains are settings; one that is
-    not answered leaves "no information", unless another is serious or critical.
+    Confounding is judged by parallel trends and is moderate at best, as always without chance.
+    Missing data are of low risk where records are reasonably complete; else it counts how
+    differently they are missing from pilots and comparators, and why is not known, which leaves
+    moderate at best. The five other domains are settings; one that is not answered leaves "no
+    information", unless another is serious or critical.
     """
 
     name: ClassVar[str] = "robins-i"
@@ -127,11 +146,20 @@ def _missing(evidence: Evidence, settings: RobinsISettings) -> Step:
     usable = evidence.quality.get("usable_share_pilots", math.nan)
     if math.isnan(usable):
         return Step(NO_INFORMATION, metric, "How many records are unusable is not known.")
-    lost = 1 - usable
-    limits = (settings.missing_low, settings.missing_moderate, settings.missing_serious)
-    place = (LOW, MODERATE, SERIOUS, CRITICAL)[sum(lost > limit for limit in limits)]
-    text = f"{percent(lost)} of the pilots' records could not be judged."
-    return Step(place, metric, text, lost, settings.missing_moderate)
+    lost, limit = round(1 - usable, DIGITS), settings.missing_low
+    text = f"{percent(lost)} of the pilots' records could not be judged"
+    if lost <= limit:
+        return Step(LOW, metric, f"{text}: reasonably complete.", lost, limit)
+    shift = round(abs(evidence.quality.get("usable_shift", math.nan)), DIGITS)
+    if math.isnan(shift):
+        text += ", and whether as many could not in the comparators is not known"
+        return Step(NO_INFORMATION, metric, f"{text}.", lost, limit)
+    text += f", and their share shifted by {points(shift)} against that in the comparators"
+    limits = (settings.apart_slightly, settings.apart_substantially)
+    place = (MODERATE, SERIOUS, CRITICAL)[sum(shift > limit for limit in limits)]
+    if lost > settings.missing_most and place > SERIOUS:
+        return Step(SERIOUS, metric, f"{text}.", lost, settings.missing_most)
+    return Step(place, metric, f"{text}.", shift, settings.apart_slightly)
 
 
 @hookimpl

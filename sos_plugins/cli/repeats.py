@@ -14,8 +14,11 @@ from sos_plugins.cli.console import Terminal, render
 from sos_plugins.errors import StudyError
 from sos_plugins.report import formatting as words
 from sos_plugins.report.cells import csv_of
+from sos_plugins.report.charts import Chart, chart_files
 from sos_plugins.report.repeats_page import (
+    calibration_charts,
     calibration_page,
+    power_charts,
     power_page,
     scale_in,
     truth_name,
@@ -34,6 +37,8 @@ from sos_plugins.system.output_folder import (
     replacing,
 )
 
+CHARTS = re.compile(r"(power|verdicts)-[a-z0-9-]+\.(svg|png)")
+"""Names of charts: one an outcome, as SVG and as PNG."""
 Result = TypeVar("Result", PowerResult, CalibrationResult)
 
 
@@ -68,6 +73,7 @@ class Kind(Generic[Result]):
     files: tuple[str, ...]
     measure: Callable[..., Result]
     page: Callable[[Result], str]
+    charts: Callable[[Result], list[Chart]]
     lay_out: Callable[[Result], list[str]]
 
     @property
@@ -78,7 +84,7 @@ class Kind(Generic[Result]):
             manifest=f"{self.name}-files.json",
             key="files",
             last=f"{self.name}.html",
-            removable=re.compile(r"[a-z-]+\\.csv"),
+            removable=re.compile(rf"[a-z-]+\.csv|{CHARTS.pattern}"),
         )
 
 
@@ -135,7 +141,8 @@ def _claimed(out: Path | None, kind: Kind[Any]) -> Iterator[None]:
         return
     with claimed(out):
         check_writable(out, kind.content.what)
-        check_ours(out, kind.content, kind.files)
+        there = [file.name for file in out.iterdir()] if out.is_dir() else []
+        check_ours(out, kind.content, [*kind.files, *filter(CHARTS.fullmatch, there)])
         yield
 
 
@@ -145,10 +152,13 @@ def _write(result: Result, kind: Kind[Result], out: Path | None) -> list[Path]:
     figures = json.dumps(result.to_dict(), indent=1, ensure_ascii=False)
     texts = {f"{kind.name}.html": kind.page(result), f"{kind.name}.json": figures}
     texts |= {f"{name}.csv": csv_of(frame) for name, frame in result.frames().items()}
+    files = {name: text.encode() for name, text in texts.items()}
+    for chart in kind.charts(result):
+        files |= chart_files(chart)
     with replacing(out, kind.content) as place:
-        for name, text in texts.items():
-            (place / name).write_text(text, encoding="utf-8")
-    return [out / name for name in texts]
+        for name, content in files.items():
+            (place / name).write_bytes(content)
+    return [out / name for name in files]
 
 
 def _power_lines(result: PowerResult) -> list[str]:
@@ -213,6 +223,7 @@ POWER = Kind(
     _files("power", ("power", "smallest", "windows")),
     Study.power,
     power_page,
+    power_charts,
     _power_lines,
 )
 CALIBRATION = Kind(
@@ -220,5 +231,6 @@ CALIBRATION = Kind(
     _files("calibration", ("verdicts", "claims")),
     Study.calibrate,
     calibration_page,
+    calibration_charts,
     _verdict_lines,
 )

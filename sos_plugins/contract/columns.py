@@ -100,7 +100,7 @@ GLANCE_COLUMNS: dict[str, str] = {
     "n_clusters": "clusters used",
     "n_periods": "periods used",
     "estimand": "what the headline term estimates, in words",
-    "vcov": "variance estimator, such as CR2",
+    "vcov": "variance estimator, such as CR2; none where the engine has no standard errors",
     "conf_level": "confidence level of the intervals",
 }
 """Glossary of ``Estimate.glance``: the keys every estimator gives; an estimator may add others."""

@@ -19,7 +19,9 @@ from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import (
+    AssignmentDraws,
     Cases,
+    DrawnStatistics,
     Evidence,
     MatchedGroup,
     OutcomeInfo,
@@ -29,6 +31,7 @@ from sos_plugins.contract.types import (
     Sample,
     Tolerance,
 )
+from sos_plugins.errors import EstimationError
 from sos_plugins.groundwork.installed import missing_python
 from sos_plugins.groundwork.own_names import hiding_own_names
 
@@ -309,6 +312,22 @@ class Estimator(Plugin):
         Args:
             options: The validated settings, of the type ``Settings``.
         """
+
+    def reassigned(self, sample: Any, options: Any, draws: AssignmentDraws) -> DrawnStatistics:  # noqa: ARG002
+        """Return the t statistic of the headline term, and those under assignments by lot.
+
+        With them a study adjusts the p values of several outcomes together, by Romano and Wolf. An
+        estimator that does not offer them leaves this as it is.
+
+        Args:
+            sample: The cases; of an engine that takes cells, compressed.
+            options: The validated settings, of the type ``Settings``.
+            draws: The lots, common to all outcomes.
+
+        Raises:
+            EstimationError: If adoption cannot be assigned anew; the message is a clause.
+        """
+        raise EstimationError(f"'{self.name}' assigns no adoption anew")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
+from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
 from sos_plugins.report.formatting import to_float
 from sos_plugins.report.labels import Labels, covariate_name
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
@@ -95,10 +95,9 @@ def balance_levels(result: OutcomeResult) -> list[str]:
 def _love_axes(
     axes: Axes, rows: list[dict[str, Any]], name_of: Callable[[dict[str, Any]], str]
 ) -> None:
-    labels = [shorten(name_of(row), 36) for row in rows]
-    axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    name_rows(axes, [name_of(row) for row in rows], 36, 9.5)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -16,8 +16,8 @@ from sos_plugins.report.charts import (
     axis_limits,
     draw_interval,
     frame_axes,
+    in_lines,
     picture,
-    shorten,
     show_on_axis,
 )
 from sos_plugins.report.findings import pooled_sentence
@@ -116,7 +116,10 @@ def _beside(axes: Axes, line: int, label: str, value: str, weight: str = "normal
         "fontweight": weight,
     }
     left = -72 * LABEL_WIDTH + 8
-    axes.annotate(shorten(label, LONGEST_LABEL), (0, line), xytext=(left, 0), **beside)
+    text, smaller = in_lines(label, LONGEST_LABEL)
+    axes.annotate(
+        text, (0, line), xytext=(left, 0), fontsize=9.5 * smaller, linespacing=1.0, **beside
+    )
     right = 72 * VALUE_WIDTH - 4
     axes.annotate(value, (1, line), xytext=(right, 0), ha="right", **beside)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import statistics
+import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,7 @@ from sos_plugins.report.svg import (
     SERIES,
     SHADE,
     WIDTH,
+    as_file,
     chart_style,
     inline,
 )
@@ -43,6 +46,9 @@ USUAL_SHARE = 0.5
 """A year with less than this share of its series' usual (median) cases is a year cut short: of an
 embedding window, of follow-up or of the records; its cases are not like those of other years."""
 
+SLIGHTLY, TWO_LINES = 0.9, 0.78
+"""Shares of the usual size of a label that is a little too long, and of one in two lines."""
+
 WIDEST_INTERVAL = 4.0
 """Intervals are cut where they pass this many times the span of the figures that must be seen."""
 
@@ -57,6 +63,7 @@ class Chart:
         finding: What it says, in words.
         svg: The picture.
         table: Its figures.
+        drawing: How it is drawn, where it becomes a file of its own too.
     """
 
     ident: str
@@ -64,6 +71,20 @@ class Chart:
     finding: str
     svg: Markup
     table: Table
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a chart is drawn.
+
+    Attributes:
+        draw: Draws on a figure.
+        height: Of the figure, in inches.
+    """
+
+    draw: Callable[[Figure], None]
+    height: float
 
 
 def picture(
@@ -76,9 +97,59 @@ def picture(
         return inline(figure, ident=ident, title=title, finding=finding)
 
 
-def shorten(label: str, length: int) -> str:
-    """Cut a label for a chart; the table beneath has it in full."""
-    return label if len(label) <= length else f"{label[: length - 1].rstrip()}…"
+def chart_files(chart: Chart) -> dict[str, bytes]:
+    """Write a chart as files of its own, SVG and PNG, by their names.
+
+    Args:
+        chart: One that has a drawing.
+    """
+    assert chart.drawing is not None
+    with chart_style(chart.ident):
+        figure = Figure(figsize=(WIDTH, chart.drawing.height))
+        chart.drawing.draw(figure)
+        return {
+            f"{chart.ident}.{kind}": as_file(figure, kind, chart.title) for kind in ("svg", "png")
+        }
+
+
+def in_lines(label: str, length: int) -> tuple[str, float]:
+    """Break a label that is too long for its row into lines, and say how much smaller to set them.
+
+    Two lines of 0.78 of the size, or more that are smaller yet, are as high as one row.
+
+    Args:
+        label: Nothing of it is cut.
+        length: Characters that have room in one line.
+
+    Returns:
+        The lines, joined, and their share of the usual size.
+
+    >>> in_lines("Bournemouth, Christchurch and Poole", 32)
+    ('Bournemouth, Christchurch and Poole', 0.9)
+    """
+    if len(label) * SLIGHTLY <= length:
+        return label, 1.0 if len(label) <= length else SLIGHTLY
+    for n in itertools.count(2):
+        size = TWO_LINES * 2 / n
+        lines = textwrap.wrap(label, int(length / size))
+        if len(lines) <= n:
+            return "\n".join(lines), size
+    raise AssertionError
+
+
+def name_rows(axes: Axes, labels: Sequence[str], length: int, size: float) -> None:
+    """Name the rows of a chart, none of them cut.
+
+    Args:
+        axes: Rows are at 0, 1, 2 ...
+        labels: Their names.
+        length: Characters that have room in one line.
+        size: Of one line, in points.
+    """
+    broken = [in_lines(label, length) for label in labels]
+    axes.set_yticks(range(len(labels)), [text for text, _ in broken])
+    for tick, (_, smaller) in zip(axes.get_yticklabels(), broken, strict=True):
+        tick.set(fontsize=size * smaller, linespacing=1.0)
 
 
 def frame_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,7 +16,6 @@ from sos_plugins.report.charts import (
     draw_interval,
     frame_axes,
     picture,
-    shorten,
     show_on_axis,
 )
 from sos_plugins.report.formatting import Scale, to_float
@@ -28,7 +28,10 @@ LABEL_WIDTH = 3.25
 """Inches left of the chart for the names of runs."""
 
 LONG_LABEL, LONGEST_LABEL = 38, 48
-"""Characters: longer names are set smaller, the longest are cut."""
+"""Characters: longer names are set smaller, the longest in several lines."""
+
+FURTHER_LINE = 0.6
+"""Rows that a further line of a name takes."""
 
 
 def forest(result: OutcomeResult, ident: str) -> Chart | None:
@@ -42,7 +45,7 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
     limits = _limits(shown)
     title = f"Every analysis side by side: {words.clean(result.info.label)}"
     finding = _forest_finding(runs, shown, scale)
-    lines = sum(len(members) + _headed(members) for _, members in groups)
+    lines = sum(_headed(members) + sum(map(_rows, members)) for _, members in groups)
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=LABEL_WIDTH, right=1.7, top=0.35, bottom=0.6)
@@ -56,6 +59,15 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
 
     svg = picture(draw, ident=ident, title=title, finding=finding, height=0.95 + 0.235 * lines)
     return Chart(ident, title, finding, svg, runs_table(result, ident))
+
+
+def _label_lines(run: Run) -> list[str]:
+    return textwrap.wrap(run_label(run), LONGEST_LABEL)
+
+
+def _rows(run: Run) -> float:
+    """Rows of the chart that a run takes."""
+    return 1 + FURTHER_LINE * (len(_label_lines(run)) - 1)
 
 
 def _headed(runs: list[Run]) -> bool:
@@ -87,7 +99,7 @@ def _limits(runs: list[Run]) -> tuple[float, float]:
 def _forest_rows(
     axes: Axes, groups: list[tuple[str, list[Run]]], scale: Scale, limits: tuple[float, float]
 ) -> None:
-    line = 0
+    line = 0.0
     indent = 72 * LABEL_WIDTH - 8
     beside: dict[str, Any] = {
         "xycoords": ("axes fraction", "data"),
@@ -99,10 +111,11 @@ def _forest_rows(
             axes.annotate(heading, (0, line), xytext=(-indent, 0), fontweight="bold", **beside)
             line += 1
         for run in runs:
+            taken, label = _rows(run), "\n".join(_label_lines(run))
+            line += (taken - 1) / 2
             _forest_run(axes, run, line, limits)
             main = run.family == "main"
             weight = "bold" if main else "normal"
-            label = shorten(run_label(run), LONGEST_LABEL)
             size = 9.5 if len(label) <= LONG_LABEL else 8.5
             left = 8 - indent if _headed(runs) else -indent
             axes.annotate(
@@ -114,10 +127,10 @@ def _forest_rows(
             axes.annotate(
                 value, (1, line), xytext=(122, 0), ha="right", fontweight=weight, **beside
             )
-            line += 1
+            line += (taken + 1) / 2
 
 
-def _forest_run(axes: Axes, run: Run, line: int, limits: tuple[float, float]) -> None:
+def _forest_run(axes: Axes, run: Run, line: float, limits: tuple[float, float]) -> None:
     main = run.family == "main"
     ends = (to_float(run.conf_low), to_float(run.conf_high))
     draw_interval(axes, ends, line, limits, linewidth=2.4 if main else 1.4)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
+from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
 from sos_plugins.report.formatting import to_float
 from sos_plugins.report.labels import Labels, april_years, period_name
 from sos_plugins.report.svg import LINE, MUTED
@@ -44,8 +44,8 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: st
         step = 1 if len(periods) <= (8 if april else 12) else 2 if len(periods) <= 24 else 4
         heads = [period_name(p, april=april) for p in periods]
         axes.set_xticks(range(0, len(periods), step), heads[::step])
-        axes.set_yticks(range(len(shown)), [shorten(names(u), 32) for u in shown])
         axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=9)
+        name_rows(axes, [names(unit) for unit in shown], 32, 9)
         axes.set_xlim(-0.5, len(periods) - 0.5)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.spines[:].set_visible(False)

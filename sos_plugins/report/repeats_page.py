@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 
 from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, Ticks, frame_axes, picture, shorten, show_on_axis
+from sos_plugins.report.charts import (
+    Chart,
+    Drawing,
+    Ticks,
+    frame_axes,
+    name_rows,
+    picture,
+    show_on_axis,
+)
 from sos_plugins.report.formatting import Scale, scale_for
 from sos_plugins.report.page import environment
 from sos_plugins.report.svg import DASHES, INK, MARKERS, MUTED, SERIES, SHADE
@@ -35,14 +43,23 @@ CALIBRATION_NOTE = (
 )
 
 
+def power_charts(result: PowerResult) -> list[Chart]:
+    """Draw the power of each outcome."""
+    return [_power_chart(result, name) for name in result.infos]
+
+
+def calibration_charts(result: CalibrationResult) -> list[Chart]:
+    """Draw the verdicts on each outcome."""
+    return [_verdict_chart(result, name) for name in result.infos]
+
+
 def power_page(result: PowerResult) -> str:
     """Write the power of a study as one self-contained HTML page."""
-    names = list(result.infos)
     return _page(
         kind="Power",
         result=result,
         tables=[_smallest_table(result)],
-        charts=[_power_chart(result, name) for name in names],
+        charts=power_charts(result),
         note=POWER_NOTE,
     )
 
@@ -53,7 +70,7 @@ def calibration_page(result: CalibrationResult) -> str:
         kind="Calibration",
         result=result,
         tables=[_claims_table(result)],
-        charts=[_verdict_chart(result, name) for name in result.infos],
+        charts=calibration_charts(result),
         note=CALIBRATION_NOTE,
     )
 
@@ -146,8 +163,9 @@ def _power_chart(result: PowerResult, name: str) -> Chart:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.02), ncols=3, borderaxespad=0)
 
     finding = _power_finding(result, name, scale)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=3.7)
-    return Chart(ident, title, finding, svg, _power_table(own, ident, scale))
+    drawing = Drawing(draw, height=3.7)
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=drawing.height)
+    return Chart(ident, title, finding, svg, _power_table(own, ident, scale), drawing)
 
 
 def _curve(axes: Axes, n: int, estimator: str, part: pd.DataFrame) -> None:
@@ -250,7 +268,7 @@ def _verdict_chart(result: CalibrationResult, name: str) -> Chart:
         axes = frame_axes(figure, left=2.2, right=0.3, top=top, bottom=0.5)
         for row, (_, part) in enumerate(truths):
             _bar(axes, row, part, verdicts)
-        axes.set_yticks(range(len(names)), [shorten(text, LONGEST) for text in names])
+        name_rows(axes, names, LONGEST, 9.5)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(Ticks(100.0, "%"))
@@ -268,7 +286,8 @@ def _verdict_chart(result: CalibrationResult, name: str) -> Chart:
     finding = _verdict_finding(own, names)
     height = 0.9 + 0.22 * int(np.ceil(len(verdicts) / 2)) + LINE_HEIGHT * len(names)
     svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
-    return Chart(ident, title, finding, svg, _verdict_table(own, ident, scale))
+    table = _verdict_table(own, ident, scale)
+    return Chart(ident, title, finding, svg, table, Drawing(draw, height))
 
 
 def _bar(axes: Axes, row: int, part: pd.DataFrame, verdicts: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from sos_plugins.contract.types import Rating
 from sos_plugins.report import formatting as words
 from sos_plugins.report.outcome_tables import mark
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, pairs, rows_of
+from sos_plugins.report.verdict import scheme_name
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.tables.row_accounts import accounts
 
@@ -125,15 +126,15 @@ def _flagged_share(row: Row) -> str:
 
 def _in_force(*ratings: Rating) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the thresholds of each rule; one that rates again shows those that differ."""
-    shown: dict[str, Mapping[str, Any]] = {}
-    for number, rating in enumerate(ratings, 1):
-        before = shown.get(rating.rule)
-        if before is None:
-            shown[rating.rule] = rating.thresholds
+    shown: dict[str, Rating] = {}
+    for rating in ratings:
+        first = shown.setdefault(rating.rule, rating)
+        if first is rating:
             yield rating.rule, rating.thresholds
             continue
+        before = first.thresholds
         other = {k: v for k, v in rating.thresholds.items() if before.get(k) != v}
-        yield f"{rating.rule} ({number})", other
+        yield scheme_name(rating, first), other
 
 
 def thresholds_table(study: StudyResult) -> Table | None:

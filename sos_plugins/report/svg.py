@@ -24,6 +24,9 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 WIDTH = 7.5
 """Width of a chart in inches; its height is chosen by its content."""
 
+DOTS = 200
+"""Dots an inch of a chart as PNG."""
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 
@@ -62,6 +65,26 @@ def chart_style(ident: str) -> Iterator[None]:
         mpl.rcParams.update({**_STYLE, "svg.hashsalt": ident})
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def as_file(figure: Figure, kind: str, title: str) -> bytes:
+    """Write a figure as a file: the same bytes for the same figure.
+
+    Args:
+        figure: The figure.
+        kind: ``svg`` or ``png``.
+        title: What it shows.
+    """
+    buffer = io.BytesIO()
+    dated = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(
+        buffer,
+        format=kind,
+        dpi=DOTS,
+        facecolor="white",
+        metadata={"Title": title, **dated},
+    )
+    return buffer.getvalue()
 
 
 def inline(figure: Figure, *, ident: str, title: str, finding: str) -> Markup:

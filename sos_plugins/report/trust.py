@@ -16,7 +16,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from sos_plugins.profile import RecordProfile
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, picture, shorten
+from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
 from sos_plugins.report.heat import heat_colour, heat_ink
 from sos_plugins.report.labels import Labels, period_name
 from sos_plugins.report.svg import LINE, MUTED, SERIES
@@ -140,10 +140,10 @@ def _label(
     step = 1 if len(periods) <= 8 else 2 if len(periods) <= 24 else 4
     heads = [period_name(p, april=True) for p in periods]
     axes.set_xticks(range(0, len(periods), step), heads[::step])
-    axes.set_yticks(range(len(units)), [shorten(names(u), 32) for u in units])
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=9)
+    name_rows(axes, [names(unit) for unit in units], 32, 9)
     for unit, label in zip(units, axes.get_yticklabels(), strict=True):
         label.set_fontweight("bold" if unit in pilots else "normal")
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=9)
     axes.set_xlim(-0.5, len(periods) - 0.5)
     axes.set_ylim(len(units) - 0.5, -0.5)
     axes.spines[:].set_visible(False)

@@ -126,15 +126,20 @@ def further_ratings(result: OutcomeResult, ident: str) -> Table | None:
     )
     fields, main = ("rule", "level", "direction", "sentence"), result.rating
     rows = [
-        {**{name: getattr(rating, name) for name in fields}, "scheme": _scheme(rating, main)}
+        {**{name: getattr(rating, name) for name in fields}, "scheme": scheme_name(rating, main)}
         for rating in result.further_ratings
     ]
     caption = f"The same evidence by other schemes: {words.clean(result.info.label)}"
     return Table(ident, caption, frame_of(rows, (*fields, "scheme")), columns)
 
 
-def _scheme(rating: Rating, main: Rating | None) -> str:
-    """Name a scheme; one that is the rating's rule again, by the settings in which it differs."""
+def scheme_name(rating: Rating, main: Rating | None) -> str:
+    """Name a scheme; one that is a rule again, by the settings in which it differs.
+
+    Args:
+        rating: Its verdict.
+        main: The verdict by the rule that it may be again.
+    """
     if main is None or rating.rule != main.rule:
         return rating.rule
     differ = [

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.types import (
     Agreement,
+    AssignmentDraws,
     Estimate,
     LeadTest,
     Run,
@@ -21,6 +22,7 @@ from sos_plugins.study import design as designs
 from sos_plugins.study.composition import Composition, changes_told
 from sos_plugins.study.estimate import compare, run_engine, run_engines
 from sos_plugins.study.leads import LeadTests
+from sos_plugins.study.lots import statistics_by_lot
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
@@ -181,7 +183,7 @@ class OutcomeAnalysis:
         pooled = self._pooled(runs, prepared)
         composition = self._composition(prepared, setups[0])
         return replace(
-            result,
+            self._with_lots(result, setups[0], runs[0]),
             composition=composition,
             main=runs[0],
             runs=runs,
@@ -228,6 +230,21 @@ class OutcomeAnalysis:
                     (self.preparation.cells_of(sample) or sample) if on_cells else sample
                 ),
             )
+
+    def _with_lots(self, result: OutcomeResult, setup: Specification, main: Run) -> OutcomeResult:
+        """Add the statistics of the main run under assignments by lot, where they are asked for."""
+        table, design = self.plan.file.multiplicity, self.given.design
+        explored = table.confirmatory != "all" and result.info.name not in table.confirmatory
+        if table.method != "romano-wolf" or explored:
+            return result
+        units = (*(pilot.unit for pilot in design.pilots), *design.pool)
+        lots = AssignmentDraws(units, table.draws, self.preparation.seed)
+        with self.preparation.progress.step(f"{result.info.name}: adoption assigned anew"):
+            try:
+                drawn = statistics_by_lot(self.preparation.registry, setup, lots, main)
+            except SosError as error:
+                return replace(result, not_drawn=str(error))
+        return replace(result, drawn=drawn)
 
     def _pooled(self, runs: Sequence[Run], prepared: PreparedOutcome) -> Pooled:
         """Pool the runs of single pilots, or say why not."""

@@ -254,9 +254,12 @@ class MultiplicityTable(Settings):
         description="names of the outcomes that the study is to decide on; their p values are "
         "adjusted together, the others are explored",
     )
-    method: Literal["holm", "none"] = Field(
-        "holm", description='how: "holm", or "none" to take every p value by itself'
+    method: Literal["holm", "romano-wolf", "none"] = Field(
+        "holm",
+        description='how: "holm"; "romano-wolf", which allows for outcomes that move together, by '
+        'adoption assigned anew; or "none" to take every p value by itself',
     )
+    draws: int = Field(999, ge=99, description="assignments of adoption for romano-wolf")
 
 
 class StudyFile(Settings):

@@ -29,6 +29,7 @@ from sos_plugins.study.cases_in_memory import inputs_from_cases
 from sos_plugins.study.collect import needs_cases
 from sos_plugins.study.design import count_cases
 from sos_plugins.study.plan import Plan, Planned
+from sos_plugins.study.pool_errors import PoolErrors
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
 from sos_plugins.study.redeal import Redeal, added_up, plant_in_sample, redeal
@@ -44,8 +45,13 @@ LEAST_REPEATS = 2
 MANY_ROWS = 50_000
 """Rows from which adding them up takes less time than one fit saves."""
 WITHOUT_ERROR = (
-    "Each gave an estimate alone, as where a single pilot shows nothing of how effects differ: "
-    "study more pilots, or choose an estimator, or its setting 'errors', with an error for one."
+    "Each gave an estimate alone: a single pilot takes its error from the pool, which needs ten "
+    "authorities that move, and pilots with a date each show nothing of how effects differ. Study "
+    "more pilots, name more authorities in [design] pool, or choose an estimator that has an error."
+)
+ABOUT_ONE = (
+    "The errors of a single pilot are from the authorities of the pool, as those of a study's runs "
+    "of single pilots."
 )
 
 
@@ -144,6 +150,7 @@ class Tried:
         except SosError as error:
             yield from ((effect, str(error), effect) for effect in self.effects)
             return
+        judge = _by_the_pool(preparation, prepared)
         for effect in self.effects:
             changed, size = (sample, 0.0) if not effect else plant_in_sample(sample, effect, rng)
             setup = Specification(
@@ -154,9 +161,14 @@ class Tried:
                 groups=prepared.design.groups,
                 seed=preparation.seed,
                 cells=_worth_cells(preparation, planned, changed),
+                alone=prepared.design.pilots[0].unit if judge else "",
             )
             run = sensitivity.run(
-                preparation.registry, "main", planned.name, functools.partial(_itself, setup)
+                preparation.registry,
+                "main",
+                planned.name,
+                functools.partial(_itself, setup),
+                judge,
             )
             yield effect, run, size
 
@@ -184,6 +196,21 @@ def _worth_cells(preparation: Preparation, planned: Planned, sample: Sample) -> 
     if is_compressed(sample.frame) or len(sample.frame) < MANY_ROWS:
         return None
     return preparation.cells_for(planned, sample)
+
+
+def _by_the_pool(
+    preparation: Preparation, prepared: PreparedOutcome
+) -> sensitivity.JudgeOfOnePilot | None:
+    """Return what gives a single pilot its error from the pool; None where there are several."""
+    if len(prepared.design.pilots) > 1:
+        return None
+    errors = PoolErrors(prepared)
+
+    def judged(run: Run, setup: Specification, conf_level: float) -> Run:
+        baseline = preparation.registry.estimator(setup.estimator).baseline
+        return errors.judged(run, setup.alone, baseline, conf_level)
+
+    return judged
 
 
 def _itself(setup: Specification) -> Specification:
@@ -346,7 +373,7 @@ def power_of(
         smallest=smallest_of(table),
         windows=pd.concat([_windows(dealing) for dealing in ready], ignore_index=True),
         infos={dealing.name: dealing.given.info for dealing in ready},
-        notes=(*notes, *further),
+        notes=(*notes, *further, *([ABOUT_ONE] if len(design.pilots) == 1 else [])),
     )
 
 

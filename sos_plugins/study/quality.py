@@ -36,6 +36,8 @@ FIGURES: dict[str, str] = {
     "breakdown": "how many times worse than before adoption trends would have to diverge after it "
     "(or, with bounds on smoothness, by how much their slope would have to change a period) to "
     "take the effect's interval to zero, from honest bounds where the study runs them",
+    "breakdown_relative": "the same, of bounds on relative magnitudes alone: a multiple of the "
+    "worst before, whatever the outcome's units",
     "unusable_after": "share of the records of the population that could not be judged, in the "
     "pilots from their cohort on",
     "value_sd": "standard deviation of the value among the pilots' cases",

@@ -26,6 +26,8 @@ from sos_plugins.study.design import YEAR_DAYS, april_year, label
 LEAST_BEFORE, LEAST_AFTER = 2, 1
 """Years, or periods, before and after the windows without which no difference-in-differences with a
 look at its trend is possible."""
+BARE_BEFORE = 1
+"""Years, or periods, before the windows without which there is no difference-in-differences."""
 AFTER_SHARE = 1 / 3
 """Share of the years that lies after a window that all pilots have in common."""
 LEAST_OTHERS = 2
@@ -127,11 +129,12 @@ def _moved_periods(
         moved = tuple(replace(p, cohort=p.cohort - back, start=None, end=None) for p in pilots)
         return moved, (f"The programme is moved back by {back} periods.",)
     n_periods = last - first + 1
-    if n_periods < LEAST_BEFORE + LEAST_AFTER:
+    if n_periods < BARE_BEFORE + LEAST_AFTER:
         raise _too_few(name, n_periods, "periods")
     cohort = last + 1 - max(LEAST_AFTER, int(n_periods * AFTER_SHARE))
     common = tuple(replace(p, cohort=cohort, start=None, end=None) for p in pilots)
-    return common, (_in_common(f"in period {cohort}"),)
+    told = _in_common(f"in period {cohort}")
+    return common, (told, *_few_leads(cohort - first, "periods"))
 
 
 def _moved_days(
@@ -150,12 +153,13 @@ def _moved_days(
         days=int(np.median([(e - s).days for s, e in zip(starts, ends, strict=True)]))
     )
     years = (last - ready - length).days / YEAR_DAYS
-    if years < LEAST_BEFORE + LEAST_AFTER:
+    if years < BARE_BEFORE + LEAST_AFTER:
         raise _too_few(name, max(years, 0), "years (less the follow-up and a window)")
     after = max(LEAST_AFTER, int(years * AFTER_SHARE))
     end = last - pd.Timedelta(days=int(np.ceil(after * YEAR_DAYS)))
     windows_in_common = [(end - length, end)] * len(pilots)
-    return _with_windows(pilots, windows_in_common), (_in_common(f"on {end - length:%Y-%m-%d}"),)
+    told = _in_common(f"on {end - length:%Y-%m-%d}")
+    return _with_windows(pilots, windows_in_common), (told, *_few_leads(years - after, "years"))
 
 
 def _earlier(day: Days, years: int) -> Days:
@@ -183,11 +187,22 @@ def _in_common(when: str) -> str:
     )
 
 
+def _few_leads(before: float, what: str) -> tuple[str, ...]:
+    """Say what cannot be looked at with so little before the windows."""
+    if before >= LEAST_BEFORE:
+        return ()
+    return (
+        f"Only {before:.1f} {what} lie before them (less the follow-up), fewer than "
+        f"{LEAST_BEFORE}: leads cannot be tested here, and estimators that need some give nothing.",
+    )
+
+
 def _too_few(name: str, there: float, what: str) -> DesignError:
     return DesignError(
         f"Outcome '{name}': there are {there:.1f} {what} of records before the programme; a "
-        f"re-dealt programme needs at least {LEAST_BEFORE} before and {LEAST_AFTER} after it. "
-        "Read records of earlier years."
+        f"re-dealt programme needs at least {BARE_BEFORE} before and {LEAST_AFTER} after it. "
+        "Read records of earlier years, or take a shorter follow-up of the outcome or shorter "
+        "embedding windows."
     )
 
 

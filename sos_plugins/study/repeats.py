@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from zlib import crc32
 
 import joblib
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.contract.types import OutcomeInfo, plain
-from sos_plugins.system.processes import follow_parent, nothing_from_here
+from sos_plugins.system.worker_pool import in_processes
 
 T = TypeVar("T")
 
@@ -96,17 +96,8 @@ def _in_processes(
     job: Callable[[int], T], numbers: Sequence[int], advance: Callable[..., None], workers: int
 ) -> Iterator[T]:
     chunks = np.array_split(np.asarray(numbers), min(len(numbers), CHUNKS * workers))
-    pool = joblib.Parallel(
-        n_jobs=workers,
-        return_as="generator",
-        batch_size=1,
-        max_nbytes=None,  # else columns of cases go to files that others can read
-        initializer=follow_parent,
-        initargs=(os.getpid(),),
-    )
     jobs = (joblib.delayed(_chunk)(job, [int(n) for n in chunk]) for chunk in chunks)
-    parts = cast(Any, pool(jobs))
-    with nothing_from_here(), closing(parts):  # ends the processes when this one is stopped
+    with closing(in_processes(jobs, workers)) as parts:
         for part in parts:
             advance(len(part))
             yield from part

@@ -22,6 +22,7 @@ from sos_plugins.cache.codec import travels
 from sos_plugins.contract.types import (
     AdjustedP,
     Agreement,
+    DrawnStatistics,
     Estimate,
     LeadTest,
     OutcomeInfo,
@@ -104,6 +105,9 @@ class OutcomeResult:
         adjusted: The main run's p value among those of the confirmatory outcomes; None for an
             outcome that is explored.
         further_ratings: The verdicts of other rules, in the order of the study.
+        drawn: Statistics of the main run under assignments of adoption by lot, while p values are
+            yet to be adjusted by them; None in the result of a study.
+        not_drawn: Why there are none, though they were asked for.
     """
 
     info: OutcomeInfo
@@ -133,6 +137,8 @@ class OutcomeResult:
     smallest_effect: SmallestEffect | None = None
     adjusted: AdjustedP | None = None
     further_ratings: tuple[Rating, ...] = ()
+    drawn: DrawnStatistics | None = None
+    not_drawn: str = ""
 
 
 @dataclass(frozen=True)

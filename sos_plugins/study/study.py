@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import joblib
 import pandas as pd
@@ -48,8 +48,8 @@ from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
 from sos_plugins.system.memory import MemoryUse
-from sos_plugins.system.processes import follow_parent, nothing_from_here
 from sos_plugins.system.scratch import private_files
+from sos_plugins.system.worker_pool import in_processes
 from sos_plugins.tables.row_accounts import files_left_out
 
 PARALLEL_FROM = 20_000
@@ -499,20 +499,11 @@ def _each_analysed(
             analysis = OutcomeAnalysis(Preparation(plan, given, progress, cache))
             yield analysis.run(only_crosscheck=only_crosscheck)
         return
-    pool = joblib.Parallel(
-        n_jobs=workers,
-        return_as="generator",
-        batch_size=1,
-        max_nbytes=None,  # else columns of cases go to files that others can read
-        initializer=follow_parent,
-        initargs=(os.getpid(),),
-    )
     jobs = (
         joblib.delayed(_analyse)(plan, given, cache.for_worker(), only_crosscheck)
         for given in inputs
     )
-    results = cast(Generator[tuple[OutcomeResult, StepCache], None, None], pool(jobs))
-    with nothing_from_here(), closing(results):  # ends the processes when this one is stopped
+    with closing(in_processes(jobs, workers)) as results:
         for result, noted in results:
             cache.merge(noted)
             yield result

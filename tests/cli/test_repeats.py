@@ -1,10 +1,14 @@
 """The commands power and calibrate: answers, files, and errors that are sentences."""
 
+import hashlib
 import json
+import shutil
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from lxml import etree
 from study_helpers import STUDY, change, table, write
 
 from sos_plugins.cli import main
@@ -43,6 +47,8 @@ def test_power_finds_what_is_three_times_the_noise(power):
 def test_power_writes_a_page_its_figures_and_its_tables(power):
     result, out = power
     names = {"power.html", "power.json", "power.csv", "smallest.csv", "windows.csv"}
+    charts = {f"power-tidy-value.{kind}" for kind in ("svg", "png")}
+    names |= charts
     assert names | {"power-files.json"} == {file.name for file in out.iterdir()}
     page = (out / "power.html").read_text()
     assert "<svg" in page
@@ -50,6 +56,29 @@ def test_power_writes_a_page_its_figures_and_its_tables(power):
     written = pd.read_csv(out / "power.csv")
     told = json.loads(result.stdout)["power"]
     assert list(written["power"]) == [row["power"] for row in told]
+
+
+def test_charts_are_pictures_of_their_own_too(power):
+    _, out = power
+    tree = etree.parse(out / "power-tidy-value.svg").getroot()
+    assert tree.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "did" in " ".join(tree.itertext())
+    width, height, *_ = plt.imread(out / "power-tidy-value.png").shape[1::-1]
+    assert (width, height) == (1500, 740)  # 7.5 by 3.7 inches at 200 dots an inch
+
+
+def test_charts_and_tables_that_are_not_written_again_are_removed(power, study, tmp_path):
+    _, out = power
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    listed = json.loads((again / "power-files.json").read_text())
+    for name in ("power-gone.png", "gone.csv"):
+        (again / name).write_bytes(b"x")
+        listed["files"][name] = hashlib.sha256(b"x").hexdigest()
+    (again / "power-files.json").write_text(json.dumps(listed))
+    options = ("--effects=-3", "--repeats", 2, "--workers", 1, "--out", again)
+    assert call("power", study, *options).exit_code == 0
+    assert {f.name for f in again.iterdir()} == {f.name for f in out.iterdir()}
 
 
 def test_a_folder_of_ones_own_files_is_not_replaced(study, tmp_path):

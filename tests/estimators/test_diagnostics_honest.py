@@ -368,6 +368,8 @@ def test_the_plugin_bounds_the_event_study_that_it_runs() -> None:
     assert row["std_error"] == pytest.approx(study.term("event=1")["std_error"], rel=EXACT)
     assert row["conf_low"] == bounds.intervals[0].conf_low
     assert found.glance["breakdown"] == bounds.breakdown
+    relative = bounds.breakdown if found.glance["delta"] == "relative-magnitudes" else None
+    assert found.glance["breakdown_relative"] == relative
     assert (found.glance["n_leads"], found.glance["n_lags"]) == (2, 3)
     assert found.glance["pretest_slope"] > 0
     assert set(study.warnings) <= set(found.warnings)

@@ -13,7 +13,7 @@ import pytest
 from clean_environment import REPOSITORY
 from did_samples import matched, stored, with_columns
 from numpy.typing import NDArray
-from sos_estimators.did import DidSettings, fit_python
+from sos_estimators.did import Did, DidSettings, fit_python
 from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster
 from sos_estimators.inference.inference_table import CITATIONS, COLUMNS, inference
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
@@ -23,6 +23,8 @@ from sos_estimators.regression.least_squares import least_squares
 from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Sample
+from sos_plugins.contract.types import AssignmentDraws
+from sos_plugins.errors import EstimationError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study.estimate import compare, run_engines
 
@@ -181,6 +183,52 @@ def test_every_pilot_within_its_group_by_refits(form: Any) -> None:
         strict=True,
     ):
         assert p == pytest.approx(np.mean(np.abs(others) >= abs(mine) * (1 - SAME)))
+
+
+@pytest.mark.parametrize("form", ["stacked", "twfe"])
+def test_statistics_by_lot_are_those_of_each_groups_first_authority(form: Any) -> None:
+    sample, options = matched(400, effect=0.2), DidSettings(form=form, vcov="CR1")
+    frame = sample.frame
+    members = {g: sorted(rows["unit"].unique()) for g, rows in frame.groupby("group")}
+    pilots = frame[frame["treated"] == 1].groupby("group")["unit"].first().to_dict()
+    named = sample.where(frame["unit"].notna())
+    named = with_columns(named, group=frame["group"].map(pilots))
+    lots = AssignmentDraws(tuple(sorted(frame["unit"].unique())), 4, seed=2)
+    found = Did().reassigned(named, options, lots)
+    assert found.n_possible == np.prod([len(m) for m in members.values()])
+    first = {g: [m[o] for o in lots.orders(m, pilots[g])[:, 0]] for g, m in members.items()}
+    for n, statistic in enumerate((found.statistic, *found.drawn)):
+        dealt = pilots if n == 0 else {g: units[n - 1] for g, units in first.items()}
+        moved = (frame["unit"] == frame["group"].map(dealt)).astype(int)
+        row = fit_python(with_columns(sample, treated=moved), options).term("ATT")
+        assert statistic == pytest.approx(row["statistic"], rel=SAME)
+
+
+def test_statistics_by_lot_deal_the_dates_to_the_first_authorities(from_r: Path) -> None:
+    whole = stored(from_r, "cases_cont_shared", weights=True)
+    sample = few_units(whole, ["1", "3", "6", "10", "12", "20", "22"])
+    frame, rows = sample.frame, Rows(sample)
+    cohorts = frame.groupby("unit")["cohort"].first()
+    dates = np.sort(cohorts[cohorts > 0])
+    lots = AssignmentDraws(tuple(cohorts.index), 5, seed=2)
+    found = Did().reassigned(sample, DidSettings(), lots)
+    b, se, _ = rows.fit(rows.y, rows.d)
+    assert (found.estimate, found.statistic) == pytest.approx((b, b / se), rel=SAME)
+    for order, statistic in zip(lots.orders(list(cohorts.index)), found.drawn, strict=True):
+        dealt = dict(zip(cohorts.index[order[: len(dates)]], dates, strict=True))
+        on = frame["period"] >= frame["unit"].map(dealt).fillna(np.inf)
+        b, se, _ = rows.fit(rows.y, on.to_numpy(float))
+        assert statistic == pytest.approx(b / se, rel=SAME)
+
+
+def test_a_logit_and_the_form_of_2021_have_no_lots() -> None:
+    lots = AssignmentDraws(("a",), 4, seed=2)
+    for options, why in (
+        (DidSettings(model="logit"), "model = 'linear'"),
+        (DidSettings(form="pilot-post"), "use form = 'twfe' or 'stacked'"),
+    ):
+        with pytest.raises(EstimationError, match=why):
+            Did().reassigned(matched(), options, lots)
 
 
 def test_rows_agree_with_single_variances() -> None:

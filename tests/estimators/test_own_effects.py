@@ -187,6 +187,7 @@ def test_an_engine_that_cannot_says_so(plugin: Estimator) -> None:
     sample = cells(np.random.default_rng(10))
     estimate = fit(plugin, sample, "pyfixest", aggregate="simple")
     assert estimate.tidy["std_error"].isna().all()
+    assert estimate.glance["vcov"] == "none"
     formula = fit(plugin, sample, "pyfixest", aggregate="simple", errors="analytic")
     told = [w for w in estimate.warnings if w.startswith("Standard errors are left missing")]
     assert told == [f"Standard errors are left missing: {estimate.glance['no_std_error']}."]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sos_estimators.callaway_santanna import CallawaySantAnna
+from sos_estimators.event_study import EventStudy
 from sos_estimators.extended_twfe import ExtendedTwfe
 from sos_estimators.imputed import Imputation, TwoStage
 from sos_estimators.inference.sign_flips import sign_test, t_test
@@ -24,6 +25,8 @@ from sos_estimators.staggered.cohort_cells import make_cells
 from sos_estimators.sun_abraham import SunAbraham
 
 from sos_plugins import Estimate, Estimator, Sample
+from sos_plugins.contract.types import AssignmentDraws
+from sos_plugins.errors import EstimationError
 from sos_plugins.r import client as r
 
 REFIT = 1e-9  # of estimates and errors of size one; the same sums in another order
@@ -320,6 +323,63 @@ def test_with_covariates_that_change_there_is_a_sentence() -> None:
     assert any(
         w.startswith("There is no table of inference: with covariates") for w in estimate.warnings
     )
+
+
+LOTS = AssignmentDraws(tuple(f"E{u:02}" for u in range(9)), 6, seed=4)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.settings["aggregate"] == "event"], ids=str
+)
+def test_statistics_by_lot_are_those_of_refitting(case: Case) -> None:
+    """The dates 4, 4 and 5 go to the three authorities with the first lots."""
+    table = frame(11, (5, 4, 4), 9, covariate=case.covariate)
+    found = case.plugin.reassigned(case.sample(table), case.options(), LOTS)
+    seen = case.fit(table).term("overall")
+    assert found.estimate == pytest.approx(seen["estimate"], rel=REFIT)
+    assert found.statistic == pytest.approx(seen["statistic"], rel=REFIT)
+    assert found.n_possible == 252
+    for order, statistic in zip(LOTS.orders(LOTS.units), found.drawn, strict=True):
+        cohort = np.zeros(9, dtype=np.int64)
+        cohort[order[:3]] = (4, 4, 5)
+        refit = case.fit(adopted(table, cohort)).term("overall")
+        assert statistic == pytest.approx(refit["statistic"], rel=REFIT)
+
+
+def test_what_has_no_new_assignments_is_a_clause() -> None:
+    sample = Sample(frame(1, (4, 5), 9, covariate=True), ("x",))
+    for plugin, why in (
+        (CallawaySantAnna(), "with covariates the propensities of a new assignment are others"),
+        (EventStudy(), "'event-study' assigns no adoption anew"),
+    ):
+        with pytest.raises(EstimationError, match=why):
+            plugin.reassigned(sample, plugin.Settings(), LOTS)
+
+
+def other_engines() -> list[Any]:
+    """Every engine beside ``python`` of every estimator here, each with what it needs."""
+    made = []
+    for plugin in {case.plugin.name: case.plugin for case in CASES}.values():
+        for engine in plugin.engines[1:]:
+            needs = [need.name for need in engine.requires if need.language == "r"]
+            marks = [pytest.mark.r] if needs else []
+            marks += [pytest.mark.cran(name) for name in needs if name not in ("base", "sandwich")]
+            name = f"{plugin.name}-{engine.name}"
+            made.append(pytest.param(plugin, engine.name, marks=marks, id=name))
+    return made
+
+
+@pytest.mark.parametrize(("plugin", "engine"), other_engines())
+def test_an_engine_without_a_table_says_so(plugin: Estimator, engine: str) -> None:
+    table = frame(3, (4, 5, 4), 8, covariate=False)
+    fit = next(one.fit for one in plugin.engines if one.name == engine)
+    asked = plugin.Settings(aggregate="simple", inference=("RI-t", "jackknife"))
+    found, plain = (fit(Sample(table), o) for o in (asked, plugin.Settings(aggregate="simple")))
+    told = (
+        f"Engine {engine} makes no table of inference (RI-t, jackknife): engine python alone does."
+    )
+    assert "inference" not in found.glance
+    assert found.warnings == (*plain.warnings, told)
 
 
 @pytest.mark.slow

@@ -265,6 +265,31 @@ def test_leads_that_were_matched_on_carry_no_weight() -> None:
 
 
 @pytest.mark.parametrize(
+    ("times", "level"),
+    [(0.0, "moderate"), (1 - STEP, "moderate"), (1.0, "high"), (float("inf"), "high")],
+)
+def test_bounds_that_trends_would_break_hold_down_from_high(times: float, level: str) -> None:
+    rating = rate(with_quality(breakdown_relative=times))
+    assert rating.level == level
+    (told,) = [r for r in rating.reasons if r.sentence.startswith("Bounds show the effect")]
+    assert (told.figure, told.threshold, told.met) == (times, 1.0, level == "high")
+    if level == "moderate":
+        assert "as fast as at worst before would undo it" in rating.sentence
+
+
+def test_bounds_count_for_effects_only_and_not_where_leads_were_matched_on() -> None:
+    null = replace(the_evidence(*NULL), quality={**QUALITY, "breakdown_relative": 0.0})
+    matched = tuple(replace(t, used_for_matching=True) for t in the_evidence().leads)
+    figures = {**QUALITY, "breakdown_relative": 0.0}
+    for evidence in (null, replace(the_evidence(), leads=matched, quality=figures)):
+        told = [r.sentence for r in rate(evidence).reasons]
+        assert not any("Bounds show" in sentence for sentence in told)
+    assert rate(null).level == "high"
+    smooth = with_quality(breakdown=0.0)
+    assert rate(smooth).level == "high"
+
+
+@pytest.mark.parametrize(
     ("apart", "level"), [(1e-4, "high"), (0.0021, "moderate"), (0.0101, "low")]
 )
 def test_engines_are_compared_in_standard_errors(apart: float, level: str) -> None:

@@ -21,6 +21,7 @@ SIZES = ("change", "engines", "imbalance_units", "imbalance_cases", "above_pool"
 def test_the_thresholds_are_those_of_the_documentation() -> None:
     assert WwcscSettings().model_dump() == {
         "style": "second-edition", "significance": 0.05, "leads_level": 0.05, "leads_power": 0.8,
+        "breakdown_high": 1.0,
         "tipping_moderate": 0.5, "tipping_high": 0.8, "families_moderate": 3, "families_high": 5,
         "families_same_moderate": 0.75, "families_same_high": 1.0,
         "families_significant_moderate": 0.75, "families_significant_high": 1.0,

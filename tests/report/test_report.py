@@ -23,13 +23,14 @@ from sos_plugins.errors import SosError
 from sos_plugins.report import ReportError, findings, render_html, write_report
 from sos_plugins.report import formatting as words
 from sos_plugins.report import labels as names
-from sos_plugins.report.charts import april_position
+from sos_plugins.report.charts import Chart, april_position, in_lines
 from sos_plugins.report.findings import finding_in_words
+from sos_plugins.report.forest import forest
 from sos_plugins.report.heat import heat_colour, heat_ink, luminance
 from sos_plugins.report.outcome_tables import quality_figure
 from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
-from sos_plugins.report.study_tables import true_effect
+from sos_plugins.report.study_tables import thresholds_table, true_effect
 from sos_plugins.report.verdict import further_ratings
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
@@ -854,6 +855,45 @@ def test_the_same_rule_again_is_named_by_the_settings_that_differ(result: StudyR
     table = further_ratings(replace(outcome, further_ratings=(again,)), "again")
     assert table is not None
     assert list(table.frame["scheme"]) == ["wwcsc with lead_p_value = 0.1"]
+    one = replace(result, outcomes=(replace(outcome, further_ratings=(again,)),))
+    thresholds = thresholds_table(one)
+    assert thresholds is not None
+    named = thresholds.frame.groupby("rule", sort=False)["threshold"].agg(list)
+    assert list(named.index) == ["wwcsc", "wwcsc with lead_p_value = 0.1"]
+    assert named["wwcsc with lead_p_value = 0.1"] == ["lead_p_value"]
+
+
+LONG = (
+    "comparators chosen by the propensity score of earlier outcomes, sizes and deprivation, three "
+    "to each pilot, with replacement and without a caliper"
+)
+
+
+def shown_text(chart: Chart) -> list[str]:
+    """The words of a picture, one entry a text; lines of one text are joined."""
+    tree = lxml_html.fromstring(str(chart.svg))
+    return [" ".join(text.text_content().split()) for text in tree.iter("text")]
+
+
+def test_the_names_of_runs_are_never_cut(result: StudyResult) -> None:
+    outcome = result.outcome("kinship-care")
+    assert outcome.main is not None
+    runs = (outcome.main, *(replace(outcome.main, family="x", label=f"{LONG} {n}") for n in "ab"))
+    chart = forest(replace(outcome, runs=runs), "long")
+    assert chart is not None
+    words = " ".join(shown_text(chart))
+    assert words.count("without a caliper") == 2
+    assert "…" not in words
+
+
+@pytest.mark.parametrize("length", [10, 32, 33, 35, 36, 80, 400])
+def test_a_label_is_set_smaller_or_in_lines_and_never_cut(length: int) -> None:
+    label = ("authority of the north and the west " * 20)[:length].strip()
+    text, size = in_lines(label, 32)
+    lines = text.split("\n")
+    assert " ".join(lines) == label
+    assert max(map(len, lines)) * size <= 32 + 1e-9
+    assert len(lines) * size <= 2 * 0.78 + 1e-9
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sos_plugins.study.calibrate import calibrate_of
 from sos_plugins.study.power import Dealing, Tried, dealings, power_of
 from sos_plugins.study.power_table import detectable, share_with_error
 from sos_plugins.study.redeal import Redeal, added_up, plant, plant_in_sample, redeal
+from sos_plugins.study.repeats import generator
 
 REPEATS = 100
 EFFECT = -1.1
@@ -283,7 +284,7 @@ def test_too_few_years_for_windows_one_after_the_other_give_one_window():
 @pytest.mark.parametrize(
     ("real", "words"),
     [
-        (design(2, cohort=3), "2.0 periods of records before the programme"),
+        (design(2, cohort=2), "1.0 periods of records before the programme"),
         (design(2, cohort=1), "no case before the programme"),
         (design(23), "24 authorities have cases in every period"),
     ],
@@ -294,8 +295,41 @@ def test_what_cannot_be_dealt_is_told(real, words):
 
 
 def test_years_that_are_too_few_are_told():
-    with pytest.raises(DesignError, match=r"years \(less the follow-up and a window\) of records"):
+    with pytest.raises(DesignError, match=r"years \(less the follow-up and a window\)") as told:
         redeal(yes_no(dated=True), windowed([dt.date(2003, 5, 1)] * 2))
+    assert "shorter follow-up of the outcome or shorter embedding windows" in str(told.value)
+
+
+def test_less_than_two_years_before_give_a_deal_without_leads_and_a_note():
+    dealt = redeal(yes_no(dated=True), windowed([dt.date(2004, 6, 1)] * 2))
+    (window,) = {(window.start, window.end) for window in dealt.windows}
+    ready = dealt.cases.frame["follow_up_end"].min().date()
+    assert 1.0 <= (window[0] - ready).days / 365.25 < 2.0
+    assert (dealt.cases.frame["date"].max().date() - window[1]).days >= 365
+    assert "leads cannot be tested here" in dealt.notes[1]
+    periods = redeal(panel(), design(2, cohort=3))
+    assert {w.cohort for w in periods.windows} == {2}
+    assert periods.notes[1].startswith("Only 1.0 periods lie before them")
+    plan, real = study(n_pilots=2).plan, design(2, cohort=3)
+    result = power_of(plan, [panel()], real, effects=[-1], repeats=2)
+    assert np.isfinite(result.table["mean_std_error"]).all()
+
+
+def test_a_single_pilot_has_its_error_from_the_pool():
+    """The spread of the changes of the 23 others, and t on 22 degrees of freedom."""
+    (dealing,), _ = dealings(study(n_pilots=1).plan, [panel()], design(1), {}, None)
+    table = panel().frame.pivot_table(index="unit", columns="period", values="value")
+    changes = table[COHORT - 1] - table[range(1, COHORT - 1)].mean(axis=1)
+    for number in range(3):
+        (row,) = Tried(dealing, (0.0,))(number)
+        dealt = dealing.dealt.deal(generator(dealing.seed, dealing.name, number))
+        others = changes[list(dealt.pool)]
+        n = N_PILOTS + N_OTHERS - 1
+        assert row["std_error"] == pytest.approx(others.std() * np.sqrt(1 + 1 / n), rel=SAME)
+        t = (changes[dealt.pilots[0].unit] - others.mean()) / row["std_error"]
+        assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(t), n - 1), rel=SAME)
+    result = power_of(study(n_pilots=1).plan, [panel()], design(1), effects=[-1], repeats=2)
+    assert "from the authorities of the pool" in result.notes[-1]
 
 
 def test_authorities_without_a_period_are_not_dealt():

@@ -182,7 +182,7 @@ EXPECTED = {
 
 UNUSABLE_AFTER = (27 + 3) / (160 + 120)
 """501 from 2014 on, 502 from 2015 on."""
-FROM_ESTIMATES = {"pretest_power", "breakdown"}
+FROM_ESTIMATES = {"pretest_power", "breakdown", "breakdown_relative"}
 """Figures of the leads and of honest bounds, which this study does not run."""
 
 

@@ -77,6 +77,23 @@ def test_both_outcomes_are_tested_together(result: StudyResult) -> None:
     assert all(a is not None and a.outcomes == ("tidy-value", "again") for a in together)
 
 
+def test_the_same_outcome_twice_costs_nothing_by_romano_and_wolf(
+    tmp_path: Path, result: StudyResult
+) -> None:
+    found = run(tmp_path, TWO + '\n[multiplicity]\nmethod = "romano-wolf"\ndraws = 499\n')
+    first, second = (o.adjusted for o in found.outcomes)
+    assert first is not None
+    assert second is not None
+    assert (first.method, first.outcomes) == ("romano-wolf", ("tidy-value", "again"))
+    assert first.p_value == second.p_value
+    main = found.outcomes[0].main
+    assert main is not None
+    assert main.p_value is not None
+    assert main.p_value <= first.p_value <= 0.05
+    assert [o.main for o in found.outcomes] == [o.main for o in result.outcomes]
+    assert StudyResult.from_json(found.to_json()).outcomes[0].adjusted == first
+
+
 def test_an_outcome_that_is_explored_is_not_adjusted(tmp_path: Path) -> None:
     text = TWO + '\n[multiplicity]\nconfirmatory = ["again"]\n'
     explored, decided = run(tmp_path, text).outcomes

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from sos_estimators.callaway_santanna import engine_differences, engine_python, engine_r
 from sos_estimators.callaway_santanna.compress import cells_limit
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_plugins import Engine, Estimator, Requirement, Tolerance, hookimpl
+from sos_estimators.reassignment.inference_table import tables_by_python
+from sos_plugins import Engine, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.interfaces import R_BASE, R_DID
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 SAME_FORMULAS = Tolerance(
     1e-7, 1e-7, "the same formulas; the logits of the propensity end at different steps"
@@ -50,7 +52,7 @@ class CallawaySantAnna(Estimator):
         ON_THE_TREATED: {"aggregate": "simple", "min_event": None, "max_event": None},
         OVER_EVENT_TIMES: {"aggregate": "event"},
     }
-    engines = (
+    engines = tables_by_python(
         Engine(
             name="python",
             fit=engine_python.fit,
@@ -84,6 +86,10 @@ class CallawaySantAnna(Estimator):
             decides=(R_DRDID,),
         ),
     )
+
+    def reassigned(self, sample: Sample, options: Any, draws: AssignmentDraws) -> DrawnStatistics:
+        """Return the t statistic of own effects, and those under assignments by common lots."""
+        return engine_python.by_lot(sample, options, draws)
 
     def headline(self, options: Any) -> str:  # noqa: ARG002
         """Return ``overall``: every aggregation has its own.

@@ -20,7 +20,7 @@ from sos_estimators.reassignment.averages import Evaluate
 from sos_estimators.reassignment.inference_table import with_inference_table
 from sos_estimators.staggered.cohort_cells import make_cells
 from sos_estimators.staggered.settings import Aggregate
-from sos_plugins.contract.types import Estimate, Sample
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics, Estimate, Sample
 from sos_plugins.errors import EstimationError
 
 
@@ -53,6 +53,24 @@ def _reassigned(sample: Sample, options: CallawaySantAnnaSettings) -> tuple[Eval
             "have every period, or leave the column 'id' out"
         )
     return evaluate, cohort
+
+
+def by_lot(
+    sample: Sample, options: CallawaySantAnnaSettings, draws: AssignmentDraws
+) -> DrawnStatistics:
+    """Return the t statistic of the overall effect, and those under assignments by common lots.
+
+    Args:
+        sample: Cases in calendar periods.
+        options: Arguments of the estimator.
+        draws: The lots.
+
+    Raises:
+        EstimationError: If dates cannot be dealt out anew.
+    """
+    made = _reassigned(sample, options)
+    cells = make_cells(sample, options, options.control)
+    return reassignment.by_lot(cells, made, draws)
 
 
 def fit_several(

@@ -178,6 +178,7 @@ def _glance(path: EventCoefficients, bounds: HonestBounds) -> dict[str, Any]:
         "n_leads": path.n_pre,
         "n_lags": path.n_post,
         "breakdown": bounds.breakdown,
+        "breakdown_relative": (bounds.breakdown if bounds.delta == "relative-magnitudes" else None),
         "parallel_estimate": bounds.parallel.estimate,
         "parallel_conf_low": bounds.parallel.conf_low,
         "parallel_conf_high": bounds.parallel.conf_high,
@@ -218,7 +219,7 @@ class HonestDid(Estimator):
     Settings = HonestDidSettings
     family = "honest-bounds"
     diagnostic = True
-    figures = ("breakdown",)
+    figures = ("breakdown", "breakdown_relative")
     citation = (
         "Rambachan and Roth (2023), Review of Economic Studies 90(5); tests: Andrews, Roth and "
         "Pakes (2023), Review of Economic Studies 90(6); pre-test: Roth (2022), American Economic "

@@ -11,7 +11,12 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.inference.cluster_products import influence
-from sos_estimators.inference.randomisation import Randomised, randomise, treatments
+from sos_estimators.inference.randomisation import (
+    Randomised,
+    randomise,
+    statistics_by_lot,
+    treatments,
+)
 from sos_estimators.inference.results import ScoreErrors, drop_zero_errors
 from sos_estimators.inference.vcov import VARIANCES, FittedRegression
 from sos_estimators.inference.wild import (
@@ -22,13 +27,14 @@ from sos_estimators.inference.wild import (
 from sos_estimators.regression.design_matrix import regression, treatment
 from sos_estimators.regression.least_squares import (
     CollinearTermsError,
+    Regression,
     least_squares,
 )
 from sos_estimators.sample.adoption import AlwaysTreated
 from sos_estimators.sample.prepare import Form, RegressionSample, prepare
 from sos_estimators.sample.warnings_text import few_clusters, few_df, not_identified
 from sos_plugins.authors.results import t_quantile, t_two_sided
-from sos_plugins.contract.types import Sample
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics, Sample
 from sos_plugins.errors import EstimationError
 
 _WILD = (
@@ -171,24 +177,16 @@ def table_in_python(
     Raises:
         CollinearTermsError: If the effect cannot be told.
     """
-    kept: list[pd.DataFrame] = []
-
-    def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
-        kept.append(cells)
-        return treatment(cells)
-
-    known = ("D", "unit", "period", "cohort", "treated", "post", "group")
-    by = [column for column in known if column in prepared.frame]
-    problem = regression(prepared, options.form, by, term)
+    problem, cells = _problem(prepared, options.form)
     fitted = FittedRegression(problem, least_squares(problem))
-    given = _Given(fitted, kept[0], prepared, options, seed, draws)
+    given = _Given(fitted, cells, prepared, options, seed, draws)
     plain = np.sqrt(np.square(fitted.fit.influence).sum(axis=0))
     _, none = drop_zero_errors(plain, ("ATT",), problem.value, lambda: ScoreErrors.of(problem))
     alone = [method for method in methods if none and method not in WITHOUT_ERRORS]
     rows, warnings = _rows(given, methods, alone)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     weight = influence(fitted.clusters)
-    names = kept[0].groupby(problem.cluster)["cluster"].first().astype(str)
+    names = cells.groupby(problem.cluster)["cluster"].first().astype(str)
     return Inference(
         table=table,
         warnings=(*disagreement(table, 1 - options.conf_level), *none, *warnings),
@@ -202,6 +200,42 @@ def table_in_python(
         ),
         effective_clusters=weight.effective,
     )
+
+
+def _problem(prepared: RegressionSample, form: Form) -> tuple[Regression, pd.DataFrame]:
+    """Return the regression of a form, and the cells that it is of."""
+    kept: list[pd.DataFrame] = []
+
+    def term(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+        kept.append(cells)
+        return treatment(cells)
+
+    known = ("D", "unit", "period", "cohort", "treated", "post", "group")
+    by = [column for column in known if column in prepared.frame]
+    return regression(prepared, form, by, term), kept[0]
+
+
+def by_lot(prepared: RegressionSample, form: Form, draws: AssignmentDraws) -> DrawnStatistics:
+    """Return the t statistic of the effect by CR1, and those under assignments by common lots.
+
+    Args:
+        prepared: The sample.
+        form: Which effects.
+        draws: The lots.
+
+    Raises:
+        EstimationError: If adoption cannot be assigned anew.
+    """
+    _demand_terms_of_periods(form)
+    return statistics_by_lot(*_problem(prepared, form), draws)
+
+
+def _demand_terms_of_periods(form: Form) -> None:
+    if form == "pilot-post":
+        raise EstimationError(
+            "form = 'pilot-post' has a term for pilots that a new assignment would change too; "
+            "use form = 'twfe' or 'stacked'"
+        )
 
 
 def _rows(
@@ -283,11 +317,7 @@ def _wild(given: _Given, method: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _randomised(given: _Given) -> Randomised:
-    if given.options.form == "pilot-post":
-        raise EstimationError(
-            "form = 'pilot-post' has a term for pilots that a new assignment would change too; "
-            "use form = 'twfe' or 'stacked'"
-        )
+    _demand_terms_of_periods(given.options.form)
     return randomise(
         given.fitted.regression, treatments(given.cells, draws=given.draws, seed=given.seed)
     )

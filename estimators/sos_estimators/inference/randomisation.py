@@ -22,6 +22,7 @@ from sos_estimators.inference.cluster_products import ClusterProducts, by_cluste
 from sos_estimators.inference.wild import share_as_large
 from sos_estimators.regression.design_matrix import codes_of
 from sos_estimators.regression.least_squares import Absorber, Regression, group_sums
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
 
 BLOCK = 512
@@ -88,6 +89,43 @@ def treatments(cells: pd.DataFrame, *, draws: int, seed: int) -> Treatments:
     Raises:
         EstimationError: If the treatment of the sample is not one that the design could assign.
     """
+    slot, assignments = _possible(cells)
+    rng = np.random.default_rng(seed)
+    complete = assignments.n_assignments <= draws
+    choices = np.array(
+        assignments.every() if complete else assignments.some(draws, rng), dtype=np.int64
+    )
+    return Treatments(slot, assignments.columns, choices, assignments.observed, complete)
+
+
+def statistics_by_lot(
+    problem: Regression, cells: pd.DataFrame, draws: AssignmentDraws
+) -> DrawnStatistics:
+    """Return the t statistic of the treatment, and those under assignments by common lots.
+
+    With matched groups the authority of a group with the first lot is its pilot; without, the dates
+    go to the first authorities.
+
+    Args:
+        problem: The regression; its term is the treatment.
+        cells: As of :func:`treatments`.
+        draws: The lots.
+
+    Raises:
+        EstimationError: As :func:`treatments`.
+    """
+    slot, possible = _possible(cells)
+    choices = possible.by_lot(draws)
+    pieces = _pieces(
+        problem, Treatments(slot, possible.columns, choices, possible.observed, complete=False)
+    )
+    (estimate,), (statistic,) = _both(pieces, possible.observed[None, :])
+    blocks = [_both(pieces, choices[n : n + BLOCK])[1] for n in range(0, len(choices), BLOCK)]
+    return DrawnStatistics.of(estimate, statistic, np.concatenate(blocks), possible.n_assignments)
+
+
+def _possible(cells: pd.DataFrame) -> tuple[Ints, _Assignments]:
+    """Return the slot of each cell, (m,), and what the design could assign."""
     keys = [c for c in ("group", "unit", "period", "cohort", "treated", "post") if c in cells]
     slots = cells[keys].drop_duplicates(ignore_index=True)
     slot = codes_of(pd.concat([slots, cells[keys]], ignore_index=True), keys)
@@ -98,14 +136,7 @@ def treatments(cells: pd.DataFrame, *, draws: int, seed: int) -> Treatments:
             f"{assignments.columns.shape[1]} combinations of authority and time of adoption in "
             f"{len(slots)} periods of authorities are too many to hold in memory"
         )
-    rng = np.random.default_rng(seed)
-    complete = assignments.n_assignments <= draws
-    choices = np.array(
-        assignments.every() if complete else assignments.some(draws, rng), dtype=np.int64
-    )
-    return Treatments(
-        slot[len(slots) :], assignments.columns, choices, assignments.observed, complete
-    )
+    return slot[len(slots) :], assignments
 
 
 @dataclass(frozen=True)
@@ -117,13 +148,15 @@ class _Assignments:
     n_assignments: int
     every: Callable[[], Sequence[Sequence[int]]]
     some: Callable[[int, np.random.Generator], Ints]
+    by_lot: Callable[[AssignmentDraws], Ints]
 
 
 def _in_groups(slots: pd.DataFrame) -> _Assignments:
     place = codes_of(slots, ["group", "unit"])
     columns = np.zeros((len(slots), int(place.max()) + 1))
     columns[np.arange(len(slots)), place] = slots["post"].to_numpy(float)
-    members, observed = [], []
+    units = slots.groupby(place)["unit"].first().astype(str).to_numpy()
+    members, observed, groups = [], [], []
     for group, rows in slots.groupby("group", sort=True).indices.items():
         pilots = np.unique(place[rows][slots["treated"].to_numpy()[rows] == 1])
         if len(pilots) != 1:
@@ -138,12 +171,22 @@ def _in_groups(slots: pd.DataFrame) -> _Assignments:
             )
         members.append(np.unique(place[rows]))
         observed.append(int(pilots[0]))
+        groups.append(str(group))
+
+    def by_lot(draws: AssignmentDraws) -> Ints:
+        first = [
+            m[draws.orders(list(units[m]), group)[:, 0]]
+            for m, group in zip(members, groups, strict=True)
+        ]
+        return np.column_stack(first)
+
     return _Assignments(
         columns,
         np.array(observed),
         math.prod(len(m) for m in members),
         every=lambda: list(itertools.product(*members)),
         some=lambda draws, rng: np.column_stack([rng.choice(m, draws) for m in members]),
+        by_lot=by_lot,
     )
 
 
@@ -171,6 +214,10 @@ def _over_units(slots: pd.DataFrame) -> _Assignments:
         order = rng.permuted(np.tile(np.arange(n_units), (draws, 1)), axis=1)
         return order[:, : len(dealt)] * n + dealt
 
+    def by_lot(draws: AssignmentDraws) -> Ints:
+        order = draws.orders([str(unit) for unit in by_unit.index])
+        return np.asarray(order[:, : len(dealt)] * n + dealt)
+
     ways = math.factorial(n_units) // math.factorial(n_units - len(dealt))
     return _Assignments(
         columns,
@@ -178,6 +225,7 @@ def _over_units(slots: pd.DataFrame) -> _Assignments:
         ways // math.prod(math.factorial(int(size)) for size in sizes),
         every=lambda: _deals(range(n_units), [int(size) for size in sizes], n),
         some=some,
+        by_lot=by_lot,
     )
 
 

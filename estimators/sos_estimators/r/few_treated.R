@@ -59,3 +59,20 @@ sign_flips <- function(own) {
   all <- apply(signs, 1, function(s) t_of(s * own))
   mean(all >= t_of(own) * (1 - 1e-9))
 }
+
+# Romano and Wolf (2005), Journal of the American Statistical Association 100(469): adjusted p values
+# of several outcomes, step by step. `drawn` has one row a draw that they share, one column an outcome.
+romano_wolf <- function(observed, drawn) {
+  drawn <- abs(drawn[rowSums(!is.finite(drawn)) == 0, , drop = FALSE])
+  adjusted <- numeric(length(observed))
+  left <- order(-abs(observed))
+  least <- 0
+  while (length(left)) {
+    largest <- apply(drawn[, left, drop = FALSE], 1, max)
+    as_large <- sum(largest >= abs(observed[left[1]]) * (1 - 1e-9))
+    least <- max(least, (as_large + 1) / (nrow(drawn) + 1))
+    adjusted[left[1]] <- least
+    left <- left[-1]
+  }
+  adjusted
+}

@@ -10,16 +10,32 @@ from sos_estimators.arrays import Bools, Ints
 from sos_estimators.reassignment.averages import Evaluate, Masks, masks
 from sos_estimators.reassignment.group_time import GroupTimeUnits, bases
 from sos_estimators.reassignment.imputed import ImputedUnits, treated_effects
+from sos_estimators.reassignment.randomise import statistics_by_lot
 from sos_estimators.reassignment.saturated import SaturatedUnits
 from sos_estimators.reassignment.stacked import StackedUnits
 from sos_estimators.reassignment.table import UnitTable
 from sos_estimators.staggered.cohort_cells import CohortCells
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 
 def _masks(table: UnitTable, options: Any, effects: Bools) -> Masks:
     cohorts = np.unique(table.cohort[table.cohort > 0])
     event = table.periods - cohorts[:, None]
     return masks(table, options.aggregate, effects, window=options.in_window(event))
+
+
+def by_lot(
+    cells: CohortCells, made: tuple[Evaluate, Ints], draws: AssignmentDraws
+) -> DrawnStatistics:
+    """Return the t statistic of the overall effect, and those under assignments by common lots.
+
+    Args:
+        cells: Checked cells.
+        made: The evaluator and the observed cohorts, (G,).
+        draws: The lots.
+    """
+    units = cells.frame.groupby(cells.codes("owner"))["unit"].first()
+    return statistics_by_lot(*made, [str(unit) for unit in units], draws)
 
 
 def imputed(cells: CohortCells, options: Any) -> tuple[Evaluate, Ints]:

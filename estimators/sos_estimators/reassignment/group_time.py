@@ -51,14 +51,16 @@ class GroupTimeUnits:
         """Evaluate an assignment: see :class:`sos_estimators.reassignment.averages.Evaluate`."""
         table, masks = self.table, self.masks
         size = table.weight.sum(axis=1)
-        of_effect = np.array([size[cohort == g].sum() for g in masks.cohort])
+        known, place = np.unique(masks.cohort, return_inverse=True)
+        of_effect = (size @ (cohort[:, None] == known))[place]
         shares = (
             self._cohort_means(of_effect) if self.by_cohort else by_weight(masks.chosen, of_effect)
         )
         shape = (len(cohort), len(self.names))
         contributions, counted = np.zeros((*shape, table.value.shape[2])), np.zeros(shape)
         att = np.zeros((len(of_effect), table.value.shape[2]))
-        steps = np.eye(table.shape[1])[masks.period] - np.eye(table.shape[1])[self.base]
+        every = np.eye(table.shape[1])
+        steps = every[masks.period] - every[self.base]
         for g in np.unique(masks.cohort[of_effect > 0]):
             effects, pilots = np.flatnonzero(masks.cohort == g), np.flatnonzero(cohort == g)
             mean, drawn = self._means(pilots)

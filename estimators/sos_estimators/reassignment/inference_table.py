@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from sos_estimators.inference.sign_flips import OwnTest, sign_test, t_test
 from sos_estimators.reassignment.averages import Evaluate, Reassigned
 from sos_estimators.reassignment.methods import CITATIONS, FewMethod
 from sos_estimators.reassignment.randomise import Randomised, randomise
-from sos_plugins import Estimate
+from sos_plugins import Engine, Estimate
 from sos_plugins.authors.results import t_quantile, t_two_sided
 from sos_plugins.errors import EstimationError
 from sos_plugins.groundwork.plain import plain
@@ -116,6 +116,31 @@ def with_inference_table(
         glance={**estimate.glance, "inference": plain(made.table)},
         warnings=tuple(dict.fromkeys((*estimate.warnings, *made.warnings))),
     )
+
+
+def tables_by_python(*engines: Engine) -> tuple[Engine, ...]:
+    """Have every engine but ``python``, which makes the table, say that it makes none.
+
+    Args:
+        engines: Of an estimator with the setting ``inference``.
+    """
+    return tuple(e if e.name == "python" else replace(e, fit=_told(e)) for e in engines)
+
+
+def _told(engine: Engine) -> Callable[[Any, Any], Estimate]:
+    @wraps(engine.fit)
+    def fit(sample: Any, options: Any) -> Estimate:
+        estimate: Estimate = engine.fit(sample, options)
+        if not options.inference:
+            return estimate
+        methods = ", ".join(dict.fromkeys(options.inference))
+        told = (
+            f"Engine {engine.name} makes no table of inference ({methods}): engine python alone "
+            "does."
+        )
+        return replace(estimate, warnings=(*estimate.warnings, told))
+
+    return fit
 
 
 @dataclass(frozen=True)

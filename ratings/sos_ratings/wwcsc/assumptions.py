@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sos_plugins import Agreement, Evidence, LeadTest, Reason
+from sos_ratings.claims import claim_of
 from sos_ratings.facts import Leads, in_errors, leads_of, pilots_held
 from sos_ratings.wording import counted, listing, p_text, percent
 from sos_ratings.wwcsc.judging import HIGH, LOW, MODERATE, Criterion, at_most, judge, note
@@ -20,7 +21,13 @@ def assumptions(evidence: Evidence, s: WwcscSettings) -> list[Criterion]:
         evidence: All that may be looked at.
         s: The thresholds.
     """
-    return [*trends(leads_of(evidence), s), *_alike(evidence, s), *_engines(evidence, s)]
+    leads = leads_of(evidence)
+    return [
+        *trends(leads, s),
+        *_breakdown(evidence, leads, s),
+        *_alike(evidence, s),
+        *_engines(evidence, s),
+    ]
 
 
 def trends(leads: Leads, s: WwcscSettings) -> list[Criterion]:
@@ -64,6 +71,28 @@ def _overall(test: LeadTest, leads: Leads, s: WwcscSettings) -> Criterion:
     reason = Reason(METRIC, text + found, test.p_value, s.leads_level)
     clause = f"the test of trends would find {power} of the drifts that matter"
     return Criterion(HIGH if sharp else MODERATE, reason, clause)
+
+
+def _breakdown(evidence: Evidence, leads: Leads, s: WwcscSettings) -> list[Criterion]:
+    """Judge how far trends would have to diverge to undo an effect, where bounds say so.
+
+    Bounds of few pilots are wide, so they hold a level down from high only; those of leads that
+    were matched on are no evidence, nor is there an effect to undo where none is claimed. Rambachan
+    and Roth (2023), Review of Economic Studies 90(5), take 1 as the natural benchmark.
+    """
+    times = evidence.quality.get("breakdown_relative", math.nan)
+    claim = claim_of(evidence, s.significance)
+    if math.isnan(times) or leads.matched or claim is None or not claim.is_effect:
+        return []
+    diverging = (
+        "however fast trends diverge"
+        if math.isinf(times)
+        else f"until trends diverge {times:.2g} times as fast as at worst before"
+    )
+    text = f"Bounds show the effect {diverging} (high needs at least {s.breakdown_high:g})."
+    reason = Reason(METRIC, text, times, s.breakdown_high, times >= s.breakdown_high)
+    clause = f"trends that diverge {times:.2g} times as fast as at worst before would undo it"
+    return [Criterion(HIGH if times >= s.breakdown_high else MODERATE, reason, clause)]
 
 
 def pilots_parallel(leads: Leads, s: WwcscSettings) -> Criterion:

@@ -142,6 +142,12 @@ class WwcscSettings(Settings):
         description="least share of the drifts that matter which the test of trends must find: "
         "high",
     )
+    breakdown_high: float = Field(
+        1.0,
+        ge=0,
+        description="how many times as fast as at worst before trends would have to diverge, at "
+        "least, to undo an effect, where the study bounds that: high",
+    )
     engines_moderate: float = Field(
         0.5, ge=0, description="how far engines may differ, in standard errors: moderate"
     )

@@ -4,6 +4,7 @@ All are frozen dataclasses. Frames inside them are treated as immutable: a step 
 object, it never writes into the one it was given.
 """
 
+from sos_plugins.contract.types.assignment import AssignmentDraws, DrawnStatistics
 from sos_plugins.contract.types.cases import (
     Cases,
     Expected,
@@ -37,8 +38,10 @@ __all__ = [
     "QUALITY_COLUMNS",
     "AdjustedP",
     "Agreement",
+    "AssignmentDraws",
     "Cases",
     "Design",
+    "DrawnStatistics",
     "Estimate",
     "Evidence",
     "Expected",

@@ -71,8 +71,8 @@ class Estimate:
     def without_std_errors(self, reason: str) -> Estimate:
         """Return the estimates alone, where an engine cannot give the errors that are asked for.
 
-        Whatever rests on standard errors is missing, a warning and ``no_std_error`` in ``glance``
-        say why, and a cross-check compares estimates only.
+        Whatever rests on standard errors is missing, ``vcov`` in ``glance`` is ``none``, a warning
+        and ``no_std_error`` say why, and a cross-check compares estimates only.
 
         Args:
             reason: Why, as a clause: "pyfixest has no CR2".
@@ -80,7 +80,7 @@ class Estimate:
         gone = [c for c in TIDY_COLUMNS if c not in ("term", "estimate")]
         return Estimate(
             tidy=self.tidy[list(TIDY_COLUMNS)].assign(**dict.fromkeys(gone, float("nan"))),
-            glance={**self.glance, "no_std_error": reason},
+            glance={**self.glance, "vcov": "none", "no_std_error": reason},
             provenance=self.provenance,
             warnings=(*self.warnings, f"Standard errors are left missing: {reason}."),
         )

@@ -102,7 +102,7 @@ class AdjustedP:
 
     Attributes:
         p_value: Adjusted; at least the single one.
-        method: ``holm``, or ``none`` where nothing is adjusted.
+        method: ``holm``, ``romano-wolf``, or ``none`` where nothing is adjusted.
         outcomes: Names of the outcomes that were tested together, this one among them.
     """
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
@@ -80,8 +81,14 @@ class OwnNames:
         Args:
             sample: The sample with the users' names; it is left as it is.
         """
-        frame = self.hide_columns(sample.frame)
-        return _with_columns(sample, frame, self.hide(sample.covariates))
+
+
+        def make() -> S:
+            frame = self.hide_columns(sample.frame)
+            return _with_columns(sample, frame, self.hide(sample.covariates))
+
+        once = getattr(sample, "once", None)
+        return make() if once is None else cast(S, once(("own names hidden", self.own), make))
 
     def hide_options(self, options: Any) -> Any:
         """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name.
@@ -146,12 +153,15 @@ class OwnNames:
         return str(self.own[place - 1]) if 0 < place <= len(self.own) else match[0]
 
     def _show_table(self, table: pd.DataFrame) -> pd.DataFrame:
-        shown = table.set_axis(self.show_names(table.columns), axis=1)
+        columns = self.show_names(table.columns)
+        shown = table.set_axis(columns, axis=1)
         if not pd.api.types.is_numeric_dtype(table.index.dtype):
             shown = shown.set_axis(table.index.map(self.show), axis=0)
         for j, kind in enumerate(table.dtypes):
+            if isinstance(kind, np.dtype) and kind.kind in "biufcmM":
+                continue
             values = table.iloc[:, j]
-            if not pd.api.types.is_numeric_dtype(kind) and values.map(_has_hidden).any():
+            if any(map(_has_hidden, values.to_numpy(object))):
                 shown.isetitem(j, values.map(self.show).array)
         return shown
 

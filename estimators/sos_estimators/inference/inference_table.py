@@ -177,7 +177,7 @@ def table_in_python(
         kept.append(cells)
         return treatment(cells)
 
-    known = ("D", "unit", "period", "cohort", "treated", "post", "group")
+    known = ("D", "unit", "period", "cohort", "treated", "post", "group", "cluster")
     by = [column for column in known if column in prepared.frame]
     problem = regression(prepared, options.form, by, term)
     fitted = FittedRegression(problem, least_squares(problem))

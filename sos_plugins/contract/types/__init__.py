@@ -11,7 +11,7 @@ from sos_plugins.contract.types.cases import (
     OutcomeInfo,
     refuse_alike,
 )
-from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types.design import REMEMBERED_ROWS, Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import (
     DIRECTIONS,
@@ -36,6 +36,7 @@ __all__ = [
     "DIRECTIONS",
     "EXAMPLE_COLUMNS",
     "QUALITY_COLUMNS",
+    "REMEMBERED_ROWS",
     "AdjustedP",
     "Agreement",
     "Cases",

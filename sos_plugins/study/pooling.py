@@ -190,6 +190,7 @@ def as_estimate(pooled: PooledEffects) -> NamedEstimate:
     Args:
         pooled: What an engine gave.
     """
-    absent = [name for name in TIDY_COLUMNS if name not in pooled.terms]
-    tidy = pooled.terms.assign(**dict.fromkeys(absent, float("nan")))
+    terms = pooled.terms
+    absent = [name for name in TIDY_COLUMNS if name not in terms]
+    tidy = terms.assign(**dict.fromkeys(absent, float("nan")))
     return NamedEstimate(pooled.plugin, pooled.engine, Estimate(tidy, {}), "pooled")

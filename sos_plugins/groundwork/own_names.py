@@ -82,7 +82,6 @@ class OwnNames:
             sample: The sample with the users' names; it is left as it is.
         """
 
-
         def make() -> S:
             frame = self.hide_columns(sample.frame)
             return _with_columns(sample, frame, self.hide(sample.covariates))
@@ -153,8 +152,7 @@ class OwnNames:
         return str(self.own[place - 1]) if 0 < place <= len(self.own) else match[0]
 
     def _show_table(self, table: pd.DataFrame) -> pd.DataFrame:
-        columns = self.show_names(table.columns)
-        shown = table.set_axis(columns, axis=1)
+        shown = table.set_axis(self.show_names(table.columns), axis=1)
         if not pd.api.types.is_numeric_dtype(table.index.dtype):
             shown = shown.set_axis(table.index.map(self.show), axis=0)
         for j, kind in enumerate(table.dtypes):

@@ -112,7 +112,7 @@ def treatment(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
     Args:
         cells: With the column ``D``, m rows.
     """
-    return cells[["D"]].to_numpy(float), ("ATT",)
+    return cells["D"].to_numpy(float)[:, None], ("ATT",)
 
 
 def regression(

@@ -111,7 +111,7 @@ def nobody_adopts(first: object, anticipation: int = 0) -> EstimationError:
 
 
 def adopters(
-    sample: Sample, always_treated: AlwaysTreated = "drop"
+    sample: Sample, always_treated: AlwaysTreated = "drop", unit: Coded | None = None
 ) -> tuple[Sample, tuple[str, ...]]:
     """Apply both rules to a sample that says which cases are treated and after adoption.
 
@@ -121,6 +121,7 @@ def adopters(
     Args:
         sample: Cases of positive weight.
         always_treated: What becomes of units without a case before treatment.
+        unit: The column ``unit`` as whole numbers, where it is known.
 
     Returns:
         The sample, and what a reader must know.
@@ -129,7 +130,7 @@ def adopters(
         EstimationError: If no unit adopts within the data.
     """
     late, told = _without_late(sample.frame)
-    frame, further = _without_always(late, always_treated)
+    frame, further = _without_always(late, always_treated, unit)
     if not (told or further):
         return sample, ()
     return replace(sample, frame=_relabelled(frame, sample)), (*told, *further)
@@ -152,9 +153,9 @@ def _without_late(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _without_always(
-    frame: pd.DataFrame, always_treated: AlwaysTreated
+    frame: pd.DataFrame, always_treated: AlwaysTreated, unit: Coded | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    affected, unit = _affected(frame), Coded.of(frame["unit"])
+    affected, unit = _affected(frame), unit or Coded.of(frame["unit"])
     always = unit.have(affected) & ~unit.have(~affected)
     if not always.any():
         return frame, ()

@@ -111,9 +111,18 @@ class RegressionSample(CheckedSample):
         if column in self._coded:
             return self._coded[column]
         made = Coded.of(self.frame[column])
-        if len(self.frame) <= REMEMBERED_ROWS:
-            self._coded[column] = made
+        self.keep(column, made)
         return made
+
+    def keep(self, column: str, coded: Coded) -> None:
+        """Remember a column as whole numbers, unless the sample is large.
+
+        Args:
+            column: Its name.
+            coded: What it is.
+        """
+        if len(self.frame) <= REMEMBERED_ROWS:
+            self._coded[column] = coded
 
     @cached_property
     def _coded(self) -> dict[str, Coded]:
@@ -186,9 +195,10 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
 def _made(sample: Sample, always_treated: AlwaysTreated) -> RegressionSample:
     _check_values(sample.frame, sample.covariates)
     sample, warnings = _of_positive_weight(sample)
+    checked, unit = sample, Coded.of(sample.frame["unit"])
     treated = sample.frame["treated"].to_numpy() == 1
     if treated.any():
-        sample, told = adopters(sample, always_treated)
+        sample, told = adopters(sample, always_treated, unit)
         warnings += told
     frame = sample.frame
     treated = frame["treated"].to_numpy() == 1
@@ -200,7 +210,10 @@ def _made(sample: Sample, always_treated: AlwaysTreated) -> RegressionSample:
     if constant:
         warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
     covariates = tuple(c for c in sample.covariates if c not in constant)
-    return RegressionSample(frame, covariates, tuple(warnings))
+    made = RegressionSample(frame, covariates, tuple(warnings))
+    if sample is checked:
+        made.keep("unit", unit)
+    return made
 
 
 def _of_positive_weight(sample: Sample) -> tuple[Sample, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -99,17 +99,18 @@ def with_events(prepared: RegressionSample, options: EventStudySettings) -> Regr
         EstimationError: If a treated case has no cohort.
     """
     frame = prepared.frame
-    treated = (frame["treated"] == 1).to_numpy()
-    orphans = frame[treated & (frame["cohort"] <= 0).to_numpy()]
-    if len(orphans):
+    treated = frame["treated"].to_numpy() == 1
+    without = treated & (frame["cohort"].to_numpy() <= 0)
+    if without.any():
+        orphans = frame[without]
         raise EstimationError(
             f"{count(orphans)} cases of treated units have no first treated period "
             f"(cohort 0): units {', '.join(sorted({str(u) for u in orphans['unit']}))}."
         )
-    event = (frame["period"] - frame["cohort"]).to_numpy(np.int64)
-    after = (frame["post"] == 1).to_numpy()
+    event = (frame["period"].to_numpy() - frame["cohort"].to_numpy()).astype(np.int64, copy=False)
+    after = frame["post"].to_numpy() == 1
     early, late = treated & ~after & (event >= 0), treated & after & (event < 0)
-    warnings = [*prepared.warnings]
+    warnings = []
     for rows, count_as, why in ((early, -1, "before the window"), (late, 0, "after the window")):
         if rows.any():
             event = np.where(rows, count_as, event)
@@ -122,8 +123,7 @@ def with_events(prepared: RegressionSample, options: EventStudySettings) -> Regr
         options.min_event if options.min_event is not None else event.min(),
         options.max_event if options.max_event is not None else event.max(),
     )
-    frame = frame.assign(event=np.where(treated, event, options.reference))
-    return replace(prepared, frame=frame, warnings=tuple(warnings))
+    return prepared.with_column("event", np.where(treated, event, options.reference), *warnings)
 
 
 def plan(prepared: RegressionSample, options: EventStudySettings) -> Plan:
@@ -136,9 +136,12 @@ def plan(prepared: RegressionSample, options: EventStudySettings) -> Plan:
     Raises:
         EstimationError: If no treated case is observed at the reference.
     """
-    treated = prepared.frame[prepared.frame["treated"] == 1]
-    clusters = treated.groupby("event")["cluster"].nunique()
-    seen = [int(e) for e in clusters.index]
+    treated = prepared.frame["treated"].to_numpy() == 1
+    event, cluster = prepared.coded("event"), prepared.coded("cluster")
+    there = np.zeros((len(event), len(cluster)), dtype=bool)
+    there[event.codes[treated], cluster.codes[treated]] = True
+    clusters = {int(e): int(n) for e, n in zip(event.levels, there.sum(axis=1), strict=True) if n}
+    seen = list(clusters)
     if not options.lags_only and options.reference not in seen:
         raise EstimationError(
             f"No treated case is observed at the reference event time {options.reference}. "
@@ -146,5 +149,5 @@ def plan(prepared: RegressionSample, options: EventStudySettings) -> Plan:
         )
     left_out = {e for e in seen if e < 0} if options.lags_only else {options.reference}
     events = tuple(e for e in seen if e not in left_out)
-    enough = min(options.lead_clusters, treated["cluster"].nunique())
+    enough = min(options.lead_clusters, int(there.any(axis=0).sum()))
     return Plan(events, tuple(e for e in events if clusters[e] < enough))

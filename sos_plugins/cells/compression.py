@@ -104,10 +104,10 @@ def _merged(sample: Sample) -> Sample | None:
     keys += [c for c in sample.covariates if c not in keys]
     if _by_value(sample):
         keys.append("value")
+    if not frame.duplicated(keys).any():
+        return None
     whole = frame[[*keys, *sums]].assign(_weighted=frame["weight"] * frame["value"])
     rows = whole.groupby(keys, sort=True, observed=True, as_index=False).sum()
-    if len(rows) == len(frame):
-        return None
     rows["value"] = rows["value"] if "value" in keys else rows["_weighted"] / rows["weight"]
     return replace(sample, frame=rows.drop(columns="_weighted"))
 

@@ -228,7 +228,8 @@ class Engine:
 
     def __post_init__(self) -> None:
         for name in ("fit", "limits"):
-            if callable(function := getattr(self, name)):
+            function = getattr(self, name)
+            if callable(function) and function is not no_limits:
                 object.__setattr__(self, name, hiding_own_names(function))
 
     def missing(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
@@ -81,8 +82,13 @@ class OwnNames:
         Args:
             sample: The sample with the users' names; it is left as it is.
         """
-        frame = self.hide_columns(sample.frame)
-        return _with_columns(sample, frame, self.hide(sample.covariates))
+
+        def make() -> S:
+            frame = self.hide_columns(sample.frame)
+            return _with_columns(sample, frame, self.hide(sample.covariates))
+
+        once = getattr(sample, "once", None)
+        return make() if once is None else cast(S, once(("own names hidden", self.own), make))
 
     def hide_options(self, options: Any) -> Any:
         """Return settings with the columns hidden that fields with ``NAMES_COLUMNS`` name.
@@ -158,8 +164,10 @@ class OwnNames:
         if not pd.api.types.is_numeric_dtype(table.index.dtype):
             shown = shown.set_axis(table.index.map(self.show), axis=0)
         for j, kind in enumerate(table.dtypes):
+            if isinstance(kind, np.dtype) and kind.kind in "biufcmM":
+                continue
             values = table.iloc[:, j]
-            if not pd.api.types.is_numeric_dtype(kind) and values.map(_has_hidden).any():
+            if any(map(_has_hidden, values.to_numpy(object))):
                 shown.isetitem(j, values.map(self.show).array)
         return shown
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.collected import CollectedCases
-from sos_plugins.cells.compression import count, counts, is_compressed, mean
+from sos_plugins.cells.compression import count, counts, is_compressed
 from sos_plugins.contract.interfaces import UnitTask
 from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
@@ -32,6 +33,13 @@ of authorities says."""
 MEAN_BEFORE = "outcome_pre_mean"
 """The feature that is the mean outcome before any pilot began."""
 NOTHING_SAID = Adoption()
+
+NONE = np.arange(0)
+"""The places of the rows of an authority without any."""
+WHEN = ("period", "date", "follow_up_end")
+"""Columns that say when a case was."""
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
@@ -299,18 +307,29 @@ def label(frame: pd.DataFrame, pilot: Pilot) -> pd.DataFrame:
     Returns:
         The labelled cases with columns ``post`` (0/1) and ``event`` added.
     """
+    event, post, kept = _times(frame, pilot)
+    labelled = frame if kept.all() else frame[kept]
+    return labelled.assign(event=event[kept], post=post[kept].astype("int64"))
+
+
+def _times(frame: pd.DataFrame, pilot: Pilot) -> tuple[Ints, Bools, Bools]:
+    """Return event times of cases, which are *post*, and which are either (n,): see :func:`label`.
+
+    Args:
+        frame: Cases with ``period``, ``date`` and ``follow_up_end``.
+        pilot: Whose window.
+    """
     if pilot.start is None or pilot.end is None or frame["date"].isna().all():
-        years = (frame["period"] - pilot.cohort).astype("int64")
-        return frame.assign(event=years, post=(years >= 0).astype("int64"))
-    before = (pd.Timestamp(pilot.start) - frame["follow_up_end"]).dt.days
-    after = (frame["date"] - pd.Timestamp(pilot.end)).dt.days
+        years = (frame["period"].to_numpy() - pilot.cohort).astype("int64")
+        return years, years >= 0, np.ones(len(years), dtype=bool)
+    before = (pd.Timestamp(pilot.start) - frame["follow_up_end"]).dt.days.to_numpy(float)
+    after = (frame["date"] - pd.Timestamp(pilot.end)).dt.days.to_numpy(float)
     pre, post = before > 0, after > 0
     event = np.where(
         post, np.floor((after - 1) / YEAR_DAYS), -1 - np.floor((before - 1) / YEAR_DAYS)
     )
     kept = pre | post
-    labelled: pd.DataFrame = frame.assign(event=event, post=post.astype("int64")).loc[kept]
-    return labelled.astype({"event": "int64"})
+    return np.where(kept, event, 0).astype("int64"), post, kept
 
 
 def stacked_sample(
@@ -326,27 +345,37 @@ def stacked_sample(
     """
     if not design.groups:
         raise DesignError("There are no matched groups: every pilot is without a comparator.")
-    places = frame.groupby("unit", sort=False).indices
-    parts = []
+    places, marks = _places(frame), frame[list(WHEN)]
+    rows, columns = [], []
     for group in design.groups:
         pilot = design.pilot(group.pilot)
-        own = [places.get(unit, np.arange(0)) for unit in (group.pilot, *group.comparators)]
-        part = label(frame.iloc[np.concatenate(own)], pilot)
-        is_pilot = (part["unit"] == group.pilot).to_numpy()
-        parts.append(
-            part.assign(
-                group=group.pilot,
-                case=part.index,
-                treated=is_pilot.astype("int64"),
-                cohort=np.where(is_pilot, pilot.cohort, 0),
-                period=part["event"] + pilot.cohort,
-            )
-        )
-    stacked = pd.concat(parts, ignore_index=True)
+        own = np.concatenate([places.get(u, NONE) for u in (group.pilot, *group.comparators)])
+        event, post, kept = _times(marks.iloc[own], pilot)
+        treated = np.arange(len(own)) < len(places.get(group.pilot, NONE))
+        rows.append(own[kept])
+        columns.append((event[kept], post[kept], treated[kept], np.full(kept.sum(), pilot.cohort)))
+    place = np.concatenate(rows)
+    event, post, treated, cohort = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    of_group = np.repeat([group.pilot for group in design.groups], [len(own) for own in rows])
+    stacked = frame.take(place).assign(
+        event=event,
+        post=post.astype("int64"),
+        group=pd.array(of_group, dtype=frame["unit"].dtype),
+        case=frame.index.to_numpy()[place],
+        treated=treated.astype("int64"),
+        cohort=np.where(treated, cohort, 0),
+        period=event + cohort,
+    )
     keep = ["group", "case", "event"]
     if "date" in stacked and stacked["date"].notna().all():
         keep.append("date")
     return _sample(stacked, covariates, binary, window_gap=True, keep=keep)
+
+
+def _places(frame: pd.DataFrame) -> Mapping[str, Ints]:
+    """Return the places of the rows of each authority."""
+    places: Mapping[str, Ints] = frame.groupby("unit", sort=False).indices
+    return places
 
 
 def calendar_sample(
@@ -365,17 +394,27 @@ def calendar_sample(
     Returns:
         The sample, and a warning that counts the pilots' cases outside the window left out.
     """
-    chosen = {c for g in design.groups for c in g.comparators}
-    controls = frame[frame["unit"].isin(chosen)]
-    parts = [controls.assign(treated=0, cohort=0, post=0)]
+    chosen, places = {c for g in design.groups for c in g.comparators}, _places(frame)
+    rows = [np.flatnonzero(frame["unit"].isin(chosen))]
+    cohorts, posts = [0], [np.zeros(len(rows[0]), dtype=bool)]
     n_left_out = 0
     for pilot in design.pilots:
-        labelled = label(frame[frame["unit"] == pilot.unit], pilot)
-        part, cohort = _covered(labelled, pilot)
-        n_left_out += count(labelled) - count(part)
-        parts.append(part.assign(treated=1, cohort=cohort).drop(columns="event"))
+        own = places.get(pilot.unit, NONE)
+        part = frame.take(own)
+        _, post, kept = _times(part, pilot)
+        covered, cohort = _covered(part, post, kept, pilot)
+        if not covered.all():
+            n_left_out += count(part[kept]) - count(part[covered])
+        rows.append(own[covered])
+        cohorts.append(cohort)
+        posts.append(post[covered])
     keep = ("id",) if "id" in frame else ()
-    whole = pd.concat(parts, ignore_index=True)
+    numbers = [len(part) for part in rows]
+    whole = frame.take(np.concatenate(rows)).assign(
+        treated=np.repeat([0] + [1] * len(design.pilots), numbers),
+        cohort=np.repeat(cohorts, numbers),
+        post=np.concatenate(posts).astype("int64"),
+    )
     warnings: tuple[str, ...] = ()
     if n_left_out:
         warnings = (
@@ -385,22 +424,24 @@ def calendar_sample(
     return _sample(whole, covariates, binary, window_gap=True, keep=keep), warnings
 
 
-def _covered(labelled: pd.DataFrame, pilot: Pilot) -> tuple[pd.DataFrame, int]:
-    """Return the cases of a pilot in the periods that count, and its cohort."""
-    if pilot.start is None or labelled["date"].isna().all():
-        return labelled, pilot.cohort
-    counted = labelled.assign(_n=counts(labelled))
+def _covered(cases: pd.DataFrame, post: Bools, kept: Bools, pilot: Pilot) -> tuple[Bools, int]:
+    """Return which cases of a pilot lie in the periods that count, (n,), and its cohort."""
+    if pilot.start is None or cases["date"].isna().all():
+        return kept, pilot.cohort
+    period = cases["period"]
+    counted = pd.DataFrame({"period": period, "n": counts(cases), "post": post})[kept]
     sizes = {
-        post: counted[counted["post"] == post].groupby("period")["_n"].sum() for post in (0, 1)
+        half: counted[counted["post"] == half].groupby("period")["n"].sum()
+        for half in (False, True)
     }
-    kept = {post: set(n.index[n >= COVERED_SHARE * n.median()]) for post, n in sizes.items()}
-    for period in kept[0] & kept[1]:
-        fewer = 0 if sizes[0][period] < sizes[1][period] else 1
-        kept[fewer].discard(period)
-    cohort = min(kept[1], default=pilot.cohort)
-    before = labelled["period"].isin(kept[0]) & (labelled["period"] < cohort)
-    after = labelled["period"].isin(kept[1])
-    return labelled[np.where(labelled["post"] == 1, after, before)], cohort
+    full = {half: set(n.index[n >= COVERED_SHARE * n.median()]) for half, n in sizes.items()}
+    for both in full[False] & full[True]:
+        fewer = sizes[True][both] <= sizes[False][both]
+        full[bool(fewer)].discard(both)
+    cohort = min(full[True], default=pilot.cohort)
+    before = (period.isin(full[False]) & (period < cohort)).to_numpy()
+    after = period.isin(full[True]).to_numpy()
+    return kept & np.where(post, after, before), cohort
 
 
 def empty_periods(sample: Sample) -> int:
@@ -410,13 +451,11 @@ def empty_periods(sample: Sample) -> int:
     taking that many periods as anticipation.
     """
     frame = sample.frame
-    treated = frame[frame["treated"] == 1]
-    gaps = [0]
-    for _, cases in treated.groupby("unit"):
-        before = cases.loc[cases["post"] == 0, "period"]
-        if len(before):
-            gaps.append(int(cases["cohort"].iloc[0] - before.max() - 1))
-    return max(gaps)
+    before = frame[(frame["treated"].to_numpy() == 1) & (frame["post"].to_numpy() == 0)]
+    if before.empty:
+        return 0
+    of_units = before.groupby("unit", sort=False).agg({"period": "max", "cohort": "first"})
+    return max(0, int((of_units["cohort"] - of_units["period"]).max()) - 1)
 
 
 def _sample(
@@ -479,9 +518,10 @@ def before_any_window(
     otherwise leave nothing before the first window for the others.
     """
     pilots, warnings = [], []
+    places, marks = _places(frame), frame[list(WHEN)]
     for pilot in design.pilots:
-        own = label(frame[frame["unit"] == pilot.unit], pilot)
-        if (own["post"] == 0).any():
+        _, post, kept = _times(marks.iloc[places.get(pilot.unit, NONE)], pilot)
+        if (kept & ~post).any():
             pilots.append(pilot)
         else:
             warnings.append(
@@ -492,9 +532,10 @@ def before_any_window(
         raise DesignError("No pilot has a case before its embedding window. " + " ".join(warnings))
     cohort = min(p.cohort for p in pilots)
     first = min(pilots, key=lambda p: (p.start or dt.date.max, p.cohort))
-    labelled = label(frame, first)
-    before = labelled[(labelled["post"] == 0) & (labelled["period"] < cohort)]
-    before = before[before["unit"].isin([*(p.unit for p in pilots), *design.pool])]
+    event, post, kept = _times(marks, first)
+    early = kept & ~post & (frame["period"].to_numpy() < cohort)
+    early &= frame["unit"].isin([*(p.unit for p in pilots), *design.pool]).to_numpy()
+    before = frame[early].assign(event=event[early], post=0)
     if before.empty:
         raise DesignError("No case lies before the first embedding window: nothing to match on.")
     return before, tuple(pilots), tuple(warnings)
@@ -678,10 +719,12 @@ def trends(sample: Sample, frame: pd.DataFrame) -> pd.DataFrame:
         "comparators": sample.frame.loc[sample.frame["treated"] == 0, "unit"].unique(),
     }
     parts = []
+    sums = frame[["unit", "period"]].assign(n=counts(frame))
+    sums["y"] = sums["n"] * frame["value"]
     for series, units in roles.items():
-        cases = frame[frame["unit"].isin(units)]
-        by_period = cases.groupby("period")
-        part = pd.DataFrame({"mean": by_period.apply(mean), "n_cases": by_period.apply(count)})
+        by_period = sums[frame["unit"].isin(units)].groupby("period")[["n", "y"]].sum()
+        n = by_period["n"]
+        part = pd.DataFrame({"mean": by_period["y"] / n, "n_cases": n.round().astype("int64")})
         parts.append(part.reset_index().assign(series=series))
     return pd.concat(parts, ignore_index=True)[["series", "period", "mean", "n_cases"]]
 
@@ -702,25 +745,21 @@ def group_table(sample: Sample) -> pd.DataFrame:
     Columns ``group, role, unit, n_pre, n_post, mean_pre, mean_post``; means are weighted.
     """
     frame = sample.frame
-    rows = []
-    for (group, treated, unit), cases in frame.groupby(["group", "treated", "unit"]):
-        halves = {half: cases[cases["post"] == n] for half, n in (("pre", 0), ("post", 1))}
-        rows.append(
-            {
-                "group": group,
-                "role": "pilot" if treated else "comparator",
-                "unit": unit,
-                **{f"n_{half}": count(part) for half, part in halves.items()},
-                **{f"mean_{half}": _weighted_mean(part) for half, part in halves.items()},
-            }
-        )
-    table = pd.DataFrame(rows)
+    n, weight = counts(frame), frame["weight"].to_numpy(float)
+    sums = frame[["group", "treated", "unit"]].assign(
+        n=n, w=weight, wy=weight * frame["value"].to_numpy(float), half=frame["post"]
+    )
+    keys = ["group", "treated", "unit"]
+    whole = sums.groupby([*keys, "half"], sort=True)[["n", "w", "wy"]].sum().unstack("half")
+    whole = whole.reindex(columns=pd.MultiIndex.from_product([["n", "w", "wy"], [0, 1]]))
+    table = whole.index.to_frame(index=False)
+    table.insert(1, "role", np.where(table.pop("treated") == 1, "pilot", "comparator"))
+    for half, post in (("pre", 0), ("post", 1)):
+        table[f"n_{half}"] = whole["n", post].fillna(0).round().astype("int64").to_numpy()
+    for half, post in (("pre", 0), ("post", 1)):
+        total = whole["w", post].to_numpy()
+        table[f"mean_{half}"] = whole["wy", post].to_numpy() / np.where(total > 0, total, np.nan)
     return table.sort_values(["group", "role", "unit"], ascending=[True, False, True])
-
-
-def _weighted_mean(cases: pd.DataFrame) -> float:
-    total = cases["weight"].sum()
-    return float((cases["value"] * cases["weight"]).sum() / total) if total else float("nan")
 
 
 def chosen_covariates(

@@ -132,9 +132,11 @@ class Path:
             panel: Whether values of a unit of observation come again every period, so that their
                 spread within a period is no variance of the change.
         """
-        cells = sums.groupby(["unit", "event"], sort=True)[list(SUMS)].sum(min_count=1).unstack()
-        n, w, ww, wy, wyy = (cells[name].to_numpy(float) for name in SUMS)
-        events = cells[SUMS[0]].columns.to_numpy(float)
+        of_unit, names = pd.factorize(sums["unit"], sort=True)
+        of_event, times = pd.factorize(sums["event"].to_numpy(), sort=True)
+        shape, cell = (len(names), len(times)), of_unit * len(times) + of_event
+        n, w, ww, wy, wyy = (_added_up(sums[name].to_numpy(float), cell, shape) for name in SUMS)
+        events = times.astype(float)
         with np.errstate(divide="ignore", invalid="ignore"):
             means = wy / w
             within = np.nansum(wyy - wy * means, axis=1) / np.nansum(w - ww / w, axis=1)
@@ -142,7 +144,7 @@ class Path:
         told = np.isfinite(within) & (np.nansum(n - 1, axis=1) > 0) & np.isfinite(wyy).any(axis=1)
         usual = float(np.mean(within[told])) if told.any() and not panel else 0.0
         variance = np.where(told, within, usual) * (usual > 0)
-        units = tuple(str(u) for u in cells.index)
+        units = tuple(str(u) for u in names)
         return cls(units, events, means, w, np.clip(variance, 0, None)[:, None] * per_case)
 
     def first(self, unit: str) -> Path:
@@ -164,6 +166,14 @@ class Path:
 
         parts = (taken(v) for v in (self.means, self.weight, self.sampling))
         return Path(self.units, wanted, *parts)
+
+
+def _added_up(values: Floats, cell: NDArray[np.int64], shape: tuple[int, int]) -> Floats:
+    """Add values up by cell; missing where a cell has none that is known."""
+    size, known = shape[0] * shape[1], ~np.isnan(values)
+    sums = np.bincount(cell[known], values[known], size)
+    there = np.bincount(cell[known], minlength=size) > 0
+    return np.where(there, sums, np.nan).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -146,11 +146,26 @@ class PoolErrors:
                 f"The pool has no cases before or after the window of pilot {pilot}, so nothing "
                 "tells what chance does to one authority."
             )
+        if pilot not in self._seen:
+            own = self._path(self._own_sums[pilot]).first(pilot)
+            events = own.events[~np.isnan(own.means[0])]
+            self._seen[pilot] = Seen(own.at(events), pool.at(events))
+        return self._seen[pilot]
+
+    @cached_property
+    def _seen(self) -> dict[str, Seen]:
+        return {}
+
+    @cached_property
+    def _own_sums(self) -> Mapping[str, pd.DataFrame]:
+        """Sums of the rows of each matched group that have weight."""
         stacked = self.prepared.stacked.frame
-        group = stacked[(stacked["group"] == pilot) & (stacked["weight"] > 0)]
-        own = self._path(placebos.own_sums(group, binary=self.binary)).first(pilot)
-        events = own.events[~np.isnan(own.means[0])]
-        return Seen(own.at(events), pool.at(events))
+        used = stacked[stacked["weight"].to_numpy() > 0]
+        sums = placebos.own_sums(used, binary=self.binary)
+        return {
+            str(group): sums.iloc[places]
+            for group, places in used.groupby("group", sort=False).indices.items()
+        }
 
     @cached_property
     def _paths(self) -> Mapping[Window, Path | None]:

@@ -544,13 +544,17 @@ def estimable_groups(sample: Sample, design: Design) -> tuple[Sample, Design, tu
     """Leave out matched groups without cases of both roles on both sides of the window."""
     warnings = []
     kept = []
+    there = set(
+        sample.frame[["group", "treated", "post"]]
+        .drop_duplicates()
+        .itertuples(index=False, name=None)
+    )
     for group in design.groups:
-        frame = sample.frame[sample.frame["group"] == group.pilot]
         missing = [
             f"{who} {half}"
             for who, treated in (("the pilot", 1), ("the comparators", 0))
             for half, post in (("before", 0), ("after", 1))
-            if not ((frame["treated"] == treated) & (frame["post"] == post)).any()
+            if (group.pilot, treated, post) not in there
         ]
         if missing:
             warnings.append(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, mean
@@ -54,6 +55,8 @@ FIGURES: dict[str, str] = {
 }
 """What each figure means; shares run from 0 to 1, breakdown from 0 up."""
 
+NOWHERE = np.arange(0)
+"""The places of the rows of an authority without any."""
 SPARSE_BELOW = 0.8
 """An authority-year counts as sparse when a smaller share of its records could be judged."""
 
@@ -212,16 +215,24 @@ def _shift(
     frame: pd.DataFrame, design: Design, part: str = "n_usable", of: str = "n_candidates"
 ) -> float:
     """Return the mean over matched groups of the difference-in-differences of a share."""
+    parts, period = frame[[part, of]].to_numpy(float), frame["period"].to_numpy()
+    places = frame.groupby("unit", sort=False).indices
     shifts = []
     for group in design.groups:
         cohort = design.pilot(group.pilot).cohort
-        after = frame["period"] >= cohort
-        own = frame["unit"] == group.pilot
-        others = frame["unit"].isin(group.comparators)
         change, other = (
-            _share(frame[who & after], part, of) - _share(frame[who & ~after], part, of)
-            for who in (own, others)
+            _change(parts[rows], period[rows] >= cohort)
+            for rows in (
+                places.get(group.pilot, NOWHERE),
+                np.concatenate([places.get(u, NOWHERE) for u in group.comparators]),
+            )
         )
         shifts.append(change - other)
     known = [s for s in shifts if np.isfinite(s)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _change(parts: NDArray[np.float64], after: NDArray[np.bool_]) -> float:
+    """Return the change of a share, of which the rows are part and whole, (n, 2)."""
+    some, whole = np.array([parts[after].sum(axis=0), parts[~after].sum(axis=0)]).T
+    return float(some[0] / whole[0] - some[1] / whole[1]) if whole.all() else float("nan")

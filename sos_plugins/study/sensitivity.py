@@ -57,11 +57,17 @@ class Specification:
     def only(self, pilots: Collection[str]) -> Specification:
         """Return the set-up of these pilots and their comparators alone."""
         if self.sample.has_groups:
-            column, wanted = "group", set(pilots)
+            column, wanted = "group", frozenset(pilots)
         else:
             groups = [g for g in self.groups if g.pilot in pilots]
-            column, wanted = "unit", {*pilots, *(u for g in groups for u in g.comparators)}
-        return self.each(lambda sample: sample.where(sample.frame[column].isin(list(wanted))))
+            comparators = (u for g in groups for u in g.comparators)
+            column, wanted = "unit", frozenset([*pilots, *comparators])
+        return self.each(
+            lambda sample: sample.once(
+                ("only", column, wanted),
+                lambda: sample.where(sample.frame[column].isin(list(wanted))),
+            )
+        )
 
     def each(self, change: Callable[[Sample], Sample]) -> Specification:
         """Return the set-up with a change made to the cases and to their cells."""

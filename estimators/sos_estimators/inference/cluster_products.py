@@ -13,13 +13,13 @@ from functools import cached_property
 
 import numpy as np
 
-from sos_estimators.arrays import Floats, Ints
+from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.regression.least_squares import (
     Absorber,
     CollinearTermsError,
     Regression,
     group_sums,
-    independent,
+    independent_triangle,
     nested,
     side_by_side,
     solve,
@@ -48,6 +48,8 @@ class ClusterProducts:
         columns: The columns on cells, (m, K).
         residuals: On cells, (m,).
         regression: Where all this came from.
+        kept: Which columns of the regression, covariates first and then terms, are not collinear,
+            (k + p,).
     """
 
     scores: Floats
@@ -57,6 +59,7 @@ class ClusterProducts:
     columns: Floats
     residuals: Floats
     regression: Regression
+    kept: Bools
 
     @property
     def n_clusters(self) -> int:
@@ -73,6 +76,11 @@ class ClusterProducts:
     def terms(self) -> Floats:
         """Coefficients of the terms, (p,)."""
         return self.coefficients[-self.n_terms :]
+
+    @cached_property
+    def influence(self) -> Floats:
+        """What each cluster adds to the coefficients of the terms, (G, p)."""
+        return np.asarray(self.scores @ self.directions)
 
     @property
     def directions(self) -> Floats:
@@ -98,8 +106,8 @@ def by_cluster(regression: Regression) -> ClusterProducts:
     Raises:
         CollinearTermsError: If a term is collinear with effects, covariates and earlier terms.
     """
-    columns, value = _partial(regression)
-    bread, beta = solve(columns, value, regression.weight)
+    columns, value, kept, r = _partial(regression)
+    bread, beta = solve(columns, value, regression.weight, r)
     residuals = value - columns @ beta
     weighted = columns * regression.weight[:, None]
     return ClusterProducts(
@@ -110,6 +118,7 @@ def by_cluster(regression: Regression) -> ClusterProducts:
         columns=columns,
         residuals=residuals,
         regression=regression,
+        kept=kept,
     )
 
 
@@ -130,8 +139,11 @@ def products(left: Floats, right: Floats, codes: Ints) -> Floats:
     return out
 
 
-def _partial(regression: Regression) -> tuple[Floats, Floats]:
-    """Return columns (m, K) and value (m,) with the nested effects taken out."""
+def _partial(regression: Regression) -> tuple[Floats, Floats, Bools, Floats]:
+    """Return columns (m, K) and value (m,) with the nested effects taken out.
+
+    And which columns of the regression are kept, (k + p,), and the triangle of the columns.
+    """
     inside = nested_effects(regression)
     across = [e for e in regression.effects if not nested(e, regression.cluster)]
     dummies = [np.eye(int(codes.max()) + 1)[codes] for codes in across]
@@ -140,11 +152,12 @@ def _partial(regression: Regression) -> tuple[Floats, Floats]:
     both = side_by_side([raw, regression.value], m)
     left = Absorber(inside, regression.weight).residuals(both) if inside else both
     root = np.sqrt(regression.weight)[:, None]
-    kept = independent(left[:, :-1] * root, np.linalg.norm(raw * root, axis=0))
+    kept, r = independent_triangle(left[:, :-1] * root, np.linalg.norm(raw * root, axis=0))
     of_terms = kept[len(kept) - len(regression.term_names) :]
     if not of_terms.all():
         raise CollinearTermsError([int(i) for i in np.flatnonzero(~of_terms)])
-    return left[:, :-1][:, kept], left[:, -1]
+    own = kept[len(kept) - len(regression.covariate_names) - len(regression.term_names) :]
+    return left[:, :-1][:, kept], left[:, -1], own, r
 
 
 def without_each(clusters: ClusterProducts) -> Floats:

@@ -26,6 +26,8 @@ NO_RESIDUAL = 1e-8
 and it gets the adjustment zero (the Moore-Penrose inverse)."""
 HIGH = 0.5
 """Pairs of a cluster whose leverage is above this are taken one by one."""
+FEW = 300
+"""So many clusters at most are taken pair by pair, which is quick then, and cancels nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +113,25 @@ def adjust(clusters: ClusterProducts, combinations: Floats) -> AdjustedScores:
         return _adjust_single_rows(clusters, Bc)
     g, k, q = clusters.n_clusters, len(clusters.bread), combinations.shape[1]
     scores, Xa, aa = np.zeros((g, q)), np.zeros((g, k, q)), np.zeros((g, q, q))
-    for i, (XX, Xe) in enumerate(zip(clusters.products, clusters.scores, strict=True)):
-        active = np.flatnonzero(np.diag(XX) > 0)
-        if not len(active):
-            continue
-        XN, V = orthonormal(XX[np.ix_(active, active)])
-        H = XN.T @ clusters.bread[np.ix_(active, active)] @ XN
-        a = inverse_root(np.eye(len(H)) - H) @ (XN.T @ Bc[active])
-        scores[i] = a.T @ (V.T @ Xe[active])
-        Xa[i, active] = XN @ a
-        aa[i] = a.T @ a
+    active = np.einsum("gkk->gk", clusters.products) > 0
+    number = active.sum(axis=1)
+    for n in np.unique(number[number > 0]):
+        alike = np.flatnonzero(number == n)
+        places = np.nonzero(active[alike])[1].reshape(len(alike), n)
+        square = places[:, :, None], places[:, None, :]
+        XX = clusters.products[alike[:, None, None], *square]
+        XN, V = orthonormal(XX)
+        H = _transposed(XN) @ clusters.bread[square] @ XN
+        a = inverse_root(np.eye(n) - H) @ (_transposed(XN) @ Bc[places])
+        Xe = np.take_along_axis(clusters.scores[alike], places, axis=1)
+        scores[alike] = np.einsum("gnq,gmn,gm->gq", a, V, Xe, optimize=True)
+        Xa[alike[:, None], places] = XN @ a
+        aa[alike] = _transposed(a) @ a
     return AdjustedScores(scores, Xa, aa, clusters.bread)
+
+
+def _transposed(matrices: Floats) -> Floats:
+    return np.asarray(np.swapaxes(matrices, -1, -2))
 
 
 def _adjust_single_rows(clusters: ClusterProducts, Bc: Floats) -> AdjustedScores:
@@ -153,10 +163,23 @@ def bias_reduced(clusters: ClusterProducts, combinations: Floats) -> Cr2:
     """
     adjusted = adjust(clusters, combinations)
     each = range(combinations.shape[1])
+    if clusters.n_clusters <= FEW:
+        return Cr2(adjusted.covariance, _satterthwaite_of_pairs(adjusted))
     return Cr2(
         adjusted.covariance,
         np.array([_satterthwaite(adjusted.of_combination(s)) for s in each]),
     )
+
+
+def _satterthwaite_of_pairs(adjusted: AdjustedScores) -> Floats:
+    """Return (trace P)^2 / trace PP of the covariance P of the scores of each combination, (q,)."""
+    X = adjusted.Xa.transpose(2, 0, 1)
+    P = -(X @ adjusted.B) @ _transposed(X)
+    own = np.einsum("sgg->sg", P)
+    own += np.einsum("gss->sg", adjusted.aa)
+    total = np.square(P).sum(axis=(1, 2))
+    none = total <= 0
+    return np.asarray(np.where(none, np.nan, own.sum(axis=1) ** 2 / np.where(none, 1.0, total)))
 
 
 def _satterthwaite(one: AdjustedScores) -> float:
@@ -174,10 +197,13 @@ def total_variance(adjusted: AdjustedScores) -> float:
     a_gs'X_g B X_h'a_ht, so that sums over pairs of clusters follow from the summed products of
     X_g'a_g. Where a cluster is fitted almost exactly these would cancel to nothing: its pairs are
     taken one by one. There are fewer than K / :data:`HIGH` such clusters, since leverages sum to K.
+    Of few clusters and combinations all pairs are.
 
     Args:
         adjusted: Scores for q combinations.
     """
+    if adjusted.scores.size <= FEW:
+        return _of_each_pair(adjusted)
     aa, aHa = (np.einsum("gss->gs", part) for part in (adjusted.aa, adjusted.aHa))
     high = (aHa > HIGH * aa).any(axis=1)
     total = _of_all_pairs(adjusted.of_clusters(~high))
@@ -189,6 +215,16 @@ def total_variance(adjusted: AdjustedScores) -> float:
         pairs = np.einsum("hss->h", P) ** 2 + np.einsum("hst,hts->h", P, P)
         total += float(weight @ pairs)
     return total
+
+
+def _of_each_pair(adjusted: AdjustedScores) -> float:
+    g, k, q = adjusted.Xa.shape
+    X = adjusted.Xa.transpose(0, 2, 1).reshape(g * q, k)
+    P = -(X @ adjusted.B @ X.T).reshape(g, q, g, q)
+    P[np.arange(g), :, np.arange(g)] += adjusted.aa
+    return float(
+        np.square(np.einsum("gshs->gh", P)).sum() + np.einsum("gsht,gths->", P, P, optimize=True)
+    )
 
 
 def _of_all_pairs(adjusted: AdjustedScores) -> float:
@@ -206,27 +242,29 @@ def _of_all_pairs(adjusted: AdjustedScores) -> float:
 
 
 def orthonormal(XX: Floats) -> tuple[Floats, Floats]:
-    """Return X'N and V with N = XV an orthonormal basis of the span of X, given X'X (k, k).
+    """Return X'N and V with N = XV an orthonormal basis of the span of each X, given X'X.
 
     Args:
-        XX: X'X, (k, k).
+        XX: X'X, of one cluster or several, with positive diagonals, (..., k, k).
 
     Returns:
-        Two matrices (k, r), with r the rank.
+        Two arrays (..., k, k), in which columns beyond the rank are zero.
     """
-    scale = np.sqrt(np.diag(XX))
-    values, vectors = np.linalg.eigh(XX / np.outer(scale, scale))
-    used = values > SINGULAR
-    root, vectors = np.sqrt(values[used]), vectors[:, used]
-    return scale[:, None] * vectors * root, vectors / root / scale[:, None]
+    scale = np.sqrt(np.einsum("...kk->...k", XX))[..., :, None]
+    values, vectors = np.linalg.eigh(XX / scale / _transposed(scale))
+    used = (values > SINGULAR)[..., None, :]
+    root = np.sqrt(np.where(used, values[..., None, :], 1.0))
+    vectors = np.where(used, vectors, 0.0)
+    return scale * vectors * root, vectors / root / scale
 
 
-def inverse_root(matrix: Floats) -> Floats:
-    """Return the Moore-Penrose inverse of the symmetric root of a matrix (r, r).
+def inverse_root(matrices: Floats) -> Floats:
+    """Return the Moore-Penrose inverses of the symmetric roots of matrices.
 
     Args:
-        matrix: Symmetric, (r, r).
+        matrices: Symmetric, of one cluster or several, (..., r, r).
     """
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    used = values > NO_RESIDUAL
-    return np.asarray((vectors[:, used] / np.sqrt(values[used])) @ vectors[:, used].T)
+    values, vectors = np.linalg.eigh((matrices + _transposed(matrices)) / 2)
+    used = (values > NO_RESIDUAL)[..., None, :]
+    root = np.sqrt(np.where(used, values[..., None, :], 1.0))
+    return np.asarray(np.where(used, vectors, 0.0) / root @ _transposed(vectors))

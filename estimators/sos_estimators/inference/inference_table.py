@@ -210,7 +210,7 @@ def _problem(prepared: RegressionSample, form: Form) -> tuple[Regression, pd.Dat
         kept.append(cells)
         return treatment(cells)
 
-    known = ("D", "unit", "period", "cohort", "treated", "post", "group")
+    known = ("D", "unit", "period", "cohort", "treated", "post", "group", "cluster")
     by = [column for column in known if column in prepared.frame]
     return regression(prepared, form, by, term), kept[0]
 

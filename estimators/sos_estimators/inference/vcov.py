@@ -21,7 +21,7 @@ from sos_estimators.inference.cluster_products import (
 )
 from sos_estimators.inference.cr2 import Cr2, bias_reduced
 from sos_estimators.inference.cr2_cases import bias_reduced_by_case
-from sos_estimators.regression.least_squares import Counts, Fit, Regression
+from sos_estimators.regression.least_squares import Counts, Fit, Regression, least_squares
 from sos_plugins import Requirement
 from sos_plugins.errors import EstimationError
 
@@ -32,15 +32,35 @@ R_CLUB_SANDWICH = Requirement(
 
 @dataclass(frozen=True)
 class FittedRegression:
-    """A regression with its least-squares fit, and its products by cluster once they are needed."""
+    """A regression as it was fitted, and in the other way once that is needed.
+
+    Attributes:
+        regression: The regression.
+        done: Its least-squares fit, or its products by cluster, which give the same coefficients.
+    """
 
     regression: Regression
-    fit: Fit
+    done: Fit | ClusterProducts
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Least-squares fit."""
+        return self.done if isinstance(self.done, Fit) else least_squares(self.regression)
 
     @cached_property
     def clusters(self) -> ClusterProducts:
         """Cross products by cluster."""
-        return by_cluster(self.regression)
+        return self.done if isinstance(self.done, ClusterProducts) else by_cluster(self.regression)
+
+    @property
+    def coefficients(self) -> Floats:
+        """Of the terms, (p,)."""
+        return self.done.coefficients if isinstance(self.done, Fit) else self.done.terms
+
+    @property
+    def influence(self) -> Floats:
+        """What each cluster adds to the coefficients, (G, p)."""
+        return self.done.influence
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,11 @@ class Vcov:
     factor: Factor | None = None
     satterthwaite: bool = False
     r_needs: tuple[Requirement, ...] = ()
+
+    @property
+    def regress(self) -> Callable[[Regression], Fit | ClusterProducts]:
+        """Fits a regression in the way that the variance rests on."""
+        return least_squares if self.factor else by_cluster
 
 
 def sandwich(fitted: FittedRegression, combinations: Floats, factor: float) -> Covariance:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.regression.least_squares import Regression, side_by_side
+from sos_estimators.sample.coded import Coded, Combined
 from sos_estimators.sample.prepare import (
     EFFECT_COLUMNS,
     STRUCTURE,
@@ -29,12 +30,8 @@ def codes_of(frame: pd.DataFrame, columns: Sequence[str]) -> Ints:
         frame: Rows, m.
         columns: Names of columns.
     """
-    key = np.zeros(len(frame), dtype=np.int64)
-    for column in columns:
-        codes, levels = pd.factorize(frame[column], sort=True)
-        key = key * len(levels) + codes
-        key = np.unique(key, return_inverse=True)[1].astype(np.int64)
-    return key
+    coded = [Coded.of(frame[column]) for column in columns]
+    return coded[0].codes if len(coded) == 1 else Combined.of(coded).codes
 
 
 def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -50,15 +47,26 @@ def collapse(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         ``by``, ``n_cases``, the summed ``weight``, the weighted mean ``value``, the summed squares
         of the weights ``weight_squares`` and the sum of the values ``value_sums``.
     """
-    key = codes_of(frame, by)
-    _, first = np.unique(key, return_index=True)
+    cells = Combined.of([Coded.of(frame[column]) for column in by])
+    rows = frame[list(by)].iloc[cells.first].reset_index(drop=True)
+    return rows.assign(**sums_of_cells(frame, cells.codes))
+
+
+def sums_of_cells(frame: pd.DataFrame, cell: Ints) -> dict[str, Floats]:
+    """Return ``n_cases``, ``weight_squares``, ``value_sums``, ``weight`` and ``value`` of cells.
+
+    Args:
+        frame: Cases, n.
+        cell: Of each case, 0, 1, ... without gaps, (n,).
+
+    Returns:
+        As :func:`collapse`, (m,) each.
+    """
     weight = frame["weight"].to_numpy(float)
-    cells = frame[list(by)].iloc[first].reset_index(drop=True)
-    for column, values in case_sums(frame).items():
-        cells[column] = np.bincount(key, values)
-    cells["weight"] = np.bincount(key, weight)
-    cells["value"] = np.bincount(key, weight * frame["value"].to_numpy(float)) / cells["weight"]
-    return cells
+    sums = {name: np.bincount(cell, values) for name, values in case_sums(frame).items()}
+    total = np.bincount(cell, weight)
+    value = np.bincount(cell, weight * frame["value"].to_numpy(float)) / total
+    return {**sums, "weight": total, "value": value}
 
 
 def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:
@@ -104,7 +112,7 @@ def treatment(cells: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
     Args:
         cells: With the column ``D``, m rows.
     """
-    return cells[["D"]].to_numpy(float), ("ATT",)
+    return cells["D"].to_numpy(float)[:, None], ("ATT",)
 
 
 def regression(
@@ -119,28 +127,56 @@ def regression(
         prepared: The checked sample.
         form: Which effects.
         by: Columns that the terms are made of.
-        terms: Makes columns (m, p) and names of the cells.
+        terms: Makes columns (m, p) and names of the cells, of which it gets the columns ``by``.
     """
-    structure = STRUCTURE[form]
-    effects = EFFECT_COLUMNS[form]
+    structure, effects, frame = STRUCTURE[form], EFFECT_COLUMNS[form], prepared.frame
     parts = [c for columns in effects for c in columns]
-    cells = collapse(
-        prepared.frame,
-        list(dict.fromkeys([*parts, "cluster", *structure, *prepared.covariates, *by])),
-    )
-    made, names = covariate_columns(cells, prepared.covariates)
-    columns, term_names = terms(cells)
+    keys = dict.fromkeys([*parts, "cluster", *structure, *prepared.covariates, *by])
+    cells = Combined.of([prepared.coded(column) for column in keys])
+    first = cells.first
+    made, names = _covariates_of(prepared, first)
+    columns, term_names = terms(_rows(frame, by, first))
+    sums = sums_of_cells(frame, cells.codes)
+    fixed = [frame[c].to_numpy(float)[first] for c in structure]
     return Regression(
-        value=cells["value"].to_numpy(float),
-        weight=cells["weight"].to_numpy(float),
+        value=sums["value"],
+        weight=sums["weight"],
         n_cases=prepared.n_cases,
-        effects=tuple(codes_of(cells, columns) for columns in effects),
-        cluster=codes_of(cells, ["cluster"]),
-        covariates=side_by_side([*(cells[c].to_numpy(float) for c in structure), made], len(cells)),
+        effects=tuple(_effects_of(prepared, columns, first) for columns in effects),
+        cluster=prepared.coded("cluster").codes[first],
+        covariates=side_by_side([*fixed, made], len(first)),
         covariate_names=(*structure, *names),
         terms=columns,
         term_names=term_names,
-        cases=cells["n_cases"].to_numpy(float),
-        weight_squares=cells["weight_squares"].to_numpy(float),
-        value_sums=cells["value_sums"].to_numpy(float),
+        cases=sums["n_cases"],
+        weight_squares=sums["weight_squares"],
+        value_sums=sums["value_sums"],
     )
+
+
+def _rows(frame: pd.DataFrame, columns: Sequence[str], places: Ints) -> pd.DataFrame:
+    """Return some rows of some columns, numbered anew."""
+    taken = {c: frame[c].array.take(places) for c in dict.fromkeys(columns)}
+    return pd.DataFrame(taken)
+
+
+def _effects_of(prepared: RegressionSample, columns: Sequence[str], first: Ints) -> Ints:
+    """Number the combinations of columns in cells, of which the first rows are given."""
+    coded = [Coded(prepared.coded(c).codes[first], prepared.coded(c).levels) for c in columns]
+    return coded[0].codes if len(coded) == 1 else Combined.of(coded).codes
+
+
+def _covariates_of(prepared: RegressionSample, first: Ints) -> tuple[Floats, tuple[str, ...]]:
+    """Do as :func:`covariate_columns` for cells, of which the first rows are given."""
+    columns, names = [], []
+    for covariate in prepared.covariates:
+        values = prepared.frame[covariate]
+        if isinstance(values.dtype, pd.StringDtype):
+            coded = prepared.coded(covariate)
+            columns += [(coded.codes[first] == n).astype(float) for n in range(1, len(coded))]
+            names += [f"{covariate}={level}" for level in coded.levels[1:]]
+            continue
+        made, named = covariate_columns(values.take(first).to_frame(), [covariate])
+        columns.append(made)
+        names += named
+    return side_by_side(columns, len(first)), tuple(names)

@@ -10,7 +10,6 @@ from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.results import FTest, wald
 from sos_estimators.inference.vcov import VARIANCES, Covariance, FittedRegression, factor_of
 from sos_estimators.regression.design import Design, Fitted
-from sos_estimators.regression.least_squares import least_squares
 from sos_estimators.regression.logit import logit
 
 
@@ -26,16 +25,17 @@ def fit(design: Design) -> Fitted:
     """
     if design.model == "logit":
         return _logit(design)
-    solved, problem, averages, told = design.regressed(least_squares)
+    vcov = VARIANCES[design.vcov]
+    solved, problem, averages, told = design.regressed(vcov.regress)
     fitted = FittedRegression(problem, solved)
-    variance = VARIANCES[design.vcov].compute(fitted, averages)
+    variance = vcov.compute(fitted, averages)
     if variance.scores is None:
         errors = np.sqrt(np.diag(variance.matrix))
     else:
         errors = np.sqrt(np.square(variance.scores).sum(axis=0))
     done = Fitted(
         design.names,
-        averages.T @ solved.coefficients,
+        averages.T @ fitted.coefficients,
         errors,
         variance.df,
         covariance=variance.matrix,
@@ -51,7 +51,7 @@ def _own(design: Design, fitted: FittedRegression, averages: Floats) -> OwnEffec
     if design.own is None:
         return None
     kept = np.isin(design.regression.term_names, fitted.regression.term_names)
-    return design.own(fitted.fit.coefficients, fitted.fit.influence @ averages, kept)
+    return design.own(fitted.coefficients, fitted.influence @ averages, kept)
 
 
 def _test(
@@ -64,7 +64,7 @@ def _test(
         return FTest(np.nan, np.nan)
     if design.joint.by == "AHT":
         return approximate_hotelling(fitted.clusters, averages.T[places])
-    estimates = averages.T[places] @ fitted.fit.coefficients
+    estimates = averages.T[places] @ fitted.coefficients
     square = wald(estimates, variance.matrix[np.ix_(places, places)], design.n_clusters)
     return FTest(square, design.joint.df)
 

@@ -191,17 +191,28 @@ def independent(columns: Floats, lengths: Floats) -> Bools:
         columns: Columns (m, p) with the effects taken out, times the root of the weights.
         lengths: Lengths (p,) of the raw columns, times the root of the weights.
     """
+    return independent_triangle(columns, lengths)[0]
+
+
+def independent_triangle(columns: Floats, lengths: Floats) -> tuple[Bools, Floats]:
+    """Find the independent columns as :func:`independent`, and the triangle of these alone.
+
+    Args:
+        columns: (m, p), as there.
+        lengths: (p,), as there.
+    """
     kept = np.ones(columns.shape[1], dtype=bool)
-    whole = triangle(columns)
+    whole = r = triangle(columns)
     for _ in range(columns.shape[1]):
         left = np.zeros(len(kept))
-        r = triangle(whole[:, kept])
-        left[kept] = np.pad(np.abs(np.diag(r)), (0, int(kept.sum()) - len(r)))
+        size = min(r.shape)
+        left[np.flatnonzero(kept)[:size]] = np.abs(np.diag(r))
         gone = np.flatnonzero(kept & (left <= RANK_TOLERANCE * lengths))
         if len(gone) == 0:
             break
         kept[gone[0]] = False
-    return kept
+        r = triangle(whole[:, kept])
+    return kept, r
 
 
 @dataclass(frozen=True)
@@ -296,7 +307,9 @@ def least_squares(regression: Regression) -> Fit:
     )
 
 
-def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Floats]:
+def solve(
+    columns: Floats, value: Floats, weight: Floats, r: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Return the inverse weighted cross products (k, k) and the coefficients (k,).
 
     By the corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89),
@@ -306,9 +319,10 @@ def solve(columns: Floats, value: Floats, weight: Floats) -> tuple[Floats, Float
         columns: Independent ones, (m, k).
         value: (m,).
         weight: Positive, (m,).
+        r: Triangle of the columns times the root of the weight, (k, k), where it is known.
     """
-    root = np.sqrt(weight)
-    r = triangle(columns * root[:, None])
+    if r is None:
+        r = triangle(columns * np.sqrt(weight)[:, None])
     inverse = linalg.solve_triangular(r, np.eye(len(r)))
     bread = inverse @ inverse.T
     beta = np.zeros(columns.shape[1])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools
+from sos_estimators.sample.coded import Coded
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
@@ -41,8 +42,8 @@ def late_cohorts(frame: pd.DataFrame, anticipation: int = 0) -> Bools:
         frame: With the columns ``cohort`` and ``period``.
         anticipation: Periods before the first treated one that count as treated.
     """
-    late: Bools = (frame["cohort"] > frame["period"].max() + anticipation).to_numpy()
-    return late
+    last = frame["period"].to_numpy().max(initial=np.iinfo(np.int64).min) + anticipation
+    return np.asarray(frame["cohort"].to_numpy() > last)
 
 
 def about_late(frame: pd.DataFrame, late: Bools) -> str:
@@ -110,7 +111,7 @@ def nobody_adopts(first: object, anticipation: int = 0) -> EstimationError:
 
 
 def adopters(
-    sample: Sample, always_treated: AlwaysTreated = "drop"
+    sample: Sample, always_treated: AlwaysTreated = "drop", unit: Coded | None = None
 ) -> tuple[Sample, tuple[str, ...]]:
     """Apply both rules to a sample that says which cases are treated and after adoption.
 
@@ -120,6 +121,7 @@ def adopters(
     Args:
         sample: Cases of positive weight.
         always_treated: What becomes of units without a case before treatment.
+        unit: The column ``unit`` as whole numbers, where it is known.
 
     Returns:
         The sample, and what a reader must know.
@@ -128,17 +130,17 @@ def adopters(
         EstimationError: If no unit adopts within the data.
     """
     late, told = _without_late(sample.frame)
-    frame, further = _without_always(late, always_treated)
+    frame, further = _without_always(late, always_treated, unit)
     if not (told or further):
         return sample, ()
     return replace(sample, frame=_relabelled(frame, sample)), (*told, *further)
 
 
 def _without_late(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    treated = (frame["treated"] == 1).to_numpy()
+    treated = frame["treated"].to_numpy() == 1
     late = late_cohorts(frame) & treated
     if late.any():
-        late &= ~_has(frame, frame["post"] == 1)
+        late &= ~Coded.of(frame["unit"]).have(frame["post"].to_numpy() == 1)
     if not late.any():
         return frame, ()
     if not treated[~late].any():
@@ -151,11 +153,10 @@ def _without_late(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _without_always(
-    frame: pd.DataFrame, always_treated: AlwaysTreated
+    frame: pd.DataFrame, always_treated: AlwaysTreated, unit: Coded | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    affected = frame["treated"].eq(1) & frame["post"].eq(1)
-    some, others = _have(frame, affected, ~affected)
-    always = some & ~others
+    affected, unit = _affected(frame), unit or Coded.of(frame["unit"])
+    always = unit.have(affected) & ~unit.have(~affected)
     if not always.any():
         return frame, ()
     gone = frame[always]
@@ -176,26 +177,20 @@ def _some(units: pd.Series) -> str:
     return listing(names[:SHOWN]) + more
 
 
-def changing(frame: pd.DataFrame) -> Bools:
+def changing(frame: pd.DataFrame, unit: Coded | None = None) -> Bools:
     """Find the rows of units that have cases both before and after their treatment, (n,).
 
     Args:
         frame: With the columns ``unit, treated, post``.
+        unit: The column ``unit`` as whole numbers, where it is known.
     """
-    affected = frame["treated"].eq(1) & frame["post"].eq(1)
-    some, others = _have(frame, affected, ~affected)
-    return some & others
+    affected, of_unit = _affected(frame), unit or Coded.of(frame["unit"])
+    return of_unit.have(affected) & of_unit.have(~affected)
 
 
-def _has(frame: pd.DataFrame, rows: pd.Series[bool]) -> Bools:
-    """Whether the unit of each row has one of these rows."""
-    return _have(frame, rows)[0]
-
-
-def _have(frame: pd.DataFrame, *kinds: pd.Series[bool]) -> list[Bools]:
-    """Whether the unit of each row has a row of each kind."""
-    unit = pd.factorize(frame["unit"])[0]
-    return [np.bincount(unit, rows.to_numpy(float))[unit] > 0 for rows in kinds]
+def _affected(frame: pd.DataFrame) -> Bools:
+    """Whether each row is of a treated unit after its adoption, (n,)."""
+    return np.asarray((frame["treated"].to_numpy() == 1) & (frame["post"].to_numpy() == 1))
 
 
 def _relabelled(frame: pd.DataFrame, sample: Sample) -> pd.DataFrame:

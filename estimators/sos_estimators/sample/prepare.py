@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from sos_estimators.arrays import Bools
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
+from sos_estimators.sample.coded import Coded
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.columns import SAMPLE_COLUMNS
-from sos_plugins.contract.types import Sample
+from sos_plugins.contract.types import REMEMBERED_ROWS, Sample
 from sos_plugins.errors import EstimationError, listing
 
 Form = Literal["twfe", "stacked", "pilot-post"]
@@ -101,20 +102,75 @@ class RegressionSample(CheckedSample):
     ``frame`` has the further column ``D`` = treated x post.
     """
 
+    def coded(self, column: str) -> Coded:
+        """Return a column as whole numbers, which a sample that is not large keeps.
+
+        Args:
+            column: Its name.
+        """
+        if column in self._coded:
+            return self._coded[column]
+        made = Coded.of(self.frame[column])
+        self.keep(column, made)
+        return made
+
+    def keep(self, column: str, coded: Coded) -> None:
+        """Remember a column as whole numbers, unless the sample is large.
+
+        Args:
+            column: Its name.
+            coded: What it is.
+        """
+        if len(self.frame) <= REMEMBERED_ROWS:
+            self._coded[column] = coded
+
+    @cached_property
+    def _coded(self) -> dict[str, Coded]:
+        return {}
+
+    def with_column(self, name: str, values: Any, *warnings: str) -> Self:
+        """Return the sample with a column of new values.
+
+        Args:
+            name: Of the column.
+            values: Of it, (n,).
+            warnings: What is to be said of it.
+        """
+        made = replace(
+            self,
+            frame=self.frame.assign(**{name: values}),
+            warnings=(*self.warnings, *warnings),
+        )
+        made._coded.update({c: coded for c, coded in self._coded.items() if c != name})
+        return made
+
+    def count(self, column: str) -> int:
+        """Count the distinct values of a column.
+
+        Args:
+            column: Its name.
+        """
+        return len(self.coded(column))
+
+    @cached_property
+    def n_cases(self) -> int:
+        """Number of cases, also where rows stand for many."""
+        return count(self.frame)
+
     @cached_property
     def treated_clusters(self) -> list[str]:
         """Clusters with treated units that change: with cases before and after adoption."""
-        return sorted(str(c) for c in self.frame.loc[self._adopting, "cluster"].unique())
+        return self.coded("cluster").texts(self._adopting)
 
     @cached_property
     def n_treated_units(self) -> int:
         """Number of treated units that change."""
-        return int(self.frame.loc[self._adopting, "unit"].nunique())
+        return len(self.coded("unit").texts(self._adopting))
 
     @cached_property
     def _adopting(self) -> Bools:
-        adopting = changing(self.frame)
-        return adopting if adopting.any() else (self.frame["D"] == 1).to_numpy()
+        adopting = changing(self.frame, self.coded("unit"))
+        return adopting if adopting.any() else self.frame["D"].to_numpy() == 1
 
 
 def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") -> RegressionSample:
@@ -133,24 +189,43 @@ def prepare(sample: Sample, form: Form, always_treated: AlwaysTreated = "drop") 
             "form = 'stacked' needs matched groups, and the sample has none (no column 'group'): "
             "match authorities first, or use form = 'twfe'."
         )
+    return sample.once(("regression sample", always_treated), lambda: _made(sample, always_treated))
+
+
+def _made(sample: Sample, always_treated: AlwaysTreated) -> RegressionSample:
+    _check_values(sample.frame, sample.covariates)
+    sample, warnings = _of_positive_weight(sample)
+    checked, unit = sample, Coded.of(sample.frame["unit"])
+    treated = sample.frame["treated"].to_numpy() == 1
+    if treated.any():
+        sample, told = adopters(sample, always_treated, unit)
+        warnings += told
     frame = sample.frame
-    _check_values(frame, sample.covariates)
-    weightless = count(frame[frame["weight"] == 0])
-    kept = frame if (frame["weight"] > 0).all() else frame[frame["weight"] > 0]
-    frame = kept.reset_index(drop=True)
-    warnings = [f"{weightless} cases with weight 0 are left out."] if weightless else []
-    if not frame.empty and (frame["treated"] == 1).any():
-        adopting, told = adopters(replace(sample, frame=frame), always_treated)
-        frame, warnings = adopting.frame, [*warnings, *told]
-    frame = frame.assign(D=frame["treated"].astype(int) * frame["post"].astype(int))
+    treated = frame["treated"].to_numpy() == 1
+    frame = frame.assign(D=treated.astype(int) * frame["post"].to_numpy().astype(int))
     check_contrast(frame)
-    if (frame["treated"] == 1).all():
+    if treated.all():
         warnings.append(NOBODY_NEVER)
     constant = [c for c in sample.covariates if frame[c].nunique() < 2]
     if constant:
         warnings.append(f"Covariates with one value only are left out: {listing(constant)}.")
     covariates = tuple(c for c in sample.covariates if c not in constant)
-    return RegressionSample(frame, covariates, tuple(warnings))
+    made = RegressionSample(frame, covariates, tuple(warnings))
+    if sample is checked:
+        made.keep("unit", unit)
+    return made
+
+
+def _of_positive_weight(sample: Sample) -> tuple[Sample, list[str]]:
+    """Leave out cases of weight 0, and say how many they are."""
+    frame = sample.frame
+    kept = frame["weight"].to_numpy() > 0
+    if not kept.all():
+        told = [f"{count(frame[~kept])} cases with weight 0 are left out."]
+        return sample.where(kept), told
+    if isinstance(frame.index, pd.RangeIndex) and frame.index.equals(pd.RangeIndex(len(frame))):
+        return sample, []
+    return replace(sample, frame=frame.reset_index(drop=True)), []
 
 
 def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
@@ -167,10 +242,10 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
                 f"{len(frame)} cases; fill or drop them before estimating."
             )
     for column in ("treated", "post"):
-        if not frame[column].isin([0, 1]).all():
+        values = frame[column].to_numpy()
+        if not ((values == 0) | (values == 1)).all():
             raise EstimationError(f"Column '{column}' must hold 0 and 1 only.")
-    if (frame["weight"] < 0).any():
-        n = int((frame["weight"] < 0).sum())
+    if n := int((frame["weight"].to_numpy() < 0).sum()):
         raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")
     refuse_identifiers(frame, covariates)
 
@@ -181,6 +256,8 @@ def n_unusable(values: pd.Series) -> int:
     Args:
         values: A column.
     """
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iubf":
+        return 0 if values.dtype.kind != "f" else int((~np.isfinite(values.to_numpy())).sum())
     bad = values.isna()
     if pd.api.types.is_float_dtype(values):
         bad |= ~np.isfinite(values)
@@ -216,8 +293,8 @@ def check_contrast(frame: pd.DataFrame) -> None:
         EstimationError: For no treated case, no case before or after, a value that does not vary,
             or a single cluster.
     """
-    treated = frame["treated"] == 1
-    post = frame["post"] == 1
+    treated = frame["treated"].to_numpy() == 1
+    post = frame["post"].to_numpy() == 1
     if not treated.any():
         raise EstimationError(
             "No case belongs to a treated unit (column 'treated' is 0 throughout)."

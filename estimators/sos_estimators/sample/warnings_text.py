@@ -157,9 +157,10 @@ def one_sided_pilots(prepared: RegressionSample, form: Form) -> tuple[str, ...]:
     """
     if form == "pilot-post":
         return ()
-    treated = prepared.frame[prepared.frame["treated"] == 1]
-    after = treated.groupby("unit")["post"].max()
-    units = sorted(str(u) for u in after.index[after == 0])
+    frame, unit = prepared.frame, prepared.coded("unit")
+    treated = frame["treated"].to_numpy() == 1
+    after = unit.have(treated & (frame["post"].to_numpy() == 1))
+    units = unit.texts(treated & ~after)
     if not units:
         return ()
     return (

@@ -10,7 +10,14 @@ from sos_plugins.contract.types.cases import (
     Expected,
     OutcomeInfo,
 )
-from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample, first_of
+from sos_plugins.contract.types.design import (
+    REMEMBERED_ROWS,
+    Design,
+    MatchedGroup,
+    Pilot,
+    Sample,
+    first_of,
+)
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
 from sos_plugins.contract.types.evidence import (
     DIRECTIONS,
@@ -36,6 +43,7 @@ __all__ = [
     "DIRECTIONS",
     "EXAMPLE_COLUMNS",
     "QUALITY_COLUMNS",
+    "REMEMBERED_ROWS",
     "AdjustedP",
     "Agreement",
     "AssignmentDraws",

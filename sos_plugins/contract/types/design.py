@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ import pandas as pd
 from sos_plugins.contract.columns import KNOWN_COLUMNS, RESERVED_COLUMNS
 from sos_plugins.errors import DataError, DesignError, listing
 from sos_plugins.groundwork.text_codes import categorised
+
+T = TypeVar("T")
+REMEMBERED_ROWS = 100_000
+"""What is made of a sample with more rows is not remembered: it would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,27 @@ class Sample:
         for sample in self.completed:
             digest.update(sample.data_hash.encode())
         return digest.hexdigest()
+
+    def once(self, what: Hashable, make: Callable[[], T]) -> T:
+        """Return what is made of this sample, made when it is asked for the first time.
+
+        A sample does not change, so that estimators and settings can share what they make of it.
+        Of one with more than :data:`REMEMBERED_ROWS` rows it is made each time.
+
+        Args:
+            what: Names what is made, with all that it rests on beside the sample.
+            make: Makes it; it must be left as it is by whoever gets it.
+        """
+        if len(self.frame) > REMEMBERED_ROWS:
+            return make()
+        if what not in self._made:
+            self._made[what] = make()
+        made: T = self._made[what]
+        return made
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Any]:
+        return {}
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
         """Return the sample of some of its rows, numbered anew.

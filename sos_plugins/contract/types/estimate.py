@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from sos_plugins.contract.columns import TIDY_COLUMNS
@@ -61,12 +62,12 @@ class Estimate:
         Raises:
             DataError: If there is no such term; the message lists those there are.
         """
-        rows = self.tidy[self.tidy["term"] == name]
-        if rows.empty:
+        places = np.flatnonzero(self.tidy["term"].to_numpy(object) == name)
+        if not len(places):
             raise DataError(
                 f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}."
             )
-        return dict(rows.iloc[0])
+        return {str(c): self.tidy[c].iloc[places[0]] for c in self.tidy}
 
     def without_std_errors(self, reason: str) -> Estimate:
         """Return the estimates alone, where an engine cannot give the errors that are asked for.

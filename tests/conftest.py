@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
+
+# Compiled once and kept, whatever the environment says: else every process that a test starts
+# compiles the whole project first, and pytest rewrites the assertions of every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Before NumPy is loaded, for the processes that tests start as well: matrices are small here, and
 # threads that wait for each other on busy cores take several times the work of one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,17 @@ def table(*, effect: float = EFFECT, seed: int = 7, cases: int = 30) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
+@cache
+def _table_as_csv() -> str:
+    """The table that most studies have: hundreds of tests write it."""
+    return str(table().to_csv(index=False))
+
+
 def write(folder: Path, text: str = STUDY, cases: pd.DataFrame | None = None) -> Path:
     """Write the study, its table and its pilots; return the path of the study."""
     folder.mkdir(parents=True, exist_ok=True)
-    (table() if cases is None else cases).to_csv(folder / "cases.csv", index=False)
+    written = _table_as_csv() if cases is None else cases.to_csv(index=False)
+    (folder / "cases.csv").write_text(written)
     lines = [
         f"{u},Pilot {u},{c},{'true' if i < 2 else 'false'}"
         for i, (u, c) in enumerate(PILOTS.items())

@@ -179,6 +179,11 @@ FURTHER = Rating(
 )
 
 
+def result_without_outcomes() -> StudyResult:
+    """Make a result whose report has every kind of file and is written in a moment."""
+    return replace(make_result(), outcomes=())
+
+
 def make_result(*, simulated: bool = True, seed: int = 4) -> StudyResult:
     """Make a result with four outcomes, nine pilots and thirty-one other authorities."""
     return StudyResult(

@@ -74,6 +74,16 @@ def table(*, effect: float = EFFECT, seed: int = 7, cases: int = 30) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
+def of_one_estimator(families: str) -> str:
+    """The study with its first estimator alone, and some families of its sensitivity analysis."""
+    start, end = STUDY.index('[[estimators]]\nplugin = "event-study"'), STUDY.index("[rating]")
+    return f"{STUDY[:start]}[sensitivity]\nfamilies = {families}\n\n{STUDY[end:]}"
+
+
+SHORT = of_one_estimator('["drop-one-pilot"]')
+"""Each kind of station in a third of the time."""
+
+
 @cache
 def _table_as_csv() -> str:
     """The table that most studies have: hundreds of tests write it."""

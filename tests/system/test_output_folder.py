@@ -76,7 +76,7 @@ def tree(folder):
 
 @pytest.fixture(scope="module")
 def result():
-    return replace(result_factory.make_result(), outcomes=())
+    return result_factory.result_without_outcomes()
 
 
 # What is the user's --------------------------------------------------------------------------

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 # Before NumPy is loaded, for the processes that tests start as well: matrices are small here, and
 # threads that wait for each other on busy cores take several times the work of one.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
+
+# Compiled once and kept, whatever the environment says (empty means so): else every process that a
+# test starts compiles the whole project first, and pytest rewrites the assertions anew each time.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 
 import matplotlib
 
@@ -25,11 +31,21 @@ import pytest
 from clean_environment import REPOSITORY, build_wheel
 
 from sos_plugins import Session
-from sos_plugins.backends import missing_spark
+from sos_plugins.backends import as_backend, missing_spark
 from sos_plugins.cache.store import FOLDER_VARIABLE
 from sos_plugins.host import announced
 from sos_plugins.r import client as r
 
+sys.dont_write_bytecode = False
+
+SMALL_SPARK = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+}
+"""For a few hundred rows, making and compiling plans is what takes long."""
+SMALL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""It ends before what a better compiler, or several collectors, would gain."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -59,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out long tests unless they are asked for, and those of CRAN packages that are not here.
 
     No Debian package has these, so they are part of no set-up; what they would give is compared
-    with stored results by other tests.
+    with stored results by other tests. Modules with tests on Spark come first: where two processes
+    share the tests, one of them has all of these, and starts Java alone.
     """
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
@@ -72,6 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if gone:
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
+    on_spark = {item.path for item in items if item.get_closest_marker("spark")}
+    items.sort(key=lambda item: item.path not in on_spark)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -125,6 +144,18 @@ def shared() -> Path:
 def session() -> Session:
     """A session with an empty DuckDB of its own."""
     return Session()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Any:
+    """A Spark on this machine that is quick with little: the backend, which ``"spark"`` finds."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SPARK_SUBMIT_OPTS", SMALL_JVM)
+        backend = as_backend("spark")
+    session = backend.raw_sql("SELECT 1").sparkSession
+    for name, value in SMALL_SPARK.items():
+        session.conf.set(name, value)
+    return backend
 
 
 @pytest.fixture(scope="session")

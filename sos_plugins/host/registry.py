@@ -419,13 +419,17 @@ def _load(registry: Registry, loaded: Mapping[str, Any]) -> None:
 def _load_entry_points(registry: Registry) -> dict[str, Any]:
     loaded: dict[str, Any] = {}
     disabled = set(registry.config.plugins.disable)
+    entries = importlib.metadata.entry_points(group=GROUP)
+    packages = _packages(entries)
     known: dict[str, importlib.metadata.EntryPoint] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
+    for entry in entries:
+        package = packages[entry.dist][0]
         other = known.get(entry.name)
-        if other is not None and (other.value, _dist(other)) != (entry.value, _dist(entry)):
+        others = packages[other.dist][0] if other is not None else ""
+        if other is not None and (other.value, others) != (entry.value, package):
             raise PluginError(
-                f"Two installed packages offer a plugin named '{entry.name}': {_dist(other)} "
-                f"({other.value}) and {_dist(entry)} ({entry.value}). Uninstall one of them or "
+                f"Two installed packages offer a plugin named '{entry.name}': {others} "
+                f"({other.value}) and {package} ({entry.value}). Uninstall one of them or "
                 "rename its entry point."
             )
         known[entry.name] = entry
@@ -437,18 +441,21 @@ def _load_entry_points(registry: Registry) -> dict[str, Any]:
         )
     for name in sorted(set(known) - disabled):
         entry = known[name]
+        package, version = packages[entry.dist]
         try:
             loaded[name] = entry.load()
         except (Exception, SystemExit) as error:
-            raise _import_failure(name, error, f"the package {_dist(entry)}") from error
-        registry.plugins[name] = PluginInfo(
-            name, _dist(entry), entry.dist.version if entry.dist else "", _file_of(loaded[name])
-        )
+            raise _import_failure(name, error, f"the package {package}") from error
+        registry.plugins[name] = PluginInfo(name, package, version, _file_of(loaded[name]))
     return loaded
 
 
-def _dist(entry: importlib.metadata.EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "unknown package"
+def _packages(entries: Iterable[importlib.metadata.EntryPoint]) -> dict[Any, tuple[str, str]]:
+    """Return name and version of each package that offers plugins; its metadata are read once."""
+    return {
+        dist: (dist.name, dist.version) if dist else ("unknown package", "")
+        for dist in {entry.dist for entry in entries}
+    }
 
 
 def _load_paths(registry: Registry) -> dict[str, ModuleType]:

@@ -48,28 +48,12 @@ OTHER: tuple[tuple[Outcome, dict[str, Any]], ...] = (
     (AssessmentDuration(), {"definition": "wwcsc-2021", "plan_counts": "itself"}),
 )
 
-QUICK = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-}
-"""For a few hundred rows, making and compiling plans is what takes long."""
-
 pytestmark = [
     # PySpark 4.0 with pandas 3, and the Java bridge's sockets when it goes.
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def spark() -> Any:
-    backend = backends.as_backend("spark")
-    session = backend.raw_sql("SELECT 1").sparkSession
-    for name, value in QUICK.items():
-        session.conf.set(name, value)
-    return backend
 
 
 @pytest.fixture

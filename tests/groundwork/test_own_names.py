@@ -243,11 +243,11 @@ def assert_names_change_nothing(estimator: str, engine: str, lists: list[list[st
     assert not wrong, f"{estimator}, engine {engine}: covariates of these names change it: {wrong}"
 
 
-ESTIMATORS = sorted(offer.obj.name for offer in load_plugins().offers("estimator"))
+ESTIMATORS = sorted(offer.obj.name for offer in registry().offers("estimator"))
 OTHER_ENGINES = [
     pytest.param(name, engine.name, marks=[pytest.mark.r] if engine.language == "R" else [])
     for name in ESTIMATORS
-    for engine in load_plugins().engines(name)[1:]
+    for engine in registry().engines(name)[1:]
     if all(need.name in ("base", "pyfixest", "differences") for need in engine.requires)
 ]
 

@@ -18,7 +18,7 @@ from lxml import html as lxml_html
 from outcome_helpers import END, START, day, random_tables
 from sos_sources.tables.tidy import Tidy
 
-from sos_plugins import Pilot, QualityProfile, Records, Session, backends
+from sos_plugins import Pilot, QualityProfile, Records, Session
 from sos_plugins.cli import main
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.profile import ProfileSettings, RecordProfile, profile_records
@@ -226,11 +226,11 @@ def test_rows_are_counted_as_plain_pandas_counts_them(session: Session) -> None:
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_spark_gives_the_same_profile(session: Session) -> None:
+def test_spark_gives_the_same_profile(session: Session, spark: Any) -> None:
     chosen = ("referrals", "section47s", "protection_plans", "episodes")
     tables = {name: rows for name, rows in random_tables(1, 40).items() if name in chosen}
     tables["children"] = []
-    there = Session(backend=backends.as_backend("spark"))
+    there = Session(backend=spark)
     profiles = []
     for place in (session, there):
         given = outcome_helpers.records(place, **tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import doctest
+import functools
 import hashlib
 import json
 import math
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html as lxml_html
-from result_factory import NAMES, PILOTS, make_result
+from result_factory import NAMES, PILOTS, leave_pictures_out, make_result
 
 from sos_plugins.contract.types import LeadTest, OutcomeInfo, Reason, Run
 from sos_plugins.errors import SosError
@@ -554,7 +555,10 @@ def test_everything_is_escaped() -> None:
     assert "\x00" not in tree.text_content()
 
 
-def test_two_outcomes_of_one_plugin_and_names_shared_by_authorities_stay_apart() -> None:
+def test_two_outcomes_of_one_plugin_and_names_shared_by_authorities_stay_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave_pictures_out(monkeypatch)
     study = make_result()
     outcome = replace(study.outcome("kinship-care"), completeness=pd.DataFrame())
     study = replace(
@@ -571,6 +575,7 @@ def test_two_outcomes_of_one_plugin_and_names_shared_by_authorities_stay_apart()
 # Results with holes
 
 
+@functools.cache
 def holes() -> dict[str, StudyResult]:
     """Results that lack something, by what they lack."""
     full = make_result(simulated=False)

@@ -24,7 +24,7 @@ from sos_sources.cin.tag_lookup import ACTIONS, ID, NAMES, NOT_HERE, PADDING, TO
 from sos_sources.cin.xml import RawReturn, parse_return
 from source_helpers import Changes, changes, damaged, flagged
 
-from sos_plugins import Session, backends
+from sos_plugins import Session
 from sos_plugins.errors import SosError
 
 SAMPLES = ("CIN_Census_2021", "CIN_Census_2024", "fake_CIN_data")
@@ -349,11 +349,11 @@ def test_elements_of_older_and_newer_layouts_are_no_faults(
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_session_of_spark_gets_the_same_records(write: Any) -> None:
+def test_a_session_of_spark_gets_the_same_records(write: Any, spark: Any) -> None:
     path = write(PLAIN)
     settings_ = CinCensusSettings(paths=(path.name,))
     here = CinCensus().read(settings_, Session(base=path.parent))
-    session = Session(backend=backends.as_backend("spark"), base=path.parent)
+    session = Session(backend=spark, base=path.parent)
     there = CinCensus().read(settings_, session)
     for name in CinCensus.gives:
         assert there.tables[name].get_backend().name == "pyspark"

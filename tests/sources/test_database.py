@@ -255,8 +255,8 @@ def test_tables_of_the_backend_of_the_study() -> None:
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_tables_of_a_spark_catalogue() -> None:
-    session = Session(backend=backends.as_backend("spark"))
+def test_tables_of_a_spark_catalogue(spark: Any) -> None:
+    session = Session(backend=spark)
     plans = pa.Table.from_pandas(_frame(), preserve_index=False)
     plans = plans.cast(TABLES["protection_plans"].set(3, pa.field("start_date", pa.string())))
     backends.put(session.backend, "catalogue_plans", plans)

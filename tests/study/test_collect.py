@@ -135,7 +135,7 @@ def test_a_study_on_cells_is_that_on_cases(on_cases: tuple[Path, StudyResult]) -
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_only_cells_come_back_from_spark(
-    on_cases: tuple[Path, StudyResult], monkeypatch: pytest.MonkeyPatch
+    on_cases: tuple[Path, StudyResult], spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ibis.backends.pyspark import Backend
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import math
+import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from markupsafe import Markup
 
+from sos_plugins import report
 from sos_plugins.contract.types import (
     AdjustedP,
     Agreement,
@@ -177,6 +182,19 @@ SMALLEST = SmallestEffect(0.05, "below five points no budget changes")
 FURTHER = Rating(
     "another-scheme", "3", "decrease", "Level 3: decreased kinship care; one <pilot> only"
 )
+
+
+def leave_pictures_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports have no pictures, nine tenths of their time, where their files are looked at."""
+    for _, name, _ in pkgutil.iter_modules(report.__path__, "sos_plugins.report."):
+        module = importlib.import_module(name)
+        if hasattr(module, "picture"):
+            monkeypatch.setattr(module, "picture", lambda *_, **__: Markup("<svg></svg>"))
+
+
+def result_without_outcomes() -> StudyResult:
+    """Make a result whose report has every kind of file and is written in a moment."""
+    return replace(make_result(), outcomes=())
 
 
 def make_result(*, simulated: bool = True, seed: int = 4) -> StudyResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,27 @@ def table(*, effect: float = EFFECT, seed: int = 7, cases: int = 30) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
+def of_one_estimator(families: str) -> str:
+    """The study with its first estimator alone, and some families of its sensitivity analysis."""
+    start, end = STUDY.index('[[estimators]]\nplugin = "event-study"'), STUDY.index("[rating]")
+    return f"{STUDY[:start]}[sensitivity]\nfamilies = {families}\n\n{STUDY[end:]}"
+
+
+SHORT = of_one_estimator('["drop-one-pilot"]')
+"""Each kind of station in a third of the time."""
+
+
+@cache
+def _table_as_csv() -> str:
+    """The table that most studies have: hundreds of tests write it."""
+    return str(table().to_csv(index=False))
+
+
 def write(folder: Path, text: str = STUDY, cases: pd.DataFrame | None = None) -> Path:
     """Write the study, its table and its pilots; return the path of the study."""
     folder.mkdir(parents=True, exist_ok=True)
-    (table() if cases is None else cases).to_csv(folder / "cases.csv", index=False)
+    written = _table_as_csv() if cases is None else cases.to_csv(index=False)
+    (folder / "cases.csv").write_text(written)
     lines = [
         f"{u},Pilot {u},{c},{'true' if i < 2 else 'false'}"
         for i, (u, c) in enumerate(PILOTS.items())

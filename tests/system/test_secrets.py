@@ -128,7 +128,7 @@ def test_no_file_of_a_report_holds_a_secret_or_a_home(
     text = f'[[sources]]\nplugin = "database"\nurl = "{ADDRESSES[2]}"\npassword = "{SECRET}"\n'
     study = replace(
         study,
-        outcomes=(outcome, *study.outcomes[1:]),
+        outcomes=(outcome,),
         study_toml=text,
         settings={"sources": [{"plugin": "x", "access_token": SECRET, "base": "/home/anna"}]},
         manifest={**study.manifest, "files": ["/home/anna/records/a.csv"]},

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from result_factory import make_result
+from result_factory import result_without_outcomes
 
 from sos_plugins.report import write_report
 from sos_plugins.system import whole_files
@@ -20,11 +20,11 @@ from sos_plugins.system.whole_files import WholeFile, put
 WRITES = """
 import sys, time
 from pathlib import Path
-from result_factory import make_result
+from result_factory import result_without_outcomes
 from sos_plugins.report import write_report
 
 write = Path.write_bytes
-result = make_result()
+result = result_without_outcomes()
 
 
 def slowly(path, content):
@@ -48,7 +48,7 @@ def test_a_killed_writer_of_a_report_leaves_no_hidden_file(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     folder = tmp_path / "report"
-    write_report(make_result(), folder)
+    write_report(result_without_outcomes(), folder)
     tests = str(Path(__file__).parents[1] / "support")
     process = subprocess.Popen(
         [sys.executable, "-c", WRITES, str(folder)],
@@ -66,7 +66,7 @@ def test_a_killed_writer_of_a_report_leaves_no_hidden_file(
     process.communicate()
     assert hidden(folder) == []
     assert (folder / "report.html").is_file()  # the earlier report is whole until the new one is
-    write_report(make_result(), folder)
+    write_report(result_without_outcomes(), folder)
     assert hidden(tmp_path) == []
     assert (folder / "report.html").is_file()
 

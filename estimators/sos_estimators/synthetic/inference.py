@@ -55,7 +55,6 @@ class Errors:
         std_errors: Floats,
         df: Floats,
         conf_level: float,
-        warnings: tuple[str, ...] = (),
     ) -> Errors:
         """Compare with Student's t.
 
@@ -64,7 +63,6 @@ class Errors:
             std_errors: (K,).
             df: (K,).
             conf_level: Of the intervals.
-            warnings: Sentences.
         """
         known = std_errors > 0
         errors = np.where(known, std_errors, np.nan)
@@ -72,9 +70,7 @@ class Errors:
         half = t_quantile((1 + conf_level) / 2, freedom) * errors
         p_values = t_two_sided(estimates / errors, freedom)
         said = "t with {:.4g} degrees of freedom".format(freedom[0])
-        return cls(
-            errors, freedom, p_values, estimates - half, estimates + half, said, warnings
-        )
+        return cls(errors, freedom, p_values, estimates - half, estimates + half, said)
 
     def rows(self, method: str, names: tuple[str, ...], estimates: Floats) -> list[dict[str, Any]]:
         """Return one row an average, with the columns of the table of inference.
@@ -163,40 +159,32 @@ def own_effects(followed: Followed, terms: Terms, weight: Floats) -> OwnEffects:
     return OwnEffects(contributions, of_units)
 
 
-def by_own_effects(
-    estimates: Floats, own: OwnEffects, *, conf_level: float, least: float
+def by_errors(
+    estimates: Floats, std_errors: Floats, df: Floats, *, conf_level: float, least: float
 ) -> Errors:
-    """Take errors from the pilots' own effects, and what the pool adds to them.
+    """Compare with Student's t.
 
     Args:
         estimates: (K,).
-        own: What units add.
+        std_errors: (K,).
+        df: (K,), or one for all.
         conf_level: Of the intervals.
         least: Size below which an error is rounding error about zero.
     """
-    errors = own.errors(estimates)
-    known = np.where(errors.std_errors > least, errors.std_errors, np.nan)
-    return Errors.of_t(estimates, known, errors.df, conf_level)
+    known = np.where(std_errors > least, std_errors, np.nan)
+    return Errors.of_t(estimates, known, np.broadcast_to(df, known.shape), conf_level)
 
 
-def by_jackknife(
-    estimates: Floats,
-    followed: Followed,
-    terms: Terms,
-    weight: Floats,
-    *,
-    conf_level: float,
-    least: float,
-) -> Errors:
+def jackknife(followed: Followed, terms: Terms, weight: Floats) -> Floats:
     """Leave out each unit in turn, weights fixed: those of the rest again add up to one.
 
     Args:
-        estimates: (K,).
         followed: With one assignment.
         terms: K averages.
         weight: Of pilots and periods, (1, J, T).
-        conf_level: Of the intervals.
-        least: Size below which an error is rounding error about zero.
+
+    Returns:
+        Standard errors, (K,); missing where an average rests on one pilot.
     """
     chosen = terms.chosen * weight
     gaps, adjusted = followed.gaps[0], followed.adjusted()
@@ -216,6 +204,4 @@ def by_jackknife(
         without.append((chosen * (gaps + change)).sum(axis=(1, 2)) / total)
     values = np.array(without)
     n = len(values)
-    errors = np.sqrt((n - 1) / n * np.square(values - values.mean(axis=0)).sum(axis=0))
-    known = np.where(errors > least, errors, np.nan)
-    return Errors.of_t(estimates, known, np.full(len(estimates), np.inf), conf_level)
+    return np.asarray(np.sqrt((n - 1) / n * np.square(values - values.mean(axis=0)).sum(axis=0)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.results import negligible
@@ -19,7 +18,7 @@ from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError, listing
 
 FEWEST_POOL = 2
-FEWEST_BEFORE: dict[Shape, int] = {"level": 2, "trend": 3}
+FEWEST_BEFORE: dict[Shape, int] = {"level": 2, "trend": 3, "none": 2}
 """Periods before adoption: two for one change from year to year, three to leave something of a
 straight line."""
 SAME = 9
@@ -78,9 +77,11 @@ class Panel:
 
         Args:
             date: First treated period.
-            shape: Mean or line.
+            shape: Mean or line; none takes from all the mean of the pool, which changes no effect.
         """
         before = self.before(date)
+        if shape == "none":
+            return np.asarray(self.value - self.value[np.ix_(self.pool, before)].mean())
         columns = np.ones((len(self.periods), 1))
         if shape == "trend":
             columns = np.column_stack([columns, self.periods - self.periods[before].mean()])
@@ -222,18 +223,3 @@ def _order(means: Floats) -> Ints:
     """Order units by their values, period after period."""
     size = float(np.abs(means).max()) or 1.0
     return np.lexsort(np.round(means / size, SAME).T[::-1])
-
-
-def description(panel: Panel) -> pd.DataFrame:
-    """Return one row a pilot: ``unit``, ``cohort`` and periods ``before``.
-
-    Args:
-        panel: The panel.
-    """
-    return pd.DataFrame(
-        {
-            "unit": [panel.units[g] for g in panel.pilots],
-            "cohort": panel.dates,
-            "before": [int(panel.before(int(date)).sum()) for date in panel.dates],
-        }
-    )

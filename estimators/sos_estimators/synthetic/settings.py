@@ -10,7 +10,11 @@ from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, Settings
 
 Errors = Literal["auto", "placebo", "own-effects", "jackknife"]
 Aggregate = Literal["event", "simple", "cohort", "calendar", "pilot"]
-Shape = Literal["level", "trend"]
+Shape = Literal["level", "trend", "none"]
+ABOUT_SHAPE = (
+    "what is taken out of each authority before others are weighted to follow it: its level, or its "
+    "own straight line through the periods before treatment, continued"
+)
 FEWEST_OWN = 4
 """With fewer treated authorities their own effects say too little of how far effects vary."""
 
@@ -23,11 +27,7 @@ class SyntheticSettings(Settings):
         description="which effects to give beside the overall one: by time since treatment, none, "
         "by cohort, by period, or of each treated authority",
     )
-    shape: Shape = Field(
-        "level",
-        description="what is taken out of each authority before others are weighted to follow it: "
-        "its level, or its own straight line through the periods before treatment, continued",
-    )
+    shape: Shape = Field("level", description=ABOUT_SHAPE)
     average: Literal["cases", "authorities"] = Field(
         "cases",
         description="whether effects are averaged over treated cases or over treated authorities "
@@ -82,6 +82,7 @@ class SyntheticSettings(Settings):
 class SyntheticDidSettings(SyntheticSettings):
     """Arguments of ``synthetic-did``."""
 
+    shape: Literal["level", "trend"] = Field("level", description=ABOUT_SHAPE)
     by: Literal["cohort", "pilot"] = Field(
         "cohort",
         description="whether weights follow the mean of those who adopt at a time, or each treated "
@@ -92,6 +93,7 @@ class SyntheticDidSettings(SyntheticSettings):
 class AugmentedSettings(SyntheticSettings):
     """Arguments of ``augmented-synthetic-control``."""
 
+    shape: Shape = Field("level", description=f"{ABOUT_SHAPE}; or nothing (none)")
     pooling: float | None = Field(
         None,
         ge=0,

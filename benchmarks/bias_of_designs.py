@@ -2,12 +2,12 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/bias_of_designs.py --repeats 200
 
-60 authorities, 9 pilots, 7 years, adoption in year 4 or 5, values in points. Levels have a standard
-deviation of 5 between authorities; what befalls an authority in a year has one of 5 and passes by a
-factor of 0.6 a year, and sampling adds 0.8: published re-referral percentages look like this. Pilots
-are like the pool; or their levels are one or two standard deviations higher; or they were chosen for
-a high value, the highest of all in year 3; or a shock of 10 points befell them in the last year
-before adoption and was gone in the next; or they drift by -2 a year.
+60 authorities, 9 pilots, 7 years, adoption in year 4 or 5, values in points. Levels have a
+standard deviation of 5 between authorities; what befalls an authority in a year has one of 5 and
+passes by a factor of 0.6 a year, and sampling adds 0.8: published re-referral percentages look like
+this. Pilots are like the pool; or their levels are one or two standard deviations higher; or they
+were chosen for a high value, the highest of all in year 3; or a shock of 10 points befell them in
+the last year before adoption and was gone in the next; or they drift by -2 a year.
 
 The mean of a design's estimates is its bias, here with one Monte Carlo error, and the standard
 deviation of its estimates, which is what a smaller bias costs.
@@ -30,7 +30,14 @@ import numpy as np
 import pandas as pd
 from sos_estimators.did import Did
 from sos_estimators.imputed import Imputation
-from sos_estimators.synthetic.plugins import AugmentedSyntheticControl, SyntheticDid
+from sos_estimators.synthetic.followed import averages, cell_weights, list_terms
+from sos_estimators.synthetic.measured import Weigh, weigh_augmented, weigh_did
+from sos_estimators.synthetic.panel import make_panel
+from sos_estimators.synthetic.settings import (
+    AugmentedSettings,
+    SyntheticDidSettings,
+    SyntheticSettings,
+)
 from sos_matchers.units import PreOutcomesUnits
 
 from sos_plugins import Estimator, Sample, UnitTask
@@ -97,16 +104,17 @@ def estimated(plugin: Estimator, frame: pd.DataFrame, **settings: Any) -> float:
 def matched(frame: pd.DataFrame, *, shape: bool) -> float:
     """Estimate on two comparators a pilot, nearest on earlier values or on their shape."""
     wide = frame.pivot_table(index="unit", columns="period", values="value")
-    cohort = frame.groupby("unit")["cohort"].first()
-    early = wide[[year for year in wide if year < min(DATES)]]
+    dates = frame.groupby("unit")["cohort"].first()
+    cohort = {str(unit): int(date) for unit, date in dates.items()}
+    early = wide[list(range(1, min(DATES)))]
     early = early.sub(early.mean(axis=1), axis=0) if shape else early
     features = early.set_axis([f"outcome_pre_{year}" for year in early], axis=1)
-    pilots = tuple(Pilot(str(u), None, None, int(g)) for u, g in cohort[cohort > 0].items())
+    pilots = tuple(Pilot(u, None, None, g) for u, g in cohort.items() if g)
     matcher = PreOutcomesUnits()
     match = matcher.engines[0].fit(UnitTask(pilots, features), matcher.Settings())
     groups = []
     for group in match.groups:
-        date = int(cohort[group.pilot])
+        date = cohort[group.pilot]
         rows = frame[frame["unit"].isin([group.pilot, *group.comparators])]
         groups.append(
             rows.assign(
@@ -119,26 +127,38 @@ def matched(frame: pd.DataFrame, *, shape: bool) -> float:
     return estimated(Did(), pd.concat(groups, ignore_index=True), form="stacked")
 
 
-SIMPLE: Mapping[str, Any] = {"aggregate": "simple", "draws": 99, "poor_fit": "tell"}
+def weighted(weigh: Weigh, settings: type[SyntheticSettings], **given: Any) -> Design:
+    """Make a design of weights on the pool; without placebo pilots, which say nothing of bias."""
+    options = settings(aggregate="simple", **given)
+
+    def design(frame: pd.DataFrame) -> float:
+        panel = make_panel(Sample(frame), options)
+        pilots = panel.pilots[None]
+        gaps = weigh(panel, pilots, options).followed.gaps
+        weight = cell_weights(panel, pilots, options)
+        return float(averages(list_terms(panel, options), gaps, weight)[0, 0])
+
+    return design
+
+
+def pool(**given: Any) -> Design:
+    """Make a design of imputation from the whole pool."""
+    return partial(estimated, Imputation(), aggregate="simple", **given)
+
+
+of_did = partial(weighted, weigh_did, SyntheticDidSettings)
+augmented = partial(weighted, weigh_augmented, AugmentedSettings)
 DESIGNS: Mapping[str, Design] = {
     "2 nearest on levels": partial(matched, shape=False),
     "2 nearest on shape": partial(matched, shape=True),
-    "whole pool": lambda f: estimated(Imputation(), f, aggregate="simple"),
-    "whole pool, last year left out": lambda f: estimated(
-        Imputation(), f, aggregate="simple", anticipation=1
-    ),
-    "synthetic DiD": lambda f: estimated(SyntheticDid(), f, **SIMPLE),
-    "synthetic DiD, last year left out": lambda f: estimated(
-        SyntheticDid(), f, **SIMPLE, anticipation=1
-    ),
-    "synthetic DiD, own trends": lambda f: estimated(SyntheticDid(), f, **SIMPLE, shape="trend"),
-    "augmented SC": lambda f: estimated(AugmentedSyntheticControl(), f, **SIMPLE),
-    "augmented SC, on levels": lambda f: estimated(
-        AugmentedSyntheticControl(), f, **SIMPLE, shape="none"
-    ),
-    "augmented SC, own trends": lambda f: estimated(
-        AugmentedSyntheticControl(), f, **SIMPLE, shape="trend"
-    ),
+    "whole pool": pool(),
+    "whole pool, last year left out": pool(anticipation=1),
+    "synthetic DiD": of_did(),
+    "synthetic DiD, last year left out": of_did(anticipation=1),
+    "synthetic DiD, own trends": of_did(shape="trend"),
+    "augmented SC": augmented(),
+    "augmented SC, on levels": augmented(shape="none"),
+    "augmented SC, own trends": augmented(shape="trend"),
 }
 
 
@@ -165,7 +185,9 @@ def main() -> None:
         spread = answers.std()
         for name, bias in answers.mean().items():
             error = spread[name] / np.sqrt(given.repeats)
-            print(f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {spread[name]:.2f}", flush=True)
+            print(
+                f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {spread[name]:.2f}", flush=True
+            )
         if given.out:
             row = {"row": who, "repeats": given.repeats, "bias": answers.mean().to_dict()}
             with given.out.open("a", encoding="utf-8") as file:

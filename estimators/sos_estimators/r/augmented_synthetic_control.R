@@ -23,21 +23,9 @@ augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate
     series <- lapply(dates, function(g) shaped(panel, g, shape))
     n_before <- sapply(dates, function(g) sum(before_of(panel, g)))
     length <- min(lags, max(n_before))
-    # the last periods before treatment of each pilot, on the right
-    lagged <- lapply(seq_along(units), function(j) {
-      kept <- seq_len(n_before[j])
-      kept <- kept[kept > n_before[j] - length]
-      x <- matrix(0, nrow(series[[j]]), length)
-      x[, length - rev(seq_along(kept)) + 1] <- series[[j]][, kept]
-      x
-    })
-    there <- t(sapply(n_before, function(n) rev(seq_len(length)) <= n))
-    there <- matrix(there, length(units))
     early <- panel$value[free, before_of(panel, max(dates)), drop = FALSE]
     ridge <- penalty * var(as.vector(apply(early, 1, diff))) / length(units)
-    problem <- list(x = lapply(lagged, function(x) x[free, , drop = FALSE]),
-                    target = do.call(rbind, Map(function(x, u) x[u, ], lagged, units)),
-                    there = there, ridge = ridge)
+    problem <- lagged(series, n_before, length, units, free, ridge)
     alone <- apart(problem)
     weights <- alone
     size <- sizes(problem, alone)
@@ -49,7 +37,9 @@ augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate
     plain <- weights
     share <- 0
     if (augment == "ridge") {
-      share <- choose_penalty(problem)
+      share <- choose_penalty(length, function(place) {
+        leave_out(panel, units, dates, free, shape, n_before, length, place, ridge)
+      })
       weights <- weights + ridge_weights(problem, left_of(problem, weights), share)
     }
     size <- sizes(problem, plain)
@@ -65,6 +55,37 @@ augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate
   }
   synthetic(data, weigh, pilots, placebos, aggregate, average, shape, anticipation, min_event,
             max_event, by = "pilot")
+}
+
+# The last periods before treatment of each pilot, on the right; zero where there is none.
+lagged <- function(series, n_before, length, units, free, ridge) {
+  values <- lapply(seq_along(units), function(j) {
+    kept <- seq_len(n_before[j])
+    kept <- kept[kept > n_before[j] - length]
+    x <- matrix(0, nrow(series[[j]]), length)
+    x[, length - rev(seq_along(kept)) + 1] <- series[[j]][, kept]
+    x
+  })
+  there <- t(sapply(n_before, function(n) rev(seq_len(length)) <= n))
+  list(x = lapply(values, function(x) x[free, , drop = FALSE]),
+       target = do.call(rbind, Map(function(x, u) x[u, ], values, units)),
+       there = matrix(there, length(units)), ridge = ridge)
+}
+
+# The same without one place, and what is in it; levels and lines are found without it too.
+leave_out <- function(panel, units, dates, free, shape, n_before, length, place, ridge) {
+  period <- n_before - length + place
+  series <- lapply(seq_along(units), function(j) {
+    shaped(panel, dates[j], shape, if (period[j] > 0) period[j])
+  })
+  whole <- lagged(series, n_before, length, units, free, ridge)
+  has <- whole$there[, place]
+  fewer <- whole
+  fewer$there[, place] <- FALSE
+  fewer$x <- lapply(whole$x, function(x) replace(x, cbind(seq_len(nrow(x)), place), 0))
+  fewer$target[, place] <- 0
+  needed <- c(level = 2, trend = 3, none = 2)[[shape]]
+  list(fewer = fewer, whole = whole, has = has & rowSums(fewer$there) >= needed)
 }
 
 left_of <- function(problem, weights) {
@@ -117,20 +138,16 @@ ridge_weights <- function(problem, left, share) {
 
 # The penalty that foretells a left-out earlier period: of those within one standard error of the
 # best, the largest. As a share of the largest eigenvalue.
-choose_penalty <- function(problem) {
+choose_penalty <- function(length, leave_out) {
   shares <- 10^seq(0, -8, length.out = 21)
-  errors <- lapply(seq_len(ncol(problem$target)), function(place) {
-    has <- problem$there[, place]
-    fewer <- problem
-    fewer$there[, place] <- FALSE
-    fewer$x <- lapply(problem$x, function(x) replace(x, cbind(seq_len(nrow(x)), place), 0))
-    fewer$target[, place] <- 0
-    if (!any(has) || any(rowSums(fewer$there)[has] == 0)) return(NULL)
-    weights <- apart(fewer)
-    left <- left_of(fewer, weights)
+  errors <- lapply(seq_len(length), function(place) {
+    out <- leave_out(place)
+    if (!any(out$has)) return(NULL)
+    weights <- apart(out$fewer)
+    left <- left_of(out$fewer, weights)
     vapply(shares, function(share) {
-      all <- weights + ridge_weights(fewer, left, share)
-      mean((left_of(problem, all)[has, place])^2)
+      all <- weights + ridge_weights(out$fewer, left, share)
+      mean((left_of(out$whole, all)[out$has, place])^2)
     }, 0)
   })
   errors <- do.call(rbind, errors)

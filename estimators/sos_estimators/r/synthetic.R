@@ -28,8 +28,11 @@ after_of <- function(panel, date, max_event) {
 
 # Values less the mean, or less the straight line, of the periods before a date; "none": less the
 # mean of the pool, which is the same for all.
-shaped <- function(panel, date, shape) {
+#
+# without  number of a period that mean or line are found without
+shaped <- function(panel, date, shape, without = NULL) {
   before <- before_of(panel, date)
+  before[without] <- FALSE
   if (shape == "none") return(panel$value - mean(panel$value[panel$pool, before]))
   x <- if (shape == "trend") cbind(1, panel$periods) else matrix(1, length(panel$periods), 1)
   slopes <- qr.coef(qr(x[before, , drop = FALSE]), t(panel$value[, before, drop = FALSE]))

@@ -86,7 +86,9 @@ def fit(sample: Sample, options: SyntheticDidSettings) -> Estimate:
         EngineError: If the package fails.
         DataError, EstimationError: As :func:`sos_estimators.synthetic.result.estimate`.
     """
-    method = Method(measure, weigh_did, every=False, lacks="diff-diff draws placebo pilots of its own")
+    method = Method(
+        measure, weigh_did, every=False, lacks="diff-diff draws placebo pilots of its own"
+    )
     return estimate(sample, options, method)
 
 

@@ -46,8 +46,7 @@ class Followed:
 
     @property
     def gaps(self) -> Floats:
-        """Differences measured from those of the weighted periods, (B, J, T): effects, and before
-        treatment what should be zero."""
+        """Differences less those of the weighted periods: effects, or before none; (B, J, T)."""
         left = self.left
         return np.asarray(left - (left * self.times).sum(axis=2, keepdims=True))
 

@@ -69,7 +69,7 @@ class Errors:
         freedom = np.where(known, df, np.nan)
         half = t_quantile((1 + conf_level) / 2, freedom) * errors
         p_values = t_two_sided(estimates / errors, freedom)
-        said = "t with {:.4g} degrees of freedom".format(freedom[0])
+        said = f"t with {freedom[0]:.4g} degrees of freedom"
         return cls(errors, freedom, p_values, estimates - half, estimates + half, said)
 
     def rows(self, method: str, names: tuple[str, ...], estimates: Floats) -> list[dict[str, Any]]:

@@ -72,14 +72,17 @@ class Panel:
         """Periods before a date of adoption and its anticipation, (T,)."""
         return np.asarray(self.periods < date - self.anticipation)
 
-    def shaped(self, date: int, shape: Shape) -> Floats:
+    def shaped(self, date: int, shape: Shape, without: int | None = None) -> Floats:
         """Take from each unit its mean, or its line, over the periods before a date, (G, T).
 
         Args:
             date: First treated period.
             shape: Mean or line; none takes from all the mean of the pool, which changes no effect.
+            without: Place of a period that mean or line are found without.
         """
         before = self.before(date)
+        if without is not None:
+            before[without] = False
         if shape == "none":
             return np.asarray(self.value - self.value[np.ix_(self.pool, before)].mean())
         columns = np.ones((len(self.periods), 1))
@@ -186,9 +189,7 @@ def _adjusted(cells: CohortCells) -> Floats:
     shared = [name for name in names if name in of_whole]
     places = [names.index(name) for name in shared]
     problem = replace(
-        untreated.regression(
-            ("owner", "period"), terms=np.empty((len(columns), 0)), term_names=()
-        ),
+        untreated.regression(("owner", "period"), terms=np.empty((len(columns), 0)), term_names=()),
         covariates=columns[:, places],
         covariate_names=tuple(shared),
     )

@@ -50,9 +50,7 @@ def fit_augmented(sample: Sample, options: AugmentedSettings) -> Estimate:
     Raises:
         DataError, EstimationError: As :func:`sos_estimators.synthetic.result.estimate`.
     """
-    return estimate(
-        sample, options, Method(partial(measure, weigh_augmented), weigh_augmented)
-    )
+    return estimate(sample, options, Method(partial(measure, weigh_augmented), weigh_augmented))
 
 
 class Synthetic(StaggeredEstimator):

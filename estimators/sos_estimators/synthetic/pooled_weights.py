@@ -16,7 +16,7 @@ import numpy as np
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.synthetic.did_weights import free_of, noise_of
 from sos_estimators.synthetic.followed import Fit, Followed, cell_weights, in_window
-from sos_estimators.synthetic.panel import Panel
+from sos_estimators.synthetic.panel import FEWEST_BEFORE, Panel
 from sos_estimators.synthetic.settings import AugmentedSettings
 from sos_estimators.synthetic.simplex import Following, follow
 
@@ -36,34 +36,40 @@ class Lagged:
     Attributes:
         units: Of all units for each pilot's date, (J, G, L); zero where there is no such period.
         there: Which places are periods, (J, L).
-        place: Period of each place, (J, L).
         allowed: Units of the pool that take no pilot's place, (B, G).
         units_of: Who takes the place of each pilot, (B, J).
         noise: Variance of changes in the pool, (B,).
+        date: Date of adoption of each pilot, (J,).
     """
 
     units: Floats
     there: Bools
-    place: Ints
     allowed: Bools
     units_of: Ints
     noise: Floats
+    date: Ints
 
     @property
     def target(self) -> Floats:
         """Of those in the pilots' place, (B, J, L)."""
         return np.asarray(self.units[np.arange(len(self.there))[None], self.units_of])
 
-    def without(self, place: int) -> Lagged:
-        """Leave out what is in one place.
 
-        Args:
-            place: Which, below L.
-        """
-        there = self.there.copy()
-        there[:, place] = False
-        units = np.where(there[:, None], self.units, 0.0)
-        return Lagged(units, there, self.place, self.allowed, self.units_of, self.noise)
+@dataclass(frozen=True)
+class LeftOut:
+    """Values before treatment without those in one place, which are to be foretold.
+
+    Attributes:
+        lagged: The others, less levels or lines that are found without what is left out.
+        units: What is left out, of all units for each pilot's date, (J, G).
+        target: Of those in the pilots' place, (B, J).
+        has: Pilots that have such a period, and enough others, (J,).
+    """
+
+    lagged: Lagged
+    units: Floats
+    target: Floats
+    has: Bools
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,7 @@ def weigh(panel: Panel, units: Ints, options: AugmentedSettings) -> Augmented:
         EstimationError: If a problem has no exact solution.
     """
     dates = panel.dates
-    shaped = np.array([panel.shaped(int(date), options.shape) for date in dates])
-    before = np.array([panel.before(int(date)) for date in dates])
-    lagged = _lagged(panel, units, shaped, before, options)
+    lagged = _lagged(panel, units, options)
     alone = _follow(lagged, np.zeros(len(units)), options.penalty)
     together, apart, mean_apart = _sizes(lagged, alone)
     pooling = _pooling(together, mean_apart, lagged.there.shape[1], options)
@@ -112,36 +116,71 @@ def weigh(panel: Panel, units: Ints, options: AugmentedSettings) -> Augmented:
     plain, share = weights, np.zeros(len(units))
     together, apart, _ = _sizes(lagged, weights)
     if options.augment == "ridge":
-        share = _choose_penalty(lagged, options.penalty)
+        share = _choose_penalty(panel, units, options)
         weights = weights + _ridge(lagged, _imbalance(lagged, weights), share)
     event = panel.periods[None] - dates[:, None]
     counts = (cell_weights(panel, units, options) * in_window(event, options)).sum(axis=2)
     times = np.zeros((len(units), len(dates), len(panel.periods)))
     block = np.arange(len(dates))
+    shaped = np.array([panel.shaped(int(date), options.shape) for date in dates])
+    before = np.array([panel.before(int(date)) for date in dates])
     allowed = lagged.allowed
     followed = Followed(shaped, units, plain, times, block, counts, before, allowed)
     augmented = replace(followed, weights=weights)
     return Augmented(augmented, followed.fit(), pooling, share, together, apart)
 
 
-def _lagged(
-    panel: Panel, units: Ints, shaped: Floats, before: Bools, options: AugmentedSettings
-) -> Lagged:
-    n_before = before.sum(axis=1)
+def _places(panel: Panel, options: AugmentedSettings) -> tuple[Ints, Bools]:
+    """Return the period in each place before treatment, (J, L), and which there are."""
+    n_before = np.array([int(panel.before(int(date)).sum()) for date in panel.dates])
     length = int(n_before.max() if options.lags is None else min(options.lags, n_before.max()))
     place = n_before[:, None] - length + np.arange(length)[None]
-    there = place >= 0
-    chosen = np.take_along_axis(shaped, np.maximum(place, 0)[:, None], axis=2)
-    centre = chosen[:, panel.pool].mean(axis=1, keepdims=True)
+    return np.maximum(place, 0), place >= 0
+
+
+def _lagged(panel: Panel, units: Ints, options: AugmentedSettings) -> Lagged:
+    place, there = _places(panel, options)
+    shaped = np.array([panel.shaped(int(date), options.shape) for date in panel.dates])
+    return _lags_of(panel, units, np.take_along_axis(shaped, place[:, None], axis=2), there)
+
+
+def _lags_of(panel: Panel, units: Ints, lags: Floats, there: Bools) -> Lagged:
+    """Take the mean of the pool off, which weights that add up to one do not see."""
+    centred = lags - lags[:, panel.pool].mean(axis=1, keepdims=True)
     allowed = free_of(panel, units)
-    noise = np.square(noise_of(panel.value[:, before[-1]], allowed))
-    lags = np.where(there[:, None], chosen - centre, 0.0)
-    return Lagged(lags, there, place, allowed, units, np.maximum(noise, panel.least**2))
+    latest = panel.before(int(panel.dates[-1]))
+    noise = np.square(noise_of(panel.value[:, latest], allowed))
+    return Lagged(
+        np.where(there[:, None], centred, 0.0),
+        there,
+        allowed,
+        units,
+        np.maximum(noise, panel.least**2),
+        panel.dates,
+    )
 
 
-def _follow(
-    lagged: Lagged, pooling: Floats, penalty: float, ratio: Floats | None = None
-) -> Floats:
+def _leave_out(panel: Panel, units: Ints, options: AugmentedSettings, at: int) -> LeftOut:
+    """Leave out what is in one place: levels and lines that held it would foretell it."""
+    place, there = _places(panel, options)
+    each = zip(panel.dates, place[:, at], there[:, at], strict=True)
+    shaped = np.array(
+        [
+            panel.shaped(int(date), options.shape, int(period) if is_there else None)
+            for date, period, is_there in each
+        ]
+    )
+    lags = np.take_along_axis(shaped, place[:, None], axis=2)
+    others = there.copy()
+    others[:, at] = False
+    has = there[:, at] & (others.sum(axis=1) >= FEWEST_BEFORE[options.shape])
+    of_pool = lags[:, panel.pool, at].mean(axis=1)
+    left = lags[:, :, at] - of_pool[:, None]
+    pilots = np.arange(len(panel.dates))[None]
+    return LeftOut(_lags_of(panel, units, lags, others), left, left[pilots, units], has)
+
+
+def _follow(lagged: Lagged, pooling: Floats, penalty: float, ratio: Floats | None = None) -> Floats:
     """Find weights that add up to one, (B, J, G).
 
     Args:
@@ -156,26 +195,31 @@ def _follow(
     ridge = penalty * lagged.noise / n_pilots
     apart = np.repeat(1 / (n_pilots * np.maximum(n_lags, 1)), length)
     if ratio is None:
-        blocks = [
-            follow(
-                Following(
-                    lagged.units[[j]],
-                    lagged.target[:, [j]],
-                    lagged.allowed,
-                    np.broadcast_to(
-                        np.eye(length) / apart[j * length], (len(pooling), length, length)
-                    ),
-                    ridge,
-                )
-            )
-            for j in range(n_pilots)
-        ]
-        return np.concatenate(blocks, axis=1)
+        return _follow_each(lagged, 1 / apart[::length], ridge)
     mean = np.tile(np.eye(length), (n_pilots, n_pilots)) / (n_pilots**2 * length)
     both = (1 - pooling)[:, None, None] * np.diag(apart)
     both = both + (pooling * ratio)[:, None, None] * mean
     inverse = np.linalg.inv(both)
     return follow(Following(lagged.units, lagged.target, lagged.allowed, inverse, ridge))
+
+
+def _follow_each(lagged: Lagged, scale: Floats, ridge: Floats) -> Floats:
+    """Follow each pilot by itself: those of a date have the same units, and are solved at once."""
+    n, n_pilots, length = lagged.target.shape
+    weights = np.zeros((n, n_pilots, lagged.units.shape[1]))
+    for date in np.unique(lagged.date):
+        inside = np.flatnonzero(lagged.date == date)
+        times = len(inside)
+        inverse = np.eye(length) * scale[inside[0]]
+        problem = Following(
+            lagged.units[inside[:1]],
+            lagged.target[:, inside].reshape(n * times, 1, length),
+            np.repeat(lagged.allowed, times, axis=0),
+            np.broadcast_to(inverse, (n * times, length, length)),
+            np.repeat(ridge, times),
+        )
+        weights[:, inside] = follow(problem).reshape(n, times, -1)
+    return weights
 
 
 def _imbalance(lagged: Lagged, weights: Floats) -> Floats:
@@ -231,42 +275,39 @@ def _products(lagged: Lagged) -> tuple[Floats, Floats, Floats]:
     return centred, products, np.linalg.eigvalsh(products)[..., -1]
 
 
-def _choose_penalty(lagged: Lagged, penalty: float) -> Floats:
+def _choose_penalty(panel: Panel, units: Ints, options: AugmentedSettings) -> Floats:
     """Choose the penalty that foretells left-out earlier periods, as a share, (B,).
 
     Of all within one standard error of the best, the largest.
     """
-    n_pilots, length = lagged.there.shape
-    errors = np.full((len(lagged.allowed), length, len(PENALTIES)), np.nan)
-    for place in range(length):
-        has = lagged.there[:, place]
-        fewer = lagged.without(place)
-        if not (fewer.there[has].sum(axis=1) > 0).all() or not has.any():
-            continue
-        weights = _follow(fewer, np.zeros(len(lagged.allowed)), penalty)
-        base = _left_in(lagged, weights, place)
-        centred, products, largest = _products(fewer)
-        values, vectors = np.linalg.eigh(products)
-        pulled = np.matmul(vectors.transpose(0, 1, 3, 2), _imbalance(fewer, weights)[..., None])
-        units = np.einsum("bjgl,jg->bjl", centred, lagged.units[:, :, place], optimize=True)
-        seen = np.matmul(vectors.transpose(0, 1, 3, 2), units[..., None])
-        product = (pulled * seen)[..., 0]
-        for k, share in enumerate(PENALTIES):
-            strength = np.maximum(values, 0.0) + np.maximum(share * largest, FLAT)[:, :, None]
-            off = base - (product / strength).sum(axis=2)
-            errors[:, place, k] = np.square(off[:, has]).mean(axis=1)
-    held = ~np.isnan(errors[0, :, 0])
-    if held.sum() < FEWEST_LEFT_OUT:
-        return np.full(len(errors), PENALTIES[0])
-    errors = errors[:, held]
-    mean, error = errors.mean(axis=1), errors.std(axis=1, ddof=1) / np.sqrt(held.sum())
-    best = mean.argmin(axis=1)
-    row = np.arange(len(mean))
+    tried = []
+    for at in range(_places(panel, options)[0].shape[1]):
+        left_out = _leave_out(panel, units, options, at)
+        if left_out.has.any():
+            tried.append(_foretold(left_out, options.penalty))
+    if len(tried) < FEWEST_LEFT_OUT:
+        return np.full(len(units), PENALTIES[0])
+    errors = np.array(tried)
+    mean, error = errors.mean(axis=0), errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+    row, best = np.arange(len(mean)), mean.argmin(axis=1)
     good = mean <= (mean[row, best] + error[row, best])[:, None]
     return np.asarray(PENALTIES[good.argmax(axis=1)])
 
 
-def _left_in(lagged: Lagged, weights: Floats, place: int) -> Floats:
-    """What weights leave in one place, (B, J)."""
-    at = lagged.units[:, :, place]
-    return np.asarray(lagged.target[:, :, place] - np.einsum("bjg,jg->bj", weights, at))
+def _foretold(left_out: LeftOut, penalty: float) -> Floats:
+    """Return mean squared errors of foretelling with each penalty of ridge regression, (B, K)."""
+    lagged = left_out.lagged
+    weights = _follow(lagged, np.zeros(len(lagged.allowed)), penalty)
+    base = left_out.target - np.einsum("bjg,jg->bj", weights, left_out.units)
+    centred, products, largest = _products(lagged)
+    values, vectors = np.linalg.eigh(products)
+    turned = vectors.transpose(0, 1, 3, 2)
+    pulled = np.matmul(turned, _imbalance(lagged, weights)[..., None])
+    together = np.einsum("bjgl,jg->bjl", centred, left_out.units, optimize=True)
+    product = (pulled * np.matmul(turned, together[..., None]))[..., 0]
+    errors = []
+    for share in PENALTIES:
+        strength = np.maximum(values, 0.0) + np.maximum(share * largest, FLAT)[:, :, None]
+        off = base - (product / strength).sum(axis=2)
+        errors.append(np.square(off[:, left_out.has]).mean(axis=1))
+    return np.column_stack(errors)

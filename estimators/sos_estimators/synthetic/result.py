@@ -111,7 +111,7 @@ def _methods(
     own = measured.own
     made = {
         "own-effects": by_errors(estimates, own.std_errors, own.df, **given),
-        "jackknife": by_errors(estimates, measured.jackknife, np.array(np.inf), **given),
+        "jackknife": by_errors(estimates, measured.jackknife, own.df, **given),
     }
     if assignments is None or not len(measured.placebos):
         return made
@@ -173,9 +173,7 @@ def _tidy(names: tuple[str, ...], estimates: Any, errors: Errors | None) -> pd.D
     )
 
 
-def _table(
-    names: tuple[str, ...], estimates: Any, methods: Mapping[str, Errors]
-) -> pd.DataFrame:
+def _table(names: tuple[str, ...], estimates: Any, methods: Mapping[str, Errors]) -> pd.DataFrame:
     rows = [row for method, e in methods.items() for row in e.rows(method, names, estimates)]
     return pd.DataFrame(rows, columns=["term", *COLUMNS])
 
@@ -219,9 +217,12 @@ def _about_lost(names: list[str], kind: str) -> tuple[str, ...]:
     if not names:
         return ()
     if kind == "own-effects":
-        return tuple(told.replace("'analytic'", "'placebo'").replace(
-            "that of the comparison clusters alone", "that of placebo pilots"
-        ) for told in about_lone(names))
+        return tuple(
+            told.replace("'analytic'", "'placebo'").replace(
+                "that of the comparison clusters alone", "that of placebo pilots"
+            )
+            for told in about_lone(names)
+        )
     return (
         f"{', '.join(names)}: there is no standard error by {kind}, for without some authority "
         "there is no such average, or nothing varies: it is left missing.",

@@ -12,8 +12,8 @@ Errors = Literal["auto", "placebo", "own-effects", "jackknife"]
 Aggregate = Literal["event", "simple", "cohort", "calendar", "pilot"]
 Shape = Literal["level", "trend", "none"]
 ABOUT_SHAPE = (
-    "what is taken out of each authority before others are weighted to follow it: its level, or its "
-    "own straight line through the periods before treatment, continued"
+    "what is taken out of each authority before others are weighted to follow it: its level, or "
+    "its own straight line through the periods before treatment, continued"
 )
 FEWEST_OWN = 4
 """With fewer treated authorities their own effects say too little of how far effects vary."""
@@ -115,6 +115,7 @@ class AugmentedSettings(SyntheticSettings):
     lags: int | None = Field(
         None, ge=1, description="periods before treatment to follow; none: all there are"
     )
+    draws: int = Field(199, ge=99, description=SyntheticSettings.model_fields["draws"].description)
     poor_fit: Literal["tell", "withhold"] = Field(
         "withhold", description=SyntheticSettings.model_fields["poor_fit"].description
     )

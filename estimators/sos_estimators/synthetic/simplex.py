@@ -73,7 +73,7 @@ def follow(problem: Following) -> Floats:
         still = ~_settled(slope, dual, point)
         if not still.any():
             break
-        step = -np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
+        step = np.asarray(-np.linalg.solve(curvature, slope[:, :, None])[:, :, 0], dtype=float)
         taken = _shortened(dual, point, slope, step)
         points[places] = point + np.where(still, taken, 0.0)[:, None] * step
         places = places[still & (taken > 0)]
@@ -220,4 +220,4 @@ def nearest_to_zero(columns: Floats, ridge: float) -> Floats:
     aim = np.zeros(len(rows))
     aim[-1] = 1.0
     mixture = np.asarray(nnls(rows, aim)[0], dtype=float)
-    return mixture / mixture.sum()
+    return np.asarray(mixture / mixture.sum())

@@ -30,6 +30,7 @@ PAGES = {
     "estimators.md": ("did", "event-study"),
     "callaway-santanna.md": ("callaway-santanna",),
     "staggered.md": ("sun-abraham", "imputation", "two-stage", "extended-twfe", "stacked"),
+    "synthetic.md": ("synthetic-did", "augmented-synthetic-control"),
     "diagnostics.md": ("honest-did", "honest-callaway-santanna", "bacon", "placebo"),
 }
 """Estimators by the page that lists their settings."""
@@ -95,7 +96,7 @@ def test_every_setting_of_an_estimator_stands_on_its_page(page: str, name: str) 
     assert not set(registry().estimator(name).Settings.model_fields) - said
 
 
-@pytest.mark.parametrize("page", ["callaway-santanna.md", "staggered.md"])
+@pytest.mark.parametrize("page", ["callaway-santanna.md", "staggered.md", "synthetic.md"])
 def test_choices_in_the_tables_of_settings_are_those_of_the_code(page: str) -> None:
     """All of them, for at least one estimator of the page, the default first."""
     fields, compared = settings_of(page), 0
@@ -136,7 +137,8 @@ def test_the_table_of_few_treated_clusters_lists_every_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "head"), [("staggered.md", "estimator"), ("matching.md", "matcher")]
+    ("page", "head"),
+    [("staggered.md", "estimator"), ("synthetic.md", "estimator"), ("matching.md", "matcher")],
 )
 def test_tables_of_engines_name_all_of_them_in_their_order(page: str, head: str) -> None:
     named = {}

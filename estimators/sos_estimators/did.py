@@ -43,6 +43,7 @@ from sos_estimators.sample.warnings_text import (
 )
 from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED
+from sos_plugins.contract.settings import TAKES_CASE_WEIGHTS
 from sos_plugins.contract.types import plain
 
 
@@ -58,7 +59,11 @@ class DidSettings(Settings):
     model: Literal["linear", "logit"] = Field(
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
-    vcov: Variance = Field("CR2", description=f"{VCOV}; a logit takes CR1 unless told otherwise")
+    vcov: Variance = Field(
+        "CR2",
+        json_schema_extra=TAKES_CASE_WEIGHTS,
+        description=f"{VCOV}; a logit takes CR1 unless told otherwise",
+    )
     always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(

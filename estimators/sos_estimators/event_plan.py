@@ -12,7 +12,7 @@ from sos_estimators.inference.vcov import VCOV, Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import ABOUT_YEARS, Form, RegressionSample, Years
 from sos_plugins.cells.compression import count
-from sos_plugins.contract.settings import Settings
+from sos_plugins.contract.settings import TAKES_CASE_WEIGHTS, Settings
 from sos_plugins.errors import EstimationError
 
 
@@ -48,7 +48,7 @@ class EventStudySettings(Settings):
     lags_only: bool = Field(
         False, description="no leads: every period before adoption is the reference"
     )
-    vcov: Variance = Field("CR2", description=VCOV)
+    vcov: Variance = Field("CR2", json_schema_extra=TAKES_CASE_WEIGHTS, description=VCOV)
     always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
     conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(

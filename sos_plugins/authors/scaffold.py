@@ -24,7 +24,7 @@ BESIDE = 'plugin = testing.plugin_beside(__file__, "plugin.py")'
 STUDY_NAME = "my-study"
 
 KINDS = (
-    *("source", "outcome", "matcher", "estimator", "engine", "pooling"),
+    *("source", "outcome", "matcher", "estimator", "engine", "pooling", "imputer"),
     *("rating-rule", "rule-set"),
 )
 """Kinds of plugin that can be written; each has a folder of templates."""
@@ -90,7 +90,7 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
 
     Args:
         kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``pooling``,
-            ``rating-rule``, ``rule-set`` or ``study``.
+            ``imputer``, ``rating-rule``, ``rule-set`` or ``study``.
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.

@@ -268,7 +268,7 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
 def list_(terminal: Terminal, kind: str | None) -> None:
     """List plugins of a KIND.
 
-    Kinds are sources, outcomes, matchers, estimators, engines, poolings, rating-rules and
+    Kinds are sources, outcomes, matchers, estimators, engines, poolings, imputers, rating-rules and
     rule-sets.
     """
     from sos_plugins.cli.catalogue import catalogue

@@ -22,15 +22,15 @@ BRIDGES_EMPTY_PERIODS: dict[str, Any] = {"bridges_empty_periods": True}
 treated one are not used. Where embedding windows leave periods without cases and nobody set the
 field, a study sets it to how many these are, with a warning that says so."""
 KEEPS_MISSING_NUMBERS: dict[str, Any] = {"keeps_missing_numbers": True}
-"""``json_schema_extra`` of a field of an outcome with the values ``"drop"`` and ``"keep"``, that says
-what becomes of cases without a number in a covariate. A study that imputes sets it to ``"keep"``
-where nobody set it."""
+"""``json_schema_extra`` of a field of an outcome, ``"drop"`` or ``"keep"``, that says what becomes
+of cases without a number in a covariate. A study that imputes sets it to ``"keep"`` where nobody
+set it."""
 CASE_WEIGHTED = "CR2-cases"
 """Value that a field marked ``TAKES_CASE_WEIGHTS`` has where cases are matched."""
 TAKES_CASE_WEIGHTS: dict[str, Any] = {"takes_case_weights": CASE_WEIGHTED}
-"""``json_schema_extra`` of a field of an estimator that names its variance and has the value
-:data:`CASE_WEIGHTED`, errors of one variance a case. Where cases carry the weights of a matching and
-nobody set the field, a study sets it to that, with a warning that says so: such weights are no
+"""``json_schema_extra`` of a field of an estimator that names its variance and can be
+:data:`CASE_WEIGHTED`, errors of one variance a case. Where cases carry the weights of a matching
+and nobody set the field, a study sets it to that, with a warning that says so: such weights are no
 numbers of cases."""
 YEARS = (1900, 2199)
 """Years in which dates of settings lie."""

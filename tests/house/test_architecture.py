@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clean_environment import REPOSITORY
 
-from sos_plugins.contract.interfaces import WITH_ENGINES, Estimator
+from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Estimator
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
 from sos_plugins.host.registry import each_engine, load_plugins
 
@@ -267,7 +267,7 @@ def test_built_in_plugins_come_through_entry_points() -> None:
     registry = load_plugins()
     distributions = {info.distribution for info in registry.plugins.values()}
     assert distributions == {"sos-plugins"}
-    for kind in ("source", "outcome", "matcher", "estimator", "pooling", "rating-rule", "rule-set"):
+    for kind in KINDS:
         assert registry.names(kind), kind
 
 

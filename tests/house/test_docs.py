@@ -76,6 +76,7 @@ def test_an_example_of_a_hook_loads(code: str, tmp_path: Path) -> None:
         "register_outcomes",
         "register_matchers",
         "register_poolings",
+        "register_imputers",
         "register_rating_rules",
         "register_rule_sets",
     ],

@@ -35,7 +35,7 @@ class Curvature:
 
     def step(self, gradient: Floats) -> Floats:
         """Return the Newton step of a gradient, (c k,)."""
-        return linalg.cho_solve((self.root, True), gradient)
+        return np.asarray(linalg.cho_solve((self.root, True), gradient))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Problem:
     def centres(self) -> Floats:
         """Log odds of each further level among all cases, (L - 1,)."""
         counts = np.bincount(self.codes, minlength=self.n_levels).astype(float)
-        return np.log(counts[1:] / counts[0])
+        return np.asarray(np.log(counts[1:] / counts[0]))
 
     def start(self) -> Floats:
         """Return terms of no association, (k, L - 1)."""
@@ -165,7 +165,7 @@ def log_shares(logits: Floats) -> Floats:
     """
     whole = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
     whole -= whole.max(axis=1, keepdims=True)
-    return whole - np.log(np.exp(whole).sum(axis=1, keepdims=True))
+    return np.asarray(whole - np.log(np.exp(whole).sum(axis=1, keepdims=True)))
 
 
 def fitted_logits(problem: Problem, start: Floats) -> Logits:
@@ -223,4 +223,4 @@ def drawn_levels(
         rng: Draws.
     """
     up_to = np.exp(log_shares(linear(predictors, rows, terms))).cumsum(axis=1)
-    return (rng.random((len(rows), 1)) > up_to[:, :-1]).sum(axis=1)
+    return np.asarray((rng.random((len(rows), 1)) > up_to[:, :-1]).sum(axis=1))

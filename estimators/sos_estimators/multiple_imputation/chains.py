@@ -62,7 +62,7 @@ class Chain:
 
     def drawn(self, name: str) -> Floats | Ints:
         """Return what stands in the gaps of a covariate: numbers, or codes of levels."""
-        return _content(self.filled[name])[self.layout.variables[name].gaps]
+        return np.asarray(_content(self.filled[name])[self.layout.variables[name].gaps])
 
     def _fill(self, name: str, drawn: Floats | Ints) -> None:
         content = _content(self.filled[name]).copy()

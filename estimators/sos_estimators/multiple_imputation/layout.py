@@ -47,7 +47,7 @@ class Number:
     @property
     def gaps(self) -> np.ndarray:
         """Rows whose number is missing."""
-        return np.isnan(self.values)
+        return np.asarray(np.isnan(self.values))
 
 
 Variable = Category | Number
@@ -141,7 +141,7 @@ def _category(column: pd.Series, order: Ints) -> Category:
     codes, levels = pd.factorize(column, sort=True)
     counts = np.bincount(codes[codes >= 0], minlength=len(levels))
     by_size = np.argsort(-counts, kind="stable")
-    place = np.empty(len(levels) + 1, dtype=np.int32)
+    place = np.empty(len(levels) + 1, dtype=np.int64)
     place[by_size] = np.arange(len(levels))
     place[GAP] = GAP
     return Category(place[codes[order]], tuple(levels[j] for j in by_size))

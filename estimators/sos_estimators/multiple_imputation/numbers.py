@@ -59,7 +59,8 @@ def with_unseen(
         rng: Draws.
     """
     n_units = predictors.layout.n_units
-    return np.r_[unseen_replaced(terms[:n_units], seen, rng), terms[n_units:]]
+    own = unseen_replaced(terms[:n_units], seen, rng)
+    return np.concatenate([own, terms[n_units:]])
 
 
 def fitted_line(predictors: Predictors, rows: Ints, values: Floats) -> Line:
@@ -131,4 +132,4 @@ def matched_means(observed: Floats, wanted: Floats, donors: int, rng: np.random.
     far[(window < 0) | (window >= len(means))] = np.inf
     nearest = np.argpartition(far, donors - 1, axis=1)[:, :donors]
     chosen = nearest[np.arange(len(wanted)), rng.integers(0, donors, len(wanted))]
-    return order[window[np.arange(len(wanted)), chosen]]
+    return np.asarray(order[window[np.arange(len(wanted)), chosen]])

@@ -22,7 +22,7 @@ def warnings_of(layout: Layout) -> tuple[str, ...]:
     Args:
         layout: The cases.
     """
-    told = []
+    told: list[str] = []
     for name in layout.targets:
         told += _unobserved(layout, name)
         variable = layout.variables[name]

@@ -57,7 +57,8 @@ class ChildSettings(Settings):
     )
     covariates: tuple[Covariate, ...] = Field(
         ("age_band", "sex", "ethnic_group", "disabled", "previous_plan"),
-        description="Covariates of the child; 'age' leaves out cases of unknown age (see missing_numbers), and "
+        description="Covariates of the child; 'age' leaves out cases of unknown age (see "
+        "missing_numbers), and "
         "'previous_plan' is there only if the records have protection plans. 'uasc' is known of "
         "looked-after children only: among referred children it tells who came into care later.",
     )

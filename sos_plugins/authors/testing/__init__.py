@@ -22,6 +22,7 @@ from sos_plugins.authors.testing.estimators import check_estimator, estimator_ch
 from sos_plugins.authors.testing.examples import (
     example_effects,
     example_evidence,
+    example_imputation_task,
     example_panel,
     example_records,
     example_run,
@@ -29,13 +30,14 @@ from sos_plugins.authors.testing.examples import (
     example_unit_task,
     records_of,
 )
+from sos_plugins.authors.testing.imputers import check_imputer, imputer_checks
 from sos_plugins.authors.testing.matchers import check_matcher, matcher_checks
 from sos_plugins.authors.testing.outcomes import check_outcome, outcome_checks
 from sos_plugins.authors.testing.poolings import check_pooling, pooling_checks
 from sos_plugins.authors.testing.ratings import check_rating_rule, rating_rule_checks
 from sos_plugins.authors.testing.rules import check_rule_set, rule_set_checks
 from sos_plugins.authors.testing.sources import check_source, source_checks
-from sos_plugins.contract.interfaces import Estimator, Matcher, Pooling
+from sos_plugins.contract.interfaces import Estimator, Imputer, Matcher, Pooling
 
 CHECKS_OF: dict[str, Callable[..., list[Check]]] = {
     "source": source_checks,
@@ -43,6 +45,7 @@ CHECKS_OF: dict[str, Callable[..., list[Check]]] = {
     "matcher": matcher_checks,
     "estimator": estimator_checks,
     "pooling": pooling_checks,
+    "imputer": imputer_checks,
     "rating-rule": rating_rule_checks,
     "rule-set": rule_set_checks,
 }
@@ -54,7 +57,7 @@ def run_checks(
     plugin: Any,
     settings: Given = None,
     *,
-    host: Estimator | Matcher | Pooling | None = None,
+    host: Estimator | Matcher | Pooling | Imputer | None = None,
 ) -> list[CheckResult]:
     """Run every check of a kind on a plugin object with example data.
 
@@ -65,7 +68,7 @@ def run_checks(
         plugin: The plugin object, or the engine.
         settings: Settings by name, or an object, of the plugin (of its host, for an engine); the
             defaults unless given. Paths start at the folder worked in.
-        host: The estimator, matcher or pooling that an engine was added to.
+        host: The estimator, matcher, pooling or imputer that an engine was added to.
 
     Returns:
         How each check went, in their order.
@@ -76,6 +79,8 @@ def run_checks(
         checks = matcher_checks(host, settings, engine=plugin)
     elif isinstance(host, Pooling):
         checks = pooling_checks(host, settings, engine=plugin)
+    elif isinstance(host, Imputer):
+        checks = imputer_checks(host, settings, engine=plugin)
     else:
         checks = CHECKS_OF[kind](plugin, settings=settings)
     return [check.result() for check in checks]
@@ -89,6 +94,7 @@ __all__ = [
     "NotApplicableError",
     "assert_engines_agree",
     "check_estimator",
+    "check_imputer",
     "check_matcher",
     "check_outcome",
     "check_pooling",
@@ -98,11 +104,13 @@ __all__ = [
     "estimator_checks",
     "example_effects",
     "example_evidence",
+    "example_imputation_task",
     "example_panel",
     "example_records",
     "example_run",
     "example_sample",
     "example_unit_task",
+    "imputer_checks",
     "matcher_checks",
     "outcome_checks",
     "plugin_beside",

@@ -17,6 +17,7 @@ from sos_plugins.contract.interfaces import (
     Engine,
     Estimator,
     Matcher,
+    Imputer,
     Pooling,
     UnitMatch,
 )
@@ -42,7 +43,7 @@ def assert_engines_agree(
     weights close. Each engine's own tolerance holds unless another is given.
 
     Args:
-        plugin: The estimator or matcher.
+        plugin: The estimator, matcher, pooling or imputer.
         sample: The sample (or the task, for a matcher of authorities); an example unless given.
         options: Settings by name, or an object; the defaults unless given.
         engines: Engines to compare; the plugin's own unless given. Put the reference first.
@@ -183,7 +184,7 @@ def _compare_frames(
         )
 
 
-def first_runnable(plugin: Estimator | Matcher | Pooling) -> Engine:
+def first_runnable(plugin: Estimator | Matcher | Pooling | Imputer) -> Engine:
     """Return the first engine that can run here.
 
     Args:

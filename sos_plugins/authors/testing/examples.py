@@ -19,6 +19,7 @@ from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import (
     Agreement,
     Evidence,
+    ImputationTask,
     LeadTest,
     OutcomeInfo,
     Pilot,
@@ -53,6 +54,42 @@ def example_effects(spread: float = 1.0) -> PilotEffects:
     return PilotEffects(
         frame.assign(std_error=errors, conf_low=values - 2 * errors, conf_high=values + 2 * errors)
     )
+
+
+# Gaps -------------------------------------------------------------------------------------------
+
+
+def example_imputation_task(n: int = 600, seed: int = 11) -> ImputationTask:
+    """Make up cases of twelve authorities, three of them pilots, with gaps in three covariates.
+
+    A number (``age``), a flag (``disabled``) and a category (``ethnic_group``) depend on each other,
+    on the outcome and on the authority; a fifth, a seventh and a tenth of their cells are missing.
+
+    Args:
+        n: Cases.
+        seed: Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    place, period = rng.integers(0, 12, n), rng.integers(2005, 2012, n)
+    treated = (place < 3).astype(int)
+    group = rng.choice(["Asian", "Black", "Mixed", "White"], n, p=[0.1, 0.15, 0.15, 0.6])
+    age = 8 + 1.5 * (group == "Black") + 0.1 * place + rng.normal(0, 3, n)
+    odds = np.exp(-1 + 0.15 * age + 0.7 * (group == "Mixed") - 0.1 * place)
+    disabled = rng.random(n) < odds / (1 + odds)
+    post = treated * (period >= 2009)
+    value = 0.3 * age + disabled + 0.5 * post + rng.normal(0, 2, n)
+    frame = pd.DataFrame(
+        {
+            "unit": [f"{901 + p}" for p in place],
+            **{"period": period, "value": value, "treated": treated},
+            **{"post": post, "during": treated * (period == 2008), "age": age},
+            "disabled": np.where(disabled, "yes", "no"),
+            "ethnic_group": group,
+        }
+    )
+    for name, share in (("age", 1 / 5), ("disabled", 1 / 7), ("ethnic_group", 1 / 10)):
+        frame[name] = frame[name].mask(rng.random(n) < share)
+    return ImputationTask(frame, ("age", "disabled", "ethnic_group"), seed=3)
 
 
 # Records ------------------------------------------------------------------------------------------

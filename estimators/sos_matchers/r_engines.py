@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sos_matchers.cases.data import CaseData, text_levels
+from sos_matchers.cases.data import CaseData, text_levels, tie_order
+from sos_matchers.cases.exact.coarsen import CutNumber
+from sos_matchers.cases.exact.sample import ExactData
+from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.features import Candidates
 from sos_matchers.nearest import STEPS, Pairs
 from sos_matchers.summaries import Matches
@@ -77,6 +80,49 @@ def relative_odds(data: CaseData, settings: Any) -> np.ndarray:
     arguments = {**_model(settings), "trim": settings.trim}
     answer = r.call(SCRIPT, "relative_odds", _case_columns(data), arguments)
     return np.asarray(answer["relative"], dtype=float)
+
+
+def cases_exactly(
+    data: ExactData, settings: CoarsenedExactSettings
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Match cases exactly; weights by row, 0 for the unmatched, and the rows that were paired.
+
+    Only rows with a weight go to R, in the order that breaks ties.
+    """
+    rows = tie_order(data.frame, settings.seed)
+    rows = rows[data.present[rows]]
+    columns: dict[str, Any] = {
+        "treated": data.treated[rows].astype(int),
+        "weight": data.weight[rows],
+        "occasion": data.occasion[rows],
+        "stratum": pd.Categorical(data.stratum[rows].astype(str)),
+    }
+    cuts: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
+    for j, covariate in enumerate(data.coarsened):
+        values, name = data.frame[covariate.name].iloc[rows], f"x{j}"
+        cut = settings.cutpoints.get(covariate.name, settings.coarsening)
+        if isinstance(covariate, CutNumber) and cut != "exact":
+            columns[name] = values.to_numpy(float, na_value=np.nan)
+            cuts[name] = {"points": list(cut)} if isinstance(cut, tuple) else cut
+            continue
+        columns[name] = text_levels(values.astype(str))
+        if grouping := settings.groupings.get(covariate.name):
+            groups[name] = {group: list(levels) for group, levels in grouping.items() if levels}
+    arguments = {
+        "cutpoints": cuts,
+        "grouping": groups,
+        "composite": settings.weights == "composite",
+        "k2k": settings.k2k_distance if settings.k2k else "none",
+        "steps": STEPS,
+    }
+    answer = r.call(SCRIPT, "match_exactly", columns, arguments)
+    weight = np.zeros(len(data.treated))
+    weight[rows] = np.asarray(answer["weight"], dtype=float)
+    if not settings.k2k:
+        return weight, None
+    pilots, others = (np.atleast_1d(np.asarray(answer[k], dtype=int)) for k in ("pilot", "other"))
+    return weight, (rows[pilots - 1], rows[others - 1])
 
 
 def _model(settings: Any) -> dict[str, Any]:

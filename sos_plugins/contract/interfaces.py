@@ -393,6 +393,7 @@ class CaseMatch:
         n_dropped: How many rows are gone.
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.
+        tables: Further tables by name, such as who was matched in which stratum.
     """
 
     sample: Sample
@@ -400,6 +401,7 @@ class CaseMatch:
     n_dropped: int = 0
     sentence: str = ""
     warnings: tuple[str, ...] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 BALANCE_COLUMNS: dict[str, str] = {

@@ -14,9 +14,9 @@ from sos_plugins.groundwork import own_names
 from sos_plugins.groundwork.type_names import is_list, members, type_name
 
 NAMES_COLUMNS = own_names.NAMES_COLUMNS
-"""``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
-engine sees covariates under other names (:mod:`sos_plugins.groundwork.own_names`), in this field
-as well."""
+"""``json_schema_extra`` of a field that names columns of a sample, as text, a tuple of texts or the
+keys of a table: an engine sees covariates under other names
+(:mod:`sos_plugins.groundwork.own_names`), in this field as well."""
 BRIDGES_EMPTY_PERIODS: dict[str, Any] = {"bridges_empty_periods": True}
 """``json_schema_extra`` of a field of an estimator that says how many periods before the first
 treated one are not used. Where embedding windows leave periods without cases and nobody set the

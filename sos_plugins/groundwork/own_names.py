@@ -20,7 +20,8 @@ import pandas as pd
 from pydantic import BaseModel
 
 NAMES_COLUMNS: dict[str, Any] = {"names_columns": True}
-"""``json_schema_extra`` of a field of settings that names columns of a sample."""
+"""``json_schema_extra`` of a field of settings that names columns of a sample: text, a tuple of
+texts, or a table with columns as its keys."""
 HIDDEN = re.compile(r"owncolumn(\d{3,})_")
 
 T = TypeVar("T")
@@ -95,9 +96,16 @@ class OwnNames:
         for name, field in type(options).model_fields.items():
             value = getattr(options, name)
             if field.json_schema_extra == NAMES_COLUMNS and value is not None:
-                hidden = self.hide([value] if isinstance(value, str) else value)
-                changed[name] = hidden[0] if isinstance(value, str) else tuple(hidden)
+                changed[name] = self._hide_setting(value)
         return options.model_copy(update=changed) if changed else options
+
+    def _hide_setting(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hide([value])[0]
+        hidden = self.hide(value)
+        if isinstance(value, Mapping):
+            return dict(zip(hidden, value.values(), strict=True))
+        return tuple(hidden)
 
     def show(self, given: T) -> T:
         """Return what came out with a user's own names.

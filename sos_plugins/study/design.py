@@ -335,9 +335,10 @@ def stacked_sample(
             )
         )
     stacked = pd.concat(parts, ignore_index=True)
-    return _sample(
-        stacked, covariates, binary, window_gap=True, keep=("group", "case", "event", CALENDAR)
-    )
+    keep = ["group", "case", "event", CALENDAR]
+    if "date" in stacked and stacked["date"].notna().all():
+        keep.append("date")
+    return _sample(stacked, covariates, binary, window_gap=True, keep=keep)
 
 
 def calendar_sample(

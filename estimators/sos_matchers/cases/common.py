@@ -1,4 +1,4 @@
-"""What both matchers of cases share: settings, words, and the result with its balance."""
+"""What matchers of cases share: settings, words, and the result with its balance."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sos_plugins.cells.compression import count, reweighted
 from sos_plugins.contract.settings import NAMES_COLUMNS
 
 
-class CaseSettings(Settings):
-    """What both matchers of cases take."""
+class WithinSettings(Settings):
+    """What is compared, and within what."""
 
     covariates: tuple[str, ...] | None = Field(
         None,
-        description="covariates of the score; all of the outcome unless given",
+        description="covariates that are compared; all of the outcome unless given",
         json_schema_extra=NAMES_COLUMNS,
     )
     within: tuple[str, ...] | None = Field(
@@ -32,6 +32,11 @@ class CaseSettings(Settings):
         ),
         json_schema_extra=NAMES_COLUMNS,
     )
+
+
+class CaseSettings(WithinSettings):
+    """What matchers of cases on the propensity score take."""
+
     scores: ScoreModels = Field(
         "pooled",
         description=(

@@ -77,24 +77,11 @@ def case_data(
         SettingsError: If a covariate or column is unknown.
     """
     frame = sample.frame.reset_index(drop=True)
-    if sample.is_panel:
-        raise DesignError(
-            f"Matcher '{matcher}': these cases are a panel, whose units are followed over time; "
-            "single cases cannot be matched without breaking it. Match authorities instead."
-        )
-    names = _known(covariates, sample.covariates, "covariate", matcher)
-    if is_compressed(frame):
-        levels = frame[list(names)].select_dtypes(exclude="number").columns
-        numeric = [c for c in names if c not in levels]
-        if numeric:
-            raise DesignError(
-                f"Matcher '{matcher}': cases compressed to cells cannot be matched on the numeric "
-                f"covariates {listing(numeric)}; leave them out, or give the cases."
-            )
-    if not names:
-        raise DesignError(f"Matcher '{matcher}': the sample has no covariates to match on.")
-    columns = _known(within, [str(c) for c in frame.columns], "column of strata", matcher, WITHIN)
-    stratum, labels = _strata(frame, columns)
+    names = matchable_covariates(sample, covariates, matcher)
+    columns = known_names(
+        within, [str(c) for c in frame.columns], "column of strata", matcher, WITHIN
+    )
+    stratum, labels = strata_of(frame, columns)
     usable, warnings = _usable(frame, stratum, labels, matcher)
     rows = np.flatnonzero(usable)
     rows = rows[tie_order(frame.iloc[rows], seed)]
@@ -116,13 +103,47 @@ def case_data(
     )
 
 
-def _known(
+def matchable_covariates(
+    sample: Sample, covariates: tuple[str, ...] | None, matcher: str
+) -> tuple[str, ...]:
+    """Return the covariates to match on.
+
+    Args:
+        sample: Labelled cases.
+        covariates: Those that are asked for; None for all of the sample.
+        matcher: Name of the matcher, for messages.
+
+    Raises:
+        DesignError: If the sample is a panel or has no covariates, or cells have numbers.
+        SettingsError: If a covariate is unknown.
+    """
+    if sample.is_panel:
+        raise DesignError(
+            f"Matcher '{matcher}': these cases are a panel, whose units are followed over time; "
+            "single cases cannot be matched without breaking it. Match authorities instead."
+        )
+    names = known_names(covariates, sample.covariates, "covariate", matcher)
+    if is_compressed(sample.frame):
+        levels = sample.frame[list(names)].select_dtypes(exclude="number").columns
+        numeric = [c for c in names if c not in levels]
+        if numeric:
+            raise DesignError(
+                f"Matcher '{matcher}': cases compressed to cells cannot be matched on the numeric "
+                f"covariates {listing(numeric)}; leave them out, or give the cases."
+            )
+    if not names:
+        raise DesignError(f"Matcher '{matcher}': the sample has no covariates to match on.")
+    return names
+
+
+def known_names(
     chosen: tuple[str, ...] | None,
     known: tuple[str, ...] | list[str],
     what: str,
     matcher: str,
     default: tuple[str, ...] | None = None,
 ) -> tuple[str, ...]:
+    """Return the names that were chosen, or the default; refuse one that is not known."""
     if chosen is None:
         return tuple(known) if default is None else tuple(c for c in default if c in known)
     for name in chosen:
@@ -134,7 +155,8 @@ def _known(
     return chosen
 
 
-def _strata(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+def strata_of(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """Number the strata that columns make, (rows,), and write what each is."""
     if not columns:
         return np.zeros(len(frame), dtype=int), ["all cases"]
     grouped = frame.groupby(list(columns), sort=True, observed=True)
@@ -172,11 +194,11 @@ def _usable(
 def tie_order(frame: pd.DataFrame, seed: int) -> np.ndarray:
     """Return an order of rows that is arbitrary but fixed by what the rows say.
 
-    The order follows a hash of every column but the value and the weight, so that neither the
-    outcome nor the place of a row in the table decides which of two equal cases is taken; rows that
-    agree in all those columns keep their order.
+    The order follows a hash of every column but the value, the weight and the date, so that neither
+    the outcome nor the place of a row in the table decides which of two equal cases is taken; rows
+    that agree in all those columns keep their order.
     """
-    columns = sorted(c for c in frame.columns if c not in ("value", "weight"))
+    columns = sorted(c for c in frame.columns if c not in ("value", "weight", "date"))
     keys = pd.util.hash_pandas_object(frame[columns], index=False).to_numpy()
     return np.argsort(_mixed(keys, seed), kind="stable")
 

@@ -196,3 +196,99 @@ case_scores <- function(data, penalty, C, models) {
   }
   eta
 }
+
+# data: treated, weight, occasion (one number for the same authority, child and date), stratum, then
+# covariates (numbers, perhaps with gaps, or factors); in the order in which ties are to be broken.
+# cutpoints: a rule, a number of bins or cut points by covariate; grouping: lists of levels likewise;
+# k2k: "none", "random" or "mahalanobis".
+match_exactly <- function(data, cutpoints, grouping, composite, k2k, steps) {
+  subclass <- exact_strata(data, cutpoints, grouping)
+  kept <- !is.na(subclass)
+  pairs <- list(pilot = integer(), other = integer())
+  if (k2k != "none") {
+    pairs <- pairs_within(data, subclass, k2k, steps)
+    kept <- seq_along(kept) %in% unlist(pairs)
+  }
+  c(list(weight = exact_weights(data, subclass, kept, composite)), pairs)
+}
+
+# Strata by MatchIt; missing for rows whose stratum has one side alone.
+exact_strata <- function(data, cutpoints, grouping) {
+  x <- data[-(1:4)]
+  for (name in names(x)) {
+    if (anyNA(x[[name]])) {
+      x[[name]] <- binned_with_gaps(x[[name]], cutpoints[[name]])
+      cutpoints[[name]] <- NULL
+    }
+  }
+  if (nlevels(data$stratum) > 1) x$stratum <- data$stratum
+  # One cut point alone would be a number of bins: it is given twice. A rule or number stays.
+  cutpoints <- lapply(cutpoints, function(cut) if (is.list(cut)) rep(unlist(cut), 2) else cut)
+  fit <- quietly(MatchIt::matchit(
+    stats::reformulate(names(x), "treated"),
+    data = cbind(treated = data$treated, x), method = "cem",
+    cutpoints = if (length(cutpoints)) cutpoints else "sturges", grouping = grouping
+  ))
+  if (is.null(fit)) return(rep(NA_integer_, nrow(data)))
+  as.integer(fit$subclass)
+}
+
+# MatchIt takes no gaps: they are a level beside the bins of the numbers that are there.
+binned_with_gaps <- function(x, cut) {
+  known <- x[!is.na(x)]
+  if (is.character(cut)) {
+    cut <- switch(cut,
+      sturges = grDevices::nclass.Sturges(known),
+      scott = grDevices::nclass.scott(known),
+      fd = grDevices::nclass.FD(known)
+    )
+  }
+  breaks <- sort(unique(unlist(cut)))
+  if (!is.list(cut)) {
+    breaks <- seq(min(known), max(known), length.out = cut + 1)
+    breaks <- breaks[-c(1, length(breaks))]
+  }
+  bin <- as.character(findInterval(x, c(-Inf, breaks, Inf)))
+  factor(ifelse(is.na(x), "Missing", bin))
+}
+
+# (T_s / C_s) (C / T) times what a row starts with; pilots' rows keep it.
+exact_weights <- function(data, subclass, kept, composite) {
+  start <- ifelse(kept, data$weight, 0)
+  if (composite) {
+    times <- stats::ave(as.numeric(kept), data$occasion, FUN = sum)
+    start <- ifelse(kept, data$weight / pmax(times, 1), 0)
+  }
+  stratum <- factor(subclass)
+  treated <- data$treated == 1
+  pilots <- tapply(ifelse(treated, start, 0), stratum, sum)
+  others <- tapply(ifelse(treated, 0, start), stratum, sum)
+  factor <- (pilots / others)[stratum] * sum(start[!treated]) / sum(start[treated])
+  ifelse(kept, ifelse(treated, start, start * factor), 0)
+}
+
+# Pairs in every stratum: MatchIt's nearest neighbours on a matrix of distances, all equal at random.
+pairs_within <- function(data, subclass, k2k, steps) {
+  found <- list(pilot = integer(), other = integer())
+  x <- data[-(1:4)]
+  for (name in names(x)) {
+    if (is.numeric(x[[name]])) x[[name]][is.na(x[[name]])] <- mean(x[[name]], na.rm = TRUE)
+  }
+  if (nlevels(data$stratum) > 1) x$stratum <- data$stratum
+  treated <- data$treated == 1
+  distance <- matrix(0, sum(treated), sum(!treated))
+  if (k2k == "mahalanobis") {
+    formula <- stats::reformulate(names(x), "treated")
+    distance <- MatchIt::mahalanobis_dist(formula, data = cbind(treated = data$treated, x))
+  }
+  place <- stats::ave(seq_along(treated), treated, FUN = seq_along)
+  for (rows in split(seq_along(subclass), subclass)) {
+    mine <- rows[treated[rows]]
+    theirs <- rows[!treated[rows]]
+    apart <- unname(distance[place[mine], place[theirs], drop = FALSE])
+    chosen <- nearest_by_matchit(round(apart * steps), 1, FALSE)[, 1]
+    found$pilot <- c(found$pilot, mine[!is.na(chosen)])
+    found$other <- c(found$other, theirs[chosen[!is.na(chosen)]])
+  }
+  found
+}

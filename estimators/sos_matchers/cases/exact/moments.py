@@ -1,0 +1,133 @@
+"""Balance of covariates from sums over cells: the definitions of ``balance_table``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sos_matchers.cases.exact.bins import Cuts
+from sos_matchers.cases.exact.weights import Flags, Floats
+
+EQUAL = 1e-9
+"""Means closer than this share of the spread are equal: sums over millions are rounded so far."""
+
+
+def centre_of(fine: Cuts) -> float:
+    """Return what a number is measured from, so that sums of squares keep their digits.
+
+    Zero for a number from 0 to 1, of which the sums then say whether it is 0 or 1 everywhere.
+
+    Args:
+        fine: Bins of equal width over the range of the number.
+    """
+    low, high = fine.start or 0.0, (fine.start or 0.0) + fine.step * (len(fine.points) + 1)
+    return 0.0 if (low, high) == (0.0, 1.0) else (low + high) / 2
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of one side, weighted."""
+
+    mean: float
+    variance: float
+    total: float
+    squares: float
+
+
+@dataclass(frozen=True)
+class CellWeights:
+    """Weights of cells, before and after.
+
+    Attributes:
+        treated: Whether a cell has pilots' cases, (cells,).
+        weight: Sum of the weights of its cases before, (cells,).
+        squares: Sum of their squares, (cells,).
+        ratio: What weights are multiplied with by matching; 0 for the unmatched, (cells,).
+    """
+
+    treated: Flags
+    weight: Floats
+    squares: Floats
+    ratio: Floats
+
+    def of_share(self, name: str, level: Flags) -> dict[str, str | float]:
+        """Return the balance of a level.
+
+        Args:
+            name: The covariate and its level.
+            level: Whether the cases of a cell have it, (cells,).
+        """
+        sums = np.where(level, self.weight, 0.0)
+        return self._row(name, sums, sums, np.ones_like(level), binary=True)
+
+    def of_number(
+        self, name: str, z: Floats, zz: Floats, known: Flags, centre: float
+    ) -> dict[str, str | float]:
+        """Return the balance of a number.
+
+        Args:
+            name: The covariate.
+            z: Weighted sums of the number less ``centre``, (cells,).
+            zz: Weighted sums of its square, (cells,).
+            known: Whether the number is known, (cells,).
+            centre: What it is measured from.
+        """
+        binary = centre == 0 and bool((z[known] == zz[known]).all())
+        row = self._row(name, z, zz, known, binary=binary)
+        for column in row:
+            if column.startswith("mean_"):
+                row[column] = float(row[column]) + centre
+        return row
+
+    def _row(
+        self, name: str, z: Floats, zz: Floats, known: Flags, *, binary: bool
+    ) -> dict[str, str | float]:
+        of = {
+            (side, when): self._moments(rows & known, z, zz, ratio, binary=binary)
+            for side, rows in (("treated", self.treated), ("control", ~self.treated))
+            for when, ratio in (("before", np.ones_like(z)), ("after", self.ratio))
+        }
+        sd = _sd(of["treated", "before"], of["control", "before"], binary=binary)
+        row: dict[str, str | float] = {
+            "covariate": name,
+            "mean_treated": of["treated", "before"].mean,
+            "mean_treated_after": of["treated", "after"].mean,
+            "mean_control_before": of["control", "before"].mean,
+            "mean_control_after": of["control", "after"].mean,
+        }
+        for when in ("before", "after"):
+            one, two = of["treated", when], of["control", when]
+            row[f"smd_{when}"] = _difference(one.mean, two.mean, sd)
+            ratio = one.variance / two.variance if two.variance > 0 else np.nan
+            row[f"variance_ratio_{when}"] = np.nan if binary else ratio
+        return row
+
+    def _moments(
+        self, rows: Flags, z: Floats, zz: Floats, ratio: Floats, *, binary: bool
+    ) -> Moments:
+        times = ratio[rows]
+        total = float((self.weight[rows] * times).sum())
+        squares = float((self.squares[rows] * times**2).sum())
+        if total <= 0:
+            return Moments(np.nan, np.nan, 0.0, 0.0)
+        mean = float((z[rows] * times).sum()) / total
+        variance = max(float((zz[rows] * times).sum()) / total - mean**2, 0.0)
+        left = 1.0 if binary else 1 - squares / total**2
+        return Moments(mean, variance / left if left > 0 else np.nan, total, squares)
+
+
+def _sd(one: Moments, two: Moments, *, binary: bool) -> float:
+    """Return the SD of the treated, or that pooled within both sides where there is none."""
+    if one.variance > 0:
+        return float(np.sqrt(one.variance))
+    total, squares = one.total + two.total, one.squares + two.squares
+    left = 1.0 if binary else 1 - squares / total**2
+    inner = 1.0 if binary else 1 - two.squares / two.total**2
+    return float(np.sqrt(two.variance * inner * two.total / total / left))
+
+
+def _difference(one: float, two: float, sd: float) -> float:
+    if abs(one - two) <= EQUAL * sd:
+        return 0.0
+    return (one - two) / sd if sd > 0 else np.nan

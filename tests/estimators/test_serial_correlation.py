@@ -48,7 +48,9 @@ def test_the_statistic_is_that_of_plm() -> None:
     assert found.statistic * n / (n - 1) == pytest.approx(wanted, rel=PRINTED)
 
 
-def shocked(rho: float, *, seed: int = 3, units: int = 60, years: int = 30) -> Sample:
+def shocked(
+    rho: float, *, seed: int = 3, units: int = 60, years: int = 30, adopted: int = 2015
+) -> Sample:
     """Authority means with first-order autoregressive shocks, ten authorities treated."""
     rng = np.random.default_rng(seed)
     shock = np.zeros((units, years))
@@ -57,13 +59,13 @@ def shocked(rho: float, *, seed: int = 3, units: int = 60, years: int = 30) -> S
         shock[:, year] = rho * shock[:, year - 1] + rng.normal(0, 1, units)
     rows = pd.MultiIndex.from_product([range(units), range(2000, 2000 + years)]).to_frame(False)
     unit, period = rows[0].to_numpy(), rows[1].to_numpy()
-    treated, post = (unit < 10).astype(int), (period >= 2015).astype(int)
+    treated, post = (unit < 10).astype(int), (period >= adopted).astype(int)
     value = shock.ravel() + unit % 7 + 0.1 * period + 2.0 * treated * post
     frame = pd.DataFrame(
         {
             "unit": [f"{u:02d}" for u in unit],
             "period": period,
-            "cohort": np.where(treated == 1, 2015, 0),
+            "cohort": np.where(treated == 1, adopted, 0),
             "value": value,
             "weight": 1.0,
             "treated": treated,
@@ -88,7 +90,7 @@ def test_the_autocorrelation_is_found(fit: Fit, rho: float) -> None:
 
 @pytest.mark.r
 def test_r_gives_the_same() -> None:
-    sample = shocked(0.4, units=20, years=12)
+    sample = shocked(0.4, units=20, years=12, adopted=2006)
     own = fit_python(sample, SerialCorrelationSettings())
     in_r = fit_r(sample, SerialCorrelationSettings())
     for column in ("estimate", "std_error", "p_value"):
@@ -96,7 +98,7 @@ def test_r_gives_the_same() -> None:
 
 
 def test_years_that_do_not_follow_each_other_are_no_pair() -> None:
-    sample = shocked(0.0, units=12, years=8)
+    sample = shocked(0.0, units=12, years=8, adopted=2005)
     whole = fit_python(sample, SerialCorrelationSettings()).glance
     assert (whole["n_changes"], whole["n_pairs"]) == (12 * 7, 12 * 6)
     frame = sample.frame

@@ -1,7 +1,8 @@
 """Fixed and random effects of units on unbalanced panels, and whether they differ.
 
 Swamy and Arora (1972), Econometrica 40(2), for unbalanced panels by Baltagi and Chang (1994),
-Journal of Econometrics 62(2); Hausman (1978), Econometrica 46(6); Mundlak (1978), Econometrica 46(1).
+Journal of Econometrics 62(2); Hausman (1978), Econometrica 46(6); Mundlak (1978), Econometrica
+46(1).
 """
 
 from __future__ import annotations

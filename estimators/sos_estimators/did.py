@@ -29,7 +29,14 @@ from sos_estimators.regression.logit_separation import (
     drop_perfectly_predicted,
 )
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import Form, RegressionSample, prepare
+from sos_estimators.sample.prepare import (
+    ABOUT_YEARS,
+    Form,
+    RegressionSample,
+    Years,
+    in_years,
+    prepare,
+)
 from sos_estimators.sample.warnings_text import (
     not_identified,
     one_sided_pilots,
@@ -49,6 +56,7 @@ class DidSettings(Settings):
         description="twfe: unit and period effects; stacked: both within each matched group; "
         "pilot-post: period effects, pilot and post terms, no unit effects (as in the 2021 report)",
     )
+    years: Years = Field("window", description=ABOUT_YEARS)
     model: Literal["linear", "logit"] = Field(
         "linear", description="logit for a value of 0 or 1: ATT is then the average marginal effect"
     )
@@ -116,7 +124,7 @@ def fit(sample: Sample, options: DidSettings, engine: str = "python") -> Estimat
     """
     if options.model == "logit":
         factor_of(options.vcov)
-    prepared = prepare(sample, options.form, options.always_treated)
+    prepared = in_years(prepare(sample, options.form, options.always_treated), options.years)
     fitted_on = prepared
     if options.model == "logit":
         fitted_on = drop_perfectly_predicted(prepared, options.form)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from sos_estimators.inference.vcov import VCOV, Variance
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
-from sos_estimators.sample.prepare import RegressionSample
+from sos_estimators.sample.prepare import ABOUT_YEARS, Form, RegressionSample, Years
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.settings import TAKES_CASE_WEIGHTS, Settings
 from sos_plugins.errors import EstimationError
@@ -19,10 +19,12 @@ from sos_plugins.errors import EstimationError
 class EventStudySettings(Settings):
     """Arguments of ``event-study``."""
 
-    form: Literal["twfe", "stacked"] = Field(
+    form: Form = Field(
         "twfe",
-        description="twfe: unit and period effects; stacked: both within each matched group",
+        description="twfe: unit and period effects; stacked: both within each matched group; "
+        "pilot-post: period effects, pilot and post terms, no unit effects",
     )
+    years: Years = Field("window", description=ABOUT_YEARS)
     reference: int = Field(-1, lt=0, description="event time that the others are compared with")
     min_event: int | None = Field(
         None, description="earlier event times are counted as this one; none: all are kept"

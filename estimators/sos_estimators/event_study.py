@@ -22,7 +22,7 @@ from sos_estimators.regression.fit import (
     four_engines,
 )
 from sos_estimators.regression.least_squares import side_by_side
-from sos_estimators.sample.prepare import FORMS, RegressionSample, prepare
+from sos_estimators.sample.prepare import FORMS, RegressionSample, in_years, prepare
 from sos_estimators.sample.warnings_text import weak_test
 from sos_plugins import Estimate, Estimator, Sample, hookimpl
 from sos_plugins.contract.columns import OVER_EVENT_TIMES
@@ -48,6 +48,7 @@ def fit(sample: Sample, options: EventStudySettings, engine: str = "python") -> 
         EngineError: If the package or R fails.
     """
     prepared = with_events(prepare(sample, options.form, options.always_treated), options)
+    prepared = in_years(prepared, options.years)
     chosen = plan(prepared, options)
     design = _design(prepared, chosen, options)
     fitted = fit_design(design, engine).without_zero_errors(design, prepared.frame["value"])

@@ -29,7 +29,7 @@ class EscalationSettings(rereferral.RereferralSettings):
         "default",
         description="wwcsc-2021 switches on the quirks of the 2021 analysis that are not set "
         "otherwise: last_rereferral, label_by_nfa_date, rc9_unknown, drop_plan_before_rereferral, "
-        "follow_up_days = 360 with short_follow_up.",
+        "follow_up_days = 360 with short_follow_up; and its covariate, holiday_flag.",
     )
     escalation_days: int = Field(
         180,

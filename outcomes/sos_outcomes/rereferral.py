@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import ibis
@@ -12,7 +13,12 @@ from pydantic import Field, model_validator
 from sos_plugins import Cases, Outcome, OutcomeInfo, Records, Session, hookimpl
 from sos_plugins.authors import derive
 
-WWCSC_2021 = {"last_rereferral": True, "label_by_nfa_date": True, "rc9_unknown": True}
+WWCSC_2021 = {
+    "last_rereferral": True,
+    "label_by_nfa_date": True,
+    "rc9_unknown": True,
+    "holiday_flag": True,
+}
 """What ``definition = "wwcsc-2021"`` switches on."""
 
 
@@ -22,7 +28,8 @@ class RereferralSettings(derive.FollowUpSettings):
     definition: Literal["default", "wwcsc-2021"] = Field(
         "default",
         description="wwcsc-2021 switches on the quirks of the 2021 analysis that are not set "
-        "otherwise: last_rereferral, label_by_nfa_date, rc9_unknown.",
+        "otherwise: last_rereferral, label_by_nfa_date, rc9_unknown; and its covariate, "
+        "holiday_flag.",
     )
     nfa_reasons: tuple[str, ...] = Field(
         ("RC8",), description="Closure reasons that mean no further action after assessment."
@@ -40,7 +47,13 @@ class RereferralSettings(derive.FollowUpSettings):
         183, ge=1, description="A re-referral counts from the day after the NFA date to this day."
     )
     holiday_flag: bool = Field(
-        True, description="Add the covariate holiday_referral: referred around holidays."
+        False,
+        description="Add the covariate holiday_referral: referred in holidays or around them.",
+    )
+    holiday_calendar: Path | None = Field(
+        None,
+        description="CSV file with columns start and end of holidays, such as those of schools; "
+        "without it they are the bank holidays in holiday_names.",
     )
     holiday_names: tuple[str, ...] = Field(
         ("Christmas Day", "Good Friday", "Easter Monday"),
@@ -168,6 +181,17 @@ def add_rereferral(
     )
     if not settings.holiday_flag:
         return table
+    if settings.holiday_calendar is not None:
+        calendar = derive.read_holidays(session.base / settings.holiday_calendar.expanduser())
+        calendar.refuse_other_years(table.select("period").distinct().to_pandas()["period"])
+        return derive.add_in_holidays(
+            table,
+            session,
+            date="referral_date",
+            name="holiday_referral",
+            calendar=calendar,
+            days=settings.holiday_days,
+        )
     return derive.add_near_holiday(
         table,
         session,

@@ -23,6 +23,9 @@ HOST = re.compile(r'^HOST = "(.+)"', re.MULTILINE)
 BESIDE = 'plugin = testing.plugin_beside(__file__, "plugin.py")'
 STUDY_NAME = "my-study"
 
+PRESETS = ("wwcsc-2021", "wwcsc-2021-corrected")
+"""Studies that are written whole: the analysis of 2021, and the same with its quirks mended."""
+
 KINDS = (
     *("source", "outcome", "matcher", "estimator", "engine", "pooling", "imputer"),
     *("rating-rule", "rule-set"),
@@ -85,7 +88,9 @@ class Names:
         return text
 
 
-def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> list[Path]:
+def scaffold(
+    kind: str, name: str, folder: Path, *, package: bool = False, preset: str | None = None
+) -> list[Path]:
     """Write a working plugin, or a commented study file.
 
     Args:
@@ -94,12 +99,13 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.
+        preset: Of a study: what it is to do, a name of :data:`PRESETS`; one to fill in by default.
 
     Returns:
         The files written.
 
     Raises:
-        NotRegisteredError: If there is no such kind.
+        NotRegisteredError: If there is no such kind or preset.
         PluginError: If the name does not fit, or a file is there already.
         OutputError: If the folder cannot be written to; nothing is left there then.
     """
@@ -113,8 +119,9 @@ def scaffold(kind: str, name: str, folder: Path, *, package: bool = False) -> li
     if kind == "study":
         if package:
             raise PluginError("A study is one file; leave --package out.")
-        text = (TEMPLATES / "study.toml").read_text("utf-8").replace(f'"{STUDY_NAME}"', f'"{name}"')
-        return _write(folder, {f"{name}.toml": text})
+        return _write(folder, {f"{name}.toml": _study(name, preset)})
+    if preset is not None:
+        raise PluginError(f"A preset is of a study, and '{kind}' is none; leave --preset out.")
     names = Names(kind, name)
     if package:
         return _write(folder / names.distribution, _package(names))
@@ -131,6 +138,16 @@ def _kind(kind: str) -> str:
             f"Kinds: {listing(known)}."
         )
     return wanted
+
+
+def _study(name: str, preset: str | None) -> str:
+    if preset is not None and preset not in PRESETS:
+        raise NotRegisteredError(
+            f"There is no preset '{preset}'.{did_you_mean(preset, PRESETS)} "
+            f"Presets: {listing(PRESETS)}."
+        )
+    template = TEMPLATES / "presets" / f"{preset}.toml" if preset else TEMPLATES / "study.toml"
+    return template.read_text("utf-8").replace(f'"{STUDY_NAME}"', f'"{name}"')
 
 
 def _template(names: Names) -> Traversable:

@@ -294,12 +294,15 @@ def show(terminal: Terminal, plugin: str) -> None:
 @click.argument("name")
 @click.option("--out", type=OUT, default=Path(), help="Folder to write into; this one by default.")
 @click.option("--package", is_flag=True, help="Write an installable package.")
+@click.option("--preset", help="Of a study: wwcsc-2021, or wwcsc-2021-corrected.")
 @common
-def new(terminal: Terminal, kind: str, name: str, out: Path, package: bool) -> None:
+def new(
+    terminal: Terminal, kind: str, name: str, out: Path, package: bool, preset: str | None
+) -> None:
     """Write a working plugin (or study) of KIND with the NAME, its test and its docs."""
     from sos_plugins.authors.scaffold import scaffold
 
-    files = scaffold(kind, name, out, package=package)
+    files = scaffold(kind, name, out, package=package, preset=preset)
     names = [str(file) for file in files]
     terminal.answer({"files": names}, "Written:\n" + "\n".join(f"  {n}" for n in names))
 

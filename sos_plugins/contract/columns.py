@@ -37,8 +37,16 @@ COMPRESSED_COLUMNS = ("_cases", "_weight_squares", "_value_sums")
 """Columns that only a compressed sample has: how many cases a row stands for, the sum of their
 squared weights and the sum of their values without weights."""
 
+CALENDAR = "calendar_period"
+"""Column of a stacked sample with the period of a case in the calendar, where ``period`` counts
+from the window of the matched group."""
+
 KNOWN_COLUMNS = frozenset(
-    {*SAMPLE_COLUMNS, *COMPRESSED_COLUMNS, "case", "event", "child", "date", "follow_up_end"}
+    {
+        *SAMPLE_COLUMNS,
+        *COMPRESSED_COLUMNS,
+        *("case", "event", "child", "date", "follow_up_end", CALENDAR),
+    }
 )
 """Columns of a sample that are not a user's own."""
 

@@ -36,6 +36,20 @@ def is_list(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (list, tuple, set, frozenset)
 
 
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """Return the texts that a type admits, or a list of them; none where any text fits.
+
+    >>> choices_of(tuple[Literal["age", "sex"], ...] | None)
+    ('age', 'sex')
+
+    Args:
+        annotation: The type of a setting.
+    """
+    kinds = [k for kind in members(annotation) for k in (kind, *typing.get_args(kind))]
+    literals = [kind for kind in kinds if typing.get_origin(kind) is Literal]
+    return tuple(text for kind in literals for text in typing.get_args(kind))
+
+
 def type_name(annotation: Any) -> str:
     """Write a type as a reader would: ``Literal["a", "b"]`` becomes ``a | b``.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, is_compressed
+from sos_plugins.contract.columns import CALENDAR
 from sos_plugins.contract.interfaces import UnitTask
 from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
@@ -23,9 +24,7 @@ from sos_plugins.study.adoption import Adoption, cohort_in_words
 from sos_plugins.study.contamination import contaminated_of, told_of
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
-from sos_plugins.tables.file_columns import CSV_SUFFIXES, read_columns
 from sos_plugins.tables.names_alike import folded, warn_of_names_alike
-from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
@@ -44,9 +43,6 @@ Ints = NDArray[np.int64]
 YEAR_DAYS = 365.25
 """Length of an event year: event times count years from the embedding window."""
 
-
-NUMBERS_SHARE = 0.5
-"""A column of text that holds more numbers than this was meant as numbers."""
 
 COVERED_SHARE = 0.5
 """Least share of its usual cases that a pilot's period must have in a staggered sample."""
@@ -337,8 +333,9 @@ def stacked_sample(
 ) -> Sample:
     """Stack the matched groups: each has its pilot and comparators in the pilot's window.
 
-    ``period`` is ``cohort + event``, so years are counted from the window; a comparator's cases
-    appear once in every group it serves and stay one cluster.
+    ``period`` is ``cohort + event``, so years are counted from the window, and ``calendar_period``
+    is the period of the cases; a comparator's cases appear once in every group it serves and stay
+    one cluster.
 
     Raises:
         DesignError: If there are no matched groups, or no case falls before or after a window.
@@ -365,8 +362,9 @@ def stacked_sample(
         treated=treated.astype("int64"),
         cohort=np.where(treated, cohort, 0),
         period=event + cohort,
+        **{CALENDAR: frame["period"].to_numpy()[place]},
     )
-    keep = ["group", "case", "event"]
+    keep = ["group", "case", "event", CALENDAR]
     if "date" in stacked and stacked["date"].notna().all():
         keep.append("date")
     return _sample(stacked, covariates, binary, window_gap=True, keep=keep)
@@ -655,51 +653,6 @@ def _gap(features: pd.DataFrame, unit: str) -> str:
         absent = listing(name.removeprefix("x_") for name in lacking)
         return f"no {absent} in the authorities' file"
     return "no case in some period before the first embedding window"
-
-
-def read_characteristics(path: Path, besides: Collection[str] = ()) -> pd.DataFrame:
-    """Read characteristics of authorities: a CSV with column ``unit``; numeric columns are used.
-
-    Args:
-        path: The file.
-        besides: Columns that are no characteristics.
-
-    Raises:
-        DataError: If the file or its column ``unit`` is missing, or a unit stands twice.
-    """
-    if not path.exists():
-        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
-    if path.suffix.lower() in CSV_SUFFIXES:
-        refuse_unreadable(path, expected=CSV_TEXT)
-        refuse_other_header(path, lambda names: "unit" in names)
-    columns = read_columns(path)
-    if "unit" not in columns.names:
-        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
-    further = {
-        name: columns.covariate(name)
-        for name in columns.names
-        if name not in ("unit", "", *besides)
-    }
-    frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **further})
-    empty = frame.isna().all(axis=1)
-    if (faulty := frame["unit"].isna() & ~empty).any():
-        columns.refuse("unit", faulty.to_numpy(), "no cell may be empty")
-    frame = frame[~empty]
-    if frame["unit"].duplicated().any():
-        twice = listing(frame.loc[frame["unit"].duplicated(), "unit"].unique())
-        raise DataError(f"{path} has more than one row for the authorities {twice}.")
-    table = frame.set_index("unit")
-    for column in table.columns:
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            texts = table[column].dropna().astype(str)
-            numbers = pd.to_numeric(texts.str.replace(r"[,£%\s]", "", regex=True), errors="coerce")
-            if numbers.notna().mean() > NUMBERS_SHARE:
-                odd = texts[pd.to_numeric(texts, errors="coerce").isna()]
-                raise DataError(
-                    f"{path}, column '{column}': {len(odd)} values are not plain numbers, such as "
-                    f"{odd.iloc[0]!r}. Write numbers without commas or signs."
-                )
-    return table.select_dtypes("number")
 
 
 def with_groups(design: Design, groups: Sequence[MatchedGroup]) -> Design:

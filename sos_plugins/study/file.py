@@ -192,7 +192,18 @@ class DesignTable(Settings):
     )
     exclude: tuple[str, ...] = Field((), description="authorities that may not be comparators")
     authorities: str | None = Field(
-        None, description="CSV file with column unit and characteristics of authorities"
+        None,
+        description="CSV file with column unit, optionally period or year, and characteristics of "
+        "authorities",
+    )
+    authority_covariates: tuple[str, ...] = Field(
+        (),
+        description="columns of that file that regressions adjust for, by year where it has years",
+    )
+    standardise: bool = Field(
+        False,
+        description="whether those that are numbers are divided by their standard deviation, less "
+        "their mean",
     )
     contaminated: dict[str, str] = Field(
         {},
@@ -223,6 +234,20 @@ class DesignTable(Settings):
     )
 
     _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
+
+    @model_validator(mode="after")
+    def _covariates_have_a_file(self) -> DesignTable:
+        if self.authority_covariates and self.authorities is None:
+            raise ValueError(
+                "authority_covariates are columns of the file of authorities, and none is named: "
+                'add authorities = "FILE.csv"'
+            )
+        if self.standardise and not self.authority_covariates:
+            raise ValueError(
+                "standardise is of authority_covariates, and none are named: name some, or leave "
+                "it out"
+            )
+        return self
 
 
 class MatchingTable(Settings):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS, field_marked
 from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
+from sos_plugins.groundwork.type_names import choices_of
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.host.settings import with_paths
 from sos_plugins.study import sensitivity
@@ -188,13 +189,30 @@ class Plan:
         return with_paths(settings, self.base)
 
     def outcome_values(self, choice: Choice) -> Mapping[str, Any]:
-        """Return the settings given for an outcome; with imputation it keeps missing numbers."""
+        """Return the settings given for an outcome.
+
+        With imputation it keeps missing numbers, and of covariates that are asked for it makes
+        those too that it does not make by default.
+        """
         outcome = self.registry.outcome(choice.plugin)
+        given = {**self._further_covariates(choice, outcome.Settings), **choice.settings}
         marked = field_marked(outcome.Settings, KEEPS_MISSING_NUMBERS)
         if self.file.imputation is None or marked is None:
-            return choice.settings
+            return given
         defaults = {marked: "keep", **self.registry.config.settings.get(choice.plugin, {})}
-        return {marked: defaults[marked], **choice.settings}
+        return {marked: defaults[marked], **given}
+
+    def _further_covariates(self, choice: Choice, kind: type[BaseModel]) -> Mapping[str, Any]:
+        """Return the covariates to make, where some are asked for that are none by default."""
+        field = kind.model_fields.get("covariates")
+        asked = choice.covariates if isinstance(choice, OutcomeChoice) else "all"
+        if field is None or not isinstance(asked, tuple) or not isinstance(field.default, tuple):
+            return {}
+        configured = self.registry.config.settings.get(choice.plugin, {})
+        known = [name for name in asked if name in choices_of(field.annotation)]
+        if "covariates" in configured or set(known) <= set(field.default):
+            return {}
+        return {"covariates": known}
 
     def _plan(self, choice: EstimatorChoice, where: str) -> Planned:
         options = self.settings("estimator", choice, where)

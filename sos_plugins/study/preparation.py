@@ -17,6 +17,7 @@ from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_setting
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import compress
+from sos_plugins.contract.columns import CALENDAR
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.contract.session import Progress
 from sos_plugins.contract.settings import (
@@ -38,6 +39,7 @@ from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.host.registry import Registry
 from sos_plugins.study import design as designs
 from sos_plugins.study import gaps
+from sos_plugins.study.authorities import AuthorityTable, read_authorities
 from sos_plugins.study.design import CountedCases
 from sos_plugins.study.file import ImputationChoice, MatcherChoice, OutcomeChoice
 from sos_plugins.study.plan import Plan, Planned, PlannedPooling
@@ -244,7 +246,7 @@ class Preparation:
             )
         chosen = designs.chosen_covariates(cases, self.given.choice.covariates, frame)
         told, imputing = self.without_gaps(cases, narrowed, chosen, self.given.design)
-        narrowed, covariates = told.counted, told.names
+        narrowed, covariates = self.of_authorities(told.counted, cases), told.names
         frame = narrowed.frame
         task, warnings = self._task(
             gaps.of_features(frame, covariates), covariates, cases.info.name
@@ -254,6 +256,7 @@ class Preparation:
             match = of_outcome(match, cases.info.name)
         warnings += designs.constant_covariates(cases, self.given.choice.covariates, frame)
         warnings += told.warnings
+        warnings += self.authorities.told() if self.authorities else ()
         warnings += match.warnings
         warnings += tuple(f"Pilot {u}: {why}" for u, why in sorted(match.unmatched.items()))
         if not match.groups:
@@ -262,7 +265,8 @@ class Preparation:
                 + " ".join(f"{u}: {why}" for u, why in sorted(match.unmatched.items()))
             )
         design = designs.with_groups(self.given.design, match.groups)
-        sample = stacked_each(frame, design, covariates, told.imputed, cases.info)
+        covariates += file.design.authority_covariates
+        sample = self.stacked(frame, design, covariates, told.imputed, cases.info)
         stacked, design, dropped = estimable_groups(sample, design)
         case_match, steps = self.match_cases(stacked, (*imputing, step))
         grouped = {g.pilot for g in design.groups} | {
@@ -313,13 +317,8 @@ class Preparation:
     def _task(
         self, frame: pd.DataFrame, covariates: tuple[str, ...], outcome: str
     ) -> tuple[UnitTask, tuple[str, ...]]:
-        table = self.plan.file.design
-        besides = [name for name in [table.contaminated_column] if name]
-        characteristics = (
-            designs.read_characteristics(self.plan.path(table.authorities), besides)
-            if table.authorities
-            else None
-        )
+        cohort = min(pilot.cohort for pilot in self.given.design.pilots)
+        characteristics = self.authorities.before(cohort) if self.authorities else None
         blank = UnitTask(
             pilots=(),
             features=pd.DataFrame(),
@@ -328,6 +327,36 @@ class Preparation:
             outcome=outcome,
         )
         return designs.unit_task(frame, self.given.design, covariates, characteristics, blank)
+
+    @cached_property
+    def authorities(self) -> AuthorityTable | None:
+        """What the file of authorities says, if the study has one."""
+        table = self.plan.file.design
+        if table.authorities is None:
+            return None
+        besides = [name for name in [table.contaminated_column] if name]
+        read = read_authorities(self.plan.path(table.authorities), besides)
+        return read.adjusting(table.authority_covariates, standardise=table.standardise)
+
+    def of_authorities(self, counted: CountedCases, cases: CollectedCases) -> CountedCases:
+        """Add the covariates of their authorities to cases."""
+        if self.authorities is None:
+            return counted
+        return replace(counted, frame=self.authorities.added_to(counted.frame, cases.covariates))
+
+    def stacked(
+        self,
+        frame: pd.DataFrame,
+        design: Design,
+        covariates: tuple[str, ...],
+        imputed: Imputed | None,
+        info: OutcomeInfo,
+    ) -> Sample:
+        """Stack the matched groups, whose authorities' covariates must be known."""
+        sample = stacked_each(frame, design, covariates, imputed, info)
+        if self.authorities:
+            self.authorities.refuse_unknown(sample.frame, CALENDAR)
+        return sample
 
     def without_gaps(
         self,
@@ -357,8 +386,9 @@ class Preparation:
         counted = designs.count_cases(cases.frame, cases.attrition, self.plan.file.design)
         chosen = designs.chosen_covariates(cases, self.given.choice.covariates, counted.frame)
         told, _ = self.without_gaps(cases, counted, chosen, self.given.design)
-        frame, covariates = told.counted.frame, told.names
-        stacked = stacked_each(frame, prepared.design, covariates, told.imputed, cases.info)
+        frame = self.of_authorities(told.counted, cases).frame
+        covariates = (*told.names, *self.plan.file.design.authority_covariates)
+        stacked = self.stacked(frame, prepared.design, covariates, told.imputed, cases.info)
         match, _ = self.match_cases(stacked, ())
         return replace(
             prepared,
@@ -382,7 +412,7 @@ class Preparation:
         pool = self.given.design.pool
         groups = [replace(group, comparators=pool) for group in prepared.design.groups]
         design = designs.with_groups(prepared.design, groups)
-        stacked = stacked_each(
+        stacked = self.stacked(
             prepared.frame, design, prepared.covariates, prepared.imputed, prepared.cases.info
         )
         match, _ = self.match_cases(stacked, ())
@@ -403,17 +433,23 @@ class Preparation:
     def match_cases(
         self, sample: Sample, steps: tuple[MatchingStep, ...]
     ) -> tuple[CaseMatch | None, tuple[MatchingStep, ...]]:
-        """Weight the cases, if the study asks for it, and add the step to ``steps``."""
+        """Weight the cases, if the study asks for it, and add the step to ``steps``.
+
+        Characteristics of authorities are no covariates here: within a matched group they would
+        keep every case of the pilot from being matched.
+        """
         choice = self.plan.file.matching.cases
-        if choice is None or not sample.covariates:
+        of_authorities = self.plan.file.design.authority_covariates
+        own = tuple(name for name in sample.covariates if name not in of_authorities)
+        if choice is None or not own:
             return None, steps
         done: list[MatchingStep] = []
 
         def match_one(one: Sample) -> CaseMatch:
-            match, step = self._match(choice, one)
+            match, step = self._match(choice, replace(one, covariates=own))
             assert isinstance(match, CaseMatch)
             done.append(step)
-            return match
+            return replace(match, sample=replace(match.sample, covariates=one.covariates))
 
         match = gaps.match_each(sample, match_one)
         return match, (*steps, replace(done[0], sentence=match.sentence))
@@ -458,6 +494,8 @@ class Preparation:
             options, notes = self._for_weights(planned, prepared)
             return adjusted(prepared.stacked, planned.covariates), options, notes
         sample, warnings = calendar_each(prepared)
+        if self.authorities:
+            self.authorities.refuse_unknown(sample.frame, "period")
         sample = adjusted(sample, planned.covariates)
         gap = designs.empty_periods(sample)
         setting = field_marked(type(planned.options), BRIDGES_EMPTY_PERIODS)

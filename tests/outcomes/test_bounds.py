@@ -95,7 +95,7 @@ def test_the_least_of_each_setting(name: str, setting: str, least: int) -> None:
 
 
 DEFAULTS = [
-    ("rereferral", {"window_days": 183, "holiday_days": 5, "holiday_flag": True}),
+    ("rereferral", {"window_days": 183, "holiday_days": 5, "holiday_flag": False}),
     ("escalation", {"window_days": 183, "escalation_days": 180, "short_follow_up": False}),
     ("icpc", {"window_days": 90}),
     ("kinship-care", {"window_days": 365}),

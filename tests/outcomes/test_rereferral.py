@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from outcome_helpers import (
@@ -198,11 +199,51 @@ def test_the_holiday_flag(session):
     flags = {"2014-12-19": "no", "2014-12-20": "yes", "2014-12-25": "yes", "2015-04-03": "yes"}
     rows = [rc8(date, referral_date=day(date), closure_date=None) for date in flags]
     given = records(session, referrals=rows)
-    cases = derive(Rereferral(), given, session)
+    cases = derive(Rereferral(), given, session, holiday_flag=True)
     assert by_child(cases, "holiday_referral") == flags
     assert "holiday_referral" in cases.covariates
-    without = derive(Rereferral(), given, session, holiday_flag=False)
+    without = derive(Rereferral(), given, session)
     assert "holiday_referral" not in without.table.columns
+    quirk = derive(Rereferral(), given, session, definition="wwcsc-2021")
+    assert by_child(quirk, "holiday_referral") == flags
+
+
+SCHOOLS = """start,end,name
+2014-10-27,2014-10-31,half term
+2014-12-22,2015-01-02,Christmas
+"""
+
+
+def test_the_holiday_flag_by_a_calendar_of_schools(session, tmp_path):
+    (tmp_path / "schools.csv").write_text(SCHOOLS)
+    flags = {"2014-10-23": "no", "2014-10-24": "yes", "2014-10-29": "yes", "2014-11-03": "yes"}
+    flags |= {"2014-11-04": "no", "2015-01-05": "yes", "2015-01-06": "no", "2014-04-18": "no"}
+    rows = [rc8(date, referral_date=day(date), closure_date=None) for date in flags]
+    here = replace(session, base=tmp_path)
+    given = records(here, referrals=rows)
+    named = {"holiday_flag": True, "holiday_calendar": "schools.csv", "holiday_days": 3}
+    cases = derive(Rereferral(), given, here, **named)
+    assert by_child(cases, "holiday_referral") == flags
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("first,last\n2014-10-27,2014-10-31\n", "has no column 'start'. Its columns: first, last"),
+        ("start,end\n2014-10-27,\n", "column 'end': a date is needed; found .*line 2"),
+        ("start,end\n2014-10-27,31/10/2014\n", "a date such as 2015-03-31 was expected"),
+        ("start,end\n2014-10-27,2014-10-26\n", "a holiday ends on the day it starts or later"),
+        ("start,end\n2012-10-27,2012-10-28\n", "no holiday in the years from April 2014"),
+    ],
+)
+def test_a_wrong_calendar_is_told(session, tmp_path, text, sentence):
+    (tmp_path / "schools.csv").write_text(text)
+    here = replace(session, base=tmp_path)
+    given = records(here, referrals=[rc8("a")])
+    with pytest.raises(DataError, match=sentence):
+        derive(Rereferral(), given, here, holiday_flag=True, holiday_calendar="schools.csv")
+    with pytest.raises(DataError, match="There is no calendar of holidays at"):
+        derive(Rereferral(), given, here, holiday_flag=True, holiday_calendar="none.csv")
 
 
 def test_ages_out_of_bounds_go_and_unborn_or_unknown_stay(session):

@@ -14,6 +14,7 @@ from sos_plugins.errors import DataError, DesignError, SettingsError
 from sos_plugins.host.settings import validate
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import Adoption
+from sos_plugins.study.authorities import read_authorities
 from sos_plugins.study.file import DesignTable
 
 PILOT = Pilot("1", dt.date(2015, 9, 1), dt.date(2016, 2, 29), 2015)
@@ -172,7 +173,7 @@ def test_names_of_columns_under_a_title_are_told(tmp_path, text, line):
     with pytest.raises(DesignError, match=sentence):
         designs.read_pilots(DesignTable(pilots="units.csv"), tmp_path)
     with pytest.raises(DataError, match=sentence):
-        designs.read_characteristics(path)
+        read_authorities(path)
 
 
 def test_columns_of_pilots_without_a_name_are_told(tmp_path):
@@ -321,7 +322,7 @@ def test_where_one_of_the_two_dates_is_known_the_other_is_asked_for(column):
 def authorities(tmp_path, text):
     path = tmp_path / "authorities.csv"
     path.write_text(text)
-    return designs.read_characteristics(path)
+    return read_authorities(path).before(9999)
 
 
 def test_the_numbers_of_the_authorities_file_are_characteristics(tmp_path):
@@ -362,7 +363,7 @@ def test_a_wrong_file_of_authorities_is_named(tmp_path, text, sentence):
     with pytest.raises(DataError, match=sentence):
         authorities(tmp_path, text)
     with pytest.raises(DataError, match="There is no file of authorities at"):
-        designs.read_characteristics(tmp_path / "none.csv")
+        read_authorities(tmp_path / "none.csv")
 
 
 def four(**changes):

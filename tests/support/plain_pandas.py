@@ -252,8 +252,8 @@ def conferences(tables: Tables) -> pd.DataFrame:
 OUTCOMES: dict[str, tuple[Callable[[Tables, dt.date, dt.date], pd.DataFrame], list[str]]] = {
     "assessment-duration": (assessment_duration, COVARIATES),
     "assessment-within-45-days": (assessment_in_time, COVARIATES),
-    "rereferral": (rereferral, [*COVARIATES, "holiday_referral"]),
-    "escalation": (escalation, [*COVARIATES, "holiday_referral"]),
+    "rereferral": (rereferral, COVARIATES),
+    "escalation": (escalation, COVARIATES),
     "kinship-care": (kinship_care, [*COVARIATES, "uasc"]),
     "icpc": (icpc, COVARIATES),
 }

@@ -14,7 +14,8 @@ from sos_matchers.listed_groups import read_groups
 
 from sos_plugins.cells.build import cells
 from sos_plugins.errors import DataError, DesignError
-from sos_plugins.study.design import read_characteristics, read_pilots
+from sos_plugins.study.authorities import read_authorities
+from sos_plugins.study.design import read_pilots
 from sos_plugins.study.file import DesignTable
 from sos_plugins.tables.csv_text import read_frame, read_text
 from sos_plugins.tables.file_columns import read_columns
@@ -156,7 +157,7 @@ def test_files_of_the_design_are_read_by_the_same_reader(tmp_path: Path) -> None
     with pytest.raises(DataError, match="line 2, column 'outcome'"):
         read_groups(tmp_path / "groups.csv")
     with pytest.raises(DataError, match="line 2, column 'note'"):
-        read_characteristics(tmp_path / "authorities.csv")
+        read_authorities(tmp_path / "authorities.csv")
     with pytest.raises(DataError, match="line 2, column 'note'"):
         cells(tmp_path / "authorities.csv", period="people", value="people")
 
@@ -168,7 +169,7 @@ def test_a_column_that_stands_twice_is_a_sentence_in_files_of_the_design(tmp_pat
         read_pilots(DesignTable(pilots="twice.csv"), tmp_path)
     path.write_text("unit,people,people\n1,2,3\n")
     with pytest.raises(DataError, match="2 columns named 'people'"):
-        read_characteristics(path)
+        read_authorities(path)
     path.write_text("pilot,comparator,pilot\n1,2,3\n")
     with pytest.raises(DataError, match="more than one column 'pilot'"):
         read_groups(path)
@@ -185,7 +186,7 @@ def test_rows_of_a_frame_are_named_by_their_lines(tmp_path: Path) -> None:
 def test_unit_na_of_the_authorities_file_is_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "authorities.csv"
     path.write_text('unit,people\n"NA",1\nZA,2\n,\n')
-    assert read_characteristics(path).index.tolist() == ["NA", "ZA"]
+    assert read_authorities(path).rows["unit"].tolist() == ["NA", "ZA"]
     path.write_text("unit,people\nNA,1\nZA,2\n")
     with pytest.raises(DataError, match=r"no cell may be empty; found 'NA' \(line 2\)"):
-        read_characteristics(path)
+        read_authorities(path)

@@ -14,11 +14,16 @@ from sos_estimators.arrays import Bools
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
 from sos_estimators.sample.coded import Coded
 from sos_plugins.cells.compression import count
-from sos_plugins.contract.columns import SAMPLE_COLUMNS
+from sos_plugins.contract.columns import CALENDAR, SAMPLE_COLUMNS
 from sos_plugins.contract.types import REMEMBERED_ROWS, Sample
 from sos_plugins.errors import EstimationError, listing
 
 Form = Literal["twfe", "stacked", "pilot-post"]
+Years = Literal["window", "calendar"]
+ABOUT_YEARS = (
+    "which years the period effects are of, in matched groups: window counts them from the "
+    "group's window, calendar takes those of the cases (as in the 2021 report)"
+)
 
 FORMS: Mapping[Form, str] = {
     "twfe": "authority and period effects",
@@ -226,6 +231,27 @@ def _of_positive_weight(sample: Sample) -> tuple[Sample, list[str]]:
     if isinstance(frame.index, pd.RangeIndex) and frame.index.equals(pd.RangeIndex(len(frame))):
         return sample, []
     return replace(sample, frame=frame.reset_index(drop=True)), []
+
+
+def in_years(prepared: RegressionSample, years: Years) -> RegressionSample:
+    """Let the periods be those that period effects are wanted of.
+
+    Args:
+        prepared: The checked sample.
+        years: As they are, or those of the calendar.
+
+    Raises:
+        EstimationError: If the sample has no calendar periods beside its own.
+    """
+    if years == "window":
+        return prepared
+    if CALENDAR not in prepared.frame:
+        raise EstimationError(
+            "years = 'calendar' is for matched groups, whose periods count from their windows; the "
+            f"periods of this sample are no such (it has no column '{CALENDAR}'). Leave it out."
+        )
+    frame = prepared.frame.assign(period=prepared.frame[CALENDAR])
+    return replace(prepared, frame=frame)
 
 
 def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:

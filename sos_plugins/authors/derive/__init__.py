@@ -21,13 +21,16 @@ from sos_plugins.authors.derive.children import (
     yes_no,
 )
 from sos_plugins.authors.derive.dates import (
+    HolidayCalendar,
     add_days,
+    add_in_holidays,
     add_near_holiday,
     add_working_day_limit,
     add_working_days,
     april_year,
     bank_holidays,
     completed_years,
+    read_holidays,
 )
 from sos_plugins.authors.derive.events import (
     KEY,
@@ -54,8 +57,10 @@ __all__ = [
     "ChildSettings",
     "Covariate",
     "FollowUpSettings",
+    "HolidayCalendar",
     "add_child",
     "add_days",
+    "add_in_holidays",
     "add_near_holiday",
     "add_working_day_limit",
     "add_working_days",
@@ -72,6 +77,7 @@ __all__ = [
     "measured_after",
     "number_repeats",
     "periods_of_care",
+    "read_holidays",
     "referrals_of_children",
     "to_cases",
     "yes_no",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import holidays
@@ -12,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from sos_plugins.contract.session import Session
-from sos_plugins.errors import DataError
+from sos_plugins.errors import DataError, listing
+from sos_plugins.tables.file_columns import read_columns
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 """Years that calendars cover; a date beyond them is a slip of the pen."""
@@ -184,7 +188,114 @@ def add_near_holiday(
     }
     if not near:
         return table.mutate(**{name: ibis.literal("no")})
-    key = ("near holidays", nation, tuple(named), days)
+    return _flagged(table, session, date, name, near, ("near holidays", nation, tuple(named), days))
+
+
+@dataclass(frozen=True)
+class HolidayCalendar:
+    """Holidays that a user names, such as those of schools.
+
+    Attributes:
+        path: The file that has them.
+        days: First and last day of each, (n,).
+    """
+
+    path: Path
+    days: tuple[tuple[dt.date, dt.date], ...]
+
+    def refuse_other_years(self, years: Iterable[int]) -> None:
+        """Refuse years in which there is no holiday: the file does not reach them.
+
+        Args:
+            years: April-years of cases.
+
+        Raises:
+            DataError: That names them.
+        """
+        known = {_april_year(day) for day in itertools.chain(*self.days)}
+        if beyond := sorted(set(years) - known):
+            raise DataError(
+                f"{self.path} has no holiday in the years from April {listing(map(str, beyond))}, "
+                "of which there are cases. Complete the calendar, or leave it out "
+                "(holiday_calendar) and name bank holidays (holiday_names)."
+            )
+
+
+def _april_year(day: dt.date) -> int:
+    return day.year if day.month >= 4 else day.year - 1
+
+
+def read_holidays(path: Path) -> HolidayCalendar:
+    """Read a calendar of holidays: a CSV with ``start, end`` (yyyy-mm-dd) and anything else.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: If the file or a column is missing, a cell is no date, or a holiday ends before
+            it starts; with its line.
+    """
+    if not path.exists():
+        raise DataError(f"There is no calendar of holidays at {path} (holiday_calendar).")
+    columns = read_columns(path)
+    for name in ("start", "end"):
+        if name not in columns.names:
+            raise DataError(
+                f"{path} has no column '{name}'. Its columns: {listing(columns.names)}. Expected: "
+                "start, end, and anything else, such as name."
+            )
+    starts, ends = (columns.days(name) for name in ("start", "end"))
+    for name, values in (("start", starts), ("end", ends)):
+        if values.null_count:
+            columns.refuse(
+                name, values.is_null().to_numpy(zero_copy_only=False), "a date is needed"
+            )
+    days = tuple(zip(starts.to_pylist(), ends.to_pylist(), strict=True))
+    backwards = np.array([end < start for start, end in days])
+    if backwards.any():
+        columns.refuse("end", backwards, "a holiday ends on the day it starts or later")
+    return HolidayCalendar(path, days)
+
+
+def add_in_holidays(
+    table: ibis.Table,
+    session: Session,
+    *,
+    date: str,
+    name: str,
+    calendar: HolidayCalendar,
+    days: int,
+) -> ibis.Table:
+    """Add column ``name``: "yes" where ``date`` is in a holiday, or within ``days`` days of one.
+
+    Args:
+        table: A table with the column ``date``.
+        session: Where the calendar is put, once for all outcomes.
+        date: Column to look at.
+        name: Column to add: "yes" or "no".
+        calendar: The holidays.
+        days: How near, before the first day and after the last.
+
+    Returns:
+        The table with the column added.
+    """
+    margin = dt.timedelta(days=days)
+    near = {
+        start - margin + dt.timedelta(days=shift)
+        for start, end in calendar.days
+        for shift in range((end - start).days + 2 * days + 1)
+    }
+    return _flagged(table, session, date, name, near, ("in holidays", calendar.days, days))
+
+
+def _flagged(
+    table: ibis.Table,
+    session: Session,
+    date: str,
+    name: str,
+    near: Collection[dt.date],
+    key: tuple[Any, ...],
+) -> ibis.Table:
     dates = session.once("holidays", key, lambda: pa.table({"_near": sorted(near)}))
     joined = table.left_join(dates, [table[date].cast("date") == dates["_near"]])
     return joined.mutate(**{name: ibis.ifelse(joined["_near"].notnull(), "yes", "no")}).drop(

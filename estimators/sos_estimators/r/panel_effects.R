@@ -1,0 +1,104 @@
+# Fixed and random effects of units, Hausman's and Mundlak's tests, in base R.
+#
+#   source("panel_effects.R")
+#   panel_effects(cases, covariates = c("age", "sex"))
+#
+# One row is one case, with the columns value, D (pilot x after), treated, post, unit (whose effects),
+# cluster, period, and covariates as numbers. Random effects by the variances of Swamy and Arora,
+# for units of different size by Baltagi and Chang (1994).
+#
+# Returns the estimates and errors by cluster (CR1) of D with fixed effects, with random effects, and of
+# the mean of D by unit beside random effects; the two variances, the mean share taken off of means
+# (theta), errors for independent cases; and statistic, degrees of freedom and p value of both tests.
+panel_effects <- function(data, covariates = character()) {
+  unit <- factor(data$unit)
+  x <- cbind(1, stats::model.matrix(~ factor(period), data)[, -1, drop = FALSE], data$treated,
+             data$post, as.matrix(data[covariates]), data$D)
+  if (length(unique(data$period)) < 2) x <- x[, -2, drop = FALSE]
+  dimnames(x) <- NULL
+  k <- ncol(x)
+  y <- data$value
+  centred <- function(column) column - ave(column, unit)
+  within <- panel_lm(apply(x, 2, centred), centred(y), data$cluster, nlevels(unit))
+  if (!within$kept[k]) return(list(aliased = TRUE))
+
+  # Regression of means, one row a unit.
+  n <- tabulate(unit)
+  mean_of <- function(column) as.vector(tapply(column, unit, mean))
+  between <- lm.wfit(apply(x, 2, mean_of), mean_of(y), n)
+  used <- between$qr$pivot[seq_len(between$rank)]
+  means <- apply(x[, used, drop = FALSE], 2, mean_of)
+  left <- sum(n * between$residuals^2)
+  trace <- sum(diag(solve(crossprod(means * sqrt(n)), crossprod(means * n))))
+  within_variance <- within$variance
+  of_effects <- max(0, (left - (length(n) - between$rank) * within_variance) / (sum(n) - trace))
+  theta <- (1 - sqrt(within_variance / (within_variance + n * of_effects)))[unit]
+
+  less <- function(column) column - theta * ave(column, unit)
+  random <- panel_lm(apply(x, 2, less), less(y), data$cluster, 0)
+  varying <- which(within$kept)
+  bar <- apply(x[, varying, drop = FALSE], 2, function(column) ave(column, unit))
+  extended <- panel_lm(apply(cbind(x, bar), 2, less), less(y), data$cluster, 0)
+
+  compared <- which(within$kept & random$kept)
+  compared <- compared[compared > k - length(covariates) - 2]
+  at_means <- k + match(compared, varying)
+  at_means <- at_means[extended$kept[at_means]]
+  last <- ncol(extended$clustered)
+  list(
+    aliased = FALSE,
+    estimate = c(within$estimate[k], random$estimate[k], extended$estimate[last]),
+    std_error = sqrt(c(within$clustered[k, k], random$clustered[k, k],
+                       extended$clustered[last, last])),
+    variance_within = within_variance,
+    variance_of_effects = of_effects,
+    theta = mean(theta),
+    fixed_std_error_iid = sqrt(within$plain[k, k]),
+    random_std_error_iid = sqrt(random$plain[k, k]),
+    hausman = chi_squared(within$estimate[compared] - random$estimate[compared],
+                          within$plain[compared, compared] - random$plain[compared, compared]),
+    mundlak = f_test(extended$estimate[at_means], extended$clustered[at_means, at_means],
+                     length(unique(data$cluster)))
+  )
+}
+
+# Least squares with covariances for independent errors and by cluster, missing where collinear.
+panel_lm <- function(x, y, cluster, spent) {
+  fit <- lm.fit(x, y)
+  used <- sort(fit$qr$pivot[seq_len(fit$rank)])
+  kept <- seq_len(ncol(x)) %in% used
+  bread <- solve(crossprod(x[, used, drop = FALSE]))
+  variance <- sum(fit$residuals^2) / (length(y) - spent - fit$rank)
+  scores <- rowsum(x[, used, drop = FALSE] * fit$residuals, cluster)
+  G <- nrow(scores)
+  whole <- function(part) {
+    all <- matrix(NA_real_, ncol(x), ncol(x))
+    all[used, used] <- part
+    all
+  }
+  list(kept = kept, estimate = unname(fit$coefficients), variance = variance,
+       plain = whole(variance * bread),
+       clustered = whole(G / (G - 1) * bread %*% crossprod(scores) %*% bread))
+}
+
+chi_squared <- function(difference, V) {
+  q <- length(difference)
+  if (!q) return(c(NA_real_, 0, NA_real_))
+  V <- as.matrix(V)
+  scale <- sqrt(abs(diag(V)))
+  values <- eigen(V / outer(scale, scale), symmetric = TRUE, only.values = TRUE)$values
+  if (min(values) <= 1e-10 * max(1, values)) return(c(NA_real_, q, NA_real_))
+  statistic <- sum(difference * solve(V, difference))
+  c(statistic, q, pchisq(statistic, q, lower.tail = FALSE))
+}
+
+f_test <- function(estimate, V, G) {
+  q <- length(estimate)
+  V <- as.matrix(V)
+  if (q == 0 || q > G - 1) return(c(NA_real_, q, NA_real_))
+  scale <- sqrt(diag(V))
+  R <- V / outer(scale, scale)
+  if (qr(R)$rank < q) return(c(NA_real_, q, NA_real_))
+  statistic <- sum((estimate / scale) * solve(R, estimate / scale)) / q
+  c(statistic, q, pf(statistic, q, G - 1, lower.tail = FALSE))
+}

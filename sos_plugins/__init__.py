@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         SmallestEffect,
         Tolerance,
     )
+    from sos_plugins.interactive.estimate import estimate
+    from sos_plugins.interactive.fit import Fit
 
 try:
     __version__ = version("sos-plugins")
@@ -72,6 +74,7 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Evidence",
+    "Fit",
     "ImputationTask",
     "Imputed",
     "Imputer",
@@ -103,16 +106,22 @@ __all__ = [
     "UnitMatch",
     "UnitTask",
     "Variant",
+    "estimate",
     "hookimpl",
     "hookspec",
 ]
 
+_FURTHER = {"estimate": "sos_plugins.interactive.estimate", "Fit": "sos_plugins.interactive.fit"}
+"""What is offered from outside of the contract, and where it is."""
 _HOMES = ("hookspecs", "interfaces", "rules", "session", "settings", "types")
 
 if not TYPE_CHECKING:  # a type checker would take any name for known
 
     def __getattr__(name: str) -> Any:
         """Import what the package offers from the module that defines it."""
+        if name in _FURTHER:
+            globals()[name] = vars(import_module(_FURTHER[name]))[name]
+            return globals()[name]
         if name in __all__:
             for home in _HOMES:
                 module = import_module(f"{__name__}.contract.{home}")

@@ -7,11 +7,12 @@ can be made again from the JSON alone.
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class MatchingStep:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OutcomeResult:
     """All that was found for one outcome.
 
@@ -140,8 +141,26 @@ class OutcomeResult:
     drawn: DrawnStatistics | None = None
     not_drawn: str = ""
 
+    def __repr__(self) -> str:
+        return f"<{self.info.name}: {' '.join(filter(None, self._said()))}>"
 
-@dataclass(frozen=True)
+    def _said(self) -> Iterator[str]:
+        """Say the verdict, and the figures that it rests on."""
+        if self.error:
+            yield f"not analysed: {self.error}"
+        if self.rating:
+            yield f"{self.rating.sentence.rstrip('.')} ({self.rating.level})."
+        if self.main and self.main.estimate is not None:
+            shown = [self.main.estimate, self.main.conf_low, self.main.conf_high]
+            effect, low, high = ("?" if v is None else f"{v:.4g}" for v in shown)
+            yield f"Effect {effect}, interval {low} to {high}, in units of the value"
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self._said())
+        return f"<p><b>{html.escape(self.info.label)}</b></p>{said}"
+
+
+@dataclass(frozen=True, repr=False)
 class StudyResult:
     """The result of a whole study.
 
@@ -184,6 +203,16 @@ class StudyResult:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     study_toml: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        outcomes = "".join(f"\n  {result!r}" for result in self.outcomes)
+        made_up = ", simulated records" * self.simulated
+        return f"<study {self.name}: {len(self.pilots)} pilots{made_up}{outcomes}>"
+
+    def _repr_html_(self) -> str:
+        made_up = " (simulated records)" * self.simulated
+        head = f"<h3>{html.escape(self.title)}{made_up}</h3>"
+        return head + "".join(result._repr_html_() for result in self.outcomes)
 
     def outcome(self, name: str) -> OutcomeResult:
         """Return the result of one outcome by its name."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from sos_plugins.tables.file_columns import (
     Columns,
     read_columns,
 )
+from sos_plugins.tables.frames import frame_columns
 from sos_plugins.tables.names_alike import warn_of_names_alike
 from sos_plugins.tables.period_columns import Periods, read_cohorts, read_periods
 from sos_plugins.tables.readable import (
@@ -49,7 +51,7 @@ class TidySample:
 
 
 def read_sample(
-    path: Path,
+    data: Path | Any,
     *,
     unit: str,
     period: str,
@@ -64,7 +66,8 @@ def read_sample(
     """Read a tidy table as a sample: one row a case, or a unit and period of a panel.
 
     Args:
-        path: CSV or Parquet file.
+        data: CSV or Parquet file, or a table in memory of the kinds that
+            :func:`sos_plugins.tables.frames.frame_columns` takes.
         unit: Column of the unit that is treated.
         period: Column of the period, a whole number or a financial year such as 2014/15.
         cohort: Column of the first treated period of the row's unit, in the same form; 0, empty,
@@ -91,10 +94,7 @@ def read_sample(
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
     named_in_factors = [factor[1] for text in covariates if (factor := FACTOR.fullmatch(text))]
     used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
-    if path.suffix.lower() in CSV_SUFFIXES:
-        refuse_unreadable(path, expected=CSV_TEXT)
-        refuse_other_header(path, lambda names: {*filter(None, roles.values())} <= {*names})
-    columns = read_columns(path, used={name for name in used if name is not None}, missing=missing)
+    columns = _columns(data, {*filter(None, roles.values())}, {*filter(None, used)}, missing)
     chosen = _covariates(columns, covariates)
     _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})
     named = dict.fromkeys((unit, cluster or unit, *([id] if id is not None else [])))
@@ -121,6 +121,16 @@ def read_sample(
     for sentence in warn_of_names_alike(texts[unit].unique()):
         columns.note("units alike", sentence)
     return _labelled(columns, frame, tuple(chosen), value)
+
+
+def _columns(data: Path | Any, needed: set[str], used: set[str], missing: Sequence[str]) -> Columns:
+    """Open a file, or the table in memory."""
+    if not isinstance(data, Path):
+        return frame_columns(data, used=used, missing=missing)
+    if data.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(data, expected=CSV_TEXT)
+        refuse_other_header(data, lambda names: needed <= {*names})
+    return read_columns(data, used=used, missing=missing)
 
 
 def _covariates(columns: Columns, covariates: Sequence[str]) -> dict[str, bool]:

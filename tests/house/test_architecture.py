@@ -110,6 +110,7 @@ LAYERS = (
     "study",
     "authors.testing",
     "report",
+    "interactive",
     "cli",
 )
 """Parts of the core from the ground up: each may import from those before it, none from those after

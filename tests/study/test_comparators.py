@@ -15,6 +15,7 @@ from sos_plugins.contract.interfaces import OVERLAP_COLUMNS
 from sos_plugins.errors import DesignError
 from sos_plugins.report import write_report
 from sos_plugins.study import design as designs
+from sos_plugins.study.authorities import read_authorities
 from sos_plugins.study.common_task import common_task
 from sos_plugins.study.file import DesignTable
 from sos_plugins.study.result import StudyResult
@@ -56,11 +57,11 @@ def test_a_column_of_the_file_of_authorities_says_the_same(tmp_path):
     design, (warning,) = made(tmp_path, ("1", "2", "3", "4", "5"), **column)
     assert design.pool == ("2", "4")
     assert "3: it used the approach in some form; 5: a pilot of round 2." in warning
-    read = designs.read_characteristics(tmp_path / "areas.csv", ["spread"])
+    read = read_authorities(tmp_path / "areas.csv", ["spread"]).before(2015)
     assert list(read) == ["density"]
     flags = (tmp_path / "areas.csv").read_text().replace("yes", "1").replace("Yes", "1")
     (tmp_path / "areas.csv").write_text(flags.replace("no\n", "0\n").replace("a pilot of", "1"))
-    assert list(designs.read_characteristics(tmp_path / "areas.csv", ["spread"])) == ["density"]
+    assert list(read_authorities(tmp_path / "areas.csv", ["spread"]).before(2015)) == ["density"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What is used from Python, at a prompt or in a notebook."""

@@ -1,0 +1,233 @@
+"""One estimator on one table, with what R and Python users ask of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sos_plugins.contract.types import Agreement, Estimate
+from sos_plugins.errors import EngineUnavailableError, did_you_mean, listing
+from sos_plugins.interactive.figures import effect_figure
+from sos_plugins.interactive.tables import html_table, regression_table, rounded, text_table
+from sos_plugins.study.result import NamedEstimate
+
+COLUMN = {
+    "std_error": "Std. Error",
+    "statistic": "t value",
+    "p_value": "Pr(>|t|)",
+    "estimate": "Estimate",
+}
+"""Names of the series that :class:`Fit` gives: those of coefficient tables in R."""
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """The estimates of one estimator on one table, by one engine or by several.
+
+    Attributes:
+        estimates: By engine, the reference first.
+        agreements: Cross-checks of the other engines with the reference.
+        not_run: Why an engine that was asked for gave no estimate, by engine.
+    """
+
+    estimates: tuple[NamedEstimate, ...]
+    agreements: tuple[Agreement, ...] = ()
+    not_run: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> NamedEstimate:
+        """The reference: the estimate that everything below is about."""
+        return self.estimates[0]
+
+    @property
+    def estimate(self) -> Estimate:
+        """Its figures, warnings and provenance."""
+        return self.named.estimate
+
+    @property
+    def estimator(self) -> str:
+        """Name of the estimator."""
+        return self.named.estimator
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.named.engine
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that gave an estimate."""
+        return tuple(named.engine for named in self.estimates)
+
+    @property
+    def headline(self) -> str:
+        """The term that answers what the effect was."""
+        return self.named.headline
+
+    @property
+    def tidy(self) -> pd.DataFrame:
+        """Frame of :data:`sos_plugins.contract.columns.TIDY_COLUMNS`, one row a term."""
+        return self.estimate.tidy.copy()
+
+    @property
+    def glance(self) -> Mapping[str, Any]:
+        """The keys of :data:`sos_plugins.contract.columns.GLANCE_COLUMNS` and the estimator's."""
+        return dict(self.estimate.glance)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that a reader must see beside the figures."""
+        return self.estimate.warnings
+
+    def __getitem__(self, engine: str) -> Fit:
+        """Return the fit of one engine alone.
+
+        Raises:
+            EngineUnavailableError: If the engine gave no estimate; the message says why.
+        """
+        for named in self.estimates:
+            if named.engine == engine:
+                return Fit((named,))
+        why = self.not_run.get(engine) or did_you_mean(engine, self.engines).strip()
+        raise EngineUnavailableError(
+            " ".join(
+                filter(
+                    None,
+                    (
+                        f"Engine '{engine}' gave no estimate here.",
+                        why,
+                        f"Engines that did: {listing(self.engines)}.",
+                    ),
+                )
+            )
+        )
+
+    def coef(self) -> pd.Series[float]:
+        """Return the estimates, indexed by term."""
+        return self._series("estimate")
+
+    def se(self) -> pd.Series[float]:
+        """Return the standard errors, indexed by term; NaN where there is none."""
+        return self._series("std_error")
+
+    def tstat(self) -> pd.Series[float]:
+        """Return estimates over standard errors, indexed by term."""
+        return self._series("statistic")
+
+    def pvalue(self) -> pd.Series[float]:
+        """Return two-sided p values, indexed by term."""
+        return self._series("p_value")
+
+    def confint(self) -> pd.DataFrame:
+        """Return confidence intervals: a row a term, the columns named by their percentiles.
+
+        The level is that of the fit (``conf_level`` in :attr:`glance`, a setting of the estimator).
+        """
+        tail = (1 - float(self.estimate.glance["conf_level"])) / 2
+        low, high = (f"{round(100 * p, 6):g}%" for p in (tail, 1 - tail))
+        ends = self.estimate.tidy.set_index("term")[["conf_low", "conf_high"]]
+        return ends.set_axis([low, high], axis=1).astype(float)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance matrix of the terms that have one, in the units of the value.
+
+        Raises:
+            EngineUnavailableError: If the engine hands none out.
+        """
+        matrix, errors = self.estimate.covariance, self.se()
+        if matrix is not None:
+            return matrix.copy()
+        if len(errors) == 1 and errors.notna().all():
+            return pd.DataFrame([[float(errors.iloc[0]) ** 2]], errors.index, list(errors.index))
+        raise EngineUnavailableError(
+            f"Engine '{self.engine}' of '{self.estimator}' hands out no covariance matrix under "
+            "these settings; se() has the standard errors."
+        )
+
+    def plot(self) -> Figure:
+        """Draw effects by event time, every engine beside the others; other terms as a forest.
+
+        Returns:
+            A figure of matplotlib; ``savefig`` writes it as SVG, PNG or PDF.
+        """
+        return effect_figure(self.estimates)
+
+    def table(self, *others: Fit) -> pd.DataFrame:
+        """Return a table of regressions: a column an engine of this fit and of others.
+
+        Args:
+            others: Further fits to stand to the right.
+
+        Returns:
+            Frame of texts with estimates and, beneath each in brackets, standard errors; then
+            cases, units, clusters, the estimand and the variance estimator.
+        """
+        return regression_table([named for fit in (self, *others) for named in fit.estimates])
+
+    def summary(self) -> None:
+        """Print the estimates, what they rest on, whether engines agree, and the warnings."""
+        print(self._text())  # what a summary is for
+
+    def _text(self) -> str:
+        parts = [text_table(named) for named in self.estimates]
+        return "\n\n".join(
+            filter(None, [*parts, self._agreement_in_words(), *self.estimate.warnings])
+        )
+
+    def _agreement_in_words(self) -> str:
+        told = [
+            f"Engine {a.engine} and {a.reference} {a.verdict}{': ' * bool(a.reason)}{a.reason}"
+            for a in self.agreements
+            if a.verdict != "not run"
+        ]
+        missing = [f"Engine {name} did not run: {why}" for name, why in self.not_run.items()]
+        return "\n".join(sentence.rstrip(".") + "." for sentence in (*told, *missing))
+
+    def _series(self, column: str) -> pd.Series[float]:
+        values = self.estimate.tidy.set_index("term")[column]
+        return values.astype(float).rename(COLUMN[column])
+
+    def __repr__(self) -> str:
+        row = self.estimate.term(self.headline)
+        glance = self.estimate.glance
+        level = f"{100 * float(glance['conf_level']):g}%"
+        figures = (
+            f"{self.headline} {rounded(row['estimate'])} (SE {rounded(row['std_error'])}; {level} "
+            f"CI {rounded(row['conf_low'])} to {rounded(row['conf_high'])}; p = "
+            f"{rounded(row['p_value'])})"
+        )
+        counted = f"{glance['n_cases']:,} cases of {glance['n_units']:,} units"
+        return f"<{self.estimator}, {self._who()}: {figures}; {counted}>"
+
+    def _who(self) -> str:
+        if len(self.estimates) == 1:
+            return f"engine {self.engine}"
+        differ = [a.engine for a in self.agreements if a.verdict == "disagree"]
+        verdict = f"{listing(differ)} disagree" if differ else "which agree"
+        return f"engines {', '.join(self.engines)}, {verdict}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.estimates, self._agreement_in_words(), self.estimate.warnings)
+
+
+def coefficient_table(fits: Sequence[Fit]) -> pd.DataFrame:
+    """Return the terms of several fits below each other, for plots and tables of one's own.
+
+    Args:
+        fits: At least one.
+
+    Returns:
+        Frame ``estimator, engine`` and the columns of ``tidy``.
+    """
+    rows = [
+        named.estimate.tidy.assign(estimator=named.estimator, engine=named.engine)
+        for fit in fits
+        for named in fit.estimates
+    ]
+    whole = pd.concat(rows, ignore_index=True)
+    first = ["estimator", "engine"]
+    return whole[[*first, *(c for c in whole.columns if c not in first)]]

@@ -122,7 +122,8 @@ class Cuts:
     def equal(cls, bins: int, numbers: Numbers) -> Cuts:
         """Cut the range of a number in bins of equal width."""
         step = (numbers.high - numbers.low) / bins
-        return cls(np.arange(1, bins) * step + numbers.low, numbers.low, step)
+        points = np.arange(1, bins, dtype=float) * step + numbers.low
+        return cls(points, numbers.low, step)
 
     def bins_of(self, values: Floats) -> NDArray[np.int64]:
         """Return the bin of each value, from 0, (n,); a gap is in the bin after the last."""

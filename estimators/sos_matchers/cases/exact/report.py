@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sos_matchers.cases.exact.bins import Rule
-from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, is_number
+from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, combined, is_number
 from sos_matchers.cases.exact.imbalance import Histogram, imbalance_table
 from sos_matchers.cases.exact.pairs import Pairs
 from sos_matchers.cases.exact.sample import NAME, ExactData
@@ -143,7 +143,7 @@ def imbalance(data: ExactData, found: ExactFound, settings: CoarsenedExactSettin
     parts = []
     for bins, cell in ((OF_THE_MATCHING, data.pattern), (settings.histogram, data.cell)):
         before, after = (
-            Histogram.of(cell, data.stratum, data.treated, weight)
+            Histogram.of(cell, data.stratum, data.treated, weight, in_order=data.in_order)
             for weight in (data.weight, found.weight)
         )
         parts.append(imbalance_table(bins, before, after, data.strata))
@@ -182,19 +182,23 @@ def unmatched_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
         data: The cases.
         found: Who was matched.
     """
-    rows = pd.DataFrame(
+    units, names = pd.factorize(data.frame["unit"], sort=True)
+    key, n = combined(
+        [(~data.treated).astype(np.int64), units.astype(np.int64), data.stratum],
+        [2, len(names), len(data.strata)],
+    )
+    first = np.zeros(n, dtype=np.int64)
+    first[key] = np.arange(len(key))
+    lost = np.where(found.kept, 0.0, data.counts)
+    return pd.DataFrame(
         {
-            "role": np.where(data.treated, "pilot", "comparator"),
-            "unit": data.frame["unit"].to_numpy(),
-            "stratum": data.stratum,
-            "n_cases": data.counts,
-            "n_unmatched": np.where(found.kept, 0.0, data.counts),
+            "role": np.where(data.treated[first], "pilot", "comparator"),
+            "unit": names[units[first]],
+            "stratum": np.array(data.strata, dtype=object)[data.stratum[first]],
+            "n_cases": np.rint(np.bincount(key, data.counts, minlength=n)).astype(np.int64),
+            "n_unmatched": np.rint(np.bincount(key, lost, minlength=n)).astype(np.int64),
         }
     )
-    table = rows.groupby(["role", "unit", "stratum"], as_index=False, observed=True).sum()
-    table = table.sort_values(["role", "unit", "stratum"], ascending=[False, True, True])
-    table["stratum"] = np.array(data.strata, dtype=object)[table["stratum"]]
-    return table.astype({"n_cases": "int64", "n_unmatched": "int64"}).reset_index(drop=True)
 
 
 def strata_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
@@ -390,8 +394,8 @@ def _patterns_lost(data: ExactData, strata: pd.DataFrame) -> Iterable[str]:
     gone = strata["n_pilots"] - strata["n_pilots_matched"]
     largest = gone.sort_values(ascending=False, kind="stable").head(MOST_NAMED)
     keys = [*data.within, *data.names]
-    for row, n in largest[largest > 0].items():
-        yield f"{', '.join(f'{key} {strata[key].iloc[row]}' for key in keys)} ({n:,})"
+    for row in largest.index[largest > 0]:
+        yield f"{', '.join(f'{key} {strata.at[row, key]}' for key in keys)} ({gone[row]:,})"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from sos_matchers.features import standardised
 from sos_matchers.propensity import Scores
 from sos_plugins import Sample
 from sos_plugins.cells.compression import counts, is_compressed, squares
-from sos_plugins.errors import DesignError, SettingsError, did_you_mean, listing
+from sos_plugins.errors import DataError, DesignError, SettingsError, did_you_mean, listing
 
 WITHIN = ("group", "post")
 """Strata of the 2021 analysis: matched group x before or after the embedding window."""
@@ -91,6 +91,7 @@ def case_data(
     Raises:
         DesignError: If the sample is a panel, has only one side, or nothing varies.
         SettingsError: If a covariate or column is unknown.
+        DataError: If a covariate has missing values.
     """
     frame = sample.frame.reset_index(drop=True)
     if sample.is_panel:
@@ -109,6 +110,7 @@ def case_data(
             )
     if not names:
         raise DesignError(f"Matcher '{matcher}': the sample has no covariates to match on.")
+    _refuse_gaps(frame[list(names)], matcher)
     columns = _known(within, [str(c) for c in frame.columns], "column of strata", matcher, WITHIN)
     stratum, labels = _strata(frame, columns)
     usable, warnings = _usable(frame, stratum, labels, matcher)
@@ -148,6 +150,16 @@ def _known(
                 f"Known: {listing(known)}."
             )
     return chosen
+
+
+def _refuse_gaps(covariates: pd.DataFrame, matcher: str) -> None:
+    missing = covariates.isna().sum()
+    found = [f"{name} ({n:,})" for name, n in missing.items() if n]
+    if found:
+        raise DataError(
+            f"Matcher '{matcher}': values are missing of {', '.join(found)} in {len(covariates):,} "
+            "rows. Make a level 'Missing' of text, impute numbers, or leave the covariate out."
+        )
 
 
 def _strata(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:

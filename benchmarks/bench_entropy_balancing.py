@@ -78,8 +78,9 @@ def job_weights(path: Path) -> dict[str, float]:
     own = treated == 1
     clock = bench_did.Clock()
     other = x[~own]
+    other -= x[own].mean(axis=0)
     problem = Problem(
-        other - x[own].mean(axis=0),
+        other,
         np.ones(len(other)),
         np.zeros(len(other), dtype=int),
         np.ones(1),

@@ -236,7 +236,7 @@ def _signed_shares(side: np.ndarray, weights: np.ndarray) -> np.ndarray:
     treated, control = weights[side].sum(), weights[~side].sum()
     if treated <= 0 or control <= 0:
         return np.full(len(weights), np.nan)
-    return np.where(side, weights / treated, -weights / control)
+    return np.asarray(np.where(side, weights / treated, -weights / control))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:

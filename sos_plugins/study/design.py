@@ -588,11 +588,13 @@ def sampling_variances(before: pd.DataFrame) -> pd.DataFrame:
     if is_compressed(before) and not value.isin([0.0, 1.0]).all():
         return pd.DataFrame()
     parts = pd.DataFrame({"n": n, "sum": n * value, "squares": n * value**2})
-    cells = parts.groupby(keys).sum().unstack()
-    sizes, sums, squares = cells["n"], cells["sum"], cells["squares"]
-    left = (sizes - 1).sum(axis=1)
-    within = (squares - sums**2 / sizes).sum(axis=1) / left.where(left > 0)
-    return (1 / sizes).mul(within.clip(lower=0), axis=0).add_prefix("outcome_pre_")
+    cells = parts.groupby(keys).sum()
+    n_cells = cells["n"].unstack()
+    spread = (cells["squares"] - cells["sum"] ** 2 / cells["n"]).groupby(level=0).sum()
+    left = (cells["n"] - 1).groupby(level=0).sum()
+    within = (spread / left.where(left > 0)).clip(lower=0).to_numpy(float)
+    variances = within[:, None] / n_cells.to_numpy(float)
+    return pd.DataFrame(variances, n_cells.index, n_cells.columns).add_prefix("outcome_pre_")
 
 
 def _feature_label(name: str, made: Collection[str], taken: Collection[str]) -> str:

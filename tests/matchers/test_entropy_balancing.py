@@ -22,7 +22,7 @@ from sos_matchers.cases.tilting import Problem, tilt
 from sos_plugins import Sample
 from sos_plugins.authors.testing import check_matcher
 from sos_plugins.cells.compression import compress
-from sos_plugins.errors import DesignError, EstimationError, SettingsError
+from sos_plugins.errors import DataError, DesignError, EstimationError, SettingsError
 from sos_plugins.host.settings import validate
 
 PROMISED = 1e-8
@@ -203,6 +203,12 @@ def test_faults_are_sentences():
     )
     with pytest.raises(DesignError, match=r"none of the covariates .* varies"):
         balance_cases(flat, EntropySettings())
+    gaps = replace(
+        sample, frame=sample.frame.assign(age=sample.frame["age"].where(lambda a: a > 0))
+    )
+    n = int((sample.frame["age"] <= 0).sum())
+    with pytest.raises(DataError, match=rf"values are missing of age \({n}\) in 500 rows"):
+        balance_cases(gaps, EntropySettings())
     with pytest.raises(SettingsError, match="moments"):
         validate(EntropySettings, {"moments": 4}, where="here")
 
@@ -211,6 +217,16 @@ def test_the_square_of_two_values_is_no_moment_of_its_own():
     frame = pd.DataFrame({"age": [1.0, 2, 4, 7, 8], "flag": [0, 1, 1, 0, 1]})
     names = moments_of(frame, 3, interactions=True, counts=np.ones(5)).names
     assert names == ("age", "age squared", "age cubed", "flag", "age x flag")
+
+
+def test_moments_that_follow_from_others_do_not_disturb():
+    """Being b or c is the sum of being b and being c."""
+    sample = overlapping(12)
+    kind = np.random.default_rng(1).choice(["a", "b", "c"], len(sample.frame))
+    frame = sample.frame.assign(kind=kind, other=(kind != "a").astype(float))
+    one = balance_cases(Sample(frame, ("age", "kind")), EntropySettings())
+    two = balance_cases(Sample(frame, ("age", "kind", "other")), EntropySettings())
+    np.testing.assert_allclose(two.sample.frame["weight"], one.sample.frame["weight"], rtol=ENGINES)
 
 
 def test_cells_are_balanced_as_their_cases():

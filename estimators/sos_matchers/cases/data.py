@@ -13,7 +13,7 @@ from sos_matchers.features import standardised
 from sos_matchers.propensity import Scores
 from sos_plugins import Sample
 from sos_plugins.cells.compression import counts, is_compressed, squares
-from sos_plugins.errors import DesignError, SettingsError, did_you_mean, listing
+from sos_plugins.errors import DataError, DesignError, SettingsError, did_you_mean, listing
 
 WITHIN = ("group", "post")
 """Strata of the 2021 analysis: matched group x before or after the embedding window."""
@@ -91,9 +91,11 @@ def case_data(
     Raises:
         DesignError: If the sample is a panel, has only one side, or nothing varies.
         SettingsError: If a covariate or column is unknown.
+        DataError: If a covariate has missing values.
     """
     frame = sample.frame.reset_index(drop=True)
     names = matchable_covariates(sample, covariates, matcher)
+    _refuse_gaps(frame[list(names)], matcher)
     columns = known_names(
         within, [str(c) for c in frame.columns], "column of strata", matcher, WITHIN
     )
@@ -173,6 +175,19 @@ def known_names(
 
 def strata_of(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
     """Number the strata that columns make, (rows,), and write what each is."""
+
+
+def _refuse_gaps(covariates: pd.DataFrame, matcher: str) -> None:
+    missing = covariates.isna().sum()
+    found = [f"{name} ({n:,})" for name, n in missing.items() if n]
+    if found:
+        raise DataError(
+            f"Matcher '{matcher}': values are missing of {', '.join(found)} in {len(covariates):,} "
+            "rows. Make a level 'Missing' of text, impute numbers, or leave the covariate out."
+        )
+
+
+def _strata(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
     if not columns:
         return np.zeros(len(frame), dtype=int), ["all cases"]
     grouped = frame.groupby(list(columns), sort=True, observed=True)

@@ -140,7 +140,9 @@ def _part(data: CaseData, values: np.ndarray, rows: np.ndarray, where: str) -> P
     sought = np.average(values[own], axis=0, weights=data.weight[own])
     codes, stratum = np.unique(data.stratum[other], return_inverse=True)
     totals = np.bincount(data.stratum[own], data.weight[own], minlength=len(data.strata))[codes]
-    problem = Problem(values[other] - sought, data.weight[other], stratum, totals / totals.sum())
+    gaps = values[other]
+    gaps -= sought
+    problem = Problem(gaps, data.weight[other], stratum, totals / totals.sum())
     return Part(other, problem, where)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,6 @@ def _colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
-def _look(index: int) -> dict[str, object]:
+def _look(index: int) -> dict[str, Any]:
     marker = MARKERS[index % len(MARKERS)]
     return {"color": _colour(index), "marker": marker, "linestyle": "none", "markersize": 5.5}

@@ -173,10 +173,6 @@ def known_names(
     return chosen
 
 
-def strata_of(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """Number the strata that columns make, (rows,), and write what each is."""
-
-
 def _refuse_gaps(covariates: pd.DataFrame, matcher: str) -> None:
     missing = covariates.isna().sum()
     found = [f"{name} ({n:,})" for name, n in missing.items() if n]
@@ -187,7 +183,8 @@ def _refuse_gaps(covariates: pd.DataFrame, matcher: str) -> None:
         )
 
 
-def _strata(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+def strata_of(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """Number the strata that columns make, (rows,), and write what each is."""
     if not columns:
         return np.zeros(len(frame), dtype=int), ["all cases"]
     grouped = frame.groupby(list(columns), sort=True, observed=True)

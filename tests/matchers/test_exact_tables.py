@@ -18,6 +18,12 @@ ROUNDING = 1e-12
 """Sums of a few thousand numbers in double precision, in another order."""
 SPREAD = 1e-9
 """Variances from sums of squares about a centre lose a few digits more."""
+QUICK = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+}
+"""For a few hundred rows, making and compiling plans is what takes long."""
 COVARIATES = ("age", "plans", "sex", "ethnicity", "flag", "weeks")
 SETTINGS = {
     "cutpoints": {"age": [4.5, 12.5], "plans": "exact", "weeks": 40},
@@ -217,6 +223,9 @@ def test_covariates_that_say_nothing_are_told():
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_table_on_spark_is_matched_as_the_sample_is():
     backend = backends.as_backend("spark")
+    session = backend.raw_sql("SELECT 1").sparkSession
+    for name, value in QUICK.items():
+        session.conf.set(name, value)
     frame = frame_of(9, 600)
     settings = CoarsenedExactSettings(**SETTINGS)
     table = backends.put(backend, "exact_cases", frame)

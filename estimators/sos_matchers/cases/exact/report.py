@@ -264,7 +264,7 @@ def covariate_words(covariate: Coarsened) -> str:
             return f"{covariate.name} cut at {', '.join(f'{p:g}' for p in points)}"
         return f"{covariate.name} in {len(points) + 1} bins"
     if len(covariate.labels) < len(covariate.levels):
-        return f"{covariate.name} in {len(covariate.labels)} groups"
+        return f"{covariate.name} in {plural(len(covariate.labels), 'group')}"
     return covariate.name
 
 
@@ -395,7 +395,8 @@ def _patterns_lost(data: ExactData, strata: pd.DataFrame) -> Iterable[str]:
     largest = gone.sort_values(ascending=False, kind="stable").head(MOST_NAMED)
     keys = [*data.within, *data.names]
     for row in largest.index[largest > 0]:
-        yield f"{', '.join(f'{key} {strata.at[row, key]}' for key in keys)} ({gone[row]:,})"
+        words = [f"{key} {value}" for key, value in strata.loc[row, keys].items()]
+        yield f"{', '.join(words)} ({gone[row]:,})"
 
 
 def _some(names: Sequence[str]) -> str:

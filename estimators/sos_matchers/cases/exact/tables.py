@@ -16,6 +16,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sos_matchers.cases.data import WITHIN
 from sos_matchers.cases.exact.bins import Cuts, Numbers, significant
@@ -466,7 +467,7 @@ class Cells:
     squares: Floats
     coarse: Ints
     sums: Sequence[tuple[Floats, Floats]]
-    of_case: Ints | None = None
+    of_case: NDArray[np.int32] | None = None
 
 
 def _added_up(
@@ -507,8 +508,9 @@ def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any])
     """Add up whole numbers that DuckDB computes: sorting them takes a fraction of its grouping."""
     parts = {name: _key(part) for name, part in vars(digits).items() if part}
     given = data.select(**parts, **numbers).to_pyarrow()
+    nothing = np.zeros(len(given), dtype=np.int64)
     base, bins, fine = (
-        given[name].to_numpy() if part else 0 for name, part in vars(digits).items()
+        given[name].to_numpy() if part else nothing for name, part in vars(digits).items()
     )
     size = _size(digits.coarse)
     of_case = (base * _size(digits.bins) + bins).astype(np.int32)
@@ -525,7 +527,7 @@ def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any])
     return Cells(unpacked, n, n, n, _number_of(unpacked, digits.coarse), sums, of_case)
 
 
-def _bincount(key: Ints, values: Floats, size: int) -> Floats:
+def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
     return np.asarray(np.bincount(key, values, minlength=size), dtype=float)
 
 
@@ -540,7 +542,10 @@ def _key(digits: Sequence[Digit]) -> Any:
 
 def _number_of(unpacked: Mapping[str, Ints], digits: Sequence[Digit]) -> Ints:
     """Return the whole number that holds digits, of cells."""
-    return np.asarray(reduce(lambda key, d: key * d.size + unpacked[d.name], digits, np.int64(0)))
+    key = np.zeros_like(unpacked[digits[0].name])
+    for digit in digits:
+        key = key * digit.size + unpacked[digit.name]
+    return key
 
 
 def _added_up_there(
@@ -650,7 +655,8 @@ def _exact_data(
 
 
 def _categorical(codes: Ints, levels: Sequence[str]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, list(levels))  # type: ignore[call-overload]
+    made: pd.Categorical = pd.Categorical.from_codes(codes, list(levels))  # type: ignore[call-overload]
+    return made
 
 
 def _gaps(exact: ExactData, cells: Cells) -> tuple[list[str], list[str]]:

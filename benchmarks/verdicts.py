@@ -44,7 +44,8 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.cells.build import COMPRESSED
-from sos_plugins.contract.types import CollectedCases, OutcomeInfo
+from sos_plugins.cells.collected import CollectedCases
+from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study import Study
 from sos_plugins.study.calibrate import CLAIMS

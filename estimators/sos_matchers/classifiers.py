@@ -17,8 +17,8 @@ from pydantic import Field, field_validator
 
 from sos_matchers.propensity import Penalty, Scores, fit_scores
 from sos_plugins import Settings
-from sos_plugins.contract.interfaces import distribution_version
 from sos_plugins.errors import EstimationError, SettingsError, did_you_mean, listing
+from sos_plugins.groundwork.installed import distribution_version
 
 LOGISTIC = "logistic"
 FURTHEST = 1e-6

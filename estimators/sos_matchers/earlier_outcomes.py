@@ -24,8 +24,9 @@ from sos_matchers.pairing import (
 from sos_matchers.paths import Compare, Shrink, as_compared, composition, shrunk, spread_within
 from sos_matchers.summaries import First, Matches, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
+from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError
+from sos_plugins.groundwork.installed import distribution_version
 
 
 class PreOutcomesSettings(NearestSettings):

@@ -27,8 +27,9 @@ from sos_matchers.pairing import (
 from sos_matchers.paths import Compare, as_compared
 from sos_matchers.summaries import First, Matches, unit_match
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, distribution_version
+from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError, did_you_mean, listing
+from sos_plugins.groundwork.installed import distribution_version
 
 PARTS = {
     "levels": "the levels of earlier outcomes",

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract import interfaces as kinds
 from sos_plugins.contract import types
 
@@ -49,7 +50,7 @@ def _name(cls: type) -> str:
 
 
 for _class in (
-    *(types.AdjustedP, types.Agreement, types.CollectedCases, types.Design, types.Estimate),
+    *(types.AdjustedP, types.Agreement, CollectedCases, types.Design, types.Estimate),
     *(types.Evidence, types.SmallestEffect),
     *(types.LeadTest, types.MatchedGroup, types.OutcomeInfo, types.Pilot, types.PooledEffects),
     *(types.QualityProfile, types.Rating, types.Reason, types.Records, types.Run, types.Sample),

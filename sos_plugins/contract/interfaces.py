@@ -7,9 +7,6 @@ arguments, everything it found goes out as one of the types of :mod:`sos_plugins
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +29,7 @@ from sos_plugins.contract.types import (
     Sample,
     Tolerance,
 )
+from sos_plugins.groundwork.installed import missing_python
 from sos_plugins.groundwork.own_names import hiding_own_names
 
 EXACT = Tolerance(
@@ -165,22 +163,10 @@ class Requirement:
     def missing(self) -> str | None:
         """Return a sentence that says what is missing, or None when it is there."""
         if self.language == "python":
-            if importlib.util.find_spec(self.name) is None:
-                return f"the Python package '{self.name}' is not installed ({self.mend})"
-            if self.version and _numbers(distribution_version(self.name)) < _numbers(self.version):
-                return (
-                    f"the Python package '{self.name}' is older than {self.version} ({self.mend})"
-                )
-            return None
+            return missing_python(self.name, self.mend, self.version)
         from sos_plugins.r import client as r
 
         return r.missing(self.name, self.mend)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Make numbers of the leading parts of a version: ``"0.60.1rc2"`` is (0, 60)."""
-    leading = itertools.takewhile(str.isdigit, version.split("."))
-    return tuple(int(part) for part in leading)
 
 
 R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")
@@ -499,15 +485,3 @@ KINDS: dict[str, type[Plugin]] = {
 or a pooling."""
 WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling")
 """Kinds whose plugins have engines."""
-
-
-def distribution_version(name: str) -> str:
-    """Return the version of an installed distribution, or ``"not installed"``.
-
-    Args:
-        name: The name under which it is installed, such as ``"scikit-learn"``.
-    """
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

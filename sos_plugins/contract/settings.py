@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from sos_plugins.groundwork import own_names
-from sos_plugins.groundwork.type_names import is_list, members, type_name
+from sos_plugins.groundwork.values import YEARS, possible_days, refuse_other_than_number
 
 NAMES_COLUMNS = own_names.NAMES_COLUMNS
 """``json_schema_extra`` of a field that names columns of a sample, as text or a tuple of texts: an
@@ -21,10 +19,6 @@ BRIDGES_EMPTY_PERIODS: dict[str, Any] = {"bridges_empty_periods": True}
 """``json_schema_extra`` of a field of an estimator that says how many periods before the first
 treated one are not used. Where embedding windows leave periods without cases and nobody set the
 field, a study sets it to how many these are, with a warning that says so."""
-YEARS = (1900, 2199)
-"""Years in which dates of settings lie."""
-MOST_DAYS = 73_050
-"""Two hundred years."""
 AprilYear = Annotated[int, Field(ge=YEARS[0], le=YEARS[1])]
 """A year that a setting names, by the April in which it begins."""
 
@@ -44,7 +38,7 @@ class Settings(BaseModel):
         """Refuse what pydantic would turn into a number: ``true``, text, and 2.0 for 2."""
         field = cls.model_fields.get(info.field_name or "")
         if field is not None:
-            _refuse_other_than_number(field.annotation, value)
+            refuse_other_than_number(field.annotation, value)
         return value
 
     @field_validator("*")
@@ -71,35 +65,3 @@ def field_marked(model: type[BaseModel], mark: Mapping[str, Any]) -> str | None:
     """
     fields = model.model_fields.items()
     return next((name for name, field in fields if field.json_schema_extra == mark), None)
-
-
-def possible_days(value: Any, name: str) -> Any:
-    """Return a value unless it is a date outside of :data:`YEARS`, or too many days.
-
-    Args:
-        value: Value of a setting, of any type.
-        name: The setting; one with the word ``days`` counts days.
-
-    Raises:
-        ValueError: If it is.
-    """
-    first, last = YEARS
-    if isinstance(value, dt.date) and not first <= value.year <= last:
-        raise ValueError(f"expected a date from {first}-01-01 to {last}-12-31; found {value}")
-    if type(value) is int and "days" in name.split("_") and abs(value) > MOST_DAYS:
-        raise ValueError(f"expected at most {MOST_DAYS} days, two hundred years; found {value}")
-    return value
-
-
-def _refuse_other_than_number(annotation: Any, value: Any) -> None:
-    kinds = members(annotation)
-    if isinstance(value, (list, tuple)):
-        for kind in kinds:
-            if is_list(kind):
-                for item in value:
-                    _refuse_other_than_number(typing.get_args(kind)[0], item)
-        return
-    if not kinds or not {*kinds} <= {int, float, type(None)}:
-        return
-    if isinstance(value, (bool, str)) or (isinstance(value, float) and float not in kinds):
-        raise PydanticCustomError("number", f"expected {type_name(annotation)}")

@@ -7,7 +7,8 @@ import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping
 
-from sos_plugins.contract.interfaces import KINDS, Engine, distribution_version
+from sos_plugins.contract.interfaces import KINDS, Engine
+from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.registry import Registry, each_engine
 
 DISTRIBUTION = "sos-plugins"

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.errors import EngineError
+from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.distributions import DISTRIBUTION, declared, dependencies
 from sos_plugins.host.registry import PluginInfo, Registry, each_engine
 from sos_plugins.r import client as r

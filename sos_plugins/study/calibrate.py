@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import CollectedCases, Design
+from sos_plugins.contract.types import Design
 from sos_plugins.errors import DesignError
 from sos_plugins.study.analysis import OutcomeAnalysis
 from sos_plugins.study.common_task import with_common_task

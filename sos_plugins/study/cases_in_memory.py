@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sos_plugins.contract.types import CollectedCases, Design, plain
+from sos_plugins.cells.collected import CollectedCases
+from sos_plugins.contract.types import Design, plain
 from sos_plugins.errors import StudyError, did_you_mean, listing
 from sos_plugins.study.design import make_design
 from sos_plugins.study.file import OutcomeChoice

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from sos_plugins.authors.derive.dates import CALENDAR
 from sos_plugins.cells.build import cells
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.columns import CASE_COLUMNS
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.types import Cases, CollectedCases, OutcomeInfo, Pilot
+from sos_plugins.contract.types import Cases, OutcomeInfo, Pilot
 from sos_plugins.errors import DataError
 from sos_plugins.groundwork.own_names import OwnNames
 from sos_plugins.study.design import YEAR_DAYS

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, is_compressed, mean
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.types import CollectedCases, Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, cohort_in_words

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import GLANCE_COLUMNS
-from sos_plugins.contract.interfaces import R_BASE, Engine, distribution_version
+from sos_plugins.contract.interfaces import R_BASE, Engine
 from sos_plugins.contract.types import Agreement, Estimate, Sample, Tolerance, plain
 from sos_plugins.errors import (
     DataError,
@@ -23,6 +23,7 @@ from sos_plugins.errors import (
     EstimationError,
     SosError,
 )
+from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sos_plugins.authors.scaffold import NAME, STUDY_NAME
-from sos_plugins.contract.settings import Settings, possible_days
+from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import OutcomeInfo, SmallestEffect
 from sos_plugins.errors import StudyError
+from sos_plugins.groundwork.values import possible_days
 from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.system.memory import SIZE

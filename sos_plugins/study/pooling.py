@@ -190,6 +190,40 @@ def as_estimate(pooled: PooledEffects) -> NamedEstimate:
     Args:
         pooled: What an engine gave.
     """
-    absent = [name for name in TIDY_COLUMNS if name not in pooled.terms]
-    tidy = pooled.terms.assign(**dict.fromkeys(absent, float("nan")))
+    terms = compared_terms(pooled)
+    absent = [name for name in TIDY_COLUMNS if name not in terms]
+    tidy = terms.assign(**dict.fromkeys(absent, float("nan")))
     return NamedEstimate(pooled.plugin, pooled.engine, Estimate(tidy, {}), "pooled")
+
+
+def compared_terms(pooled: PooledEffects) -> pd.DataFrame:
+    """Return every figure that a cross-check compares.
+
+    Args:
+        pooled: What an engine gave.
+
+    Returns:
+        Frame ``term, estimate, std_error``.
+    """
+    alone = {
+        "tau2": pooled.tau2,
+        "tau2 low": pooled.tau2_low,
+        "tau2 high": pooled.tau2_high,
+        "I2": pooled.i2,
+        "Q": pooled.q,
+        "pooled p value": pooled.p_value,
+        "pooled low": pooled.conf_low,
+        "pooled high": pooled.conf_high,
+        "next low": pooled.prediction_low,
+        "next high": pooled.prediction_high,
+    }
+    figures = pd.DataFrame({"term": list(alone), "estimate": list(alone.values())}, dtype=object)
+    average = pd.DataFrame(
+        {"term": ["pooled"], "estimate": [pooled.estimate], "std_error": [pooled.std_error]}
+    )
+    shrunken = pooled.pilots[["unit", "shrunken", "shrunken_std_error"]].set_axis(
+        ["term", "estimate", "std_error"], axis=1
+    )
+    rows = pd.concat([average.astype(object), figures, shrunken.astype(object)])
+    numbers = {"estimate": float, "std_error": float}
+    return rows.reset_index(drop=True).astype(numbers)

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, is_compressed
 from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Run, Sample
+from sos_plugins.contract.types import Design, OutcomeInfo, Run, Sample
 from sos_plugins.errors import DesignError, SosError, StudyError, listing
 from sos_plugins.study import sensitivity
 from sos_plugins.study.cases_in_memory import inputs_from_cases

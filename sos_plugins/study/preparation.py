@@ -15,12 +15,12 @@ from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cache.codec import travels
 from sos_plugins.cache.fingerprint import Program, hashed, of_sample, of_settings, of_value
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import compress
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
 from sos_plugins.contract.session import Progress
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
 from sos_plugins.contract.types import (
-    CollectedCases,
     Design,
     OutcomeInfo,
     PilotEffects,

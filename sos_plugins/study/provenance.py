@@ -8,8 +8,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.contract.types import Records
+from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.distributions import DISTRIBUTION, LOCAL, declared, dependencies
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, mean
-from sos_plugins.contract.types import CollectedCases, Design, Run, Sample
+from sos_plugins.contract.types import Design, Run, Sample
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.design import MEAN_BEFORE, before_any_window, restrict_periods
 from sos_plugins.study.file import DesignTable

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import counts, is_compressed
 from sos_plugins.contract.columns import ROLE_COLUMNS
-from sos_plugins.contract.types import CollectedCases, Design, Pilot, Sample
+from sos_plugins.contract.types import Design, Pilot, Sample
 from sos_plugins.errors import DesignError
 from sos_plugins.study.collect import date_classes
 from sos_plugins.study.design import YEAR_DAYS, april_year, label

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sos_plugins.contract.types import CollectedCases, Run
+from sos_plugins.cells.collected import CollectedCases
+from sos_plugins.contract.types import Run
 from sos_plugins.errors import DataError
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import MatcherChoice

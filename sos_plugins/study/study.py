@@ -17,9 +17,10 @@ from pydantic import BaseModel
 from sos_plugins.backends import as_backend
 from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_records, of_settings
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Records, plain
+from sos_plugins.contract.types import Design, OutcomeInfo, Records, plain
 from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate

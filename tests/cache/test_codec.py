@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sos_plugins.cache.codec import CodecError, decode, encode
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import (
-    CollectedCases,
     Design,
     MatchedGroup,
     OutcomeInfo,

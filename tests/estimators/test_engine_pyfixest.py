@@ -14,8 +14,8 @@ from sos_estimators.regression.engine_pyfixest import PYFIXEST, lacks, regress
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression, least_squares
 
 from sos_plugins import Sample
-from sos_plugins.contract import interfaces as kinds
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork import installed
 
 CONVENTIONS = ("CR0", "CR1", "CR1S", "fixest")
 AGGREGATES = ("event", "group-time", "cohort", "calendar", "simple")
@@ -146,11 +146,11 @@ def test_variances_it_lacks_are_named_and_missing() -> None:
 def test_an_older_one_does_not_serve_and_the_line_that_mends_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kinds, "distribution_version", lambda name: "0.50.1rc2")
+    monkeypatch.setattr(installed, "distribution_version", lambda name: "0.50.1rc2")
     told = PYFIXEST.missing()
     assert told == (
         "the Python package 'pyfixest' is older than 0.60 (pip install 'pyfixest>=0.60')"
     )
     for version in ("0.60.0", "0.60", "1.0a1"):
-        monkeypatch.setattr(kinds, "distribution_version", lambda name, v=version: v)
+        monkeypatch.setattr(installed, "distribution_version", lambda name, v=version: v)
         assert PYFIXEST.missing() is None

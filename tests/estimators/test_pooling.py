@@ -18,6 +18,7 @@ from sos_estimators.pooling.plugin import RandomEffects
 from sos_plugins.contract.types import PilotEffects, PooledEffects
 from sos_plugins.errors import DataError, EstimationError, SettingsError
 from sos_plugins.r import client as r
+from sos_plugins.study.pooling import compared_terms
 
 BY_METAFOR = 1e-6
 """Relative: metafor's iterations stop at steps of 1e-12, and its roots at 1e-14."""
@@ -139,9 +140,9 @@ def test_engines_agree(given: tuple[int, float, float], settings: dict[str, Any]
     data, options = sample(*given), RandomEffects.Settings(**settings)
     one, other = (engine.fit(data, options) for engine in RandomEffects.engines)
     for column in ("estimate", "std_error"):
-        found = other.terms[column].to_list()
+        found = compared_terms(other)[column].to_list()
         assert found == pytest.approx(
-            one.terms[column].to_list(), rel=BY_METAFOR, abs=BY_METAFOR**1.5, nan_ok=True
+            compared_terms(one)[column].to_list(), rel=BY_METAFOR, abs=BY_METAFOR**1.5, nan_ok=True
         )
     assert (other.df, other.prediction_df) == (one.df, one.prediction_df)
     assert other.warnings == one.warnings

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from study_helpers import PILOTS, write
 
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Pilot
+from sos_plugins.cells.collected import CollectedCases
+from sos_plugins.contract.types import Design, OutcomeInfo, Pilot
 from sos_plugins.errors import StudyError
 from sos_plugins.study import Study
 

@@ -8,7 +8,8 @@ import pytest
 
 from sos_plugins import Design, MatchedGroup, Pilot, UnitTask
 from sos_plugins.cells.build import COMPRESSED
-from sos_plugins.contract.types import CollectedCases, OutcomeInfo
+from sos_plugins.cells.collected import CollectedCases
+from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.errors import DataError, DesignError, SettingsError
 from sos_plugins.host.settings import validate
 from sos_plugins.study import design as designs

@@ -10,11 +10,12 @@ import pytest
 from study_helpers import write
 
 from sos_plugins.cache.codec import encode
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract import interfaces, types
 from sos_plugins.study import Study
 
 TRAVEL = (
-    *(types.Sample, types.Estimate, types.CollectedCases, types.Design, types.QualityProfile),
+    *(types.Sample, types.Estimate, CollectedCases, types.Design, types.QualityProfile),
     *(types.Run, types.Agreement, types.Evidence, types.Rating),
     *(interfaces.UnitMatch, interfaces.CaseMatch),
 )

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, is_compressed
-from sos_plugins.contract.types import CollectedCases, Design, OutcomeInfo, Pilot, Sample
+from sos_plugins.contract.types import Design, OutcomeInfo, Pilot, Sample
 from sos_plugins.errors import DesignError, StudyError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study import Study

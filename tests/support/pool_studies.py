@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.columns import COMPRESSED_COLUMNS
 from sos_plugins.contract.interfaces import UnitMatch
 from sos_plugins.contract.types import (
-    CollectedCases,
     Design,
     MatchedGroup,
     OutcomeInfo,

@@ -23,8 +23,9 @@ from sos_matchers.cases.tilting import Problem, Tilt, tilt
 from sos_matchers.cases.weighted import WarnSettings, weigh, weight_warnings
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, distribution_version
+from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.installed import distribution_version
 
 
 class EntropySettings(WithinSettings, WarnSettings):

@@ -6,10 +6,8 @@ object, it never writes into the one it was given.
 
 from sos_plugins.contract.types.cases import (
     Cases,
-    CollectedCases,
     Expected,
     OutcomeInfo,
-    refuse_alike,
 )
 from sos_plugins.contract.types.design import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.contract.types.estimate import Agreement, Estimate, Tolerance
@@ -39,7 +37,6 @@ __all__ = [
     "AdjustedP",
     "Agreement",
     "Cases",
-    "CollectedCases",
     "Design",
     "Estimate",
     "Evidence",
@@ -59,5 +56,4 @@ __all__ = [
     "SmallestEffect",
     "Tolerance",
     "plain",
-    "refuse_alike",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -10,9 +10,9 @@ from typing import Any, Literal
 import ibis
 import pandas as pd
 
-from sos_plugins.contract.columns import CASE_COLUMNS, RESERVED_COLUMNS, ROLE_COLUMNS
+from sos_plugins.contract.columns import CASE_COLUMNS, ROLE_COLUMNS
 from sos_plugins.errors import DataError, listing
-from sos_plugins.groundwork.plain import plain
+from sos_plugins.groundwork.names_alike import refuse_alike
 
 Expected = Literal["increase", "decrease", "unclear"]
 
@@ -106,89 +106,3 @@ class Cases:
             frame[column] = pd.to_datetime(frame[column])
         order = ["unit", "period", "date", "child", "value", *self.covariates, *roles]
         return frame.sort_values(order, kind="stable", ignore_index=True)
-
-
-@dataclass(frozen=True)
-class CollectedCases:
-    """Cases in memory, away from the backend: what the analysis of an outcome works on.
-
-    Attributes are those of :class:`Cases`, with ``frame`` in place of ``table``.
-    """
-
-    frame: pd.DataFrame
-    info: OutcomeInfo
-    covariates: tuple[str, ...]
-    attrition: pd.DataFrame
-    completeness: pd.DataFrame
-    settings: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls, cases: Cases, info: OutcomeInfo | None = None, frame: pd.DataFrame | None = None
-    ) -> CollectedCases:
-        """Collect cases, perhaps under another name of the outcome.
-
-        Args:
-            cases: The cases.
-            info: The outcome under its other name.
-            frame: Rows that stand for them, made and checked by the caller
-                (:mod:`sos_plugins.study.collect`); the cases themselves unless given.
-
-        Raises:
-            DataError: If a covariate has a reserved name, or dates contradict each other.
-        """
-        _refuse_reserved_names(cases)
-        if frame is None:
-            _refuse_contradictions(cases)
-        return cls(
-            frame=cases.frame if frame is None else frame,
-            info=info or cases.info,
-            covariates=cases.covariates,
-            attrition=cases.attrition,
-            completeness=cases.completeness,
-            settings=plain(dict(cases.settings)),
-            warnings=cases.warnings,
-        )
-
-
-def refuse_alike(names: Iterable[str], taken: Iterable[str], *, where: str) -> None:
-    """Refuse a user's columns that a database cannot tell from others: it has no capitals.
-
-    Args:
-        names: Columns of a user.
-        taken: Columns that are there beside them.
-        where: What the sentence starts with.
-
-    Raises:
-        DataError: With the two names and what to do.
-    """
-    known = {name.lower(): name for name in taken}
-    for name in names:
-        other = known.setdefault(name.lower(), name)
-        if other != name:
-            raise DataError(
-                f"{where}: the columns '{other}' and '{name}' differ in capitals only, which a "
-                f"database does not tell apart; rename the column '{name}', or leave it out of the "
-                "covariates."
-            )
-
-
-def _refuse_reserved_names(cases: Cases) -> None:
-    taken = [c for c in cases.covariates if c in RESERVED_COLUMNS]
-    if taken:
-        raise DataError(
-            f"Outcome '{cases.info.name}': a covariate may not be named {listing(taken)}, since "
-            "the analysis makes a column of that name. Rename the column, or leave it out."
-        )
-
-
-def _refuse_contradictions(cases: Cases) -> None:
-    frame = cases.frame
-    backwards = frame[frame["follow_up_end"] < frame["date"]]
-    if len(backwards):
-        row = backwards.iloc[0]
-        raise DataError(
-            f"Outcome '{cases.info.name}': {len(backwards)} cases have a follow_up_end before "
-            f"their date, such as one of unit {row['unit']} on {row['date']:%Y-%m-%d}."
-        )

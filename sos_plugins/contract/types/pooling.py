@@ -96,34 +96,6 @@ class PooledEffects:
     def __post_init__(self) -> None:
         _demand_columns(self.pilots, POOLED_PILOT_COLUMNS, "Pooled effects")
 
-    @property
-    def terms(self) -> pd.DataFrame:
-        """Every figure that a cross-check compares: frame ``term, estimate, std_error``."""
-        alone = {
-            "tau2": self.tau2,
-            "tau2 low": self.tau2_low,
-            "tau2 high": self.tau2_high,
-            "I2": self.i2,
-            "Q": self.q,
-            "pooled p value": self.p_value,
-            "pooled low": self.conf_low,
-            "pooled high": self.conf_high,
-            "next low": self.prediction_low,
-            "next high": self.prediction_high,
-        }
-        figures = pd.DataFrame(
-            {"term": list(alone), "estimate": list(alone.values())}, dtype=object
-        )
-        pooled = pd.DataFrame(
-            {"term": ["pooled"], "estimate": [self.estimate], "std_error": [self.std_error]}
-        )
-        shrunken = self.pilots[["unit", "shrunken", "shrunken_std_error"]].set_axis(
-            ["term", "estimate", "std_error"], axis=1
-        )
-        rows = pd.concat([pooled.astype(object), figures, shrunken.astype(object)])
-        numbers = {"estimate": float, "std_error": float}
-        return rows.reset_index(drop=True).astype(numbers)
-
 
 def _demand_columns(frame: pd.DataFrame, columns: Mapping[str, str], what: str) -> None:
     if absent := [name for name in columns if name not in frame]:

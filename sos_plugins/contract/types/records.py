@@ -11,8 +11,9 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from sos_plugins.contract.record_tables import TABLES
+from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.stacking import first_known, stacked
 
 QUALITY_COLUMNS = (
     "source",
@@ -142,9 +143,10 @@ class Records:
             if name not in tables:
                 tables[name] = table
             elif name == "children":
-                tables[name] = _merge_children(tables[name], table)
+                key = RECORD_TABLES[name].key
+                tables[name] = first_known(key, TABLES[name].names[len(key) :], tables[name], table)
             else:
-                tables[name] = _stacked(name, tables[name], table)
+                tables[name] = stacked(name, tables[name], table)
         starts = [d for d in (self.start, other.start) if d]
         ends = [d for d in (self.end, other.end) if d]
         digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
@@ -160,40 +162,3 @@ class Records:
             truth=self.truth if self.truth is not None else other.truth,
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
-
-
-def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
-    """Put one table below another, by the names of their columns."""
-    types: dict[str, Any] = {}
-    for column in dict.fromkeys((*first.columns, *second.columns)):
-        kinds = [t[column].type() for t in (first, second) if column in t.columns]
-        same = all(kind.copy(nullable=True) == kinds[0].copy(nullable=True) for kind in kinds)
-        if not same and not all(kind.is_numeric() for kind in kinds):
-            raise DataError(
-                f"Two sources give the table '{name}', and its column '{column}' holds {kinds[0]} "
-                f"in one and {kinds[1]} in the other. Make them the same, or name other columns."
-            )
-        types[column] = kinds[0] if same else "float64"
-    made = [
-        table.select(
-            **{
-                column: (table[column] if column in table.columns else ibis.null()).cast(kind)
-                for column, kind in types.items()
-            }
-        )
-        for table in (first, second)
-    ]
-    return ibis.union(*made)
-
-
-def _merge_children(first: ibis.Table, second: ibis.Table) -> ibis.Table:
-    columns = TABLES["children"].names
-    both = ibis.union(
-        first.select(columns).mutate(_order=ibis.literal(0)),
-        second.select(columns).mutate(_order=ibis.literal(1)),
-    )
-    values = {
-        column: both[column].first(where=both[column].notnull(), order_by=both["_order"])
-        for column in columns[2:]
-    }
-    return both.group_by(["unit", "child"]).aggregate(**values)

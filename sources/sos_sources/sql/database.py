@@ -25,8 +25,9 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import limits_of, refuse_interrupted, scratch_database
 from sos_plugins.contract.columns import CASE_COLUMNS
 from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
-from sos_plugins.contract.types import QualityProfile, refuse_alike
+from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.groundwork.names_alike import refuse_alike
 from sos_plugins.system.secrets import HIDDEN, masked, secrets_in
 from sos_plugins.tables.file_columns import SHOWN, Columns
 from sos_plugins.tables.period_columns import read_cohorts, read_periods

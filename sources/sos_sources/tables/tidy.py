@@ -14,8 +14,8 @@ from pydantic import Field
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import scratch_database
 from sos_plugins.contract.columns import CASE_COLUMNS, SAMPLE_COLUMNS
-from sos_plugins.contract.types import refuse_alike
 from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_plugins.groundwork.names_alike import refuse_alike
 from sos_plugins.tables.file_columns import CSV_SUFFIXES, Columns, read_columns, read_names
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
 from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable

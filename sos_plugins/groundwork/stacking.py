@@ -1,0 +1,71 @@
+"""Tables of two sources below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+
+from sos_plugins.errors import DataError
+
+
+def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    """Put one table below another, by the names of their columns.
+
+    Args:
+        name: What the tables are called, for the error.
+        first: Rows of the first source.
+        second: Rows of the second, on the same backend.
+
+    Returns:
+        All rows; a column that one of them lacks is null there.
+
+    Raises:
+        DataError: If a column is of different types in the two.
+    """
+    types: dict[str, Any] = {}
+    for column in dict.fromkeys((*first.columns, *second.columns)):
+        kinds = [t[column].type() for t in (first, second) if column in t.columns]
+        same = all(kind.copy(nullable=True) == kinds[0].copy(nullable=True) for kind in kinds)
+        if not same and not all(kind.is_numeric() for kind in kinds):
+            raise DataError(
+                f"Two sources give the table '{name}', and its column '{column}' holds {kinds[0]} "
+                f"in one and {kinds[1]} in the other. Make them the same, or name other columns."
+            )
+        types[column] = kinds[0] if same else "float64"
+    made = [
+        table.select(
+            **{
+                column: (table[column] if column in table.columns else ibis.null()).cast(kind)
+                for column, kind in types.items()
+            }
+        )
+        for table in (first, second)
+    ]
+    return ibis.union(*made)
+
+
+def first_known(
+    key: Sequence[str], columns: Sequence[str], first: ibis.Table, second: ibis.Table
+) -> ibis.Table:
+    """Keep one row a key of two tables, each column from the first table that has a value.
+
+    Args:
+        key: Columns that tell one thing from another.
+        columns: The other columns to keep.
+        first: The table whose values win.
+        second: Another, on the same backend.
+
+    Returns:
+        The columns of ``key`` and ``columns``, one row a key.
+    """
+    both = ibis.union(
+        first.select(*key, *columns).mutate(_order=ibis.literal(0)),
+        second.select(*key, *columns).mutate(_order=ibis.literal(1)),
+    )
+    values = {
+        column: both[column].first(where=both[column].notnull(), order_by=both["_order"])
+        for column in columns
+    }
+    return both.group_by([*key]).aggregate(**values)

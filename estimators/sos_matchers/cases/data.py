@@ -241,7 +241,7 @@ def _mixed(keys: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _varying(frame: pd.DataFrame, matcher: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    flat = [name for name in frame.columns if frame[name].nunique() < 2]
+    flat = [name for name in frame.columns if not (frame[name] != frame[name].iloc[0]).any()]
     if len(flat) == len(frame.columns):
         raise DesignError(
             f"Matcher '{matcher}': none of the covariates {listing(frame.columns)} varies among "

@@ -100,7 +100,7 @@ def speed(sizes: list[int], authorities: int, r_most: int) -> None:
 
 # Coverage ---------------------------------------------------------------------------------------
 
-EFFECT, N_AUTHORITIES, N_TREATED, N_YEARS, PER_CELL = 0.5, 40, 15, 8, 15
+EFFECT, N_AUTHORITIES, N_TREATED, N_YEARS, PER_CELL = 0.5, 40, 15, 8, 6
 SLOPE = 0.3
 """Of the value on age, whose mean falls by a year in the treated after adoption: what is missing
 matters for the effect."""
@@ -133,9 +133,9 @@ def with_gaps(frame: pd.DataFrame, how: str, rng: np.random.Generator) -> pd.Dat
 DID = DidSettings(form="twfe")
 
 
-def coverage(draws: int, seed: int) -> None:
+def coverage(draws: int, sets: int, seed: int) -> None:
     """Print the shares of intervals that hold the effect."""
-    settings = ChainedEquationsSettings(sets=20)
+    settings = ChainedEquationsSettings(sets=sets)
     print("missing  method  covered  mc_error  mean_bias  mean_std_error")
     for how in ("MCAR", "MAR"):
         found: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -174,10 +174,11 @@ def main() -> None:
     parser.add_argument("--authorities", type=int, default=150)
     parser.add_argument("--r-most", type=int, default=10_000, help="most cases for mice")
     parser.add_argument("--coverage", type=int, default=0, help="draws; no timing then")
+    parser.add_argument("--sets", type=int, default=20, help="completed data sets of coverage")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.coverage:
-        coverage(given.coverage, given.seed)
+        coverage(given.coverage, given.sets, given.seed)
     else:
         speed(given.cases, given.authorities, given.r_most)
 

@@ -59,8 +59,8 @@ class Composition:
         rows = [self._row(name, level, sample) for name, level in measured(sample)]
         table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "p_adjusted"])
         known = table["p_value"].notna()
-        adjusted = pd.Series(np.nan, index=table.index)
-        adjusted[known] = holm([float(p) for p in table.loc[known, "p_value"]])
+        adjusted = np.full(len(table), np.nan)
+        adjusted[known.to_numpy()] = holm([float(p) for p in table.loc[known, "p_value"]])
         return table.assign(p_adjusted=adjusted)[list(COLUMNS)]
 
     def _row(self, name: str, level: Any, sample: Sample) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sos_plugins.contract import record_tables
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS, OVERLAP_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
+from sos_plugins.study.composition import COLUMNS as COMPOSITION_COLUMNS
 
 DOCS = REPOSITORY / "docs"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (DOCS / "hooks.md").read_text(), re.M | re.S)
@@ -112,6 +113,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.POOLED_PILOT_COLUMNS,
         BALANCE_COLUMNS,
         OVERLAP_COLUMNS,
+        COMPOSITION_COLUMNS,
         PROFILE_COLUMNS,
         COVERAGE_COLUMNS,
     ],
@@ -121,12 +123,14 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         "sample",
         "tidy",
         "band",
+        "imputation",
         "glance",
         "further",
         "provenance",
         "pooled",
         "balance",
         "overlap",
+        "composition",
         "profile",
         "coverage",
     ],

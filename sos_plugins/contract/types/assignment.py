@@ -65,5 +65,12 @@ class DrawnStatistics:
 
     @classmethod
     def of(cls, estimate: Any, statistic: Any, drawn: Any, n_possible: int) -> DrawnStatistics:
-        """Take numbers of NumPy."""
+        """Take numbers of NumPy.
+
+        Args:
+            estimate: The effect.
+            statistic: Its t statistic.
+            drawn: Those under the assignments, (B,).
+            n_possible: How many assignments there are.
+        """
         return cls(float(estimate), float(statistic), tuple(np.asarray(drawn).tolist()), n_possible)

@@ -409,9 +409,7 @@ def calendar_sample(
     return _sample(whole, covariates, binary, window_gap=True, keep=keep), warnings
 
 
-def _covered(
-    cases: pd.DataFrame, post: Bools, kept: Bools, pilot: Pilot
-) -> tuple[Bools, int]:
+def _covered(cases: pd.DataFrame, post: Bools, kept: Bools, pilot: Pilot) -> tuple[Bools, int]:
     """Return which cases of a pilot lie in the periods that count, (n,), and its cohort."""
     if pilot.start is None or cases["date"].isna().all():
         return kept, pilot.cohort

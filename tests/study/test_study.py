@@ -205,7 +205,7 @@ def test_no_comparator_left_is_a_sentence(tmp_path):
 def test_a_period_without_controls_is_warned_of(tmp_path):
     cases = table()
     cases = cases[~(cases["unit"].isin(OTHERS) & (cases["period"] == 2018))]
-    outcome = outcome_of(tmp_path, cases)
+    outcome = outcome_of(tmp_path, cases, STUDY)
     assert outcome.error == ""
     assert any("2018" in w for w in outcome.warnings)
 

@@ -7,6 +7,7 @@ says why. With ``SOS_REQUIRE_R=1``, ``SOS_REQUIRE_SPARK=1`` or ``SOS_REQUIRE_BRO
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -46,6 +47,8 @@ SMALL_SPARK = {
 """For a few hundred rows, making and compiling plans is what takes long."""
 SMALL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It ends before what a better compiler, or several collectors, would gain."""
+RARER = 10
+"""How many times as rarely as usual cycles of objects are searched for while tests run."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -91,6 +94,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in gone]
     on_spark = {item.path for item in items if item.get_closest_marker("spark")}
     items.sort(key=lambda item: item.path not in on_spark)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported and collected out of the search for cycles.
+
+    It stays to the end, and was searched again and again: a tenth of the time of all tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(RARER * gc.get_threshold()[0])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -44,11 +44,18 @@ def tidy(tmp_path_factory):
     return folder
 
 
-def test_run_writes_the_report_and_prints_the_verdicts(study, tmp_path):
-    result = call("run", study, "--out", tmp_path / "out")
+@pytest.fixture(scope="module")
+def ran(study, tmp_path_factory):
+    """What a run of the study said, and the folder of its report."""
+    out = tmp_path_factory.mktemp("ran") / "out"
+    return call("run", study, "--out", out, "--no-stations"), out
+
+
+def test_run_writes_the_report_and_prints_the_verdicts(ran):
+    result, out = ran
     assert "Decreased" in result.stdout
-    assert (tmp_path / "out" / "report.html").is_file()
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["name"] == "small"
+    assert (out / "report.html").is_file()
+    assert json.loads((out / "result.json").read_text())["name"] == "small"
 
 
 def test_run_as_json_is_json_and_quiet(study, tmp_path):
@@ -58,10 +65,10 @@ def test_run_as_json_is_json_and_quiet(study, tmp_path):
     assert result.stderr == ""
 
 
-def test_the_report_is_made_again_from_the_result_alone(study, tmp_path):
-    call("run", study, "--out", tmp_path / "out", "-q")
-    first = (tmp_path / "out" / "report.html").read_text()
-    call("report", tmp_path / "out" / "result.json", "--out", tmp_path / "again", "-q")
+def test_the_report_is_made_again_from_the_result_alone(ran, tmp_path):
+    _, out = ran
+    first = (out / "report.html").read_text()
+    call("report", out / "result.json", "--out", tmp_path / "again", "-q")
     assert (tmp_path / "again" / "report.html").read_text() == first
 
 

@@ -16,13 +16,18 @@ KINSHIP_WITHIN = 0.045
 SIMULATOR = "simulated"
 
 
-def simulated_study(folder, *, outcomes=(), engines='["python"]', families="all", **settings):
-    """Simulate into a folder and return the study of it, with some outcomes and engines only."""
+def simulate(folder, **settings):
+    """Simulate into a folder and return the registry and the study as it is written there."""
     registry = load_plugins()
     simulator = registry.source(SIMULATOR)
     chosen = registry.settings("source", SIMULATOR, settings, "test")
     simulator.write(chosen, folder, Session())
-    text = simulator.study(chosen)
+    return registry, simulator.study(chosen)
+
+
+def study_of(folder, simulated, *, outcomes=(), engines='["python"]', families="all"):
+    """Return the study of what was simulated, with some outcomes and engines only."""
+    registry, text = simulated
     head, *parts = re.split(r"(?m)^(?=\[)", text)
     kept = [
         part.rstrip() + (f"\nengines = {engines}\n" if part.startswith("[[estimators]]") else "\n")
@@ -38,8 +43,14 @@ def simulated_study(folder, *, outcomes=(), engines='["python"]', families="all"
 
 
 @pytest.fixture(scope="module")
-def seed_result(tmp_path_factory):
-    return simulated_study(tmp_path_factory.mktemp("seed") / "data").run()
+def seed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seed") / "data"
+    return folder, simulate(folder)
+
+
+@pytest.fixture(scope="module")
+def seed_result(seed):
+    return study_of(*seed).run()
 
 
 def words_of_2021(outcome):
@@ -119,13 +130,9 @@ def test_p_values_of_the_five_outcomes_are_adjusted_together(seed_result):
 
 
 def test_other_truth_gives_other_verdicts(tmp_path):
-    result = simulated_study(
-        tmp_path / "data",
-        outcomes=("rereferral", "escalation", "kinship-care"),
-        preset="clean",
-        shock=0.0,
-        kinship_effect=0.13,
-    ).run()
+    data = tmp_path / "data"
+    truth = simulate(data, preset="clean", form="parquet", shock=0.0, kinship_effect=0.13)
+    result = study_of(data, truth, outcomes=("rereferral", "escalation", "kinship-care")).run()
     kinship = result.outcome("kinship-care").rating
     assert (kinship.level, kinship.direction) == ("moderate", "increase")
     rereferral = result.outcome("rereferral").rating
@@ -139,12 +146,10 @@ def test_other_truth_gives_other_verdicts(tmp_path):
 
 
 def test_without_an_effect_kinship_has_none(tmp_path):
-    result = simulated_study(
-        tmp_path / "data",
-        outcomes=("kinship-care",),
-        kinship_effect=0.0,
-        families='["drop-one-pilot"]',
-    ).run()
+    data = tmp_path / "data"
+    truth = simulate(data, form="parquet", kinship_effect=0.0)
+    chosen = {"outcomes": ("kinship-care",), "families": '["drop-one-pilot"]'}
+    result = study_of(data, truth, **chosen).run()
     kinship = result.outcome("kinship-care")
     assert abs(kinship.main.estimate) < KINSHIP_WITHIN
     assert kinship.rating.direction in ("cannot tell", "no effect that matters")
@@ -152,9 +157,8 @@ def test_without_an_effect_kinship_has_none(tmp_path):
 
 
 @pytest.mark.r
-def test_python_and_r_agree_on_the_demonstration(tmp_path):
-    study = simulated_study(tmp_path / "data", outcomes=("kinship-care",), engines='"all"')
-    result = study.crosscheck()
+def test_python_and_r_agree_on_the_demonstration(seed):
+    result = study_of(*seed, outcomes=("kinship-care",), engines='"all"').crosscheck()
     verdicts = {
         (a.estimator, a.engine): a.verdict for a in result.outcome("kinship-care").agreements
     }

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from study_helpers import EFFECT, OTHERS, PILOTS, STUDY, table, write
+from study_helpers import EFFECT, OTHERS, PILOTS, SHORT, STUDY, table, write
 
 from sos_plugins.errors import SosError
 from sos_plugins.study.result import StudyResult
@@ -153,7 +153,7 @@ def test_a_missing_study_says_how_to_start_one(tmp_path):
         Study.from_toml(tmp_path / "none.toml")
 
 
-def outcome_of(tmp_path, cases, text=STUDY):
+def outcome_of(tmp_path, cases, text=SHORT):
     return Study.from_toml(write(tmp_path, text, cases)).run().outcome("tidy-value")
 
 
@@ -163,7 +163,7 @@ def test_an_outcome_without_variation_is_an_error_in_the_result(tmp_path):
 
 def test_one_outcome_in_error_leaves_the_others(tmp_path):
     second = '[[outcomes]]\nplugin = "tidy-value"\nname = "again"\ncovariates = ["none"]\n\n'
-    text = STUDY.replace("[[estimators]]", second + "[[estimators]]", 1)
+    text = SHORT.replace("[[estimators]]", second + "[[estimators]]", 1)
     result = Study.from_toml(write(tmp_path, text)).run()
     assert result.outcome("tidy-value").error == ""
     assert "no covariate 'none'" in result.outcome("again").error
@@ -189,7 +189,7 @@ def test_a_pilot_without_cases_after_is_a_warning(tmp_path):
 
 def test_one_pilot_runs_with_a_warning(tmp_path):
     path = write(tmp_path)
-    path.write_text(STUDY.replace('"pilots.csv"', '[{ unit = "901", cohort = 2014 }]'))
+    path.write_text(SHORT.replace('"pilots.csv"', '[{ unit = "901", cohort = 2014 }]'))
     outcome = Study.from_toml(path).run().outcome("tidy-value")
     assert any("clusters" in w or "cluster" in w for w in outcome.warnings)
     assert outcome.rating.level == "low"
@@ -198,14 +198,14 @@ def test_one_pilot_runs_with_a_warning(tmp_path):
 
 
 def test_no_comparator_left_is_a_sentence(tmp_path):
-    text = STUDY.replace("ratio = 2", "ratio = 2, caliper = 1e-9")
+    text = SHORT.replace("ratio = 2", "ratio = 2, caliper = 1e-9")
     assert "No pilot has a comparator" in outcome_of(tmp_path, table(), text).error
 
 
 def test_a_period_without_controls_is_warned_of(tmp_path):
     cases = table()
     cases = cases[~(cases["unit"].isin(OTHERS) & (cases["period"] == 2018))]
-    outcome = outcome_of(tmp_path, cases)
+    outcome = outcome_of(tmp_path, cases, STUDY)
     assert outcome.error == ""
     assert any("2018" in w for w in outcome.warnings)
 

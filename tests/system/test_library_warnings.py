@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from study_helpers import STUDY, table, write
+from study_helpers import SHORT, of_one_estimator, table, write
 
 from sos_plugins import Session
 from sos_plugins.cache.store import StepCache
@@ -59,7 +59,7 @@ def test_a_warning_of_a_matcher_is_in_the_result(tmp_path, as_at_the_terminal, c
     (tmp_path / "everyone.py").write_text(PLUGIN)
     (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["everyone.py"]\n')
     matcher = 'units = { plugin = "pre-outcomes-units", ratio = 2 }'
-    text = STUDY.replace(matcher, 'units = { plugin = "everyone" }')
+    text = SHORT.replace(matcher, 'units = { plugin = "everyone" }')
     path = write(tmp_path, text, table(cases=2))
     (outcome,) = Study.from_toml(path, plugins=tmp_path / "plugins.toml").run().outcomes
     told = "Engine 'python' of 'everyone' warned (RuntimeWarning): the optimiser did not converge."
@@ -69,7 +69,7 @@ def test_a_warning_of_a_matcher_is_in_the_result(tmp_path, as_at_the_terminal, c
 
 def test_a_warning_of_an_engine_is_in_its_estimate(tmp_path, as_at_the_terminal, monkeypatch):
 
-    path = write(tmp_path, cases=table(cases=2))
+    path = write(tmp_path, SHORT, table(cases=2))
     study = Study.from_toml(path)
     engine = study.plan.registry.engine("did", "python")
     original = engine.fit
@@ -105,7 +105,7 @@ def warning_first(plugin, method, words):
 
 
 def test_a_warning_of_a_source_is_in_the_result_and_the_report(tmp_path, as_at_the_terminal):
-    study = Study.from_toml(write(tmp_path, cases=table(cases=2)))
+    study = Study.from_toml(write(tmp_path, SHORT, table(cases=2)))
     told = "Source 'tidy' warned (UserWarning): a column was guessed."
     with warning_first(study.plan.registry.source("tidy"), "read", "a column was guessed"):
         first = study.run()
@@ -117,7 +117,7 @@ def test_a_warning_of_a_source_is_in_the_result_and_the_report(tmp_path, as_at_t
 
 
 def test_a_warning_of_a_source_is_in_its_profile(tmp_path, as_at_the_terminal):
-    write(tmp_path, cases=table(cases=2))
+    write(tmp_path, SHORT, table(cases=2))
     registry = load_plugins(None)
     with warning_first(registry.source("tidy"), "read", "a column was guessed"):
         profile = profile_source(registry, "tidy", {"path": "cases.csv"}, Session(base=tmp_path))
@@ -125,7 +125,7 @@ def test_a_warning_of_a_source_is_in_its_profile(tmp_path, as_at_the_terminal):
 
 
 def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
-    study = Study.from_toml(write(tmp_path, cases=table(cases=2)))
+    study = Study.from_toml(write(tmp_path, SHORT, table(cases=2)))
     outcome = study.plan.registry.outcome("tidy-value")
     kept = StepCache.at(tmp_path / "stations")
     with warning_first(outcome, "derive", "ages were guessed"):
@@ -140,7 +140,9 @@ def test_a_warning_of_an_outcome_is_in_its_result(tmp_path, as_at_the_terminal):
 def test_a_warning_of_another_matching_stands_with_its_run_alone(tmp_path, as_at_the_terminal):
     (tmp_path / "everyone.py").write_text(PLUGIN)
     (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["everyone.py"]\n')
-    text = f'{STUDY}\n[sensitivity]\nunits = [{{ plugin = "everyone" }}]\n'
+    matcher = '[sensitivity]\nunits = [{ plugin = "everyone" }]\n'
+    families = of_one_estimator('["drop-one-pilot", "other-matching"]')
+    text = families.replace("[sensitivity]\n", matcher)
     path = write(tmp_path, text, table(cases=2))
     result = Study.from_toml(path, plugins=tmp_path / "plugins.toml").run()
     (outcome,) = result.outcomes
@@ -169,7 +171,7 @@ def test_errors_stay_errors_and_what_is_for_authors_is_passed_on():
 
 
 def test_a_covariate_that_does_not_vary_is_told(tmp_path):
-    path = write(tmp_path, cases=table(cases=2).assign(sex="female"))
+    path = write(tmp_path, SHORT, table(cases=2).assign(sex="female"))
     (outcome,) = Study.from_toml(path).run().outcomes
     told = "Covariates that are the same in all cases are not adjusted for: sex."
     assert told in outcome.warnings
@@ -197,7 +199,7 @@ def test_units_that_differ_in_capitals_or_blanks_are_told_in_result_and_report(t
     late = (cases["unit"] == "910") & (cases["period"] > 2012)
     cases["unit"] = cases["unit"].map({"910": "Kent", "911": "West  Ham"}).fillna(cases["unit"])
     cases.loc[late, "unit"] = "KENT"
-    path = write(tmp_path, cases=cases)
+    path = write(tmp_path, SHORT, cases)
     result = Study.from_toml(path).run()
     (told,) = [text for text in result.warnings if "capitals" in text]
     assert "taken for different ones: 'KENT' and 'Kent'. Where" in told

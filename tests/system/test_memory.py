@@ -66,7 +66,7 @@ def test_other_errors_of_the_database_are_left_alone() -> None:
 
 
 def test_a_study_within_a_limit_gives_the_same_figures(tmp_path: Path) -> None:
-    path = study_helpers.write(tmp_path)
+    path = study_helpers.write(tmp_path, study_helpers.SHORT)
     free = Study.from_toml(path).run()
     asked = f"{math.ceil(memory.taken() / 10**6) + 200}MB"
     held = Study.from_toml(path, memory=asked).run()
@@ -151,7 +151,7 @@ def register_engines(register):
 """
     (tmp_path / "hoards.py").write_text(hoards)
     (tmp_path / "plugins.toml").write_text('[plugins]\npaths = ["hoards.py"]\n')
-    text = study_helpers.STUDY.replace('engines = ["python"]', 'engines = ["python", "hoards"]', 1)
+    text = study_helpers.SHORT.replace('engines = ["python"]', 'engines = ["python", "hoards"]', 1)
     path = study_helpers.write(tmp_path, text)
     said = {}
     for asked in ("500MB", "8GB"):

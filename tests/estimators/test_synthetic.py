@@ -28,7 +28,7 @@ from sos_plugins.host.settings import validate
 Floats = npt.NDArray[np.float64]
 EXACT = 1e-9  # the same solution by another exact method, in double precision
 PUBLISHED = 0.05  # the paper gives one decimal
-SPARSE = 0.02  # packs: Frank and Wolfe's algorithm as both packages stop and thin it
+SPARSE = 0.02  # packs, points: Frank and Wolfe's algorithm as the packages stop and thin it
 DRAWS = 99
 
 
@@ -106,6 +106,18 @@ def test_california_is_the_published_effect_and_that_of_the_algorithm(from_r: Pa
     assert found["std_error"] == pytest.approx(np.std(placebos), rel=EXACT)
     as_large = np.abs(placebos) >= abs(found["estimate"])
     assert found["p_value"] == pytest.approx((1 + as_large.sum()) / 39)
+
+
+def test_quotas_for_women_are_the_published_effects_of_seven_dates(from_r: Path) -> None:
+    wide = pd.read_csv(from_r / "quota_womparl.csv", index_col="country")
+    years = wide.drop(columns="adopted")
+    frame = years.rename(columns=int).melt(ignore_index=False, var_name="period").reset_index()
+    frame = frame.rename(columns={"country": "unit"}).astype({"period": int})
+    frame["cohort"] = frame["unit"].map(wide["adopted"])
+    sample = Sample(made.labelled(frame.assign(cluster=frame["unit"], weight=1.0)))
+    found = did(sample, aggregate="cohort", errors="own-effects").tidy["estimate"]
+    published = [8.0341, 8.388868, 6.967746, 13.952256, -3.450543, 2.749035, 21.762715, -0.820324]
+    np.testing.assert_allclose(found, published, rtol=0, atol=SPARSE)
 
 
 def test_several_dates_are_averaged_by_their_treated_periods() -> None:

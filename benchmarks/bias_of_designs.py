@@ -200,11 +200,10 @@ def main() -> None:
             answers = pd.DataFrame(list(pool.map(partial(one, who=who), seeds, chunksize=5)))
         print(f"pilots {who} ({given.repeats} samples, {time.perf_counter() - start:.0f} s)")
         spread = answers.std()
-        for name, bias in answers.mean().items():
-            error = spread[name] / np.sqrt(given.repeats)
-            print(
-                f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {spread[name]:.2f}", flush=True
-            )
+        for name in DESIGNS:
+            bias, sd = float(answers[name].mean()), float(spread.loc[name])
+            error = sd / np.sqrt(given.repeats)
+            print(f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {sd:.2f}", flush=True)
         if given.out:
             row = {"row": who, "repeats": given.repeats, "bias": answers.mean().to_dict()}
             with given.out.open("a", encoding="utf-8") as file:

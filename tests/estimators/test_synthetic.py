@@ -461,7 +461,33 @@ def test_gaps_leave_authorities_out_and_are_told(fit: Any) -> None:
     found = fit(Sample(sample.frame[~hole].reset_index(drop=True)))
     whole = fit(Sample(sample.frame[~sample.frame["unit"].isin(["E00", "E05"])]))
     assert found.term("overall")["estimate"] == whole.term("overall")["estimate"]
-    assert any("2 authorities lack cases" in w and "E00" in w for w in found.warnings)
+    assert any("2 authorities lack cases" in w for w in found.warnings)
+    assert any("(E00)" in w for w in found.warnings)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("fit", ["did", "augmented"])
+def test_an_embedding_window_without_cases_is_bridged(fit: str) -> None:
+    """Pilots without cases in their window, anticipated, and in a later year: others keep all."""
+    sample = panel(noise(), [6, 6, *[0] * 12])
+    pilots = sample.frame["cohort"] == 6
+    hole = pilots & sample.frame["period"].isin([5, 8])
+    asked: dict[str, Any] = {"anticipation": 1, "draws": DRAWS, "poor_fit": "tell"}
+    ours: Any = fit_did if fit == "did" else fit_augmented
+    r: Any = engine_r.fit_did if fit == "did" else engine_r.fit_augmented
+    settings: Any = SyntheticDidSettings if fit == "did" else AugmentedSettings
+    thin = Sample(sample.frame[~hole].reset_index(drop=True))
+    found = ours(thin, settings(**asked))
+    whole = ours(sample, settings(**asked))
+    assert found.term("event=0")["estimate"] == pytest.approx(
+        whole.term("event=0")["estimate"], rel=EXACT
+    )
+    assert "event=2" not in set(found.tidy["term"])
+    events = found.tidy.set_index("term")["estimate"]
+    assert events["overall"] == pytest.approx(
+        np.mean([events[f"event={e}"] for e in (0, 1, 3)]), rel=EXACT
+    )
+    assert_same(found, r(thin, settings(**asked)))
 
 
 @pytest.mark.parametrize("fit", [did, augmented], ids=["did", "augmented"])

@@ -22,6 +22,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from sos_estimators.did import Did
 from sos_estimators.imputed import Imputation
 from sos_estimators.synthetic.followed import averages, cell_weights, list_terms
 from sos_estimators.synthetic.measured import Weigh, weigh_augmented, weigh_did
-from sos_estimators.synthetic.panel import make_panel
+from sos_estimators.synthetic.panel import Panel, make_panel
 from sos_estimators.synthetic.settings import (
     AugmentedSettings,
     SyntheticDidSettings,
@@ -46,7 +47,22 @@ from sos_plugins.contract.types import Pilot
 UNITS, PILOTS, YEARS, DATES = 60, 9, 7, (4, 5)
 LEVEL, SHOCK, PERSISTENCE, SAMPLING = 5.0, 5.0, 0.6, 0.8
 PASSING, DRIFT = 10.0, -2.0
-Design = Callable[[pd.DataFrame], float]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample, and its panels by how many years before adoption are left out."""
+
+    frame: pd.DataFrame
+    panels: Mapping[int, Panel]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Drawn:
+        settings = (SyntheticDidSettings(anticipation=n) for n in (0, 1))
+        return cls(frame, {s.anticipation: make_panel(Sample(frame), s) for s in settings})
+
+
+Design = Callable[[Drawn], float]
 
 
 def simulate(rng: np.random.Generator, who: str) -> pd.DataFrame:
@@ -101,8 +117,9 @@ def estimated(plugin: Estimator, frame: pd.DataFrame, **settings: Any) -> float:
     return float(estimate.term(plugin.headline(options))["estimate"])
 
 
-def matched(frame: pd.DataFrame, *, shape: bool) -> float:
+def matched(drawn: Drawn, *, shape: bool) -> float:
     """Estimate on two comparators a pilot, nearest on earlier values or on their shape."""
+    frame = drawn.frame
     wide = frame.pivot_table(index="unit", columns="period", values="value")
     dates = frame.groupby("unit")["cohort"].first()
     cohort = {str(unit): int(date) for unit, date in dates.items()}
@@ -131,8 +148,8 @@ def weighted(weigh: Weigh, settings: type[SyntheticSettings], **given: Any) -> D
     """Make a design of weights on the pool; without placebo pilots, which say nothing of bias."""
     options = settings(aggregate="simple", **given)
 
-    def design(frame: pd.DataFrame) -> float:
-        panel = make_panel(Sample(frame), options)
+    def design(drawn: Drawn) -> float:
+        panel = drawn.panels[options.anticipation]
         pilots = panel.pilots[None]
         gaps = weigh(panel, pilots, options).followed.gaps
         weight = cell_weights(panel, pilots, options)
@@ -143,7 +160,7 @@ def weighted(weigh: Weigh, settings: type[SyntheticSettings], **given: Any) -> D
 
 def pool(**given: Any) -> Design:
     """Make a design of imputation from the whole pool."""
-    return partial(estimated, Imputation(), aggregate="simple", **given)
+    return lambda drawn: estimated(Imputation(), drawn.frame, aggregate="simple", **given)
 
 
 of_did = partial(weighted, weigh_did, SyntheticDidSettings)
@@ -164,8 +181,8 @@ DESIGNS: Mapping[str, Design] = {
 
 def one(seed: np.random.SeedSequence, who: str) -> dict[str, float]:
     """Estimate one sample by every design."""
-    frame = simulate(np.random.default_rng(seed), who)
-    return {name: design(frame) for name, design in DESIGNS.items()}
+    drawn = Drawn.of(simulate(np.random.default_rng(seed), who))
+    return {name: design(drawn) for name, design in DESIGNS.items()}
 
 
 def main() -> None:
@@ -183,11 +200,10 @@ def main() -> None:
             answers = pd.DataFrame(list(pool.map(partial(one, who=who), seeds, chunksize=5)))
         print(f"pilots {who} ({given.repeats} samples, {time.perf_counter() - start:.0f} s)")
         spread = answers.std()
-        for name, bias in answers.mean().items():
-            error = spread[name] / np.sqrt(given.repeats)
-            print(
-                f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {spread[name]:.2f}", flush=True
-            )
+        for name in DESIGNS:
+            bias, sd = float(answers[name].mean()), float(spread.loc[name])
+            error = sd / np.sqrt(given.repeats)
+            print(f"    {name:36} bias {bias:6.2f} +- {error:.2f}   SD {sd:.2f}", flush=True)
         if given.out:
             row = {"row": who, "repeats": given.repeats, "bias": answers.mean().to_dict()}
             with given.out.open("a", encoding="utf-8") as file:

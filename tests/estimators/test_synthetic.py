@@ -28,7 +28,7 @@ from sos_plugins.host.settings import validate
 Floats = npt.NDArray[np.float64]
 EXACT = 1e-9  # the same solution by another exact method, in double precision
 PUBLISHED = 0.05  # the paper gives one decimal
-SPARSE = 0.02  # packs: Frank and Wolfe's algorithm as both packages stop and thin it
+SPARSE = 0.02  # packs, points: Frank and Wolfe's algorithm as the packages stop and thin it
 DRAWS = 99
 
 
@@ -106,6 +106,18 @@ def test_california_is_the_published_effect_and_that_of_the_algorithm(from_r: Pa
     assert found["std_error"] == pytest.approx(np.std(placebos), rel=EXACT)
     as_large = np.abs(placebos) >= abs(found["estimate"])
     assert found["p_value"] == pytest.approx((1 + as_large.sum()) / 39)
+
+
+def test_quotas_for_women_are_the_published_effects_of_seven_dates(from_r: Path) -> None:
+    wide = pd.read_csv(from_r / "quota_womparl.csv", index_col="country")
+    years = wide.drop(columns="adopted")
+    frame = years.rename(columns=int).melt(ignore_index=False, var_name="period").reset_index()
+    frame = frame.rename(columns={"country": "unit"}).astype({"period": int})
+    frame["cohort"] = frame["unit"].map(wide["adopted"])
+    sample = Sample(made.labelled(frame.assign(cluster=frame["unit"], weight=1.0)))
+    found = did(sample, aggregate="cohort", errors="own-effects").tidy["estimate"]
+    published = [8.0341, 8.388868, 6.967746, 13.952256, -3.450543, 2.749035, 21.762715, -0.820324]
+    np.testing.assert_allclose(found, published, rtol=0, atol=SPARSE)
 
 
 def test_several_dates_are_averaged_by_their_treated_periods() -> None:
@@ -449,7 +461,33 @@ def test_gaps_leave_authorities_out_and_are_told(fit: Any) -> None:
     found = fit(Sample(sample.frame[~hole].reset_index(drop=True)))
     whole = fit(Sample(sample.frame[~sample.frame["unit"].isin(["E00", "E05"])]))
     assert found.term("overall")["estimate"] == whole.term("overall")["estimate"]
-    assert any("2 authorities lack cases" in w and "E00" in w for w in found.warnings)
+    assert any("2 authorities lack cases" in w for w in found.warnings)
+    assert any("(E00)" in w for w in found.warnings)
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("fit", ["did", "augmented"])
+def test_an_embedding_window_without_cases_is_bridged(fit: str) -> None:
+    """Pilots without cases in their window, anticipated, and in a later year: others keep all."""
+    sample = panel(noise(), [6, 6, *[0] * 12])
+    pilots = sample.frame["cohort"] == 6
+    hole = pilots & sample.frame["period"].isin([5, 8])
+    asked: dict[str, Any] = {"anticipation": 1, "draws": DRAWS, "poor_fit": "tell"}
+    ours: Any = fit_did if fit == "did" else fit_augmented
+    r: Any = engine_r.fit_did if fit == "did" else engine_r.fit_augmented
+    settings: Any = SyntheticDidSettings if fit == "did" else AugmentedSettings
+    thin = Sample(sample.frame[~hole].reset_index(drop=True))
+    found = ours(thin, settings(**asked))
+    whole = ours(sample, settings(**asked))
+    assert found.term("event=0")["estimate"] == pytest.approx(
+        whole.term("event=0")["estimate"], rel=EXACT
+    )
+    assert "event=2" not in set(found.tidy["term"])
+    events = found.tidy.set_index("term")["estimate"]
+    assert events["overall"] == pytest.approx(
+        np.mean([events[f"event={e}"] for e in (0, 1, 3)]), rel=EXACT
+    )
+    assert_same(found, r(thin, settings(**asked)))
 
 
 @pytest.mark.parametrize("fit", [did, augmented], ids=["did", "augmented"])

@@ -6,7 +6,8 @@
 #   period  number of the period
 #   cohort  first treated period, 0 for never
 #   value   mean of the cases
-#   weight  their summed weight
+#   weight  their summed weight; 0, with any value, where a treated authority has no cases from
+#           treatment on
 
 source("own_effects.R", local = TRUE)
 
@@ -111,11 +112,11 @@ active_set <- function(D, d, parts) {
 # The averages: a list of pilots x periods of 0 and 1.
 averages_of <- function(panel, dates, aggregate, min_event, max_event) {
   event <- outer(dates, panel$periods, function(g, t) t - g)
-  after <- event >= 0 & event <= max_event
+  after <- event >= 0 & event <= max_event & panel$seen
   listed <- list()
   if (aggregate == "event") {
-    for (e in sort(unique(event[event >= min_event & (event < 0 | after)]))) {
-      listed[[paste0("event=", e)]] <- event == e
+    for (e in sort(unique(event[panel$seen & event >= min_event & (event < 0 | after)]))) {
+      listed[[paste0("event=", e)]] <- event == e & panel$seen
     }
   } else if (aggregate == "cohort") {
     for (g in unique(dates)) listed[[paste0("cohort=", g)]] <- after & dates == g
@@ -132,8 +133,8 @@ averages_of <- function(panel, dates, aggregate, min_event, max_event) {
 
 # How much the effects of pilots in periods count.
 counting <- function(panel, units, average) {
-  if (average == "authorities") return(matrix(1, length(units), length(panel$periods)))
-  panel$weight[units, , drop = FALSE]
+  if (average == "authorities") return(+panel$seen)
+  panel$weight[units, , drop = FALSE] * panel$seen
 }
 
 # Effects of the pilots, or of those who take their places: J x T.
@@ -215,6 +216,7 @@ synthetic <- function(data, weigh, pilots, placebos, aggregate, average, shape, 
   panel <- panel_of(data, anticipation)
   dates <- panel$cohort[pilots]
   block <- if (by == "cohort") match(dates, unique(dates)) else seq_along(dates)
+  panel$seen <- panel$weight[pilots, , drop = FALSE] > 0
   chosen <- averages_of(panel, dates, aggregate, min_event, max_event)
   run <- function(units) {
     weight <- counting(panel, units, average)

@@ -91,8 +91,8 @@ class Fit:
     @property
     def explained(self) -> Floats:
         """Share of the variance before treatment that is followed, (B,)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(1 - np.square(self.rmse) / np.square(self.size))
+        size = np.where(self.size > 0, self.size, np.nan)
+        return np.asarray(1 - np.square(self.rmse) / np.square(size))
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ def list_terms(panel: Panel, options: SyntheticSettings) -> Terms:
         options: Settings.
     """
     event = panel.periods[None] - panel.dates[:, None]
-    after = in_window(event, options)
+    after = in_window(event, options) & panel.seen
     listed: Mapping[str, Bools] = {}
     if options.aggregate == "event":
         first = event.min() if options.min_event is None else options.min_event
-        there = np.unique(event[(event >= first) & ((event < 0) | after)])
-        listed = {f"event={e}": event == e for e in there}
+        there = np.unique(event[panel.seen & (event >= first) & ((event < 0) | after)])
+        listed = {f"event={e}": panel.seen & (event == e) for e in there}
     elif options.aggregate == "cohort":
         dates = panel.dates[:, None]
         listed = {f"cohort={g}": after & (dates == g) for g in np.unique(panel.dates)}
@@ -149,7 +149,7 @@ def in_window(event: Ints, options: SyntheticSettings) -> Bools:
 
 
 def cell_weights(panel: Panel, units: Ints, options: SyntheticSettings) -> Floats:
-    """Return how much effects of pilots in periods count, (B, J, T).
+    """Return how much effects of pilots in periods count, (B, J, T): nothing where these have none.
 
     Args:
         panel: The panel.
@@ -157,8 +157,8 @@ def cell_weights(panel: Panel, units: Ints, options: SyntheticSettings) -> Float
         options: ``average`` is used.
     """
     if options.average == "authorities":
-        return np.ones((*units.shape, len(panel.periods)))
-    return np.asarray(panel.weight[units])
+        return np.broadcast_to(panel.seen.astype(float), (*units.shape, len(panel.periods)))
+    return np.asarray(panel.weight[units] * panel.seen)
 
 
 def shares(terms: Terms, weight: Floats) -> Floats:

@@ -36,7 +36,7 @@ class Errors:
         p_values: Two-sided, (K,).
         conf_low: Lower ends of confidence sets, (K,).
         conf_high: Upper ends, (K,).
-        distribution: What statistics are compared with.
+        distribution: What statistics are compared with, (K,).
         warnings: What a reader must know.
     """
 
@@ -45,7 +45,7 @@ class Errors:
     p_values: Floats
     conf_low: Floats
     conf_high: Floats
-    distribution: str
+    distribution: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -69,7 +69,9 @@ class Errors:
         freedom = np.where(known, df, np.nan)
         half = t_quantile((1 + conf_level) / 2, freedom) * errors
         p_values = t_two_sided(estimates / errors, freedom)
-        said = f"t with {freedom[0]:.4g} degrees of freedom"
+        said = tuple(
+            "" if np.isnan(f) else f"t with {f:.4g} degrees of freedom" for f in freedom.tolist()
+        )
         return cls(errors, freedom, p_values, estimates - half, estimates + half, said)
 
     def rows(self, method: str, names: tuple[str, ...], estimates: Floats) -> list[dict[str, Any]]:
@@ -91,7 +93,7 @@ class Errors:
                 "p_value": self.p_values[k],
                 "conf_low": self.conf_low[k],
                 "conf_high": self.conf_high[k],
-                "distribution": self.distribution,
+                "distribution": self.distribution[k],
                 "citation": CITATIONS[method],
             }
             for k, name in enumerate(names)
@@ -134,7 +136,7 @@ def by_placebos(
         np.where(known, (1 + as_large) / (1 + n), np.nan),
         estimates - half,
         estimates + half,
-        f"{'all ' if complete else ''}{n} placebo assignments",
+        (f"{'all ' if complete else ''}{n} placebo assignments",) * len(estimates),
         told,
     )
 

@@ -28,7 +28,7 @@ rows, means of the same cases are alike to more."""
 
 @dataclass(frozen=True)
 class Panel:
-    """Means of G units in T periods, every unit in every period.
+    """Means of G units in T periods; treated units may lack some from treatment on.
 
     Units are in an order that rests on their values alone, so that no draw depends on names.
 
@@ -36,7 +36,7 @@ class Panel:
         units: Their codes, (G,).
         periods: Ascending, (T,).
         cohort: First treated period of each unit, 0 = never, (G,).
-        value: Weighted means less what covariates explain, (G, T).
+        value: Weighted means less what covariates explain, (G, T); 0 where there are no cases.
         weight: Summed weights, (G, T).
         anticipation: Periods before the first treated one that may be affected.
         cells: Where the means are from: counts and warnings.
@@ -67,6 +67,11 @@ class Panel:
     def dates(self) -> Ints:
         """Dates of adoption of the pilots, ascending, (J,)."""
         return np.asarray(self.cohort[self.pilots])
+
+    @property
+    def seen(self) -> Bools:
+        """Periods in which pilots have cases, (J, T)."""
+        return np.asarray(self.weight[self.pilots] > 0)
 
     def before(self, date: int) -> Bools:
         """Periods before a date of adoption and its anticipation, (T,)."""
@@ -129,27 +134,36 @@ def _refuse_clusters(cells: CohortCells) -> None:
 
 
 def _balanced(cells: CohortCells) -> CohortCells:
-    """Leave out authorities that lack a period, and say so."""
+    """Leave out authorities that lack a period that is needed, and say so.
+
+    Of a treated authority all periods before treatment are needed, and one after it: what falls
+    into its embedding window is not.
+    """
     frame = cells.frame
-    seen = frame.groupby("unit")["period"].nunique()
-    short = seen[seen < frame["period"].nunique()].index
-    if not len(short):
+    periods, date = np.unique(frame["period"]), frame["cohort"]
+    start = date.where(date > 0, np.inf) - cells.anticipation
+    needed = np.searchsorted(periods, start.to_numpy(float))
+    early = frame.loc[frame["period"] < start, ["unit", "period"]].drop_duplicates()
+    seen = frame["unit"].map(early["unit"].value_counts()).fillna(0)
+    late = (date > 0) & (frame["period"] >= date)
+    lacks_after = (date > 0) & ~frame["unit"].isin(frame.loc[late, "unit"])
+    gone = (seen < needed) | lacks_after
+    if not gone.any():
         return cells
-    gone = frame["unit"].isin(short)
     for treated, who in ((True, "treated authority"), (False, "authority never treated")):
-        side = frame["cohort"] > 0 if treated else frame["cohort"] == 0
+        side = date > 0 if treated else date == 0
         if not (side & ~gone).any():
             raise EstimationError(
-                f"No {who} has cases in all {frame['period'].nunique()} periods, which synthetic "
-                "controls need. Leave out the periods with gaps, or take an estimator that allows "
-                "for them, such as imputation."
+                f"No {who} has cases in all periods that synthetic controls need: of the treated "
+                "all before treatment and one after it, of the others all. Leave out the periods "
+                "with gaps, or take an estimator that allows for them, such as imputation."
             )
-    pilots = sorted(frame.loc[gone & (frame["cohort"] > 0), "unit"].astype(str).unique())
+    pilots = sorted(frame.loc[gone & (date > 0), "unit"].astype(str).unique())
     which = f", treated ones among them ({listing(pilots)})" if pilots else ""
     return cells.where(
         ~gone.to_numpy(),
-        f"{len(short)} authorities lack cases in some period{which}; weights need all periods, so "
-        f"they and their {count(frame[gone])} cases are left out.",
+        f"{frame.loc[gone, 'unit'].nunique()} authorities lack cases in some period that weights "
+        f"need{which}: they and their {count(frame[gone])} cases are left out.",
     )
 
 
@@ -204,8 +218,8 @@ def _panel_of(cells: CohortCells, value: Floats) -> Panel:
     sums = frame.pivot_table(
         index="unit", columns="period", values=["_sum", "_weight"], aggfunc="sum", observed=True
     )
-    weight = sums["_weight"].to_numpy(float)
-    means = sums["_sum"].to_numpy(float) / weight
+    weight = sums["_weight"].fillna(0.0).to_numpy(float)
+    means = sums["_sum"].fillna(0.0).to_numpy(float) / np.where(weight > 0, weight, 1.0)
     cohort = frame.groupby("unit")["cohort"].first().reindex(sums.index).to_numpy(np.int64)
     order = _order(means)
     return Panel(

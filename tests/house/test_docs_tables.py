@@ -30,7 +30,10 @@ PAGES = {
     "estimators.md": ("did", "event-study"),
     "callaway-santanna.md": ("callaway-santanna",),
     "staggered.md": ("sun-abraham", "imputation", "two-stage", "extended-twfe", "stacked"),
-    "diagnostics.md": ("honest-did", "honest-callaway-santanna", "bacon", "placebo"),
+    "diagnostics.md": (
+        *("honest-did", "honest-callaway-santanna", "bacon", "placebo"),
+        *("serial-correlation", "panel-effects"),
+    ),
 }
 """Estimators by the page that lists their settings."""
 

@@ -60,31 +60,44 @@ clustered <- function(fit, data) {
   sandwich::vcovCL(fit, cluster = data$cluster, type = "HC0", cadjust = TRUE)
 }
 
-adjusted <- function(...) {
-  terms <- c("factor(calendar_period)", "treated", "post", child, authority, ...)
+adjusted <- function(data, ...) {
+  terms <- c("factor(calendar_period)", "treated", "post", varying(c(child, authority), data), ...)
   stats::reformulate(terms, "value")
 }
 
-# Columns without variation have no contrasts; the first stays out.
-usable <- function(data) {
-  varies <- vapply(c(child, authority), function(name) length(unique(data[[name]])) > 1, TRUE)
-  child <<- child[child %in% names(varies)[varies]]
-  authority <<- authority[authority %in% names(varies)[varies]]
+# Columns without variation have no contrasts.
+varying <- function(names, data) {
+  Filter(function(name) length(unique(data[[name]])) > 1, names)
 }
 
 row <- function(term, estimate, std_error) data.frame(term, estimate, std_error)
 
 linear <- function(data) {
-  fit <- lm(adjusted("D"), data, weights = weight)
+  fit <- lm(adjusted(data, "D"), data, weights = weight)
   row("ATT", coef(fit)[["D"]], sqrt(clustered(fit, data)["D", "D"]))
+}
+
+# The cases without those of years and levels whose values are all 0 or all 1, which a logit fits exactly.
+not_predicted <- function(data) {
+  names <- c("calendar_period", Filter(function(name) is.character(data[[name]]), c(child, authority)))
+  repeat {
+    kept <- rep(TRUE, nrow(data))
+    for (name in names) {
+      mean_of <- ave(data$value, data[[name]])
+      kept <- kept & mean_of > 0 & mean_of < 1
+    }
+    if (all(kept)) return(data)
+    data <- data[kept, ]
+  }
 }
 
 # The average over treated cases after adoption of what pilot x after does to the probability.
 logit <- function(data) {
   if (!all(data$value %in% 0:1)) return(NULL)
-  fit <- suppressWarnings(glm(adjusted("D"), quasibinomial(), data, weights = weight,
+  data <- not_predicted(data)
+  fit <- suppressWarnings(glm(adjusted(data, "D"), quasibinomial(), data, weights = weight,
                               control = glm.control(epsilon = 1e-14, maxit = 100)))
-  if (max(abs(coef(fit)), na.rm = TRUE) > 12) return(NULL)  # something predicts the value perfectly
+  if (!fit$converged || max(abs(fit$linear.predictors)) > 25) return(NULL)
   use <- !is.na(coef(fit))
   beta <- coef(fit)[use]
   with <- without <- model.matrix(fit)[data$D == 1, use]
@@ -102,26 +115,27 @@ leads_and_lags <- function(data) {
   events <- setdiff(sort(unique(event[data$treated == 1])), -1)
   names <- paste0("event", seq_along(events))
   for (i in seq_along(events)) data[[names[i]]] <- as.numeric(data$treated == 1 & event == events[i])
-  fit <- lm(adjusted(names), data, weights = weight)
+  fit <- lm(adjusted(data, names), data, weights = weight)
   row(paste0("event=", events), unname(coef(fit)[names]), sqrt(diag(clustered(fit, data))[names]))
 }
 
 # Effects of children.
 fixed_effects <- function(data) {
-  x <- model.matrix(adjusted("D"), data)[, -1]
+  x <- model.matrix(adjusted(data, "D"), data)[, -1]
   child_of <- paste(data$unit, data$child, data$group)
   total <- ave(data$weight, child_of, FUN = sum)
   centred <- function(column) column - ave(data$weight * column, child_of, FUN = sum) / total
   x <- apply(x, 2, centred)
-  x <- x[, sqrt(colSums(x^2)) > 1e-7]
+  x <- x[, sqrt(colSums(x^2)) > 1e-7, drop = FALSE]
+  if (!"D" %in% colnames(x)) return(NULL)
   fit <- lm(centred(data$value) ~ 0 + x, weights = data$weight)
-  if (is.na(coef(fit)[["xD"]])) return(NULL)
+  if (is.na(coef(fit)[["xD"]]) || nrow(x) - length(unique(child_of)) <= fit$rank) return(NULL)
   row("fixed", coef(fit)[["xD"]], sqrt(clustered(fit, data)["xD", "xD"]))
 }
 
 # Wooldridge's test: residuals of first differences on those before; 1 + 2b is the autocorrelation.
 serial_correlation <- function(data) {
-  x <- model.matrix(stats::reformulate(c(child, authority, "D")), data)[, -1]
+  x <- model.matrix(stats::reformulate(c(varying(c(child, authority), data), "D")), data)[, -1]
   key <- paste(data$unit, data$group, data$post, data$period, sep = "|")
   sums <- rowsum(cbind(value = data$value, x) * data$weight, key)
   means <- sums / drop(rowsum(data$weight, key))
@@ -157,7 +171,6 @@ pooled <- function(rows, complete) {
 }
 
 cases$D <- cases$treated * cases$post
-usable(cases)
 sets <- split(cases, cases$imputation)
 results <- do.call(rbind, lapply(sets, function(data) {
   data$weight <- composite_weights(data)

@@ -262,6 +262,51 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
     run_estimate(terminal, estimator, parse_settings(pairs), **table)
 
 
+@main.command()
+@click.argument("before", type=FILE)
+@click.argument("after", type=FILE)
+@click.option("--data", type=OUT, help="Folder of the data: paths in both studies start there.")
+@click.option("--out", type=FILE, help="CSV file for the table.")
+@click.option("--stations", type=OUT, help="Folder of finished stations, as of run.")
+@common
+def compare(
+    terminal: Terminal,
+    before: Path,
+    after: Path,
+    data: Path | None,
+    out: Path | None,
+    stations: Path | None,
+) -> None:
+    """Tell what differs between two studies, and what each difference does to the estimates.
+
+    BEFORE is run for its main estimates again with each setting of AFTER that can change them, one
+    at a time, and AFTER with all. Both read the same records.
+    """
+    from sos_plugins.cache import store as places
+    from sos_plugins.cli.compare import compare as show_comparison
+
+    kept = places.StepCache.at(stations or places.default_folder(data or before.parent))
+    show_comparison(terminal, before, after, data, out, kept)
+
+
+@main.command()
+@click.argument("study", type=FILE)
+@click.argument("outcome")
+@click.option("--out", type=FILE, required=True, help="CSV file for the cases.")
+@click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
+@common
+def export(terminal: Terminal, study: Path, outcome: str, out: Path, data: Path | None) -> None:
+    """Write the cases of OUTCOME as the estimators of STUDY get them, for other programs.
+
+    A row for each case and matched group (and imputed data set), with the weights of the matching
+    of cases, 0 for those that were not matched. They are records of individuals: only the owner of
+    the file can read it.
+    """
+    from sos_plugins.cli.compare import export as write_cases
+
+    write_cases(terminal, study, outcome, out, data)
+
+
 @main.command(name="list")
 @click.argument("kind", required=False)
 @common

@@ -299,6 +299,10 @@ class Estimator(Plugin):
     """True when it looks into the main estimate and is no other way to estimate the effect: a study
     shows it, and counts it neither as a sensitivity run nor in the rating."""
 
+    estimates_effect: ClassVar[bool] = True
+    """False when the headline term is no effect of the programme, such as the autocorrelation of
+    shocks: the checks of authors do not look for a known effect then."""
+
     variants: ClassVar[tuple[Variant, ...]] = ()
     """Specifications that a sensitivity analysis should also show."""
 

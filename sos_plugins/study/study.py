@@ -42,7 +42,12 @@ from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import PowerResult, power_of
-from sos_plugins.study.preparation import OutcomeInput, Preparation, no_faults
+from sos_plugins.study.preparation import (
+    OutcomeInput,
+    Preparation,
+    PreparedOutcome,
+    no_faults,
+)
 from sos_plugins.study.provenance import manifest
 from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
@@ -317,6 +322,50 @@ class Study:
             SosError: If no records can be read, or no outcome can be dealt.
         """
         return self._dealt(calibrate_of, progress, outcomes, effects, repeats, seed, workers)
+
+    def prepared(
+        self,
+        outcome: str,
+        progress: Progress | None = None,
+        *,
+        stations: StepCache = KEEP_NOTHING,
+    ) -> PreparedOutcome:
+        """Return the cases of one outcome as its estimators get them: matched groups, weights.
+
+        Args:
+            outcome: Its name in the study.
+            progress: Where progress is shown.
+            stations: Where finished stations are kept.
+
+        Raises:
+            StudyError: If the study has no outcome of such a name.
+            SosError: If its cases cannot be derived or matched.
+        """
+        choices = outcome_choices(self.plan)
+        refuse_unknown((outcome,), choices)
+        session = self.session(progress)
+        try:
+            with private_files():
+                given = self._given(session, choices[outcome], stations)
+        finally:
+            session.release()
+        if isinstance(given.cases, str):
+            raise DataError(given.cases)
+        preparation = Preparation(self.plan, given, session.progress, stations)
+        return preparation.prepare(given.cases, self.plan.file.matching.units)
+
+    def _given(self, session: Session, choice: OutcomeChoice, cache: StepCache) -> OutcomeInput:
+        """Read the records and derive the cases of one outcome."""
+        read = self._read(session, cache)
+        design, _ = designs.make_design(
+            self.plan.file.design,
+            self.plan.base,
+            units_of(read.records),
+            read.records.unit_names,
+            adoption_of(read.records),
+        )
+        step = OutcomeStep(self.plan, session, read, choice, cache)
+        return step.derive(design, _neighbours(read.records), others=False)
 
     def _dealt(
         self,

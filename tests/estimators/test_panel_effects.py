@@ -15,6 +15,7 @@ from sos_estimators.diagnostics.panel_effects import (
     fit_r,
 )
 from sos_estimators.diagnostics.panel_models import (
+    Units,
     fixed_effects,
     hausman,
     mundlak,
@@ -51,8 +52,8 @@ def test_fixed_and_random_effects_are_those_of_plm(grunfeld: pd.DataFrame, panel
     frame = grunfeld if panel == "balanced" else grunfeld[grunfeld.index % 7 != 3]
     x = np.column_stack([np.ones(len(frame)), frame[["value", "capital"]]])
     y, unit = frame["inv"].to_numpy(float), pd.factorize(frame["firm"])[0]
-    within = fixed_effects(y, x, unit, unit)
-    random = random_effects(y, x, unit, unit, within)
+    within = fixed_effects(y, x, Units.of(unit, unit))
+    random = random_effects(y, x, Units.of(unit, unit), within)
     n = unit.max() + 1
     cr0 = np.sqrt((n - 1) / n)  # plm's errors by cluster have no small-sample factor
     found: dict[str, float] = {}
@@ -77,9 +78,9 @@ def test_coefficients_beside_their_means_are_those_within_units(grunfeld: pd.Dat
     frame = grunfeld[grunfeld.index % 7 != 3]
     x = np.column_stack([np.ones(len(frame)), frame[["value", "capital"]]])
     y, unit = frame["inv"].to_numpy(float), pd.factorize(frame["firm"])[0]
-    within = fixed_effects(y, x, unit, unit)
-    random = random_effects(y, x, unit, unit, within)
-    extended = with_means(y, x, unit, unit, random.share, within.kept)
+    within = fixed_effects(y, x, Units.of(unit, unit))
+    random = random_effects(y, x, Units.of(unit, unit), within)
+    extended = with_means(y, x, Units.of(unit, unit), random.share, within.kept)
     assert extended.estimates[1:3] == pytest.approx(within.estimates[1:3], rel=PRINTED)
     assert mundlak(extended, np.array([3, 4]), 10).df == 2
     assert "too many for 2 clusters" in mundlak(extended, np.array([3, 4]), 2).reason
@@ -136,6 +137,8 @@ def test_effects_of_children_tell_the_truth_and_the_tests_what_differs(fit: Fit)
 @pytest.mark.parametrize("form", ["twfe", "pilot-post"])
 def test_r_gives_the_same(by: str, form: str) -> None:
     sample = children(drawn_to_effects=0.3)
+    weight = np.random.default_rng(2).uniform(0.5, 2.0, len(sample.frame))
+    sample = Sample(sample.frame.assign(weight=weight), sample.covariates)
     options = PanelEffectsSettings.model_validate({"by": by, "form": form})
     own, in_r = fit_python(sample, options), fit_r(sample, options)
     for column in ("estimate", "std_error"):
@@ -155,8 +158,8 @@ def test_what_cannot_be_told_is_a_sentence() -> None:
     )
     with pytest.raises(EstimationError, match="No unit has more than one case"):
         fit_python(once, PanelEffectsSettings(by="child"))
+    few = sample.where(sample.frame["unit"].isin(["00", "01", "14", "15"]))
     with pytest.raises(EstimationError, match="more units than there are covariates and periods"):
-        few = sample.where(sample.frame["unit"].isin(["00", "01", "14", "15"]))
         fit_python(few, PanelEffectsSettings(by="authority"))
 
 

@@ -116,7 +116,7 @@ def test_a_change_over_a_window_is_none() -> None:
     assert len(changes.value) == 12 * (20 - 2)
     assert int((changes.before >= 0).sum()) == 12 * (20 - 4)
     two = sample.where(sample.frame["period"].isin([2013, 2014, 2015, 2016]))
-    with pytest.raises(EstimationError, match="three periods in a row .* 0 such runs"):
+    with pytest.raises(EstimationError, match=r"three periods in a row .* 0 such runs"):
         fit_python(two, SerialCorrelationSettings())
 
 

@@ -31,7 +31,10 @@ PAGES = {
     "callaway-santanna.md": ("callaway-santanna",),
     "staggered.md": ("sun-abraham", "imputation", "two-stage", "extended-twfe", "stacked"),
     "synthetic.md": ("synthetic-did", "augmented-synthetic-control"),
-    "diagnostics.md": ("honest-did", "honest-callaway-santanna", "bacon", "placebo"),
+    "diagnostics.md": (
+        *("honest-did", "honest-callaway-santanna", "bacon", "placebo"),
+        *("serial-correlation", "panel-effects"),
+    ),
 }
 """Estimators by the page that lists their settings."""
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from sos_estimators.arrays import Bools, Floats, Ints
+from sos_estimators.arrays import Bools, Floats
 from sos_estimators.diagnostics.panel_models import (
     DifferenceTest,
+    Units,
     fixed_effects,
     hausman,
     mundlak,
@@ -74,15 +75,13 @@ class PanelData:
         value: (n,).
         columns: A constant, periods, pilot, after, covariates, pilot x after last; (n, k).
         compared: Columns that the tests compare: all but the constant, periods and pilot, (k,).
-        unit: Whose effects they are, codes (n,).
-        cluster: Codes (n,).
+        units: Whose effects they are.
     """
 
     value: Floats
     columns: Floats
     compared: Bools
-    unit: Ints
-    cluster: Ints
+    units: Units
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,12 @@ def panel_data(prepared: RegressionSample, options: PanelEffectsSettings) -> Pan
     ]
     columns = side_by_side(parts, len(frame))
     compared = np.arange(columns.shape[1]) > periods.shape[1]
-    unit = codes_of(frame, unit_keys(prepared, options))
-    value = frame["value"].to_numpy(float)
-    return PanelData(value, columns, compared, unit, codes_of(frame, ["cluster"]))
+    units = Units.of(
+        codes_of(frame, unit_keys(prepared, options)),
+        codes_of(frame, ["cluster"]),
+        frame["weight"].to_numpy(float),
+    )
+    return PanelData(frame["value"].to_numpy(float), columns, compared, units)
 
 
 def period_keys(options: PanelEffectsSettings) -> list[str]:
@@ -152,18 +154,16 @@ def in_python(
 ) -> PanelFit:
     """Fit both with numpy."""
     del prepared, options
-    within = fixed_effects(data.value, data.columns, data.unit, data.cluster)
+    within = fixed_effects(data.value, data.columns, data.units)
     if not within.kept[-1]:
         raise not_within_units()
-    between = random_effects(data.value, data.columns, data.unit, data.cluster, within)
-    extended = with_means(
-        data.value, data.columns, data.unit, data.cluster, between.share, within.kept
-    )
+    between = random_effects(data.value, data.columns, data.units, within)
+    extended = with_means(data.value, data.columns, data.units, between.share, within.kept)
     k = len(within.kept)
     places = np.flatnonzero(data.compared & within.kept & between.fit.kept)
     of_means = k + np.searchsorted(np.flatnonzero(within.kept), places)
     fits = ((within, k - 1), (between.fit, k - 1), (extended, len(extended.kept) - 1))
-    n_clusters = int(data.cluster.max()) + 1
+    n_clusters = int(data.units.cluster.max()) + 1
     return PanelFit(
         np.array([fit.estimates[place] for fit, place in fits]),
         np.array([np.sqrt(fit.clustered[place, place]) for fit, place in fits]),
@@ -195,11 +195,12 @@ def in_r(prepared: RegressionSample, options: PanelEffectsSettings, data: PanelD
     covariates, names = covariate_columns(frame, prepared.covariates)
     columns: dict[str, Any] = {
         "value": data.value,
+        "weight": data.units.weight,
         "D": frame["D"].to_numpy(float),
         "treated": frame["treated"].to_numpy(float),
         "post": frame["post"].to_numpy(float),
-        "unit": data.unit.astype(float),
-        "cluster": data.cluster.astype(float),
+        "unit": data.units.code.astype(float),
+        "cluster": data.units.cluster.astype(float),
         "period": codes_of(frame, period_keys(options)).astype(float),
         **{f"x{n}": column for n, column in enumerate(covariates.T, 1)},
     }
@@ -217,7 +218,7 @@ def in_r(prepared: RegressionSample, options: PanelEffectsSettings, data: PanelD
         np.asarray(answer["std_error"], float),
         {name: float(answer[name][0]) for name in FIGURES},
         {
-            name: _test(np.asarray(answer[name], float), name, int(data.cluster.max()) + 1)
+            name: _test(np.asarray(answer[name], float), name, int(data.units.cluster.max()) + 1)
             for name in ("hausman", "mundlak")
         },
     )
@@ -252,8 +253,8 @@ def _fit(sample: Sample, options: PanelEffectsSettings, fitter: Fitter) -> Estim
     prepared = in_years(prepared, options.years)
     data = panel_data(prepared, options)
     fitted = fitter(prepared, options, data)
-    of_cases = np.bincount(data.unit)
-    df = float(data.cluster.max())
+    of_cases = np.bincount(data.units.code)
+    df = float(data.units.cluster.max())
     tidy = tidy_rows(
         TERMS, fitted.estimates, fitted.std_errors, df=df, conf_level=options.conf_level
     )
@@ -287,8 +288,6 @@ def _warnings(
     prepared: RegressionSample, options: PanelEffectsSettings, fitted: PanelFit
 ) -> Sequence[str]:
     told = [*few_clusters(prepared, options.few_clusters, VCOV)]
-    if prepared.frame["weight"].nunique() > 1:
-        told.append("Fixed and random effects count every case once; weights play no part in them.")
     if fitted.figures["variance_of_effects"] == 0:
         told.append(
             "The variance of the effects is estimated as 0, so random effects are none: cases are "

@@ -31,6 +31,7 @@ class Ols:
         kept: Which of the columns are independent of those before them, (k,).
         estimates: (k,), missing for the others.
         bread: Inverse cross products of the kept columns, (r, r).
+        squares: Weighted sum of squared residuals.
         residuals: (n,).
         scores: Sum of column times residual by cluster, of the kept columns, (G, r).
         df: Residual degrees of freedom, effects counted.
@@ -39,6 +40,7 @@ class Ols:
     kept: Bools
     estimates: Floats
     bread: Floats
+    squares: float
     residuals: Floats
     scores: Floats
     df: int
@@ -46,7 +48,7 @@ class Ols:
     @cached_property
     def variance(self) -> float:
         """Residual variance."""
-        return float(self.residuals @ self.residuals) / self.df
+        return self.squares / self.df
 
     @cached_property
     def covariance(self) -> Floats:
@@ -66,7 +68,13 @@ class Ols:
 
 
 def ols(
-    columns: Floats, value: Floats, cluster: Ints, *, raw: Floats | None = None, spent: int = 0
+    columns: Floats,
+    value: Floats,
+    cluster: Ints,
+    *,
+    raw: Floats | None = None,
+    weight: Floats | None = None,
+    spent: int = 0,
 ) -> Ols:
     """Regress by least squares, leaving out columns that depend on those before them.
 
@@ -75,47 +83,79 @@ def ols(
         value: (n,).
         cluster: Codes without gaps, (n,).
         raw: The columns before effects were taken out, which say how long they were, (n, k).
+        weight: With mean 1, (n,); 1 each by default.
         spent: Degrees of freedom of the effects.
     """
-    lengths = np.sqrt(np.square(columns if raw is None else raw).sum(axis=0))
-    kept = independent(columns, lengths)
+    weight = np.ones(len(value)) if weight is None else weight
+    lengths = np.sqrt(weight @ np.square(columns if raw is None else raw))
+    kept = independent(columns * np.sqrt(weight)[:, None], lengths)
     used = np.asfortranarray(columns[:, kept])
-    bread, beta = solve(used, value, np.ones(len(value)))
+    bread, beta = solve(used, value, weight)
     estimates = np.full(len(kept), np.nan)
     estimates[kept] = beta
     residuals = value - used @ beta
-    scores = group_sums(used * residuals[:, None], cluster)
-    return Ols(kept, estimates, bread, residuals, scores, len(value) - spent - len(beta))
+    scores = group_sums(used * (weight * residuals)[:, None], cluster)
+    squares = float(weight @ residuals**2)
+    return Ols(kept, estimates, bread, squares, residuals, scores, len(value) - spent - len(beta))
 
 
-def means_of(columns: Floats, unit: Ints) -> Floats:
-    """Return the means of columns (n, k) by unit, one row a case.
+@dataclass(frozen=True)
+class Units:
+    """Whose effects there are.
 
-    Args:
-        columns: (n, k).
-        unit: Codes without gaps, (n,).
+    Attributes:
+        code: Unit of each case, codes without gaps, (n,).
+        cluster: Cluster of each case, codes without gaps, (n,).
+        weight: Of each case, with mean 1, (n,).
     """
-    return np.asarray((group_sums(columns, unit) / np.bincount(unit)[:, None])[unit])
+
+    code: Ints
+    cluster: Ints
+    weight: Floats
+
+    @classmethod
+    def of(cls, code: Ints, cluster: Ints, weight: Floats | None = None) -> Units:
+        """Give cases weights with mean 1; only how they compare says anything.
+
+        Args:
+            code: Unit of each case, (n,).
+            cluster: Cluster of each case, (n,).
+            weight: Positive, (n,); 1 each by default.
+        """
+        given = np.ones(len(code)) if weight is None else weight
+        return cls(code, cluster, given / given.mean())
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """Weight of each unit, (units,)."""
+        return np.asarray(np.bincount(self.code, self.weight))
+
+    def totals(self, columns: Floats) -> Floats:
+        """Return the weighted means of columns (n, k), (units, k)."""
+        return group_sums(columns * self.weight[:, None], self.code) / self.sizes[:, None]
+
+    def means(self, columns: Floats) -> Floats:
+        """Return the weighted means of columns (n, k) by unit, one row a case."""
+        return np.asarray(self.totals(columns)[self.code])
 
 
-def fixed_effects(value: Floats, columns: Floats, unit: Ints, cluster: Ints) -> Ols:
+def fixed_effects(value: Floats, columns: Floats, units: Units) -> Ols:
     """Regress within units.
 
     Args:
         value: (n,).
         columns: (n, k); those that do not vary within units are left out.
-        unit: Codes without gaps, (n,).
-        cluster: Codes without gaps, (n,).
+        units: Whose effects there are.
 
     Raises:
         EstimationError: If no unit has two cases, or no degree of freedom is left.
     """
-    n_units = int(unit.max()) + 1
-    if n_units == len(unit):
+    n_units = len(units.sizes)
+    if n_units == len(value):
         raise EstimationError("No unit has more than one case: there is nothing within units.")
-    inside = columns - means_of(columns, unit)
-    centred = value - means_of(value[:, None], unit)[:, 0]
-    fit = ols(inside, centred, cluster, raw=columns, spent=n_units)
+    inside = columns - units.means(columns)
+    centred = value - units.means(value[:, None])[:, 0]
+    fit = ols(inside, centred, units.cluster, raw=columns, weight=units.weight, spent=n_units)
     if fit.df < 1:
         raise EstimationError(
             f"{len(value)} cases of {n_units} units leave nothing to tell the variance within "
@@ -141,36 +181,31 @@ class RandomEffects:
     share: Floats
 
 
-def random_effects(
-    value: Floats, columns: Floats, unit: Ints, cluster: Ints, within: Ols
-) -> RandomEffects:
+def random_effects(value: Floats, columns: Floats, units: Units, within: Ols) -> RandomEffects:
     """Regress by generalised least squares, with the variances of Swamy and Arora.
 
     Args:
         value: (n,).
         columns: (n, k), the first a constant.
-        unit: Codes without gaps, (n,).
-        cluster: Codes without gaps, (n,).
+        units: Whose effects there are.
         within: The regression within units, on the same columns but the constant.
 
     Raises:
         EstimationError: If there are as many columns as units.
     """
-    sizes = np.bincount(unit).astype(float)
-    individual = max(0.0, _individual(value, columns, unit, sizes, within.variance))
-    theta = 1 - np.sqrt(within.variance / (within.variance + sizes * individual))
-    share = theta[unit]
-    fit = quasi_demeaned(value, columns, unit, cluster, share)
+    individual = max(0.0, _individual(value, columns, units, within.variance))
+    theta = 1 - np.sqrt(within.variance / (within.variance + units.sizes * individual))
+    share = theta[units.code]
+    fit = quasi_demeaned(value, columns, units, share)
     return RandomEffects(fit, within.variance, individual, share)
 
 
-def _individual(value: Floats, columns: Floats, unit: Ints, sizes: Floats, within: float) -> float:
+def _individual(value: Floats, columns: Floats, units: Units, within: float) -> float:
     """Return the variance of the effects of units, by the regression of their means."""
+    sizes = units.sizes
     root = np.sqrt(sizes)[:, None]
-    x = group_sums(columns, unit) / sizes[:, None]
-    y = group_sums(value[:, None], unit) / sizes[:, None]
-    numbers = np.arange(len(sizes))
-    fit = ols(x * root, (y * root)[:, 0], numbers)
+    x, y = units.totals(columns), units.totals(value[:, None])
+    fit = ols(x * root, (y * root)[:, 0], np.arange(len(sizes)))
     if fit.df < 1:
         raise EstimationError(
             f"Random effects need more units than there are covariates and periods that differ "
@@ -180,22 +215,21 @@ def _individual(value: Floats, columns: Floats, unit: Ints, sizes: Floats, withi
     kept = x[:, fit.kept]
     weighted = kept * sizes[:, None]
     trace = float(np.trace(fit.bread @ weighted.T @ weighted))
-    return (float(fit.residuals @ fit.residuals) - fit.df * within) / (sizes.sum() - trace)
+    return (fit.squares - fit.df * within) / float(sizes.sum() - trace)
 
 
-def quasi_demeaned(value: Floats, columns: Floats, unit: Ints, cluster: Ints, share: Floats) -> Ols:
+def quasi_demeaned(value: Floats, columns: Floats, units: Units, share: Floats) -> Ols:
     """Regress on columns less a share of their unit's mean.
 
     Args:
         value: (n,).
         columns: (n, k).
-        unit: Codes without gaps, (n,).
-        cluster: Codes without gaps, (n,).
+        units: Whose effects there are.
         share: Of the mean, (n,).
     """
-    x = columns - share[:, None] * means_of(columns, unit)
-    y = value - share * means_of(value[:, None], unit)[:, 0]
-    return ols(x, y, cluster, raw=columns)
+    x = columns - share[:, None] * units.means(columns)
+    y = value - share * units.means(value[:, None])[:, 0]
+    return ols(x, y, units.cluster, raw=columns, weight=units.weight)
 
 
 @dataclass(frozen=True)
@@ -220,19 +254,29 @@ class DifferenceTest:
 def hausman(fixed: Ols, random: Ols, places: Ints) -> DifferenceTest:
     """Test by the difference of the coefficients, for independent errors of one variance.
 
+    Each covariance has its own residual variance; where their difference is then no covariance,
+    both have that of random effects (Wooldridge 2010, section 10.7.3).
+
     Args:
         fixed: The regression within units.
         random: That by random effects, with the same columns in the same places.
         places: Which coefficients are compared, (q,).
     """
     difference = (fixed.estimates - random.estimates)[places]
-    covariance = (fixed.covariance - random.covariance)[np.ix_(places, places)]
-    values = np.linalg.eigvalsh(_scaled(covariance)) if len(places) else np.zeros(1)
-    if values.min() <= SINGULAR * max(1.0, values.max()):
-        why = "the difference of the two covariances is no covariance"
-        return DifferenceTest(None, len(places), np.inf, None, why)
-    statistic = float(difference @ np.linalg.solve(covariance, difference))
-    return DifferenceTest(statistic, len(places), np.inf, float(chdtrc(len(places), statistic)))
+    alike = random.variance / fixed.variance * fixed.covariance - random.covariance
+    for covariance in (fixed.covariance - random.covariance, alike):
+        part = covariance[np.ix_(places, places)]
+        if len(places) and _is_covariance(part):
+            statistic = float(difference @ np.linalg.solve(part, difference))
+            p_value = float(chdtrc(len(places), statistic))
+            return DifferenceTest(statistic, len(places), np.inf, p_value)
+    why = "the difference of the two covariances is no covariance"
+    return DifferenceTest(None, len(places), np.inf, None, why)
+
+
+def _is_covariance(matrix: Floats) -> bool:
+    values = np.linalg.eigvalsh(_scaled(matrix))
+    return bool(values.min() > SINGULAR * max(1.0, values.max()))
 
 
 def _scaled(covariance: Floats) -> Floats:
@@ -242,22 +286,19 @@ def _scaled(covariance: Floats) -> Floats:
     return np.asarray(covariance / np.outer(scale, scale))
 
 
-def with_means(
-    value: Floats, columns: Floats, unit: Ints, cluster: Ints, share: Floats, varying: Bools
-) -> Ols:
+def with_means(value: Floats, columns: Floats, units: Units, share: Floats, varying: Bools) -> Ols:
     """Add the means by unit of columns that vary within units (Mundlak 1978), after the columns.
 
     Args:
         value: (n,).
         columns: (n, k), the first a constant.
-        unit: Codes without gaps, (n,).
-        cluster: Codes without gaps, (n,).
+        units: Whose effects there are.
         share: Theta of random effects, (n,).
         varying: Which columns vary within units, (k,).
     """
-    means = means_of(columns[:, varying], unit)
+    means = units.means(columns[:, varying])
     whole = side_by_side([columns, means], len(value))
-    return quasi_demeaned(value, whole, unit, cluster, share)
+    return quasi_demeaned(value, whole, units, share)
 
 
 def mundlak(fit: Ols, places: Ints, n_clusters: int) -> DifferenceTest:

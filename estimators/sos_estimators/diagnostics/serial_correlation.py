@@ -271,6 +271,7 @@ class SerialCorrelationTest(Estimator):
     Settings = SerialCorrelationSettings
     family = "serial-correlation"
     diagnostic = True
+    estimates_effect = False
     citation = (
         "Wooldridge (2010), Econometric Analysis of Cross Section and Panel Data, 2nd ed., section "
         "10.6.3; Drukker (2003), Stata Journal 3(2)"

@@ -3,8 +3,8 @@
 #   source("panel_effects.R")
 #   panel_effects(cases, covariates = c("age", "sex"))
 #
-# One row is one case, with the columns value, D (pilot x after), treated, post, unit (whose effects),
-# cluster, period, and covariates as numbers. Random effects by the variances of Swamy and Arora,
+# One row is one case, with the columns value, weight, D (pilot x after), treated, post, unit (whose
+# effects), cluster, period, and covariates as numbers. Random effects by the variances of Swamy and Arora,
 # for units of different size by Baltagi and Chang (1994).
 #
 # Returns the estimates and errors by cluster (CR1) of D with fixed effects, with random effects, and of
@@ -18,13 +18,15 @@ panel_effects <- function(data, covariates = character()) {
   dimnames(x) <- NULL
   k <- ncol(x)
   y <- data$value
-  centred <- function(column) column - ave(column, unit)
-  within <- panel_lm(apply(x, 2, centred), centred(y), data$cluster, nlevels(unit))
+  w <- data$weight / mean(data$weight)
+  n <- as.vector(rowsum(w, as.integer(unit)))
+  mean_of <- function(column) as.vector(rowsum(w * column, as.integer(unit))) / n
+  own_mean <- function(column) mean_of(column)[as.integer(unit)]
+  centred <- function(column) column - own_mean(column)
+  within <- panel_lm(apply(x, 2, centred), centred(y), w, data$cluster, nlevels(unit))
   if (!within$kept[k]) return(list(aliased = TRUE))
 
   # Regression of means, one row a unit.
-  n <- tabulate(unit)
-  mean_of <- function(column) as.vector(tapply(column, unit, mean))
   between <- lm.wfit(apply(x, 2, mean_of), mean_of(y), n)
   used <- between$qr$pivot[seq_len(between$rank)]
   means <- apply(x[, used, drop = FALSE], 2, mean_of)
@@ -34,11 +36,11 @@ panel_effects <- function(data, covariates = character()) {
   of_effects <- max(0, (left - (length(n) - between$rank) * within_variance) / (sum(n) - trace))
   theta <- (1 - sqrt(within_variance / (within_variance + n * of_effects)))[unit]
 
-  less <- function(column) column - theta * ave(column, unit)
-  random <- panel_lm(apply(x, 2, less), less(y), data$cluster, 0)
+  less <- function(column) column - theta * own_mean(column)
+  random <- panel_lm(apply(x, 2, less), less(y), w, data$cluster, 0)
   varying <- which(within$kept)
-  bar <- apply(x[, varying, drop = FALSE], 2, function(column) ave(column, unit))
-  extended <- panel_lm(apply(cbind(x, bar), 2, less), less(y), data$cluster, 0)
+  bar <- apply(x[, varying, drop = FALSE], 2, own_mean)
+  extended <- panel_lm(apply(cbind(x, bar), 2, less), less(y), w, data$cluster, 0)
 
   compared <- which(within$kept & random$kept)
   compared <- compared[compared > k - length(covariates) - 2]
@@ -55,21 +57,20 @@ panel_effects <- function(data, covariates = character()) {
     theta = mean(theta),
     fixed_std_error_iid = sqrt(within$plain[k, k]),
     random_std_error_iid = sqrt(random$plain[k, k]),
-    hausman = chi_squared(within$estimate[compared] - random$estimate[compared],
-                          within$plain[compared, compared] - random$plain[compared, compared]),
+    hausman = hausman_test(within, random, compared),
     mundlak = f_test(extended$estimate[at_means], extended$clustered[at_means, at_means],
                      length(unique(data$cluster)))
   )
 }
 
 # Least squares with covariances for independent errors and by cluster, missing where collinear.
-panel_lm <- function(x, y, cluster, spent) {
-  fit <- lm.fit(x, y)
+panel_lm <- function(x, y, w, cluster, spent) {
+  fit <- lm.wfit(x, y, w)
   used <- sort(fit$qr$pivot[seq_len(fit$rank)])
   kept <- seq_len(ncol(x)) %in% used
-  bread <- solve(crossprod(x[, used, drop = FALSE]))
-  variance <- sum(fit$residuals^2) / (length(y) - spent - fit$rank)
-  scores <- rowsum(x[, used, drop = FALSE] * fit$residuals, cluster)
+  bread <- solve(crossprod(x[, used, drop = FALSE] * sqrt(w)))
+  variance <- sum(w * fit$residuals^2) / (length(y) - spent - fit$rank)
+  scores <- rowsum(x[, used, drop = FALSE] * (w * fit$residuals), cluster)
   G <- nrow(scores)
   whole <- function(part) {
     all <- matrix(NA_real_, ncol(x), ncol(x))
@@ -81,15 +82,23 @@ panel_lm <- function(x, y, cluster, spent) {
        clustered = whole(G / (G - 1) * bread %*% crossprod(scores) %*% bread))
 }
 
-chi_squared <- function(difference, V) {
-  q <- length(difference)
+# Each covariance with its own residual variance; where the difference is then no covariance, both with
+# that of random effects.
+hausman_test <- function(within, random, compared) {
+  q <- length(compared)
   if (!q) return(c(NA_real_, 0, NA_real_))
-  V <- as.matrix(V)
-  scale <- sqrt(abs(diag(V)))
-  values <- eigen(V / outer(scale, scale), symmetric = TRUE, only.values = TRUE)$values
-  if (min(values) <= 1e-10 * max(1, values)) return(c(NA_real_, q, NA_real_))
-  statistic <- sum(difference * solve(V, difference))
-  c(statistic, q, pchisq(statistic, q, lower.tail = FALSE))
+  difference <- within$estimate[compared] - random$estimate[compared]
+  for (common in c(FALSE, TRUE)) {
+    factor <- if (common) random$variance / within$variance else 1
+    V <- as.matrix(factor * within$plain[compared, compared] - random$plain[compared, compared])
+    scale <- sqrt(abs(diag(V)))
+    values <- eigen(V / outer(scale, scale), symmetric = TRUE, only.values = TRUE)$values
+    if (min(values) > 1e-10 * max(1, values)) {
+      statistic <- sum(difference * solve(V, difference))
+      return(c(statistic, q, pchisq(statistic, q, lower.tail = FALSE)))
+    }
+  }
+  c(NA_real_, q, NA_real_)
 }
 
 f_test <- function(estimate, V, G) {

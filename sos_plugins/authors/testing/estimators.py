@@ -139,6 +139,11 @@ class EstimatorSubject:
         return dict(estimate.term(self.plugin.headline(self.settings)))
 
 
+def _demand_an_effect(subject: EstimatorSubject) -> None:
+    if not subject.plugin.estimates_effect:
+        raise NotApplicableError("its headline term is no effect of the programme")
+
+
 @check
 def declares_its_engines(subject: EstimatorSubject) -> None:
     """Every requirement of an engine says how to install it; every tolerance gives its reason."""
@@ -215,6 +220,7 @@ def finds_no_effect_where_there_is_none(subject: EstimatorSubject) -> None:
 @check
 def finds_a_known_effect(subject: EstimatorSubject) -> None:
     """A known effect is found, within four standard errors and told apart from zero."""
+    _demand_an_effect(subject)
     row = subject.headline(subject.estimate)
     told = f"it finds {row['estimate']:.3g} (SE {row['std_error']:.2g})"
     demand(
@@ -230,6 +236,7 @@ def finds_a_known_effect(subject: EstimatorSubject) -> None:
 @check
 def finds_a_known_difference_of_shares(subject: EstimatorSubject) -> None:
     """With a binary value the headline is a difference of probabilities."""
+    _demand_an_effect(subject)
     row = subject.headline(subject.fit(subject.sample(0.3, binary=True)))
     demand(
         abs(row["estimate"] - 0.3) < FAR * row["std_error"],
@@ -266,6 +273,7 @@ def takes_codes_as_names(subject: EstimatorSubject) -> None:
 @check
 def takes_any_unit_of_measurement(subject: EstimatorSubject) -> None:
     """Values ten times as large give estimates and standard errors ten times as large."""
+    _demand_an_effect(subject)
     sample = subject.sample()
     frame = sample.frame.assign(value=10 * sample.frame["value"])
     estimate = subject.fit(replace(sample, frame=frame))
@@ -308,6 +316,7 @@ def leaves_the_sample_alone(subject: EstimatorSubject) -> None:
 @check
 def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
     """No cases, nobody treated, no comparators or one value only: an error in a sentence."""
+    _demand_an_effect(subject)
     sample = subject.sample()
     frame = sample.frame
     treated = frame["treated"] == 1
@@ -332,6 +341,7 @@ def refuses_what_has_no_estimate(subject: EstimatorSubject) -> None:
 @check
 def warns_of_a_single_cluster(subject: EstimatorSubject) -> None:
     """One treated cluster, or one cluster in all, is an error or a warning beside the figures."""
+    _demand_an_effect(subject)
     sample = subject.sample()
     frame = sample.frame
     pilots = sorted(frame.loc[frame["treated"] == 1, "unit"].unique())

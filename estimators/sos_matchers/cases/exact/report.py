@@ -380,12 +380,12 @@ def _unmatched_words(data: ExactData, tables: Mapping[str, pd.DataFrame]) -> Ite
     share = (lost["n_unmatched"] / lost["n_cases"]).sort_values(ascending=False, kind="stable")
     worst = [
         f"{unit} ({lost['n_unmatched'][unit]:,} of {lost['n_cases'][unit]:,})"
-        for unit in share.index
+        for unit in share.index[:MOST_NAMED]
     ]
     yield (
         f"{lost['n_unmatched'].sum():,} of {by_unit['n_cases'].sum():,} cases of pilots have no "
         "comparator's case like them and were left out: the effect is that on the matched. Largest "
-        f"shares: {_some(worst)}. Largest patterns without a match: "
+        f"shares: {_and_more(worst, len(share))}. Largest patterns without a match: "
         f"{'; '.join(_patterns_lost(data, tables['strata']))}."
     )
 
@@ -399,7 +399,6 @@ def _patterns_lost(data: ExactData, strata: pd.DataFrame) -> Iterable[str]:
         yield f"{', '.join(words)} ({gone[row]:,})"
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMED])
-    rest = len(names) - MOST_NAMED
-    return f"{shown} and {rest} more" if rest > 0 else shown
+def _and_more(shown: Sequence[str], n: int) -> str:
+    rest = n - len(shown)
+    return f"{', '.join(shown)} and {rest} more" if rest else ", ".join(shown)

@@ -457,8 +457,9 @@ class Cells:
         coarse: Number of what its cases are matched on and of their side, (cells,).
         sums: Of each number, less its centre, the weighted sums and those of its square by
             ``coarse``, (coarse cells,).
-        of_case: The number of ``coarse`` of every case, in the order of the table; None where the
-            cases were added up by the database.
+        of_case: Place of every case's coarse cell among all that may be, in the order of the table;
+            None where the cases were added up by the database.
+        places: Those places, (coarse cells,).
     """
 
     digits: Mapping[str, Ints]
@@ -468,6 +469,7 @@ class Cells:
     coarse: Ints
     sums: Sequence[tuple[Floats, Floats]]
     of_case: NDArray[np.int32] | None = None
+    places: Ints | None = None
 
 
 def _added_up(
@@ -524,7 +526,9 @@ def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any])
     start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     n = np.diff(np.append(start, len(keys))).astype(float)
     unpacked = _unpacked([keys[start]], digits.all)
-    return Cells(unpacked, n, n, n, _number_of(unpacked, digits.coarse), sums, of_case)
+    places, coarse = np.unique(_number_of(unpacked, digits.coarse), return_inverse=True)
+    found = [(z[places], zz[places]) for z, zz in sums]
+    return Cells(unpacked, n, n, n, coarse, found, of_case, places)
 
 
 def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
@@ -727,10 +731,11 @@ def _weighted(
 
 
 def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactFound) -> Floats | None:
-    if cells.of_case is None:
+    if cells.of_case is None or cells.places is None:
         return None
-    of_one = found.weight / exact.weight
-    return np.asarray(_of_coarse(cells, of_one, int(cells.coarse.max()) + 1)[cells.of_case])
+    of_one = np.zeros(int(cells.places[-1]) + 1)
+    of_one[cells.places[cells.coarse]] = found.weight / exact.weight
+    return np.asarray(of_one[cells.of_case])
 
 
 def _balance(cells: Cells, exact: ExactData, found: ExactFound) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def with_events(prepared: RegressionSample, options: EventStudySettings) -> Regr
         options.min_event if options.min_event is not None else event.min(),
         options.max_event if options.max_event is not None else event.max(),
     )
-    return prepared.with_column("event", np.where(treated, event, options.reference), *warnings)
+    return prepared.with_event(np.where(treated, event, options.reference), *warnings)
 
 
 def plan(prepared: RegressionSample, options: EventStudySettings) -> Plan:

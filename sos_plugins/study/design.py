@@ -357,7 +357,7 @@ def stacked_sample(
     stacked = frame.take(place).assign(
         event=event,
         post=post.astype("int64"),
-        group=pd.array(of_group, dtype=frame["unit"].dtype),
+        group=pd.Series(of_group, dtype=frame["unit"].dtype).array,
         case=frame.index.to_numpy()[place],
         treated=treated.astype("int64"),
         cohort=np.where(treated, cohort, 0),
@@ -372,8 +372,8 @@ def stacked_sample(
 
 def _places(frame: pd.DataFrame) -> Mapping[str, Ints]:
     """Return the places of the rows of each authority."""
-    places: Mapping[str, Ints] = frame.groupby("unit", sort=False).indices
-    return places
+    found = frame.groupby("unit", sort=False).indices
+    return {str(unit): np.asarray(places) for unit, places in found.items()}
 
 
 def calendar_sample(
@@ -705,8 +705,10 @@ def group_table(sample: Sample) -> pd.DataFrame:
         n=n, w=weight, wy=weight * frame["value"].to_numpy(float), half=frame["post"]
     )
     keys = ["group", "treated", "unit"]
-    whole = sums.groupby([*keys, "half"], sort=True)[["n", "w", "wy"]].sum().unstack("half")
-    whole = whole.reindex(columns=pd.MultiIndex.from_product([["n", "w", "wy"], [0, 1]]))
+    added = sums.groupby([*keys, "half"], sort=True)[["n", "w", "wy"]].sum()
+    whole = pd.DataFrame(added.unstack("half")).reindex(
+        columns=pd.MultiIndex.from_product([["n", "w", "wy"], [0, 1]])
+    )
     table = whole.index.to_frame(index=False)
     table.insert(1, "role", np.where(table.pop("treated") == 1, "pilot", "comparator"))
     for half, post in (("pre", 0), ("post", 1)):

@@ -14,6 +14,7 @@ from scipy.special import fdtrc, fdtri, ncfdtr  # scipy.stats takes half a secon
 from sos_plugins.authors.results import t_quantile, t_two_sided
 from sos_plugins.contract.types import Design, Pilot, Run
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.remembered import Remembered
 from sos_plugins.study import placebos
 from sos_plugins.study.placebos import (
     Baseline,
@@ -146,15 +147,16 @@ class PoolErrors:
                 f"The pool has no cases before or after the window of pilot {pilot}, so nothing "
                 "tells what chance does to one authority."
             )
-        if pilot not in self._seen:
-            own = self._path(self._own_sums[pilot]).first(pilot)
-            events = own.events[~np.isnan(own.means[0])]
-            self._seen[pilot] = Seen(own.at(events), pool.at(events))
-        return self._seen[pilot]
+        return self._remembered.once(pilot, lambda: self._beside(pilot, pool))
+
+    def _beside(self, pilot: str, pool: Path) -> Seen:
+        own = self._path(self._own_sums[pilot]).first(pilot)
+        events = own.events[~np.isnan(own.means[0])]
+        return Seen(own.at(events), pool.at(events))
 
     @cached_property
-    def _seen(self) -> dict[str, Seen]:
-        return {}
+    def _remembered(self) -> Remembered:
+        return Remembered()
 
     @cached_property
     def _own_sums(self) -> Mapping[str, pd.DataFrame]:

@@ -63,10 +63,13 @@ def sums_of_cells(frame: pd.DataFrame, cell: Ints) -> dict[str, Floats]:
         As :func:`collapse`, (m,) each.
     """
     weight = frame["weight"].to_numpy(float)
-    sums = {name: np.bincount(cell, values) for name, values in case_sums(frame).items()}
-    total = np.bincount(cell, weight)
-    value = np.bincount(cell, weight * frame["value"].to_numpy(float)) / total
-    return {**sums, "weight": total, "value": value}
+    columns = {
+        **case_sums(frame),
+        "weight": weight,
+        "value": weight * frame["value"].to_numpy(float),
+    }
+    sums = {name: np.bincount(cell, values).astype(float) for name, values in columns.items()}
+    return {**sums, "value": sums["value"] / sums["weight"]}
 
 
 def case_sums(frame: pd.DataFrame) -> dict[str, Floats]:

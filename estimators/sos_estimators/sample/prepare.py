@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 
-from sos_estimators.arrays import Bools
+from sos_estimators.arrays import Bools, Ints
 from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
 from sos_estimators.sample.coded import Coded
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.columns import CALENDAR, SAMPLE_COLUMNS
 from sos_plugins.contract.types import REMEMBERED_ROWS, Sample
 from sos_plugins.errors import EstimationError, listing
+from sos_plugins.groundwork.remembered import Remembered
 
 Form = Literal["twfe", "stacked", "pilot-post"]
 Years = Literal["window", "calendar"]
@@ -39,6 +40,8 @@ NOBODY_NEVER = (
     "shows the weight of these comparisons."
 )
 
+WITHOUT_EVENT = object()
+"""Under what a sample with event times remembers the one without."""
 NUMBERS = ("period", "cohort", "value", "weight")
 
 EFFECT_COLUMNS: Mapping[Form, tuple[tuple[str, ...], ...]] = {
@@ -113,40 +116,32 @@ class RegressionSample(CheckedSample):
         Args:
             column: Its name.
         """
-        if column in self._coded:
-            return self._coded[column]
-        made = Coded.of(self.frame[column])
-        self.keep(column, made)
-        return made
-
-    def keep(self, column: str, coded: Coded) -> None:
-        """Remember a column as whole numbers, unless the sample is large.
-
-        Args:
-            column: Its name.
-            coded: What it is.
-        """
-        if len(self.frame) <= REMEMBERED_ROWS:
-            self._coded[column] = coded
+        before = self._without_event
+        if before is not None and column != "event":
+            return before.coded(column)
+        if len(self.frame) > REMEMBERED_ROWS:
+            return Coded.of(self.frame[column])
+        return self._remembered.once(column, lambda: Coded.of(self.frame[column]))
 
     @cached_property
-    def _coded(self) -> dict[str, Coded]:
-        return {}
+    def _remembered(self) -> Remembered:
+        return Remembered()
 
-    def with_column(self, name: str, values: Any, *warnings: str) -> Self:
-        """Return the sample with a column of new values.
+    @property
+    def _without_event(self) -> RegressionSample | None:
+        """The same rows before they got event times, where it is known."""
+        return self._remembered.once(WITHOUT_EVENT, lambda: None)
+
+    def with_event(self, event: Ints, *warnings: str) -> Self:
+        """Return the sample with event times as the column ``event``.
 
         Args:
-            name: Of the column.
-            values: Of it, (n,).
-            warnings: What is to be said of it.
+            event: Of the rows, (n,).
+            warnings: What is to be said of them.
         """
-        made = replace(
-            self,
-            frame=self.frame.assign(**{name: values}),
-            warnings=(*self.warnings, *warnings),
-        )
-        made._coded.update({c: coded for c, coded in self._coded.items() if c != name})
+        frame = self.frame.assign(event=event)
+        made = replace(self, frame=frame, warnings=(*self.warnings, *warnings))
+        made._remembered.once(WITHOUT_EVENT, lambda: self)
         return made
 
     def count(self, column: str) -> int:
@@ -217,7 +212,7 @@ def _made(sample: Sample, always_treated: AlwaysTreated) -> RegressionSample:
     covariates = tuple(c for c in sample.covariates if c not in constant)
     made = RegressionSample(frame, covariates, tuple(warnings))
     if sample is checked:
-        made.keep("unit", unit)
+        made._remembered.once("unit", lambda: unit)
     return made
 
 
@@ -268,8 +263,8 @@ def _check_values(frame: pd.DataFrame, covariates: Sequence[str]) -> None:
                 f"{len(frame)} cases; fill or drop them before estimating."
             )
     for column in ("treated", "post"):
-        values = frame[column].to_numpy()
-        if not ((values == 0) | (values == 1)).all():
+        marks = frame[column].to_numpy()
+        if not ((marks == 0) | (marks == 1)).all():
             raise EstimationError(f"Column '{column}' must hold 0 and 1 only.")
     if n := int((frame["weight"].to_numpy() < 0).sum()):
         raise EstimationError(f"{n} cases have a negative weight; a weight is 0 or more.")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sos_plugins.contract.columns import KNOWN_COLUMNS, RESERVED_COLUMNS
 from sos_plugins.errors import DataError, DesignError, listing
+from sos_plugins.groundwork.remembered import Remembered
 from sos_plugins.groundwork.text_codes import categorised
 
 T = TypeVar("T")
@@ -202,16 +203,11 @@ class Sample:
             what: Names what is made, with all that it rests on beside the sample.
             make: Makes it; it must be left as it is by whoever gets it.
         """
-        if len(self.frame) > REMEMBERED_ROWS:
-            return make()
-        if what not in self._made:
-            self._made[what] = make()
-        made: T = self._made[what]
-        return made
+        return make() if len(self.frame) > REMEMBERED_ROWS else self._remembered.once(what, make)
 
     @cached_property
-    def _made(self) -> dict[Hashable, Any]:
-        return {}
+    def _remembered(self) -> Remembered:
+        return Remembered()
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
         """Return the sample of some of its rows, numbered anew.

@@ -74,7 +74,8 @@ BAND_COLUMNS: dict[str, str] = {
 IMPUTATION_COLUMNS: dict[str, str] = {
     "riv": "variance between completed data sets, as a share of that within them",
     "lambda": "the same as a share of the whole variance: what the gaps account for",
-    "fmi": "fraction of missing information: lambda in the light of few completed data sets",
+    "fmi": "fraction of missing information: lambda in the light of few completed data sets (Rubin "
+    "1987), whatever the degrees of freedom without gaps",
     "mc_error": "how uncertain the estimate is because the data sets are no more; a standard error",
     "df_complete": "degrees of freedom there would be without gaps",
 }

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sos_plugins.contract.types import Agreement, LeadTest, Run, Tolerance
 from sos_plugins.report import formatting as words
+from sos_plugins.report.balance import MARK, MARK_NOTE
 from sos_plugins.report.charts import effect_columns
 from sos_plugins.report.labels import Labels, all_runs, grouped_runs, run_label
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
@@ -163,6 +164,34 @@ def leads_table(result: OutcomeResult, names: Labels, ident: str) -> Table | Non
         "little power that finds nothing says little.",
         missing_note="the test gave no such figure; its status says why",
     )
+
+
+def composition_table(result: OutcomeResult, ident: str) -> Table | None:
+    """Make the table of what the programme did to the mix of cases."""
+    if result.composition.empty:
+        return None
+    columns = (
+        Column("Covariate", _marked_covariate),
+        column("estimate", "Change", lambda v: words.number(v, 3), numeric=True),
+        column("std_error", "Standard error", lambda v: words.number(v, 3), numeric=True),
+        column("p_value", "p value", words.p_cell, numeric=True),
+        column("p_adjusted", "Adjusted p value", words.p_cell, numeric=True),
+        column("reason", "Why there is none", words.text),
+    )
+    return Table(
+        ident,
+        f"Did the programme change the mix of cases: {label_of(result)}",
+        result.composition,
+        columns,
+        note="Shares are from 0 to 1; p values are adjusted for the number of rows by Holm's "
+        f"method. {MARK_NOTE}",
+        missing_note="there is no estimate; the last column says why",
+    )
+
+
+def _marked_covariate(row: Row) -> str:
+    name = words.clean(str(row["covariate"]))
+    return f"{name}{MARK}" if row["measured_after"] else name
 
 
 def _error_from(row: Row) -> str:

@@ -70,6 +70,7 @@ class OutcomeSection:
     crosscheck: Table | None
     matching: tuple[str, ...]
     groups: Table | None
+    composition: Table | None
     balances: tuple[Chart, ...]
     overlap: Chart | None
     attrition: Table | None
@@ -96,6 +97,7 @@ class OutcomeSection:
             self.failed,
             self.crosscheck,
             self.groups,
+            self.composition,
         )
         inference = self.inference.table if self.inference else None
         shown = (*tables, self.pooled, inference, self.attrition, self.quality, self.settings)
@@ -257,6 +259,7 @@ def _outcome_section(
             words.end_sentence(step.sentence) for step in result.matching if step.sentence
         ),
         groups=tables.groups_table(result, names, ident("groups")),
+        composition=tables.composition_table(result, ident("composition")),
         balances=_balance_charts(result, anchor, april=april_years(study)),
         overlap=balance.overlap(result, names, ident("scores")),
         attrition=tables.attrition_table(result, ident("attrition")),

@@ -11,18 +11,25 @@ from pydantic import BaseModel
 
 from sos_plugins.contract.types import (
     Agreement,
+    Estimate,
     LeadTest,
     Run,
     Sample,
 )
 from sos_plugins.errors import SosError
 from sos_plugins.study import design as designs
-from sos_plugins.study.estimate import compare, run_engines
+from sos_plugins.study.composition import Composition, changes_told
+from sos_plugins.study.estimate import compare, run_engine, run_engines
 from sos_plugins.study.leads import LeadTests
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
-from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
+from sos_plugins.study.preparation import (
+    OutcomeInput,
+    Preparation,
+    PreparedOutcome,
+    calendar_each,
+)
 from sos_plugins.study.quality import (
     comparability_figures,
     declared_figures,
@@ -171,17 +178,55 @@ class OutcomeAnalysis:
         if leads and leads[0].power is not None:
             quality["pretest_power"] = leads[0].power
         pooled = self._pooled(runs, prepared)
+        composition = self._composition(prepared, setups[0])
         return replace(
             result,
+            composition=composition,
             main=runs[0],
             runs=runs,
             leads=leads,
             pooled=pooled.effects,
             not_pooled=pooled.reason,
             agreements=(*result.agreements, *pooled.agreements),
-            warnings=(*result.warnings, *_disagreements(pooled.agreements)),
+            warnings=(
+                *result.warnings,
+                *changes_told(composition),
+                *_disagreements(pooled.agreements),
+            ),
             quality=quality,
         )
+
+    def _composition(self, prepared: PreparedOutcome, setup: Specification) -> pd.DataFrame:
+        """Test whether the programme changed the mix of cases, where cases are matched."""
+        if prepared.case_match is None:
+            return pd.DataFrame()
+        registry, options = self.preparation.registry, setup.options
+
+        def estimate(sample: Sample) -> Estimate:
+            cells = self.preparation.cells_of(sample)
+            return run_engine(
+                *(registry, setup.estimator, setup.engine, sample, options),
+                seed=setup.seed,
+                provenance=False,
+                cells=cells,
+            ).estimate
+
+        on_cells = registry.engine(setup.estimator, setup.engine).takes_cells
+        headline = registry.estimator(setup.estimator).headline(options)
+        tests = Composition(estimate, headline, prepared.cases.info.measured_after)
+        sample = prepared.unweighted if setup.sample.has_groups else calendar_each(prepared)[0]
+        label = f"{prepared.cases.info.name}: mix of cases"
+        with self.preparation.progress.step(label):
+            return self.preparation.keep(
+                "mix of cases",
+                (
+                    self.preparation.key,
+                    self.preparation.fit_key(setup.estimator, setup.engine, sample, options),
+                ),
+                lambda: tests.table(
+                    (self.preparation.cells_of(sample) or sample) if on_cells else sample
+                ),
+            )
 
     def _pooled(self, runs: Sequence[Run], prepared: PreparedOutcome) -> Pooled:
         """Pool the runs of single pilots, or say why not."""

@@ -491,6 +491,10 @@ class Preparation:
         engines = self.registry.engines(planned.name)
         if not any(engine.takes_cells for engine in engines):
             return None
+        return self.cells_of(sample)
+
+    def cells_of(self, sample: Sample) -> Sample | None:
+        """Compress a sample; None where that is no gain, or the cases have faults."""
         with suppress(DataError):  # the engines say what is wrong with the cases
             return _compressed(sample)
         return None

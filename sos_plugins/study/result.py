@@ -91,6 +91,8 @@ class OutcomeResult:
         matching: The matching stations in order.
         scores: Frame ``unit, treated, score`` of the matching of authorities, or empty.
         balance: Frame ``level`` and :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
+        composition: Frame of :data:`sos_plugins.study.composition.COLUMNS`: whether the programme
+            changed the mix of cases; empty where cases are not matched.
         attrition: Frame ``step, reason, n_before, n_dropped, n_after``.
         completeness: Frame ``unit, period, n_candidates, n_usable``.
         quality: Data-quality figures by name.
@@ -119,6 +121,7 @@ class OutcomeResult:
     matching: tuple[MatchingStep, ...] = ()
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     balance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    composition: pd.DataFrame = field(default_factory=pd.DataFrame)
     attrition: pd.DataFrame = field(default_factory=pd.DataFrame)
     completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
     quality: Mapping[str, float] = field(default_factory=dict)

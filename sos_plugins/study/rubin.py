@@ -43,8 +43,8 @@ ENOUGH_SETS = 20
 MOST_MC_ERROR = 0.1
 """Share of the standard error that the Monte Carlo error may have with fewer."""
 MOST_MISSING = 0.5
-"""With a larger fraction of missing information the model of the gaps decides more than the data,
-and the normal scale of p values without a t statistic is no longer near."""
+"""With a larger share of the variance between data sets the model of the gaps decides more than the
+data, and the normal scale of p values without a t statistic is no longer near."""
 LEAST_P = 1e-16
 """What a p value of 0 is taken for on the scale of the normal distribution."""
 INFERENCE = "inference"
@@ -139,7 +139,8 @@ class Rows:
                 np.where(self.by_t, one, other)
                 for one, other in zip(of_t, (self._normal_p(), *self._ends()), strict=True)
             )
-            fmi = np.where(self.by_t, (riv + 2 / (df + 3)) / (riv + 1), share)
+            between = (self.n_sets - 1) / share**2
+            fmi = (riv + 2 / (between + 3)) / (riv + 1)
             values = {
                 "estimate": self.mean,
                 "std_error": error,
@@ -319,7 +320,7 @@ def _warnings(tidy: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> Iterable[st
             f"{listing(tidy.loc[rough, 'term'])} uncertain by up to {worst:.0%} of the standard "
             f"error. Take {ENOUGH_SETS} or more: [imputation] sets."
         )
-    missing = tidy["fmi"] > MOST_MISSING
+    missing = tidy["lambda"] > MOST_MISSING
     if missing.any():
         yield (
             f"More than half of the information on {listing(tidy.loc[missing, 'term'])} is "

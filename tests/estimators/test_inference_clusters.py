@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sos_estimators import did as classic
 from sos_estimators import event_study
-from sos_estimators.did import DidSettings
+from sos_estimators.did import Did, DidSettings
 from sos_estimators.event_study import EventStudySettings
 from sos_estimators.inference.cluster_products import by_cluster, influence, without_each
+from sos_estimators.regression import engine_r
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression, least_squares
 from sos_estimators.sample.prepare import prepare
 
 from sos_plugins import Sample
+from sos_plugins.authors import testing
 from sos_plugins.errors import EstimationError
 
 STORED_ESTIMATE = 1e-11  # both are double precision; stored with 15 digits
@@ -282,3 +284,20 @@ def test_two_cases_of_half_the_weight_are_one(vcov: str) -> None:
     one = classic.fit_python(sample, DidSettings(vcov=vcov)).tidy
     two = classic.fit_python(replace(sample, frame=halves), DidSettings(vcov=vcov)).tidy
     pd.testing.assert_frame_equal(one, two, rtol=ENGINES, atol=ENGINES)
+
+
+def test_r_gives_estimates_alone_where_clusters_are_too_large_for_cr2_cases(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sample = testing.example_sample("stacked")
+    options = DidSettings(vcov="CR2-cases", form="stacked")
+    python, _, r_engine, _ = Did().engines
+    if lacking := r_engine.missing():
+        pytest.skip("; ".join(lacking))
+    monkeypatch.setattr(engine_r, "MAX_CASES_OF_A_CLUSTER", 10)
+    assert r_engine.limits(sample, options) is None
+    found, expected = (e.fit(sample, options) for e in (r_engine, python))
+    assert found.term("ATT")["estimate"] == pytest.approx(expected.term("ATT")["estimate"])
+    assert np.isnan(found.term("ATT")["std_error"])
+    assert "square matrix of the cases" in found.glance["no_std_error"]
+    assert found.glance["vcov"] == "CR2-cases"

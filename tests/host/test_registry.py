@@ -253,7 +253,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "an engine for nobody": (
         offering("'didd', MyEstimator.engines[0]", "register_engines"),
-        "there is no estimator, matcher, pooling or imputer 'didd' to add an engine to. Did you mean 'did'?",
+        "there is no estimator, matcher, pooling or imputer 'didd' to add an engine to. Did you "
+        "mean 'did'?",
     ),
     "an engine that is there already": (
         offering("'did', MyEstimator.engines[0]", "register_engines"),
@@ -509,7 +510,8 @@ def test_a_tolerance_replaces_that_of_the_engine(load: Load) -> None:
         (
             '[tolerances.didd.r]\nestimate = { relative = 1, reason = "x" }\n',
             PluginError,
-            "[tolerances.didd] names no estimator, matcher, pooling or imputer. Did you mean 'did'?",
+            "[tolerances.didd] names no estimator, matcher, pooling or imputer. Did you mean "
+            "'did'?",
         ),
         (
             "[tolerances.did.r]\nestimate = { relative = 1 }\n",

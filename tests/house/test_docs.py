@@ -26,6 +26,7 @@ from sos_plugins.contract import record_tables
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
+from sos_plugins.study.composition import COLUMNS as COMPOSITION_COLUMNS
 
 DOCS = REPOSITORY / "docs"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (DOCS / "hooks.md").read_text(), re.M | re.S)
@@ -105,11 +106,13 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.SAMPLE_COLUMNS,
         schema.TIDY_COLUMNS,
         schema.BAND_COLUMNS,
+        schema.IMPUTATION_COLUMNS,
         schema.GLANCE_COLUMNS,
         schema.FURTHER_GLANCE_COLUMNS,
         schema.PROVENANCE_COLUMNS,
         schema.POOLED_PILOT_COLUMNS,
         BALANCE_COLUMNS,
+        COMPOSITION_COLUMNS,
         PROFILE_COLUMNS,
         COVERAGE_COLUMNS,
     ],
@@ -119,11 +122,13 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         "sample",
         "tidy",
         "band",
+        "imputation",
         "glance",
         "further",
         "provenance",
         "pooled",
         "balance",
+        "composition",
         "profile",
         "coverage",
     ],

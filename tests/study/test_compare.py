@@ -1,4 +1,4 @@
-"""What differs between two studies and what each difference does, against the studies themselves."""
+"""What differs between two studies, and what each difference does: against runs of studies."""
 
 from __future__ import annotations
 

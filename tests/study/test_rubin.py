@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from r_packages import need_mice, need_mitml
 from scipy import stats
 
 from sos_plugins.authors.results import tidy_rows
@@ -31,8 +32,14 @@ def estimate(
 ) -> Estimate:
     names = [f"event={e}" for e in range(-len(values) - 1, -1)]
     facts = {
-        **{"n_cases": 100, "n_units": 20, "n_treated_units": 5, "n_clusters": 20, "n_periods": 8},
-        **{"estimand": "example", "vcov": "CR2", "conf_level": level},
+        "n_cases": 100,
+        "n_units": 20,
+        "n_treated_units": 5,
+        "n_clusters": 20,
+        "n_periods": 8,
+        "estimand": "example",
+        "vcov": "CR2",
+        "conf_level": level,
     }
     rows = tidy_rows(names, values, errors, df=df, conf_level=level)
     return Estimate(rows, {**facts, **glance})
@@ -59,6 +66,8 @@ def completed() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def in_r(completed: Mapping[str, Any]) -> Mapping[str, Any]:
+    need_mice()
+    need_mitml()
     columns = {
         "set": np.repeat(np.arange(SETS), completed["n"]),
         "y": np.concatenate([y for _, y, _, _ in completed["fits"]]),
@@ -118,7 +127,7 @@ def test_data_sets_that_do_not_differ_are_one() -> None:
     pooled = pooled_estimate([one] * 4).tidy
     assert pooled["std_error"].to_numpy() == pytest.approx([0.5, 0.4], rel=EXACT)
     assert pooled["df"].to_numpy() == pytest.approx([13 / 15 * 12] * 2, rel=EXACT)
-    assert (pooled[["riv", "lambda", "mc_error"]] == 0).to_numpy().all()
+    assert (pooled[["riv", "lambda", "fmi", "mc_error"]] == 0).to_numpy().all()
 
 
 def test_without_a_limit_the_degrees_of_freedom_are_those_of_rubin_1987() -> None:
@@ -136,7 +145,8 @@ def test_p_values_without_a_t_statistic_are_pooled_on_the_normal_scale() -> None
     expected = 2 * stats.t.sf(z.mean() / np.sqrt(1 + riv), (1 + 1 / riv) ** 2)
     assert row["p_value"] == pytest.approx(expected, rel=EXACT)
     assert row["std_error"] == pytest.approx(np.sqrt(1 + 1.5 * 0.125), rel=EXACT)
-    assert np.isnan(row["df"]) and np.isnan(row["conf_low"])
+    assert np.isnan(row["df"])
+    assert np.isnan(row["conf_low"])
 
 
 def test_effects_of_other_signs_do_not_add_up_to_evidence() -> None:

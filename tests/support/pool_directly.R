@@ -8,6 +8,7 @@ pool_directly <- function(data) {
   rows <- cbind(summary(whole, conf.int = TRUE), whole$pooled[c("riv", "lambda", "fmi")])
   null <- lapply(sets, function(d) lm(y ~ 1, data = d))
   joint <- function(...) as.vector(mitml::testModels(fits, null, ...)$test)[c(1, 3, 4, 5)]
+  rows$fmi <- mice::pool(fits, dfcom = Inf)$pooled$fmi  # free of the clusters that are few
   c(as.list(rows[, !duplicated(names(rows))]), list(
     d1_small = joint(method = "D1", df.com = fits[[1]]$df.residual),
     d1_large = joint(method = "D1"),

@@ -19,6 +19,17 @@ def need_metafor() -> str:
     return _need("metafor", "r-cran-metafor")
 
 
+def need_mice() -> str:
+    """Return the version of mice; skip without it or its multinomial logit."""
+    _need("nnet", "r-cran-nnet")
+    return _need("mice", "r-cran-mice")
+
+
+def need_mitml() -> str:
+    """Return the version of mitml; skip without it, fail where R must be whole."""
+    return _need("mitml", "r-cran-mitml")
+
+
 def _need(package: str, debian: str) -> str:
     version = r.versions([package])[package]
     if version == "not installed":

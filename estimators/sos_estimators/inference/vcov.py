@@ -139,12 +139,13 @@ def _reduced(reduce: Callable[[ClusterProducts, Floats], Cr2]) -> Compute:
 
 
 def _reduced_by_case(fitted: FittedRegression, combinations: Floats) -> Covariance:
-    sums = fitted.regression.value_sums
-    if sums is not None and np.isnan(sums).any():
+    problem = fitted.regression
+    known = [sums for sums in (problem.value_sums, problem.weight_squares) if sums is not None]
+    if any(np.isnan(sums).any() for sums in known):
         raise EstimationError(
             "CR2-cases takes cases of different weights one by one, and cells of weighted "
-            "cases with numeric covariates no longer tell them apart: give the cases, or "
-            "choose CR2."
+            "cases with numeric covariates, or of values 0 and 1, no longer tell them apart: "
+            "give the cases, or choose CR2."
         )
     return _reduced(bias_reduced_by_case)(fitted, combinations)
 

@@ -23,6 +23,9 @@ ENOUGH = 1e-6
 """Newton's decrement at which terms are taken as found: a thousandth of their standard error."""
 SLOWER = 0.1
 """A step with an older matrix must take the decrement to this share, else the matrix is renewed."""
+MANY = 50_000
+"""From so many cases on the curvature of the last round serves the next: what was drawn anew moves
+it by less than a hundredth."""
 MOST_STEPS = 50
 """Newton's method needs fewer than ten; a step is halved where the posterior falls."""
 
@@ -168,19 +171,20 @@ def log_shares(logits: Floats) -> Floats:
     return np.asarray(whole - np.log(np.exp(whole).sum(axis=1, keepdims=True)))
 
 
-def fitted_logits(problem: Problem, start: Floats) -> Logits:
+def fitted_logits(problem: Problem, start: Floats, known: Curvature | None = None) -> Logits:
     """Find the mode of the posterior by Newton's method, keeping the matrix while it serves.
 
     Args:
         problem: The posterior.
         start: Terms to begin with, (k, c).
+        known: The curvature of a posterior like this one, to begin with.
 
     Raises:
         EstimationError: If the mode is not found.
     """
     terms = start
     height, gradient = problem.gradient(terms)
-    curvature = problem.curvature(terms)
+    curvature = known or problem.curvature(terms)
     step = curvature.step(gradient)
     for _ in range(MOST_STEPS):
         before = float(gradient @ step)

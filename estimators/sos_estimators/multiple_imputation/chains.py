@@ -11,6 +11,8 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.multiple_imputation.categories import (
+    MANY,
+    Logits,
     Problem,
     drawn_levels,
     fitted_logits,
@@ -36,7 +38,7 @@ class Chain:
         rng: Draws of this set alone, so that sets do not change with their number.
         number: Of the set.
         filled: The covariates as they are at present.
-        starts: Terms of the logits of the last round.
+        fits: The logits of the last round.
         trace: Rows of ``Imputed.chains``.
     """
 
@@ -46,7 +48,7 @@ class Chain:
     rng: np.random.Generator
     number: int
     filled: dict[str, Variable] = field(default_factory=dict)
-    starts: dict[str, Floats] = field(default_factory=dict)
+    fits: dict[str, Logits] = field(default_factory=dict)
     trace: list[tuple[Any, ...]] = field(default_factory=list)
 
     def run(self) -> None:
@@ -90,8 +92,10 @@ class Chain:
         if len(variable.levels) == 1:
             return np.zeros(len(gaps), dtype=variable.codes.dtype)
         problem = Problem(predictors, observed, variable.codes[observed], len(variable.levels))
-        logits = fitted_logits(problem, self.starts.get(name, problem.start()))
-        self.starts[name] = logits.terms
+        before = self.fits.get(name)
+        start, known = (before.terms, before.curvature) if before else (problem.start(), None)
+        logits = fitted_logits(problem, start, known if len(observed) >= MANY else None)
+        self.fits[name] = logits
         terms = logits.drawn(self.rng, predictors)
         return drawn_levels(predictors, gaps, terms, self.rng)
 

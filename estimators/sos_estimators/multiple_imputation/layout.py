@@ -35,7 +35,7 @@ class Category:
     @property
     def gaps(self) -> np.ndarray:
         """Rows whose level is missing."""
-        return self.codes == GAP
+        return np.asarray(self.codes == GAP)
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,25 @@ def limits(sample: Sample, form: Form, vcov: str) -> str | None:
     for package in variance.r_needs:
         if missing := package.missing():
             return missing
-        largest = int(sample.frame["cluster"].value_counts().max())
-        if largest > MAX_CASES_OF_A_CLUSTER:
-            return (
-                f"clubSandwich makes a square matrix of the cases of each cluster for {vcov}, "
-                f"and one has {largest}, more than {MAX_CASES_OF_A_CLUSTER}"
-            )
     return too_many_effects(sample, form)
+
+
+def too_large_for(sample: Sample, vcov: str) -> str:
+    """Say, as a clause, why R has no such variance of these cases; empty where it has.
+
+    Args:
+        sample: The cases.
+        vcov: Name of the variance.
+    """
+    if not VARIANCES[vcov].r_needs:
+        return ""
+    largest = int(sample.frame["cluster"].value_counts().max())
+    if largest <= MAX_CASES_OF_A_CLUSTER:
+        return ""
+    return (
+        f"clubSandwich makes a square matrix of the cases of each cluster for {vcov}, and one has "
+        f"{largest}, more than {MAX_CASES_OF_A_CLUSTER}"
+    )
 
 
 def too_many_effects(sample: Sample, form: Form) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,10 @@ FITS: Mapping[str, Callable[[Design], Fitted]] = {
 Fit = Callable[[Sample, Any], Estimate]
 ByEngine = Callable[[Sample, Any, str], Estimate]
 Limits = Callable[[Sample, Any], str | None]
+INSTEAD = "CR1"
+"""Variance with which R fits where it cannot give the one that is asked for."""
+LEADS_FIGURES = ("leads_statistic", "leads_df_den", "leads_p_value")
+"""What of ``glance`` rests on the variance."""
 
 
 def fit_design(design: Design, engine: str) -> Fitted:
@@ -127,13 +132,28 @@ def r_engine(fit: Fit, tolerance: Tolerance = EXACT) -> Engine:
     """
     return Engine(
         name="r",
-        fit=fit,
+        fit=_without_errors_if_too_large(fit),
         requires=(R_BASE, R_SANDWICH),
         decides=(R_CLUB_SANDWICH,),
         limits=lambda sample, options: engine_r.limits(sample, options.form, options.vcov),
         tolerance_estimate=tolerance,
         tolerance_std_error=tolerance,
     )
+
+
+def _without_errors_if_too_large(fit: Fit) -> Fit:
+    """Give estimates alone where clusters are too large for the variance in R."""
+
+    def fitted(sample: Sample, options: Any) -> Estimate:
+        reason = engine_r.too_large_for(sample, options.vcov)
+        if not reason:
+            return fit(sample, options)
+        estimate = fit(sample, options.model_copy(update={"vcov": INSTEAD}))
+        untested = {name: None for name in estimate.glance if name in LEADS_FIGURES}
+        glance = {**estimate.glance, "vcov": options.vcov, **untested}
+        return replace(estimate, glance=glance).without_std_errors(reason)
+
+    return fitted
 
 
 def r_fixest_engine(

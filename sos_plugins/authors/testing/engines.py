@@ -16,8 +16,8 @@ from sos_plugins.contract.interfaces import (
     CaseMatch,
     Engine,
     Estimator,
-    Matcher,
     Imputer,
+    Matcher,
     Pooling,
     UnitMatch,
 )

@@ -62,8 +62,9 @@ def example_effects(spread: float = 1.0) -> PilotEffects:
 def example_imputation_task(n: int = 600, seed: int = 11) -> ImputationTask:
     """Make up cases of twelve authorities, three of them pilots, with gaps in three covariates.
 
-    A number (``age``), a flag (``disabled``) and a category (``ethnic_group``) depend on each other,
-    on the outcome and on the authority; a fifth, a seventh and a tenth of their cells are missing.
+    A number (``age``), a flag (``disabled``) and a category (``ethnic_group``) depend on each
+    other, on the outcome and on the authority; a fifth, a seventh and a tenth of their cells are
+    missing.
 
     Args:
         n: Cases.
@@ -81,8 +82,12 @@ def example_imputation_task(n: int = 600, seed: int = 11) -> ImputationTask:
     frame = pd.DataFrame(
         {
             "unit": [f"{901 + p}" for p in place],
-            **{"period": period, "value": value, "treated": treated},
-            **{"post": post, "during": treated * (period == 2008), "age": age},
+            "period": period,
+            "value": value,
+            "treated": treated,
+            "post": post,
+            "during": treated * (period == 2008),
+            "age": age,
             "disabled": np.where(disabled, "yes", "no"),
             "ethnic_group": group,
         }

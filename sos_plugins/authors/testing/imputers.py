@@ -117,7 +117,10 @@ def fills_every_gap(subject: ImputerSubject) -> None:
         gaps = set(np.flatnonzero(task.frame[name].isna()))
         demand(set(values.index) == gaps, f"The rows of '{name}' are not those with gaps.")
         demand(not values.isna().to_numpy().any(), f"'{name}' still has gaps.")
-        demand(list(values.columns) == list(range(drawn.n_sets)), "Columns must be 0, 1, ...")
+        demand(
+            [int(c) for c in values.columns] == list(range(drawn.n_sets)),
+            "Columns must be 0, 1, ...",
+        )
 
 
 def draws_what_is_possible(subject: ImputerSubject) -> None:

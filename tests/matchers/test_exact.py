@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import study_helpers
 from r_packages import need_matchit
 from sos_matchers.cases.data import tie_order
 from sos_matchers.cases.exact import bins
@@ -25,6 +26,7 @@ from sos_plugins.cells.compression import compress
 from sos_plugins.errors import DesignError, SettingsError
 from sos_plugins.host.settings import validate
 from sos_plugins.r import client as r
+from sos_plugins.study.study import Study
 
 ROUNDING = 1e-12
 """Sums of a few hundred numbers in double precision, in another order."""
@@ -777,6 +779,32 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there():
     one = match(Sample(frame, sample.covariates), **points).sample.frame
     two = match(sample.where(frame["weight"] > 0), **points).sample.frame
     pd.testing.assert_frame_equal(one, two)
+
+
+CASES = """
+[matching.cases]
+plugin = "coarsened-exact"
+weights = "composite"
+cutpoints = { age = [5, 12] }
+[matching.cases.groupings.sex]
+known = ["female", "male"]
+[[outcomes]]"""
+
+
+def test_a_study_file_matches_cases_exactly(tmp_path):
+    head, _, further = study_helpers.STUDY.partition('[[estimators]]\nplugin = "event-study"')
+    rating = further[further.index("[rating]") :]
+    text = head.replace('["sex"]', '["sex", "age"]') + "[sensitivity]\nfamilies = []\n" + rating
+    table = study_helpers.table(cases=12)
+    rng = np.random.default_rng(3)
+    table = table.assign(age=rng.integers(0, 18, len(table)))
+    path = study_helpers.write(tmp_path / "s", text.replace("[[outcomes]]", CASES), table)
+    result = Study.from_toml(path).run()
+    (step,) = [s for s in result.outcomes[0].matching if s.level == "cases"]
+    assert "coarsened covariates (sex in 1 group; age cut at 5, 12) within group" in step.sentence
+    assert "(composite weights)" in step.sentence
+    estimate = result.outcomes[0].runs[0]
+    assert estimate.estimate == pytest.approx(study_helpers.EFFECT, abs=4 * estimate.std_error)
 
 
 @pytest.mark.r

@@ -1281,6 +1281,7 @@ def test_the_matchers_register_with_their_engines():
         "statistical-neighbours": ("units", ["python"]),
         "given-groups": ("units", ["python"]),
         "whole-pool": ("units", ["python"]),
+        "coarsened-exact": ("cases", ["python", "r-matchit"]),
         "propensity-cases": ("cases", ["python", "r-matchit"]),
         "inverse-weights": ("cases", ["python", "r"]),
     }

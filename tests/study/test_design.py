@@ -457,7 +457,7 @@ def test_a_sample_carries_weights_clusters_and_children_where_they_are_known():
     assert plain.window_gap
     assert list(plain.frame) == [
         "unit", "period", "cohort", "value", "weight", "cluster", "treated", "post",
-        "group", "case", "event", "child",
+        "group", "case", "event", "date", "child",
     ]  # fmt: skip
     calendar, _ = designs.calendar_sample(four(), two_groups(), (), binary=True)
     assert calendar.window_gap

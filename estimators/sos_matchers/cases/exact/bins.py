@@ -16,6 +16,8 @@ Rule = Literal["sturges", "scott", "fd"]
 
 DIGITS = 5
 """Significant digits of the numbers from which R's ``nclass.FD`` takes quantiles."""
+LARGEST_POWER = 300
+"""Powers of ten by which a double is scaled without leaving its range."""
 INNERMOST = 1 / 512
 """Share beyond which R's ``nclass.FD`` does not look for a range of quantiles that is not empty."""
 WHOLE = 1e-9
@@ -47,13 +49,12 @@ class Numbers:
     def of(cls, values: Floats) -> Numbers:
         """Describe an array (n,) without gaps; the order of its values changes no digit."""
         x = np.sort(values)
-        rounded = significant(x)
         return cls(
             len(x),
             float(x[0]),
             float(x[-1]),
             float(x.std(ddof=1)) if len(x) > 1 else 0.0,
-            lambda shares: np.quantile(rounded, shares),
+            lambda shares: np.quantile(significant(x), shares),
         )
 
 
@@ -64,7 +65,7 @@ def significant(values: Floats) -> Floats:
     [123460.0, -0.0012346, 0.0]
     """
     size = np.floor(np.log10(np.abs(np.where(values == 0, 1.0, values))))
-    scale = 10.0 ** (DIGITS - 1 - size)
+    scale = 10.0 ** np.clip(DIGITS - 1 - size, -LARGEST_POWER, LARGEST_POWER)
     return np.asarray(np.rint(values * scale) / scale)
 
 
@@ -122,7 +123,8 @@ class Cuts:
     def equal(cls, bins: int, numbers: Numbers) -> Cuts:
         """Cut the range of a number in bins of equal width."""
         step = (numbers.high - numbers.low) / bins
-        return cls(np.arange(1, bins) * step + numbers.low, numbers.low, step)
+        points = np.arange(1, bins, dtype=float) * step + numbers.low
+        return cls(points, numbers.low, step)
 
     def bins_of(self, values: Floats) -> NDArray[np.int64]:
         """Return the bin of each value, from 0, (n,); a gap is in the bin after the last."""

@@ -17,6 +17,9 @@ MISSING = "Missing"
 """The level of what is not known, of categories and of numbers."""
 LARGEST_KEY = 2**62
 """Combinations of levels that fit one whole number."""
+DENSE, DENSE_SHARE = 2**20, 4
+"""Combinations are numbered through a table of all that may be, where these are fewer than the one,
+or than the other for each row."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,14 @@ def combined(codes: Sequence[Ints], sizes: Sequence[int]) -> tuple[Ints, int]:
 
 
 def _numbered(key: Ints) -> tuple[Ints, int]:
+    if (key[1:] >= key[:-1]).all():
+        found = np.concatenate([[0], np.cumsum(key[1:] > key[:-1])])
+        return found.astype(np.int64), int(found[-1]) + 1
+    if key.max() < max(DENSE, DENSE_SHARE * len(key)):
+        place = np.zeros(int(key.max()) + 1, dtype=np.int64)
+        place[key] = 1
+        place = np.cumsum(place) - 1
+        return place[key], int(place[-1]) + 1
     found, values = pd.factorize(key, sort=True)
     return found.astype(np.int64), len(values)
 

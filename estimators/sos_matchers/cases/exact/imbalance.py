@@ -41,13 +41,19 @@ class Histogram:
     others: Floats
 
     @classmethod
-    def of(cls, cell: Ints, stratum: Ints, treated: Flags, weight: Floats) -> Histogram:
-        """Add up the weights of rows, each of a cell that lies in one stratum; all (rows,)."""
+    def of(
+        cls, cell: Ints, stratum: Ints, treated: Flags, weight: Floats, *, in_order: bool = False
+    ) -> Histogram:
+        """Add up the weights of rows, each of a cell that lies in one stratum; all (rows,).
+
+        ``in_order`` is that of :func:`~sos_matchers.cases.exact.weights.sums`.
+        """
         n = int(cell.max(initial=-1)) + 1
         of_cell = np.zeros(n, dtype=np.int64)
         of_cell[cell] = stratum
-        pilots = sums(cell, np.where(treated, weight, 0.0), n)
-        return cls(of_cell, pilots, sums(cell, np.where(treated, 0.0, weight), n))
+        pilots = sums(cell, np.where(treated, weight, 0.0), n, in_order=in_order)
+        others = sums(cell, np.where(treated, 0.0, weight), n, in_order=in_order)
+        return cls(of_cell, pilots, others)
 
     def measures(self, n_strata: int) -> dict[str, Floats]:
         """Return ``cells``, ``common`` and ``l1`` of all strata together, then of each.
@@ -64,7 +70,7 @@ class Histogram:
         others = np.bincount(stratum, self.others, minlength=n)
         filled = (self.pilots > 0) | (self.others > 0)
         both = (self.pilots > 0) & (self.others > 0)
-        cells = np.bincount(stratum, filled, minlength=n)
+        cells = np.bincount(stratum, filled, minlength=n).astype(float)
         with np.errstate(divide="ignore", invalid="ignore"):
             apart = np.abs(self.pilots / pilots[stratum] - self.others / others[stratum])
             common = np.bincount(stratum, both, minlength=n) / cells

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sos_matchers.cases.exact.bins import Cuts
-from sos_matchers.cases.exact.weights import Flags, Floats
+from sos_matchers.cases.exact.weights import Flags, Floats, Ints
 
 EQUAL = 1e-9
 """Means closer than this share of the spread are equal: sums over millions are rounded so far."""
@@ -51,15 +52,21 @@ class CellWeights:
     squares: Floats
     ratio: Floats
 
-    def of_share(self, name: str, level: Flags) -> dict[str, str | float]:
-        """Return the balance of a level.
+    def of_levels(self, names: Sequence[str], level: Ints) -> list[dict[str, str | float]]:
+        """Return the balance of every level of a category.
 
         Args:
-            name: The covariate and its level.
-            level: Whether the cases of a cell have it, (cells,).
+            names: What to call each.
+            level: Number of the level of each cell's cases, (cells,).
         """
-        sums = np.where(level, self.weight, 0.0)
-        return self._row(name, sums, sums, np.ones_like(level), binary=True)
+        n = len(names)
+        key = level * 2 + self.treated
+        shares = []
+        for weight in (self.weight, self.weight * self.ratio):
+            of = np.bincount(key, weight, minlength=2 * n).reshape(n, 2)
+            shares.append(of / np.where(of.sum(axis=0) > 0, of.sum(axis=0), np.nan))
+        total = np.bincount(self.treated, self.weight, minlength=2).astype(float)
+        return [_level_row(name, shares[0][k], shares[1][k], total) for k, name in enumerate(names)]
 
     def of_number(
         self, name: str, z: Floats, zz: Floats, known: Flags, centre: float
@@ -115,6 +122,23 @@ class CellWeights:
         variance = max(float((zz[rows] * times).sum()) / total - mean**2, 0.0)
         left = 1.0 if binary else 1 - squares / total**2
         return Moments(mean, variance / left if left > 0 else np.nan, total, squares)
+
+
+def _level_row(name: str, before: Floats, after: Floats, total: Floats) -> dict[str, str | float]:
+    """Return the balance of a level from its shares among comparators and pilots, (2,)."""
+    sides = [Moments(p, p * (1 - p), t, 0.0) for p, t in zip(before, total, strict=True)]
+    sd = _sd(sides[1], sides[0], binary=True)
+    return {
+        "covariate": name,
+        "mean_treated": before[1],
+        "mean_treated_after": after[1],
+        "mean_control_before": before[0],
+        "mean_control_after": after[0],
+        "smd_before": _difference(before[1], before[0], sd),
+        "smd_after": _difference(after[1], after[0], sd),
+        "variance_ratio_before": np.nan,
+        "variance_ratio_after": np.nan,
+    }
 
 
 def _sd(one: Moments, two: Moments, *, binary: bool) -> float:

@@ -100,7 +100,7 @@ def mahalanobis_coordinates(data: ExactData) -> Floats:
     MatchIt, for which strata are covariates like others.
     """
     frame = data.frame[list(data.names)]
-    gaps = {c: frame[c].fillna(frame[c].mean()) for c in frame if is_number(frame[c])}
+    gaps = {c: frame[c].fillna(frame[c].mean()) for c in data.names if is_number(frame[c])}
     design = design_matrix(frame.assign(**gaps))
     centred = _about_means(design, data.stratum)
     side = _about_means(data.treated[:, None].astype(float), data.stratum)
@@ -111,4 +111,5 @@ def mahalanobis_coordinates(data: ExactData) -> Floats:
 
 
 def _about_means(columns: Floats, stratum: Ints) -> Floats:
-    return columns - pd.DataFrame(columns).groupby(stratum).transform("mean").to_numpy()
+    means = pd.DataFrame(columns).groupby(stratum).transform("mean").to_numpy(float)
+    return np.asarray(columns - means)

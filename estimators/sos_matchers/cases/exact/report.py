@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sos_matchers.cases.exact.bins import Rule
-from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, is_number
+from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, combined, is_number
 from sos_matchers.cases.exact.imbalance import Histogram, imbalance_table
 from sos_matchers.cases.exact.pairs import Pairs
 from sos_matchers.cases.exact.sample import NAME, ExactData
@@ -143,7 +143,7 @@ def imbalance(data: ExactData, found: ExactFound, settings: CoarsenedExactSettin
     parts = []
     for bins, cell in ((OF_THE_MATCHING, data.pattern), (settings.histogram, data.cell)):
         before, after = (
-            Histogram.of(cell, data.stratum, data.treated, weight)
+            Histogram.of(cell, data.stratum, data.treated, weight, in_order=data.in_order)
             for weight in (data.weight, found.weight)
         )
         parts.append(imbalance_table(bins, before, after, data.strata))
@@ -182,19 +182,23 @@ def unmatched_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
         data: The cases.
         found: Who was matched.
     """
-    rows = pd.DataFrame(
+    units, names = pd.factorize(data.frame["unit"], sort=True)
+    key, n = combined(
+        [(~data.treated).astype(np.int64), units.astype(np.int64), data.stratum],
+        [2, len(names), len(data.strata)],
+    )
+    first = np.zeros(n, dtype=np.int64)
+    first[key] = np.arange(len(key))
+    lost = np.where(found.kept, 0.0, data.counts)
+    return pd.DataFrame(
         {
-            "role": np.where(data.treated, "pilot", "comparator"),
-            "unit": data.frame["unit"].to_numpy(),
-            "stratum": data.stratum,
-            "n_cases": data.counts,
-            "n_unmatched": np.where(found.kept, 0.0, data.counts),
+            "role": np.where(data.treated[first], "pilot", "comparator"),
+            "unit": names[units[first]],
+            "stratum": np.array(data.strata, dtype=object)[data.stratum[first]],
+            "n_cases": np.rint(np.bincount(key, data.counts, minlength=n)).astype(np.int64),
+            "n_unmatched": np.rint(np.bincount(key, lost, minlength=n)).astype(np.int64),
         }
     )
-    table = rows.groupby(["role", "unit", "stratum"], as_index=False, observed=True).sum()
-    table = table.sort_values(["role", "unit", "stratum"], ascending=[False, True, True])
-    table["stratum"] = np.array(data.strata, dtype=object)[table["stratum"]]
-    return table.astype({"n_cases": "int64", "n_unmatched": "int64"}).reset_index(drop=True)
 
 
 def strata_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
@@ -260,7 +264,7 @@ def covariate_words(covariate: Coarsened) -> str:
             return f"{covariate.name} cut at {', '.join(f'{p:g}' for p in points)}"
         return f"{covariate.name} in {len(points) + 1} bins"
     if len(covariate.labels) < len(covariate.levels):
-        return f"{covariate.name} in {len(covariate.labels)} groups"
+        return f"{covariate.name} in {plural(len(covariate.labels), 'group')}"
     return covariate.name
 
 
@@ -376,12 +380,12 @@ def _unmatched_words(data: ExactData, tables: Mapping[str, pd.DataFrame]) -> Ite
     share = (lost["n_unmatched"] / lost["n_cases"]).sort_values(ascending=False, kind="stable")
     worst = [
         f"{unit} ({lost['n_unmatched'][unit]:,} of {lost['n_cases'][unit]:,})"
-        for unit in share.index
+        for unit in share.index[:MOST_NAMED]
     ]
     yield (
         f"{lost['n_unmatched'].sum():,} of {by_unit['n_cases'].sum():,} cases of pilots have no "
         "comparator's case like them and were left out: the effect is that on the matched. Largest "
-        f"shares: {_some(worst)}. Largest patterns without a match: "
+        f"shares: {_and_more(worst, len(share))}. Largest patterns without a match: "
         f"{'; '.join(_patterns_lost(data, tables['strata']))}."
     )
 
@@ -390,11 +394,11 @@ def _patterns_lost(data: ExactData, strata: pd.DataFrame) -> Iterable[str]:
     gone = strata["n_pilots"] - strata["n_pilots_matched"]
     largest = gone.sort_values(ascending=False, kind="stable").head(MOST_NAMED)
     keys = [*data.within, *data.names]
-    for row, n in largest[largest > 0].items():
-        yield f"{', '.join(f'{key} {strata[key].iloc[row]}' for key in keys)} ({n:,})"
+    for row in largest.index[largest > 0]:
+        words = [f"{key} {value}" for key, value in strata.loc[row, keys].items()]
+        yield f"{', '.join(words)} ({gone[row]:,})"
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMED])
-    rest = len(names) - MOST_NAMED
-    return f"{shown} and {rest} more" if rest > 0 else shown
+def _and_more(shown: Sequence[str], n: int) -> str:
+    rest = n - len(shown)
+    return f"{', '.join(shown)} and {rest} more" if rest else ", ".join(shown)

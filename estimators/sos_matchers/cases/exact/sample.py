@@ -50,6 +50,7 @@ class ExactData:
         occasion: The same number for the same authority, child and date, (rows,).
         notes: Sentences on how covariates were read.
         warnings: Sentences that a reader must see.
+        in_order: Whether the rows come in an order that what they say fixes.
     """
 
     frame: pd.DataFrame
@@ -68,6 +69,7 @@ class ExactData:
     occasion: Ints
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    in_order: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sos_matchers.cases.data import WITHIN
 from sos_matchers.cases.exact.bins import Cuts, Numbers, significant
@@ -55,6 +56,10 @@ FEW = 32
 EXACT_SUM = "decimal(38, 18)"
 """What weights are added up as: no order of rows and no number of threads changes a digit."""
 FACTOR = "_factor"
+FINE = "fine "
+"""Beginning of the names of digits that matter for imbalance alone."""
+LARGEST_TABLE = 2**25
+"""Combinations up to which sums are kept in a table of all that may be, a quarter of a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class TableMatch:
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.
         tables: ``imbalance``, ``effective``, ``unmatched`` and ``strata``, as of a sample.
+        weight: The weight of every case in the order of the table, 0 for the unmatched, where
+            DuckDB hands cases without weights over; else None.
     """
 
     table: ibis.Table
@@ -77,6 +84,7 @@ class TableMatch:
     sentence: str
     warnings: tuple[str, ...]
     tables: Mapping[str, pd.DataFrame]
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,7 @@ def match_table(
     data = _opened(table)
     columns = _columns(data, settings, tuple(covariates), treated, weight)
     with failures_in_words():
+        data = _without_nan(data, columns.covariates)
         coarsened, notes, warnings = _coarsened(data, columns, settings)
         within = [_levels(data, name) for name in columns.within]
         digits = _digits(data, columns, within, coarsened)
@@ -144,7 +153,7 @@ def match_table(
     exact = replace(exact, notes=(*notes, *gaps), warnings=(*whole, *warnings))
     tables = {
         "imbalance": imbalance(exact, found, settings),
-        "effective": effective_sizes(exact, found, cells["squares"].to_numpy(float)),
+        "effective": effective_sizes(exact, found, cells.squares),
         "unmatched": unmatched_table(exact, found),
         "strata": strata_table(exact, found),
     }
@@ -156,6 +165,7 @@ def match_table(
         sentence=f"{sentence(exact, found, settings, tables)} {left_out(dropped)}",
         warnings=(*exact.warnings, *match_warnings(exact, settings, tables)),
         tables=tables,
+        weight=_weights_of_cases(cells, exact, found),
     )
 
 
@@ -233,9 +243,9 @@ def _facts(data: ibis.Table, names: Sequence[str]) -> dict[str, tuple[int, int, 
     """Return how many values each number has and lacks, and what the rules need of them."""
     if not names:
         return {}
-    wanted = {}
+    wanted: dict[str, Any] = {}
     for n, name in enumerate(names):
-        x = _number(data[name])
+        x = data[name].cast("float64")
         wanted |= {
             f"known{n}": x.count(),
             f"missing{n}": x.isnull().sum(),
@@ -261,17 +271,26 @@ def _facts(data: ibis.Table, names: Sequence[str]) -> dict[str, tuple[int, int, 
 
 
 def _number(column: Any) -> Any:
-    """Return a number with gaps alone where it is none."""
-    if column.type().is_floating():
-        return column.cast("float64").nullif(float("nan"))
-    return column.cast("float64")
+    """Return a number as a double, with a gap where it is none (NaN)."""
+    double = column.cast("float64")
+    return double.nullif(float("nan")) if column.type().is_floating() else double
+
+
+def _without_nan(data: ibis.Table, names: Sequence[str]) -> ibis.Table:
+    """Return the table with gaps in the place of NaN, in columns that have some."""
+    floating = [name for name in names if data[name].type().is_floating()]
+    if not floating:
+        return data
+    found = data.aggregate(**{name: data[name].isnan().any() for name in floating}).to_pandas()
+    with_nan = [name for name in floating if found[name].fillna(False).iloc[0]]
+    return data.mutate(**{name: _number(data[name]) for name in with_nan}) if with_nan else data
 
 
 def _quantiles(data: ibis.Table, name: str) -> Any:
     """Give quantiles of type 7 from the values, each once with how often it occurs."""
 
     def of(shares: Sequence[float]) -> Floats:
-        x = _number(data[name])
+        x = data[name].cast("float64")
         counted = data.filter(x.notnull()).group_by(x=x).aggregate(n=lambda t: t.count())
         frame = counted.order_by("x").to_pandas()
         ends = frame["n"].cumsum().to_numpy()
@@ -288,7 +307,7 @@ _EDGES = (np.floor, np.ceil)
 
 def _distinct(data: ibis.Table, name: str) -> Any:
     def of() -> Sequence[float]:
-        x = _number(data[name])
+        x = data[name].cast("float64")
         return list(data.select(x=x).distinct().to_pandas()["x"].dropna())
 
     return of
@@ -296,15 +315,44 @@ def _distinct(data: ibis.Table, name: str) -> Any:
 
 def _levels(data: ibis.Table, name: str, fill: str | None = None) -> tuple[str, ...]:
     """Return the levels of a column as text, sorted."""
-    found = data.select(level=data[name].cast("string")).distinct().to_pandas()["level"]
-    if fill is not None:
-        found = found.fillna(fill)
-    if found.isna().any():
+    found = data.select(level=data[name]).distinct().to_pandas()["level"]
+    if found.isna().any() and fill is None:
         raise DataError(f"Column '{name}' has gaps; cases cannot be compared within it.")
-    return tuple(sorted(set(found)))
+    known = found.dropna()
+    if data[name].type().is_boolean():  # as the database writes them
+        known = known.map({True: "true", False: "false"})
+    elif data[name].type().is_integer():
+        known = known.astype("int64")
+    texts = {str(level) for level in known}
+    return tuple(sorted({*texts, fill} if found.isna().any() and fill is not None else texts))
 
 
 # ---- cells ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The whole numbers of a case.
+
+    Attributes:
+        base: Of the strata and of categories, which match and imbalance share.
+        bins: Of the bins of numbers that are matched on, and of the side.
+        fine: Of the bins of numbers that imbalance is measured in.
+    """
+
+    base: tuple[Digit, ...]
+    bins: tuple[Digit, ...]
+    fine: tuple[Digit, ...]
+
+    @property
+    def coarse(self) -> tuple[Digit, ...]:
+        """What decides the weight of a case."""
+        return (*self.base, *self.bins)
+
+    @property
+    def all(self) -> tuple[Digit, ...]:
+        """What imbalance is measured in first, so that its cells lie together."""
+        return (*self.base, *self.fine, *self.bins)
 
 
 def _digits(
@@ -312,53 +360,70 @@ def _digits(
     columns: Columns,
     within: Sequence[Sequence[str]],
     coarsened: Sequence[Coarsened],
-) -> list[Digit]:
-    """Return the whole numbers of a case: of the strata, then of each covariate, then the side."""
-    made = [
-        Digit(name, _place(data[name], levels), len(levels))
+) -> Digits:
+    backend = data.get_backend().name
+    base = [
+        Digit(name, _place(data[name], levels, backend), len(levels))
         for name, levels in zip(columns.within, within, strict=True)
     ]
+    bins, fine = [], []
     for c in coarsened:
+        column = data[c.name]
         if isinstance(c, GroupedLevels):
-            made.append(Digit(c.name, _place(data[c.name], c.levels), len(c.levels)))
+            base.append(Digit(c.name, _place(column, c.levels, backend), len(c.levels)))
             continue
-        x = _number(data[c.name])
-        made.append(Digit(c.name, _bin(x, c.cuts), len(c.labels)))
-        made.append(Digit(f"fine {c.name}", _bin(x, c.fine), c.n_fine))
-    side = data[columns.treated].cast("int64")
-    return [*made, Digit("side", side, 2)]
+        x = column.cast("float64")
+        fine.append(Digit(_fine_name(c), _bin(x, c.fine), c.n_fine))
+        bins.append(Digit(c.name, _bin(x, c.cuts), len(c.labels)))
+    bins.append(Digit("side", data[columns.treated].cast("int64"), 2))
+    return Digits(tuple(base), tuple(bins), tuple(fine))
 
 
-def _place(column: Any, levels: Sequence[str]) -> Any:
+def _place(column: Any, levels: Sequence[str], backend: str) -> Any:
     """Return the place of a level among levels; what is not known is at "Missing"."""
-    place = ibis.array(list(levels)).index(column.cast("string")).cast("int64")
+    # Few whole numbers from 0 are their own places.
+    if column.type().is_integer() and list(levels) == [str(n) for n in range(len(levels))]:
+        return column.cast("int64")
+    known, text = ibis.array(list(levels)), column.cast("string")
+    if backend == "duckdb":  # which looks every level up once for many cases, in a bare function
+        place = list_position(known, text) - 1
+    else:
+        place = known.index(text).cast("int64")
     return place.fill_null(levels.index(MISSING)) if MISSING in levels else place
+
+
+@ibis.udf.scalar.builtin(  # type: ignore[untyped-decorator]
+    signature=(("array<string>", "string"), "int64")
+)
+def list_position(levels: Any, level: Any) -> Any:
+    """Return the place of a level in a list, from 1: a function of DuckDB."""
 
 
 def _bin(x: Any, cuts: Cuts) -> Any:
     """Return the bin that :meth:`Cuts.bins_of` returns."""
     n = len(cuts.points)
     if cuts.start is None or n <= FEW:
-        found = reduce(
-            lambda total, point: total + (x >= float(point)).cast("int64"),
-            cuts.points,
-            ibis.literal(0).cast("int64"),
-        )
+        found = ibis.literal(0).cast("int64")
+        for point in cuts.points:
+            found = found + (x >= _double(point)).cast("int64")
+        found = found + (x - x).cast("int64") if n == 0 else found
     else:
-        found = _equal_bin(x, cuts, n)
-    return ibis.ifelse(x.isnull(), n + 1, found).cast("int64")
+        found = _equal_bin(x, cuts.start, cuts.step, n)
+    return found.cast("int64").fill_null(n + 1)
 
 
-def _equal_bin(x: Any, cuts: Cuts, last: int) -> Any:
+def _equal_bin(x: Any, start: float, step: float, last: int) -> Any:
     """Return the bin of equal width, where division may be out by one at the edges."""
-    assert cuts.start is not None
+    low, width = _double(start), _double(step)
+    near = ((x - low) / width).floor().cast("float64")
+    below = (x < near * width + low).cast("int64")
+    above = (x >= (near + _double(1)) * width + low).cast("int64")
+    return ibis.greatest(ibis.least(near - below + above, _double(last)), _double(0))
 
-    def edge(k: Any) -> Any:
-        return k.cast("float64") * cuts.step + cuts.start
 
-    near = ((x - cuts.start) / cuts.step).floor().cast("int64")
-    near = near - (x < edge(near)).cast("int64") + (x >= edge(near + 1)).cast("int64")
-    return near.clip(0, last)
+def _double(number: float) -> Any:
+    """Return a number as a double with all its digits, which databases read as a decimal."""
+    return ibis.literal(repr(float(number))).cast("float64")
 
 
 def _packed(digits: Sequence[Digit]) -> Iterator[list[Digit]]:
@@ -376,88 +441,188 @@ def _packed(digits: Sequence[Digit]) -> Iterator[list[Digit]]:
 
 def _keys(digits: Sequence[Digit]) -> dict[str, Any]:
     """Return the whole numbers that hold digits."""
-    return {
-        f"_key{n}": reduce(lambda key, d: key * d.size + d.value, part[1:], part[0].value)
-        for n, part in enumerate(_packed(digits))
-    }
+    return {f"_key{n}": _key(part) for n, part in enumerate(_packed(digits))}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cases added up.
+
+    Attributes:
+        digits: The whole numbers of each cell, by name, (cells,).
+        n: Its cases, (cells,).
+        weight: The sum of their weights, (cells,).
+        squares: The sum of their squared weights, (cells,).
+        coarse: Number of what its cases are matched on and of their side, (cells,).
+        sums: Of each number, less its centre, the weighted sums and those of its square by
+            ``coarse``, (coarse cells,).
+        of_case: Place of every case's coarse cell among all that may be, in the order of the table;
+            None where the cases were added up by the database.
+        places: Those places, (coarse cells,).
+    """
+
+    digits: Mapping[str, Ints]
+    n: Floats
+    weight: Floats
+    squares: Floats
+    coarse: Ints
+    sums: Sequence[tuple[Floats, Floats]]
+    of_case: NDArray[np.int32] | None = None
+    places: Ints | None = None
 
 
 def _added_up(
-    data: ibis.Table, columns: Columns, digits: Sequence[Digit], coarsened: Sequence[Coarsened]
-) -> pd.DataFrame:
-    """Return a row a cell: its digits, ``n``, ``weight``, ``squares`` and sums of numbers.
+    data: ibis.Table, columns: Columns, digits: Digits, coarsened: Sequence[Coarsened]
+) -> Cells:
+    """Add up the cases: by numpy where DuckDB hands them over, else by the database.
 
     Raises:
         DataError: If a side is neither 0 nor 1, or a weight is negative or missing.
     """
-    numbers = [c for c in coarsened if isinstance(c, CutNumber)]
+    _refuse_flaws(data, columns)
+    numbers = {
+        f"_z{n}": data[c.name].cast("float64") - _double(centre_of(c.fine))
+        for n, c in enumerate(c for c in coarsened if isinstance(c, CutNumber))
+    }
+    size = np.prod([float(d.size) for d in digits.coarse])
+    local = data.get_backend().name == "duckdb" and columns.weight is None
+    if local and size <= LARGEST_TABLE and len(list(_packed(digits.all))) == 1:
+        return _added_up_here(data, digits, numbers)
+    return _added_up_there(data, columns, digits, numbers)
+
+
+def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
     side = data[columns.treated].cast("int64")
-    flaws = {"sides": (~side.isin([0, 1])).fill_null(True).sum()}
-    keyed = {**_keys(digits)}
+    flaws = {columns.treated: (~side.isin([0, 1])).fill_null(True).sum()}
     if columns.weight:
-        w = data[columns.weight].cast("float64")
-        flaws["weights"] = (~(w >= 0)).fill_null(True).sum()
-        keyed["_w"] = w
-    flawed = data.aggregate(**flaws).to_pandas().iloc[0]
-    for what, column in (("sides", columns.treated), ("weights", columns.weight)):
-        if flawed.get(what, 0):
-            fits = "0 or 1" if what == "sides" else "0 or more"
+        weight = data[columns.weight].cast("float64")
+        flaws[columns.weight] = (~(weight >= 0)).fill_null(True).sum()
+    found = data.aggregate(**flaws).to_pandas().iloc[0]
+    for column, fits in ((columns.treated, "0 or 1"), (columns.weight, "0 or more")):
+        if column is not None and found[column]:
             raise DataError(
-                f"Column '{column}' has {int(flawed[what])} values that are not {fits}."
+                f"Column '{column}' has {int(found[column])} values that are not {fits}."
             )
-    keyed |= {f"_z{n}": _number(data[c.name]) - centre_of(c.fine) for n, c in enumerate(numbers)}
-    t = data.select(**keyed)
-    sums = {"n": t.count()}
+
+
+def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any]) -> Cells:
+    """Add up whole numbers that DuckDB computes: sorting them takes a fraction of its grouping."""
+    parts = {name: _key(part) for name, part in vars(digits).items() if part}
+    given = data.select(**parts, **numbers).to_pyarrow()
+    nothing = np.zeros(len(given), dtype=np.int64)
+    base, bins, fine = (
+        given[name].to_numpy() if part else nothing for name, part in vars(digits).items()
+    )
+    size = _size(digits.coarse)
+    of_case = (base * _size(digits.bins) + bins).astype(np.int32)
+    sums = []
+    for name in numbers:
+        z = np.nan_to_num(given[name].to_numpy())
+        sums.append((_bincount(of_case, z, size), _bincount(of_case, z * z, size)))
+    keys = (base * _size(digits.fine) + fine) * _size(digits.bins) + bins
+    del given, base, bins, fine
+    keys.sort()
+    start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    n = np.diff(np.append(start, len(keys))).astype(float)
+    unpacked = _unpacked([keys[start]], digits.all)
+    places, coarse = np.unique(_number_of(unpacked, digits.coarse), return_inverse=True)
+    found = [(z[places], zz[places]) for z, zz in sums]
+    return Cells(unpacked, n, n, n, coarse, found, of_case, places)
+
+
+def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
+    return np.asarray(np.bincount(key, values, minlength=size), dtype=float)
+
+
+def _size(digits: Sequence[Digit]) -> int:
+    return int(np.prod([d.size for d in digits], dtype=np.int64))
+
+
+def _key(digits: Sequence[Digit]) -> Any:
+    """Return the whole number that holds digits, an expression."""
+    return reduce(lambda key, d: key * d.size + d.value, digits[1:], digits[0].value)
+
+
+def _number_of(unpacked: Mapping[str, Ints], digits: Sequence[Digit]) -> Ints:
+    """Return the whole number that holds digits, of cells."""
+    key = np.zeros_like(unpacked[digits[0].name])
+    for digit in digits:
+        key = key * digit.size + unpacked[digit.name]
+    return key
+
+
+def _added_up_there(
+    data: ibis.Table,
+    columns: Columns,
+    digits: Digits,
+    numbers: Mapping[str, Any],
+) -> Cells:
+    """Add up where the table lies; weights exactly, whatever the order of rows."""
+    start = {"_w": data[columns.weight].cast("float64")} if columns.weight else {}
+    t = data.select(**_keys(digits.all), **numbers, **start)
     w = t["_w"] if columns.weight else ibis.literal(1.0)
+    sums = {"n": t.count()}
     if columns.weight:
         sums |= {name: _exact(v) for name, v in (("weight", w), ("squares", w * w))}
-    for n in range(len(numbers)):
-        z = t[f"_z{n}"].fill_null(0.0)
-        sums |= {f"z{n}": (w * z).sum(), f"zz{n}": (w * z * z).sum()}
-    names = [name for name in t.columns if name.startswith("_key")]
-    frame: pd.DataFrame = t.group_by(names).aggregate(**sums).to_pandas()
-    frame = frame.sort_values(names, ignore_index=True)
-    if not columns.weight:
-        frame = frame.assign(weight=frame["n"].astype(float), squares=frame["n"].astype(float))
-    return _unpacked(frame, digits)
+    for name in numbers:
+        z = t[name].fill_null(0.0)
+        sums |= {f"sum{name}": (w * z).sum(), f"squares{name}": (w * z * z).sum()}
+    keys = [name for name in t.columns if name.startswith("_key")]
+    frame = t.group_by(keys).aggregate(**sums).to_pandas().sort_values(keys, ignore_index=True)
+    unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.all)
+    sizes = [d.size for d in digits.coarse]
+    coarse, size = combined([unpacked[d.name] for d in digits.coarse], sizes)
+    n = frame["n"].to_numpy(float)
+    weight, squares = (
+        frame[c].to_numpy(float) if columns.weight else n for c in ("weight", "squares")
+    )
+    added = [
+        (
+            _bincount(coarse, frame[f"sum{name}"].to_numpy(float), size),
+            _bincount(coarse, frame[f"squares{name}"].to_numpy(float), size),
+        )
+        for name in numbers
+    ]
+    return Cells(unpacked, n, weight, squares, coarse, added)
 
 
 def _exact(values: Any) -> Any:
     return values.cast(EXACT_SUM).sum().cast("float64")
 
 
-def _unpacked(frame: pd.DataFrame, digits: Sequence[Digit]) -> pd.DataFrame:
+def _unpacked(keys: Sequence[Ints], digits: Sequence[Digit]) -> dict[str, Ints]:
+    """Take whole numbers apart into their digits."""
     columns: dict[str, Ints] = {}
-    for n, part in enumerate(_packed(digits)):
-        rest = frame[f"_key{n}"].to_numpy(np.int64)
+    for rest, part in zip(keys, _packed(digits), strict=True):
         for digit in reversed(part):
             rest, columns[digit.name] = np.divmod(rest, digit.size)
-    sums = [c for c in frame if not str(c).startswith("_key")]
-    return pd.concat([pd.DataFrame(columns), frame[sums]], axis=1)
+    return {digit.name: columns[digit.name] for digit in digits}
 
 
 def _exact_data(
-    cells: pd.DataFrame,
+    cells: Cells,
     columns: Columns,
     within: Sequence[Sequence[str]],
     coarsened: tuple[Coarsened, ...],
 ) -> ExactData:
     """Make of cells what :func:`sos_matchers.cases.exact.sample.exact_data` makes of cases."""
-    treated = cells["side"].to_numpy() == 1
+    treated = cells.digits["side"] == 1
     if treated.all() or not treated.any():
         raise DesignError(
-            f"Matcher '{NAME}': the table has cases of one side alone, so there is nothing to match."
+            f"Matcher '{NAME}': the table has cases of one side alone, so there is nothing to "
+            "match."
         )
-    stratum, strata = np.zeros(len(cells), dtype=np.int64), ("all cases",)
+    stratum = np.zeros(len(cells.n), dtype=np.int64)
+    strata: tuple[str, ...] = ("all cases",)
     frame = pd.DataFrame(
         {
-            name: pd.Categorical.from_codes(cells[name], list(levels))
+            name: _categorical(cells.digits[name], levels)
             for name, levels in zip(columns.within, within, strict=True)
         },
-        index=cells.index,
+        index=range(len(cells.n)),
     )
     if columns.within:
-        digits = [cells[name].to_numpy() for name in columns.within]
+        digits = [cells.digits[name] for name in columns.within]
         stratum, n = combined(digits, [len(levels) for levels in within])
         first = _first(stratum, n)
         parts = [
@@ -465,18 +630,20 @@ def _exact_data(
             for name, levels, digit in zip(columns.within, within, digits, strict=True)
         ]
         strata = tuple(", ".join(words) for words in zip(*parts, strict=True))
-    match = [_matched_digit(c, cells[c.name].to_numpy()) for c in coarsened]
-    fine = [cells[_fine_name(c)].to_numpy() for c in coarsened]
+    match = [_matched_digit(c, cells.digits[c.name]) for c in coarsened]
     sizes = [len(c.labels) for c in coarsened]
+    # In the order of the keys, in which equal cells lie together.
+    ordered = sorted(coarsened, key=lambda c: isinstance(c, CutNumber))
+    fine = [cells.digits[_fine_name(c)] for c in ordered]
     pattern, n_patterns = combined([stratum, *match], [len(strata), *sizes])
-    cell, _ = combined([stratum, *fine], [len(strata), *(c.n_fine for c in coarsened)])
+    cell, _ = combined([stratum, *fine], [len(strata), *(c.n_fine for c in ordered)])
     first = _first(pattern, n_patterns)
     return ExactData(
-        frame=frame.assign(unit=pd.Categorical.from_codes(stratum, list(strata))),
+        frame=frame.assign(unit=np.array(strata, dtype=object)[stratum]),
         coarsened=coarsened,
         treated=treated,
-        weight=cells["weight"].to_numpy(float),
-        counts=cells["n"].to_numpy(float),
+        weight=cells.weight,
+        counts=cells.n,
         stratum=stratum,
         strata=strata,
         within=columns.within,
@@ -485,24 +652,32 @@ def _exact_data(
         codes=tuple(codes[first] for codes in match),
         first=first,
         cell=cell,
-        occasion=np.arange(len(cells)),
+        occasion=np.arange(len(cells.n)),
+        in_order=True,
     )
 
 
-def _gaps(exact: ExactData, cells: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _categorical(codes: Ints, levels: Sequence[str]) -> pd.Categorical:
+    made: pd.Categorical = pd.Categorical.from_codes(codes, list(levels))  # type: ignore[call-overload]
+    return made
+
+
+def _gaps(exact: ExactData, cells: Cells) -> tuple[list[str], list[str]]:
     """Count what is missing; warn of strata in which nothing is known of a covariate."""
     notes, warnings = [], []
     n_strata = len(exact.strata)
     n = np.bincount(exact.stratum, exact.counts, minlength=n_strata)
     for c in exact.coarsened:
         levels = c.levels if isinstance(c, GroupedLevels) else c.labels
-        missing = np.asarray(levels)[cells[c.name]] == MISSING
+        if MISSING not in levels:
+            continue
+        missing = cells.digits[c.name] == levels.index(MISSING)
         if not missing.any():
             continue
         lost = np.bincount(exact.stratum, np.where(missing, exact.counts, 0.0), minlength=n_strata)
         notes.append(
-            f"{c.name} is missing in {lost.sum():,.0f} of {plural(round(n.sum()), 'case')}, a level "
-            "of its own."
+            f"{c.name} is missing in {lost.sum():,.0f} of {plural(round(n.sum()), 'case')}, a "
+            "level of its own."
         )
         for s in np.flatnonzero((lost == n) & (n > 0)):
             warnings.append(
@@ -522,8 +697,7 @@ def _matched_digit(covariate: Coarsened, digit: Ints) -> Ints:
 
 
 def _fine_name(covariate: Coarsened) -> str:
-    fine = isinstance(covariate, CutNumber)
-    return f"fine {covariate.name}" if fine else covariate.name
+    return f"{FINE}{covariate.name}" if isinstance(covariate, CutNumber) else covariate.name
 
 
 def _matched_patterns(exact: ExactData) -> np.ndarray:
@@ -536,45 +710,60 @@ def _matched_patterns(exact: ExactData) -> np.ndarray:
 def _weighted(
     data: ibis.Table,
     columns: Columns,
-    digits: Sequence[Digit],
-    cells: pd.DataFrame,
+    digits: Digits,
+    cells: Cells,
     exact: ExactData,
     found: ExactFound,
 ) -> ibis.Table:
     """Join what cases are multiplied with to the table; cases that are not matched are gone."""
-    coarse = [d for d in digits if not d.name.startswith("fine ")]
-    parts = list(_packed(coarse))
-    keys: dict[str, Any] = {}
-    for n, part in enumerate(parts):
-        key = cells[part[0].name].to_numpy()
-        for digit in part[1:]:
-            key = key * digit.size + cells[digit.name].to_numpy()
-        keys[f"_key{n}"] = key
+    keys = {
+        f"_key{n}": _number_of(cells.digits, part) for n, part in enumerate(_packed(digits.coarse))
+    }
     factor = found.weight[found.kept] / exact.weight[found.kept]
     frame = pd.DataFrame({name: key[found.kept] for name, key in keys.items()})
     frame = frame.assign(**{FACTOR: factor}).drop_duplicates(list(keys), ignore_index=True)
     start = data[columns.weight].cast("float64") if columns.weight else ibis.literal(1.0)
-    keyed = data.mutate(**_keys(coarse), _start=start)
+    keyed = data.mutate(**_keys(digits.coarse), _start=start)
     joined = keyed.inner_join(ibis.memtable(frame), list(keys))
     joined = joined.filter(joined["_start"] > 0)
     return joined.mutate(weight=joined["_start"] * joined[FACTOR]).drop(*keys, FACTOR, "_start")
 
 
-def _balance(cells: pd.DataFrame, exact: ExactData, found: ExactFound) -> pd.DataFrame:
-    """Return the balance of covariates from sums over cells."""
+def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactFound) -> Floats | None:
+    if cells.of_case is None or cells.places is None:
+        return None
+    of_one = np.zeros(int(cells.places[-1]) + 1)
+    of_one[cells.places[cells.coarse]] = found.weight / exact.weight
+    return np.asarray(of_one[cells.of_case])
+
+
+def _balance(cells: Cells, exact: ExactData, found: ExactFound) -> pd.DataFrame:
+    """Return the balance of covariates from sums over what cases are matched on."""
+    size = len(cells.sums[0][0]) if cells.sums else int(cells.coarse.max()) + 1
     ratio = found.weight / np.where(exact.weight > 0, exact.weight, 1.0)
-    weights = CellWeights(exact.treated, exact.weight, cells["squares"].to_numpy(float), ratio)
-    rows, n_number = [], 0
+    weights = CellWeights(
+        treated=_of_coarse(cells, exact.treated, size),
+        weight=_bincount(cells.coarse, exact.weight, size),
+        squares=_bincount(cells.coarse, cells.squares, size),
+        ratio=_of_coarse(cells, ratio, size),
+    )
+    rows: list[dict[str, str | float]] = []
+    sums = iter(cells.sums)
     for c in exact.coarsened:
-        digit = cells[c.name].to_numpy()
+        digit = _of_coarse(cells, cells.digits[c.name], size)
         if isinstance(c, GroupedLevels):
-            for place, level in enumerate(c.levels):
-                rows.append(weights.of_share(f"{c.name}={level}", digit == place))
+            rows += weights.of_levels([f"{c.name}={level}" for level in c.levels], digit)
             continue
         gap = digit == len(c.labels) - 1
-        sums = [cells[f"{what}{n_number}"].to_numpy(float) for what in ("z", "zz")]
-        rows.append(weights.of_number(c.name, sums[0], sums[1], ~gap, centre_of(c.fine)))
-        if gap.any():
-            rows.append(weights.of_share(f"{c.name}={MISSING}", gap))
-        n_number += 1
+        z, zz = next(sums)
+        rows.append(weights.of_number(c.name, z, zz, ~gap, centre_of(c.fine)))
+        if gap[weights.weight > 0].any():
+            rows += weights.of_levels([c.name, f"{c.name}={MISSING}"], gap.astype(np.int64))[1:]
     return pd.DataFrame(rows, columns=list(BALANCE_COLUMNS))
+
+
+def _of_coarse(cells: Cells, values: np.ndarray, size: int) -> np.ndarray:
+    """Return what all cells of the same coarse number share, (size,)."""
+    found = np.zeros(size, dtype=values.dtype)
+    found[cells.coarse] = values
+    return found

@@ -31,15 +31,17 @@ def on_both_sides(key: Ints, treated: Flags, present: Flags, n_keys: int) -> Fla
     return np.asarray(found[0] & found[1])
 
 
-def sums(key: Ints, values: Floats, n_keys: int) -> Floats:
+def sums(key: Ints, values: Floats, n_keys: int, *, in_order: bool = False) -> Floats:
     """Add up by key; the order of rows changes no digit.
 
     Args:
         key: Numbers from 0 to n_keys - 1, (rows,).
         values: What is added up, (rows,).
         n_keys: How many keys there are.
+        in_order: Whether the rows come in an order that what they say fixes.
     """
-    if not (values == np.rint(values)).all():  # whole numbers add up exactly in any order
+    # Whole numbers add up exactly in any order.
+    if not in_order and not (values == np.rint(values)).all():
         order = np.argsort(values)
         key, values = key[order], values[order]
     return np.asarray(np.bincount(key, values, minlength=n_keys), dtype=float)

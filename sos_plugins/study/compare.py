@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.contract.session import NoProgress, Progress
 from sos_plugins.contract.types import plain

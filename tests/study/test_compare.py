@@ -1,4 +1,4 @@
-"""What differs between two studies, and what each does: against the studies themselves."""
+"""What differs between two studies, and what each difference does: against runs of studies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from study_helpers import STUDY, change, write
+from study_helpers import STUDY, change, table, write
 
 from sos_plugins.authors.scaffold import PRESETS, scaffold
 from sos_plugins.cli import main
@@ -68,8 +68,8 @@ def test_all_mends_together_are_the_other_study(preset: dict[str, StudyFile]) ->
     for one in differences(preset["wwcsc-2021"], preset["wwcsc-2021-corrected"]):
         if one.estimates:
             data = mended(data, after, one.path)
-    for table in ("design", "matching", "imputation", "outcomes"):
-        assert data[table] == after[table]
+    for part in ("design", "matching", "imputation", "outcomes"):
+        assert data[part] == after[part]
     assert data["estimators"][0] == after["estimators"][0]
 
 
@@ -80,11 +80,17 @@ def test_a_wrong_preset_is_told(tmp_path: Path) -> None:
         scaffold("outcome", "mine", tmp_path, preset="wwcsc-2021")
 
 
+def with_one_estimator() -> str:
+    """The small study without the estimators that are not the main one."""
+    start = STUDY.index('[[estimators]]\nplugin = "event-study"')
+    return STUDY[:start] + STUDY[STUDY.index("[rating]") :]
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The small study, one that differs in three settings, and each of these alone."""
     folder = tmp_path_factory.mktemp("two")
-    first = write(folder)
+    first = write(folder, with_one_estimator(), table(cases=6))
     texts = {
         "form": ('plugin = "did"\nform = "stacked"', 'plugin = "did"\nform = "pilot-post"'),
         "ratio": ("ratio = 2 }", "ratio = 3 }"),
@@ -93,7 +99,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {"first": first}
     for name in ("all", *texts):
         paths[name] = folder / f"{name}.toml"
-        paths[name].write_text(STUDY + '\n[multiplicity]\nmethod = "none"\n')
+        paths[name].write_text(with_one_estimator() + '\n[multiplicity]\nmethod = "none"\n')
         for old, new in texts.values() if name == "all" else [texts[name]]:
             change(paths[name], old, new)
     return paths
@@ -123,14 +129,16 @@ def test_each_difference_alone_is_the_study_with_it_alone(two: dict[str, Path]) 
 
 
 def test_the_command_shows_it(two: dict[str, Path], tmp_path: Path) -> None:
-    table, stations = tmp_path / "mends.csv", tmp_path / "stations"
-    arguments = ["compare", str(two["first"]), str(two["form"]), "--json", "--out", str(table)]
+    written, stations = tmp_path / "mends.csv", tmp_path / "stations"
+    arguments = ["compare", str(two["first"]), str(two["form"]), "--json", "--out", str(written)]
     answer = CliRunner().invoke(main, [*arguments, "--stations", str(stations)])
     assert answer.exit_code == 0, answer.output
     rows = json.loads(answer.stdout)["rows"]
     assert [row["setting"] for row in rows] == ["form", ""]
     assert rows[0]["estimate_after"] == rows[1]["estimate_after"] == effect(two["form"])[0]
-    assert pd.read_csv(table)["estimate_after"].tolist() == [row["estimate_after"] for row in rows]
+    assert pd.read_csv(written)["estimate_after"].tolist() == [
+        row["estimate_after"] for row in rows
+    ]
 
 
 def test_other_records_are_no_comparison(two: dict[str, Path], tmp_path: Path) -> None:
@@ -141,7 +149,7 @@ def test_other_records_are_no_comparison(two: dict[str, Path], tmp_path: Path) -
 
 def test_what_cannot_stand_alone_says_so(two: dict[str, Path]) -> None:
     path = two["first"].parent / "support.toml"
-    path.write_text(STUDY)
+    path.write_text(with_one_estimator())
     change(path, 'pilots = "pilots.csv"', 'pilots = "pilots.csv"\nauthority_covariates = ["x"]')
     change(path, "authority_covariates", 'authorities = "a.csv"\nauthority_covariates')
     (path.parent / "a.csv").write_text("unit,x\n901,1\n902,2\n")

@@ -131,7 +131,7 @@ def test_p_values_of_the_five_outcomes_are_adjusted_together(seed_result):
 
 def test_other_truth_gives_other_verdicts(tmp_path):
     data = tmp_path / "data"
-    truth = simulate(data, preset="clean", form="parquet", shock=0.0, kinship_effect=0.13)
+    truth = simulate(data, preset="clean", shock=0.0, kinship_effect=0.13)
     result = study_of(data, truth, outcomes=("rereferral", "escalation", "kinship-care")).run()
     kinship = result.outcome("kinship-care").rating
     assert (kinship.level, kinship.direction) == ("moderate", "increase")
@@ -147,7 +147,7 @@ def test_other_truth_gives_other_verdicts(tmp_path):
 
 def test_without_an_effect_kinship_has_none(tmp_path):
     data = tmp_path / "data"
-    truth = simulate(data, form="parquet", kinship_effect=0.0)
+    truth = simulate(data, kinship_effect=0.0)
     chosen = {"outcomes": ("kinship-care",), "families": '["drop-one-pilot"]'}
     result = study_of(data, truth, **chosen).run()
     kinship = result.outcome("kinship-care")

@@ -34,7 +34,7 @@ SIMULATED = {
     "pilots": 3,
     "external_pilots": 1,
     "escalation_pretrend_pilots": 1,
-    "referrals_per_year": 40,
+    "referrals_per_year": 90,
     "care_starts_per_year": 5,
 }
 

@@ -46,7 +46,7 @@ class AuthorityTable:
     @property
     def names(self) -> list[str]:
         """The characteristics."""
-        return [name for name in self.rows if name not in self.keys]
+        return [str(name) for name in self.rows.columns if name not in self.keys]
 
     def before(self, period: int) -> pd.DataFrame:
         """Return the characteristics that are numbers, by authority, to match on.

@@ -28,7 +28,7 @@ SCRIPT = REPOSITORY / "examples" / "wwcsc-2021" / "analysis.R"
 OUTCOME = "rereferral"
 CHILD = "age,sex,ethnic_group,disabled,previous_plan,holiday_referral"
 AUTHORITY = "assessments,ofsted,population_density"
-LEADS = {"event=-9", "event=-2", "event=0", "event=3"}
+LEADS = {"event=-2", "event=0", "event=3"}
 SIMULATED = {
     "authorities": 9,
     "pilots": 3,

@@ -132,6 +132,20 @@ def test_absorbing_gives_what_all_dummies_give(form: str) -> None:
     assert wide[1] == pytest.approx(error * np.sqrt(stata), rel=DENSE)
 
 
+@pytest.mark.parametrize("fit", ENGINE)
+def test_years_of_the_calendar_are_those_of_the_cases(fit: Fit) -> None:
+    """As a sample whose periods are those of the calendar; the cells have none, and say so."""
+    sample = matched()
+    calendar = sample.frame["period"] + (sample.frame["group"] == "P1")
+    given_both = replace(sample, frame=sample.frame.assign(calendar_period=calendar))
+    plain = replace(sample, frame=sample.frame.assign(period=calendar))
+    found = fit(given_both, DidSettings(form="pilot-post", years="calendar"))
+    assert att(found) == pytest.approx(att(fit(plain, DidSettings(form="pilot-post"))), rel=ENGINES)
+    assert att(found) != pytest.approx(att(fit(sample, DidSettings(form="pilot-post"))), rel=1e-3)
+    with pytest.raises(EstimationError, match="no column 'calendar_period'"):
+        fit(sample, DidSettings(years="calendar"))
+
+
 def test_two_by_two_is_the_difference_of_differences() -> None:
     cells = {(1, 0): [3.0, 5.0], (1, 1): [9.0, 11.0], (0, 0): [1.0, 3.0, 2.0], (0, 1): [4.0]}
     sample = two_by_two(cells)

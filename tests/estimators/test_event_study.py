@@ -339,12 +339,32 @@ def test_samples_without_an_answer_say_why(fit: Fit) -> None:
         fit(replace(sample, frame=f.drop(columns="group")), EventStudySettings(form="stacked"))
 
 
+@pytest.mark.parametrize("fit", ENGINE)
+def test_without_authority_effects_in_years_of_the_calendar(fit: Fit) -> None:
+    """Periods count from the window here; the effects are those of other, calendar, periods."""
+    sample = matched()
+    calendar = sample.frame["period"] + (sample.frame["group"] == "P1")
+    given = replace(sample, frame=sample.frame.assign(calendar_period=calendar))
+    found = fit(given, EventStudySettings(form="pilot-post", years="calendar", vcov="CR1"))
+    events = [int(t.removeprefix("event=")) for t in found.tidy["term"] if t != "overall"]
+    events.remove(-1)
+    frame = sample.frame
+    effects = [pd.get_dummies(calendar), frame["treated"], frame["post"]]
+    beta, covariance = recomputed(frame, events, effects)
+    for place, event in enumerate(events):
+        row = found.term(f"event={event}")
+        assert row["estimate"] == pytest.approx(beta[place], abs=DENSE)
+        assert row["std_error"] == pytest.approx(np.sqrt(covariance[place, place]), rel=DENSE)
+    with pytest.raises(EstimationError, match="no column 'calendar_period'"):
+        fit(sample, EventStudySettings(years="calendar"))
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"reference": 0}, "setting 'reference': .*less than 0"),
         ({"min_event": -1, "reference": -2}, "min_event = -1 comes after reference = -2"),
-        ({"form": "pilot-post"}, "'twfe' or 'stacked'"),
+        ({"form": "post"}, "'twfe', 'stacked' or 'pilot-post'"),
         ({"leads": 3}, "unknown setting 'leads'"),
     ],
 )

@@ -28,13 +28,13 @@ SCRIPT = REPOSITORY / "examples" / "wwcsc-2021" / "analysis.R"
 OUTCOME = "rereferral"
 CHILD = "age,sex,ethnic_group,disabled,previous_plan,holiday_referral"
 AUTHORITY = "assessments,ofsted,population_density"
-LEADS = {"event=-9", "event=-2", "event=0", "event=3"}
+LEADS = {"event=-2", "event=0", "event=3"}
 SIMULATED = {
     "authorities": 9,
     "pilots": 3,
     "external_pilots": 1,
     "escalation_pretrend_pilots": 1,
-    "referrals_per_year": 40,
+    "referrals_per_year": 90,
     "care_starts_per_year": 5,
 }
 

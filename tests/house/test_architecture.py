@@ -194,6 +194,8 @@ LANGUAGES = {"python", "r"}
 ``Requirement.language``, it means the language."""
 KINDS_OF_SAMPLE = set(typing.get_args(typing.get_type_hints(Estimator)["sample"].__args__[0]))
 """Words of the contract, one of which is the name of an estimator too."""
+TABLES_OF_STUDIES = {"imputation"}
+"""A table of study files that an estimator has the name of: the core says it of the table."""
 
 
 @functools.cache
@@ -202,7 +204,7 @@ def names_of_methods() -> frozenset[str]:
     registry = load_plugins()
     names = {name for kind in WITH_ENGINES for name in registry.names(kind)}
     names |= {engine.name for _, _, engine in each_engine(registry)}
-    return frozenset(names - LANGUAGES - KINDS_OF_SAMPLE)
+    return frozenset(names - LANGUAGES - KINDS_OF_SAMPLE - TABLES_OF_STUDIES)
 
 
 def named(text: str) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from sos_matchers.units import (
+from sos_matchers.earlier_outcomes import (
     PreOutcomesSettings,
     match_pre_outcomes,
     match_pre_outcomes_r,

@@ -164,7 +164,7 @@ def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> Non
     assert asked[0].endswith("--no-install-recommends python3.11-venv")
     assert (
         "r-cran-sandwich r-cran-clubsandwich r-cran-matchit r-cran-metafor r-cran-mice "
-        "r-cran-mitml r-cran-nnet python3.11-dev" in asked[1]
+        "r-cran-mitml r-cran-nnet r-cran-quadprog python3.11-dev" in asked[1]
     )
     assert "r-base-core" not in asked[1]
 

@@ -52,7 +52,7 @@ def test_the_published_effects_come_from_one_line(fit: Fit) -> None:
 
 
 def of_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
-    return duckdb.connect().from_df(frame)
+    return duckdb.from_df(frame)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -66,6 +67,7 @@ def type_name(annotation: Any) -> str:
         int: "whole number",
         float: "number",
         bool: "true | false",
+        Path: "path of a file",
         type(None): "none",
     }
     if annotation in plain:

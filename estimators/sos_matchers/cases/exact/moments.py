@@ -108,6 +108,7 @@ class CellWeights:
             row[f"smd_{when}"] = _difference(one.mean, two.mean, sd)
             ratio = one.variance / two.variance if two.variance > 0 else np.nan
             row[f"variance_ratio_{when}"] = np.nan if binary else ratio
+            row |= _distances(abs(one.mean - two.mean) if binary else np.nan, when)
         return row
 
     def _moments(
@@ -138,7 +139,14 @@ def _level_row(name: str, before: Floats, after: Floats, total: Floats) -> dict[
         "smd_after": _difference(after[1], after[0], sd),
         "variance_ratio_before": np.nan,
         "variance_ratio_after": np.nan,
+        **_distances(float(abs(before[1] - before[0])), "before"),
+        **_distances(float(abs(after[1] - after[0])), "after"),
     }
+
+
+def _distances(gap: float, when: str) -> dict[str, float]:
+    """Of zeros and ones the distances of distributions are those of the means."""
+    return {f"ks_{when}": gap, f"l1_{when}": gap}
 
 
 def _sd(one: Moments, two: Moments, *, binary: bool) -> float:

@@ -70,7 +70,8 @@ class TableMatch:
     Attributes:
         table: The matched cases, all columns of the table and ``weight``: an expression that runs
             where the table lies.
-        balance: Frame of :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
+        balance: Frame of :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`; distances of the
+            distributions of numbers are missing, since sums do not tell them.
         n_dropped: How many cases are left out.
         sentence: What was done, as a manuscript would say it.
         warnings: Sentences that a reader must see.

@@ -46,7 +46,7 @@ USUAL_SHARE = 0.5
 """A year with less than this share of its series' usual (median) cases is a year cut short: of an
 embedding window, of follow-up or of the records; its cases are not like those of other years."""
 
-SLIGHTLY, TWO_LINES = 0.9, 0.78
+SLIGHTLY, TWO_LINES = 0.945, 0.78
 """Shares of the usual size of a label that is a little too long, and of one in two lines."""
 
 WIDEST_INTERVAL = 4.0
@@ -124,8 +124,8 @@ def in_lines(label: str, length: int) -> tuple[str, float]:
     Returns:
         The lines, joined, and their share of the usual size.
 
-    >>> in_lines("Bournemouth, Christchurch and Poole", 32)
-    ('Bournemouth, Christchurch and Poole', 0.9)
+    >>> in_lines("Bournemouth, Christchurch and Poole", 34)
+    ('Bournemouth, Christchurch and Poole', 0.945)
     """
     if len(label) * SLIGHTLY <= length:
         return label, 1.0 if len(label) <= length else SLIGHTLY

@@ -39,13 +39,13 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: st
     finding = _heat_finding(cells, units, len(shown), names, april=april)
 
     def draw(figure: Figure) -> None:
-        axes = frame_axes(figure, left=2.35, right=0.1, top=0.4, bottom=0.1)
+        axes = frame_axes(figure, left=2.5, right=0.1, top=0.4, bottom=0.1)
         _draw_cells(axes, shown, periods, cells)
         step = 1 if len(periods) <= (8 if april else 12) else 2 if len(periods) <= 24 else 4
         heads = [period_name(p, april=april) for p in periods]
         axes.set_xticks(range(0, len(periods), step), heads[::step])
         axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=9)
-        name_rows(axes, [names(unit) for unit in shown], 32, 9)
+        name_rows(axes, [names(unit) for unit in shown], 34, 9)
         axes.set_xlim(-0.5, len(periods) - 0.5)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.spines[:].set_visible(False)

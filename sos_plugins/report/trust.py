@@ -69,7 +69,7 @@ def trust_map(
 
     def panel(number: int, part: list[str]) -> Markup:
         def draw(figure: Figure) -> None:
-            axes = frame_axes(figure, left=2.35, right=0.1, top=0.4, bottom=0.1)
+            axes = frame_axes(figure, left=2.5, right=0.1, top=0.4, bottom=0.1)
             _draw(axes, part, periods, cells)
             _label(axes, part, periods, names, set(pilots))
 
@@ -141,7 +141,7 @@ def _label(
     heads = [period_name(p, april=True) for p in periods]
     axes.set_xticks(range(0, len(periods), step), heads[::step])
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=9)
-    name_rows(axes, [names(unit) for unit in units], 32, 9)
+    name_rows(axes, [names(unit) for unit in units], 34, 9)
     for unit, label in zip(units, axes.get_yticklabels(), strict=True):
         label.set_fontweight("bold" if unit in pilots else "normal")
     axes.set_xlim(-0.5, len(periods) - 0.5)

@@ -104,6 +104,10 @@ engines = ["python"]
 families = "all"
 units = [{{ plugin = "propensity-units", ratio = 2 }}]
 
+[pooling]
+plugin = "random-effects"
+engines = ["python"]
+
 [rating]
 plugin = "wwcsc"
 """

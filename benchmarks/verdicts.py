@@ -105,6 +105,10 @@ engines = ["python"]
 families = "all"
 units = [{{ plugin = "propensity-units", ratio = 2 }}]
 
+[pooling]
+plugin = "random-effects"
+engines = ["python"]
+
 [rating]
 plugin = "wwcsc"
 """

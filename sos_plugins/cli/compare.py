@@ -34,11 +34,11 @@ def compare(
     Raises:
         SosError: If a study is wrong, they read other records, or no records can be read.
     """
-    studies = [
+    first, second = (
         Study.from_toml(path, plugins=terminal.plugins, data=data) for path in (before, after)
-    ]
+    )
     with terminal.progress() as progress:
-        found = compare_studies(*studies, progress, stations=stations)
+        found = compare_studies(first, second, progress, stations=stations)
     rows = found.rows()
     if out is not None:
         _write(out, _csv(rows), "The comparison")

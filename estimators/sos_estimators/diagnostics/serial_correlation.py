@@ -172,9 +172,9 @@ def differences(panel: pd.DataFrame, form: Form) -> Differences:
         )
     place = np.full(len(panel), -1)
     place[rows] = np.arange(len(rows))
-    wide = panel[[c for c in panel if c == "value" or c.startswith("x")]].to_numpy(float)
+    names = [c for c in map(str, panel.columns) if c == "value" or c.startswith("x")]
+    wide = panel[names].to_numpy(float)
     change = wide[rows] - wide[rows - 1]
-    names = [c for c in panel if c == "value" or c.startswith("x")]
     at = names.index("value")
     keys = ["period", "group"] if form == "stacked" else ["period"]
     dummies = pd.get_dummies(codes_of(panel.iloc[rows], keys)).to_numpy(float)

@@ -97,7 +97,7 @@ def test_power_of_a_single_pilot_without_error_says_why(tmp_path: Path) -> None:
     study.write_text(STUDY)
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 1
-    assert "a single pilot shows nothing of how effects differ" in done.stderr
+    assert "a single pilot takes its error from the pool" in done.stderr
     study.write_text(STUDY.replace('["python"]', '["python"]\nerrors = "analytic"'))
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -139,6 +140,21 @@ def test_the_command_shows_it(two: dict[str, Path], tmp_path: Path) -> None:
     assert pd.read_csv(written)["estimate_after"].tolist() == [
         row["estimate_after"] for row in rows
     ]
+
+
+def test_cases_are_written_for_their_owner_alone(two: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    arguments = ["export", str(two["first"]), "tidy-value", "--out", str(path)]
+    answer = CliRunner().invoke(main, arguments)
+    assert answer.exit_code == 0, answer.output
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    cases = pd.read_csv(path, dtype={"unit": str, "group": str})
+    sample = Study.from_toml(two["first"]).prepared("tidy-value").stacked.frame
+    assert cases["value"].tolist() == pytest.approx(sample["value"].tolist())
+    assert cases["unit"].tolist() == sample["unit"].tolist()
+    assert set(cases["imputation"]) == {1}
+    wrong = CliRunner().invoke(main, ["export", str(two["first"]), "tidy", "--out", str(path)])
+    assert "has no outcome 'tidy'. Outcomes: tidy-value." in wrong.output
 
 
 def test_other_records_are_no_comparison(two: dict[str, Path], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from clean_environment import REPOSITORY
-from click.testing import CliRunner
 
-from sos_plugins import Session
+from sos_plugins import Sample, Session
 from sos_plugins.authors.scaffold import scaffold
-from sos_plugins.cli import main
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study.estimate import run_engine
+from sos_plugins.study.exported import exported_cases
 from sos_plugins.study.study import Study
 
 pytestmark = [pytest.mark.slow, pytest.mark.r]
@@ -30,6 +28,8 @@ CHILD = "age,sex,ethnic_group,disabled,previous_plan,holiday_referral"
 AUTHORITY = "assessments,ofsted,population_density"
 LEADS = {"event=-2", "event=0", "event=3"}
 SIMULATED = {
+    "first_year": 2011,
+    "last_year": 2018,
     "authorities": 9,
     "pilots": 3,
     "external_pilots": 1,
@@ -79,11 +79,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> pd.DataFrame:
+def ours(study: Study, sample: Sample) -> pd.DataFrame:
     """What the study's estimators give, and the logit of its sensitivity analysis."""
-    study = Study.from_toml(folder / "published.toml")
-    sample = study.prepared(OUTCOME).stacked
     assert len(sample.completed) == 5
     registry, planned = study.plan.registry, study.plan.estimators
     logit = registry.settings("estimator", "did", {**planned[0].given, "model": "logit"}, "test")
@@ -96,19 +93,17 @@ def ours(folder: Path) -> pd.DataFrame:
     return pd.concat(tables).set_index("term")
 
 
-def test_r_gives_the_same_from_the_same_cases(folder: Path, ours: pd.DataFrame) -> None:
+def test_r_gives_the_same_from_the_same_cases(folder: Path) -> None:
+    study = Study.from_toml(folder / "published.toml")
+    prepared = study.prepared(OUTCOME)
     cases, results = folder.parent / "cases.csv", folder.parent / "results.csv"
-    written = CliRunner().invoke(
-        main, ["export", str(folder / "published.toml"), OUTCOME, "--out", str(cases), "--quiet"]
-    )
-    assert written.exit_code == 0, written.output
-    assert stat.S_IMODE(cases.stat().st_mode) == 0o600
+    exported_cases(prepared).to_csv(cases, index=False)
     command = ["Rscript", "--vanilla", str(SCRIPT), str(cases), str(results), CHILD, AUTHORITY]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    in_r = pd.read_csv(results).set_index("term")
+    in_r, own = pd.read_csv(results).set_index("term"), ours(study, prepared.stacked)
     assert set(in_r.index) >= {"ATT", "logit AME", "rho", "fixed", *LEADS}
     for column in ("estimate", "std_error", "df"):
         assert in_r[column].to_dict() == pytest.approx(
-            ours.loc[in_r.index, column].to_dict(), rel=SAME, abs=SAME
+            own.loc[in_r.index, column].to_dict(), rel=SAME, abs=SAME
         )

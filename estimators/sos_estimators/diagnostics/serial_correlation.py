@@ -172,7 +172,7 @@ def differences(panel: pd.DataFrame, form: Form) -> Differences:
         )
     place = np.full(len(panel), -1)
     place[rows] = np.arange(len(rows))
-    names = [str(c) for c in panel if c == "value" or str(c).startswith("x")]
+    names = [c for c in map(str, panel.columns) if c == "value" or c.startswith("x")]
     wide = panel[names].to_numpy(float)
     change = wide[rows] - wide[rows - 1]
     at = names.index("value")

@@ -44,11 +44,11 @@ plugin = "wwcsc"
 """
 
 
-def cases(n_pilots: int) -> pd.DataFrame:
+def cases(n_pilots: int, n_units: int = 7) -> pd.DataFrame:
     rng = np.random.default_rng(7)
     rows = [
         (f"u{u}", t, 8 if u < n_pilots else 0, u + rng.normal())
-        for u in range(7)
+        for u in range(n_units)
         for t in range(1, 11)
     ]
     return pd.DataFrame(rows, columns=["area", "year", "adopted", "score"])
@@ -98,6 +98,6 @@ def test_power_of_a_single_pilot_without_error_says_why(tmp_path: Path) -> None:
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 1
     assert "a single pilot takes its error from the pool" in done.stderr
-    study.write_text(STUDY.replace('["python"]', '["python"]\nerrors = "analytic"'))
+    cases(1, n_units=13).drop(columns="adopted").to_csv(tmp_path / "cases.csv", index=False)
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 0

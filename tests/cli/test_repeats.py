@@ -116,7 +116,7 @@ def test_wrong_options_are_told(study, options, words):
 
 def test_too_few_periods_before_the_programme_are_told(tmp_path):
     path = write(tmp_path, ONE_ESTIMATOR, table(effect=0, cases=6))
-    change(path, 'pilots = "pilots.csv"', 'pilots = "pilots.csv"\nfirst_period = 2014')
+    change(path, 'pilots = "pilots.csv"', 'pilots = "pilots.csv"\nfirst_period = 2013')
     result = call("power", path, "--repeats", 2)
     assert result.exit_code == 1
     assert "needs at least 1 before and 1 after it" in " ".join(result.stderr.split())

@@ -13,6 +13,8 @@ from pydantic import Field
 from sos_estimators.arrays import Bools, Floats
 from sos_estimators.diagnostics.panel_models import (
     DifferenceTest,
+    Ols,
+    RandomEffects,
     Units,
     fixed_effects,
     hausman,
@@ -20,7 +22,7 @@ from sos_estimators.diagnostics.panel_models import (
     random_effects,
     with_means,
 )
-from sos_estimators.inference.results import glance
+from sos_estimators.inference.results import about_no_error, glance, negligible
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.regression.least_squares import side_by_side
@@ -149,15 +151,27 @@ def unit_keys(prepared: RegressionSample, options: PanelEffectsSettings) -> list
     return ["unit", *further, *(["group"] if "group" in frame else [])]
 
 
-def in_python(
-    prepared: RegressionSample, options: PanelEffectsSettings, data: PanelData
-) -> PanelFit:
-    """Fit both with numpy."""
-    del prepared, options
+def both_effects(data: PanelData) -> tuple[Ols, RandomEffects]:
+    """Fit fixed and random effects, before either engine: what cannot be told is one sentence.
+
+    Raises:
+        EstimationError: If the effect cannot be told from those of units, or a variance from none.
+    """
     within = fixed_effects(data.value, data.columns, data.units)
     if not within.kept[-1]:
         raise not_within_units()
-    between = random_effects(data.value, data.columns, data.units, within)
+    return within, random_effects(data.value, data.columns, data.units, within)
+
+
+def in_python(
+    prepared: RegressionSample,
+    options: PanelEffectsSettings,
+    data: PanelData,
+    both: tuple[Ols, RandomEffects],
+) -> PanelFit:
+    """Fit both with numpy."""
+    del prepared, options
+    within, between = both
     extended = with_means(data.value, data.columns, data.units, between.share, within.kept)
     k = len(within.kept)
     places = np.flatnonzero(data.compared & within.kept & between.fit.kept)
@@ -189,8 +203,14 @@ def not_within_units() -> EstimationError:
     )
 
 
-def in_r(prepared: RegressionSample, options: PanelEffectsSettings, data: PanelData) -> PanelFit:
+def in_r(
+    prepared: RegressionSample,
+    options: PanelEffectsSettings,
+    data: PanelData,
+    both: tuple[Ols, RandomEffects],
+) -> PanelFit:
     """Fit both in base R, from the cases."""
+    del both
     frame = prepared.frame
     covariates, names = covariate_columns(frame, prepared.covariates)
     columns: dict[str, Any] = {
@@ -211,8 +231,6 @@ def in_r(prepared: RegressionSample, options: PanelEffectsSettings, data: PanelD
         {"covariates": [f"x{n}" for n in range(1, len(names) + 1)]},
         timeout=TIMEOUT,
     )
-    if answer["aliased"][0]:
-        raise not_within_units()
     return PanelFit(
         np.asarray(answer["estimate"], float),
         np.asarray(answer["std_error"], float),
@@ -245,18 +263,27 @@ def _test(answer: Floats, name: str, n_clusters: int) -> DifferenceTest:
     return DifferenceTest(float(statistic), int(df), df_den, float(p_value))
 
 
-Fitter = Callable[[RegressionSample, PanelEffectsSettings, PanelData], PanelFit]
+Fitter = Callable[
+    [RegressionSample, PanelEffectsSettings, PanelData, tuple[Ols, RandomEffects]], PanelFit
+]
 
 
 def _fit(sample: Sample, options: PanelEffectsSettings, fitter: Fitter) -> Estimate:
     prepared = prepare(sample, options.form, options.always_treated)
     prepared = in_years(prepared, options.years)
     data = panel_data(prepared, options)
-    fitted = fitter(prepared, options, data)
+    fitted = fitter(prepared, options, data, both_effects(data))
+    none = fitted.std_errors <= negligible(data.value)
+    lost = [term for term, gone in zip(TERMS, none, strict=True) if gone]
+    no_errors = [about_no_error(lost, exactly=False)] if lost else []
     of_cases = np.bincount(data.units.code)
     df = float(data.units.cluster.max())
     tidy = tidy_rows(
-        TERMS, fitted.estimates, fitted.std_errors, df=df, conf_level=options.conf_level
+        TERMS,
+        fitted.estimates,
+        np.where(none, np.nan, fitted.std_errors),
+        df=df,
+        conf_level=options.conf_level,
     )
     return Estimate(
         tidy,
@@ -269,7 +296,7 @@ def _fit(sample: Sample, options: PanelEffectsSettings, fitter: Fitter) -> Estim
             **fitted.figures,
             **_figures(fitted.tests),
         },
-        warnings=(*prepared.warnings, *_warnings(prepared, options, fitted)),
+        warnings=(*prepared.warnings, *_warnings(prepared, options, fitted), *no_errors),
     )
 
 

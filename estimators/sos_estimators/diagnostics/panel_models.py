@@ -15,7 +15,7 @@ from scipy.special import chdtrc
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.distributions import f_tail
-from sos_estimators.inference.results import wald
+from sos_estimators.inference.results import negligible, wald
 from sos_estimators.regression.least_squares import group_sums, independent, side_by_side, solve
 from sos_plugins.errors import EstimationError
 
@@ -59,7 +59,8 @@ class Ols:
     def clustered(self) -> Floats:
         """Covariance CR1 by cluster, (k, k), missing where not kept."""
         n = len(self.scores)
-        return self._whole(n / (n - 1) * self.bread @ self.scores.T @ self.scores @ self.bread)
+        influence = self.scores @ self.bread
+        return self._whole(n / (n - 1) * influence.T @ influence)
 
     def _whole(self, part: Floats) -> Floats:
         whole = np.full((len(self.kept),) * 2, np.nan)
@@ -148,7 +149,8 @@ def fixed_effects(value: Floats, columns: Floats, units: Units) -> Ols:
         units: Whose effects there are.
 
     Raises:
-        EstimationError: If no unit has two cases, or no degree of freedom is left.
+        EstimationError: If no unit has two cases, no degree of freedom is left, or the values are
+            fitted exactly.
     """
     n_units = len(units.sizes)
     if n_units == len(value):
@@ -160,6 +162,11 @@ def fixed_effects(value: Floats, columns: Floats, units: Units) -> Ols:
         raise EstimationError(
             f"{len(value)} cases of {n_units} units leave nothing to tell the variance within "
             "units by: there are as many coefficients."
+        )
+    if float(np.abs(fit.residuals).max()) <= negligible(value):
+        raise EstimationError(
+            "Within units the values are fitted exactly: there is no variance within units to "
+            "tell random effects by."
         )
     return fit
 

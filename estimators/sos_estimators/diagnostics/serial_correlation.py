@@ -19,7 +19,7 @@ from pydantic import Field
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.diagnostics.panel_models import ols
 from sos_estimators.inference.distributions import f_tail
-from sos_estimators.inference.results import glance
+from sos_estimators.inference.results import NEGLIGIBLE, ROUNDING, glance, negligible
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.regression.least_squares import side_by_side
@@ -58,12 +58,19 @@ class Differences:
         columns: Changes of covariates and treatment, and dummies of the periods, (n, k).
         cluster: Codes (n,).
         before: Place of the change before in the same unit, -1 without one, (n,).
+        level: Largest size of a mean that was differenced.
     """
 
     value: Floats
     columns: Floats
     cluster: Ints
     before: Ints
+    level: float = 0.0
+
+    @property
+    def least(self) -> float:
+        """Size below which a residual is rounding error about zero."""
+        return max(negligible(self.value), ROUNDING * self.level)
 
 
 @dataclass(frozen=True)
@@ -100,17 +107,28 @@ def serial_correlation(changes: Differences) -> SerialCorrelation:
         changes: Of n changes.
 
     Raises:
-        EstimationError: If fewer than three changes in two clusters follow each other.
+        EstimationError: If fewer than three changes in two clusters follow each other, there are
+            no shocks, or no error by cluster.
     """
-    residual = ols(changes.columns, changes.value, changes.cluster).residuals
     later = np.flatnonzero(changes.before >= 0)
     cluster = np.unique(changes.cluster[later], return_inverse=True)[1]
     _refuse_few(len(later), cluster)
+    residual = ols(changes.columns, changes.value, changes.cluster).residuals
+    residual = np.where(np.abs(residual) <= changes.least, 0.0, residual)
     x = np.column_stack([np.ones(len(later)), residual[changes.before[later]]])
     fit = ols(np.asfortranarray(x), residual[later], cluster)
     if not fit.kept[1]:
-        raise EstimationError("The differenced regression fits exactly: there are no shocks.")
+        raise EstimationError(
+            "The differenced regression fits the changes that others follow exactly, or equally "
+            "far off: there are no shocks to follow. More periods or authorities, or fewer "
+            "covariates, are needed."
+        )
     error = float(np.sqrt(fit.clustered[1, 1]))
+    if error <= NEGLIGIBLE * float(residual[later].std() / x[:, 1].std()):
+        raise EstimationError(
+            "The clusters or the periods are too few for a standard error of the serial "
+            "correlation: it would be zero. More periods or authorities are needed."
+        )
     return SerialCorrelation(float(fit.estimates[1]), error, len(later), int(cluster.max()) + 1)
 
 
@@ -175,26 +193,31 @@ def differences(panel: pd.DataFrame, form: Form) -> Differences:
     names = [c for c in map(str, panel.columns) if c == "value" or c.startswith("x")]
     wide = panel[names].to_numpy(float)
     change = wide[rows] - wide[rows - 1]
+    change[np.abs(change) <= ROUNDING * np.abs(wide).max(axis=0)] = 0.0
     at = names.index("value")
     keys = ["period", "group"] if form == "stacked" else ["period"]
     dummies = pd.get_dummies(codes_of(panel.iloc[rows], keys)).to_numpy(float)
     columns = side_by_side([dummies, np.delete(change, at, axis=1)], len(rows))
     cluster = codes_of(panel.iloc[rows], ["cluster"])
-    return Differences(change[:, at], columns, cluster, place[rows - 1])
+    level = float(np.abs(wide[:, at]).max())
+    return Differences(change[:, at], columns, cluster, place[rows - 1], level)
 
 
 def in_r(changes: Differences) -> SerialCorrelation:
-    """Test with base R."""
+    """Test with base R; what cannot be told is refused as in Python."""
+    serial_correlation(changes)
     columns: dict[str, Any] = {
         "value": changes.value,
         "cluster": changes.cluster.astype(float),
         "before": changes.before.astype(float) + 1.0,
         **{f"x{n}": column for n, column in enumerate(changes.columns.T)},
     }
-    later = changes.before >= 0
-    _refuse_few(int(later.sum()), np.unique(changes.cluster[later], return_inverse=True)[1])
     answer = r.call(
-        FOLDER / "serial_correlation.R", "serial_correlation", columns, {}, timeout=TIMEOUT
+        FOLDER / "serial_correlation.R",
+        "serial_correlation",
+        columns,
+        {"least": changes.least},
+        timeout=TIMEOUT,
     )
     return SerialCorrelation(
         float(answer["coefficient"][0]),

@@ -300,4 +300,4 @@ def test_r_gives_estimates_alone_where_clusters_are_too_large_for_cr2_cases(
     assert found.term("ATT")["estimate"] == pytest.approx(expected.term("ATT")["estimate"])
     assert np.isnan(found.term("ATT")["std_error"])
     assert "square matrix of the cases" in found.glance["no_std_error"]
-    assert found.glance["vcov"] == "CR2-cases"
+    assert found.glance["vcov"] == "none"

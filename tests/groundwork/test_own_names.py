@@ -169,6 +169,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "extended-twfe": {"adjustment": "additive"},
     "callaway-santanna": {"method": "reg"},
     "honest-callaway-santanna": {"method": "reg"},
+    "panel-effects": {"by": "authority"},
 }
 
 

@@ -157,6 +157,19 @@ def test_register_poolings(load: Load) -> None:
     )
 
 
+def test_register_imputers(load: Load) -> None:
+    registry = load(
+        "class MyImputer(sos_plugins.Imputer):\n"
+        "    name, label = 'my-imputer', 'Mine'\n"
+        "    engines = (Engine('python', lambda task, settings: 'imputed'),)\n"
+        "@hookimpl\ndef register_imputers(register): register(MyImputer())\n"
+        "@hookimpl\ndef register_engines(register):\n"
+        "    register('my-imputer', Engine('other', lambda task, settings: 'too'))"
+    )
+    assert [e.name for e in registry.engines("my-imputer")] == ["python", "other"]
+    assert registry.engine("my-imputer", "other").fit(None, None) == "too"
+
+
 def test_register_rule_sets(load: Load) -> None:
     registry = load(
         "class MyRules(sos_plugins.RuleSet):\n"

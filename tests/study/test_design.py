@@ -458,7 +458,7 @@ def test_a_sample_carries_weights_clusters_and_children_where_they_are_known():
     assert plain.window_gap
     assert list(plain.frame) == [
         "unit", "period", "cohort", "value", "weight", "cluster", "treated", "post",
-        "group", "case", "event", "date", "child",
+        "group", "case", "event", "calendar_period", "date", "child",
     ]  # fmt: skip
     calendar, _ = designs.calendar_sample(four(), two_groups(), (), binary=True)
     assert calendar.window_gap

@@ -116,7 +116,7 @@ def panel_data(prepared: RegressionSample, options: PanelEffectsSettings) -> Pan
         np.ones(len(frame)),
         periods[:, 1:],
         frame["treated"].to_numpy(float),
-        frame["post"].to_numpy(float),
+        after_of_all(frame),
         covariates,
         frame["D"].to_numpy(float),
     ]
@@ -195,6 +195,15 @@ def in_python(
     )
 
 
+def after_of_all(frame: pd.DataFrame) -> Floats:
+    """Return ``post`` of pilots and comparators, (n,); zeros where comparators have no "after".
+
+    There it is the effect itself, pilot x after, and no term beside it.
+    """
+    post = frame["post"].to_numpy(float)
+    return np.zeros(len(post)) if np.array_equal(post, frame["D"].to_numpy(float)) else post
+
+
 def not_within_units() -> EstimationError:
     """Say that the effect cannot be told from those of units."""
     return EstimationError(
@@ -218,7 +227,7 @@ def in_r(
         "weight": data.units.weight,
         "D": frame["D"].to_numpy(float),
         "treated": frame["treated"].to_numpy(float),
-        "post": frame["post"].to_numpy(float),
+        "post": after_of_all(frame),
         "unit": data.units.code.astype(float),
         "cluster": data.units.cluster.astype(float),
         "period": codes_of(frame, period_keys(options)).astype(float),

@@ -18,29 +18,32 @@ source("synthetic.R", local = TRUE)
 augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate = "event",
                                         average = "cases", shape = "level", anticipation = 0,
                                         min_event = -Inf, max_event = Inf, pooling = NULL,
-                                        penalty = 0.1, lags = Inf, augment = "ridge") {
+                                        penalty = 0.1, lags = Inf, augment = "ridge",
+                                        least = NULL) {
   weigh <- function(panel, units, dates, count, block, free) {
     series <- lapply(dates, function(g) shaped(panel, g, shape))
     n_before <- sapply(dates, function(g) sum(before_of(panel, g)))
     length <- min(lags, max(n_before))
     early <- panel$value[free, before_of(panel, max(dates)), drop = FALSE]
-    ridge <- penalty * var(as.vector(apply(early, 1, diff))) / length(units)
+    noise <- max(var(as.vector(apply(early, 1, diff))), panel$least^2)
+    ridge <- penalty * noise / length(units)
     problem <- lagged(series, n_before, length, units, free, ridge)
     alone <- apart(problem)
     weights <- alone
     size <- sizes(problem, alone)
-    nu <- if (is.null(pooling)) size$together * sqrt(length) / size$mean else pooling
+    nu <- pooling
+    if (is.null(nu)) nu <- if (size$mean > 0) size$together * sqrt(length) / size$mean else 0
     nu <- min(nu, 0.999)
     if (length(units) > 1 && nu > 0) {
-      weights <- together(problem, nu, (size$apart / size$together)^2)
+      weights <- together(problem, nu, size$apart^2 / max(size$together^2, 1e-12 * noise))
     }
     plain <- weights
     share <- 0
     if (augment == "ridge") {
-      share <- choose_penalty(length, function(place) {
+      share <- choose_penalty(length, noise, function(place) {
         leave_out(panel, units, dates, free, shape, n_before, length, place, ridge)
       })
-      weights <- weights + ridge_weights(problem, left_of(problem, weights), share)
+      weights <- weights + ridge_weights(problem, left_of(problem, weights), share, noise)
     }
     size <- sizes(problem, plain)
     whole <- function(w) {
@@ -54,16 +57,18 @@ augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate
                         fit_before_each = size$apart))
   }
   synthetic(data, weigh, pilots, placebos, aggregate, average, shape, anticipation, min_event,
-            max_event, by = "pilot")
+            max_event, by = "pilot", least = least)
 }
 
-# The last periods before treatment of each pilot, on the right; zero where there is none.
+# The last periods before treatment of each pilot, on the right; zero where there is none. The mean
+# of the pool, which weights that add up to one do not see, is taken off.
 lagged <- function(series, n_before, length, units, free, ridge) {
   values <- lapply(seq_along(units), function(j) {
     kept <- seq_len(n_before[j])
     kept <- kept[kept > n_before[j] - length]
     x <- matrix(0, nrow(series[[j]]), length)
-    x[, length - rev(seq_along(kept)) + 1] <- series[[j]][, kept]
+    of_pool <- colMeans(series[[j]][free, kept, drop = FALSE])
+    x[, length - rev(seq_along(kept)) + 1] <- sweep(series[[j]][, kept, drop = FALSE], 2, of_pool)
     x
   })
   there <- t(sapply(n_before, function(n) rev(seq_len(length)) <= n))
@@ -127,18 +132,19 @@ together <- function(problem, nu, ratio) {
 }
 
 # What ridge regression of later on earlier values in the pool adds to weights.
-ridge_weights <- function(problem, left, share) {
+ridge_weights <- function(problem, left, share, noise) {
   t(sapply(seq_along(problem$x), function(j) {
     centred <- sweep(problem$x[[j]], 2, colMeans(problem$x[[j]]))
     products <- crossprod(centred)
-    penalty <- share * max(eigen(products, symmetric = TRUE, only.values = TRUE)$values)
+    largest <- max(eigen(products, symmetric = TRUE, only.values = TRUE)$values)
+    penalty <- max(share * largest, 1e-12 * noise)
     drop(centred %*% solve(products + penalty * diag(ncol(products)), left[j, ]))
   }))
 }
 
 # The penalty that foretells a left-out earlier period: of those within one standard error of the
 # best, the largest. As a share of the largest eigenvalue.
-choose_penalty <- function(length, leave_out) {
+choose_penalty <- function(length, noise, leave_out) {
   shares <- 10^seq(0, -8, length.out = 21)
   errors <- lapply(seq_len(length), function(place) {
     out <- leave_out(place)
@@ -146,7 +152,7 @@ choose_penalty <- function(length, leave_out) {
     weights <- apart(out$fewer)
     left <- left_of(out$fewer, weights)
     vapply(shares, function(share) {
-      all <- weights + ridge_weights(out$fewer, left, share)
+      all <- weights + ridge_weights(out$fewer, left, share, noise)
       mean((left_of(out$whole, all)[out$has, place])^2)
     }, 0)
   })

@@ -11,14 +11,17 @@
 
 source("own_effects.R", local = TRUE)
 
-panel_of <- function(data, anticipation) {
+# least  size below which differences are rounding errors about zero; NULL: of these values
+panel_of <- function(data, anticipation, least = NULL) {
+  if (is.null(least)) least <- max(1e-10 * sd(data$value), 1e-14 * max(abs(data$value)))
   data <- data[order(data$period, data$unit), ]
   periods <- sort(unique(data$period))
   n <- nrow(data) / length(periods)
   matrix_of <- function(x) matrix(x, n, length(periods))
   cohort <- data$cohort[seq_len(n)]
   list(value = matrix_of(data$value), weight = matrix_of(data$weight), cohort = cohort,
-       periods = periods, pool = which(cohort == 0), anticipation = anticipation)
+       periods = periods, pool = which(cohort == 0), anticipation = anticipation,
+       least = least)
 }
 
 # The dates of the pilots, in the order in which assignments name those who take their places.
@@ -212,8 +215,8 @@ fit_of <- function(found, panel, units, dates, block, count, free) {
 # pilots    numbers of the treated authorities, by date
 # placebos  who takes their places: one row an assignment
 synthetic <- function(data, weigh, pilots, placebos, aggregate, average, shape, anticipation,
-                      min_event, max_event, by) {
-  panel <- panel_of(data, anticipation)
+                      min_event, max_event, by, least = NULL) {
+  panel <- panel_of(data, anticipation, least)
   dates <- panel$cohort[pilots]
   block <- if (by == "cohort") match(dates, unique(dates)) else seq_along(dates)
   panel$seen <- panel$weight[pilots, , drop = FALSE] > 0

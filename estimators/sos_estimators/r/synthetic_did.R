@@ -11,7 +11,7 @@ source("synthetic.R", local = TRUE)
 # by  "cohort": weights follow the mean of those who adopt at a time; "pilot": each of them
 synthetic_did <- function(data, pilots, placebos = NULL, aggregate = "event", average = "cases",
                           shape = "level", anticipation = 0, min_event = -Inf, max_event = Inf,
-                          by = "cohort") {
+                          by = "cohort", least = NULL) {
   weigh <- function(panel, units, dates, count, block, free) {
     weights <- matrix(0, length(units), length(panel$cohort))
     times <- matrix(0, length(units), length(panel$periods))
@@ -25,22 +25,27 @@ synthetic_did <- function(data, pilots, placebos = NULL, aggregate = "event", av
       target <- drop((count[inside] / sum(count[inside])) %*% x[units[inside], , drop = FALSE])
       noise <- sd(apply(x[free, before, drop = FALSE], 1, diff))
       zeta <- (length(inside) * sum(after))^(1 / 4) * noise
+      zeta <- max(zeta, panel$least / sqrt(sum(before)))
       weights[inside, free] <- rep(follow(t(x[free, before]), target[before], zeta),
                                    each = length(inside))
-      times[inside, before] <- rep(
-        follow(x[free, before], rowMeans(x[free, after, drop = FALSE]), 1e-6 * noise),
-        each = length(inside))
+      # Where all change alike any periods foretell the later ones: all count the same.
+      of_times <- rep(1 / sum(before), sum(before))
+      if (noise > panel$least) {
+        of_times <- follow(x[free, before], rowMeans(x[free, after, drop = FALSE]), 1e-6 * noise)
+      }
+      times[inside, before] <- rep(of_times, each = length(inside))
     }
     list(shaped = series, plain = weights, weights = weights, times = times)
   }
   synthetic(data, weigh, pilots, placebos, aggregate, average, shape, anticipation, min_event,
-            max_event, by)
+            max_event, by, least)
 }
 
 # Weights on the columns of A with which they follow b, up to an intercept.
 follow <- function(A, b, zeta) {
   A <- sweep(A, 2, colMeans(A))
-  b <- b - mean(b)
+  b <- b - mean(b) - rowMeans(A)
+  A <- A - rowMeans(A)
   D <- crossprod(A) + nrow(A) * zeta^2 * diag(ncol(A))
   simplex_weights(D, drop(crossprod(A, b)), list(seq_len(ncol(A))))
 }

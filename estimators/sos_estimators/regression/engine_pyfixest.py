@@ -42,6 +42,8 @@ ROUNDS = 100_000
 MAX_ROWS = 2_000_000
 """Rows of a panel, which cells do not make fewer; beyond this pyfixest takes minutes."""
 JACKKNIFE = "CR3"
+WIDEST_WEIGHTS = 10_000
+"""With weights from 0.0015 to 830 its CR3 is off by 5e-5, against 50 digits (pyfixest 0.60)."""
 STOPPED = "the jackknife of pyfixest stops where a column is collinear without a cluster"
 
 
@@ -79,6 +81,13 @@ def engine(
         n_rows = len(sample.frame)
         if sample.is_panel and n_rows > MAX_ROWS:
             return f"pyfixest would iterate over the {n_rows} rows of the panel, over {MAX_ROWS}"
+        weights = sample.frame["weight"][sample.frame["weight"] > 0]
+        if getattr(options, "vcov", "") == JACKKNIFE and len(weights):
+            if weights.max() > WIDEST_WEIGHTS * weights.min():
+                return (
+                    "pyfixest's CR3 loses digits where weights differ by more than a factor of "
+                    f"{WIDEST_WEIGHTS:,}"
+                )
         return limits(sample, options)
 
     return Engine(

@@ -45,7 +45,7 @@ def weigh(panel: Panel, units: Ints, options: SyntheticDidSettings) -> Followed:
         first = int(np.flatnonzero(dates == date)[0])
         early, late, series = before[first], after[first], shaped[first]
         noise = noise_of(series[:, early], allowed)
-        of_times = time_weights(series, early, late, allowed, noise)
+        of_times = time_weights(series, early, late, allowed, noise, panel.least)
         for number in np.unique(block[dates == date]):
             inside = np.flatnonzero(block == number)
             share = counts[:, inside] / counts[:, inside].sum(axis=1, keepdims=True)
@@ -98,9 +98,11 @@ def unit_weights(series: Floats, target: Floats, allowed: Bools, ridge: Floats) 
 
 
 def time_weights(
-    series: Floats, early: Bools, late: Bools, allowed: Bools, noise: Floats
+    series: Floats, early: Bools, late: Bools, allowed: Bools, noise: Floats, least: float
 ) -> Floats:
     """Find the weights on earlier periods with which they foretell the later ones, (B, L).
+
+    Where all units change alike any periods do: all count the same.
 
     Args:
         series: Of units, (G, T).
@@ -108,11 +110,14 @@ def time_weights(
         late: Periods after it.
         allowed: Units of the pool, (B, G).
         noise: Standard deviation of changes, (B,).
+        least: Noise up to which it is rounding error.
     """
     ahead = series[:, early] - series[:, late].mean(axis=1)[:, None]
     n = allowed.sum(axis=1)
     centred = (ahead[None] - (allowed @ ahead / n[:, None])[:, None]) * allowed[:, :, None]
     triangles = np.linalg.qr(centred, mode="r")
     ridges = n * np.square(OF_TIMES * noise)
-    pairs = zip(triangles, ridges, strict=True)
-    return np.array([nearest_to_zero(triangle, float(ridge)) for triangle, ridge in pairs])
+    weights = np.full((len(noise), ahead.shape[1]), 1 / ahead.shape[1])
+    for b in np.flatnonzero(noise > least):
+        weights[b] = nearest_to_zero(triangles[b], float(ridges[b]))
+    return weights

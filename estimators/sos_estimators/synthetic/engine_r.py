@@ -113,7 +113,13 @@ def _ask(
         FOLDER / f"{function}.R",
         function,
         columns,
-        {**given, **further, "pilots": panel.pilots + 1, "placebos": placebos},
+        {
+            **given,
+            **further,
+            "pilots": panel.pilots + 1,
+            "placebos": placebos,
+            "least": panel.least,
+        },
         timeout=TIMEOUT,
     )
     return _read(answer, panel, terms)

@@ -261,7 +261,9 @@ def _ridge(lagged: Lagged, left: Floats, share: Floats) -> Floats:
     length = products.shape[-1]
     penalty = share[:, None] * largest
     solved = np.linalg.solve(
-        products + np.maximum(penalty, FLAT)[:, :, None, None] * np.eye(length), left[..., None]
+        products
+        + np.maximum(penalty, FLAT * lagged.noise[:, None])[:, :, None, None] * np.eye(length),
+        left[..., None],
     )
     return np.asarray(np.matmul(centred, solved)[..., 0])
 
@@ -305,9 +307,9 @@ def _foretold(left_out: LeftOut, penalty: float) -> Floats:
     pulled = np.matmul(turned, _imbalance(lagged, weights)[..., None])
     together = np.einsum("bjgl,jg->bjl", centred, left_out.units, optimize=True)
     product = (pulled * np.matmul(turned, together[..., None]))[..., 0]
-    errors = []
+    errors, flat = [], FLAT * lagged.noise[:, None]
     for share in PENALTIES:
-        strength = np.maximum(values, 0.0) + np.maximum(share * largest, FLAT)[:, :, None]
+        strength = np.maximum(values, 0.0) + np.maximum(share * largest, flat)[:, :, None]
         off = base - (product / strength).sum(axis=2)
         errors.append(np.square(off[:, left_out.has]).mean(axis=1))
     return np.column_stack(errors)

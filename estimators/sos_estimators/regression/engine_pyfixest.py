@@ -81,13 +81,11 @@ def engine(
         n_rows = len(sample.frame)
         if sample.is_panel and n_rows > MAX_ROWS:
             return f"pyfixest would iterate over the {n_rows} rows of the panel, over {MAX_ROWS}"
-        weights = sample.frame["weight"][sample.frame["weight"] > 0]
-        if getattr(options, "vcov", "") == JACKKNIFE and len(weights):
-            if weights.max() > WIDEST_WEIGHTS * weights.min():
-                return (
-                    "pyfixest's CR3 loses digits where weights differ by more than a factor of "
-                    f"{WIDEST_WEIGHTS:,}"
-                )
+        if getattr(options, "vcov", "") == JACKKNIFE and far_apart(sample.frame["weight"]):
+            return (
+                "pyfixest's CR3 loses digits where weights differ by more than a factor of "
+                f"{WIDEST_WEIGHTS:,}"
+            )
         return limits(sample, options)
 
     return Engine(
@@ -100,6 +98,16 @@ def engine(
         packages=("pyfixest",),
         takes_cells=True,
     )
+
+
+def far_apart(weights: pd.Series[float]) -> bool:
+    """Whether weights differ so much that pyfixest's CR3 loses digits.
+
+    Args:
+        weights: Of the cases, (n,); those of 0 do not count.
+    """
+    used = weights[weights > 0]
+    return bool(used.max() > WIDEST_WEIGHTS * used.min())
 
 
 def lacks(vcov: str, *, separate: bool = False) -> str:

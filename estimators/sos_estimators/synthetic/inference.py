@@ -122,7 +122,7 @@ def by_placebos(
     spread = others.std(axis=0)
     known = spread > least
     rank = int(np.floor((1 - conf_level) * (1 + n) * (1 + ALONE)))
-    half = size[rank - 1] if rank else np.full(len(estimates), np.inf)
+    half = size[rank - 1] if rank else np.full(len(estimates), np.nan)  # the set is all numbers
     half = np.where(known, half, np.nan)
     told: tuple[str, ...] = ()
     if n < FEWEST_PLACEBOS:

@@ -25,7 +25,7 @@ augmented_synthetic_control <- function(data, pilots, placebos = NULL, aggregate
     n_before <- sapply(dates, function(g) sum(before_of(panel, g)))
     length <- min(lags, max(n_before))
     early <- panel$value[free, before_of(panel, max(dates)), drop = FALSE]
-    noise <- max(var(as.vector(apply(early, 1, diff))), panel$least^2)
+    noise <- max(var(as.vector(apply(early, 1, diff))), (1e5 * panel$least)^2)
     ridge <- penalty * noise / length(units)
     problem <- lagged(series, n_before, length, units, free, ridge)
     alone <- apart(problem)

@@ -25,7 +25,7 @@ synthetic_did <- function(data, pilots, placebos = NULL, aggregate = "event", av
       target <- drop((count[inside] / sum(count[inside])) %*% x[units[inside], , drop = FALSE])
       noise <- sd(apply(x[free, before, drop = FALSE], 1, diff))
       zeta <- (length(inside) * sum(after))^(1 / 4) * noise
-      zeta <- max(zeta, panel$least / sqrt(sum(before)))
+      zeta <- max(zeta, 1e5 * panel$least / sqrt(sum(before)))
       weights[inside, free] <- rep(follow(t(x[free, before]), target[before], zeta),
                                    each = length(inside))
       # Where all change alike any periods foretell the later ones: all count the same.
@@ -46,6 +46,22 @@ follow <- function(A, b, zeta) {
   A <- sweep(A, 2, colMeans(A))
   b <- b - mean(b) - rowMeans(A)
   A <- A - rowMeans(A)
-  D <- crossprod(A) + nrow(A) * zeta^2 * diag(ncol(A))
-  simplex_weights(D, drop(crossprod(A, b)), list(seq_len(ncol(A))))
+  ridge <- sqrt(nrow(A)) * zeta
+  D <- crossprod(A) + ridge^2 * diag(ncol(A))
+  weights <- simplex_weights(D, drop(crossprod(A, b)), list(seq_len(ncol(A))))
+  refined(rbind(A, ridge * diag(ncol(A))), c(b, 0 * weights), weights)
+}
+
+# The same weights by least squares on the columns that have one: squares lose half of the digits, in
+# which a small ridge is all that tells nearly alike columns apart.
+refined <- function(A, b, weights) {
+  k <- which(weights > 0)
+  n <- length(k)
+  if (n == 1) return(weights)
+  even <- rep(1 / n, n)
+  free <- qr.Q(qr(rep(1, n)), complete = TRUE)[, -1, drop = FALSE]
+  A <- A[, k, drop = FALSE]
+  found <- even + drop(free %*% qr.coef(qr(A %*% free, tol = 1e-15), b - drop(A %*% even)))
+  if (anyNA(found) || any(found < 0)) return(weights)
+  replace(weights, k, found)
 }

@@ -51,7 +51,7 @@ def weigh(panel: Panel, units: Ints, options: SyntheticDidSettings) -> Followed:
             share = counts[:, inside] / counts[:, inside].sum(axis=1, keepdims=True)
             target = (share[:, :, None] * series[units[:, inside]]).sum(axis=1)
             strength = np.sqrt(len(inside) * late.sum()) * np.square(noise) * early.sum()
-            ridge = np.maximum(strength, panel.least**2)
+            ridge = np.maximum(strength, panel.least_noise**2)
             weights[:, inside] = unit_weights(series[:, early], target[:, early], allowed, ridge)
             times[np.ix_(np.arange(n), inside, np.flatnonzero(early))] = of_times[:, None]
     return Followed(shaped, units, weights, times, block, counts, before, allowed)

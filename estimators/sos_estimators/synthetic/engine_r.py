@@ -109,17 +109,12 @@ def _ask(
     }
     given = {name: value for name in SHARED if (value := getattr(options, name)) is not None}
     placebos = None if assignments is None else assignments.units + 1
+    who = {"pilots": panel.pilots + 1, "placebos": placebos}
     answer = r.call(
         FOLDER / f"{function}.R",
         function,
         columns,
-        {
-            **given,
-            **further,
-            "pilots": panel.pilots + 1,
-            "placebos": placebos,
-            "least": panel.least,
-        },
+        {**given, **further, **who, "least": panel.least},
         timeout=TIMEOUT,
     )
     return _read(answer, panel, terms)

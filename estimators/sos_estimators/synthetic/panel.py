@@ -24,6 +24,8 @@ straight line."""
 SAME = 9
 """Decimals of values, as shares of the largest, that tell authorities apart: whatever the order of
 rows, means of the same cases are alike to more."""
+LEAST_NOISE = 1e5
+"""Times the size of rounding: smaller changes would let rounding decide on weights."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Panel:
     anticipation: int
     cells: CohortCells
     least: float
+
+    @property
+    def least_noise(self) -> float:
+        """Size of changes in the pool that penalties rest on where it does not change."""
+        return LEAST_NOISE * self.least
 
     @property
     def pool(self) -> Bools:

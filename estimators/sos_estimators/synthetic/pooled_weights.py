@@ -155,7 +155,7 @@ def _lags_of(panel: Panel, units: Ints, lags: Floats, there: Bools) -> Lagged:
         there,
         allowed,
         units,
-        np.maximum(noise, panel.least**2),
+        np.maximum(noise, panel.least_noise**2),
         panel.dates,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,19 +92,10 @@ class Fit:
         for named in self.estimates:
             if named.engine == engine:
                 return Fit((named,))
-        why = self.not_run.get(engine) or did_you_mean(engine, self.engines).strip()
-        raise EngineUnavailableError(
-            " ".join(
-                filter(
-                    None,
-                    (
-                        f"Engine '{engine}' gave no estimate here.",
-                        why,
-                        f"Engines that did: {listing(self.engines)}.",
-                    ),
-                )
-            )
-        )
+        why = self.not_run.get(engine, did_you_mean(engine, self.engines).strip())
+        told = [f"Engine '{engine}' gave no estimate here.", why]
+        told.append(f"Engines that did: {listing(self.engines)}.")
+        raise EngineUnavailableError(" ".join(filter(None, told)))
 
     def coef(self) -> pd.Series[float]:
         """Return the estimates, indexed by term."""
@@ -212,22 +203,3 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return html_table(self.estimates, self._agreement_in_words(), self.estimate.warnings)
-
-
-def coefficient_table(fits: Sequence[Fit]) -> pd.DataFrame:
-    """Return the terms of several fits below each other, for plots and tables of one's own.
-
-    Args:
-        fits: At least one.
-
-    Returns:
-        Frame ``estimator, engine`` and the columns of ``tidy``.
-    """
-    rows = [
-        named.estimate.tidy.assign(estimator=named.estimator, engine=named.engine)
-        for fit in fits
-        for named in fit.estimates
-    ]
-    whole = pd.concat(rows, ignore_index=True)
-    first = ["estimator", "engine"]
-    return whole[[*first, *(c for c in whole.columns if c not in first)]]

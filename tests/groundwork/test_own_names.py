@@ -169,7 +169,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "extended-twfe": {"adjustment": "additive"},
     "callaway-santanna": {"method": "reg"},
     "honest-callaway-santanna": {"method": "reg"},
-    "panel-effects": {"by": "authority"},
 }
 
 

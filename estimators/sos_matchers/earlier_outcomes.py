@@ -9,27 +9,22 @@ from pydantic import Field, model_validator
 
 from sos_matchers import r_engines
 from sos_matchers.features import PER_PERIOD, Candidates, candidates
-from sos_matchers.nearest import Order
 from sos_matchers.pairing import (
+    DISTANCES,
     Caliper,
-    NearestSettings,
+    FeatureDistanceSettings,
     forbidden_pairs,
-    head_words,
-    matchit_is_greedy,
-    method_words,
-    paired,
-    tail_words,
-    unmatched_reason,
+    greedy_limits,
+    matched_on_features,
+    unit_match,
 )
 from sos_matchers.paths import Compare, Shrink, as_compared, composition, shrunk, spread_within
-from sos_matchers.summaries import First, Matches, unit_match
+from sos_matchers.summaries import Matches
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError
-from sos_plugins.groundwork.installed import distribution_version
 
 
-class PreOutcomesSettings(NearestSettings):
+class PreOutcomesSettings(FeatureDistanceSettings):
     """Settings of ``pre-outcomes-units``."""
 
     features: tuple[str, ...] | None = Field(
@@ -54,18 +49,8 @@ class PreOutcomesSettings(NearestSettings):
             "passes from period to period (transient)"
         ),
     )
-    distance: Literal["euclidean", "mahalanobis"] = Field(
-        "euclidean", description="distance between features standardised within pilots and pool"
-    )
     caliper: float | None = Field(
         None, gt=0, description="largest distance allowed (features are in SDs)"
-    )
-    order: Order = Field(
-        "largest",
-        description=(
-            "who chooses first without replacement: the pilot that is farthest from its nearest "
-            "comparator (largest) or closest to it (smallest), or the order of the codes (data)"
-        ),
     )
 
     @model_validator(mode="after")
@@ -94,10 +79,7 @@ def match_pre_outcomes(task: UnitTask, settings: PreOutcomesSettings) -> UnitMat
     given = as_compared(before, compare, name)
     drawn = shrunk(task, given, composition(before.names, compare, name), settings.shrink, name)
     distance = outcome_distances(given, settings.distance, drawn)
-    allowed = np.where(forbidden_pairs(task, given, settings), np.inf, distance)
-    pairs = paired(allowed, settings, settings.caliper, distance.min(axis=1))
-    software = f"numpy {distribution_version('numpy')}"
-    matches = Matches(pairs, distance[pairs.treated, pairs.control], software)
+    matches = matched_on_features(task, given, distance, settings)
     return _report(task, given, matches, settings)
 
 
@@ -113,11 +95,11 @@ def match_pre_outcomes_r(task: UnitTask, settings: PreOutcomesSettings) -> UnitM
     return _report(task, given, matches, settings)
 
 
-def r_limits(task: UnitTask, settings: PreOutcomesSettings) -> str | None:  # noqa: ARG001
+def r_limits(task: UnitTask, settings: PreOutcomesSettings) -> str | None:
     """Say what the engine of R cannot do."""
     if settings.shrink != "none":
         return "the engine 'r-matchit' does not shrink features. Use the engine 'python'."
-    return matchit_is_greedy(settings)
+    return greedy_limits(task, settings)
 
 
 def _candidates(task: UnitTask, settings: PreOutcomesSettings) -> Candidates:
@@ -167,17 +149,13 @@ def outcome_distances(
 def _report(
     task: UnitTask, given: Candidates, matches: Matches, settings: PreOutcomesSettings
 ) -> UnitMatch:
-    words = "standardised Euclidean" if settings.distance == "euclidean" else "Mahalanobis"
-    number = settings.caliper
-    caliper = Caliper(number, "" if number is None else f"caliper of {number:g}")
     drawn = "" if settings.shrink == "none" else f", {SHRUNK[settings.shrink]}"
-    method = (
-        f"{head_words(given, settings)} by {method_words(settings)} on the {words} distance "
-        f"between {', '.join(given.names)}{COMPARED[settings.compare]}{drawn}"
-        f"{tail_words(settings, caliper)}"
+    on = (
+        f"the {DISTANCES[settings.distance]} distance between {', '.join(given.names)}"
+        f"{COMPARED[settings.compare]}{drawn}"
     )
-    reason = unmatched_reason(settings, caliper)
-    return unit_match(task, given, matches, First(method, settings, reason))
+    caliper = Caliper.of(settings.caliper)
+    return unit_match(task, given, matches, settings, on=on, caliper=caliper)
 
 
 COMPARED = {
@@ -205,11 +183,5 @@ class PreOutcomesUnits(Matcher):
     )
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_pre_outcomes, packages=("numpy", "scipy")),
-        Engine(
-            "r-matchit",
-            match_pre_outcomes_r,
-            requires=(R_BASE, R_MATCHIT),
-            limits=r_limits,
-            packages=("MatchIt",),
-        ),
+        r_engines.matchit_engine(match_pre_outcomes_r, r_limits),
     )

@@ -12,24 +12,19 @@ from pydantic import Field, model_validator
 from sos_matchers import r_engines
 from sos_matchers.earlier_outcomes import outcome_distances
 from sos_matchers.features import PER_PERIOD, Candidates, candidates, is_kind, sides
-from sos_matchers.nearest import Order
 from sos_matchers.pairing import (
+    DISTANCES,
     Caliper,
-    NearestSettings,
+    FeatureDistanceSettings,
     forbidden_pairs,
-    head_words,
-    matchit_is_greedy,
-    method_words,
-    paired,
-    tail_words,
-    unmatched_reason,
+    greedy_limits,
+    matched_on_features,
+    unit_match,
 )
 from sos_matchers.paths import Compare, as_compared
-from sos_matchers.summaries import First, Matches, unit_match
+from sos_matchers.summaries import Matches
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError, did_you_mean, listing
-from sos_plugins.groundwork.installed import distribution_version
 
 PARTS = {
     "levels": "the levels of earlier outcomes",
@@ -43,7 +38,7 @@ PARTS = {
 """What a mix may be made of, in words."""
 
 
-class MixedSettings(NearestSettings):
+class MixedSettings(FeatureDistanceSettings):
     """Settings of ``mixed-units``."""
 
     weights: dict[str, float] = Field(
@@ -53,18 +48,8 @@ class MixedSettings(NearestSettings):
             "median over all pairs, so that equal weights count alike"
         ),
     )
-    distance: Literal["euclidean", "mahalanobis"] = Field(
-        "euclidean", description="distance between the features of each part"
-    )
     caliper: float | None = Field(
         None, gt=0, description="largest distance allowed; 1 is that of a typical pair"
-    )
-    order: Order = Field(
-        "largest",
-        description=(
-            "who chooses first without replacement: the pilot that is farthest from its nearest "
-            "comparator (largest) or closest to it (smallest), or the order of the codes (data)"
-        ),
     )
 
     @model_validator(mode="after")
@@ -82,10 +67,6 @@ class MixedSettings(NearestSettings):
                 "weights are all 0; give at least one part of the mix a weight above 0"
             )
         return self
-
-
-NO_CASE_MIX = ("x_", "outcome_pre_")
-"""What the names of features begin with that are no means of covariates."""
 
 
 NO_CASE_MIX = ("x_", "outcome_pre_")
@@ -114,10 +95,7 @@ def match_mixed(task: UnitTask, settings: MixedSettings) -> UnitMatch:
     """
     mix = mix_of(task, settings)
     distance = mixed_distance(mix, settings)
-    allowed = np.where(forbidden_pairs(task, mix.given, settings), np.inf, distance)
-    pairs = paired(allowed, settings, settings.caliper, distance.min(axis=1))
-    software = f"numpy {distribution_version('numpy')}"
-    matches = Matches(pairs, distance[pairs.treated, pairs.control], software)
+    matches = matched_on_features(task, mix.given, distance, settings)
     return _report(task, mix, matches, settings)
 
 
@@ -203,21 +181,13 @@ def mixed_distance(mix: Mix, settings: MixedSettings) -> np.ndarray:
 
 
 def _report(task: UnitTask, mix: Mix, matches: Matches, settings: MixedSettings) -> UnitMatch:
-    number = settings.caliper
-    caliper = Caliper(number, "" if number is None else f"caliper of {number:g}")
-    kind = "standardised Euclidean" if settings.distance == "euclidean" else "Mahalanobis"
     shares = ", ".join(f"{settings.weights[name]:g} for {PARTS[name]}" for name in mix.parts)
-    method = (
-        f"{head_words(mix.given, settings)} by {method_words(settings)} on a weighted mean of "
-        f"{kind} distances, each in units of its median ({shares}){tail_words(settings, caliper)}"
+    on = (
+        f"a weighted mean of {DISTANCES[settings.distance]} distances, each in units of its median "
+        f"({shares})"
     )
-    reason = unmatched_reason(settings, caliper)
-    return unit_match(task, mix.given, matches, First(method, settings, reason))
-
-
-def r_limits(task: UnitTask, settings: MixedSettings) -> str | None:  # noqa: ARG001
-    """Say what the engine of R cannot do."""
-    return matchit_is_greedy(settings)
+    caliper = Caliper.of(settings.caliper)
+    return unit_match(task, mix.given, matches, settings, on=on, caliper=caliper)
 
 
 class MixedUnits(Matcher):
@@ -230,11 +200,5 @@ class MixedUnits(Matcher):
     citation: ClassVar[str] = "Stuart (2010), Statistical Science 25(1), 1-21"
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_mixed, packages=("numpy", "scipy")),
-        Engine(
-            "r-matchit",
-            match_mixed_r,
-            requires=(R_BASE, R_MATCHIT),
-            limits=r_limits,
-            packages=("MatchIt",),
-        ),
+        r_engines.matchit_engine(match_mixed_r, greedy_limits),
     )

@@ -6,7 +6,7 @@ which breaks ties by row, breaks them by code. Cases are sent in the order of ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,25 @@ from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.features import Candidates
 from sos_matchers.nearest import STEPS, Pairs
 from sos_matchers.summaries import Matches
+from sos_plugins import Engine
+from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, no_limits
 from sos_plugins.r import client as r
 
 SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
+
+
+def matchit_engine(
+    fit: Callable[[Any, Any], Any], limits: Callable[[Any, Any], str | None] = no_limits
+) -> Engine:
+    """Return the engine ``r-matchit`` of a matcher.
+
+    Args:
+        fit: What matches, as of :class:`~sos_plugins.Engine`.
+        limits: What says that it cannot do what is asked.
+    """
+    return Engine(
+        "r-matchit", fit, requires=(R_BASE, R_MATCHIT), limits=limits, packages=("MatchIt",)
+    )
 
 
 def units_on_score(given: Candidates, settings: Any, forbidden: np.ndarray) -> Matches:

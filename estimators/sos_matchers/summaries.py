@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -35,43 +34,18 @@ class Matches:
     score: np.ndarray | None = None
 
 
-class Asked(Protocol):
-    """What was asked of a matcher on a distance."""
-
-    @property
-    def ratio(self) -> int:
-        """Comparators for each pilot, at most."""
-
-    @property
-    def method(self) -> str:
-        """The way of pairing."""
-
-
 @dataclass(frozen=True)
-class First:
-    """What a matcher on a distance says of itself.
+class Sentences:
+    """The parts of a description that do not follow from the pairs."""
 
-    Attributes:
-        method: The first sentence of the description, without its full stop.
-        asked: Its settings.
-        reason: Why a pilot has no comparator.
-    """
-
-    method: str
-    asked: Asked
-    reason: str
+    first: str
+    ratio: int | None = None
+    further: Sequence[str] = field(default_factory=tuple)
 
 
-def unit_match(task: UnitTask, given: Candidates, matches: Matches, first: First) -> UnitMatch:
-    """Put the result of matching on a distance together.
-
-    Args:
-        task: What the matcher was given.
-        given: The candidates that were compared.
-        matches: The pairs.
-        first: What the matcher says of itself.
-    """
-    rows = pd.DataFrame(
+def pair_rows(given: Candidates, matches: Matches) -> pd.DataFrame:
+    """Return ``pilot, comparator, distance, rank`` of pairs."""
+    return pd.DataFrame(
         {
             "pilot": [given.pilots[i] for i in matches.pairs.treated],
             "comparator": [given.pool[j] for j in matches.pairs.control],
@@ -80,29 +54,6 @@ def unit_match(task: UnitTask, given: Candidates, matches: Matches, first: First
         },
         columns=list(DISTANCE_COLUMNS),
     )
-    unmatched = {**given.unmatched}
-    unmatched |= {code: first.reason for code in given.pilots if code not in set(rows["pilot"])}
-    ties = (TIES,) if first.asked.method == "nearest" else ()
-    return assemble(
-        task,
-        rows,
-        unmatched,
-        Sentences(f"{first.method}; {matches.software}.", first.asked.ratio, (*ties, *given.notes)),
-        scores=scores_frame(given, matches),
-        compared=given.names,
-    )
-
-
-TIES = "Ties in distance went to the lower authority code."
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """The parts of a description that do not follow from the pairs."""
-
-    first: str
-    ratio: int | None = None
-    further: Sequence[str] = field(default_factory=tuple)
 
 
 def scores_frame(given: Candidates, matches: Matches) -> pd.DataFrame:

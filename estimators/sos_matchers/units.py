@@ -23,17 +23,13 @@ from sos_matchers.pairing import (
     Caliper,
     NearestSettings,
     forbidden_pairs,
-    head_words,
-    matchit_is_greedy,
-    method_words,
+    greedy_limits,
     paired,
-    tail_words,
-    unmatched_reason,
+    unit_match,
 )
 from sos_matchers.propensity import Scores
-from sos_matchers.summaries import First, Matches, unit_match
+from sos_matchers.summaries import Matches
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask, hookimpl
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError
 
 
@@ -49,9 +45,6 @@ class PropensitySettings(NearestSettings, ScoreSettings):
     )
     distance: Literal["logit", "probability"] = Field(
         "logit", description="scale on which scores are compared"
-    )
-    caliper: float | None = Field(
-        None, gt=0, description="largest distance between a pilot and a comparator"
     )
     std_caliper: bool = Field(
         True, description="whether the caliper counts in SDs of the score (pilots and pool)"
@@ -86,10 +79,8 @@ def _score_candidates(task: UnitTask, settings: PropensitySettings) -> Candidate
 
 def _score_caliper(settings: PropensitySettings, scores: np.ndarray) -> Caliper:
     """The caliper in units of the score; MatchIt's SD is that of all scores, with n - 1."""
-    if settings.caliper is None:
-        return Caliper(None, "")
-    if not settings.std_caliper:
-        return Caliper(settings.caliper, f"caliper of {settings.caliper:g}")
+    if settings.caliper is None or not settings.std_caliper:
+        return Caliper.of(settings.caliper)
     sd = float(np.std(scores, ddof=1))
     return Caliper(settings.caliper * sd, f"caliper of {settings.caliper:g} SD")
 
@@ -108,8 +99,8 @@ def match_propensity(task: UnitTask, settings: PropensitySettings) -> UnitMatch:
     score = scores.on(settings.distance)
     n = len(given.pilots)
     distance = np.abs(score[:n, None] - score[None, n:])
-    allowed = np.where(forbidden_pairs(task, given, settings), np.inf, distance)
-    pairs = paired(allowed, settings, _score_caliper(settings, score).value, score[:n])
+    caliper = _score_caliper(settings, score).value
+    pairs = paired(task, given, distance, settings, caliper=caliper, keys=score[:n])
     software = ScoreModel(settings).software
     matches = Matches(pairs, distance[pairs.treated, pairs.control], software, scores.probability)
     return _report_propensity(task, given, matches, settings)
@@ -138,17 +129,12 @@ def _report_propensity(
     scale = "logit of the propensity score" if settings.distance == "logit" else "propensity score"
     model = ScoreModel(settings).words(", ".join(given.names), of=" of being a pilot")
     caliper = _score_caliper(settings, np.zeros(2))
-    method = (
-        f"{head_words(given, settings)} by {method_words(settings)} on the {scale} "
-        f"({model}){tail_words(settings, caliper)}"
-    )
-    reason = unmatched_reason(settings, caliper)
-    return unit_match(task, given, matches, First(method, settings, reason))
+    return unit_match(task, given, matches, settings, on=f"the {scale} ({model})", caliper=caliper)
 
 
-def score_limits(task: UnitTask, settings: PropensitySettings) -> str | None:  # noqa: ARG001
+def score_limits(task: UnitTask, settings: PropensitySettings) -> str | None:
     """Say what the engine of R cannot do."""
-    return only_logistic(settings, "r-matchit") or matchit_is_greedy(settings)
+    return only_logistic(settings, "r-matchit") or greedy_limits(task, settings)
 
 
 class PropensityUnits(Matcher):
@@ -164,13 +150,7 @@ class PropensityUnits(Matcher):
     )
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_propensity, packages=("scikit-learn", "numpy")),
-        Engine(
-            "r-matchit",
-            match_propensity_r,
-            requires=(R_BASE, R_MATCHIT),
-            limits=score_limits,
-            packages=("MatchIt",),
-        ),
+        r_engines.matchit_engine(match_propensity_r, score_limits),
     )
 
 

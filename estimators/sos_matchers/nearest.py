@@ -16,6 +16,9 @@ import numpy as np
 STEPS = 1e8
 """Steps in one unit of distance: what differs by less than half a step is equally far."""
 
+MOST_PAIRS = 20_000_000
+"""Pilots' x comparators' cases of a stratum in a matrix of distances: 160 megabytes."""
+
 Order = Literal["largest", "smallest", "data"]
 
 

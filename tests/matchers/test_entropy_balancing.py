@@ -157,7 +157,7 @@ def test_weights_exist_exactly_where_the_hull_of_comparators_has_the_means():
         k = int(rng.integers(1, 4))
         gaps = rng.normal(size=(int(rng.integers(4, 12)), k)) + rng.uniform(0, 1.2, k)
         problem = Problem(gaps, np.ones(len(gaps)), np.zeros(len(gaps), dtype=int), np.ones(1))
-        answers.append(tilt(problem, POLISHED).converged)
+        answers.append(tilt(problem, POLISHED).largest_gap <= POLISHED)
         assert answers[-1] == hull_says(problem)
     assert 10 < sum(answers) < 50
 
@@ -211,6 +211,12 @@ def test_faults_are_sentences():
         balance_cases(gaps, EntropySettings())
     with pytest.raises(SettingsError, match="moments"):
         validate(EntropySettings, {"moments": 4}, where="here")
+
+
+def test_the_advice_on_large_weights_names_no_setting_that_there_is_not():
+    warnings = balance_cases(overlapping(3), EntropySettings(warn_weight=1.01)).warnings
+    (told,) = [text for text in warnings if "times the mean of its stratum" in text]
+    assert told.endswith("Consider fewer moments or covariates.")
 
 
 def test_the_square_of_two_values_is_no_moment_of_its_own():

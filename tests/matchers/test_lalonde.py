@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from r_packages import need_matchit
+from sos_matchers.cases.data import tie_order
 from sos_matchers.cases.entropy import EntropySettings, balance_cases
 from sos_matchers.cases.pairs import PropensityCasesSettings, match_cases
 from sos_matchers.earlier_outcomes import PreOutcomesSettings, match_pre_outcomes
@@ -21,6 +22,9 @@ COVARIATES = ("age", "educ", "race", "married", "nodegree", "re74", "re75")
 NUMBERS = ("age", "educ", "re74", "re75")
 PRINTED = 0.5e-4
 """Half of the last of four decimals that are printed."""
+
+ROUNDING = 1e-12
+"""Sums of a few hundred numbers in double precision, in another order."""
 
 PUBLISHED = pd.DataFrame(
     [
@@ -162,9 +166,18 @@ def test_optimal_pairing_has_a_smaller_sum_of_distances_than_matchits_greedy_one
 
 
 def test_cases_are_weighted_as_matchit_weights_them(script, lalonde, sample):
-    settings = PropensityCasesSettings(penalty="none", within=(), ratio=1, order="data")
-    frame = match_cases(sample, settings).sample.frame
-    assert (frame.groupby("treated")["weight"].agg(["size", "sum"]) == 185).to_numpy().all()
+    """With a caliper some get two and some one; who comes first in the order of ties does in R."""
+    settings = PropensityCasesSettings(
+        penalty="none", within=(), ratio=2, order="data", caliper=0.05, std_caliper=False
+    )
+    weight = match_cases(sample, settings).sample.frame.set_index("person")["weight"]
+    order = tie_order(sample.frame, settings.seed)
+    arguments = {"kind": "score", "ratio": 2, "caliper": 0.05}
+    answer = r.call(script, "on_matrix", columns(lalonde.iloc[order]), arguments)
+    theirs = pd.Series(answer["weight"], order)
+    assert set(weight.index) == set(theirs.index[theirs > 0])
+    np.testing.assert_allclose(weight, theirs[weight.index], rtol=ROUNDING)
+    assert weight.nunique() > 2
 
 
 def test_entropy_balancing_of_the_published_covariates_is_exact(sample):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from sos_matchers.cases.data import CaseData, ScoreModels, case_data
+from sos_matchers.cases.data import CaseData, ScoreModels, case_data, case_scores
 from sos_matchers.classifiers import ScoreModel, ScoreSettings, only_logistic
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Sample, Settings
@@ -70,9 +70,36 @@ def data_for(sample: Sample, settings: WithinSettings, matcher: str, seed: int =
     )
 
 
-def strata_words(data: CaseData) -> str:
-    """Write what the strata are, with a space before; empty without strata."""
-    return f" within {' x '.join(data.within)}" if data.within else ""
+def data_for_r(sample: Sample, settings: CaseSettings, matcher: str) -> CaseData:
+    """Collect the cases whose score R is to fit, as :func:`data_for`.
+
+    Raises:
+        EstimationError: If no score exists, which R does not tell.
+    """
+    data = data_for(sample, settings, matcher, settings.seed)
+    if settings.penalty == "none":
+        case_scores(data, ScoreModel(settings), settings.scores)
+    return data
+
+
+def strata_words(within: Sequence[str]) -> str:
+    """Write what the columns of strata are, with a space before; empty without strata."""
+    return f" within {' x '.join(within)}" if within else ""
+
+
+def left_out_words(dropped: int) -> str:
+    """Count the cases that are gone.
+
+    >>> left_out_words(1)
+    '1 case was left out.'
+    """
+    return f"{plural(dropped, 'case')} {'was' if dropped == 1 else 'were'} left out."
+
+
+def with_weights(sample: Sample, weight: np.ndarray) -> tuple[Sample, int]:
+    """Give a sample new weights, (rows,); rows without any are dropped, and their cases counted."""
+    frame = reweighted(sample.frame, weight)[weight > 0].reset_index(drop=True)
+    return replace(sample, frame=frame), count(sample.frame) - count(frame)
 
 
 def notes_words(data: CaseData) -> str:
@@ -111,20 +138,18 @@ def case_match(
     """
     new = np.zeros(len(sample.frame))
     new[data.positions] = weight
-    frame = reweighted(sample.frame, new)[new > 0].reset_index(drop=True)
+    matched, dropped = with_weights(sample, new)
     balance = balance_table(
         sample.frame[list(data.covariates.columns)],
         sample.frame["treated"].to_numpy(),
         weight_before=sample.frame["weight"].to_numpy(float),
         weight_after=new,
     )
-    dropped = count(sample.frame) - count(frame)
     return CaseMatch(
-        sample=replace(sample, frame=frame),
+        sample=matched,
         balance=balance,
         n_dropped=dropped,
-        sentence=f"{sentence} {plural(dropped, 'case')} {'was' if dropped == 1 else 'were'} "
-        "left out.",
+        sentence=f"{sentence} {left_out_words(dropped)}",
         warnings=warnings,
         overlap=pd.DataFrame(columns=list(OVERLAP_COLUMNS)) if overlap is None else overlap,
     )

@@ -212,11 +212,18 @@ def _usable(
             "is nothing to match. Check the matched groups, or match within fewer columns."
         )
     warnings = tuple(
-        f"{n_treated[s]:,.0f} cases of pilots have no comparators' cases in their stratum "
-        f"({labels[s]}) and were left out."
+        without_comparators(n_treated[s], labels[s])
         for s in np.flatnonzero((n_treated > 0) & (n_control == 0))
     )
     return both[stratum], warnings
+
+
+def without_comparators(n: float, stratum: str) -> str:
+    """Say how many pilots' cases are in a stratum without comparators."""
+    return (
+        f"{n:,.0f} cases of pilots have no comparators' cases in their stratum ({stratum}) and "
+        "were left out."
+    )
 
 
 def tie_order(frame: pd.DataFrame, seed: int) -> np.ndarray:

@@ -184,18 +184,22 @@ def _few(names: Sequence[str], most: int = 6) -> str:
 
 def _alone_outside(problem: Problem) -> tuple[int, float, str] | None:
     """The moment whose mean is farthest from what comparators can have, if one is."""
-    ends = []
-    for pick in (np.minimum, np.maximum):
-        start = np.inf if pick is np.minimum else -np.inf
-        extreme = np.full((len(problem.shares), problem.gaps.shape[1]), start)
-        pick.at(extreme, problem.stratum, problem.gaps)
-        ends.append(problem.shares @ extreme)
-    low, high = ends
+    low, high = (
+        problem.shares @ _extremes(problem, pick, start)
+        for pick, start in ((np.minimum, np.inf), (np.maximum, -np.inf))
+    )
     beyond = np.maximum(low, -high)
     column = int(beyond.argmax())
     if beyond[column] <= FAR:
         return None
     return column, float(beyond[column]), "below" if low[column] > 0 else "above"
+
+
+def _extremes(problem: Problem, pick: np.ufunc, start: float) -> np.ndarray:
+    """Smallest or largest value of every moment in every stratum, (strata, moments)."""
+    extreme = np.full((len(problem.shares), problem.gaps.shape[1]), start)
+    pick.at(extreme, problem.stratum, problem.gaps)
+    return extreme
 
 
 FAR = 1e-9
@@ -233,13 +237,14 @@ def _report(
         f"pilots' cases to {settings.tolerance:g} standard deviations; {software}. "
         f"{weighted.effective_words}{_zero_words(weighted.weight)}{notes_words(data)}"
     )
-    warnings = (*data.warnings, *weight_warnings(weighted, settings))
+    advice = "Consider fewer moments or covariates."
+    warnings = (*data.warnings, *weight_warnings(weighted, settings, advice))
     return case_match(sample, data, weighted.weight, sentence, warnings)
 
 
 def _where_words(data: CaseData, settings: EntropySettings) -> str:
     if settings.balance == "separate" or not data.within:
-        return strata_words(data)
+        return strata_words(data.within)
     return f" over all strata together, each of which ({' x '.join(data.within)}) keeps its share"
 
 

@@ -13,6 +13,7 @@ from sos_matchers.cases.common import (
     CaseSettings,
     case_match,
     data_for,
+    data_for_r,
     model_words,
     notes_words,
     score_limits,
@@ -20,7 +21,12 @@ from sos_matchers.cases.common import (
 )
 from sos_matchers.cases.data import CaseData, case_scores
 from sos_matchers.cases.support import common_support
-from sos_matchers.cases.weighted import effective_size, weigh
+from sos_matchers.cases.weighted import (
+    EffectiveSettings,
+    effective_sizes,
+    effective_warnings,
+    weigh,
+)
 from sos_matchers.classifiers import ScoreModel
 from sos_matchers.propensity import Scores
 from sos_matchers.summaries import plural
@@ -31,7 +37,7 @@ from sos_plugins.errors import DesignError
 Trim = Literal["none", "crump"] | Annotated[float, Field(gt=0, lt=0.5)]
 
 
-class OverlapSettings(CaseSettings):
+class OverlapSettings(CaseSettings, EffectiveSettings):
     """Settings of ``overlap-weights``."""
 
     trim: Trim = Field(
@@ -40,12 +46,6 @@ class OverlapSettings(CaseSettings):
             "cases with a score below this, or above 1 less this, are left out and the score is "
             "fitted again; crump takes the bound of least variance, none leaves nobody out"
         ),
-    )
-    warn_effective: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="warn when weighting leaves less than this share of the effective sample size",
     )
 
 
@@ -99,9 +99,7 @@ def weight_by_overlap_r(sample: Sample, settings: OverlapSettings) -> CaseMatch:
     Raises:
         EngineError: If R fails; otherwise as :func:`weight_by_overlap`.
     """
-    data = data_for(sample, settings, OverlapWeights.name, settings.seed)
-    if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, ScoreModel(settings), settings.scores)
+    data = data_for_r(sample, settings, OverlapWeights.name)
     bound, kept, logit = r_engines.overlap_scores(data, settings)
     left, trimmed = _trimmed(data, kept)
     scores = Scores.of(logit[np.isfinite(logit)])
@@ -164,31 +162,22 @@ def _trimmed(data: CaseData, kept: np.ndarray) -> tuple[CaseData, tuple[int, int
 def _report(sample: Sample, found: Overlap, settings: OverlapSettings) -> CaseMatch:
     data = found.data
     weighted = weigh(data, found.factor)
-    own = data.treated == 1
-    squares = data.squares * (weighted.weight / data.weight) ** 2
-    before = effective_size(data.weight[own], data.squares[own])
-    after = effective_size(weighted.weight[own], squares[own])
+    before, after = effective_sizes(data, weighted.weight, data.treated == 1)
     support = common_support(data, found.scores, weighted.weight)
     sentence = (
         f"Cases were weighted by the probability of being on the other side, from a propensity "
-        f"score ({model_words(data, settings)}){strata_words(data)}; {found.software}. The effect "
-        f"is that on the cases that could be on either side.{_trim_words(found, settings)} Pilots' "
-        f"cases have an effective sample size of {after:,.0f}; {weighted.effective_words}"
-        f"{support.words}{notes_words(data)}"
+        f"score ({model_words(data, settings)}){strata_words(data.within)}; {found.software}. "
+        f"The effect is that on the cases that could be on either side."
+        f"{_trim_words(found, settings)} Pilots' cases have an effective sample size of "
+        f"{after:,.0f}; {weighted.effective_words}{support.words}{notes_words(data)}"
     )
-    warnings = [*data.warnings, *support.warnings(settings.warn_outside)]
-    for side, n_before, n_after in (
-        ("pilots'", before, after),
-        ("comparators'", weighted.before, weighted.after),
-    ):
-        if n_after < settings.warn_effective * n_before:
-            warnings.append(
-                f"Weighting leaves an effective sample size of {n_after:,.0f} of {n_before:,.0f} "
-                f"among {side} cases: pilots and comparators overlap little."
-            )
-    return case_match(
-        sample, data, weighted.weight, sentence, tuple(warnings), overlap=support.frame
+    warnings = (
+        *data.warnings,
+        *support.warnings(settings.warn_outside),
+        *effective_warnings(before, after, settings, side="pilots'"),
+        *effective_warnings(weighted.before, weighted.after, settings),
     )
+    return case_match(sample, data, weighted.weight, sentence, warnings, overlap=support.frame)
 
 
 def _trim_words(found: Overlap, settings: OverlapSettings) -> str:

@@ -13,6 +13,7 @@ from sos_matchers.cases.common import (
     CaseSettings,
     case_match,
     data_for,
+    data_for_r,
     model_words,
     notes_words,
     strata_words,
@@ -20,11 +21,10 @@ from sos_matchers.cases.common import (
 from sos_matchers.cases.data import CaseData, case_scores
 from sos_matchers.cases.support import common_support
 from sos_matchers.classifiers import ScoreModel, only_logistic
-from sos_matchers.nearest import Order, Pairs, in_steps, match_on_scores
+from sos_matchers.nearest import MOST_PAIRS, Order, Pairs, in_steps, match_on_scores
 from sos_matchers.propensity import Scores
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.errors import DesignError, SosError
 
 
@@ -51,7 +51,7 @@ class PropensityCasesSettings(CaseSettings):
 
 
 @dataclass(frozen=True)
-class CasesFound:
+class CasePairs:
     """What an engine of ``propensity-cases`` found.
 
     Attributes:
@@ -77,11 +77,11 @@ def match_cases(sample: Sample, settings: PropensityCasesSettings) -> CaseMatch:
     model = ScoreModel(settings)
     fitted = case_scores(data, model, settings.scores)
     score = fitted.on(settings.distance)
-    limit = None if settings.caliper is None else settings.caliper
+    limit = settings.caliper
     if limit is not None and settings.std_caliper:
         limit *= sd_within(score, data.stratum)
     pairs = match_strata(data, score, settings, limit)
-    matches = CasesFound(pairs, fitted, model.software)
+    matches = CasePairs(pairs, fitted, model.software)
     return _report_matched(sample, data, matches, settings)
 
 
@@ -91,16 +91,10 @@ def match_cases_r(sample: Sample, settings: PropensityCasesSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`match_cases`.
     """
-    data = data_for(sample, settings, PropensityCases.name, settings.seed)
-    if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, ScoreModel(settings), settings.scores)
+    data = data_for_r(sample, settings, PropensityCases.name)
     pairs, logit = r_engines.cases_on_score(data, settings)
-    matches = CasesFound(pairs, Scores.of(logit), r_engines.matchit_version())
+    matches = CasePairs(pairs, Scores.of(logit), r_engines.matchit_version())
     return _report_matched(sample, data, matches, settings)
-
-
-MOST_PAIRS = 20_000_000
-"""Pilots' x comparators' cases of a stratum that MatchIt gets: a matrix of 160 megabytes."""
 
 
 def matchit_limits(sample: Sample, settings: PropensityCasesSettings) -> str | None:
@@ -165,7 +159,7 @@ def pair_weights(pairs: Pairs, n_rows: int) -> np.ndarray:
 
 
 def _report_matched(
-    sample: Sample, data: CaseData, matches: CasesFound, settings: PropensityCasesSettings
+    sample: Sample, data: CaseData, matches: CasePairs, settings: PropensityCasesSettings
 ) -> CaseMatch:
     side = data.treated == 1
     new = pair_weights(matches.pairs, len(side))
@@ -217,7 +211,7 @@ def _method(data: CaseData, settings: PropensityCasesSettings) -> str:
     turn = "" if settings.replacement else f", {firsts[settings.order]}"
     return (
         f"Each case of a pilot was matched to up to {plural(settings.ratio, 'case')} of its "
-        f"comparators{strata_words(data)} by nearest neighbours on the {scale} "
+        f"comparators{strata_words(data.within)} by nearest neighbours on the {scale} "
         f"({model_words(data, settings)}), {reuse} replacement{turn}{caliper}"
     )
 
@@ -235,11 +229,5 @@ class PropensityCases(Matcher):
     )
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_cases, packages=("scikit-learn", "numpy")),
-        Engine(
-            "r-matchit",
-            match_cases_r,
-            requires=(R_BASE, R_MATCHIT),
-            limits=matchit_limits,
-            packages=("MatchIt",),
-        ),
+        r_engines.matchit_engine(match_cases_r, matchit_limits),
     )

@@ -66,15 +66,11 @@ class Tilt:
 
     Attributes:
         weights: Array (rows,), which add up to 1.
-        multipliers: Array (moments,), those of the dual.
         largest_gap: Largest difference left between a mean and the one sought.
-        converged: Whether that is within the tolerance.
     """
 
     weights: np.ndarray
-    multipliers: np.ndarray
     largest_gap: float
-    converged: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ def tilt(problem: Problem, tolerance: float) -> Tilt:
         inner = tilt(_of_rows(problem, kept), tolerance) if kept.any() else None
         weights = np.zeros(len(kept))
         if inner is None or not _keeps_strata(problem, kept):
-            return Tilt(weights, np.zeros(problem.gaps.shape[1]), np.inf, False)
+            return Tilt(weights, np.inf)
         weights[kept] = inner.weights
         return replace(inner, weights=weights)
     return _newton(problem, tolerance)
@@ -119,8 +115,7 @@ def _newton(problem: Problem, tolerance: float) -> Tilt:
         if further is None:
             break
         multipliers, point = multipliers - size * step, further
-    largest = _largest(point.slopes)
-    return Tilt(point.weights, multipliers, largest, largest <= tolerance)
+    return Tilt(point.weights, _largest(point.slopes))
 
 
 def on_face(problem: Problem) -> np.ndarray:

@@ -13,12 +13,9 @@ from sos_matchers.summaries import plural
 from sos_plugins import Settings
 
 
-class WarnSettings(Settings):
-    """When weights are warned of."""
+class EffectiveSettings(Settings):
+    """When little of the sample is left."""
 
-    warn_weight: float = Field(
-        10.0, gt=1, description="warn when a case weighs this many times the mean of its stratum"
-    )
     warn_effective: float = Field(
         0.5,
         ge=0,
@@ -27,9 +24,17 @@ class WarnSettings(Settings):
     )
 
 
+class WarnSettings(EffectiveSettings):
+    """When weights are warned of."""
+
+    warn_weight: float = Field(
+        10.0, gt=1, description="warn when a case weighs this many times the mean of its stratum"
+    )
+
+
 @dataclass(frozen=True)
 class Weighted:
-    """Weights of cases, and the effective sample sizes that they leave (Kish 1965).
+    """Weights of cases, and the effective sample size that they leave of comparators' (Kish 1965).
 
     Attributes:
         weight: Array (rows,); comparators' cases of a stratum add up to its pilots' cases.
@@ -63,29 +68,57 @@ def weigh(data: CaseData, relative: np.ndarray) -> Weighted:
     """
     control = data.treated == 0
     weight = stratum_weights(data, relative)
+    n_controls = round(float(data.counts[control].sum()))
+    return Weighted(weight, relative[control], n_controls, *effective_sizes(data, weight, control))
+
+
+def effective_sizes(data: CaseData, weight: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+    """Return the effective sample size of some cases, before and after weighting.
+
+    Args:
+        data: The cases.
+        weight: Array (rows,) of new weights.
+        rows: Array (rows,), which cases.
+    """
     squares = data.squares * (weight / data.weight) ** 2
-    return Weighted(
-        weight,
-        relative[control],
-        round(float(data.counts[control].sum())),
-        effective_size(data.weight[control], data.squares[control]),
-        effective_size(weight[control], squares[control]),
+    return (
+        effective_size(data.weight[rows], data.squares[rows]),
+        effective_size(weight[rows], squares[rows]),
     )
 
 
-def weight_warnings(weighted: Weighted, settings: WarnSettings) -> Iterator[str]:
-    """Yield sentences on weights that are large, and on little overlap."""
+def weight_warnings(weighted: Weighted, settings: WarnSettings, advice: str) -> Iterator[str]:
+    """Yield sentences on weights that are large, with what to do, and on little overlap."""
     largest = float(weighted.relative.max())
     if largest > settings.warn_weight:
         yield (
             f"A case of a comparator weighs {largest:.1f} times the mean of its stratum: few "
-            "comparators are like some pilots' cases. Consider trim = 0.99 or fewer covariates."
+            f"comparators are like some pilots' cases. {advice}"
         )
-    if weighted.after < settings.warn_effective * weighted.before:
+    yield from effective_warnings(weighted.before, weighted.after, settings)
+
+
+def effective_warnings(
+    before: float,
+    after: float,
+    settings: EffectiveSettings,
+    *,
+    side: str = "comparators'",
+    what: str = "Weighting",
+) -> Iterator[str]:
+    """Yield a sentence where too little of an effective sample size is left.
+
+    Args:
+        before: Effective number of cases before.
+        after: The same after.
+        settings: What counts as too little.
+        side: Whose cases they are.
+        what: What leaves them.
+    """
+    if after < settings.warn_effective * before:
         yield (
-            f"Weighting leaves an effective sample size of {weighted.after:,.0f} of "
-            f"{weighted.before:,.0f} among comparators' cases: pilots and comparators overlap "
-            "little."
+            f"{what} leaves an effective sample size of {after:,.0f} of {before:,.0f} among "
+            f"{side} cases: pilots and comparators overlap little."
         )
 
 
@@ -114,8 +147,11 @@ def stratum_weights(data: CaseData, relative: np.ndarray) -> np.ndarray:
 def effective_size(weight: np.ndarray, squares: np.ndarray) -> float:
     """Return Kish's effective sample size, ``(sum w)^2 / sum w^2``, of weights and their squares.
 
+    It is missing where nothing has weight.
+
     >>> weight = np.array([1.0, 1.0, 2.0])
     >>> effective_size(weight, weight**2)
     2.6666666666666665
     """
-    return float(weight.sum() ** 2 / squares.sum())
+    total = float(squares.sum())
+    return float(weight.sum()) ** 2 / total if total > 0 else float("nan")

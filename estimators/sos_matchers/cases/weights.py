@@ -13,6 +13,7 @@ from sos_matchers.cases.common import (
     CaseSettings,
     case_match,
     data_for,
+    data_for_r,
     model_words,
     notes_words,
     score_limits,
@@ -42,7 +43,7 @@ class InverseWeightsSettings(CaseSettings, WarnSettings):
 
 
 @dataclass(frozen=True)
-class OddsFound:
+class RelativeOdds:
     """What an engine of ``inverse-weights`` found.
 
     Attributes:
@@ -68,7 +69,7 @@ def weight_cases(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
     model = ScoreModel(settings)
     scores = case_scores(data, model, settings.scores)
     relative = relative_odds(data, scores.logit, settings.trim)
-    return _report_weighted(sample, data, OddsFound(scores, relative, model.software), settings)
+    return _report_weighted(sample, data, RelativeOdds(scores, relative, model.software), settings)
 
 
 def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatch:
@@ -77,11 +78,9 @@ def weight_cases_r(sample: Sample, settings: InverseWeightsSettings) -> CaseMatc
     Raises:
         EngineError: If R fails; otherwise as :func:`weight_cases`.
     """
-    data = data_for(sample, settings, InverseWeights.name, settings.seed)
-    if settings.penalty == "none":  # says in a sentence when no score exists
-        case_scores(data, ScoreModel(settings), settings.scores)
+    data = data_for_r(sample, settings, InverseWeights.name)
     relative, logit = r_engines.relative_odds(data, settings)
-    found = OddsFound(Scores.of(logit), relative, r_engines.r_version())
+    found = RelativeOdds(Scores.of(logit), relative, r_engines.r_version())
     return _report_weighted(sample, data, found, settings)
 
 
@@ -108,7 +107,7 @@ def relative_odds(data: CaseData, logit: np.ndarray, trim: float) -> np.ndarray:
 def _report_weighted(
     sample: Sample,
     data: CaseData,
-    found: OddsFound,
+    found: RelativeOdds,
     settings: InverseWeightsSettings,
 ) -> CaseMatch:
     trim = f" Weights above their {settings.trim:g} quantile were cut." if settings.trim < 1 else ""
@@ -116,13 +115,13 @@ def _report_weighted(
     support = common_support(data, found.scores, weighted.weight)
     sentence = (
         f"Cases of comparators were weighted by the odds of the propensity score "
-        f"({model_words(data, settings)}){strata_words(data)}, so that they stand for the cases "
-        f"of pilots; {found.software}.{trim} {weighted.effective_words}{support.words}"
+        f"({model_words(data, settings)}){strata_words(data.within)}, so that they stand for the "
+        f"cases of pilots; {found.software}.{trim} {weighted.effective_words}{support.words}"
         f"{notes_words(data)}"
     )
     warnings = (
         *data.warnings,
-        *weight_warnings(weighted, settings),
+        *weight_warnings(weighted, settings, "Consider trim = 0.99 or fewer covariates."),
         *support.warnings(settings.warn_outside),
     )
     return case_match(sample, data, weighted.weight, sentence, warnings, overlap=support.frame)

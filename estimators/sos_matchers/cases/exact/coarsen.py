@@ -197,6 +197,13 @@ def combined(codes: Sequence[Ints], sizes: Sequence[int]) -> tuple[Ints, int]:
     return _numbered(key)
 
 
+def row_of_each(key: Ints, n_keys: int) -> Ints:
+    """Return a row of each key, the last, (n_keys,); ``key`` (rows,) counts from 0."""
+    rows = np.zeros(n_keys, dtype=np.int64)
+    rows[key] = np.arange(len(key))
+    return rows
+
+
 def _numbered(key: Ints) -> tuple[Ints, int]:
     if (key[1:] >= key[:-1]).all():
         found = np.concatenate([[0], np.cumsum(key[1:] > key[:-1])])
@@ -210,7 +217,7 @@ def _numbered(key: Ints) -> tuple[Ints, int]:
     return found.astype(np.int64), len(values)
 
 
-def unheard(
+def setting_warnings(
     settings: CoarsenedExactSettings, names: Sequence[str], levels: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Say what the settings name that the cases do not have, and what they leave out.

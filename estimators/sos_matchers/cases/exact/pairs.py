@@ -13,11 +13,9 @@ from sos_matchers.cases.exact.coarsen import is_number
 from sos_matchers.cases.exact.sample import NAME, ExactData
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Flags, Floats, Ints
-from sos_matchers.nearest import match_on_distances
+from sos_matchers.nearest import MOST_PAIRS, match_on_distances
 from sos_plugins.errors import DesignError
 
-MOST_PAIRS = 20_000_000
-"""Pilots' x comparators' cases of a stratum in a matrix of distances: 160 megabytes."""
 SINGULAR = 1e-8
 """Directions with less than this share of the largest variance do not count."""
 

@@ -8,18 +8,16 @@ import numpy as np
 
 from sos_matchers import r_engines
 from sos_matchers.cases.exact.pairs import Pairs, paired
-from sos_matchers.cases.exact.report import ExactFound, refuse_no_match, report
+from sos_matchers.cases.exact.report import ExactMatches, refuse_no_match, report
 from sos_matchers.cases.exact.sample import NAME, ExactData, exact_data
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import (
     Flags,
     Floats,
     matched_weights,
-    on_both_sides,
     start_weights,
 )
 from sos_plugins import CaseMatch, Engine, Matcher, Sample, Settings
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT
 from sos_plugins.groundwork.installed import distribution_version
 
 
@@ -31,9 +29,9 @@ def match_exactly(sample: Sample, settings: CoarsenedExactSettings) -> CaseMatch
         SettingsError: If a covariate, column or level is unknown or coarsened in the wrong way.
     """
     data = exact_data(sample, settings)
-    kept = data.present & _both_sides(data)[data.pattern]
+    kept = data.matched
     if not kept.any():
-        _refuse(data)
+        refuse_no_match(data)
     pairs: Pairs | None = None
     if settings.k2k:
         pairs = paired(data, kept, settings)
@@ -43,7 +41,7 @@ def match_exactly(sample: Sample, settings: CoarsenedExactSettings) -> CaseMatch
         data.pattern, data.treated, starts(data, kept, settings), data.n_patterns
     )
     software = f"numpy {distribution_version('numpy')}"
-    return report(sample, data, ExactFound(kept, weight, software, pairs), settings)
+    return report(sample, data, ExactMatches(kept, weight, software, pairs), settings)
 
 
 def match_exactly_r(sample: Sample, settings: CoarsenedExactSettings) -> CaseMatch:
@@ -55,8 +53,8 @@ def match_exactly_r(sample: Sample, settings: CoarsenedExactSettings) -> CaseMat
     data = exact_data(sample, settings)
     weight, pairs = r_engines.cases_exactly(data, settings)
     if not (weight > 0).any():
-        _refuse(data)
-    found = ExactFound(weight > 0, weight, r_engines.matchit_version(), pairs)
+        refuse_no_match(data)
+    found = ExactMatches(weight > 0, weight, r_engines.matchit_version(), pairs)
     return report(sample, data, found, settings)
 
 
@@ -73,15 +71,6 @@ def starts(data: ExactData, kept: Flags, settings: CoarsenedExactSettings) -> Fl
     return np.where(kept, data.weight, 0.0)
 
 
-def _both_sides(data: ExactData) -> Flags:
-    return on_both_sides(data.pattern, data.treated, data.present, data.n_patterns)
-
-
-def _refuse(data: ExactData) -> None:
-    side = data.treated
-    refuse_no_match(round(data.counts[side].sum()), round(data.counts[~side].sum()))
-
-
 class CoarsenedExact(Matcher):
     """Coarsened exact matching, within strata."""
 
@@ -92,5 +81,5 @@ class CoarsenedExact(Matcher):
     citation: ClassVar[str] = "Iacus, King and Porro (2012), Political Analysis 20(1), 1-24"
     engines: ClassVar[tuple[Engine, ...]] = (
         Engine("python", match_exactly, packages=("numpy", "pandas"), takes_cells=True),
-        Engine("r-matchit", match_exactly_r, requires=(R_BASE, R_MATCHIT), packages=("MatchIt",)),
+        r_engines.matchit_engine(match_exactly_r),
     )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from sos_matchers.cases.common import left_out_words, strata_words, with_weights
+from sos_matchers.cases.data import without_comparators
 from sos_matchers.cases.exact.bins import Rule
-from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, combined, is_number
-from sos_matchers.cases.exact.imbalance import Histogram, imbalance_table
+from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, combined, is_number, row_of_each
+from sos_matchers.cases.exact.imbalance import ALL, Histogram, imbalance_table
 from sos_matchers.cases.exact.pairs import Pairs
 from sos_matchers.cases.exact.sample import NAME, ExactData
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Flags, Floats, on_both_sides
+from sos_matchers.cases.weighted import effective_size, effective_warnings
 from sos_matchers.summaries import plural
 from sos_plugins import CaseMatch, Sample
 from sos_plugins.authors.results import balance_table
-from sos_plugins.cells.compression import count, reweighted, squares
+from sos_plugins.cells.compression import squares
 from sos_plugins.errors import DesignError
 
 RULES: Mapping[Rule, str] = {
@@ -33,7 +36,7 @@ MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class ExactFound:
+class ExactMatches:
     """What an engine found.
 
     Attributes:
@@ -49,16 +52,16 @@ class ExactFound:
     pairs: Pairs | None = None
 
 
-def refuse_no_match(n_pilots: int, n_others: int) -> None:
+def refuse_no_match(data: ExactData) -> None:
     """Say that no case of a pilot has one of a comparator like it.
 
     Args:
-        n_pilots: Cases of pilots.
-        n_others: Cases of comparators.
+        data: The cases.
 
     Raises:
         DesignError: Always.
     """
+    n_pilots, n_others = (round(data.counts[side].sum()) for side in (data.treated, ~data.treated))
     raise DesignError(
         f"Matcher '{NAME}': none of {plural(n_pilots, 'case')} of pilots has one among "
         f"{plural(n_others, 'case')} of comparators that is like it in every coarsened covariate "
@@ -68,7 +71,7 @@ def refuse_no_match(n_pilots: int, n_others: int) -> None:
 
 
 def report(
-    sample: Sample, data: ExactData, found: ExactFound, settings: CoarsenedExactSettings
+    sample: Sample, data: ExactData, found: ExactMatches, settings: CoarsenedExactSettings
 ) -> CaseMatch:
     """Put the result of exact matching together.
 
@@ -78,22 +81,15 @@ def report(
         found: What an engine found.
         settings: What was asked for.
     """
-    effective = effective_sizes(data, found, squares(sample.frame))
-    tables = {
-        "imbalance": imbalance(data, found, settings),
-        "effective": effective,
-        "unmatched": unmatched_table(data, found),
-        "strata": strata_table(data, found),
-    }
+    tables = match_tables(data, found, settings, squares(sample.frame))
     if found.pairs is not None:
         tables["pairs"] = _pairs_table(data, found.pairs)
-    frame = reweighted(sample.frame, found.weight)[found.weight > 0].reset_index(drop=True)
-    dropped = count(sample.frame) - count(frame)
+    matched, dropped = with_weights(sample, found.weight)
     return CaseMatch(
-        sample=replace(sample, frame=frame),
+        sample=matched,
         balance=balance_with_gaps(data, found),
         n_dropped=dropped,
-        sentence=f"{sentence(data, found, settings, tables)} {left_out(dropped)}",
+        sentence=f"{sentence(data, found, settings, tables)} {left_out_words(dropped)}",
         warnings=(*data.warnings, *match_warnings(data, settings, tables)),
         tables=tables,
     )
@@ -102,7 +98,29 @@ def report(
 # ---- tables --------------------------------------------------------------------------------------
 
 
-def balance_with_gaps(data: ExactData, found: ExactFound) -> pd.DataFrame:
+def match_tables(
+    data: ExactData,
+    found: ExactMatches,
+    settings: CoarsenedExactSettings,
+    weight_squares: Floats,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables ``imbalance``, ``effective``, ``unmatched`` and ``strata``.
+
+    Args:
+        data: The cases.
+        found: Who was matched.
+        settings: What was asked for.
+        weight_squares: Squared weights of the cases, summed by row, (rows,).
+    """
+    return {
+        "imbalance": imbalance(data, found, settings),
+        "effective": effective_sizes(data, found, weight_squares),
+        "unmatched": unmatched_table(data, found),
+        "strata": strata_table(data, found),
+    }
+
+
+def balance_with_gaps(data: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return the balance of covariates; of a number with gaps, that of its values and of the gaps.
 
     Args:
@@ -122,7 +140,7 @@ def balance_with_gaps(data: ExactData, found: ExactFound) -> pd.DataFrame:
 
 
 def _balance(
-    data: ExactData, found: ExactFound, columns: pd.DataFrame, rows: Flags
+    data: ExactData, found: ExactMatches, columns: pd.DataFrame, rows: Flags
 ) -> pd.DataFrame:
     return balance_table(
         columns,
@@ -132,7 +150,9 @@ def _balance(
     )
 
 
-def imbalance(data: ExactData, found: ExactFound, settings: CoarsenedExactSettings) -> pd.DataFrame:
+def imbalance(
+    data: ExactData, found: ExactMatches, settings: CoarsenedExactSettings
+) -> pd.DataFrame:
     """Return L1 and local common support in the bins of the matching and in those of the histogram.
 
     Args:
@@ -150,7 +170,7 @@ def imbalance(data: ExactData, found: ExactFound, settings: CoarsenedExactSettin
     return pd.concat(parts, ignore_index=True)
 
 
-def effective_sizes(data: ExactData, found: ExactFound, weight_squares: Floats) -> pd.DataFrame:
+def effective_sizes(data: ExactData, found: ExactMatches, weight_squares: Floats) -> pd.DataFrame:
     """Return ``role, n_before, effective_before, n_after, effective_after`` (Kish 1965).
 
     Args:
@@ -175,7 +195,7 @@ def effective_sizes(data: ExactData, found: ExactFound, weight_squares: Floats) 
     return pd.DataFrame(rows)
 
 
-def unmatched_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
+def unmatched_table(data: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return ``role, unit, stratum, n_cases, n_unmatched``, by authority and stratum.
 
     Args:
@@ -187,8 +207,7 @@ def unmatched_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
         [(~data.treated).astype(np.int64), units.astype(np.int64), data.stratum],
         [2, len(names), len(data.strata)],
     )
-    first = np.zeros(n, dtype=np.int64)
-    first[key] = np.arange(len(key))
+    first = row_of_each(key, n)
     lost = np.where(found.kept, 0.0, data.counts)
     return pd.DataFrame(
         {
@@ -201,7 +220,7 @@ def unmatched_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
     )
 
 
-def strata_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
+def strata_table(data: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return who is in which stratum: its columns and covariates, counts, weights of the matched.
 
     Args:
@@ -214,7 +233,7 @@ def strata_table(data: ExactData, found: ExactFound) -> pd.DataFrame:
         ``n_comparators_matched`` and the matched comparators' mean ``weight``.
     """
     n = data.n_patterns
-    columns: dict[str, object] = {c: data.frame[c].array[data.first] for c in data.within}
+    columns: dict[str, object] = {c: data.frame[c].array[data.a_row] for c in data.within}
     for covariate, codes in zip(data.coarsened, data.codes, strict=True):
         columns[covariate.name] = np.array(covariate.labels, dtype=object)[codes]
     for role, side in (("pilots", data.treated), ("comparators", ~data.treated)):
@@ -238,17 +257,6 @@ def _pairs_table(data: ExactData, pairs: Pairs) -> pd.DataFrame:
     return pd.DataFrame({"pilot_case": pilots, "comparator_case": others})
 
 
-def effective_size(weight: Floats, weight_squares: Floats) -> float:
-    """Return Kish's effective sample size of weights and of their squares; missing without any.
-
-    Args:
-        weight: Weights, (n,).
-        weight_squares: Squared weights, (n,).
-    """
-    total = weight_squares.sum()
-    return float(weight.sum() ** 2 / total) if total > 0 else float("nan")
-
-
 # ---- words ---------------------------------------------------------------------------------------
 
 
@@ -270,7 +278,7 @@ def covariate_words(covariate: Coarsened) -> str:
 
 def sentence(
     data: ExactData,
-    found: ExactFound,
+    found: ExactMatches,
     settings: CoarsenedExactSettings,
     tables: Mapping[str, pd.DataFrame],
 ) -> str:
@@ -283,15 +291,14 @@ def sentence(
         tables: The tables ``effective``, ``imbalance`` and ``strata``.
     """
     covariates = "; ".join(covariate_words(c) for c in data.coarsened)
-    within = f" within {' x '.join(data.within)}" if data.within else ""
     pilots, others = tables["effective"].to_dict("records")
     n_strata = int((tables["strata"]["n_pilots_matched"] > 0).sum())
     table = tables["imbalance"]
-    measured = table[(table["bins"] == settings.histogram) & (table["stratum"] == "all")].iloc[-1]
+    measured = table[(table["bins"] == settings.histogram) & (table["stratum"] == ALL)].iloc[-1]
     return " ".join(
         [
             f"Cases of pilots and of comparators were matched exactly on coarsened covariates "
-            f"({covariates}){within}; {found.software}.",
+            f"({covariates}){strata_words(data.within)}; {found.software}.",
             f"{pilots['n_after']:,} of {plural(pilots['n_before'], 'case')} of pilots were matched "
             f"to {others['n_after']:,} of {plural(others['n_before'], 'case')} of comparators in "
             f"{n_strata:,} strata.",
@@ -324,18 +331,6 @@ def _weight_words(settings: CoarsenedExactSettings) -> Iterable[str]:
         yield "Cases of comparators were weighted within strata to those of pilots."
 
 
-def left_out(dropped: int) -> str:
-    """Count the cases that are gone.
-
-    >>> left_out(1)
-    '1 case was left out.'
-
-    Args:
-        dropped: How many.
-    """
-    return f"{plural(dropped, 'case')} {'was' if dropped == 1 else 'were'} left out."
-
-
 def match_warnings(
     data: ExactData, settings: CoarsenedExactSettings, tables: Mapping[str, pd.DataFrame]
 ) -> Iterable[str]:
@@ -352,11 +347,7 @@ def match_warnings(
         return
     _, others = tables["effective"].to_dict("records")
     before, after = others["effective_before"], others["effective_after"]
-    if after < settings.warn_effective * before:
-        yield (
-            f"Matching leaves an effective sample size of {after:,.0f} of {before:,.0f} among "
-            "comparators' cases: pilots and comparators overlap little."
-        )
+    yield from effective_warnings(before, after, settings, what="Matching")
 
 
 def _strata_without_comparators(data: ExactData) -> Iterable[str]:
@@ -364,10 +355,7 @@ def _strata_without_comparators(data: ExactData) -> Iterable[str]:
     both = on_both_sides(data.stratum, data.treated, data.present, n)
     lost = np.bincount(data.stratum, np.where(data.treated, data.counts, 0.0), minlength=n)
     for s in np.flatnonzero(~both & (lost > 0)):
-        yield (
-            f"{lost[s]:,.0f} cases of pilots have no comparators' cases in their stratum "
-            f"({data.strata[s]}) and were left out."
-        )
+        yield without_comparators(lost[s], data.strata[s])
 
 
 def _unmatched_words(data: ExactData, tables: Mapping[str, pd.DataFrame]) -> Iterable[str]:

@@ -17,10 +17,11 @@ from sos_matchers.cases.exact.coarsen import (
     coarsen_frame,
     combined,
     is_number,
-    unheard,
+    row_of_each,
+    setting_warnings,
 )
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
-from sos_matchers.cases.exact.weights import Flags, Floats, Ints
+from sos_matchers.cases.exact.weights import Flags, Floats, Ints, on_both_sides
 from sos_matchers.summaries import plural
 from sos_plugins import Sample
 from sos_plugins.cells.compression import counts, is_compressed
@@ -45,7 +46,7 @@ class ExactData:
         pattern: Number of the stratum and coarsened covariates, (rows,).
         n_patterns: How many there are.
         codes: Of each covariate, the number of its label in each pattern, (n_patterns,).
-        first: A row of each pattern, (n_patterns,).
+        a_row: A row of each pattern, (n_patterns,).
         cell: Number of the cell of the histogram that measures imbalance, (rows,).
         occasion: The same number for the same authority, child and date, (rows,).
         notes: Sentences on how covariates were read.
@@ -64,7 +65,7 @@ class ExactData:
     pattern: Ints
     n_patterns: int
     codes: tuple[Ints, ...]
-    first: Ints
+    a_row: Ints
     cell: Ints
     occasion: Ints
     notes: tuple[str, ...] = ()
@@ -80,6 +81,12 @@ class ExactData:
     def present(self) -> Flags:
         """Whether a row has a weight, (rows,)."""
         return np.asarray(self.weight > 0)
+
+    @property
+    def matched(self) -> Flags:
+        """Whether a row has a weight, as rows of both sides of its pattern have, (rows,)."""
+        both = on_both_sides(self.pattern, self.treated, self.present, self.n_patterns)
+        return np.asarray(self.present & both[self.pattern])
 
 
 def exact_data(sample: Sample, settings: CoarsenedExactSettings) -> ExactData:
@@ -115,8 +122,7 @@ def exact_data(sample: Sample, settings: CoarsenedExactSettings) -> ExactData:
         [stratum, *(match for match, _ in codes)],
         [len(strata), *(len(c.labels) for c in coarsened)],
     )
-    first = np.zeros(n_patterns, dtype=np.int64)
-    first[pattern] = np.arange(len(pattern))
+    a_row = row_of_each(pattern, n_patterns)
     cell, _ = combined(
         [stratum, *(fine for _, fine in codes)], [len(strata), *(c.n_fine for c in coarsened)]
     )
@@ -133,12 +139,12 @@ def exact_data(sample: Sample, settings: CoarsenedExactSettings) -> ExactData:
         within=within,
         pattern=pattern,
         n_patterns=n_patterns,
-        codes=tuple(match[first] for match, _ in codes),
-        first=first,
+        codes=tuple(match[a_row] for match, _ in codes),
+        a_row=a_row,
         cell=cell,
         occasion=occasion,
         notes=notes,
-        warnings=(*warnings, *unheard(settings, names, levels), *told),
+        warnings=(*warnings, *setting_warnings(settings, names, levels), *told),
     )
 
 
@@ -188,15 +194,17 @@ def missing_in(values: pd.Series) -> Flags:
     return np.asarray(gaps if is_number(values) else gaps | (values == MISSING).to_numpy())
 
 
+def missing_words(name: str, missing: float, n: float) -> str:
+    """Count the cases of which a covariate is not known."""
+    return f"{name} is missing in {missing:,.0f} of {plural(round(n), 'case')}, a level of its own."
+
+
 def _gaps(frame: pd.DataFrame, name: str, missing: Flags) -> tuple[list[str], list[str]]:
     """Count what is missing; warn of authorities and periods of which nothing is known."""
     if not missing.any():
         return [], []
     n = counts(frame)
-    note = (
-        f"{name} is missing in {n[missing].sum():,.0f} of {plural(round(n.sum()), 'case')}, a "
-        "level of its own."
-    )
+    note = missing_words(name, n[missing].sum(), n.sum())
     warnings = []
     for column, what in (("unit", "authority"), ("period", "period")):
         known = pd.Series(~missing).groupby(frame[column].to_numpy()).any()

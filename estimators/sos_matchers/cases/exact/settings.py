@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sos_matchers.cases.common import WithinSettings
 from sos_matchers.cases.exact.bins import Rule
+from sos_matchers.cases.weighted import EffectiveSettings
 from sos_plugins.contract.settings import NAMES_COLUMNS
 from sos_plugins.errors import listing
 
@@ -20,7 +21,7 @@ CutPoints = (
 """How one number is cut."""
 
 
-class CoarsenedExactSettings(WithinSettings):
+class CoarsenedExactSettings(WithinSettings, EffectiveSettings):
     """What ``coarsened-exact`` takes."""
 
     cutpoints: dict[str, CutPoints] = Field(
@@ -64,12 +65,6 @@ class CoarsenedExactSettings(WithinSettings):
     )
     seed: int = Field(
         0, ge=0, description="seed of the order in which equally near cases are taken"
-    )
-    warn_effective: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="warn when weighting leaves less than this share of the effective sample size",
     )
 
     @model_validator(mode="after")

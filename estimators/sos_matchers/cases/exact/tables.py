@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sos_matchers.cases.common import left_out_words
 from sos_matchers.cases.data import WITHIN
 from sos_matchers.cases.exact.bins import Cuts, Numbers, significant
 from sos_matchers.cases.exact.coarsen import (
@@ -29,24 +30,20 @@ from sos_matchers.cases.exact.coarsen import (
     coarsened_category,
     coarsened_number,
     combined,
-    unheard,
+    row_of_each,
+    setting_warnings,
 )
 from sos_matchers.cases.exact.moments import CellWeights, centre_of
 from sos_matchers.cases.exact.report import (
-    ExactFound,
-    effective_sizes,
-    imbalance,
-    left_out,
+    ExactMatches,
+    match_tables,
     match_warnings,
     refuse_no_match,
     sentence,
-    strata_table,
-    unmatched_table,
 )
-from sos_matchers.cases.exact.sample import NAME, ExactData
+from sos_matchers.cases.exact.sample import NAME, ExactData, missing_words
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
-from sos_matchers.cases.exact.weights import Floats, Ints, matched_weights, on_both_sides
-from sos_matchers.summaries import plural
+from sos_matchers.cases.exact.weights import Floats, Ints, matched_weights
 from sos_plugins.backends import duckdb_backend, failures_in_words
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
 from sos_plugins.errors import DataError, DesignError, SettingsError, listing
@@ -143,28 +140,22 @@ def match_table(
         digits = _digits(data, columns, within, coarsened)
         cells = _added_up(data, columns, digits, coarsened)
     exact = _exact_data(cells, columns, within, coarsened)
-    kept = exact.present & _matched_patterns(exact)[exact.pattern]
+    kept = exact.matched
     if not kept.any():
-        side = exact.treated
-        refuse_no_match(round(exact.counts[side].sum()), round(exact.counts[~side].sum()))
+        refuse_no_match(exact)
     start = np.where(kept, exact.weight, 0.0)
     new = matched_weights(exact.pattern, exact.treated, start, exact.n_patterns)
     software = f"{data.get_backend().name}, numpy {distribution_version('numpy')}"
-    found = ExactFound(kept, new, software)
+    found = ExactMatches(kept, new, software)
     gaps, whole = _gaps(exact, cells)
     exact = replace(exact, notes=(*notes, *gaps), warnings=(*whole, *warnings))
-    tables = {
-        "imbalance": imbalance(exact, found, settings),
-        "effective": effective_sizes(exact, found, cells.squares),
-        "unmatched": unmatched_table(exact, found),
-        "strata": strata_table(exact, found),
-    }
+    tables = match_tables(exact, found, settings, cells.squares)
     dropped = round(exact.counts[~kept].sum())
     return TableMatch(
         table=_weighted(data, columns, digits, cells, exact, found),
         balance=_balance(cells, exact, found),
         n_dropped=dropped,
-        sentence=f"{sentence(exact, found, settings, tables)} {left_out(dropped)}",
+        sentence=f"{sentence(exact, found, settings, tables)} {left_out_words(dropped)}",
         warnings=(*exact.warnings, *match_warnings(exact, settings, tables)),
         tables=tables,
         weight=_weights_of_cases(cells, exact, found),
@@ -238,7 +229,11 @@ def _coarsened(
             "the cases, so all are matched alike."
         )
     told = {c.name: c.levels for c in made if isinstance(c, GroupedLevels)}
-    return tuple(made), tuple(notes), (*warnings, *unheard(settings, columns.covariates, told))
+    return (
+        tuple(made),
+        tuple(notes),
+        (*warnings, *setting_warnings(settings, columns.covariates, told)),
+    )
 
 
 def _facts(data: ibis.Table, names: Sequence[str]) -> dict[str, tuple[int, int, Numbers]]:
@@ -626,7 +621,7 @@ def _exact_data(
     if columns.within:
         digits = [cells.digits[name] for name in columns.within]
         stratum, n = combined(digits, [len(levels) for levels in within])
-        first = _first(stratum, n)
+        first = row_of_each(stratum, n)
         parts = [
             [f"{name} {levels[d]}" for d in digit[first]]
             for name, levels, digit in zip(columns.within, within, digits, strict=True)
@@ -639,7 +634,7 @@ def _exact_data(
     fine = [cells.digits[_fine_name(c)] for c in ordered]
     pattern, n_patterns = combined([stratum, *match], [len(strata), *sizes])
     cell, _ = combined([stratum, *fine], [len(strata), *(c.n_fine for c in ordered)])
-    first = _first(pattern, n_patterns)
+    a_row = row_of_each(pattern, n_patterns)
     return ExactData(
         frame=frame.assign(unit=np.array(strata, dtype=object)[stratum]),
         coarsened=coarsened,
@@ -651,8 +646,8 @@ def _exact_data(
         within=columns.within,
         pattern=pattern,
         n_patterns=n_patterns,
-        codes=tuple(codes[first] for codes in match),
-        first=first,
+        codes=tuple(codes[a_row] for codes in match),
+        a_row=a_row,
         cell=cell,
         occasion=np.arange(len(cells.n)),
         in_order=True,
@@ -677,21 +672,12 @@ def _gaps(exact: ExactData, cells: Cells) -> tuple[list[str], list[str]]:
         if not missing.any():
             continue
         lost = np.bincount(exact.stratum, np.where(missing, exact.counts, 0.0), minlength=n_strata)
-        notes.append(
-            f"{c.name} is missing in {lost.sum():,.0f} of {plural(round(n.sum()), 'case')}, a "
-            "level of its own."
-        )
+        notes.append(missing_words(c.name, lost.sum(), n.sum()))
         for s in np.flatnonzero((lost == n) & (n > 0)):
             warnings.append(
                 f"Covariate {c.name} is missing in all {n[s]:,.0f} cases of {exact.strata[s]}."
             )
     return notes, warnings
-
-
-def _first(key: Ints, n: int) -> Ints:
-    first = np.zeros(n, dtype=np.int64)
-    first[key] = np.arange(len(key))
-    return first
 
 
 def _matched_digit(covariate: Coarsened, digit: Ints) -> Ints:
@@ -700,10 +686,6 @@ def _matched_digit(covariate: Coarsened, digit: Ints) -> Ints:
 
 def _fine_name(covariate: Coarsened) -> str:
     return f"{FINE}{covariate.name}" if isinstance(covariate, CutNumber) else covariate.name
-
-
-def _matched_patterns(exact: ExactData) -> np.ndarray:
-    return on_both_sides(exact.pattern, exact.treated, exact.present, exact.n_patterns)
 
 
 # ---- what comes back -----------------------------------------------------------------------------
@@ -715,7 +697,7 @@ def _weighted(
     digits: Digits,
     cells: Cells,
     exact: ExactData,
-    found: ExactFound,
+    found: ExactMatches,
 ) -> ibis.Table:
     """Join what cases are multiplied with to the table; cases that are not matched are gone."""
     keys = {
@@ -731,7 +713,7 @@ def _weighted(
     return joined.mutate(weight=joined["_start"] * joined[FACTOR]).drop(*keys, FACTOR, "_start")
 
 
-def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactFound) -> Floats | None:
+def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactMatches) -> Floats | None:
     if cells.of_case is None or cells.places is None:
         return None
     of_one = np.zeros(int(cells.places[-1]) + 1)
@@ -739,7 +721,7 @@ def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactFound) -> Floa
     return np.asarray(of_one[cells.of_case])
 
 
-def _balance(cells: Cells, exact: ExactData, found: ExactFound) -> pd.DataFrame:
+def _balance(cells: Cells, exact: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return the balance of covariates from sums over what cases are matched on."""
     size = len(cells.sums[0][0]) if cells.sums else int(cells.coarse.max()) + 1
     ratio = found.weight / np.where(exact.weight > 0, exact.weight, 1.0)

@@ -24,9 +24,10 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+import bench_did
 
 COVARIATES = ("gender", "age", "ethnicity", "disabled", "low_income", "plans")
 SETTINGS = {"cutpoints": {"age": [4.5, 12.5], "plans": [0.5]}}
@@ -44,7 +45,7 @@ match <- function(data) {
     treated ~ gender + age + ethnicity + disabled + low_income + plans + group + post,
     data = kept, method = "cem", cutpoints = list(age = c(4.5, 12.5), plans = c(0.5, 0.5))
   ))
-  list(wall = took[["elapsed"]], cpu = sum(took[1:2]), weight = sum(fit$weights),
+  list(seconds = took[["elapsed"]], cpu = sum(took[1:2]), weight = sum(fit$weights),
        squares = sum(fit$weights^2), n = sum(fit$weights > 0))
 }
 """
@@ -85,18 +86,17 @@ def job_ours(file: Path, *, written: bool) -> dict[str, float]:
     from sos_matchers.cases.exact.tables import match_table
 
     ibis.duckdb.connect()  # loads what it imports
-    clock = (time.perf_counter(), time.process_time())
+    clock = bench_did.Clock()
     found = match_table(file, CoarsenedExactSettings(**SETTINGS), covariates=COVARIATES)
     if written:
         with tempfile.TemporaryDirectory() as folder:
             found.table.to_parquet(Path(folder) / "matched.parquet")
-    wall, cpu = time.perf_counter() - clock[0], time.process_time() - clock[1]
+    took = clock.read()
     weight = found.weight
     assert weight is not None
     return {
-        "wall": wall,
-        "cpu": cpu,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **took,
+        "megabytes": bench_did.peak(),
         "n": int((weight > 0).sum()),
         "weight": float(weight.sum()),
         "squares": float((weight**2).sum()),
@@ -123,7 +123,7 @@ def job_matchit(file: Path) -> dict[str, float]:
         answer = r.call(script, "match", {"none": [0]}, timeout=36_000)
         r.stop()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    numbers = {key: float(answer[key][0]) for key in ("wall", "cpu", "n", "weight", "squares")}
+    numbers = {key: float(answer[key][0]) for key in ("seconds", "cpu", "n", "weight", "squares")}
     return {**numbers, "megabytes": peak}
 
 
@@ -167,8 +167,8 @@ def main() -> None:
                     continue
                 answers[job] = a = run(job, file)
                 print(
-                    f"| {n:,} | {job} | {a['wall']:.2f} | {a['cpu']:.2f} | {a['megabytes']:.0f} | "
-                    f"{a['n']:,.0f} |",
+                    f"| {n:,} | {job} | {a['seconds']:.2f} | {a['cpu']:.2f} | "
+                    f"{a['megabytes']:.0f} | {a['n']:,.0f} |",
                     flush=True,
                 )
             one, two = answers.get("ours"), answers.get("matchit")

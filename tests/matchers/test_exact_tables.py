@@ -5,6 +5,8 @@ from __future__ import annotations
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sos_matchers.cases.exact import tables
 from sos_matchers.cases.exact.plugin import match_exactly
@@ -183,8 +185,11 @@ def test_a_stratum_in_which_nothing_is_known_is_told():
         ({}, {"weights": "composite"}, SettingsError, "give what a case starts with as the column"),
         ({}, {"covariates": ("absent",)}, DataError, "no columns absent"),
         ({"treated": 2}, {}, DataError, "'treated' has 1500 values that are not 0 or 1"),
+        ({"treated": 0.4}, {}, DataError, "'treated' has 1500 values that are not 0 or 1"),
         ({"treated": 1}, {}, DesignError, "cases of one side alone"),
         ({"weight": -1.0}, {}, DataError, "'weight' has 1500 values that are not 0 or more"),
+        ({"weight": np.nan}, {}, DataError, "'weight' has 1500 values that are not 0 or more"),
+        ({"weight": np.inf}, {}, DataError, "'weight' has 1500 values that are not 0 or more"),
         ({"group": None}, {}, DataError, "Column 'group' has gaps"),
         (
             {"sex": "male"},
@@ -202,6 +207,17 @@ def test_what_cannot_be_matched_is_refused_in_a_sentence(change, settings, error
     with pytest.raises(error, match=message):
         match_table(
             plain_table(frame), CoarsenedExactSettings(**given), covariates=COVARIATES,
+            weight="weight",
+        )  # fmt: skip
+
+
+def test_a_weight_that_is_no_number_is_refused_where_a_file_has_it(tmp_path):
+    table = pa.Table.from_pandas(frame_of(6).drop(columns="weight"), preserve_index=False)
+    nan = pa.array(np.full(len(table), np.nan), from_pandas=False)  # not a gap
+    pq.write_table(table.append_column("weight", nan), tmp_path / "cases.parquet")
+    with pytest.raises(DataError, match="'weight' has 1500 values that are not 0 or more"):
+        match_table(
+            tmp_path / "cases.parquet", CoarsenedExactSettings(), covariates=("sex",),
             weight="weight",
         )  # fmt: skip
 

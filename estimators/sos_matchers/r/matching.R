@@ -7,8 +7,8 @@
 # ---- propensity scores -------------------------------------------------------------------------
 
 # Linear predictor of a logistic regression of y on the columns of x (no intercept column).
-# penalty "none" is stats::glm (whose tolerance for aliased columns is epsilon / 1000); "ridge" minimises |b|^2 / 2 + C * sum(weight * log loss) by Newton's
-# method, the intercept unpenalised.
+# penalty "none" is stats::glm (whose tolerance for aliased columns is epsilon / 1000); "ridge"
+# minimises |b|^2 / 2 + C * sum(weight * log loss) by Newton's method, the intercept unpenalised.
 linear_predictor <- function(x, y, penalty, C, weight = rep(1, length(y))) {
   if (penalty == "none") {
     fit <- suppressWarnings(stats::glm.fit(

@@ -44,6 +44,7 @@ from sos_matchers.cases.exact.report import (
 from sos_matchers.cases.exact.sample import NAME, ExactData, missing_words
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Floats, Ints, matched_weights
+from sos_matchers.cases.weighted import quantile
 from sos_plugins.backends import duckdb_backend, failures_in_words
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
 from sos_plugins.errors import DataError, DesignError, SettingsError, listing
@@ -127,7 +128,8 @@ def match_table(
         The match; its table gives the weight of every matched case.
 
     Raises:
-        DataError: If a column is missing or has gaps where none may be, or a weight is negative.
+        DataError: If a column is missing or has gaps where none may be, a side is neither 0 nor 1,
+            or a weight is negative or infinite.
         DesignError: If a side is absent, nothing varies, or no case is matched.
         SettingsError: If settings do not fit the table.
     """
@@ -289,17 +291,11 @@ def _quantiles(data: ibis.Table, name: str) -> Any:
     def of(shares: Sequence[float]) -> Floats:
         x = data[name].cast("float64")
         counted = data.filter(x.notnull()).group_by(x=x).aggregate(n=lambda t: t.count())
-        frame = counted.order_by("x").to_pandas()
-        ends = frame["n"].cumsum().to_numpy()
-        values = significant(frame["x"].to_numpy(float))
-        place = (ends[-1] - 1) * np.asarray(shares)
-        low, high = (values[np.searchsorted(ends, edge(place), "right")] for edge in _EDGES)
-        return np.asarray(low + (high - low) * (place - np.floor(place)))
+        frame = counted.to_pandas()
+        values, n = significant(frame["x"].to_numpy(float)), frame["n"].to_numpy()
+        return np.array([quantile(values, n, share) for share in shares])
 
     return of
-
-
-_EDGES = (np.floor, np.ceil)
 
 
 def _distinct(data: ibis.Table, name: str) -> Any:
@@ -474,7 +470,7 @@ def _added_up(
     """Add up the cases: by numpy where DuckDB hands them over, else by the database.
 
     Raises:
-        DataError: If a side is neither 0 nor 1, or a weight is negative or missing.
+        DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
     """
     _refuse_flaws(data, columns)
     numbers = {
@@ -489,11 +485,13 @@ def _added_up(
 
 
 def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
-    side = data[columns.treated].cast("int64")
-    flaws = {columns.treated: (~side.isin([0, 1])).fill_null(True).sum()}
+    side = data[columns.treated].cast("float64")
+    flaws = {columns.treated: (~side.isin([0.0, 1.0])).fill_null(True).sum()}
     if columns.weight:
         weight = data[columns.weight].cast("float64")
-        flaws[columns.weight] = (~(weight >= 0)).fill_null(True).sum()
+        # Databases have NaN above infinity.
+        usable = (weight >= 0) & (weight < _double(np.inf))
+        flaws[columns.weight] = (~usable).fill_null(True).sum()
     found = data.aggregate(**flaws).to_pandas().iloc[0]
     for column, fits in ((columns.treated, "0 or 1"), (columns.weight, "0 or more")):
         if column is not None and found[column]:

@@ -27,7 +27,7 @@ def centre_of(fine: Cuts) -> float:
 
 
 @dataclass(frozen=True)
-class Moments:
+class SideMoments:
     """Mean and variance of one side, weighted."""
 
     mean: float
@@ -113,21 +113,21 @@ class CellWeights:
 
     def _moments(
         self, rows: Flags, z: Floats, zz: Floats, ratio: Floats, *, binary: bool
-    ) -> Moments:
+    ) -> SideMoments:
         times = ratio[rows]
         total = float((self.weight[rows] * times).sum())
         squares = float((self.squares[rows] * times**2).sum())
         if total <= 0:
-            return Moments(np.nan, np.nan, 0.0, 0.0)
+            return SideMoments(np.nan, np.nan, 0.0, 0.0)
         mean = float((z[rows] * times).sum()) / total
         variance = max(float((zz[rows] * times).sum()) / total - mean**2, 0.0)
         left = 1.0 if binary else 1 - squares / total**2
-        return Moments(mean, variance / left if left > 0 else np.nan, total, squares)
+        return SideMoments(mean, variance / left if left > 0 else np.nan, total, squares)
 
 
 def _level_row(name: str, before: Floats, after: Floats, total: Floats) -> dict[str, str | float]:
     """Return the balance of a level from its shares among comparators and pilots, (2,)."""
-    sides = [Moments(p, p * (1 - p), t, 0.0) for p, t in zip(before, total, strict=True)]
+    sides = [SideMoments(p, p * (1 - p), t, 0.0) for p, t in zip(before, total, strict=True)]
     sd = _sd(sides[1], sides[0], binary=True)
     return {
         "covariate": name,
@@ -149,7 +149,7 @@ def _distances(gap: float, when: str) -> dict[str, float]:
     return {f"ks_{when}": gap, f"l1_{when}": gap}
 
 
-def _sd(one: Moments, two: Moments, *, binary: bool) -> float:
+def _sd(one: SideMoments, two: SideMoments, *, binary: bool) -> float:
     """Return the SD of the treated, or that pooled within both sides where there is none."""
     if one.variance > 0:
         return float(np.sqrt(one.variance))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sos_plugins import Evidence, Rating, RatingRule, Settings, hookimpl
 from sos_ratings.claims import Claim, claim_of
+from sos_ratings.facts import unusable_share
 from sos_ratings.scheme import SchemeSettings, Step, rating_of, without_estimate
 from sos_ratings.wording import percent
 
@@ -25,8 +26,6 @@ THREATS = {"low": 0, "moderate": 1, "high": 2}
 UNKNOWN = 3
 """Padlocks allowed where a threat or the attrition is not known: what is not known never counts
 in favour."""
-DIGITS = 12
-"""Of shares that are compared with a limit: 1 - 0.7 is a little above 0.3."""
 WORDS = "{} of 5 padlocks"
 
 
@@ -102,11 +101,10 @@ def _precision(evidence: Evidence, claim: Claim) -> Step:
 
 
 def _attrition(evidence: Evidence) -> Step:
-    share = evidence.quality.get("usable_share_pilots", math.nan)
-    if math.isnan(share):
+    lost = unusable_share(evidence)
+    if math.isnan(lost):
         text = "How many records could not be judged is not known: 3 at most."
         return Step(UNKNOWN, "attrition", text)
-    lost = round(1 - share, DIGITS)
     place = sum(lost <= limit for limit in ATTRITION_UP_TO)
     text = f"{percent(lost)} of the pilots' records could not be judged: {place} at most."
     return Step(place, "attrition", text, lost)

@@ -12,6 +12,8 @@ ENGINE_FAMILY = "other-engine"
 """The same estimate once more: it varies nothing."""
 PART_FAMILY = "single-pilot"
 """Each pilot alone, too small to be precise: not the estimand of the main run."""
+DIGITS = 12
+"""Of shares that are compared with a limit: 1 - 0.7 is a little above 0.3."""
 
 
 def signed(run: Run) -> int:
@@ -42,6 +44,15 @@ def alike(run: Run, main: Run) -> bool:
         main: The main run.
     """
     return run.estimate is None or run.estimand == main.estimand
+
+
+def unusable_share(evidence: Evidence) -> float:
+    """Return the share of the pilots' records that could not be judged; NaN if it is not known.
+
+    Args:
+        evidence: All that may be looked at.
+    """
+    return round(1 - evidence.quality.get("usable_share_pilots", math.nan), DIGITS)
 
 
 def families(evidence: Evidence) -> dict[str, list[Run]]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sos_plugins import Evidence, Rating, RatingRule, Run, Settings, hookimpl
 from sos_ratings.claims import Claim, claim_of
-from sos_ratings.facts import families, leads_of, pilots_held
+from sos_ratings.facts import families, leads_of, pilots_held, unusable_share
 from sos_ratings.scheme import SchemeSettings, Step, rating_of, without_estimate
 from sos_ratings.wording import counted, percent
 
@@ -130,7 +130,7 @@ def _bias(evidence: Evidence, settings: GradeSettings) -> Told:
     rejected = any((t.p_value or 0.0) < settings.leads_level for t in leads.overall)
     held = pilots_held(leads.each, settings.leads_level)
     broken = rejected or (bool(leads.each) and 2 * held < len(leads.each))
-    lost = 1 - evidence.quality.get("usable_share_pilots", math.nan)
+    lost = unusable_share(evidence)
     parts = []
     if broken:
         parts.append("trends before the programme were not parallel")

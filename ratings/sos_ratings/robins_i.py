@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sos_plugins import Evidence, Rating, RatingRule, Settings, hookimpl
 from sos_ratings.claims import claim_of
-from sos_ratings.facts import leads_of, pilots_held
+from sos_ratings.facts import DIGITS, leads_of, pilots_held, unusable_share
 from sos_ratings.scheme import SchemeSettings, Step, rating_of, without_estimate
 from sos_ratings.wording import percent, points
 
@@ -17,8 +17,6 @@ CRITICAL, SERIOUS, NO_INFORMATION, MODERATE, LOW = range(5)
 Judged = Literal["low", "moderate", "serious", "critical", "no information"]
 MOST_PILOTS = 0.6
 """Least share of pilots with parallel trends for a moderate risk of confounding."""
-DIGITS = 12
-"""Of shares that are compared with a limit: 1 - 0.95 is a little above 0.05."""
 WORDS = "{} risk of bias"
 
 
@@ -143,10 +141,9 @@ def _confounding(evidence: Evidence, settings: RobinsISettings) -> Step:
 
 def _missing(evidence: Evidence, settings: RobinsISettings) -> Step:
     metric = "missing data"
-    usable = evidence.quality.get("usable_share_pilots", math.nan)
-    if math.isnan(usable):
+    lost, limit = unusable_share(evidence), settings.missing_low
+    if math.isnan(lost):
         return Step(NO_INFORMATION, metric, "How many records are unusable is not known.")
-    lost, limit = round(1 - usable, DIGITS), settings.missing_low
     text = f"{percent(lost)} of the pilots' records could not be judged"
     if lost <= limit:
         return Step(LOW, metric, f"{text}: reasonably complete.", lost, limit)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import staggered_samples as made
 from sos_estimators import extended_twfe, imputed, stacked, sun_abraham
+from sos_estimators.did import Did, DidSettings, fit_python, fit_r
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.engine_pyfixest import PYFIXEST, lacks, regress
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression, least_squares
 
-from sos_plugins import Sample
+from sos_plugins import Engine, Sample
 from sos_plugins.errors import EstimationError
 from sos_plugins.groundwork import installed
 
@@ -125,6 +126,36 @@ def test_a_panel_too_long_for_it_is_declined(monkeypatch: pytest.MonkeyPatch) ->
         "pyfixest would iterate over the 126 rows of the panel, over 100"
     )
     assert engine.limits(made.cases(), options) is None
+
+
+def with_weights(smallest: float, largest: float) -> Sample:
+    sample = made.cases()
+    weight = np.geomspace(smallest, largest, len(sample.frame))
+    shuffled = np.random.default_rng(6).permutation(weight)
+    return Sample(sample.frame.assign(weight=shuffled), sample.covariates)
+
+
+def engine_of_did() -> Engine:
+    (engine,) = [e for e in Did.engines if e.name == "pyfixest"]
+    return engine
+
+
+def test_weights_too_far_apart_for_its_jackknife_are_declined() -> None:
+    jackknife = DidSettings(vcov="CR3")
+    wide = with_weights(0.001, 800)
+    assert engine_of_did().limits(wide, jackknife) == (
+        "pyfixest's CR3 loses digits where weights differ by more than a factor of 10,000"
+    )
+    assert engine_of_did().limits(wide, DidSettings(vcov="CR1")) is None
+    assert engine_of_did().limits(with_weights(0.1, 900), jackknife) is None
+    zeros = wide.frame.assign(weight=np.where(wide.frame["weight"] < 1, 0, wide.frame["weight"]))
+    assert engine_of_did().limits(Sample(zeros, wide.covariates), jackknife) is None
+
+
+@pytest.mark.r
+def test_where_its_jackknife_is_declined_that_of_python_is_that_of_r() -> None:
+    sample, options = with_weights(0.001, 800), DidSettings(vcov="CR3")
+    made.assert_same(fit_python(sample, options), fit_r(sample, options), SAME)
 
 
 def test_a_collinear_term_is_named() -> None:

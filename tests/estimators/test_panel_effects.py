@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from clean_environment import REPOSITORY
+from sos_estimators import did
 from sos_estimators.diagnostics.panel_effects import (
     PanelEffects,
     PanelEffectsSettings,
@@ -130,6 +131,20 @@ def test_effects_of_children_tell_the_truth_and_the_tests_what_differs(fit: Fit)
     assert selected.glance["hausman_p_value"] < 1e-6
     assert selected.glance["mundlak_p_value"] < 1e-6
     assert any("Hausman's test takes errors for independent" in w for w in fair.warnings)
+
+
+@pytest.mark.parametrize("fit", ENGINE)
+def test_without_groups_fixed_effects_are_two_way_fixed_effects(fit: Fit) -> None:
+    """Comparators have no "after" there: it is the effect itself, and no term beside it."""
+    sample = children()
+    frame = sample.frame
+    starts = frame["cohort"].where(frame["unit"] > "02", frame["cohort"] - 2).clip(lower=0)
+    on = frame["treated"] * (frame["period"] >= starts)
+    calendar = Sample(frame.assign(cohort=starts, post=on), sample.covariates)
+    fixed = fit(calendar, PanelEffectsSettings()).term("fixed")
+    classic = did.fit_python(calendar, did.DidSettings(form="twfe", vcov="CR1")).term("ATT")
+    assert fixed["estimate"] == pytest.approx(classic["estimate"], rel=EXACT)
+    assert fixed["std_error"] == pytest.approx(classic["std_error"], rel=EXACT)
 
 
 @pytest.mark.r

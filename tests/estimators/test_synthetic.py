@@ -501,6 +501,26 @@ def test_one_pilot_has_placebos_and_a_warning(fit: Any) -> None:
     assert any("no standard error by jackknife" in w for w in alone.warnings)
 
 
+@pytest.mark.parametrize(
+    ("pool", "level", "bounded"),
+    [(18, 0.95, False), (19, 0.95, True), (13, 0.9, True), (30, 0.99, False)],
+)
+def test_too_few_placebos_for_a_level_leave_no_interval(
+    pool: int, level: float, bounded: bool
+) -> None:
+    """With n placebos p is 1 / (1 + n) at least: at lower levels nothing is ever rejected."""
+    value = noise(1 + pool)
+    value[0, 5:] += 1000
+    found = did(panel(value, [6, *[0] * pool]), errors="placebo", conf_level=level)
+    row = found.term("overall")
+    assert row["p_value"] == pytest.approx(1 / (1 + pool))
+    assert bool(row["p_value"] <= 1 - level + EXACT) is bounded
+    for end in ("conf_low", "conf_high"):
+        assert np.isfinite(row[end]) if bounded else np.isnan(row[end])
+    told = f"there is no interval of {100 * level:.0f}%: no effect is rejected"
+    assert any(told in w for w in found.warnings) is not bounded
+
+
 def test_a_pool_too_small_for_placebos_is_told() -> None:
     sample = odd(cohort=[5, 5, 6, 6, 6, 6, 6, 6, 0, 0, 0, 0, 0, 0])
     with pytest.raises(EstimationError, match="too few would remain"):

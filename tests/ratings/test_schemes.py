@@ -215,6 +215,12 @@ class TestGrade:
         assert level(self.rule, two, **known) == "low"
         assert level(self.rule, replace(two, smallest_effect=None), **known) == "moderate"
 
+    def test_a_share_at_its_limit_is_no_concern(self) -> None:
+        """1 - 0.7 is a little above 0.3 in floating point."""
+        known = {"missing_serious": 0.3, "randomised": True, **JUDGED}
+        assert level(self.rule, with_quality(usable_share_pilots=0.7), **known) == "high"
+        assert level(self.rule, with_quality(usable_share_pilots=0.69), **known) == "moderate"
+
     @pytest.mark.parametrize(
         ("evidence", "metric"),
         [

@@ -22,21 +22,20 @@ from sos_estimators.diagnostics.panel_models import (
     random_effects,
     with_means,
 )
+from sos_estimators.diagnostics.panel_settings import PanelSettings
 from sos_estimators.inference.results import about_no_error, glance, negligible
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.regression.least_squares import side_by_side
-from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import (
     ABOUT_YEARS,
-    Form,
     RegressionSample,
     Years,
     in_years,
     prepare,
 )
 from sos_estimators.sample.warnings_text import few_clusters
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 from sos_plugins.authors.results import tidy_rows
 from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.contract.interfaces import R_BASE
@@ -49,21 +48,14 @@ VCOV = "CR1"
 Tests = dict[str, DifferenceTest]
 
 
-class PanelEffectsSettings(Settings):
+class PanelEffectsSettings(PanelSettings):
     """Arguments of ``panel-effects``."""
 
     by: Literal["child", "authority"] = Field(
         "authority",
         description="whose effects are fixed or random: those of children or authorities",
     )
-    form: Form = Field(
-        "twfe",
-        description="whose periods have effects: twfe or pilot-post: those of all; stacked: those "
-        "of each matched group",
-    )
     years: Years = Field("window", description=ABOUT_YEARS)
-    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
-    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
     few_clusters: int = Field(
         10, ge=0, description="warn when fewer clusters than this are treated"
     )

@@ -14,18 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.diagnostics.panel_models import ols
+from sos_estimators.diagnostics.panel_settings import PanelSettings
 from sos_estimators.inference.distributions import f_tail
 from sos_estimators.inference.results import NEGLIGIBLE, ROUNDING, glance, negligible
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.regression.least_squares import side_by_side
-from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated
 from sos_estimators.sample.prepare import Form, RegressionSample, prepare
-from sos_plugins import Engine, Estimate, Estimator, Sample, Settings, hookimpl
+from sos_plugins import Engine, Estimate, Estimator, Sample, hookimpl
 from sos_plugins.authors.results import tidy_rows
 from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.errors import EstimationError
@@ -37,16 +36,8 @@ VCOV = "CR1"
 TERM = "rho"
 
 
-class SerialCorrelationSettings(Settings):
+class SerialCorrelationSettings(PanelSettings):
     """Arguments of ``serial-correlation``."""
-
-    form: Form = Field(
-        "twfe",
-        description="whose periods have effects: twfe or pilot-post: those of all; stacked: those "
-        "of each matched group",
-    )
-    always_treated: AlwaysTreated = Field("drop", description=ABOUT_ALWAYS_TREATED)
-    conf_level: float = Field(0.95, gt=0, lt=1, description="level of confidence intervals")
 
 
 @dataclass(frozen=True)

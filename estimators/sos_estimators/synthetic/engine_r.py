@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sos_estimators.inference.own_effects import OwnErrors
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.synthetic.assignments import Assignments
 from sos_estimators.synthetic.followed import Fit, Terms
-from sos_estimators.synthetic.measured import Measured, weigh_augmented, weigh_did
+from sos_estimators.synthetic.measured import Measured, Weigh, weigh_augmented, weigh_did
 from sos_estimators.synthetic.panel import Panel
 from sos_estimators.synthetic.result import Method, estimate
 from sos_estimators.synthetic.settings import (
@@ -60,44 +61,28 @@ def fit_did(sample: Sample, options: SyntheticDidSettings) -> Estimate:
         EngineError: If R fails.
         DataError, EstimationError: As :func:`sos_estimators.synthetic.result.estimate`.
     """
-
-    def measure(
-        panel: Panel, terms: Terms, assignments: Assignments | None, options: SyntheticDidSettings
-    ) -> Measured:
-        return _ask("synthetic_did", panel, terms, assignments, options, {"by": options.by})
-
-    return estimate(sample, options, Method(measure, weigh_did, every=False))
+    return estimate(sample, options, _method("synthetic_did", weigh_did, ("by",)))
 
 
 def fit_augmented(sample: Sample, options: AugmentedSettings) -> Estimate:
-    """Estimate with ``augmented_synthetic_control.R``.
+    """Estimate with ``augmented_synthetic_control.R``; otherwise as :func:`fit_did`."""
+    own = ("pooling", "penalty", "lags", "augment")
+    method = _method("augmented_synthetic_control", weigh_augmented, own)
+    return estimate(sample, options, method)
 
-    Args:
-        sample: Cases in calendar periods, or rows that stand for many.
-        options: Settings.
 
-    Raises:
-        EngineError: If R fails.
-        DataError, EstimationError: As :func:`sos_estimators.synthetic.result.estimate`.
-    """
-
-    def measure(
-        panel: Panel, terms: Terms, assignments: Assignments | None, options: AugmentedSettings
-    ) -> Measured:
-        further = options.model_dump(include={"pooling", "penalty", "lags", "augment"})
-        given = {name: value for name, value in further.items() if value is not None}
-        return _ask("augmented_synthetic_control", panel, terms, assignments, options, given)
-
-    return estimate(sample, options, Method(measure, weigh_augmented, every=False))
+def _method(function: str, weigh: Weigh, own: tuple[str, ...]) -> Method:
+    """Ask an R function, which gets the shared settings and those of its own."""
+    return Method(partial(_ask, function, (*SHARED, *own)), weigh, every=False)
 
 
 def _ask(
     function: str,
+    settings: tuple[str, ...],
     panel: Panel,
     terms: Terms,
     assignments: Assignments | None,
     options: SyntheticSettings,
-    further: Mapping[str, object],
 ) -> Measured:
     g, t = panel.value.shape
     columns = {
@@ -107,14 +92,14 @@ def _ask(
         "value": panel.value.ravel(),
         "weight": panel.weight.ravel(),
     }
-    given = {name: value for name in SHARED if (value := getattr(options, name)) is not None}
+    given = {name: value for name in settings if (value := getattr(options, name)) is not None}
     placebos = None if assignments is None else assignments.units + 1
     who = {"pilots": panel.pilots + 1, "placebos": placebos}
     answer = r.call(
         FOLDER / f"{function}.R",
         function,
         columns,
-        {**given, **further, **who, "least": panel.least},
+        {**given, **who, "least": panel.least},
         timeout=TIMEOUT,
     )
     return _read(answer, panel, terms)

@@ -21,7 +21,7 @@ CITATIONS: Mapping[str, str] = {
     "jackknife": f"{PAPER}, algorithm 3",
 }
 FEWEST_PLACEBOS = 19
-"""With fewer no p value reaches 5%."""
+"""With fewer no p value reaches 5%, and there is no interval of 95%."""
 ALONE = 1e-9
 """A unit with all of a weight but this much cannot be left out."""
 
@@ -34,8 +34,9 @@ class Errors:
         std_errors: (K,), missing where there is none.
         df: Degrees of freedom of t tests, (K,).
         p_values: Two-sided, (K,).
-        conf_low: Lower ends of confidence sets, (K,).
-        conf_high: Upper ends, (K,).
+        conf_low: Lower ends of confidence sets, (K,), missing where there is no set or where it is
+            all numbers.
+        conf_high: Upper ends, (K,), likewise.
         distribution: What statistics are compared with, (K,).
         warnings: What a reader must know.
     """
@@ -107,7 +108,8 @@ def by_placebos(
 
     The observed pilots are one assignment more, so p is (1 + those as large) / (1 + all). Placebos
     are of the pool alone, so that an effect of the programme does not change them: effects that
-    are not rejected lie within a quantile of their sizes.
+    are not rejected lie within a quantile of their sizes. With so few placebos that none is
+    rejected the set is all numbers: its ends are missing and a warning says so.
 
     Args:
         estimates: (K,).
@@ -122,14 +124,7 @@ def by_placebos(
     spread = others.std(axis=0)
     known = spread > least
     rank = int(np.floor((1 - conf_level) * (1 + n) * (1 + ALONE)))
-    half = size[rank - 1] if rank else np.full(len(estimates), np.nan)  # the set is all numbers
-    half = np.where(known, half, np.nan)
-    told: tuple[str, ...] = ()
-    if n < FEWEST_PLACEBOS:
-        told = (
-            f"There are only {n} placebo assignments, so no p value of placebo is below "
-            f"{1 / (1 + n):.2g}.",
-        )
+    half = np.where(known, size[rank - 1], np.nan) if rank else np.full(len(estimates), np.nan)
     return Errors(
         np.where(known, spread, np.nan),
         np.where(known, np.inf, np.nan),
@@ -137,7 +132,19 @@ def by_placebos(
         estimates - half,
         estimates + half,
         (f"{'all ' if complete else ''}{n} placebo assignments",) * len(estimates),
-        told,
+        _about_few(n, conf_level, bounded=rank > 0),
+    )
+
+
+def _about_few(n: int, conf_level: float, *, bounded: bool) -> tuple[str, ...]:
+    """Say what so few placebos cannot tell."""
+    if n >= FEWEST_PLACEBOS and bounded:
+        return ()
+    level = f"{100 * conf_level:.4g}%"
+    none = "" if bounded else f", and there is no interval of {level}: no effect is rejected"
+    return (
+        f"There are only {n} placebo assignments, so no p value of placebo is below "
+        f"{1 / (1 + n):.2g}{none}.",
     )
 
 

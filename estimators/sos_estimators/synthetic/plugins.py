@@ -36,19 +36,9 @@ def fit_did(sample: Sample, options: SyntheticDidSettings) -> Estimate:
 
 
 def fit_augmented(sample: Sample, options: AugmentedSettings) -> Estimate:
-    """Estimate ``augmented-synthetic-control`` with numpy.
+    """Estimate ``augmented-synthetic-control`` with numpy; otherwise as :func:`fit_did`.
 
     Ben-Michael, Feller and Rothstein (2021, 2022).
-
-    Args:
-        sample: Cases in calendar periods, or rows that stand for many.
-        options: Settings.
-
-    Returns:
-        The term ``overall`` and those of ``aggregate``, in units of the value.
-
-    Raises:
-        DataError, EstimationError: As :func:`sos_estimators.synthetic.result.estimate`.
     """
     return estimate(sample, options, Method(partial(measure, weigh_augmented), weigh_augmented))
 

@@ -1,20 +1,43 @@
 """What README.md shows works as it stands there."""
 
 import re
-from pathlib import Path
 
+import pytest
+from clean_environment import REPOSITORY
 from study_helpers import STUDY, write
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = REPOSITORY / "README.md"
+MPDTA = REPOSITORY / "tests" / "reference" / "mpdta.csv"
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 1
+def run_block(heading):
+    """Run the one block of Python below a heading or a line of text, as it stands there."""
+    part = README.read_text(encoding="utf-8").split(heading)
+    assert len(part) == 2, heading
+    block = re.search(r"```python\n(.*?)```", part[1], re.DOTALL)
+    exec(compile(block[1], str(README), "exec"), {})
+
+
+def test_all_python_of_the_readme_is_run_here():
+    assert README.read_text(encoding="utf-8").count("```python\n") == 2
+
+
+def test_a_study_from_python_runs(tmp_path, monkeypatch, capsys):
     plugin = 'plugin = "tidy-value"\n'
     text = STUDY.replace(plugin, plugin + 'name = "kinship-care"\n')
     write(tmp_path, text).rename(tmp_path / "my-study.toml")
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks[0], str(README), "exec"), {})
+    run_block("\nFrom Python:\n")
     assert "evidence" in capsys.readouterr().out
     assert (tmp_path / "results" / "my-study" / "report.html").is_file()
+
+
+@pytest.mark.r
+def test_one_estimator_from_python_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mpdta.csv").write_bytes(MPDTA.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    run_block("\nThe same from Python, ")
+    shown = capsys.readouterr().out
+    assert all(f"engine {name}\n" in shown for name in ("python", "differences", "r"))
+    assert "event=0" in shown
+    assert (tmp_path / "event-study.svg").stat().st_size > 0

@@ -11,10 +11,10 @@ import click
 from pydantic import BaseModel
 
 from sos_plugins.cli.console import Terminal, render, text_of
-from sos_plugins.contract.types import Sample
-from sos_plugins.errors import EngineUnavailableError, SosError
+from sos_plugins.contract.types import Agreement, Sample
+from sos_plugins.errors import SosError
 from sos_plugins.host.registry import Registry
-from sos_plugins.study.estimate import run_engine, run_engines
+from sos_plugins.interactive.estimate import fit_sample
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.tables.read_table import read_sample
 
@@ -71,25 +71,41 @@ def _run(
     sample: Sample,
     engine: str | None,
 ) -> None:
+    fit = fit_sample(registry, estimator, engine, sample, options, estimator)
     if engine != "all":
-        named = run_engine(registry, estimator, engine, sample, options)
-        terminal.answer(_data(named), _text(named))
+        terminal.answer(_data(fit.named), _text(fit.named))
         return
-    done, reasons = run_engines(registry, estimator, "all", sample, options)
-    if not done:
-        raise EngineUnavailableError(
-            f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
-        )
-    told = [_data(_told(named, reasons)) for named in done]
-    missing = [f"Not run: {reason}" for reason in reasons.values()]
-    text = "\n\n".join(_text(named) for named in done)
-    terminal.answer(told, "\n".join([text, *missing]))
+    compared = {a.engine: a for a in fit.agreements}
+    answers = [
+        _data(_with_reasons(named, fit.not_run))
+        | ({"agreement": _agreement(compared[named.engine])} if named is not fit.named else {})
+        for named in fit.estimates
+    ]
+    tables = [_text(named) for named in fit.estimates]
+    missing = [f"Not run: {reason}" for reason in fit.not_run.values()]
+    terminal.answer(
+        answers, "\n\n".join(tables) + "\n\n" + "\n".join([*fit.agreement_in_words(), *missing])
+    )
 
 
-def _told(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
+def _with_reasons(named: NamedEstimate, reasons: Mapping[str, str]) -> NamedEstimate:
     """Say beside an estimate which engines did not run, so that it cannot be compared with them."""
     warnings = (*named.estimate.warnings, *(f"Not run: {why}" for why in reasons.values()))
     return replace(named, estimate=replace(named.estimate, warnings=warnings))
+
+
+def _agreement(agreement: Agreement) -> dict[str, Any]:
+    return {
+        name: getattr(agreement, name)
+        for name in (
+            "reference",
+            "verdict",
+            "reason",
+            "max_difference_estimate",
+            "max_difference_std_error",
+            "worst_term",
+        )
+    }
 
 
 def _data(named: NamedEstimate) -> dict[str, Any]:

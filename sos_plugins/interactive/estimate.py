@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EngineUnavailableError
 from sos_plugins.host.registry import Registry, load_plugins
 from sos_plugins.interactive.fit import Fit
@@ -80,14 +83,39 @@ def estimate(
         cluster=cluster,
         missing=_names(missing),
     ).sample
+    return fit_sample(known, estimator, engine, sample, options, value)
+
+
+def fit_sample(
+    registry: Registry,
+    estimator: str,
+    engine: str | None,
+    sample: Sample,
+    options: BaseModel,
+    outcome: str,
+) -> Fit:
+    """Run one engine on a sample, or all and compare them.
+
+    Args:
+        registry: Plugins.
+        estimator: Name of the estimator.
+        engine: Name of the engine, ``"all"``, or None for the first that can run here.
+        sample: Cases, as :func:`sos_plugins.tables.read_table.read_sample` gives them.
+        options: Settings of the estimator, validated.
+        outcome: Name of what was measured, for the comparison.
+
+    Raises:
+        EngineUnavailableError: If no engine that was asked for can run here.
+        EstimationError: If no estimate exists on these cases.
+    """
     if engine != "all":
-        return Fit((run_engine(known, estimator, engine, sample, options),))
-    done, reasons = run_engines(known, estimator, "all", sample, options)
+        return Fit((run_engine(registry, estimator, engine, sample, options),))
+    done, reasons = run_engines(registry, estimator, "all", sample, options)
     if not done:
         raise EngineUnavailableError(
             f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
         )
-    return Fit(tuple(done), compare(known, value, estimator, done, reasons), reasons)
+    return Fit(tuple(done), compare(registry, outcome, estimator, done, reasons), reasons)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

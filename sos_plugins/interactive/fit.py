@@ -165,18 +165,22 @@ class Fit:
 
     def _text(self) -> str:
         parts = [text_table(named) for named in self.estimates]
-        return "\n\n".join(
-            filter(None, [*parts, self._agreement_in_words(), *self.estimate.warnings])
-        )
+        return "\n\n".join(filter(None, [*parts, self._agreement_text(), *self.estimate.warnings]))
 
-    def _agreement_in_words(self) -> str:
-        told = [
-            f"Engine {a.engine} and {a.reference} {a.verdict}{': ' * bool(a.reason)}{a.reason}"
+    def agreement_in_words(self) -> tuple[str, ...]:
+        """Return a sentence for each engine that was compared with the reference."""
+        told = (
+            f"Engines {a.reference} and {a.engine} {a.verdict}{': ' * bool(a.reason)}{a.reason}"
             for a in self.agreements
             if a.verdict != "not run"
+        )
+        return tuple(sentence.rstrip(".") + "." for sentence in told)
+
+    def _agreement_text(self) -> str:
+        missing = [
+            f"Engine {name} did not run: {why.rstrip('.')}." for name, why in self.not_run.items()
         ]
-        missing = [f"Engine {name} did not run: {why}" for name, why in self.not_run.items()]
-        return "\n".join(sentence.rstrip(".") + "." for sentence in (*told, *missing))
+        return "\n".join((*self.agreement_in_words(), *missing))
 
     def _series(self, column: str) -> pd.Series[float]:
         values = self.estimate.tidy.set_index("term")[column]
@@ -202,4 +206,4 @@ class Fit:
         return f"engines {', '.join(self.engines)}, {verdict}"
 
     def _repr_html_(self) -> str:
-        return html_table(self.estimates, self._agreement_in_words(), self.estimate.warnings)
+        return html_table(self.estimates, self._agreement_text(), self.estimate.warnings)

@@ -36,7 +36,7 @@ def test_a_study_from_python_runs(tmp_path, monkeypatch, capsys):
 def test_one_estimator_from_python_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "mpdta.csv").write_bytes(MPDTA.read_bytes())
     monkeypatch.chdir(tmp_path)
-    run_block("\nThe same from Python, ")
+    run_block(" From Python, on a table of ")
     shown = capsys.readouterr().out
     assert all(f"engine {name}\n" in shown for name in ("python", "differences", "r"))
     assert "event=0" in shown

@@ -1,16 +1,19 @@
 # Goodman-Bacon decomposition of a two-way fixed effects estimate, in base R.
 #
-#   source("bacon.R")
+#   source("bacon.R", chdir = TRUE)
 #   bacon_decompose(panel)
 #
 # One row of the panel is a unit in a period, every unit in every period, with the columns
 #   unit, period, value
 #   cohort   first treated period; 0 = never
 
+source("input.R", local = TRUE)
+
 # Returns, for every difference-in-differences of two cohorts, `treated` and `control` (0 never,
 # -1 always treated), `kind` (1 treated vs never, 2 vs always, 3 earlier vs later, 4 later vs
 # earlier), `estimate` and `weight`; and `overall`, their weighted sum.
 bacon_decompose <- function(panel) {
+  check_input(panel, c("unit", "period", "cohort", "value"))
   periods <- sort(unique(panel$period))
   panel$cohort <- bacon_cohort(panel$cohort, periods)
   cohorts <- sort(unique(panel$cohort))

@@ -41,6 +41,7 @@ callaway_santanna <- function(data, covariates = character(0), control = "nevert
          missing = effects$missing$term, reason = effects$missing$reason), own)
 }
 
+source("input.R", local = TRUE)
 source("own_effects.R", local = TRUE)
 
 # ---- group-time effects --------------------------------------------------------------------------
@@ -96,6 +97,7 @@ not_estimable <- function(...) {
 # never-treated row the periods that have no comparison go. Adds the column
 # `.key` and the attributes `panel`, `balanced` and `last`.
 usable_rows <- function(data, how) {
+  check_input(data, c("value", "period", "cohort"))
   if (is.null(data[["weight"]])) data$weight <- 1
   data <- data[data$weight > 0, , drop = FALSE]
   panel <- !is.null(data[["id"]])

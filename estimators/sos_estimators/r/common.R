@@ -11,6 +11,13 @@
 #   group     matched group (only for form = "stacked")
 # and covariates: numbers enter linearly, factors as dummies without the first level.
 
+source("input.R", local = TRUE)
+
+# The columns that a form needs of the cases.
+needed_columns <- function(form) {
+  unique(c("value", "weight", "cluster", unlist(effect_columns(form)), structure_columns(form)))
+}
+
 # The columns that make up the fixed effects of a form.
 effect_columns <- function(form) {
   switch(form,

@@ -18,6 +18,7 @@ source("common.R", local = TRUE)
 # of the structure and the covariates whether it was kept (TRUE) or collinear (FALSE).
 did_fit <- function(data, form = "twfe", model = "linear",
                     vcov = if (model == "linear") "CR2" else "CR1", covariates = NULL) {
+  check_input(data, union(needed_columns(form), c("treated", "post")), covariates)
   data$D <- data$treated * data$post
   cells <- rows_for(data, form, covariates, "D", vcov)
   fitted <- fit_cells(cells, form, covariates, "D", model)

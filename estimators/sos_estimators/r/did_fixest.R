@@ -11,6 +11,7 @@ source("fixest_correction.R", local = TRUE)
 
 # vcov  "CR0", "CR1" or "fixest": see small_sample() in common.R
 did_fixest <- function(data, form = "twfe", vcov = "CR1", covariates = NULL) {
+  check_input(data, union(needed_columns(form), c("treated", "post")), covariates)
   data$D <- data$treated * data$post
   fit_feols(data, form, covariates, "D", vcov)
 }
@@ -19,6 +20,7 @@ did_fixest <- function(data, form = "twfe", vcov = "CR1", covariates = NULL) {
 # lags_only   TRUE: all event times before adoption are the reference
 event_study_fixest <- function(data, form = "twfe", reference = -1, lags_only = FALSE,
                                vcov = "CR1", covariates = NULL) {
+  check_input(data, union(needed_columns(form), c("treated", "event")), covariates, empty = "event")
   events <- sort(setdiff(unique(data$event[data$treated == 1]), reference))
   if (lags_only) events <- events[events >= 0]
   terms <- paste0("event_", seq_along(events))

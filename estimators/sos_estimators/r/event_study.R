@@ -21,6 +21,7 @@ source("common.R", local = TRUE)
 # are too few for it) and its degrees of freedom.
 event_study_fit <- function(data, form = "twfe", reference = -1, lags_only = FALSE, vcov = "CR2",
                             min_lead_clusters = 5, aht = TRUE, covariates = NULL) {
+  check_input(data, union(needed_columns(form), c("treated", "event")), covariates, empty = "event")
   data$event <- ifelse(data$treated == 1, data$event, reference)
   events <- sort(setdiff(unique(data$event), reference))
   if (lags_only) events <- events[events >= 0]

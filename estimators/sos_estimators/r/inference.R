@@ -31,6 +31,7 @@ BLOCK <- 500        # replications at once
 did_inference <- function(data, form = "twfe", methods = c("CR1", "CR2", "CR3", "WCR", "RI-t"),
                           covariates = NULL, conf_level = 0.95, draws = 9999, weights = "auto",
                           seed = 1) {
+  check_input(data, union(needed_columns(form), c("treated", "post")), covariates)
   set.seed(seed)
   data$D <- data$treated * data$post
   further <- intersect(c("D", "treated", "post", "cohort", "group", "unit", "period"), names(data))

@@ -1,17 +1,21 @@
 # Fixed and random effects of units, Hausman's and Mundlak's tests, in base R.
 #
-#   source("panel_effects.R")
+#   source("panel_effects.R", chdir = TRUE)
 #   panel_effects(cases, covariates = c("age", "sex"))
 #
 # One row is one case, with the columns value, weight, D (pilot x after), treated, post, unit (whose
 # effects), cluster, period, and covariates as numbers. Random effects by the variances of Swamy and Arora,
 # for units of different size by Baltagi and Chang (1994). D has to vary within units beside the other
 # columns, and there have to be more units than columns that differ between units.
-#
+
+source("input.R", local = TRUE)
+
 # Returns the estimates and errors by cluster (CR1) of D with fixed effects, with random effects, and of
 # the mean of D by unit beside random effects; the two variances, the mean share taken off of means
 # (theta), errors for independent cases; and statistic, degrees of freedom and p value of both tests.
 panel_effects <- function(data, covariates = character()) {
+  check_input(data, c("value", "weight", "D", "treated", "post", "unit", "cluster",
+                      "period"), covariates)
   unit <- factor(data$unit)
   later <- sort(unique(data$period))[-1]
   x <- cbind(1, 1 * outer(data$period, later, "=="), data$treated, data$post,

@@ -16,6 +16,7 @@ source("own_effects.R", local = TRUE)
 
 # Add what is derived: event time, and whether a row is affected by treatment.
 with_event_time <- function(data, anticipation) {
+  check_input(data, c("value", "weight", "unit", "period", "cohort", "cluster"))
   if (is.null(data$n_cases)) data$n_cases <- 1
   data$event <- ifelse(data$cohort > 0, data$period - data$cohort, NA)
   data$affected <- !is.na(data$event) & data$event >= -anticipation

@@ -9,10 +9,12 @@
 #   weight  their summed weight; 0, with any value, where a treated authority has no cases from
 #           treatment on
 
+source("input.R", local = TRUE)
 source("own_effects.R", local = TRUE)
 
 # least  size below which differences are rounding errors about zero; NULL: of these values
 panel_of <- function(data, anticipation, least = NULL) {
+  check_input(data, c("unit", "period", "cohort", "value", "weight"), empty = "value")
   if (is.null(least)) least <- max(1e-10 * sd(data$value), 1e-14 * max(abs(data$value)))
   data <- data[order(data$period, data$unit), ]
   periods <- sort(unique(data$period))

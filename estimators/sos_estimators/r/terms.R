@@ -16,6 +16,7 @@ source("common.R", local = TRUE)
 #
 # Returns what did_fit() in did.R returns, with the covariance of the averages, row by row.
 terms_fit <- function(data, form, vcov, terms, names, averages, covariates = NULL) {
+  check_input(data, union(needed_columns(form), terms), covariates)
   combine <- matrix(averages, nrow = length(terms), byrow = TRUE)
   fitted <- fit_cells(rows_for(data, form, covariates, terms, vcov), form, covariates, terms)
   answer <- list(kept = fitted$kept, aliased = fitted$aliased, lost = fitted$lost)

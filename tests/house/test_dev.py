@@ -164,7 +164,8 @@ def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> Non
     assert asked[0].endswith("--no-install-recommends python3.11-venv")
     assert (
         "r-cran-sandwich r-cran-clubsandwich r-cran-matchit r-cran-metafor r-cran-mice "
-        "r-cran-mitml r-cran-nnet r-cran-quadprog python3.11-dev" in asked[1]
+        "r-cran-mitml r-cran-nnet r-cran-quadprog r-cran-generics "
+        "python3.11-dev" in asked[1]
     )
     assert "r-base-core" not in asked[1]
 
@@ -268,6 +269,15 @@ def test_the_tests_need_r_unless_told_otherwise(machine: Machine) -> None:
     machine.r("4.2.2")
     done = machine.dev("test", "-q")
     assert done.stdout == "pytest -m pytest -n 2 --dist worksteal -q no_r= required=1\n"
+
+
+@pytest.mark.parametrize(("cores", "at_once"), [(1, 2), (4, 4), (64, 6)])
+def test_as_many_tests_run_at_once_as_there_are_cores(
+    machine: Machine, cores: int, at_once: int
+) -> None:
+    machine.python()
+    machine.command("getconf", f"echo {cores}")
+    assert f"-n {at_once} " in machine.dev("test", "--no-r").stdout
 
 
 def test_linear_algebra_of_a_test_and_of_its_processes_takes_one_thread() -> None:

@@ -36,6 +36,7 @@ from sos_plugins.backends import as_backend, missing_spark
 from sos_plugins.cache.store import FOLDER_VARIABLE
 from sos_plugins.host import announced
 from sos_plugins.r import client as r
+from sos_plugins.report.charts import CHARTS
 
 sys.dont_write_bytecode = False
 
@@ -107,7 +108,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Look for R, Spark and Chromium only when a test that needs them is about to run."""
+    """Look for R, Spark and Chromium only when a test that needs them is about to run.
+
+    Reports have pictures where a test asks for them: they are nine tenths of a report's time.
+    """
+    wanted = item.get_closest_marker("pictures") or item.get_closest_marker("browser")
+    os.environ[CHARTS] = "" if wanted else "none"
     if item.get_closest_marker("r"):
         _demand(r.missing("base", r.MEND_R), "SOS_REQUIRE_R")
     if item.get_closest_marker("spark"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
+import os
 import statistics
 import textwrap
 from collections.abc import Callable, Collection, Sequence
@@ -87,10 +88,20 @@ class Drawing:
     height: float
 
 
+CHARTS = "SOS_CHARTS"
+"""Environment variable: ``none`` leaves the pictures out, which take most of a report's time."""
+NO_CHART = Markup('<p class="note">No picture was asked for; the table has its figures.</p>')
+
+
 def picture(
     draw: Callable[[Figure], None], *, ident: str, title: str, finding: str, height: float
 ) -> Markup:
-    """Draw on a figure of this height (inches) and write it as SVG."""
+    """Draw on a figure of this height (inches) and write it as SVG.
+
+    Where the environment variable ``SOS_CHARTS`` is ``none``, a sentence says so in its place.
+    """
+    if os.environ.get(CHARTS) == "none":
+        return NO_CHART
     with chart_style(ident):
         figure = Figure(figsize=(WIDTH, height))
         draw(figure)

@@ -46,7 +46,7 @@ def study(tmp_path):
 
 
 def test_a_second_run_reuses_everything_and_finds_the_same(tmp_path):
-    study = study_helpers.write(tmp_path / "study")
+    study = study_helpers.write(tmp_path / "study", study_helpers.SHORT)
     first, none = run(study, tmp_path / "kept")
     second, reused = run(study, tmp_path / "kept")
     assert none == []
@@ -237,7 +237,7 @@ KILLS = 2
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_report(tmp_path):
-    study = study_helpers.write(tmp_path)
+    study = study_helpers.write(tmp_path, study_helpers.SHORT)
     expected, _ = run(study, tmp_path / "all")
     n_stations = len(list((tmp_path / "all").iterdir()))
     rng = np.random.default_rng()

@@ -44,6 +44,7 @@ def test_power_finds_what_is_three_times_the_noise(power):
     assert "moved back" in " ".join(answer["notes"])
 
 
+@pytest.mark.pictures
 def test_power_writes_a_page_its_figures_and_its_tables(power):
     result, out = power
     names = {"power.html", "power.json", "power.csv", "smallest.csv", "windows.csv"}

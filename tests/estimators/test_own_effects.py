@@ -15,6 +15,7 @@ from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.stacked import Stacked
 from sos_estimators.staggered.leads import Leads
 from sos_estimators.sun_abraham import SunAbraham
+from variants import some_now
 
 from sos_plugins import Estimate, Estimator, Sample
 from sos_plugins.r import client as r
@@ -205,7 +206,7 @@ def test_a_band_is_of_the_same_errors() -> None:
 
 
 @pytest.mark.slow
-@BY_NAME
+@pytest.mark.parametrize("plugin", some_now(STAGGERED, 0, 2), ids=lambda plugin: plugin.name)
 def test_size_with_a_date_each(plugin: Estimator) -> None:
     """No effect, five authorities that adopt one by one: found in about 5% of samples."""
     own, formula = [], []

@@ -320,11 +320,11 @@ json.dump(found, sys.stdout)
 
 @pytest.mark.r
 def test_results_do_not_hang_on_the_hash_seed(tmp_path: Path) -> None:
-    """Seeds 0 and 1 differ in the order of a set of two short names, 2 and 4 in others."""
+    """Seeds 0 and 1 differ in the order of a set of two short names."""
     data = tmp_path / "d.csv"
     random_table(5, [3, 3, 4, 4, 0, 0, 0], 6).to_csv(data, index=False)
     results = []
-    for seed in ("0", "1", "2", "4"):
+    for seed in ("0", "1"):
         done = subprocess.run(
             [sys.executable, "-c", EVERYTHING, str(data), ",".join(ESTIMATORS)],
             env={**os.environ, "PYTHONHASHSEED": seed},

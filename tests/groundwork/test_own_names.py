@@ -477,7 +477,7 @@ def test_no_name_changes_a_study(tmp_path, source, how):
     """The names that look most like internal ones."""
     lists = batches(internal(further_columns()), len(IN_STUDY))
     lists[0][-len(ARGUMENTS) :] = ARGUMENTS
-    for number, names in enumerate(lists if (source, how) == ("tidy", "cases") else lists[::4]):
+    for number, names in enumerate(lists[::4]):
         folder = tmp_path / str(number)
         folder.mkdir()
         assert_same_study(folder, names, source, how)

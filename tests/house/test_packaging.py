@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clean_environment import REPOSITORY, CleanEnvironment, make_environment
+from variants import some_now
 
 PACKAGES = {
     "sos_plugins": "sos_plugins",
@@ -131,7 +132,7 @@ def test_a_new_plugin_can_be_written_from_the_wheel(installed: CleanEnvironment)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["installed", "editable"])
+@pytest.mark.parametrize("kind", some_now(["installed", "editable"], 0))
 def test_type_checkers_follow_the_installation(kind: str, request: pytest.FixtureRequest) -> None:
     environment: CleanEnvironment = request.getfixturevalue(kind)
     program = "import sos_plugins\nreveal_type(sos_plugins.Session().seed)\n"

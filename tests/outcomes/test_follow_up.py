@@ -134,7 +134,7 @@ each_outcome = pytest.mark.parametrize(
 
 @each_outcome
 @given(data=st.data())
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 def test_records_cut_when_the_follow_up_ends_give_the_same_value(
     outcome: Outcome, strategy: st.SearchStrategy[dict[str, Any]], data: st.DataObject
 ) -> None:

@@ -375,6 +375,7 @@ def cells_of(n_units: int, years: range = YEARS) -> RecordProfile:
     return RecordProfile(cells=cells, first_year=years[0], last_year=years[-1])
 
 
+@pytest.mark.pictures
 def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
     names = Labels({f"{i:03d}": f"Authority {i}" for i in range(12)})
     chart = trust_map(cells_of(12), names, "map", {"003"})
@@ -387,6 +388,7 @@ def test_the_map_puts_pilots_first_then_missing_years_then_the_worst() -> None:
     assert labels.count("none") == len(YEARS)
 
 
+@pytest.mark.pictures
 def test_a_map_of_every_authority_is_drawn_in_parts_that_fit_a_page() -> None:
     names = Labels({f"{i:03d}": f"Authority {i}" for i in range(152)})
     chart = trust_map(cells_of(152), names, "map", {"003"})
@@ -436,6 +438,7 @@ def test_a_source_is_profiled_without_a_study(study: Path) -> None:
     assert data["coverage"] == []
 
 
+@pytest.mark.pictures
 def test_the_profile_is_written_as_a_page_figures_and_tables(study: Path, tmp_path: Path) -> None:
     result = call("profile", study, "--out", tmp_path / "out", "--html", tmp_path / "page.html")
     assert result.exit_code == 0, result.output

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
-from result_factory import NAMES, leave_pictures_out, make_result
+from result_factory import NAMES, make_result
 
 from sos_plugins.cli.main import main
 from sos_plugins.report import cells, write_report
@@ -75,10 +75,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_every_table_of_a_report(
-    tmp_path: Path, sign: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave_pictures_out(monkeypatch)
+def test_every_table_of_a_report(tmp_path: Path, sign: str) -> None:
     evil = sign + EVIL[1:]
     study = make_result()
     outcomes = tuple(

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html as lxml_html
-from result_factory import NAMES, PILOTS, leave_pictures_out, make_result
+from result_factory import NAMES, PILOTS, make_result, pictures
 
 from sos_plugins.contract.types import LeadTest, OutcomeInfo, Reason, Run
 from sos_plugins.errors import SosError
@@ -50,7 +50,8 @@ def result() -> StudyResult:
 
 @pytest.fixture(scope="module")
 def page(result: StudyResult) -> str:
-    return render_html(result)
+    with pictures():
+        return render_html(result)
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +316,7 @@ def test_the_text_alternative_of_balance_names_the_largest_difference(
     assert f"{balance['smd_before'].abs().max():.2f}" in text
 
 
+@pytest.mark.pictures
 def test_characteristics_that_may_be_measured_late_are_marked() -> None:
     study = make_result()
     outcome = study.outcome("kinship-care")
@@ -516,6 +518,7 @@ def test_the_report_stays_small(page: str) -> None:
 # Names that try to break out
 
 
+@pytest.mark.pictures
 def test_everything_is_escaped() -> None:
     evil = "<script>alert('x')</script> & $x_1$ \x00\x1b"
     study = make_result()
@@ -555,10 +558,7 @@ def test_everything_is_escaped() -> None:
     assert "\x00" not in tree.text_content()
 
 
-def test_two_outcomes_of_one_plugin_and_names_shared_by_authorities_stay_apart(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    leave_pictures_out(monkeypatch)
+def test_two_outcomes_of_one_plugin_and_names_shared_by_authorities_stay_apart() -> None:
     study = make_result()
     outcome = replace(study.outcome("kinship-care"), completeness=pd.DataFrame())
     study = replace(
@@ -678,6 +678,7 @@ def test_periods_without_dated_windows_are_no_april_years() -> None:
     assert "Year from 1 April" not in shown
 
 
+@pytest.mark.pictures
 def test_periods_of_published_figures_are_april_years_and_starts_are_marked() -> None:
     study = holes()["windows without dates"]
     study = replace(study, settings={"sources": [{"plugin": "published"}]})
@@ -695,6 +696,7 @@ def test_periods_of_published_figures_are_april_years_and_starts_are_marked() ->
     assert f"{after:.1f} working days in those wholly after the last" in text
 
 
+@pytest.mark.pictures
 def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:
     study = make_result()
     outcome = study.outcome("kinship-care")
@@ -725,10 +727,12 @@ def folder(result: StudyResult, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return write_report(again, tmp_path_factory.mktemp("report") / "new" / "folder").parent
 
 
+@pytest.mark.pictures
 def test_a_result_read_back_gives_the_same_page(folder: Path, page: str) -> None:
     assert (folder / "report.html").read_text(encoding="utf-8") == page
 
 
+@pytest.mark.pictures
 def test_of_many_authorities_only_the_incomplete_are_drawn() -> None:
     study = make_result()
     outcome = OutcomeResult(study.outcome("kinship-care").info)
@@ -880,6 +884,7 @@ def shown_text(chart: Chart) -> list[str]:
     return [" ".join(text.text_content().split()) for text in tree.iter("text")]
 
 
+@pytest.mark.pictures
 def test_the_names_of_runs_are_never_cut(result: StudyResult) -> None:
     outcome = result.outcome("kinship-care")
     assert outcome.main is not None

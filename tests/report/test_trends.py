@@ -13,6 +13,8 @@ from sos_plugins.report import render_html
 YEARS = range(2008, 2020)
 WINDOWS = "the years wholly before"
 
+pytestmark = pytest.mark.pictures
+
 
 def shown(cases, means, *, binary=True):
     """Return the page of one outcome with these cases and means of pilots by year."""

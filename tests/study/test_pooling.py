@@ -57,6 +57,7 @@ def test_the_true_effect_lies_in_both_intervals(result: StudyResult) -> None:
     assert pooled.provenance["plugin"] == NAME
 
 
+@pytest.mark.pictures
 def test_the_result_survives_json_and_the_page_says_it(result: StudyResult) -> None:
     again = StudyResult.from_json(result.to_json())
     before, after = result.outcomes[0].pooled, again.outcomes[0].pooled
@@ -169,6 +170,7 @@ def test_where_no_engine_runs_the_reason_is_given() -> None:
     assert "ZeroDivisionError" in found.reason
 
 
+@pytest.mark.pictures
 def test_the_sentence_of_two_pilots_is_of_the_average_alone(result: StudyResult) -> None:
     data = PilotEffects(testing.example_effects().frame.head(2))
     pooled = pool(load_plugins(), PLANNED, data, "x").effects

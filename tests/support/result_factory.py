@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import math
-import pkgutil
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
-from markupsafe import Markup
 
-from sos_plugins import report
 from sos_plugins.contract.types import (
     AdjustedP,
     Agreement,
@@ -31,6 +28,7 @@ from sos_plugins.contract.types import (
     Tolerance,
 )
 from sos_plugins.profile import RecordProfile
+from sos_plugins.report.charts import CHARTS
 from sos_plugins.study.result import MatchingStep, NamedEstimate, OutcomeResult, StudyResult
 
 YEARS = range(2008, 2020)
@@ -184,12 +182,14 @@ FURTHER = Rating(
 )
 
 
-def leave_pictures_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let reports have no pictures, nine tenths of their time, where their files are looked at."""
-    for _, name, _ in pkgutil.iter_modules(report.__path__, "sos_plugins.report."):
-        module = importlib.import_module(name)
-        if hasattr(module, "picture"):
-            monkeypatch.setattr(module, "picture", lambda *_, **__: Markup("<svg></svg>"))
+@contextmanager
+def pictures() -> Iterator[None]:
+    """Let reports have pictures, for a fixture that several tests share."""
+    before = os.environ.pop(CHARTS, "")
+    try:
+        yield
+    finally:
+        os.environ[CHARTS] = before
 
 
 def result_without_outcomes() -> StudyResult:

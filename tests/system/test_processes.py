@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import study_helpers
+from variants import some_now
 
 from sos_plugins.backends import duckdb_backend
 from sos_plugins.study.study import Study
@@ -170,9 +171,10 @@ WAITING = [
     *((how, "sleeps") for how in (signal.SIGTERM, signal.SIGKILL)),
     *(pytest.param(how, "holds", marks=pytest.mark.r) for how in ENDINGS),
 ]
+SLEEPS_ENDED, HOLDS_KILLED = 0, 2 + ENDINGS.index(signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("how", "engine"), WAITING)
+@pytest.mark.parametrize(("how", "engine"), some_now(WAITING, SLEEPS_ENDED, HOLDS_KILLED))
 def test_a_run_takes_its_workers_and_those_of_r_with_it(
     tmp_path: Path, how: signal.Signals, engine: str, started: list[Command]
 ) -> None:
@@ -192,7 +194,7 @@ def test_a_run_takes_its_workers_and_those_of_r_with_it(
     assert [name for name in command.left if name.startswith(scratch.PREFIX)] == []
 
 
-@pytest.mark.parametrize("how", ENDINGS)
+@pytest.mark.parametrize("how", some_now(ENDINGS, 0, 3))
 def test_a_simulation_takes_its_processes_with_it(
     tmp_path: Path, how: signal.Signals, started: list[Command]
 ) -> None:
@@ -244,7 +246,7 @@ def test_helpers_import_nothing_from_the_folder_that_the_user_works_in(tmp_path:
     command = Command(tmp_path, "simulate", "made", *sets)
     _, messages = command.process.communicate(timeout=60)
     assert command.process.returncode == 0, messages
-    path = study_helpers.write(tmp_path / "study")
+    path = study_helpers.write(tmp_path / "study", study_helpers.SHORT)
     command = Command(tmp_path, "run", str(path), "--workers", "2", "--no-stations", "--no-r")
     _, messages = command.process.communicate(timeout=100)
     assert command.process.returncode == 0, messages

@@ -45,8 +45,8 @@ LEAST_REPEATS = 2
 MANY_ROWS = 50_000
 """Rows from which adding them up takes less time than one fit saves."""
 ONE_WITHOUT_ERROR = (
-    "A single pilot takes its error from the pool, whatever the estimator. Study more pilots, or let "
-    "more authorities with cases in all periods into the pool."
+    "A single pilot takes its error from the pool, whatever the estimator. Study more pilots, or "
+    "let more authorities with cases in all periods into the pool."
 )
 SEVERAL_WITHOUT_ERROR = (
     "Each deal gave an estimate alone, as where an average rests on one pilot or an engine has no "

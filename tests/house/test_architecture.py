@@ -14,8 +14,9 @@ import pytest
 from clean_environment import REPOSITORY
 
 from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Estimator
-from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS, field_marked
+from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
 from sos_plugins.host.registry import each_engine, load_plugins
+from sos_plugins.host.settings import field_marked
 
 CORE = REPOSITORY / "sos_plugins"
 PLUGIN_PACKAGES = {

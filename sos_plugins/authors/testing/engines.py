@@ -93,7 +93,7 @@ def demand_sample_left_alone(engine: Engine, sample: Sample, settings: Any) -> N
         CheckFailedError: If the frame has changed.
     """
     before = sample.frame.copy(deep=True)
-    given_as_it_is = inspect.unwrap(engine.fit)  # an engine is given a copy otherwise
+    given_as_it_is = inspect.unwrap(engine.fit)  # columns have other names otherwise
     given_as_it_is(sample, settings)
     demand(before.equals(sample.frame), "The frame of the sample was changed; work on a copy.")
 

@@ -84,6 +84,14 @@ def test_plugins_do_without_the_command_line(package: str) -> None:
         assert not [name for name in imported(file) if name.startswith("sos_plugins.cli")]
 
 
+def test_the_contract_is_as_long_as_its_readers_are_told() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    (told,) = re.findall(r"An author reads these, about ([\d,]+) lines that are not empty", page)
+    texts_of = [file.read_text() for file in modules(CORE / "contract")]
+    lines = [line for text in texts_of for line in text.splitlines() if line.strip()]
+    assert round(len(lines), -2) == int(told.replace(",", ""))
+
+
 @pytest.mark.parametrize("file", modules(CORE), ids=relative)
 def test_imports_are_absolute(file: Path) -> None:
     assert not [

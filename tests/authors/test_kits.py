@@ -463,6 +463,12 @@ def test_a_broken_imputer_is_caught(name: str) -> None:
     assert (found.result, bool(found.why)) == ("failed", True), found
 
 
+def test_the_example_is_told_by_its_own_file_where_others_have_its_name() -> None:
+    checks = testing.imputer_checks(IMPUTER.NewImputer())
+    why = problem(checks, "is_no_longer_the_example").why
+    assert str(TEMPLATES / "imputer" / "plugin.py") in why
+
+
 def test_draws_by_the_order_of_the_rows_are_caught() -> None:
     imputer = broken(IMPUTER.NewImputer, engines=(Engine("python", by_place),))
     found = problem(testing.imputer_checks(imputer), "rests_on_the_seed")

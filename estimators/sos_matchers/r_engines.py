@@ -20,10 +20,11 @@ from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.features import Candidates
 from sos_matchers.nearest import STEPS, Pairs
 from sos_matchers.summaries import Matches
-from sos_plugins import Engine
-from sos_plugins.contract.interfaces import R_BASE, R_MATCHIT, no_limits
+from sos_plugins import Engine, Requirement
+from sos_plugins.contract.interfaces import R_BASE, no_limits
 from sos_plugins.r import client as r
 
+R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
 SCRIPT = Path(__file__).resolve().parent / "r" / "matching.R"
 
 

@@ -4,10 +4,10 @@
 #
 #   sos-plugins new study published --preset wwcsc-2021
 #   sos-plugins export published.toml kinship-care --out cases.csv
-#   Rscript analysis.R cases.csv results.csv age,sex,ethnic_group,disabled,uasc,previous_plan ofsted,fsm_primary
+#   Rscript analysis.R cases.csv results.csv age,sex,ethnic_group,disabled,uasc,previous_plan ofsted,fsm_primary,...
 #
 # The arguments are the cases, the results, the covariates of the child (matched on and adjusted for)
-# and those of the authority (adjusted for; may be left out). Needs base R and sandwich; with MatchIt
+# and those of the authority (adjusted for; may be left out), all that the study has. Needs base R and sandwich; with MatchIt
 # installed the matching is done a second time by it, with mice the pooling.
 
 arguments <- commandArgs(trailingOnly = TRUE)

@@ -71,16 +71,6 @@ BAND_COLUMNS: dict[str, str] = {
 }
 """Further columns of ``Estimate.tidy`` where a simultaneous band is asked for."""
 
-IMPUTATION_COLUMNS: dict[str, str] = {
-    "riv": "variance between completed data sets, as a share of that within them",
-    "lambda": "the same as a share of the whole variance: what the gaps account for",
-    "fmi": "fraction of missing information: lambda in the light of few completed data sets (Rubin "
-    "1987), whatever the degrees of freedom without gaps",
-    "mc_error": "how uncertain the estimate is because the data sets are no more; a standard error",
-    "df_complete": "degrees of freedom there would be without gaps",
-}
-"""Further columns of ``Estimate.tidy`` where gaps in covariates were imputed."""
-
 PILOT_EFFECT_COLUMNS: dict[str, str] = {
     "unit": "pilot authority",
     "name": "its name, or its code where it has none",

@@ -174,10 +174,6 @@ class Requirement:
 
 R_BASE = Requirement("r", "base", "Debian: sudo apt-get install r-base-core r-base-dev")
 R_SANDWICH = Requirement("r", "sandwich", "Debian: sudo apt-get install r-cran-sandwich")
-R_MATCHIT = Requirement("r", "MatchIt", "Debian: sudo apt-get install r-cran-matchit")
-R_MICE = Requirement("r", "mice", "Debian: sudo apt-get install r-cran-mice")
-R_NNET = Requirement("r", "nnet", "Debian: sudo apt-get install r-cran-nnet")
-R_DID = Requirement("r", "did", 'in R: install.packages("did")')
 
 
 def no_limits(sample: Sample, options: Any) -> str | None:  # noqa: ARG001

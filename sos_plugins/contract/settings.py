@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -65,14 +64,3 @@ class Settings(BaseModel):
         if isinstance(start, dt.date) and isinstance(end, dt.date) and start > end:
             raise ValueError(f"'start' ({start}) is after 'end' ({end})")
         return self
-
-
-def field_marked(model: type[BaseModel], mark: Mapping[str, Any]) -> str | None:
-    """Return the name of the field that has this ``json_schema_extra``, None if there is none.
-
-    Args:
-        model: Settings of a plugin.
-        mark: The mark, such as :data:`BRIDGES_EMPTY_PERIODS`.
-    """
-    fields = model.model_fields.items()
-    return next((name for name, field in fields if field.json_schema_extra == mark), None)

@@ -86,3 +86,14 @@ def describe(model: type[BaseModel]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def field_marked(model: type[BaseModel], mark: Mapping[str, Any]) -> str | None:
+    """Return the name of the field that has this ``json_schema_extra``, None if there is none.
+
+    Args:
+        model: Settings of a plugin.
+        mark: The mark, such as :data:`sos_plugins.contract.settings.BRIDGES_EMPTY_PERIODS`.
+    """
+    fields = model.model_fields.items()
+    return next((name for name, field in fields if field.json_schema_extra == mark), None)

@@ -22,7 +22,6 @@ from sos_plugins.study import design as designs
 from sos_plugins.study.composition import Composition, changes_told
 from sos_plugins.study.estimate import compare, run_engine, run_engines
 from sos_plugins.study.leads import LeadTests
-from sos_plugins.study.lots import statistics_by_lot
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import Drift, PoolErrors
 from sos_plugins.study.pooling import Pooled, pilot_effects, pool, why_not
@@ -37,6 +36,7 @@ from sos_plugins.study.quality import (
     declared_figures,
     quality_figures,
 )
+from sos_plugins.study.reassignment import reassigned_statistics
 from sos_plugins.study.result import NamedEstimate, OutcomeResult
 from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
@@ -183,7 +183,7 @@ class OutcomeAnalysis:
         pooled = self._pooled(runs, prepared)
         composition = self._composition(prepared, setups[0])
         return replace(
-            self._with_lots(result, setups[0], runs[0]),
+            self._with_reassignments(result, setups[0], runs[0]),
             composition=composition,
             main=runs[0],
             runs=runs,
@@ -231,17 +231,19 @@ class OutcomeAnalysis:
                 ),
             )
 
-    def _with_lots(self, result: OutcomeResult, setup: Specification, main: Run) -> OutcomeResult:
+    def _with_reassignments(
+        self, result: OutcomeResult, setup: Specification, main: Run
+    ) -> OutcomeResult:
         """Add the statistics of the main run under assignments by lot, where they are asked for."""
         table, design = self.plan.file.multiplicity, self.given.design
         explored = table.confirmatory != "all" and result.info.name not in table.confirmatory
         if table.method != "romano-wolf" or explored:
             return result
         units = (*(pilot.unit for pilot in design.pilots), *design.pool)
-        lots = AssignmentDraws(units, table.draws, self.preparation.seed)
+        draws = AssignmentDraws(units, table.draws, self.preparation.seed)
         with self.preparation.progress.step(f"{result.info.name}: adoption assigned anew"):
             try:
-                drawn = statistics_by_lot(self.preparation.registry, setup, lots, main)
+                drawn = reassigned_statistics(self.preparation.registry, setup, draws, main)
             except SosError as error:
                 return replace(result, not_drawn=str(error))
         return replace(result, drawn=drawn)

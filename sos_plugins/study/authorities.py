@@ -180,14 +180,7 @@ def read_authorities(path: Path, besides: Collection[str] = ()) -> AuthorityTabl
         DataError: If the file or its column ``unit`` is missing, an authority (and year) stands
             twice, or numbers are written with commas or signs.
     """
-    if not path.exists():
-        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
-    if path.suffix.lower() in CSV_SUFFIXES:
-        refuse_unreadable(path, expected=CSV_TEXT)
-        refuse_other_header(path, lambda names: "unit" in names)
-    columns = read_columns(path)
-    if "unit" not in columns.names:
-        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
+    columns = authority_columns(path)
     by_year = [name for name in PERIOD_NAMES if name in columns.names]
     if len(by_year) > 1:
         raise DataError(
@@ -204,6 +197,26 @@ def read_authorities(path: Path, besides: Collection[str] = ()) -> AuthorityTabl
         )
     _refuse_numbers_as_text(table)
     return table
+
+
+def authority_columns(path: Path) -> Columns:
+    """Open a file of authorities, which has a column ``unit``.
+
+    Args:
+        path: The file, CSV or Parquet.
+
+    Raises:
+        DataError: If there is no such file, it cannot be read, or has no such column.
+    """
+    if not path.exists():
+        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
+    if path.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(path, expected=CSV_TEXT)
+        refuse_other_header(path, lambda names: "unit" in names)
+    columns = read_columns(path)
+    if "unit" not in columns.names:
+        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
+    return columns
 
 
 def _rows(columns: Columns, by_year: Sequence[str], besides: Collection[str]) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from sos_plugins.study.study import Study
 
 ABSENT = "not set"
 """What a setting is that a study does not give."""
+OF_NO_PLUGIN = (("study", "seed"), ("matching", "comparators"))
+"""Settings of tables without a plugin that can change an estimate."""
 Path_ = tuple[str, ...]
 """Where a setting stands: a table, perhaps a plugin or outcome in it, and its name."""
 
@@ -149,6 +151,10 @@ def given_in(file: StudyFile) -> dict[str, Any]:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    for table, key in OF_NO_PLUGIN:
+        old, new = (data[table].get(key) for data in (before, after))
+        if old != new:
+            yield Difference(f"[{table}]", key, _said(old), _said(new), "", (table, key), True)
     for table in ("design", "imputation"):
         yield from _of_table((table,), f"[{table}]", before.get(table), after.get(table))
     for part in ("units", "cases"):

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
+from sos_plugins.errors import DesignError, did_you_mean, listing
+from sos_plugins.study.authorities import authority_columns
 from sos_plugins.study.file import DesignTable
-from sos_plugins.tables.csv_text import read_frame
 
 USED_IT = "it used the approach in some form"
 """The reason of an authority that is marked without one."""
@@ -40,6 +38,7 @@ def contaminated_of(
     Raises:
         DesignError: If the study names one that the records do not have, or that is a pilot, or if
             its table of authorities has no such column.
+        DataError: If that table cannot be read.
     """
     named = dict(table.contaminated)
     for code, reason in named.items():
@@ -87,26 +86,16 @@ def _marked(table: DesignTable, base: Path) -> dict[str, str]:
             f"[design] contaminated_column = '{column}' is a column of the table of authorities, "
             "and the study names none ([design] authorities)."
         )
-    path = base / Path(table.authorities).expanduser()
-    frame = _text(path, column)
-    absent = [name for name in ("unit", column) if name not in frame]
-    if absent:
+    columns = authority_columns(base / Path(table.authorities).expanduser())
+    if column not in columns.names:
         raise DesignError(
-            f"{path} has no column {listing(absent)} ([design] contaminated_column). Its columns: "
-            f"{listing(frame.columns)}."
+            f"{columns.path} has no column '{column}' ([design] contaminated_column). Its columns: "
+            f"{listing(columns.names)}."
         )
-    cells = zip(frame["unit"], frame[column], strict=True)
-    said = {str(unit).strip(): str(cell).strip() for unit, cell in cells}
+    cells = zip(*(columns.texts(name).to_pylist() for name in ("unit", column)), strict=True)
+    said = {str(unit).strip(): str(cell or "").strip() for unit, cell in cells}
     return {
         unit: USED_IT if cell.lower() in YES else cell
         for unit, cell in said.items()
         if cell.lower() not in NO
     }
-
-
-def _text(path: Path, column: str) -> pd.DataFrame:
-    if not path.exists():
-        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
-    if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path, columns=None).astype(object)
-    return read_frame(path, names=("unit", column))

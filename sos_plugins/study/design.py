@@ -25,6 +25,7 @@ from sos_plugins.study.contamination import contaminated_of, told_of
 from sos_plugins.study.file import DesignTable, PilotRow
 from sos_plugins.tables.csv_text import read_frame
 from sos_plugins.tables.names_alike import folded, warn_of_names_alike
+from sos_plugins.tables.period_codes import april_year
 
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
@@ -46,15 +47,6 @@ YEAR_DAYS = 365.25
 
 COVERED_SHARE = 0.5
 """Least share of its usual cases that a pilot's period must have in a staggered sample."""
-
-
-def april_year(date: dt.date) -> int:
-    """Return the year whose April began the financial year of ``date``.
-
-    >>> april_year(dt.date(2009, 3, 31)), april_year(dt.date(2009, 4, 1))
-    (2008, 2009)
-    """
-    return date.year if date.month >= 4 else date.year - 1
 
 
 def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:

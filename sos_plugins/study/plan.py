@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS, field_marked
+from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS
 from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.groundwork.type_names import choices_of
 from sos_plugins.host.registry import Registry, load_plugins
-from sos_plugins.host.settings import with_paths
+from sos_plugins.host.settings import field_marked, with_paths
 from sos_plugins.study import sensitivity
 from sos_plugins.study.file import (
     Choice,

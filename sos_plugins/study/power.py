@@ -44,10 +44,14 @@ MULTIPLES = (1.0, 2.0, 3.0, 4.0)
 LEAST_REPEATS = 2
 MANY_ROWS = 50_000
 """Rows from which adding them up takes less time than one fit saves."""
-WITHOUT_ERROR = (
-    "Each gave an estimate alone: a single pilot takes its error from the pool, which needs ten "
-    "authorities that move, and pilots with a date each show nothing of how effects differ. Study "
-    "more pilots, name more authorities in [design] pool, or choose an estimator that has an error."
+ONE_WITHOUT_ERROR = (
+    "A single pilot takes its error from the pool, whatever the estimator. Study more pilots, or "
+    "let more authorities with cases in all periods into the pool."
+)
+SEVERAL_WITHOUT_ERROR = (
+    "Each deal gave an estimate alone, as where an average rests on one pilot or an engine has no "
+    "errors; the warnings of the estimate in 'sos-plugins run' say which. Put an estimator first "
+    "that has an error for these pilots, or change its engine or its settings."
 )
 ABOUT_ONE = (
     "The errors of a single pilot are from the authorities of the pool, as those of a study's runs "
@@ -188,7 +192,8 @@ class Tried:
         row |= {"effect": effect, "planted": effect}
         if isinstance(run, str):
             return {**row, "reason": run}
-        return {**row, **{name: getattr(run, name) for name in (*FIGURES, "reason")}}
+        reason = run.reason or " ".join(run.warnings)
+        return {**row, **{name: getattr(run, name) for name in FIGURES}, "reason": reason}
 
 
 def _worth_cells(preparation: Preparation, planned: Planned, sample: Sample) -> Sample | None:
@@ -279,11 +284,19 @@ def standard_error(dealing: Dealing, workers: int | None = 1) -> float:
     rows = [row for part in parts for row in part]
     known = [float(row["std_error"]) for row in rows if (row.get("std_error") or 0) > 0]
     if not known:
-        reasons = " ".join(dict.fromkeys(str(row["reason"]) for row in rows if row.get("reason")))
         raise StudyError(
-            f"Outcome '{dealing.name}': no deal gave a standard error. {reasons or WITHOUT_ERROR}"
+            f"Outcome '{dealing.name}': no deal gave a standard error. {_why_none(dealing, rows)}"
         )
     return float(np.median(known))
+
+
+def _why_none(dealing: Dealing, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say why no deal gave a standard error, and what helps where there were estimates."""
+    reasons = list(dict.fromkeys(str(row["reason"]) for row in rows if row.get("reason")))
+    if any(row.get("estimate") is not None for row in rows):
+        one = len(dealing.given.design.pilots) == 1
+        reasons.append(ONE_WITHOUT_ERROR if one else SEVERAL_WITHOUT_ERROR)
+    return " ".join(reasons)
 
 
 def effects_by_error(dealing: Dealing, workers: int | None) -> tuple[float, ...]:

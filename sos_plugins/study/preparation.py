@@ -24,7 +24,6 @@ from sos_plugins.contract.settings import (
     BRIDGES_EMPTY_PERIODS,
     CASE_WEIGHTED,
     TAKES_CASE_WEIGHTS,
-    field_marked,
 )
 from sos_plugins.contract.types import (
     Design,
@@ -37,6 +36,7 @@ from sos_plugins.contract.types import (
 )
 from sos_plugins.errors import DataError, DesignError, EngineError, SosError
 from sos_plugins.host.registry import Registry
+from sos_plugins.host.settings import field_marked
 from sos_plugins.study import design as designs
 from sos_plugins.study import gaps
 from sos_plugins.study.authorities import AuthorityTable, read_authorities

@@ -21,7 +21,8 @@ from sos_plugins.contract.columns import ROLE_COLUMNS
 from sos_plugins.contract.types import Design, Pilot, Sample
 from sos_plugins.errors import DesignError
 from sos_plugins.study.collect import date_classes
-from sos_plugins.study.design import YEAR_DAYS, april_year, label
+from sos_plugins.study.design import YEAR_DAYS, label
+from sos_plugins.tables.period_codes import april_year
 
 LEAST_BEFORE, LEAST_AFTER = 2, 1
 """Years, or periods, before and after the windows without which no difference-in-differences with a

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from sos_plugins.authors.results import t_quantile, t_two_sided
-from sos_plugins.contract.columns import BAND_COLUMNS, IMPUTATION_COLUMNS, TIDY_COLUMNS
+from sos_plugins.contract.columns import BAND_COLUMNS, TIDY_COLUMNS
 from sos_plugins.contract.types import Estimate
 from sos_plugins.errors import EstimationError, listing
 from sos_plugins.study.rubin_joint import pooled_leads
@@ -47,6 +47,15 @@ MOST_MISSING = 0.5
 data, and the normal scale of p values without a t statistic is no longer near."""
 LEAST_P = 1e-16
 """What a p value of 0 is taken for on the scale of the normal distribution."""
+IMPUTATION_COLUMNS: dict[str, str] = {
+    "riv": "variance between completed data sets, as a share of that within them",
+    "lambda": "the same as a share of the whole variance: what the gaps account for",
+    "fmi": "fraction of missing information: lambda in the light of few completed data sets (Rubin "
+    "1987), whatever the degrees of freedom without gaps",
+    "mc_error": "how uncertain the estimate is because the data sets are no more; a standard error",
+    "df_complete": "degrees of freedom there would be without gaps",
+}
+"""Further columns of ``Estimate.tidy`` where gaps in covariates were imputed, in words."""
 INFERENCE = "inference"
 """Key of ``glance`` that holds a table of further methods of inference."""
 
@@ -192,7 +201,7 @@ def pooled_estimate(estimates: Sequence[Estimate]) -> Estimate:
 
     Returns:
         One estimate: ``tidy`` has the columns of
-        :data:`sos_plugins.contract.columns.IMPUTATION_COLUMNS` too, ``glance`` says how many data
+        :data:`IMPUTATION_COLUMNS` too, ``glance`` says how many data
         sets there are, and the covariance, where every estimate has one, is the total one.
 
     Raises:

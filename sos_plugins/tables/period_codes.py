@@ -8,6 +8,7 @@ refused, and the sentence says what to write.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Collection
 
@@ -21,6 +22,15 @@ LONGEST_YEAR = 9999
 NUMBER_THEM = (
     "Number the periods 1, 2, 3 ... in their order, in every column and setting that names one"
 )
+
+
+def april_year(day: dt.date) -> int:
+    """Return the year whose April began the financial year of a day.
+
+    >>> april_year(dt.date(2009, 3, 31)), april_year(dt.date(2009, 4, 1))
+    (2008, 2009)
+    """
+    return day.year if day.month >= 4 else day.year - 1
 
 
 def financial_year(text: str) -> int | None:

@@ -28,7 +28,7 @@ from sos_plugins import (
     Source,
 )
 from sos_plugins.authors import testing
-from sos_plugins.authors.testing import estimators, matchers, outcomes, ratings, sources
+from sos_plugins.authors.testing import estimators, imputers, matchers, outcomes, ratings, sources
 from sos_plugins.authors.testing.core import COMMON
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.host.registry import load_plugins
@@ -40,8 +40,8 @@ def template(kind: str) -> Any:
     return testing.plugin_beside(str(TEMPLATES / kind / "test_plugin.py"), "plugin.py")
 
 
-OUTCOME, ESTIMATOR, MATCHER, POOLING, RATING = map(
-    template, ("outcome", "estimator", "matcher", "pooling", "rating_rule")
+OUTCOME, ESTIMATOR, MATCHER, POOLING, IMPUTER, RATING = map(
+    template, ("outcome", "estimator", "matcher", "pooling", "imputer", "rating_rule")
 )
 InverseWeights: Any = type(load_plugins().matcher("inverse-weights"))
 ticks = itertools.count()
@@ -411,6 +411,70 @@ def test_a_broken_pooling_is_caught(name: str) -> None:
     assert (found.result, bool(found.why)) == ("failed", True), found
 
 
+# Imputers -----------------------------------------------------------------------------------------
+
+
+def imputed(change: Callable[[pd.DataFrame], pd.DataFrame], place: int) -> dict[str, Any]:
+    """An imputer that draws something else for the covariate at a place among those with gaps."""
+
+    def fit(task: Any, settings: Any) -> Any:
+        drawn = IMPUTER.fit(task, settings)
+        name = task.targets[place]
+        return replace(drawn, values={**drawn.values, name: change(drawn.values[name])})
+
+    return {"engines": (Engine("python", fit),)}
+
+
+def without_seed(task: Any, settings: Any) -> Any:
+    return IMPUTER.fit(replace(task, seed=1), settings)
+
+
+def by_place(task: Any, settings: Any) -> Any:
+    """Draws by the order of the rows, as long as the seed is the same."""
+    frame = task.frame.assign(period=np.arange(len(task.frame)))
+    return IMPUTER.fit(replace(task, frame=frame), settings)
+
+
+def imputing_anything(task: Any, settings: Any) -> Any:
+    unknown = {name: 0.0 for name in task.targets if task.frame[name].isna().all()}
+    return IMPUTER.fit(replace(task, frame=task.frame.assign(**unknown)), settings)
+
+
+def meddling_imputer(task: Any, settings: Any) -> Any:
+    task.frame["value"] = 0.0
+    return IMPUTER.fit(task, settings)
+
+
+IMPUTER_FAULTS: dict[str, dict[str, Any]] = {
+    **COMMON_FAULTS,
+    "fills_every_gap": imputed(lambda drawn: drawn.iloc[1:], 0),
+    "draws_what_is_possible": imputed(lambda drawn: drawn.replace("no", "perhaps"), 1),
+    "draws_differ": imputed(lambda drawn: drawn.apply(lambda column: drawn[0]), 0),
+    "rests_on_the_seed": {"engines": (Engine("python", without_seed),)},
+    "refuses_what_is_all_missing": {"engines": (Engine("python", imputing_anything),)},
+    "leaves_the_cases_alone": {"engines": (Engine("python", meddling_imputer),)},
+}
+
+
+@pytest.mark.parametrize("name", IMPUTER_FAULTS)
+def test_a_broken_imputer_is_caught(name: str) -> None:
+    imputer = broken(IMPUTER.NewImputer, **IMPUTER_FAULTS[name])
+    found = problem(testing.imputer_checks(imputer), name)
+    assert (found.result, bool(found.why)) == ("failed", True), found
+
+
+def test_the_example_is_told_by_its_own_file_where_others_have_its_name() -> None:
+    checks = testing.imputer_checks(IMPUTER.NewImputer())
+    why = problem(checks, "is_no_longer_the_example").why
+    assert str(TEMPLATES / "imputer" / "plugin.py") in why
+
+
+def test_draws_by_the_order_of_the_rows_are_caught() -> None:
+    imputer = broken(IMPUTER.NewImputer, engines=(Engine("python", by_place),))
+    found = problem(testing.imputer_checks(imputer), "rests_on_the_seed")
+    assert "depends on the order of the rows" in found.why
+
+
 # Rating rules -------------------------------------------------------------------------------------
 
 
@@ -511,10 +575,11 @@ def test_the_example_source_passes() -> None:
         ((*COMMON, *estimators.CHECKS), ESTIMATOR_FAULTS),
         ((*COMMON, *matchers.BOTH, *matchers.UNITS), UNIT_FAULTS),
         (matchers.CASES, CASE_FAULTS),
+        ((*COMMON, *imputers.CHECKS), IMPUTER_FAULTS),
         ((*COMMON, *ratings.CHECKS), RATING_FAULTS),
         ((*COMMON, *sources.CHECKS), SOURCE_FAULTS),
     ],
-    ids=["outcome", "estimator", "units", "cases", "rating", "source"],
+    ids=["outcome", "estimator", "units", "cases", "imputer", "rating", "source"],
 )
 def test_every_check_has_a_plugin_that_it_catches(
     checks: tuple[Callable[..., Any], ...], faults: dict[str, Any]

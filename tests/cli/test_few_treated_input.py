@@ -97,7 +97,27 @@ def test_power_of_a_single_pilot_without_error_says_why(tmp_path: Path) -> None:
     study.write_text(STUDY)
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 1
-    assert "a single pilot takes its error from the pool" in done.stderr
+    assert "6 authorities of the pool have cases in all the periods" in done.stderr
+    assert "from the pool, whatever the estimator. Study more pilots" in done.stderr
     cases(1, n_units=13).drop(columns="adopted").to_csv(tmp_path / "cases.csv", index=False)
+    done = shell("power", str(study), "--repeats", "2", "--workers", "1")
+    assert done.exit_code == 0
+
+
+def test_power_of_pilots_with_a_date_each_says_what_helps(tmp_path: Path) -> None:
+    """Measured from the other pilots of its date, a pilot alone at its date has no error."""
+    cases(2, n_units=13).drop(columns="adopted").to_csv(tmp_path / "cases.csv", index=False)
+    one, two = (
+        '{ unit = "u0", cohort = 8 }',
+        '{ unit = "u0", cohort = 9 }, { unit = "u1", cohort = 10 }',
+    )
+    left_out = 'engines = ["python"]\nerrors = "analytic"\nleave_one_out = true'
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY.replace(one, two).replace('engines = ["python"]', left_out))
+    done = shell("power", str(study), "--repeats", "2", "--workers", "1")
+    assert done.exit_code == 1
+    assert "or change its engine or its settings" in done.stderr
+    assert "A single pilot" not in done.stderr
+    study.write_text(STUDY.replace(one, two).replace('plugin = "imputation"', 'plugin = "did"'))
     done = shell("power", str(study), "--repeats", "2", "--workers", "1")
     assert done.exit_code == 0

@@ -27,6 +27,7 @@ from sos_plugins.contract.interfaces import BALANCE_COLUMNS, OVERLAP_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
 from sos_plugins.study.composition import COLUMNS as COMPOSITION_COLUMNS
+from sos_plugins.study.rubin import IMPUTATION_COLUMNS
 
 DOCS = REPOSITORY / "docs"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (DOCS / "hooks.md").read_text(), re.M | re.S)
@@ -70,6 +71,17 @@ def test_an_example_of_a_hook_loads(code: str, tmp_path: Path) -> None:
     assert f'name="{offer.name}"' in code or f'name = "{offer.name}"' in code
 
 
+def test_the_example_of_imputation_fills_every_gap() -> None:
+    page = (DOCS / "missing-data.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["cases"]["age"].isna().sum() == 1
+    assert [table["age"].isna().sum() for table in names["completed"]] == [0] * 5
+    known = names["cases"]["age"].notna()
+    assert all(t["age"][known].equals(names["cases"]["age"][known]) for t in names["completed"])
+
+
 @pytest.mark.parametrize(
     "hook",
     [
@@ -106,7 +118,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         schema.SAMPLE_COLUMNS,
         schema.TIDY_COLUMNS,
         schema.BAND_COLUMNS,
-        schema.IMPUTATION_COLUMNS,
+        IMPUTATION_COLUMNS,
         schema.GLANCE_COLUMNS,
         schema.FURTHER_GLANCE_COLUMNS,
         schema.PROVENANCE_COLUMNS,

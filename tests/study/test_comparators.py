@@ -77,7 +77,7 @@ def test_a_column_of_the_file_of_authorities_says_the_same(tmp_path):
         ),
         (
             {"authorities": "areas.csv", "contaminated_column": "sprad"},
-            "has no column sprad .* Its columns: spread, unit",
+            "has no column 'sprad' .* Its columns: spread, unit",
         ),
     ],
 )

@@ -74,6 +74,26 @@ def test_all_mends_together_are_the_other_study(preset: dict[str, StudyFile]) ->
     assert data["estimators"][0] == after["estimators"][0]
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("study", "seed", 3),
+        ("matching", "comparators", "common"),
+        ("design", "max_missing", 0.1),
+        ("design", "pool", ["901"]),
+    ],
+)
+def test_a_setting_of_no_plugin_is_a_difference_too(table: str, key: str, value: object) -> None:
+    file = parse_study(STUDY, where="the study")
+    data = given_in(file)
+    changed = {**data, table: {**data[table], key: value}}
+    (one,) = differences(file, StudyFile(**changed))
+    assert (one.where, one.setting, one.after) == (f"[{table}]", key, value)
+    assert one.estimates
+    assert mended(data, changed, one.path) == changed
+    assert mended(changed, data, one.path) == data
+
+
 def test_a_wrong_preset_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotRegisteredError, match=r"no preset 'wwcsc-2012'. Did you mean"):
         scaffold("study", "mine", tmp_path, preset="wwcsc-2012")

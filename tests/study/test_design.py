@@ -16,6 +16,7 @@ from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import Adoption
 from sos_plugins.study.authorities import read_authorities
 from sos_plugins.study.file import DesignTable
+from sos_plugins.tables.period_codes import april_year
 
 PILOT = Pilot("1", dt.date(2015, 9, 1), dt.date(2016, 2, 29), 2015)
 
@@ -25,7 +26,7 @@ BLANK = UnitTask((), pd.DataFrame())
 
 def cases(rows, unit="1"):
     frame = pd.DataFrame(rows, columns=["date", "follow_up_end"]).apply(pd.to_datetime)
-    years = [designs.april_year(d) for d in frame["date"]]
+    years = [april_year(d) for d in frame["date"]]
     return frame.assign(
         unit=unit, period=years, value=[float(i % 2) for i in range(len(frame))], child="c"
     )

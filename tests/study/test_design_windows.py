@@ -20,6 +20,7 @@ from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
+from sos_plugins.tables.period_codes import april_year
 
 START, END = dt.date(2014, 9, 1), dt.date(2015, 3, 31)
 FOLLOWED = 90
@@ -77,7 +78,7 @@ def study(folder: Path, dates: dict[str, list[dt.date]]) -> OutcomeResult:
                     "closure_date": date + dt.timedelta(days=50),
                     "closure_reason": "RC1",
                     "icpc_date": held,
-                    "return_year": designs.april_year(date),
+                    "return_year": april_year(date),
                 }
             )
             children.append({**key, "birth_date": date.replace(year=date.year - 9)})

@@ -15,7 +15,7 @@ from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.reassignment.inference_table import tables_by_python
 from sos_plugins import Engine, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
-from sos_plugins.contract.interfaces import R_BASE, R_DID
+from sos_plugins.contract.interfaces import R_BASE
 from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 
 SAME_FORMULAS = Tolerance(
@@ -27,6 +27,7 @@ SAME_SCORES = Tolerance(
 EARLIER_STEP = Tolerance(
     2e-5, 1e-9, "statsmodels takes the covariance of the logit from the step before the last"
 )
+R_DID = Requirement("r", "did", 'in R: install.packages("did")')
 R_DRDID = Requirement("r", "DRDID", 'in R: install.packages("DRDID")')
 """did hands every comparison of two groups and two periods to it."""
 DIFFERENCES = Requirement("python", "differences", "pip install differences==0.3.0")

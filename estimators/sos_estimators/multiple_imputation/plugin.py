@@ -10,8 +10,10 @@ from sos_estimators.multiple_imputation.layout import Layout
 from sos_estimators.multiple_imputation.sentence import sentence_of
 from sos_estimators.multiple_imputation.settings import ChainedEquationsSettings
 from sos_estimators.multiple_imputation.told import warnings_of
-from sos_plugins import Engine, ImputationTask, Imputed, Imputer, hookimpl
-from sos_plugins.contract.interfaces import R_MICE, R_NNET
+from sos_plugins import Engine, ImputationTask, Imputed, Imputer, Requirement, hookimpl
+
+R_MICE = Requirement("r", "mice", "Debian: sudo apt-get install r-cran-mice")
+R_NNET = Requirement("r", "nnet", "Debian: sudo apt-get install r-cran-nnet")
 
 
 def fit_python(task: ImputationTask, settings: ChainedEquationsSettings) -> Imputed:

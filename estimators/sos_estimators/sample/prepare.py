@@ -15,7 +15,7 @@ from sos_estimators.sample.adoption import AlwaysTreated, adopters, changing
 from sos_estimators.sample.coded import Coded
 from sos_plugins.cells.compression import count
 from sos_plugins.contract.columns import CALENDAR, SAMPLE_COLUMNS
-from sos_plugins.contract.types import REMEMBERED_ROWS, Sample
+from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
 from sos_plugins.groundwork.remembered import Remembered
 
@@ -111,7 +111,7 @@ class RegressionSample(CheckedSample):
     """
 
     def coded(self, column: str) -> Coded:
-        """Return a column as whole numbers, which a sample that is not large keeps.
+        """Return a column as whole numbers.
 
         Args:
             column: Its name.
@@ -119,13 +119,11 @@ class RegressionSample(CheckedSample):
         before = self._without_event
         if before is not None and column != "event":
             return before.coded(column)
-        if len(self.frame) > REMEMBERED_ROWS:
-            return Coded.of(self.frame[column])
         return self._remembered.once(column, lambda: Coded.of(self.frame[column]))
 
     @cached_property
     def _remembered(self) -> Remembered:
-        return Remembered()
+        return Remembered(len(self.frame))
 
     @property
     def _without_event(self) -> RegressionSample | None:

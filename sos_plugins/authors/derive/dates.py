@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sos_plugins.contract.session import Session
 from sos_plugins.errors import DataError, listing
+from sos_plugins.tables import period_codes
 from sos_plugins.tables.file_columns import read_columns
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -212,17 +213,13 @@ class HolidayCalendar:
         Raises:
             DataError: That names them.
         """
-        known = {_april_year(day) for day in itertools.chain(*self.days)}
+        known = {period_codes.april_year(day) for day in itertools.chain(*self.days)}
         if beyond := sorted(set(years) - known):
             raise DataError(
                 f"{self.path} has no holiday in the years from April {listing(map(str, beyond))}, "
                 "of which there are cases. Complete the calendar, or leave it out "
                 "(holiday_calendar) and name bank holidays (holiday_names)."
             )
-
-
-def _april_year(day: dt.date) -> int:
-    return day.year if day.month >= 4 else day.year - 1
 
 
 def read_holidays(path: Path) -> HolidayCalendar:

@@ -308,8 +308,10 @@ def _names_beside(subject: Subject) -> Mapping[str, Any]:
     cls, engine = type(subject.plugin), getattr(subject, "chosen", None)
     if engine is not None:
         return getattr(inspect.unwrap(engine.fit), "__globals__", {})
-    methods = [value for value in vars(cls).values() if inspect.isfunction(value)]
-    return methods[0].__globals__ if methods else vars(sys.modules.get(cls.__module__, object))
+    own = [value for value in vars(cls).values() if inspect.isfunction(value)]
+    own += [inspect.unwrap(engine.fit) for engine in vars(cls).get("engines", ())]
+    named = vars(sys.modules.get(cls.__module__, object))  # another module may have the name
+    return getattr(own[0], "__globals__", named) if own else named
 
 
 COMMON: tuple[Callable[[Any], None], ...] = (

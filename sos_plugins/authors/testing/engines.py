@@ -21,7 +21,7 @@ from sos_plugins.contract.interfaces import (
     Pooling,
     UnitMatch,
 )
-from sos_plugins.contract.types import Estimate, Sample, Tolerance
+from sos_plugins.contract.types import Estimate, ImputationTask, Sample, Tolerance
 from sos_plugins.errors import SosError
 from sos_plugins.host.settings import validate
 from sos_plugins.study.estimate import agreement
@@ -81,21 +81,21 @@ def assert_engines_agree(
     return tuple(engine.name for engine in chosen)
 
 
-def demand_sample_left_alone(engine: Engine, sample: Sample, settings: Any) -> None:
-    """Fail if an engine writes into the sample that it is given.
+def demand_frame_left_alone(engine: Engine, data: Sample | ImputationTask, settings: Any) -> None:
+    """Fail if an engine writes into the cases that it is given.
 
     Args:
-        engine: An engine of an estimator, or of a matcher of cases.
-        sample: What it is given, as it is and no copy.
+        engine: An engine of an estimator, of a matcher of cases, or of an imputer.
+        data: What it is given, as it is and no copy.
         settings: The validated settings.
 
     Raises:
         CheckFailedError: If the frame has changed.
     """
-    before = sample.frame.copy(deep=True)
-    given_as_it_is = inspect.unwrap(engine.fit)  # an engine is given a copy otherwise
-    given_as_it_is(sample, settings)
-    demand(before.equals(sample.frame), "The frame of the sample was changed; work on a copy.")
+    before = data.frame.copy(deep=True)
+    given_as_it_is = inspect.unwrap(engine.fit)  # columns have other names otherwise
+    given_as_it_is(data, settings)
+    demand(before.equals(data.frame), "The frame of the sample was changed; work on a copy.")
 
 
 def example_for(plugin: Estimator | Matcher) -> Any:

@@ -23,7 +23,7 @@ from sos_plugins.authors.testing.core import (
 )
 from sos_plugins.authors.testing.engines import (
     assert_engines_agree,
-    demand_sample_left_alone,
+    demand_frame_left_alone,
     first_runnable,
     run_or_error,
 )
@@ -310,7 +310,7 @@ def counts_a_case_of_weight_two_twice(subject: EstimatorSubject) -> None:
 @check
 def leaves_the_sample_alone(subject: EstimatorSubject) -> None:
     """Estimating changes nothing in the sample."""
-    demand_sample_left_alone(subject.engine, subject.sample(), subject.settings)
+    demand_frame_left_alone(subject.engine, subject.sample(), subject.settings)
 
 
 @check

@@ -23,7 +23,7 @@ from sos_plugins.authors.testing.core import (
 )
 from sos_plugins.authors.testing.engines import (
     assert_engines_agree,
-    demand_sample_left_alone,
+    demand_frame_left_alone,
     first_runnable,
     run_or_error,
 )
@@ -332,7 +332,7 @@ def ignores_the_order_of_cases(subject: MatcherSubject) -> None:
 @check
 def leaves_the_sample_alone(subject: MatcherSubject) -> None:
     """Matching changes nothing in the sample."""
-    demand_sample_left_alone(subject.engine, subject.data, subject.settings)
+    demand_frame_left_alone(subject.engine, subject.data, subject.settings)
 
 
 @check

@@ -11,7 +11,6 @@ from sos_plugins.contract.types.cases import (
     OutcomeInfo,
 )
 from sos_plugins.contract.types.design import (
-    REMEMBERED_ROWS,
     Design,
     MatchedGroup,
     Pilot,
@@ -43,7 +42,6 @@ __all__ = [
     "DIRECTIONS",
     "EXAMPLE_COLUMNS",
     "QUALITY_COLUMNS",
-    "REMEMBERED_ROWS",
     "AdjustedP",
     "Agreement",
     "AssignmentDraws",

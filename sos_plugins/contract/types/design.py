@@ -18,8 +18,6 @@ from sos_plugins.groundwork.remembered import Remembered
 from sos_plugins.groundwork.text_codes import categorised
 
 T = TypeVar("T")
-REMEMBERED_ROWS = 100_000
-"""What is made of a sample with more rows is not remembered: it would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -197,17 +195,17 @@ class Sample:
         """Return what is made of this sample, made when it is asked for the first time.
 
         A sample does not change, so that estimators and settings can share what they make of it.
-        Of one with more than :data:`REMEMBERED_ROWS` rows it is made each time.
+        Of very many rows nothing is kept (:data:`sos_plugins.groundwork.remembered.MOST_ROWS`).
 
         Args:
             what: Names what is made, with all that it rests on beside the sample.
             make: Makes it; it must be left as it is by whoever gets it.
         """
-        return make() if len(self.frame) > REMEMBERED_ROWS else self._remembered.once(what, make)
+        return self._remembered.once(what, make)
 
     @cached_property
     def _remembered(self) -> Remembered:
-        return Remembered()
+        return Remembered(len(self.frame))
 
     def where(self, mask: pd.Series[bool] | np.ndarray) -> Sample:
         """Return the sample of some of its rows, numbered anew.

@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.contract.settings import AprilYear
 from sos_plugins.errors import DataError
+from sos_plugins.tables.period_codes import april_year
 from sos_plugins.tables.readable import XML, refuse_closed, refuse_unreadable
 from sos_sources.cin.rows import RAW
 from sos_sources.cin.staging import Workspace, workspace
@@ -212,7 +213,7 @@ def _year(raw: RawReturn, file: str, settings: CinCensusSettings) -> int:
     given = raw.header.get("ReferenceDate", "")
     first, last = settings.earliest_event.year, settings.latest_return
     candidates: list[Callable[[], int]] = [
-        lambda: _april_year(dt.date.fromisoformat(given[:10])),
+        lambda: april_year(dt.date.fromisoformat(given[:10])),
         lambda: int(raw.header.get("Year", "")) - 1,
         lambda: int(str(settings.return_year)),
     ]
@@ -227,10 +228,6 @@ def _year(raw: RawReturn, file: str, settings: CinCensusSettings) -> int:
         f"{file}: the header names no year between {first} and {last} (Header/CollectionDetails, "
         f"ReferenceDate '{given}', Year '{raw.header.get('Year', '')}'). Set 'return_year'."
     )
-
-
-def _april_year(day: dt.date) -> int:
-    return day.year if day.month >= 4 else day.year - 1
 
 
 def _refuse_empty(returns: Sequence[Return], n_referrals: int) -> None:

@@ -16,15 +16,15 @@ REPRODUCED = 1e-6
 by another route or engine."""
 
 
-def statistics_by_lot(
-    registry: Registry, setup: Specification, lots: AssignmentDraws, main: Run
+def reassigned_statistics(
+    registry: Registry, setup: Specification, draws: AssignmentDraws, main: Run
 ) -> DrawnStatistics:
     """Return the t statistic of a main run, and those under assignments by common lots.
 
     Args:
         registry: Who offers what.
         setup: What the main estimator works on.
-        lots: Common to the outcomes.
+        draws: The lots, common to the outcomes.
         main: The main run.
 
     Raises:
@@ -35,7 +35,7 @@ def statistics_by_lot(
     reassigned = hiding_own_names(plugin.reassigned)
     try:
         with record_warnings(setup.estimator):
-            found: DrawnStatistics = reassigned(_sample(plugin, setup), setup.options, lots)
+            found: DrawnStatistics = reassigned(_sample(plugin, setup), setup.options, draws)
     except SosError as error:
         raise EstimationError(str(error).removesuffix(".")) from None
     except Exception as error:

@@ -30,6 +30,7 @@ matplotlib.use("Agg")
 
 import pytest
 from clean_environment import REPOSITORY, build_wheel
+from variants import AT_NIGHT
 
 from sos_plugins import Session
 from sos_plugins.backends import as_backend, missing_spark
@@ -73,6 +74,12 @@ def _demand(reason: str | None, variable: str) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that asks for the tests that take minutes to hours."""
     parser.addoption("--long", action="store_true", help="run the tests marked 'long' as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let decorators of tests know whether there is a night."""
+    if config.getoption("--long"):
+        os.environ[AT_NIGHT] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

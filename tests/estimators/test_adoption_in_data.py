@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from variants import examples
 
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.errors import EstimationError, SosError
@@ -252,7 +253,7 @@ def test_there_is_no_rank_without_a_placebo(registry: Registry, tmp_path: Path) 
     assert "There is no rank: there is no placebo to compare with." in estimate.warnings
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     extra=st.lists(st.sampled_from([-5, 0, 1, 7, 8, 50, 9999]), min_size=1, max_size=4),
     seed=st.integers(0, 10_000),

@@ -23,6 +23,7 @@ from sos_estimators.regression import engine_r
 from sos_estimators.regression.design_matrix import regression
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression, least_squares
 from sos_estimators.sample.prepare import prepare
+from variants import examples
 
 from sos_plugins import Sample
 from sos_plugins.authors import testing
@@ -258,7 +259,7 @@ def test_a_logit_has_no_cr2() -> None:
         classic.fit_python(matched(binary=True), DidSettings(model="logit", vcov="CR2"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 50))
 def test_weights_scale_out_and_names_and_order_change_nothing(scale: float, seed: int) -> None:
     sample = matched(300, seed=seed % 5)

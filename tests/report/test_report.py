@@ -724,7 +724,8 @@ def test_many_authorities_draw_the_least_complete_and_tabulate_all() -> None:
 def folder(result: StudyResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a report, written from the result as it is read back from JSON."""
     again = StudyResult.from_json(result.to_json())
-    return write_report(again, tmp_path_factory.mktemp("report") / "new" / "folder").parent
+    with pictures():
+        return write_report(again, tmp_path_factory.mktemp("report") / "new" / "folder").parent
 
 
 @pytest.mark.pictures

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sos_sources.cin.census import CinCensus, CinCensusSettings
 from source_helpers import Changes, changes, damaged, flagged, rows
 from source_helpers import faults as all_faults
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.contract.record_tables import TABLES
@@ -708,7 +709,9 @@ BASE = message(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes(BASE), st.sampled_from(["error", "keep"]))
 def test_mutated_files_are_records_or_a_sentence(

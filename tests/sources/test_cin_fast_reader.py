@@ -23,6 +23,7 @@ from sos_sources.cin.rows import RAW, SCHEMAS, TEXT, MemorySink
 from sos_sources.cin.tag_lookup import ACTIONS, ID, NAMES, NOT_HERE, PADDING, TOP, UNKNOWN, name_ids
 from sos_sources.cin.xml import RawReturn, parse_return
 from source_helpers import Changes, changes, damaged, flagged
+from variants import examples
 
 from sos_plugins import Session
 from sos_plugins.errors import SosError
@@ -191,7 +192,9 @@ def test_a_file_in_doubt_is_left_to_the_parser_with_nothing_kept(write: Any, num
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes(PLAIN))
 def test_damaged_files_read_the_same_or_are_left_to_the_parser(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sos_sources.npd.source import Npd, NpdSettings
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.authors import testing
@@ -388,7 +389,7 @@ CELL = st.sampled_from(
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from sos_sources.published.reorganised import REORGANISATIONS
 from sos_sources.published.source import Published, PublishedSettings
 from source_helpers import Changes, changes, damaged, flagged, rows
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.contract.record_tables import TABLES
@@ -352,7 +353,7 @@ BASE = "\n".join(
 ).encode()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(changes(BASE))
 def test_mutated_files_are_figures_or_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, changed: Changes

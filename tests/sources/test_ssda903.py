@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from sos_sources.ssda903.source import Ssda903, Ssda903Settings, april_year
 from source_helpers import Changes, changes, damaged, flagged, rows
 from source_helpers import faults as all_faults
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.contract.record_tables import TABLES
@@ -562,7 +563,7 @@ BASE = "\n".join(
 ).encode()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(changes(BASE))
 def test_mutated_files_are_records_or_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, changed: Changes

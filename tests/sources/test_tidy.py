@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from sos_sources.tables.tidy import Tidy, TidySettings
 from source_helpers import Changes, changes, damaged
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.errors import DataError, SosError
@@ -374,7 +375,7 @@ def test_mistakes_of_the_source(tmp_path: Path) -> None:
 BASE = PANEL.encode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(changes(BASE))
 def test_mutated_files_are_cases_or_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, changed: Changes

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+
+AT_NIGHT = "SOS_TESTS_AT_NIGHT"
+"""Environment variable, set by ``--long``."""
+SHARE = 3
+"""One in so many examples is tried now: others each time, so that they add up."""
+
+
+def examples(at_night: int) -> int:
+    """Return how many random examples to try, of those that are tried with ``--long``."""
+    return at_night if os.environ.get(AT_NIGHT) else max(at_night // SHARE, 2)
 
 
 def some_now(variants: Iterable[Any], *now: int) -> list[Any]:

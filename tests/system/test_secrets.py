@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from result_factory import make_result
 from sos_sources.sql.database import Database, DatabaseSettings
 from study_helpers import STUDY, write
+from variants import examples
 
 from sos_plugins import Session
 from sos_plugins.backends import duckdb_backend
@@ -89,7 +90,7 @@ def test_addresses_without_a_secret_stay_as_they_are(url: str) -> None:
 TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=4, max_size=12)
 
 
-@rules(max_examples=200, deadline=None)
+@rules(max_examples=examples(200), deadline=None)
 @given(secret=TEXTS.filter(lambda t: not re.fullmatch(r"\*+|\$\{.*\}|~.*", t)),
        key=st.sampled_from(KEYS))  # fmt: skip
 def test_a_copy_of_a_study_holds_no_secret(secret: str, key: str) -> None:

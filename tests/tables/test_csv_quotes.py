@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sos_matchers.listed_groups import read_groups
+from variants import examples
 
 from sos_plugins.cells.build import cells
 from sos_plugins.errors import DataError, DesignError
@@ -25,7 +26,7 @@ PIECES = ['"', ",", "\n", "a", " ", "1", "\r\n", '""', "\r", ",2", "x\n"]
 IN_ONE_FOLDER = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=IN_ONE_FOLDER)
+@settings(max_examples=examples(500), deadline=None, suppress_health_check=IN_ONE_FOLDER)
 @given(st.lists(st.sampled_from(PIECES), max_size=30), st.integers(1, 4))
 def test_rows_are_those_of_the_csv_module_or_the_file_is_refused(
     tmp_path: Path, pieces: list[str], n: int
@@ -59,7 +60,7 @@ def tables(draw: st.DrawFn) -> tuple[list[list[str]], list[int]]:
     return rows, [first, last, draw(st.integers(0, width - 1))]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=IN_ONE_FOLDER)
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=IN_ONE_FOLDER)
 @given(tables(), st.sampled_from([",", ";", "\t"]), st.booleans())
 def test_inch_marks_never_swallow_a_row(
     tmp_path: Path, table: tuple[list[list[str]], list[int]], delimiter: str, with_end: bool

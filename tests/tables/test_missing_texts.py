@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sos_sources.sql.database import Database, DatabaseSettings
 from sos_sources.tables.tidy import Tidy, TidySettings
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.cli.main import main
@@ -58,7 +59,9 @@ words = st.sampled_from([*(text for text in MISSING if text != "NA"), '"NA"', "n
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(words, min_size=len(ROWS), max_size=len(ROWS)))
 def test_words_among_texts_are_levels_as_any_other(tmp_path: Path, cells: list[str]) -> None:

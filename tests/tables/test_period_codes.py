@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sos_sources.sql.database import Database, DatabaseSettings
 from sos_sources.tables.records import RecordsSettings, RecordTables
 from sos_sources.tables.tidy import Tidy, TidySettings
+from variants import examples
 
 from sos_plugins import Sample, Session
 from sos_plugins.contract.record_tables import TABLES
@@ -60,7 +61,9 @@ def coded(frame: pd.DataFrame, form: Callable[[int], str], never: str = "") -> p
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.integers(1950, 2090),
@@ -150,7 +153,7 @@ def test_numbers_that_are_distances_stay(periods: list[int]) -> None:
     assert not are_years(periods)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.integers(-50, 2300), min_size=1, max_size=30, unique=True))
 def test_small_numbers_are_never_taken_for_years(periods: list[int]) -> None:
     try:

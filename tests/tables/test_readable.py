@@ -25,6 +25,7 @@ from sos_sources.ssda903.source import Ssda903
 from sos_sources.tables.records import RecordTables
 from sos_sources.tables.tidy import Tidy
 from study_helpers import STUDY, write
+from variants import examples
 
 from sos_plugins import Records, Session
 from sos_plugins.errors import DataError, SettingsError, SosError, StudyError
@@ -300,7 +301,11 @@ def test_a_title_above_the_names_of_columns_is_refused(
         read(kind, tmp_path, **values)
 
 
-@rules(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@rules(
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     above=st.lists(st.text('aä,;\t|"= 2016', max_size=12), max_size=3),
     separator=st.sampled_from(",;\t|^~: "),
@@ -349,7 +354,11 @@ def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
     assert [one.path.name for one in covered.left_out] == ["again"]
 
 
-@rules(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@rules(
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     names=st.lists(
         st.sampled_from(

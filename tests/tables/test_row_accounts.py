@@ -25,6 +25,7 @@ from sos_sources.sql.database import Database
 from sos_sources.ssda903.source import Ssda903
 from sos_sources.tables.records import RecordTables
 from sos_sources.tables.tidy import Tidy
+from variants import examples
 
 from sos_plugins import QualityProfile, Records, Session
 from sos_plugins.errors import DataError
@@ -108,7 +109,7 @@ CHILD = st.sampled_from(["A", "B", ""])
 DAY = st.sampled_from(["2015-05-01", "01/06/2015", "", "x", "2015-05-01"])
 
 
-@rules(max_examples=30, deadline=None)
+@rules(max_examples=examples(30), deadline=None)
 @given(
     rows=st.lists(st.tuples(CHILD, CELL, DAY, DAY, st.booleans()), min_size=1, max_size=12),
     again=st.lists(st.tuples(CHILD, CELL, DAY, DAY, st.booleans()), max_size=6),
@@ -148,7 +149,7 @@ LINE = st.tuples(
 )
 
 
-@rules(max_examples=30, deadline=None)
+@rules(max_examples=examples(30), deadline=None)
 @given(
     lines=st.lists(LINE, max_size=10, unique_by=lambda x: (x[0], x[2])),
     later=st.lists(LINE, max_size=6, unique_by=lambda x: (x[0], x[2])),
@@ -191,7 +192,7 @@ REFERRALS = st.lists(
 )
 
 
-@rules(max_examples=25, deadline=None)
+@rules(max_examples=examples(25), deadline=None)
 @given(rows=REFERRALS)
 def test_record_tables(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("records")
@@ -210,7 +211,7 @@ def test_record_tables(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
     assert n_rows(records, "referrals") == n_given
 
 
-@rules(max_examples=25, deadline=None)
+@rules(max_examples=examples(25), deadline=None)
 @given(cells=st.lists(st.tuples(CELL, st.sampled_from(["2015", "2016", ""])), max_size=10))
 def test_tables_of_cases(tmp_path_factory: pytest.TempPathFactory, cells: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("cases")

@@ -50,20 +50,18 @@ def command(cwd: Path, *arguments: str | Path, **further: str) -> subprocess.Com
     "arguments",
     some_now(
         [
-            ("list", "outcomes"),
-            ("show", "did"),
-            ("doctor", "--no-r"),
-            ("profile", "{study}"),
-            ("run", "{study}", "--no-stations", "--no-r", "--out", "out"),
-            ("simulate", "made", "--set", "preset=clean", "--set", "first_year=2012"),
+            ["list", "outcomes"],
+            ["show", "did"],
+            ["doctor", "--no-r"],
+            ["profile", "{study}"],
+            ["run", "{study}", "--no-stations", "--no-r", "--out", "out"],
+            ["simulate", "made", "--set", "preset=clean", "--set", "first_year=2012"],
         ],
         0,
         4,
     ),
 )
-def test_python_of_the_folder_worked_in_is_not_run(
-    tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_python_of_the_folder_worked_in_is_not_run(tmp_path: Path, arguments: list[str]) -> None:
     study = study_helpers.write(tmp_path / "study")
     ran = plant(tmp_path / "here", "[settings.wwcsc]\nno_such_setting = 1\n")
     done = command(tmp_path / "here", *(part.format(study=study) for part in arguments))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from sos_plugins.cli.console import Terminal, render, text_of
-from sos_plugins.contract.types import Agreement, Sample
-from sos_plugins.errors import SosError
-from sos_plugins.host.registry import Registry
+from sos_plugins.contract.types import Agreement
+from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.interactive.estimate import fit_sample
+from sos_plugins.interactive.files import FIGURES, TABLES, kinds_of
+from sos_plugins.interactive.fit import Fit
 from sos_plugins.study.result import NamedEstimate
+from sos_plugins.system.output_folder import check_writable
 from sos_plugins.tables.read_table import read_sample
 
 
@@ -35,12 +36,17 @@ def estimate(
     cluster: str | None,
     engine: str | None,
     missing: Sequence[str] = (),
+    out: Path | None = None,
+    figures: str | None = None,
+    tables: str | None = None,
 ) -> None:
-    """Read the table, run one engine or all, and print the estimates.
+    """Read the table, run one engine or all, print the estimates, and write files if asked.
 
     Raises:
+        SettingsError: If files are asked for without a folder, or of a kind that there is not.
         EngineUnavailableError: If none of the engines can run.
     """
+    files = _files(out, figures, tables)
     registry = terminal.registry()
     options = registry.settings("estimator", estimator, values, f"--set ({estimator})")
     table = read_sample(
@@ -56,22 +62,40 @@ def estimate(
         missing=missing,
     )
     try:
-        _run(terminal, registry, estimator, options, table.sample, engine)
+        fit = fit_sample(registry, estimator, engine, table.sample, options, value)
     except SosError:  # without an estimate that has the notes among its warnings
         for note in table.notes:
             terminal.say(f"Note: {note}")
         raise
+    if files:
+        written = fit.save(files.folder, figures=files.figures, tables=files.tables)
+        terminal.say("Written: " + ", ".join(map(str, written)))
+    _answer(terminal, fit, engine)
 
 
-def _run(
-    terminal: Terminal,
-    registry: Registry,
-    estimator: str,
-    options: BaseModel,
-    sample: Sample,
-    engine: str | None,
-) -> None:
-    fit = fit_sample(registry, estimator, engine, sample, options, estimator)
+@dataclass(frozen=True)
+class _Files:
+    folder: Path
+    figures: tuple[str, ...]
+    tables: tuple[str, ...]
+
+
+def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files | None:
+    """Return what is to be written, found wrong before any engine runs."""
+    if out is None:
+        for option, kinds in (("--figures", figures), ("--tables", tables)):
+            if kinds is not None:
+                raise SettingsError(f"{option} names kinds of files: say where to, with --out.")
+        return None
+    check_writable(out)
+    return _Files(
+        out,
+        kinds_of("svg" if figures is None else figures, FIGURES, "figure"),
+        kinds_of("csv" if tables is None else tables, TABLES, "table"),
+    )
+
+
+def _answer(terminal: Terminal, fit: Fit, engine: str | None) -> None:
     if engine != "all":
         terminal.answer(_data(fit.named), _text(fit.named))
         return

@@ -254,6 +254,13 @@ def calibrate(terminal: Terminal, study: Path, **options: Any) -> None:
 )
 @click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Argument of the method.")
+@click.option("--out", type=OUT, help="Folder for figures and tables as files.")
+@click.option("--figures", metavar="KINDS", help="Figures in --out: svg, png, pdf; svg by default.")
+@click.option(
+    "--tables",
+    metavar="KINDS",
+    help="Tables in --out: csv, xlsx, docx, tex, md; csv by default.",
+)
 @common
 def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table: Any) -> None:
     """Run one ESTIMATOR on one tidy table, without a study."""

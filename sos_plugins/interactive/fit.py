@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,8 +13,11 @@ from matplotlib.figure import Figure
 from sos_plugins.contract.types import Agreement, Estimate
 from sos_plugins.errors import EngineUnavailableError, did_you_mean, listing
 from sos_plugins.interactive.figures import effect_figure
+from sos_plugins.interactive.files import FIGURES, TABLES, Estimates, files_of, kinds_of
 from sos_plugins.interactive.tables import html_table, regression_table, rounded, text_table
 from sos_plugins.study.result import NamedEstimate
+from sos_plugins.system.output_folder import check_writable
+from sos_plugins.system.whole_files import put
 
 COLUMN = {
     "std_error": "Std. Error",
@@ -158,6 +162,46 @@ class Fit:
             cases, units, clusters, the estimand and the variance estimator.
         """
         return regression_table([named for fit in (self, *others) for named in fit.estimates])
+
+    def save(
+        self,
+        folder: str | Path,
+        *others: Fit,
+        figures: str | Sequence[str] = ("svg",),
+        tables: str | Sequence[str] = ("csv",),
+    ) -> list[Path]:
+        """Write figures and tables as files, the same bytes for the same estimates.
+
+        Args:
+            folder: Folder; it is made where it is not there, and files of these names in it are
+                replaced.
+            others: Further fits, whose estimates stand to the right in tables.
+            figures: Kinds of the figure: ``svg``, ``png``, ``pdf``.
+            tables: Kinds of the table of regressions: ``csv``, ``xlsx``, ``docx``, ``tex``, ``md``;
+                with any of them comes a CSV of all figures in full precision.
+
+        Returns:
+            The files.
+
+        Raises:
+            SettingsError: If a kind is unknown.
+            EngineUnavailableError: If a package that writes a kind is not installed.
+            OutputError: If the folder cannot be written to.
+        """
+        kinds = kinds_of(figures, FIGURES, "figure"), kinds_of(tables, TABLES, "table")
+        named = tuple(one for fit in (self, *others) for one in fit.estimates)
+        said = dict.fromkeys(
+            sentence
+            for fit in (self, *others)
+            for sentence in (*fit.agreement_in_words(), *fit.warnings)
+        )
+        files = files_of(Estimates(named, tuple(said)), *kinds)
+        place = Path(folder)
+        check_writable(place)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            put(place / name, content)
+        return [place / name for name in files]
 
     def summary(self) -> None:
         """Print the estimates, what they rest on, whether engines agree, and the warnings."""

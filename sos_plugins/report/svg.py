@@ -72,17 +72,17 @@ def as_file(figure: Figure, kind: str, title: str) -> bytes:
 
     Args:
         figure: The figure.
-        kind: ``svg`` or ``png``.
+        kind: ``svg``, ``png`` or ``pdf``.
         title: What it shows.
     """
     buffer = io.BytesIO()
-    dated = {"Date": None} if kind == "svg" else {"Software": None}
+    dated = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
     figure.savefig(
         buffer,
         format=kind,
         dpi=DOTS,
         facecolor="white",
-        metadata={"Title": title, **dated},
+        metadata={"Title": title, dated[kind]: None},
     )
     return buffer.getvalue()
 

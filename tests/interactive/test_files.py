@@ -129,7 +129,7 @@ def test_figures_are_what_their_names_say(folder: Path) -> None:
 
 
 def test_kinds_that_there_are_not_are_told(fit: Fit, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no figure of kind 'jpg'.*svg, png and pdf"):
+    with pytest.raises(SettingsError, match=r"no figure of kind 'jpg'.*Kinds: pdf, png, svg"):
         fit.save(tmp_path, figures="jpg")
     with pytest.raises(SettingsError, match=r"no table of kind 'xls'\. Did you mean 'xlsx'"):
         fit.save(tmp_path, tables=["xls"])

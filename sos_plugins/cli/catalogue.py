@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sos_plugins.authors import testing
 from sos_plugins.cli.console import Terminal, render
 from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Engine
 from sos_plugins.host.registry import Offer, Registry, each_engine, kind_named, load_file
@@ -106,6 +105,8 @@ def check_plugin(
         PluginError: If the file cannot be loaded.
         SettingsError: If what it offers does not take these settings.
     """
+    from sos_plugins.authors import testing
+
     registry = terminal.registry()
     if plugin.endswith(".py"):
         offers = load_file(registry, Path(plugin))

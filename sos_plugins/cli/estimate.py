@@ -13,7 +13,6 @@ from sos_plugins.cli.console import Terminal, render, text_of
 from sos_plugins.contract.types import Agreement
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.interactive.estimate import fit_sample
-from sos_plugins.interactive.files import FIGURES, TABLES, kinds_of
 from sos_plugins.interactive.fit import Fit
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.system.output_folder import check_writable
@@ -87,6 +86,8 @@ def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files 
             if kinds is not None:
                 raise SettingsError(f"{option} names kinds of files: say where to, with --out.")
         return None
+    from sos_plugins.interactive.files import FIGURES, TABLES, kinds_of
+
     check_writable(out)
     return _Files(
         out,

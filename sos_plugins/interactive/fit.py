@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sos_plugins.contract.types import Agreement, Estimate
 from sos_plugins.errors import EngineUnavailableError, did_you_mean, listing
-from sos_plugins.interactive.figures import effect_figure
-from sos_plugins.interactive.files import FIGURES, TABLES, Estimates, files_of, kinds_of
 from sos_plugins.interactive.tables import html_table, regression_table, rounded, text_table
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.system.output_folder import check_writable
 from sos_plugins.system.whole_files import put
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMN = {
     "std_error": "Std. Error",
@@ -149,6 +149,8 @@ class Fit:
         Returns:
             A figure of matplotlib; ``savefig`` writes it as SVG, PNG or PDF.
         """
+        from sos_plugins.interactive.figures import effect_figure
+
         return effect_figure(self.estimates)
 
     def table(self, *others: Fit) -> pd.DataFrame:
@@ -188,6 +190,8 @@ class Fit:
             EngineUnavailableError: If a package that writes a kind is not installed.
             OutputError: If the folder cannot be written to.
         """
+        from sos_plugins.interactive.files import FIGURES, TABLES, Estimates, files_of, kinds_of
+
         kinds = kinds_of(figures, FIGURES, "figure"), kinds_of(tables, TABLES, "table")
         named = tuple(one for fit in (self, *others) for one in fit.estimates)
         said = dict.fromkeys(

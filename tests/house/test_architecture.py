@@ -110,6 +110,7 @@ LAYERS = (
     "study",
     "authors.testing",
     "report",
+    "release",
     "interactive",
     "cli",
 )

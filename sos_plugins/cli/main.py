@@ -127,7 +127,9 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
 @click.option("--out", type=OUT, help="Folder for the release; <RESULT>-release by default.")
 @click.option("--profile", default="acro", show_default=True, help="Rules of a room, by name.")
 @click.option("--min-count", type=click.IntRange(2), help="Counts below this are suppressed.")
-@click.option("--round", "round_to", type=click.IntRange(1), help="Base that counts are rounded to.")
+@click.option(
+    "--round", "round_to", type=click.IntRange(1), help="Base that counts are rounded to."
+)
 @click.option("--zeros", type=click.Choice(["suppress", "show"]), help="How zeros are treated.")
 @click.option("--min-df", type=click.IntRange(1), help="Least residual degrees of freedom.")
 @click.option("--no-authorities", is_flag=True, help="Release no table of single authorities.")

@@ -174,9 +174,7 @@ def _exponent(size: float) -> int:
     return int(f"{size:e}".split("e")[1])
 
 
-def filled(
-    draft: Draft, decide: Callable[[Mark], Decided]
-) -> tuple[pd.DataFrame, list[Decision]]:
+def filled(draft: Draft, decide: Callable[[Mark], Decided]) -> tuple[pd.DataFrame, list[Decision]]:
     """Return a table as it is shown, and the decisions on its cells."""
     rows, decisions = [], []
     for row in draft.rows:

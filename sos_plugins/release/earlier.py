@@ -1,4 +1,4 @@
-"""An earlier release from the same records: what it showed stays known, what it hid stays hidden."""
+"""An earlier release from the same records: what it showed is known, what it hid stays hidden."""
 
 from __future__ import annotations
 

@@ -50,5 +50,5 @@ def shown(column: pd.Series) -> pd.Series:
 
 
 def _line(axes: Axes, n: int, label: str, x: pd.Series, y: pd.Series) -> None:
-    style = {"color": SERIES[n % len(SERIES)], "marker": MARKERS[n % len(MARKERS)]}
-    axes.plot(pd.to_numeric(x), y, label=label, **style)
+    color, marker = SERIES[n % len(SERIES)], MARKERS[n % len(MARKERS)]
+    axes.plot(pd.to_numeric(x), y, label=label, color=color, marker=marker)

@@ -58,7 +58,7 @@ class Profile:
 
 
 _OF_ACRO = "not in the source; the default of acro 1.0.2"
-_FROM_ACRO = {name: _OF_ACRO for name in ("min_df", "nk_n", "nk_k", "p_ratio")}
+_FROM_ACRO = dict.fromkeys(("min_df", "nk_n", "nk_k", "p_ratio"), _OF_ACRO)
 
 PROFILES = {
     profile.name: profile
@@ -67,7 +67,7 @@ PROFILES = {
             "acro",
             "rooms that check with SACRO/ACRO",
             ReleaseRules(),
-            "acro 1.0.2, acro/default.yaml, https://github.com/AI-SDC/ACRO (rounding is a choice there)",
+            "acro 1.0.2, acro/default.yaml (github.com/AI-SDC/ACRO); rounding is a choice there",
         ),
         Profile(
             "ons-10-5",
@@ -91,13 +91,13 @@ PROFILES = {
         ),
         Profile(
             "dfe-publication",
-            "Department for Education, published statistics; its records in ONS's rooms follow those",
+            "Department for Education, published statistics (no room's rules)",
             ReleaseRules(min_count=6, round_to=10, suppress_zeros=False),
             "DfE, Methodology of Children looked after: a focus on placement location, Rounding, "
             "suppression and grossing: nearest 10 for England and regions, zeros shown",
             {
                 **_FROM_ACRO,
-                "min_count": "that 1 to 5 are suppressed is the custom of its tables, not in the source",
+                "min_count": "the source names no threshold; 1 to 5 is the custom of its tables",
             },
         ),
     )

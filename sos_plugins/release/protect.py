@@ -73,9 +73,7 @@ def protect(ledger: Ledger, forced: Iterable[str] = ()) -> Protection:
     return Protection(frozenset(suppressed), unprotected)
 
 
-def _protect_one(
-    ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]
-) -> bool:
+def _protect_one(ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]) -> bool:
     """Suppress counts, the nearest and smallest first, until one is protected."""
     candidates: list[str] | None = None
     while not is_protected(ledger, island, one, suppressed):
@@ -88,9 +86,7 @@ def _protect_one(
     return True
 
 
-def is_protected(
-    ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]
-) -> bool:
+def is_protected(ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]) -> bool:
     """Say whether what can be worked out of a number reaches over all that it has to."""
     low, high = interval(ledger, island, one.terms, suppressed)
     rules = ledger.rules

@@ -87,8 +87,6 @@ def _summary_row(support: Support, outcome: OutcomeResult) -> dict[str, Any]:
 def programme(study: StudyResult) -> Iterator[Draft]:
     """Who took part and when: facts of the programme, none of the records."""
     names = ("unit", "name", "start", "end", "cohort")
-    rows = [
-        {name: row[name] for name in names if name in row} for row in rows_of(study.pilots)
-    ]
+    rows = [{name: row[name] for name in names if name in row} for row in rows_of(study.pilots)]
     caption = "The pilots and their windows"
     yield Draft("pilots", caption, "authority", ("unit",), tuple(rows))

@@ -96,12 +96,14 @@ def about(release: Release) -> str:
     return f"""\
 # Release: {release.name}
 
-{notice}Counts of cases below {rules.min_count} are suppressed ({CONFIDENTIAL}), and shares and means
-that rest on fewer; others are rounded to the nearest {rules.round_to}; zeros are {zeros}.
+{notice}Counts of cases below {rules.min_count} are suppressed ({CONFIDENTIAL}), and shares and
+means that rest on fewer; others are rounded to the nearest {rules.round_to}; zeros are {zeros}.
 Regressions have at least {rules.min_df} residual degrees of freedom. Further counts are suppressed
 until no total, share or difference of the tables here gives a small one away; totals of every
-series, group and side were taken as known. Decisions ({done}) are in disclosure.csv, which does not
-tell which of the suppressed counts are the small ones.
+series, group and side were taken as known.
+
+Figures: {done}. Each decision is a line of disclosure.csv, which does not tell which of the
+suppressed counts are the small ones.
 
 ## Tables in which a row is one authority
 

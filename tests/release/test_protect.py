@@ -19,7 +19,9 @@ EXACT = ReleaseRules(min_count=4, round_to=1)
 def two_way(cells: np.ndarray, rules: ReleaseRules) -> Ledger:
     """Make a table whose margins are known."""
     ledger = Ledger(rules)
-    keys = [[ledger.count(f"{i},{j}", int(n)) for j, n in enumerate(r)] for i, r in enumerate(cells)]
+    keys = [
+        [ledger.count(f"{i},{j}", int(n)) for j, n in enumerate(r)] for i, r in enumerate(cells)
+    ]
     for row in (*keys, *zip(*keys, strict=True)):
         ledger.known_total(row)
     return ledger

@@ -74,16 +74,39 @@ def protect(ledger: Ledger, forced: Iterable[str] = ()) -> Protection:
 
 
 def _protect_one(ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]) -> bool:
-    """Suppress counts, the nearest and smallest first, until one is protected."""
-    candidates: list[str] | None = None
-    while not is_protected(ledger, island, one, suppressed):
-        candidates = _nearest(ledger, island, one) if candidates is None else candidates
-        key = next((k for k in candidates if k not in suppressed and k not in ledger.out), None)
-        if key is None:
-            return False
+    """Suppress counts, the nearest and smallest first, until one is protected.
+
+    Those that turn out not to be needed are shown again; what was protected before them still is.
+    """
+    if is_protected(ledger, island, one, suppressed):
+        return True
+    before, added = set(suppressed), []
+    for key in _nearest(ledger, island, one):
+        if key in suppressed or key in ledger.out:
+            continue
+        added.append(key)
         suppressed.add(key)
         _with_parts(ledger, suppressed)
-    return True
+        if is_protected(ledger, island, one, suppressed):
+            suppressed.clear()
+            suppressed.update(_spared(ledger, island, one, before, added))
+            return True
+    return False
+
+
+def _spared(
+    ledger: Ledger, island: _Island, one: Sensitive, before: set[str], added: Sequence[str]
+) -> set[str]:
+    """Return what is suppressed without those that one is protected without."""
+    needed = list(added)
+    for key in added[:-1]:
+        fewer = before | {other for other in needed if other != key}
+        _with_parts(ledger, fewer)
+        if is_protected(ledger, island, one, fewer):
+            needed.remove(key)
+    kept = before | set(needed)
+    _with_parts(ledger, kept)
+    return kept
 
 
 def is_protected(ledger: Ledger, island: _Island, one: Sensitive, suppressed: set[str]) -> bool:

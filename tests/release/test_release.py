@@ -45,7 +45,8 @@ def with_small_counts(outcome: OutcomeResult) -> OutcomeResult:
         [("read", "", 900, 0, 900), ("known", "", 900, 4, 896), ("dated", "", 896, 396, 500)],
         columns=["step", "reason", "n_before", "n_dropped", "n_after"],
     )
-    assert outcome.main is not None and outcome.main.n_cases is not None
+    assert outcome.main is not None
+    assert outcome.main.n_cases is not None
     fewer = replace(outcome.main, family="no-covariates", n_cases=outcome.main.n_cases - 3)
     runs = (*outcome.runs, fewer)
     return replace(

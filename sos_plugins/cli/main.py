@@ -122,6 +122,44 @@ def report(terminal: Terminal, result: Path, out: Path | None) -> None:
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 
+@main.command(name="release")
+@click.argument("result", type=FILE)
+@click.option("--out", type=OUT, help="Folder for the release; <RESULT>-release by default.")
+@click.option("--profile", default="acro", show_default=True, help="Rules of a room, by name.")
+@click.option("--min-count", type=click.IntRange(2), help="Counts below this are suppressed.")
+@click.option(
+    "--round", "round_to", type=click.IntRange(1), help="Base that counts are rounded to."
+)
+@click.option("--zeros", type=click.Choice(["suppress", "show"]), help="How zeros are treated.")
+@click.option("--min-df", type=click.IntRange(1), help="Least residual degrees of freedom.")
+@click.option("--no-authorities", is_flag=True, help="Release no table of single authorities.")
+@click.option("--earlier", type=OUT, help="Folder of an earlier release from the same records.")
+@common
+def release_(
+    terminal: Terminal, result: Path, zeros: str | None, no_authorities: bool, **options: Any
+) -> None:
+    """Write what of RESULT may leave a secure research room, for the output checker.
+
+    Small counts, and percentages and means that rest on few, are suppressed, further ones so that
+    no total gives them away; others are rounded. No table is by authority and year. Each decision
+    is a line of disclosure.csv.
+    """
+    from sos_plugins.cli.release import write
+
+    suppress = None if zeros is None else zeros == "suppress"
+    path, out = result, options.pop("out")
+    write(
+        terminal,
+        path,
+        out,
+        options.pop("profile"),
+        options.pop("earlier"),
+        authorities=not no_authorities,
+        suppress_zeros=suppress,
+        **options,
+    )
+
+
 @main.command()
 @click.argument("study", type=FILE, required=False)
 @click.option("--source", help="A source to profile without a study.")

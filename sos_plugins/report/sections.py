@@ -142,7 +142,7 @@ class Page:
 
 def page_of(study: StudyResult) -> Page:
     """Gather what the report shows of a study."""
-    anchors = _anchors([outcome.info.name for outcome in study.outcomes])
+    anchors = anchors_of([outcome.info.name for outcome in study.outcomes])
     names = Labels.of(study)
     quality, quality_file = study_tables.quality_tables(study)
     created = study.manifest.get("created")
@@ -197,11 +197,12 @@ def _profile_tables(study: StudyResult, names: Labels) -> tuple[Table, ...]:
 
 def may_be_table(name: str, outcomes: Sequence[str]) -> bool:
     """Say whether a report of outcomes with these names may have a table of this name."""
-    beginnings = tuple(f"{anchor}_" for anchor in _anchors(outcomes))
+    beginnings = tuple(f"{anchor}_" for anchor in anchors_of(outcomes))
     return name in OF_THE_STUDY or name.startswith(beginnings)
 
 
-def _anchors(outcomes: Sequence[str]) -> list[str]:
+def anchors_of(outcomes: Sequence[str]) -> list[str]:
+    """Return the beginnings of the names of tables, one an outcome; a name may stand twice."""
     anchors: list[str] = []
     for outcome in outcomes:
         stem = words.slug(outcome)

@@ -119,6 +119,7 @@ LAYERS = (
     "study",
     "authors.testing",
     "report",
+    "release",
     "interactive",
     "cli",
 )

@@ -6,7 +6,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ WIDEST_INTERVAL = 4.0
 """Intervals are cut where they pass this many times the span of the figures that must be seen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chart:
     """A chart with its text alternative and the table of its figures.
 
@@ -54,6 +54,10 @@ class Chart:
     short: str = ""
     note: str = ""
     small: bool = False
+
+    def filed(self) -> Chart:
+        """Return the chart with its figures in their file alone."""
+        return replace(self, table=replace(self.table, in_page=False))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import (
     SMALL,
     Chart,
+    axis_limits,
     effect_columns,
     frame_axes,
     picture,
@@ -25,7 +26,7 @@ from sos_plugins.report.svg import INK, LINE, MARKERS, MUTED, SERIES, SHADE
 from sos_plugins.report.tables import Table, column, frame_of, rows_of
 from sos_plugins.study.result import OutcomeResult
 
-HEIGHT = 2.75
+HEIGHT = 2.5
 """Inches of the chart."""
 
 SAME_SPOT = 0.004
@@ -127,6 +128,7 @@ def draw_effects(figure: Figure, data: Effects) -> None:
     axes = frame_axes(figure, left=0.62, right=0.12, top=0.52, bottom=0.5)
     axes.axhline(0, color=INK, linewidth=1)
     axes.axvline(-0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    axes.set_ylim(*_limits(data))
     sets = drawn_once(data.rows)
     for index, engines in enumerate(sets):
         offset = (index - (len(sets) - 1) / 2) * min(0.18, 0.7 / len(sets))
@@ -164,11 +166,27 @@ def _figures(rows: Sequence[Mapping[str, Any]], engine: str) -> dict[tuple[int, 
     }
 
 
-def _same(one: Mapping[Any, float | None], other: Mapping[Any, float | None], near: float) -> bool:
-    def alike(a: float | None, b: float | None) -> bool:
-        return a == b or (a is not None and b is not None and abs(a - b) <= near)
+def _limits(data: Effects) -> tuple[float, float]:
+    """Return the limits of the axis: every estimate is seen, and intervals as far as they fit."""
+    estimates = [to_float(row["estimate"]) for row in data.rows]
+    ends = [to_float(row[name]) for row in data.rows for name in ("conf_low", "conf_high")]
+    return axis_limits(estimates, ends)
 
-    return one.keys() == other.keys() and all(alike(value, other[k]) for k, value in one.items())
+
+def _same(
+    one: Mapping[tuple[int, str], float | None],
+    other: Mapping[tuple[int, str], float | None],
+    near: float,
+) -> bool:
+    """Say whether figures of two engines lie on each other; one may lack intervals."""
+
+    def alike(key: tuple[int, str]) -> bool:
+        a, b = one[key], other[key]
+        if a is None or b is None:
+            return a is b or key[1] != "estimate"
+        return a == b or abs(a - b) <= near
+
+    return one.keys() == other.keys() and all(map(alike, one))
 
 
 def event_terms(result: OutcomeResult, estimator: str) -> list[dict[str, Any]]:
@@ -216,9 +234,7 @@ def _points(
 ) -> None:
     colour = SERIES[index % len(SERIES)]
     for row in rows:
-        if words.excludes_zero(row["conf_low"], row["conf_high"]) is not None:
-            x = row["event"] + offset
-            axes.plot([x, x], [row["conf_low"], row["conf_high"]], color=colour, linewidth=1.6)
+        _interval(axes, row, row["event"] + offset, colour)
     look: dict[str, Any] = {
         "color": colour,
         "marker": MARKERS[index % len(MARKERS)],
@@ -240,9 +256,21 @@ def _points(
     )
 
 
+def _interval(axes: Axes, row: Mapping[str, Any], x: float, colour: str) -> None:
+    """Draw an interval, with an arrow where it reaches beyond the chart."""
+    low, high = to_float(row["conf_low"]), to_float(row["conf_high"])
+    if low is None or high is None:
+        return
+    bottom, top = axes.get_ylim()
+    axes.plot([x, x], [max(low, bottom), min(high, top)], color=colour, linewidth=1.6)
+    for beyond, end, marker in ((low < bottom, bottom, "v"), (high > top, top, "^")):
+        if beyond:
+            axes.plot(x, end, marker, color=colour, markersize=4.5, clip_on=False)
+
+
 def _axes(axes: Axes, data: Effects, *, legend: bool) -> None:
     events = sorted({row["event"] for row in data.rows})
-    step = max(1, math.ceil((events[-1] - events[0] + 1) / 14))
+    step = max(1, math.ceil((events[-1] - events[0] + 1) / 10))
     shown = [e for e in range(events[0], events[-1] + 1) if e % step == 0]
     axes.set_xticks(shown, [words.number(e) for e in shown])
     axes.set_xlim(min(events[0], -1) - 0.6, max(events[-1], 0) + 0.6)
@@ -304,7 +332,15 @@ def _note(data: Effects) -> str:
     unit = "Years" if data.years else "Periods"
     parts = [f"{unit} apart from zero: {words.joined(counted)}."] if counted else []
     parts += ["Hollow: one authority."] if data.lone else []
+    parts += ["Arrow: the interval goes on."] if _cut(data) else []
     return " ".join(parts)
+
+
+def _cut(data: Effects) -> bool:
+    """Say whether an interval reaches beyond the chart."""
+    low, high = _limits(data)
+    ends = [to_float(row[name]) for row in data.rows for name in ("conf_low", "conf_high")]
+    return any(end is not None and not low <= end <= high for end in ends)
 
 
 def _tested(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -333,10 +369,16 @@ def _table(ident: str, caption: str, terms: Sequence[Mapping[str, Any]], data: E
         column("engine", "Engine", engine_name),
         *effect_columns(data.scale),
     )
+    fields = ("event", "engine", *FIGURES)
+    alike = drawn_once(data.rows)
+    apart = {engines[0] for engines in alike}
+    dropped = sum(map(len, alike)) - len(alike)
     return Table(
         ident,
         caption,
-        frame_of(terms, ("event", "engine", *FIGURES)),
+        frame_of([row for row in terms if row["engine"] in apart], fields),
         columns,
+        note="Engines that give the same figures stand once; the file has all." * bool(dropped),
+        raw=frame_of(terms, fields),
         missing_note="the year is the reference, set to zero, or the engine gave no figure",
     )

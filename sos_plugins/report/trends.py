@@ -33,8 +33,11 @@ embedding window, of follow-up or of the records; its cases are not like those o
 
 ALONE = "The line of the pilots is that of one authority."
 
-HEIGHT = 2.75
+HEIGHT = 2.5
 """Inches of the chart."""
+
+ROOM_ABOVE = 0.3
+"""Share of the height above the lines, for the name of the windows."""
 
 YEAR_WIDTH = 0.62
 """Inches that the name of a year takes beneath the chart."""
@@ -267,7 +270,8 @@ def _value_axis(axes: Axes, values: Sequence[float], scale: Scale) -> None:
     low, high = min(values), max(values)
     margin = 0.18 * (high - low or abs(high) or 1.0)
     from_zero = low >= 0 and high - low > ZERO_BASE * high
-    axes.set_ylim(0 if from_zero else low - margin, high + 2.0 * margin)
+    bottom = 0 if from_zero else low - margin
+    axes.set_ylim(bottom, high + ROOM_ABOVE * (high - bottom))
     show_on_axis(axes.yaxis, scale, levels=True, ticks=5)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -312,7 +316,7 @@ def _note(rows: Sequence[Mapping[str, Any]], data: Trends) -> str:
     if data.when and (gaps := _gaps(rows, data.when)):
         unit = "points" if data.scale.level_unit == "%" else data.scale.unit
         before, after = (data.scale.effect(gap) for gap in gaps)
-        parts.append(f"Pilots less comparators: {before} before, {after} {unit} after.")
+        parts.append(f"Pilots less comparators: {before} {unit} before, {after} after.")
     if any(row["few"] and row["shown"] for row in rows):
         parts.append("Hollow: few cases.")
     if any(not row["shown"] for row in rows):

@@ -24,7 +24,7 @@ from sos_plugins.errors import SosError
 from sos_plugins.report import ReportError, findings, render_html, write_report
 from sos_plugins.report import formatting as words
 from sos_plugins.report import labels as names
-from sos_plugins.report.charts import Chart, april_position, in_lines
+from sos_plugins.report.charts import Chart, in_lines
 from sos_plugins.report.findings import finding_in_words
 from sos_plugins.report.forest import forest
 from sos_plugins.report.heat import heat_colour, heat_ink, luminance
@@ -32,6 +32,7 @@ from sos_plugins.report.outcome_tables import quality_figure
 from sos_plugins.report.page import SIMULATED_SHORT
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.study_tables import thresholds_table, true_effect
+from sos_plugins.report.trends import april_position
 from sos_plugins.report.verdict import further_ratings
 from sos_plugins.study.result import OutcomeResult, StudyResult
 

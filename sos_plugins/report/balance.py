@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,7 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
             )
         _love_axes(axes, usable, name_of)
 
-    longest = max(_lines(name_of(row)) for row in usable)
-    height = 0.85 + (0.07 + 0.14 * longest) * len(usable)
+    height = 0.85 + _row_height([name_of(row) for row in usable]) * len(usable)
     svg = picture(draw, ident=ident, title=title, finding=finding, height=height, width=SMALL)
     table = balance_table(result, level, ident, april=april)
     return Chart(ident, title, finding, svg, table, small=True)
@@ -119,8 +119,11 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), broken, fontsize=9, linespacing=0.95)
 
 
-def _lines(label: str) -> int:
-    return len(textwrap.wrap(label, LONGEST_NAME))
+def _row_height(labels: Sequence[str]) -> float:
+    """Return inches from row to row at which no name touches the next."""
+    lines = [len(textwrap.wrap(label, LONGEST_NAME)) for label in labels]
+    pairs = [sum(pair) / 2 for pair in pairwise([1, *lines, 1])]
+    return 0.05 + 0.13 * max(pairs)
 
 
 def _balance_finding(rows: list[dict[str, Any]], name_of: Callable[[dict[str, Any]], str]) -> str:

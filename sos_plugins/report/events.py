@@ -61,7 +61,7 @@ class Effects:
         """What event time is called on the axis."""
         unit = "Years" if self.years else "Periods"
         first = "first after it" if self.windows else "first treated"
-        since = "the embedding window" if self.windows else "the start"
+        since = "the window" if self.windows else "the start"
         return f"{unit} from {since} (0 = {first})"
 
 
@@ -275,7 +275,7 @@ def _axes(axes: Axes, data: Effects, *, legend: bool) -> None:
     axes.set_xticks(shown, [words.number(e) for e in shown])
     axes.set_xlim(min(events[0], -1) - 0.6, max(events[-1], 0) + 0.6)
     axes.set_xlabel(data.axis, labelpad=4, fontsize=9)
-    show_on_axis(axes.yaxis, data.scale, levels=False, ticks=5)
+    show_on_axis(axes.yaxis, data.scale, levels=False, ticks=4)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=9)

@@ -99,6 +99,12 @@ class Everyday:
             return self.scale.level(value)
         return f"{words.count(round(self.base * value))} {self._in_base}"
 
+    def short_level(self, value: float) -> str:
+        """Write a level whose unit has been said: ``41``."""
+        if not self.binary:
+            return self.scale.effect(value)
+        return words.count(round(self.base * value))
+
     def change(self, start: float, effect: float) -> str:
         """Write a change: ``from 40 to 27 in 100 children``."""
         if not self.binary:

@@ -181,7 +181,7 @@ def _size(result: OutcomeResult) -> str:
 
 def _base(result: OutcomeResult) -> str:
     before = levels_of(result).before
-    return "" if before is None else f"Before the start: {Everyday.of(result).level(before)}."
+    return "" if before is None else f"Before: {Everyday.of(result).short_level(before)}."
 
 
 def _bar(result: OutcomeResult, ident: str) -> Markup | None:

@@ -39,7 +39,7 @@ HEIGHT = 2.5
 ROOM_ABOVE = 0.3
 """Share of the height above the lines, for the name of the windows."""
 
-YEAR_WIDTH = 0.62
+YEAR_WIDTH = 0.7
 """Inches that the name of a year takes beneath the chart."""
 
 
@@ -262,7 +262,7 @@ def _period_axis(axes: Axes, rows: Sequence[Mapping[str, Any]], *, april: bool) 
     shown = periods[:: max(1, math.ceil(len(periods) / room))]
     axes.set_xticks(shown, [period_name(p, april=april) for p in shown])
     axes.set_xlim(periods[0] - 0.6, periods[-1] + 0.6)
-    name = "Year from 1 April to 31 March" if april else "Period"
+    name = "Year from April" if april else "Period"
     axes.set_xlabel(name, labelpad=4, fontsize=9)
 
 
@@ -272,7 +272,7 @@ def _value_axis(axes: Axes, values: Sequence[float], scale: Scale) -> None:
     from_zero = low >= 0 and high - low > ZERO_BASE * high
     bottom = 0 if from_zero else low - margin
     axes.set_ylim(bottom, high + ROOM_ABOVE * (high - bottom))
-    show_on_axis(axes.yaxis, scale, levels=True, ticks=5)
+    show_on_axis(axes.yaxis, scale, levels=True, ticks=4)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -170,7 +171,7 @@ def test_every_outcome_has_a_card_with_verdict_size_base_interval_and_strength(
         assert re.search(
             r"Best guess: from [\d.,]+ to [\d.,]+ (in 1?,?[01]+ cases|working days)", told
         )
-        assert "Before the start:" in told
+        assert re.search(r"Before: [\d.,]+\.", told)
         assert card.xpath('.//svg[@class="bar"]/title')
         assert card.xpath('.//p[@class="strength"]//svg[@class="sign"]')
         assert re.search(r"(Low|Moderate) strength\. .+\.$", told)
@@ -236,7 +237,7 @@ def test_labels_of_a_bar_stay_on_it_and_apart(low: float, width: float) -> None:
         assert x - half >= -0.2
         assert x + half <= WIDTH + 0.2
     ordered = sorted(placed, key=lambda item: item[1])
-    for (_, x, half), (_, y, other) in zip(ordered, ordered[1:], strict=False):
+    for (_, x, half), (_, y, other) in pairwise(ordered):
         assert y - x >= half + other
     for rect in tree.xpath(".//rect"):
         assert float(rect.get("x")) >= LEFT
@@ -258,8 +259,8 @@ def test_a_bar_without_an_interval_shows_the_estimate_alone() -> None:
     [
         # 6 words, 1 sentence, 6 syllables: 206.835 - 1.015 * 6 - 84.6.
         ("The cat sat on the mat.", 116.145),
-        # 10 words, 2 sentences, 13 syllables: 206.835 - 1.015 * 5 - 84.6 * 1.3.
-        ("The children went home again. It was late at night.", 91.78),
+        # 10 words, 2 sentences, 12 syllables: 206.835 - 1.015 * 5 - 84.6 * 1.2.
+        ("The children went home again. It was late at night.", 100.24),
     ],
 )
 def test_reading_ease_is_flesch_s(text: str, ease: float) -> None:

@@ -54,7 +54,8 @@ def interval_bar(bar: Bar, ident: str) -> Markup:
     return Markup(
         '<svg class="bar" viewBox="0 0 {} {}" role="img" focusable="false" '
         'aria-labelledby="{}-title" aria-describedby="{}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc><g aria-hidden="true">{}</g></svg>'
+        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
+        '<g aria-hidden="true">{}</g></svg>'
     ).format(
         *(WIDTH, HEIGHT, ident, ident, ident, bar.title, ident, bar.finding),
         Markup("").join(parts),

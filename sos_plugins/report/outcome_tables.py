@@ -13,7 +13,14 @@ from sos_plugins.contract.types import Agreement, LeadTest, Run
 from sos_plugins.report import formatting as words
 from sos_plugins.report.balance import MARK, MARK_NOTE
 from sos_plugins.report.charts import effect_columns
-from sos_plugins.report.labels import Labels, all_runs, engine_name, grouped_runs, run_label
+from sos_plugins.report.labels import (
+    Labels,
+    all_runs,
+    engine_name,
+    grouped_runs,
+    in_plain_words,
+    run_label,
+)
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
 from sos_plugins.study.quality import FIGURES
 from sos_plugins.study.result import OutcomeResult
@@ -46,12 +53,18 @@ def label_of(result: OutcomeResult) -> str:
 OWN_THRESHOLDS = "The thresholds are this project's own, not those of 2021."
 
 
-def reasons_table(result: OutcomeResult, ident: str) -> Table | None:
+def reasons_table(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Table | None:
     """Make the table of the reasons of the rating, each with its figure and threshold."""
     if result.rating is None or not result.rating.reasons:
         return None
+
+    def sentence(value: Any) -> str:
+        return words.end_sentence(in_plain_words(words.text(value), called or {}))
+
     columns = (
-        column("sentence", "Finding", lambda v: words.end_sentence(words.text(v))),
+        column("sentence", "Finding", sentence),
         Column("Met?", lambda row: mark(bool(row["met"]), "met" if row["met"] else "not met")),
     )
     fields = ("metric", "sentence", "figure", "threshold", "met", "allows")
@@ -196,12 +209,14 @@ def _weight(row: Row) -> str:
     return "none: used for matching" if row["used_for_matching"] else "counts"
 
 
-def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
+def crosscheck_table(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Table | None:
     """Make the table of cross-checks between engines."""
     if not result.agreements:
         return None
     columns = (
-        Column("Estimator and engines", _compared, wide=True),
+        Column("Estimator and engines", lambda row: _compared(row, called or {}), wide=True),
         Column("Verdict", _verdict),
         Column("Largest difference of estimates", _difference_of_estimates, numeric=True),
     )
@@ -252,9 +267,10 @@ def _agreement_row(agreement: Agreement) -> dict[str, Any]:
     }
 
 
-def _compared(row: Row) -> str:
+def _compared(row: Row, called: Mapping[str, str]) -> str:
     engine, reference = engine_name(row["engine"]), engine_name(row["reference"])
-    return f"{words.clean(row['estimator'])}: {engine} against {reference}"
+    estimator = words.clean(row["estimator"])
+    return f"{called.get(estimator, estimator)}: {engine} against {reference}"
 
 
 def _verdict(row: Row) -> str:

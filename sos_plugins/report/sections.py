@@ -271,7 +271,7 @@ def _outcome_section(
         smallest_effect=verdict.smallest_effect(result),
         words=finding_in_words(result),
         agreement=tables.agreement_sentence(result),
-        reasons=tables.reasons_table(result, ident("reasons")),
+        reasons=tables.reasons_table(result, ident("reasons"), called),
         further_ratings=verdict.further_ratings(result, ident("other-schemes")),
         trends=trends.trends(study, result, ident("trends")),
         effect=first,
@@ -284,7 +284,7 @@ def _outcome_section(
         pooled=caterpillar.pooled_table(result, ident("pooled")),
         pilots=_filed(caterpillar.caterpillar(result, ident("pilots"))),
         inference=methods,
-        crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
+        crosscheck=tables.crosscheck_table(result, ident("crosscheck"), called),
         matching=tuple(
             words.end_sentence(step.sentence) for step in result.matching if step.sentence
         ),

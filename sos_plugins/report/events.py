@@ -33,6 +33,9 @@ SAME_SPOT = 0.004
 """Engines whose figures all lie within this share of what the axis spans are drawn once: about the
 width of a line."""
 
+IN_THE_FILE = ("Standard error", "p value")
+"""Headings of figures that the page leaves to the file."""
+
 FIGURES = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
 
 
@@ -332,7 +335,7 @@ def _note(data: Effects) -> str:
     unit = "Years" if data.years else "Periods"
     parts = [f"{unit} apart from zero: {words.joined(counted)}."] if counted else []
     parts += ["Hollow: one authority."] if data.lone else []
-    parts += ["Arrow: the interval goes on."] if _cut(data) else []
+    parts += ["Arrow: it goes on."] if _cut(data) else []
     return " ".join(parts)
 
 
@@ -367,7 +370,7 @@ def _table(ident: str, caption: str, terms: Sequence[Mapping[str, Any]], data: E
             numeric=True,
         ),
         column("engine", "Engine", engine_name),
-        *effect_columns(data.scale),
+        *(c for c in effect_columns(data.scale) if c.heading not in IN_THE_FILE),
     )
     fields = ("event", "engine", *FIGURES)
     alike = drawn_once(data.rows)

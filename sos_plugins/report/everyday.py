@@ -123,6 +123,13 @@ class Everyday:
         unit = f" {self.scale.unit}" if self.scale.unit else ""
         return f"{size}{unit} {'more' if value > 0 else 'less'}"
 
+    def short_effect(self, value: float) -> str:
+        """Write an effect without its unit: ``13 fewer``, ``0.5 less``."""
+        told = self.effect(value)
+        return (
+            told if self.binary or not self.scale.unit else told.replace(f" {self.scale.unit}", "")
+        )
+
     def size(self, value: float) -> str:
         """Write the size of an effect: ``13``, ``0.5``."""
         if self.binary:

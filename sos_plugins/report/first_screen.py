@@ -205,7 +205,7 @@ def _bar(result: OutcomeResult, ident: str) -> Markup | None:
 
 
 def _end(everyday: Everyday, value: float | None) -> str:
-    return everyday.effect(value or 0.0)
+    return everyday.short_effect(value or 0.0)
 
 
 def _finite(value: float | None) -> float | None:

@@ -14,7 +14,7 @@ LEFT, RIGHT = 8, 292
 BAR_TOP, BAR_HEIGHT = 18, 14
 BASELINE = 53
 
-WIDTH_OF_A_LETTER = 6.6
+WIDTH_OF_A_LETTER = 7.6
 """Of text of 12 units, at most on average: labels that would touch are set apart by it."""
 
 

@@ -336,12 +336,10 @@ def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | No
     columns = (
         column("unit_name", "Authority"),
         column("role", "Role", lambda v: words.heading(words.text(v))),
-        column("distance", "Distance", lambda v: words.number(v, 3), numeric=True),
         counts("n_pre", "Cases before"),
         counts("n_post", "Cases after"),
         column("mean_pre", f"Mean before{unit}", level, numeric=True),
         column("mean_post", f"Mean after{unit}", level, numeric=True),
-        column("change", f"Change, {scale.unit}", scale.effect, numeric=True),
     )
     fields = ("group", "group_name", "role", "unit", "unit_name", "distance", "n_pre", "n_post")
     return Table(
@@ -350,7 +348,7 @@ def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | No
         frame_of(rows, (*fields, "mean_pre", "mean_post", "change")),
         columns,
         group="group_name",
-        missing_note="a pilot has no distance from itself, or there are no cases",
+        missing_note="there are no cases",
     )
 
 

@@ -98,7 +98,8 @@ def test_other_values_keep_their_unit() -> None:
     told = Everyday.of(outcome("assessment-duration"))
     assert told.change(32.4, -0.4) == "from 32.4 to 32.0 working days"
     assert told.effect(-2.6) == "2.6 working days less"
-    assert told.effect(0.0) == "no change"
+    assert told.short_effect(-2.6) == "2.6 less"
+    assert told.effect(0.0) == told.short_effect(0.0) == "no change"
     assert told.unit == ""
 
 
@@ -230,7 +231,7 @@ def test_a_bar_is_drawn_to_scale_with_zero_and_what_is_too_small_to_matter() -> 
 @pytest.mark.parametrize("low", [-1000.0, -1.0, -0.001, 0.5])
 @pytest.mark.parametrize("width", [1e-9, 0.4, 30.0])
 def test_labels_of_a_bar_stay_on_it_and_apart(low: float, width: float) -> None:
-    labels = ("13.4 working days less", "12.4 working days more")
+    labels = ("113.4 less", "112.4 more")
     bar = Bar(low + width / 2, low, low + width, 3.0, labels, "t", "f")
     tree, placed = shapes(bar)
     for _, x, half in placed:

@@ -210,8 +210,7 @@ def test_an_outcome_that_failed_has_a_card_that_says_so(study: StudyResult) -> N
 def shapes(bar: Bar) -> tuple[lxml_html.HtmlElement, list[tuple[str, float, float]]]:
     tree = lxml_html.fromstring(str(interval_bar(bar, "x")))
     labels = [
-        (text.text, float(text.get("x")), 6.6 * len(text.text) / 2)
-        for text in tree.xpath(".//text")
+        (text.text, float(text.get("x")), 3.8 * len(text.text)) for text in tree.xpath(".//text")
     ]
     return tree, labels
 

@@ -217,6 +217,7 @@ class Did(Estimator):
 
     name = "did"
     label = "Classic difference-in-differences on cases"
+    short_label = "Difference-in-differences"
     Settings = DidSettings
     citation = (
         "Angrist and Pischke (2009), Mostly Harmless Econometrics, ch. 5; stacked: Cengiz, Dube, "

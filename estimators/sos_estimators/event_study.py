@@ -212,6 +212,7 @@ class EventStudy(Estimator):
 
     name = "event-study"
     label = "Event study on cases: leads and lags"
+    short_label = "Event study"
     Settings = EventStudySettings
     citation = (
         "Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); stacked: Cengiz, "

@@ -127,6 +127,7 @@ class ExtendedTwfe(StaggeredEstimator):
 
     name = "extended-twfe"
     label = "Extended two-way fixed effects (Wooldridge 2025)"
+    short_label = "Wooldridge's two-way fixed effects"
     Settings = ExtendedTwfeSettings
     citation = (
         "Wooldridge, J. M. (2025), Two-way fixed effects, the two-way Mundlak regression, and "

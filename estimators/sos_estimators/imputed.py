@@ -447,6 +447,7 @@ class Imputation(Imputed):
 
     name = "imputation"
     label = "Imputation of untreated outcomes (Borusyak, Jaravel and Spiess 2024)"
+    short_label = "Borusyak, Jaravel and Spiess"
     Settings = ImputationSettings
     citation = (
         "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
@@ -473,6 +474,7 @@ class TwoStage(Imputed):
 
     name = "two-stage"
     label = "Two-stage difference-in-differences (Gardner 2022)"
+    short_label = "Gardner's two stages"
     Settings = TwoStageSettings
     citation = (
         "Gardner, J. (2022), Two-stage differences in differences, arXiv:2207.05943; standard "

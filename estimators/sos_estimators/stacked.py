@@ -360,6 +360,7 @@ class Stacked(StaggeredEstimator):
 
     name = "stacked"
     label = "Weighted stacked difference-in-differences (Wing, Freedman and Hollingsworth 2024)"
+    short_label = "Stacked by cohort"
     Settings = StackedSettings
     citation = (
         "Wing, C., Freedman, S. M. and Hollingsworth, A. (2024), Stacked difference-in-"

@@ -120,6 +120,7 @@ class SunAbraham(StaggeredEstimator):
 
     name = "sun-abraham"
     label = "Interaction-weighted event study (Sun and Abraham 2021)"
+    short_label = "Sun and Abraham"
     Settings = SunAbrahamSettings
     citation = (
         "Sun, L. and Abraham, S. (2021), Estimating dynamic treatment effects in event studies "

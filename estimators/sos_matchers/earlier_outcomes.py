@@ -175,6 +175,7 @@ class PreOutcomesUnits(Matcher):
 
     name: ClassVar[str] = "pre-outcomes-units"
     label: ClassVar[str] = "Authorities: nearest neighbours on pre-period outcomes"
+    short_label: ClassVar[str] = "earlier outcomes"
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = PreOutcomesSettings
     citation: ClassVar[str] = (

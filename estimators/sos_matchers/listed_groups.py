@@ -196,6 +196,7 @@ class StatisticalNeighbours(Matcher):
 
     name: ClassVar[str] = "statistical-neighbours"
     label: ClassVar[str] = "Authorities: the first statistical neighbours in the pool"
+    short_label: ClassVar[str] = "statistical neighbours"
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = NeighbourSettings
     citation: ClassVar[str] = (
@@ -209,6 +210,7 @@ class WholePool(Matcher):
 
     name: ClassVar[str] = "whole-pool"
     label: ClassVar[str] = "Authorities: the whole pool, without matching"
+    short_label: ClassVar[str] = "the whole pool"
     level: ClassVar[Literal["units", "cases"]] = "units"
     engines: ClassVar[tuple[Engine, ...]] = (Engine("python", match_whole_pool),)
 
@@ -218,6 +220,7 @@ class GivenGroups(Matcher):
 
     name: ClassVar[str] = "given-groups"
     label: ClassVar[str] = "Authorities: a list of matched groups that is given"
+    short_label: ClassVar[str] = "a given list"
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = GivenSettings
     engines: ClassVar[tuple[Engine, ...]] = (Engine("python", match_given),)

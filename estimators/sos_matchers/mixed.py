@@ -195,6 +195,7 @@ class MixedUnits(Matcher):
 
     name: ClassVar[str] = "mixed-units"
     label: ClassVar[str] = "Authorities: a mix of earlier outcomes, characteristics and neighbours"
+    short_label: ClassVar[str] = "several distances"
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = MixedSettings
     citation: ClassVar[str] = "Stuart (2010), Statistical Science 25(1), 1-21"

@@ -142,6 +142,7 @@ class PropensityUnits(Matcher):
 
     name: ClassVar[str] = "propensity-units"
     label: ClassVar[str] = "Authorities: nearest neighbours on the propensity score"
+    short_label: ClassVar[str] = "the propensity score"
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = PropensitySettings
     citation: ClassVar[str] = (

@@ -97,6 +97,7 @@ class Escalation(Outcome):
             measure="proportion",
             expected="decrease",
             measured_after=derive.measured_after(settings),
+            each="closed cases",
             cautions=cautions(settings),
         )
 

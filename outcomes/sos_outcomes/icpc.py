@@ -58,6 +58,7 @@ class Icpc(Outcome):
             measure="proportion",
             expected="decrease",
             measured_after=derive.measured_after(settings),
+            each="referrals",
         )
 
     def derive(self, records: Records, settings: IcpcSettings, session: Session) -> Cases:

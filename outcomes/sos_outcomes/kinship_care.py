@@ -92,6 +92,7 @@ class KinshipCare(Outcome):
             measure="proportion",
             expected="increase",
             measured_after=derive.measured_after(settings),
+            each="children",
         )
 
     def derive(self, records: Records, settings: KinshipCareSettings, session: Session) -> Cases:

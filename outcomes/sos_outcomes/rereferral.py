@@ -117,6 +117,7 @@ class Rereferral(Outcome):
             measure="proportion",
             expected="decrease",
             measured_after=derive.measured_after(settings),
+            each="closed cases",
         )
 
     def derive(self, records: Records, settings: RereferralSettings, session: Session) -> Cases:

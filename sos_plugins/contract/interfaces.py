@@ -46,6 +46,8 @@ class Plugin(ABC):
     Attributes:
         name: Lower case words joined by hyphens; what users type.
         label: One line for lists.
+        short_label: What charts and the names of runs call it: ``"Callaway and Sant'Anna"``; empty
+            for the name.
         Settings: The settings it takes.
         citation: Paper, specification or source of the method.
         decides: Packages that decide what it gives, besides those that its own distribution
@@ -54,6 +56,7 @@ class Plugin(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    short_label: ClassVar[str] = ""
     Settings: ClassVar[type[Settings]] = Settings
     citation: ClassVar[str] = ""
     decides: ClassVar[tuple[Requirement, ...]] = ()

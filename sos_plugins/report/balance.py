@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
+from sos_plugins.report.charts import SMALL, Chart, frame_axes, picture
 from sos_plugins.report.formatting import to_float
 from sos_plugins.report.labels import Labels, covariate_name
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
@@ -24,11 +26,7 @@ BALANCE_LINE = 0.1
 MARK, MARK_NOTE = "*", "* may have been recorded, or come about, after the programme began."
 """Marks characteristics of ``OutcomeInfo.measured_after``."""
 
-DISTANCES = (
-    "KS is the largest difference between the cumulative shares of the two groups (Kolmogorov and "
-    "Smirnov), L1 half the sum of the differences of their shares over bins (Iacus, King and "
-    "Porro); both run from 0, alike, to 1, nothing in common."
-)
+IN_THE_FILE = "The file has means, ratios of variances, KS and L1 as well."
 LEVELS = {"units": "authorities", "cases": "children"}
 """What is balanced at each level of matching."""
 
@@ -47,7 +45,7 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
         finding = f"{finding} {MARK_NOTE}"
 
     def draw(figure: Figure) -> None:
-        axes = frame_axes(figure, left=2.75, right=0.3, top=0.55, bottom=0.6)
+        axes = frame_axes(figure, left=2.0, right=0.15, top=0.35, bottom=0.5)
         axes.axvline(0, color=INK, linewidth=1)
         for line in (-BALANCE_LINE, BALANCE_LINE):
             axes.axvline(line, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -67,9 +65,10 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
             )
         _love_axes(axes, usable, name_of)
 
-    height = 1.2 + 0.25 * len(usable)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
-    return Chart(ident, title, finding, svg, balance_table(result, level, ident, april=april))
+    height = 0.85 + _row_height([name_of(row) for row in usable]) * len(usable)
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=height, width=SMALL)
+    table = balance_table(result, level, ident, april=april)
+    return Chart(ident, title, finding, svg, table, small=True)
 
 
 def _namer(result: OutcomeResult, *, april: bool) -> Callable[[dict[str, Any]], str]:
@@ -97,7 +96,7 @@ def _love_axes(
 ) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    name_rows(axes, [name_of(row) for row in rows], 36, 9.5)
+    _name_rows(axes, [name_of(row) for row in rows])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=SHADE, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -105,8 +104,26 @@ def _love_axes(
     reach = max(2.0 * BALANCE_LINE, 1.1 * max(values))
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter(lambda v, _: words.number(v, 1 if reach > 0.5 else 2))
-    axes.set_xlabel("Standardised mean difference, pilots less comparators", labelpad=6)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.01), ncols=2, borderaxespad=0)
+    axes.set_xlabel("Pilots less comparators, SD", labelpad=4, fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.01), ncols=2, borderaxespad=0, fontsize=9)
+
+
+LONGEST_NAME = 27
+"""Characters of a name that have room beside the chart; longer ones are set in lines."""
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    broken = ["\n".join(textwrap.wrap(label, LONGEST_NAME)) for label in labels]
+    axes.set_yticks(range(len(labels)), broken, fontsize=9, linespacing=0.95)
+
+
+def _row_height(labels: Sequence[str]) -> float:
+    """Return inches from row to row at which no name touches the next."""
+    lines = [len(textwrap.wrap(label, LONGEST_NAME)) for label in labels]
+    pairs = [sum(pair) / 2 for pair in pairwise([1, *lines, 1])]
+    return 0.05 + 0.13 * max(pairs)
 
 
 def _balance_finding(rows: list[dict[str, Any]], name_of: Callable[[dict[str, Any]], str]) -> str:
@@ -137,17 +154,8 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
     name_of = _namer(result, april=april)
     columns = (
         column("covariate", "Characteristic", lambda v: name_of({"covariate": v})),
-        column("mean_treated", "Mean, pilots", words.figure, numeric=True),
-        column("mean_control_before", "Mean, others before", words.figure, numeric=True),
-        column("mean_control_after", "Mean, others after", words.figure, numeric=True),
         two("smd_before", "Difference before (SD)"),
         two("smd_after", "Difference after (SD)"),
-        two("variance_ratio_before", "Variance ratio before"),
-        two("variance_ratio_after", "Variance ratio after"),
-        two("ks_before", "KS before"),
-        two("ks_after", "KS after"),
-        two("l1_before", "L1 before"),
-        two("l1_after", "L1 after"),
     )
     label = words.clean(result.info.label)
     late = [MARK_NOTE] if any(MARK in name_of(row) for row in rows_of(frame)) else []
@@ -156,7 +164,7 @@ def balance_table(result: OutcomeResult, level: str, ident: str, *, april: bool)
         f"Balance of {LEVELS.get(level, level)}: {label}",
         frame,
         columns,
-        note=" ".join([DISTANCES, *late]),
+        note=" ".join([IN_THE_FILE, *late]),
         missing_note="it does not arise: a share has no variance of its own, or nothing varies",
     )
 
@@ -178,7 +186,7 @@ def overlap(result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
     def draw(figure: Figure) -> None:
         for index, (name, scores) in enumerate(sides.items()):
             axes = frame_axes(
-                figure, left=0.75, right=0.3, top=0.4 + 1.6 * index, bottom=0.6 + 1.6 * (1 - index)
+                figure, left=0.5, right=0.15, top=0.3 + 1.2 * index, bottom=0.5 + 1.2 * (1 - index)
             )
             axes.hist(
                 scores,
@@ -189,7 +197,8 @@ def overlap(result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
                 linewidth=0.8,
             )
             axes.set_title(f"{name}: number of authorities ({words.count(len(scores))})", pad=5)
-            axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.tick_params(labelsize=9)
+            axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.set_xlim(edges[0], edges[-1])
             axes.grid(axis="y", color=SHADE, linewidth=0.8)
             axes.set_axisbelow(True)
@@ -198,13 +207,14 @@ def overlap(result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
             else:
                 axes.tick_params(labelbottom=False)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=2.9, width=SMALL)
     columns = (
         column("unit", "Authority", names),
         column("treated", "Pilot", lambda v: "yes" if v else "no"),
         column("score", "Propensity score", lambda v: words.number(v, 3), numeric=True),
     )
-    return Chart(ident, title, finding, svg, Table(ident, title, result.scores, columns))
+    table = Table(ident, title, result.scores, columns)
+    return Chart(ident, title, finding, svg, table, small=True)
 
 
 def _overlap_finding(pilots: list[float], others: list[float]) -> str:

@@ -31,7 +31,7 @@ OWN, SHARED = SERIES[0], SERIES[1]
 LABEL_WIDTH, VALUE_WIDTH = 2.35, 1.75
 """Inches beside the chart for names at its left and figures at its right."""
 LONGEST_LABEL = 30
-"""Characters of a name; longer ones are cut."""
+"""Characters of a name in one line; longer ones are set smaller, in lines."""
 DIAMOND = 0.22
 """Half the height of the pooled diamond, in lines."""
 BELOW = 0.3

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from sos_plugins.contract.types import Rating, Run
+from sos_plugins.contract.types import Run
 from sos_plugins.report.formatting import (
     clean,
     confidence,
-    count,
     end_sentence,
     excludes_zero,
     figure,
@@ -89,32 +88,6 @@ def expectation_sentence(result: OutcomeResult) -> str:
     return f"The theory of change expected {name}; whether it came the data cannot tell."
 
 
-def certainty_sentence(result: OutcomeResult) -> str:
-    """Write how strong the evidence is and why."""
-    rating = result.rating
-    if rating is None:
-        return "The strength of the evidence was not rated."
-    start = f"The strength of the evidence is rated {clean(rating.level)}"
-    if not rating.reasons:
-        return f"{start}."
-    against = _against_a_higher(rating)
-    more = f" What speaks against a higher rating: {' '.join(against)}" if against else ""
-    met = sum(reason.met for reason in rating.reasons)
-    if met == len(rating.reasons):
-        return f"{start}: every one of the {plural(met, 'check')} behind the rating was met.{more}"
-    checks = plural(len(rating.reasons), "check")
-    return f"{start}: {count(met)} of {checks} behind it {'was' if met == 1 else 'were'} met.{more}"
-
-
-def _against_a_higher(rating: Rating) -> list[str]:
-    """Return what was not met, and what was but allows no more than the level it has."""
-    return [
-        end_sentence(reason.sentence) if reason.met else plain_reason(reason.sentence)
-        for reason in rating.reasons
-        if not reason.met or reason.allows == rating.level
-    ]
-
-
 def plain_reason(sentence: str) -> str:
     """Take the figures in brackets, and what follows them, from the end of a reason.
 
@@ -127,7 +100,7 @@ def plain_reason(sentence: str) -> str:
 
 
 def finding_in_words(result: OutcomeResult) -> str:
-    """Write one plain paragraph: what was found, how sure, and why."""
+    """Write one plain paragraph: what was found, and what was expected."""
     if result.error:
         return f"This outcome could not be analysed. {end_sentence(result.error)}"
     if result.main is None:
@@ -135,5 +108,4 @@ def finding_in_words(result: OutcomeResult) -> str:
     parts = [effect_sentence(result, result.main)]
     if result.main.estimate is not None:
         parts.append(expectation_sentence(result))
-    parts.append(certainty_sentence(result))
     return " ".join(part for part in parts if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -34,8 +35,16 @@ FURTHER_LINE = 0.6
 """Rows that a further line of a name takes."""
 
 
-def forest(result: OutcomeResult, ident: str) -> Chart | None:
-    """Draw every run that gave an estimate, in families, the main estimate as a line."""
+def forest(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Chart | None:
+    """Draw every run that gave an estimate, in families, the main estimate as a line.
+
+    Args:
+        result: The outcome.
+        ident: Anchor of the chart.
+        called: What plugins are called, by their names.
+    """
     runs = all_runs(result)
     shown = [run for run in runs if to_float(run.estimate) is not None]
     if not shown:
@@ -45,7 +54,10 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
     limits = _limits(shown)
     title = f"Every analysis side by side: {words.clean(result.info.label)}"
     finding = _forest_finding(runs, shown, scale)
-    lines = sum(_headed(members) + sum(map(_rows, members)) for _, members in groups)
+    labels = {id(run): run_label(run, called) for run in shown}
+    lines = sum(
+        _headed(members) + sum(_rows(labels[id(run)]) for run in members) for _, members in groups
+    )
 
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=LABEL_WIDTH, right=1.7, top=0.35, bottom=0.6)
@@ -54,20 +66,20 @@ def forest(result: OutcomeResult, ident: str) -> Chart | None:
         axes.axvline(0, color=INK, linewidth=1)
         if shown[0].family == "main":
             axes.axvline(shown[0].estimate or 0.0, color=SERIES[0], linewidth=1, linestyle=":")
-        _forest_rows(axes, groups, scale, limits)
+        _forest_rows(axes, groups, labels, scale, limits)
         _forest_axes(axes, scale)
 
     svg = picture(draw, ident=ident, title=title, finding=finding, height=0.95 + 0.235 * lines)
-    return Chart(ident, title, finding, svg, runs_table(result, ident))
+    return Chart(ident, title, finding, svg, runs_table(result, ident, called))
 
 
-def _label_lines(run: Run) -> list[str]:
-    return textwrap.wrap(run_label(run), LONGEST_LABEL)
+def _label_lines(label: str) -> list[str]:
+    return textwrap.wrap(label, LONGEST_LABEL)
 
 
-def _rows(run: Run) -> float:
-    """Rows of the chart that a run takes."""
-    return 1 + FURTHER_LINE * (len(_label_lines(run)) - 1)
+def _rows(label: str) -> float:
+    """Rows of the chart that a run of this name takes."""
+    return 1 + FURTHER_LINE * (len(_label_lines(label)) - 1)
 
 
 def _headed(runs: list[Run]) -> bool:
@@ -97,7 +109,11 @@ def _limits(runs: list[Run]) -> tuple[float, float]:
 
 
 def _forest_rows(
-    axes: Axes, groups: list[tuple[str, list[Run]]], scale: Scale, limits: tuple[float, float]
+    axes: Axes,
+    groups: list[tuple[str, list[Run]]],
+    labels: Mapping[int, str],
+    scale: Scale,
+    limits: tuple[float, float],
 ) -> None:
     line = 0.0
     indent = 72 * LABEL_WIDTH - 8
@@ -111,7 +127,8 @@ def _forest_rows(
             axes.annotate(heading, (0, line), xytext=(-indent, 0), fontweight="bold", **beside)
             line += 1
         for run in runs:
-            taken, label = _rows(run), "\n".join(_label_lines(run))
+            name = labels[id(run)]
+            taken, label = _rows(name), "\n".join(_label_lines(name))
             line += (taken - 1) / 2
             _forest_run(axes, run, line, limits)
             main = run.family == "main"

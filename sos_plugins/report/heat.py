@@ -22,8 +22,18 @@ EVEN_LUMINANCE = 0.1791
 LEAST_DEPTH = 0.5
 """The darkest colour stands for at least this share of unusable records, so that charts compare."""
 
-MOST_ROWS = 60
+MOST_ROWS = 20
 """Authorities on a heat map; of more, only those that are not complete, the worst of them."""
+
+
+MOST_TOLD = 10
+"""Authorities in the table beneath, the least complete; the file has all."""
+
+
+def _about_others(n: int) -> str:
+    if n <= MOST_TOLD:
+        return ""
+    return f"The {MOST_TOLD} least complete of {words.count(n)} authorities; the file has all."
 
 
 def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
@@ -163,13 +173,15 @@ def completeness_table(
 
     columns = [column("unit", "Authority", names)]
     columns += [year(period) for period in sorted({p for _, p in cells})]
-    rows = [{"unit": unit} for unit in sorted({u for u, _ in cells}, key=lambda u: names(u))]
+    units = _worst_first({u for u, _ in cells}, cells, names)
+    rows = [{"unit": unit} for unit in sorted(units[:MOST_TOLD], key=names)]
     label = words.clean(result.info.label)
     return Table(
         ident,
         f"Share of records that could be used, by authority and year: {label}",
         frame_of(rows, ("unit",)),
         tuple(columns),
+        note=_about_others(len(units)),
         missing_note="the authority has no records of this kind in that year",
         raw=result.completeness,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,22 @@ class Labels:
         return self.by_code.get(code, code)
 
 
+ENGINES = {"python": "Python", "r": "R"}
+"""Engines that are named after a language; others are shown as their packages write themselves."""
+
+
+def engine_name(engine: Any) -> str:
+    """Write the name of an engine.
+
+    >>> engine_name("r"), engine_name("r-fixest"), engine_name("pyfixest")
+    ('R', 'fixest in R', 'pyfixest')
+    """
+    name = words.text(engine)
+    if name.startswith("r-"):
+        return f"{name.removeprefix('r-')} in R"
+    return ENGINES.get(name, name)
+
+
 def family_name(family: str) -> str:
     """Return the heading of a family of runs."""
     return FAMILIES.get(family, words.heading(family))
@@ -85,9 +102,36 @@ def grouped_runs(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     return list(groups.items())
 
 
-def run_label(run: Run) -> str:
-    """Return what a run is called: its label, or its family where it has none."""
-    return words.capital(words.clean(run.label)) or family_name(run.family)
+def run_label(run: Run, called: Mapping[str, str] | None = None) -> str:
+    """Return what a run is called: its label, or its family where it has none.
+
+    Args:
+        run: The run.
+        called: What plugins are called on charts, by their names.
+    """
+    label = in_plain_words(words.clean(run.label), called or {})
+    return words.capital(label) or family_name(run.family)
+
+
+def in_plain_words(label: str, called: Mapping[str, str]) -> str:
+    """Put in what plugins and engines are called for their names.
+
+    A name that is a word of its own, such as ``stacked``, is one after "by" and at the start only.
+
+    >>> in_plain_words("by sun-abraham", {"sun-abraham": "Sun and Abraham"})
+    'by Sun and Abraham'
+    >>> in_plain_words("without stacked terms, engine r", {"stacked": "Stacked by cohort"})
+    'without stacked terms, engine R'
+    """
+
+    def word(found: re.Match[str]) -> str:
+        name, before, after = found.group(), label[: found.start()], label[found.end() :]
+        if before.endswith("engine "):
+            return engine_name(name)
+        alone = before.endswith("by ") or (not before and after[:1] in ("", ","))
+        return called.get(name, name) if "-" in name or alone else name
+
+    return re.sub(r"[\w-]+", word, label)
 
 
 COVARIATES = {

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from sos_plugins.contract.types import Agreement, LeadTest, Run, Tolerance
+from sos_plugins.contract.types import Agreement, LeadTest, Run
 from sos_plugins.report import formatting as words
 from sos_plugins.report.balance import MARK, MARK_NOTE
 from sos_plugins.report.charts import effect_columns
-from sos_plugins.report.labels import Labels, all_runs, grouped_runs, run_label
+from sos_plugins.report.labels import (
+    Labels,
+    all_runs,
+    engine_name,
+    grouped_runs,
+    in_plain_words,
+    run_label,
+)
 from sos_plugins.report.tables import Column, Row, Table, column, counts, frame_of, rows_of
 from sos_plugins.study.quality import FIGURES
 from sos_plugins.study.result import OutcomeResult
@@ -43,42 +50,46 @@ def label_of(result: OutcomeResult) -> str:
     return words.clean(result.info.label)
 
 
-def reasons_table(result: OutcomeResult, ident: str) -> Table | None:
+OWN_THRESHOLDS = "The thresholds are this project's own, not those of 2021."
+
+
+def reasons_table(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Table | None:
     """Make the table of the reasons of the rating, each with its figure and threshold."""
     if result.rating is None or not result.rating.reasons:
         return None
+
+    def sentence(value: Any) -> str:
+        return words.end_sentence(in_plain_words(words.text(value), called or {}))
+
     columns = (
-        column("sentence", "Finding", lambda v: words.end_sentence(words.text(v))),
-        column("metric", "About", lambda v: words.heading(words.text(v))),
-        column("figure", "Figure", words.figure, numeric=True),
-        column("threshold", "Threshold", words.figure, numeric=True),
+        column("sentence", "Finding", sentence),
         Column("Met?", lambda row: mark(bool(row["met"]), "met" if row["met"] else "not met")),
     )
-    rows = [asdict(reason) for reason in result.rating.reasons]
-    frame = frame_of(rows, ("metric", "sentence", "figure", "threshold", "met"))
+    fields = ("metric", "sentence", "figure", "threshold", "met", "allows")
+    every = frame_of([asdict(reason) for reason in result.rating.reasons], fields)
+    frame = every[[not r.met or bool(r.allows) for r in result.rating.reasons]]
+    rest = len(every) - len(frame)
+    others = f" {words.plural(rest, 'further check')} held nothing down: the file has them."
     return Table(
         ident,
         f"What the rating rests on: {label_of(result)}",
         frame,
         columns,
-        note="The thresholds are this project's own, not those of the 2021 evaluation.",
-        missing_note="the check has no figure or threshold of its own",
+        note=OWN_THRESHOLDS + (others if rest else ""),
+        raw=every,
     )
 
 
-def runs_table(result: OutcomeResult, ident: str) -> Table:
+def runs_table(result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None) -> Table:
     """Make the table of all runs by family, those without an estimate with their reason."""
     rows: list[dict[str, Any]] = []
     for heading, runs in grouped_runs(all_runs(result)):
         rows.extend({"group": heading, **_row(run)} for run in runs)
     columns = (
-        Column("Analysis", lambda row: run_label(_run(row))),
-        Column("Estimator and engine", _engine),
-        *effect_columns(words.scale_of(result)),
-        counts("n_cases", "Cases"),
-        counts("n_units", "Authorities"),
-        counts("n_treated_units", "Pilots"),
-        column("estimand", "What it estimates", words.text),
+        Column("Analysis", lambda row: run_label(_run(row), called)),
+        *(c for c in effect_columns(words.scale_of(result)) if c.heading != "Standard error"),
         Column("Status", _status_of_run),
     )
     return Table(
@@ -87,6 +98,7 @@ def runs_table(result: OutcomeResult, ident: str) -> Table:
         frame_of(rows, ("group", *RUN_COLUMNS)),
         columns,
         group="group",
+        note="The file has the estimator, engine, error, cases and estimand of each as well.",
         missing_note="the analysis gave no such figure; its status says why",
     )
 
@@ -106,11 +118,6 @@ def _run(row: Row) -> Run:
     return Run(**{name: row[name] for name in RUN_COLUMNS if name != "warnings"})
 
 
-def _engine(row: Row) -> str:
-    parts = [words.clean(str(row[k])) for k in ("estimator", "engine") if not words.missing(row[k])]
-    return ", ".join(parts) or words.MISSING
-
-
 def _status(row: Row) -> str:
     status = words.text(row["status"])
     if status == "ok" and words.missing(row["reason"]):
@@ -120,14 +127,15 @@ def _status(row: Row) -> str:
     return mark(good, f"{STATUS.get(status, status)}{reason}")
 
 
-def failed_runs_table(result: OutcomeResult, ident: str) -> Table | None:
+def failed_runs_table(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Table | None:
     """Make the table of the runs that gave no estimate."""
     rows = [_row(run) for run in all_runs(result) if run.status != "ok"]
     if not rows:
         return None
     columns = (
-        Column("Analysis", lambda row: run_label(_run(row))),
-        Column("Estimator and engine", _engine),
+        Column("Analysis", lambda row: run_label(_run(row), called)),
         Column("Why there is no estimate", _status),
     )
     return Table(
@@ -144,24 +152,22 @@ def leads_table(result: OutcomeResult, names: Labels, ident: str) -> Table | Non
         return None
     columns = (
         column("pilot", "Pilots", lambda v: "All pilots together" if not v else names(v)),
-        column("statistic", "F statistic", lambda v: words.number(v, 2), numeric=True),
-        column("df_num", "Leads tested", words.figure, numeric=True),
-        column("df_den", "Degrees of freedom", words.figure, numeric=True),
         column("p_value", "p value", words.p_cell, numeric=True),
         column("power", "Power", words.share, numeric=True),
         Column("Error from", _error_from),
         Column("Weight", _weight),
         Column("Status", _status),
     )
-    rows = [asdict(lead) for lead in result.leads]
+    every = frame_of(map(asdict, result.leads), tuple(LeadTest.__dataclass_fields__))
     return Table(
         ident,
         f"Tests that trends were parallel before the start: {label_of(result)}",
-        frame_of(rows, tuple(LeadTest.__dataclass_fields__)),
+        every[[not lead.pilot or lead.status == "failed" for lead in result.leads]],
         columns,
-        note="A small p value speaks against parallel trends. Power is the probability that the "
-        "test, at 5%, finds a straight drift that alone would give the main estimate: a test with "
-        "little power that finds nothing says little.",
+        raw=every,
+        note="The file has the test of each pilot. A small p value speaks against parallel "
+        "trends. Power is the probability that the test, at 5%, finds a straight drift that alone "
+        "would give the main estimate: a test with little power that finds nothing says little.",
         missing_note="the test gave no such figure; its status says why",
     )
 
@@ -173,8 +179,6 @@ def composition_table(result: OutcomeResult, ident: str) -> Table | None:
     columns = (
         Column("Covariate", _marked_covariate),
         column("estimate", "Change", lambda v: words.number(v, 3), numeric=True),
-        column("std_error", "Standard error", lambda v: words.number(v, 3), numeric=True),
-        column("p_value", "p value", words.p_cell, numeric=True),
         column("p_adjusted", "Adjusted p value", words.p_cell, numeric=True),
         column("reason", "Why there is none", words.text),
     )
@@ -205,31 +209,42 @@ def _weight(row: Row) -> str:
     return "none: used for matching" if row["used_for_matching"] else "counts"
 
 
-def crosscheck_table(result: OutcomeResult, ident: str) -> Table | None:
+def crosscheck_table(
+    result: OutcomeResult, ident: str, called: Mapping[str, str] | None = None
+) -> Table | None:
     """Make the table of cross-checks between engines."""
     if not result.agreements:
         return None
     columns = (
-        Column("Estimator and engines", _compared, wide=True),
+        Column("Estimator and engines", lambda row: _compared(row, called or {}), wide=True),
         Column("Verdict", _verdict),
-        Column("Largest difference, estimate", _difference_of_estimates, numeric=True),
-        column(
-            "difference_std_error",
-            "Largest difference, standard error",
-            words.scientific,
-            numeric=True,
-        ),
-        Column("Tolerance and its reason", _tolerances, wide=True),
+        Column("Largest difference of estimates", _difference_of_estimates, numeric=True),
     )
     rows = [_agreement_row(agreement) for agreement in result.agreements]
+    every = frame_of(rows, list(rows[0]))
     return Table(
         ident,
         f"The same analysis in other software: {label_of(result)}",
-        frame_of(rows, list(rows[0])),
+        every[every["verdict"] == "disagree"],
         columns,
-        note="Differences are in the units of the value; in brackets the term that differs most.",
+        note="Differences are in the units of the value; in brackets the term that differs most. "
+        "The file has those of standard errors, and what is allowed and why.",
+        raw=every,
         missing_note="nothing was compared",
     )
+
+
+def agreement_sentence(result: OutcomeResult) -> str:
+    """Say how many comparisons with other engines agree, which do not, and which were not run."""
+    verdicts = [agreement.verdict for agreement in result.agreements]
+    run = [verdict for verdict in verdicts if verdict != "not run"]
+    if not verdicts:
+        return ""
+    if not run:
+        return f"None of {words.plural(len(verdicts), 'comparison')} of engines was run."
+    told = f"{words.count(run.count('agree'))} of {words.plural(len(run), 'comparison')} agree"
+    left = len(verdicts) - len(run)
+    return f"{told}; {words.count(left)} more could not be run." if left else f"{told}."
 
 
 def _agreement_row(agreement: Agreement) -> dict[str, Any]:
@@ -252,8 +267,10 @@ def _agreement_row(agreement: Agreement) -> dict[str, Any]:
     }
 
 
-def _compared(row: Row) -> str:
-    return words.clean(f"{row['estimator']}: {row['engine']} against {row['reference']}")
+def _compared(row: Row, called: Mapping[str, str]) -> str:
+    engine, reference = engine_name(row["engine"]), engine_name(row["reference"])
+    estimator = words.clean(row["estimator"])
+    return f"{called.get(estimator, estimator)}: {engine} against {reference}"
 
 
 def _verdict(row: Row) -> str:
@@ -266,27 +283,6 @@ def _difference_of_estimates(row: Row) -> str:
     size = words.scientific(row["difference_estimate"])
     term = words.text(row["worst_term"])
     return size if words.MISSING in (size, term) else f"{size} ({term})"
-
-
-def _tolerances(row: Row) -> str:
-    estimate, error = (
-        Tolerance(row[f"{kind}_relative"], row[f"{kind}_absolute"], row[f"{kind}_reason"])
-        for kind in ("tolerance_estimate", "tolerance_std_error")
-    )
-    if estimate == error:
-        return f"{_bound(estimate)}: {words.clean(estimate.reason)}"
-    if estimate.reason == error.reason:
-        both = f"Estimates {_bound(estimate)}, standard errors {_bound(error)}"
-        return f"{both}: {words.clean(estimate.reason)}"
-    return (
-        f"Estimates {_bound(estimate)}: {words.clean(estimate.reason)}. "
-        f"Standard errors {_bound(error)}: {words.clean(error.reason)}"
-    )
-
-
-def _bound(tolerance: Tolerance) -> str:
-    relative, absolute = (words.scientific(v) for v in (tolerance.relative, tolerance.absolute))
-    return f"{relative} of the larger figure plus {absolute}"
 
 
 def crosscheck_terms(result: OutcomeResult, ident: str) -> Table | None:
@@ -323,7 +319,7 @@ def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | No
         (str(row.get("pilot")), str(row.get("comparator"))): row.get("distance")
         for row in rows_of(result.groups)
     }
-    labels = _group_names(result, names)
+    labels = group_names(result, names)
     rows = [
         {**row, "distance": distances.get((str(row.get("group")), str(row.get("unit"))))}
         for row in rows_of(result.sample)
@@ -340,12 +336,10 @@ def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | No
     columns = (
         column("unit_name", "Authority"),
         column("role", "Role", lambda v: words.heading(words.text(v))),
-        column("distance", "Distance", lambda v: words.number(v, 3), numeric=True),
         counts("n_pre", "Cases before"),
         counts("n_post", "Cases after"),
         column("mean_pre", f"Mean before{unit}", level, numeric=True),
         column("mean_post", f"Mean after{unit}", level, numeric=True),
-        column("change", f"Change, {scale.unit}", scale.effect, numeric=True),
     )
     fields = ("group", "group_name", "role", "unit", "unit_name", "distance", "n_pre", "n_post")
     return Table(
@@ -354,7 +348,7 @@ def groups_table(result: OutcomeResult, names: Labels, ident: str) -> Table | No
         frame_of(rows, (*fields, "mean_pre", "mean_post", "change")),
         columns,
         group="group_name",
-        missing_note="a pilot has no distance from itself, or there are no cases",
+        missing_note="there are no cases",
     )
 
 
@@ -365,7 +359,8 @@ def level_column(scale: words.Scale) -> tuple[Callable[[Any], str], str]:
     return scale.effect, f",{scale.level_unit}"
 
 
-def _group_names(result: OutcomeResult, names: Labels) -> Labels:
+def group_names(result: OutcomeResult, names: Labels) -> Labels:
+    """Return names of authorities, those that the groups give too."""
     known = dict(names.by_code)
     for row in rows_of(result.groups):
         for side in ("pilot", "comparator"):

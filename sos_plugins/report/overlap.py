@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, picture
+from sos_plugins.report.charts import SMALL, Chart, frame_axes, picture
 from sos_plugins.report.svg import INK, SERIES, SHADE
 from sos_plugins.report.tables import Table, column
 from sos_plugins.study.result import OutcomeResult
@@ -29,7 +29,7 @@ def overlap_of_cases(result: OutcomeResult, ident: str) -> Chart | None:
         for index, (name, side) in enumerate(SIDES.items()):
             rows = frame[frame["treated"] == side]
             axes = frame_axes(
-                figure, left=0.75, right=0.3, top=0.4 + 1.6 * index, bottom=0.6 + 1.6 * (1 - index)
+                figure, left=0.5, right=0.15, top=0.3 + 1.2 * index, bottom=0.5 + 1.2 * (1 - index)
             )
             width = float(rows["high"].iloc[0] - rows["low"].iloc[0])
             axes.bar(
@@ -49,7 +49,8 @@ def overlap_of_cases(result: OutcomeResult, ident: str) -> Chart | None:
                 linewidth=1.2,
             )
             n = words.count(int(rows["n_cases"].sum()))
-            axes.set_title(f"{name} ({n}): % of weight, line before, bars after", pad=5)
+            axes.set_title(f"{name} ({n}): % of weight, line before", pad=5, fontsize=9)
+            axes.tick_params(labelsize=9)
             axes.set_xlim(0, 1)
             axes.grid(axis="y", color=SHADE, linewidth=0.8)
             axes.set_axisbelow(True)
@@ -58,8 +59,8 @@ def overlap_of_cases(result: OutcomeResult, ident: str) -> Chart | None:
             else:
                 axes.tick_params(labelbottom=False)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=3.9)
-    return Chart(ident, title, finding, svg, _table(frame, ident, title))
+    svg = picture(draw, ident=ident, title=title, finding=finding, height=2.9, width=SMALL)
+    return Chart(ident, title, finding, svg, _table(frame, ident, title), small=True)
 
 
 def _shares(weights: pd.Series) -> np.ndarray:

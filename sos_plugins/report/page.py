@@ -17,6 +17,11 @@ SIMULATED = (
     "and its findings say nothing about the programme."
 )
 SIMULATED_SHORT = "Simulated records: no finding here is about real children or authorities."
+SIMULATED_TAG = "Simulated records."
+"""What stands in every section and caption."""
+
+LONGEST_MATCH_TABLE = 20
+"""Rows of a table of a matcher of cases that the page shows; longer ones are files alone."""
 
 
 def render_html(result: StudyResult) -> str:
@@ -53,5 +58,7 @@ def environment() -> Environment:
         balance_line=BALANCE_LINE,
         simulated_notice=SIMULATED,
         simulated_short=SIMULATED_SHORT,
+        simulated_tag=SIMULATED_TAG,
+        longest_match_table=LONGEST_MATCH_TABLE,
     )
     return environment

@@ -6,26 +6,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from sos_plugins.report import (
     balance,
     caterpillar,
-    charts,
+    events,
     fault_tables,
+    first_screen,
     heat,
     outcome_tables,
     overlap,
     study_tables,
+    trends,
     verdict,
 )
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart
 from sos_plugins.report.findings import finding_in_words
+from sos_plugins.report.first_screen import Card, limiting_reasons
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
 from sos_plugins.report.labels import Labels, all_runs, april_years, run_label
-from sos_plugins.report.tables import Table, pairs
+from sos_plugins.report.matched import matched_diagram
+from sos_plugins.report.tables import Column, Table, column, pairs
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
@@ -40,25 +45,34 @@ OF_THE_STUDY = (
 """Names of the tables that a report may have beside those of its outcomes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutcomeSection:
-    """What the section of one outcome shows; what is absent is None or empty."""
+    """What the sections of one outcome show; what is absent is None or empty.
+
+    Its card stands on the first screen; ``effect`` is the one chart of the effect that its section
+    has beside the trends, ``held`` are the reasons against a higher rating that stand there.
+    """
 
     anchor: str
     label: str
     question: str
     result: OutcomeResult
+    card: Card
     verdict: str
+    found: str
+    held: tuple[str, ...]
     level: Markup | None
     direction: Markup | None
-    effect: str
+    effect_cell: str
     expected: str
     p_values: str
     smallest_effect: str
     words: str
+    agreement: str
     reasons: Table | None
     further_ratings: Table | None
     trends: Chart | None
+    effect: Chart | None
     events: tuple[Chart, ...]
     leads: Table | None
     forest: Chart | None
@@ -70,7 +84,9 @@ class OutcomeSection:
     inference: Methods | None
     crosscheck: Table | None
     matching: tuple[str, ...]
+    diagram: Chart | None
     groups: Table | None
+    match_tables: tuple[Table, ...]
     composition: Table | None
     balances: tuple[Chart, ...]
     overlaps: tuple[Chart, ...]
@@ -85,8 +101,9 @@ class OutcomeSection:
     def charts(self) -> tuple[Chart, ...]:
         """Every chart of the section."""
         alike = (*self.balances, *self.overlaps)
-        drawn = (self.trends, *self.events, self.forest, self.pilots, *alike)
-        return tuple(chart for chart in (*drawn, self.completeness) if chart is not None)
+        drawn = (self.trends, self.effect, *self.events, self.forest, self.pilots, self.diagram)
+        charts = dict.fromkeys((*drawn, *alike, self.completeness))
+        return tuple(chart for chart in charts if chart is not None)
 
     @property
     def tables(self) -> Iterator[Table]:
@@ -105,7 +122,7 @@ class OutcomeSection:
         shown = (*tables, self.pooled, inference, self.attrition, self.quality, self.settings)
         yield from (table for table in shown if table is not None)
         yield from (chart.table for chart in self.charts)
-        yield from self.files
+        yield from (*self.match_tables, *self.files)
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,8 @@ class Page:
     programme: str
     created: str
     april: bool
+    answer: str
+    warnings: tuple[str, ...]
     summary: Table
     outcomes: tuple[OutcomeSection, ...]
     pilots: Table | None
@@ -156,6 +175,8 @@ def page_of(study: StudyResult) -> Page:
         programme=words.clean(study.programme),
         created="" if words.missing(created) else words.date(created),
         april=april_years(study),
+        answer=first_screen.answer(study),
+        warnings=_of_every_outcome(study),
         summary=verdict.summary_table(study, anchors),
         outcomes=tuple(
             _outcome_section(study, outcome, anchor, names)
@@ -179,7 +200,7 @@ def _trust(study: StudyResult, names: Labels) -> Chart | None:
     if study.profile is None or study.profile.cells.empty:
         return None
     pilots = {str(unit) for unit in study.coverage.get("unit", ())}
-    return trust_map(study.profile, names, "record-trust", pilots)
+    return _filed(trust_map(study.profile, names, "record-trust", pilots))
 
 
 def _profile_tables(study: StudyResult, names: Labels) -> tuple[Table, ...]:
@@ -225,9 +246,11 @@ def _outcome_section(
         settings = pairs(
             ident("settings"), caption, result.settings, first="Setting", second="Value"
         )
-    tables = outcome_tables
-    forest_chart = forest(result, ident("runs"))
+    tables, called = outcome_tables, study.called
+    forest_chart = _filed(forest(result, ident("runs"), called))
     methods = methods_of_inference(result, ident("inference"))
+    first, *others = _effects_first(_event_charts(study, result, anchor), forest_chart)
+    diagram = matched_diagram(result, names, ident("groups"))
     files = (
         tables.crosscheck_terms(result, ident("crosscheck-terms")),
         tables.estimates_file(result, ident("estimates")),
@@ -237,49 +260,80 @@ def _outcome_section(
         label=words.clean(result.info.label),
         question=words.clean(result.info.question),
         result=result,
+        card=first_screen.card(result, anchor, called),
         verdict=verdict.result_sentence(result),
+        found=first_screen.found(result),
+        held=tuple(limiting_reasons(rating, called)[: first_screen.MOST_HELD]) if rating else (),
         level=verdict.level_sign(rating.level) if rating else None,
         direction=verdict.direction_sign(rating.direction) if rating else None,
-        effect=verdict.effect_cell(result),
+        effect_cell=verdict.effect_cell(result),
         expected=verdict.expected(result),
         p_values=verdict.p_values(result),
         smallest_effect=verdict.smallest_effect(result),
         words=finding_in_words(result),
-        reasons=tables.reasons_table(result, ident("reasons")),
+        agreement=tables.agreement_sentence(result),
+        reasons=tables.reasons_table(result, ident("reasons"), called),
         further_ratings=verdict.further_ratings(result, ident("other-schemes")),
-        trends=charts.trends(study, result, ident("trends")),
-        events=_event_charts(result, anchor),
+        trends=trends.trends(study, result, ident("trends")),
+        effect=first,
+        events=tuple(chart.filed() for chart in others if chart is not None),
         leads=tables.leads_table(result, names, ident("lead-tests")),
-        forest=forest_chart,
+        forest=forest_chart if forest_chart is not first else None,
         runs=tables.runs_table(result, ident("runs")) if runs and not forest_chart else None,
-        failed=tables.failed_runs_table(result, ident("runs-without-estimate")),
+        failed=tables.failed_runs_table(result, ident("runs-without-estimate"), called),
         in_common=caterpillar.pooled_notes(result),
         pooled=caterpillar.pooled_table(result, ident("pooled")),
-        pilots=caterpillar.caterpillar(result, ident("pilots")),
+        pilots=_filed(caterpillar.caterpillar(result, ident("pilots"))),
         inference=methods,
-        crosscheck=tables.crosscheck_table(result, ident("crosscheck")),
+        crosscheck=tables.crosscheck_table(result, ident("crosscheck"), called),
         matching=tuple(
             words.end_sentence(step.sentence) for step in result.matching if step.sentence
         ),
-        groups=tables.groups_table(result, names, ident("groups")),
+        diagram=diagram,
+        groups=None if diagram else tables.groups_table(result, names, ident("groups")),
+        match_tables=_match_tables(result, anchor),
         composition=tables.composition_table(result, ident("composition")),
         balances=_balance_charts(result, anchor, april=april_years(study)),
         overlaps=_overlap_charts(result, names, anchor),
         attrition=tables.attrition_table(result, ident("attrition")),
-        completeness=heat.heat_map(study, result, names, ident("completeness")),
+        completeness=_filed(heat.heat_map(study, result, names, ident("completeness"))),
         quality=tables.quality_table(result, ident("quality")),
         settings=settings,
-        warnings=_warnings(result, methods.said if methods else frozenset()),
+        warnings=tuple(
+            sentence
+            for sentence in _warnings(result, methods.said if methods else frozenset())
+            if sentence not in _of_every_outcome(study)
+        ),
         files=tuple(table for table in files if table is not None),
     )
 
 
-def _event_charts(result: OutcomeResult, anchor: str) -> tuple[Chart, ...]:
+def _filed(chart: Chart | None) -> Chart | None:
+    """Leave the figures of a chart of the annex to their file."""
+    return None if chart is None else chart.filed()
+
+
+def _effects_first(drawn: tuple[Chart, ...], forest_chart: Chart | None) -> list[Chart | None]:
+    """Return the one chart of the effect that is open, then the others by event time."""
+    return [*drawn] if drawn else [forest_chart]
+
+
+def _event_charts(study: StudyResult, result: OutcomeResult, anchor: str) -> tuple[Chart, ...]:
     """Draw effects by event time: event studies in the order of the study, others by name."""
     first = dict.fromkeys(named.estimator for named in result.estimates if named.event_study)
     others = sorted({named.estimator for named in result.estimates} - set(first))
-    ordered = (*first, *others)
-    made = (charts.event_study(result, e, f"{anchor}_{_event_name(e)}") for e in ordered)
+    when = trends.uptake(study)
+    made = (
+        events.event_study(
+            result,
+            estimator,
+            f"{anchor}_{_event_name(estimator)}",
+            called=study.called.get(estimator, ""),
+            windows=when is None or when.windows,
+            years=april_years(study),
+        )
+        for estimator in (*first, *others)
+    )
     return tuple(chart for chart in made if chart is not None)
 
 
@@ -289,13 +343,33 @@ def _event_name(estimator: str) -> str:
     return name if f"{name}-".startswith(EVENTS) else f"{EVENTS}{name}"
 
 
+def _match_tables(result: OutcomeResult, anchor: str) -> tuple[Table, ...]:
+    """Make the tables that the matcher of cases gives, each with the columns that it has."""
+    label = words.clean(result.info.label)
+    return tuple(
+        Table(
+            f"{anchor}_match-{words.slug(name)}",
+            f"Matching of cases, {words.clean(name)}: {label}",
+            frame,
+            tuple(_plain_column(frame, str(key)) for key in frame.columns),
+        )
+        for name, frame in result.match_tables.items()
+        if len(frame)
+    )
+
+
+def _plain_column(frame: pd.DataFrame, key: str) -> Column:
+    numeric = pd.api.types.is_numeric_dtype(frame[key])
+    return column(key, words.heading(key), words.text, numeric=numeric)
+
+
 def _balance_charts(result: OutcomeResult, anchor: str, *, april: bool) -> tuple[Chart, ...]:
     levels = balance.balance_levels(result)
     made = (
         balance.love_plot(result, level, f"{anchor}_balance-{words.slug(level)}", april=april)
         for level in levels
     )
-    return tuple(chart for chart in made if chart is not None)
+    return tuple(chart.filed() for chart in made if chart is not None)
 
 
 def _overlap_charts(result: OutcomeResult, names: Labels, anchor: str) -> tuple[Chart, ...]:
@@ -303,7 +377,15 @@ def _overlap_charts(result: OutcomeResult, names: Labels, anchor: str) -> tuple[
         balance.overlap(result, names, f"{anchor}_scores"),
         overlap.overlap_of_cases(result, f"{anchor}_scores-cases"),
     )
-    return tuple(chart for chart in made if chart is not None)
+    return tuple(chart.filed() for chart in made if chart is not None)
+
+
+def _of_every_outcome(study: StudyResult) -> tuple[str, ...]:
+    """Return the warnings that every one of several outcomes has, to be said once."""
+    each = [_warnings(result, frozenset()) for result in study.outcomes]
+    if len(each) < 2:
+        return ()
+    return tuple(warning for warning in each[0] if all(warning in other for other in each))
 
 
 def _warnings(result: OutcomeResult, said: frozenset[str]) -> tuple[str, ...]:

@@ -141,6 +141,9 @@ def _name(root: etree._Element, ident: str, title: str, finding: str) -> None:
         root.insert(index, element)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
+    for child in root:
+        if child.tag not in (f"{_SVG}title", f"{_SVG}desc"):
+            child.set("aria-hidden", "true")
     root.set("role", "img")
     root.set("aria-labelledby", f"{ident}-title")
     root.set("aria-describedby", f"{ident}-desc")

@@ -52,6 +52,7 @@ class Table:
         note: A sentence beneath the table.
         missing_note: What an en dash means in it.
         raw: What the CSV file holds where it is not ``frame``.
+        in_page: Whether the page shows it; else it names its file.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Table:
     note: str = ""
     missing_note: str = NO_FIGURE
     raw: pd.DataFrame | None = None
+    in_page: bool = True
 
     @property
     def groups(self) -> list[tuple[str, list[list[str]]]]:

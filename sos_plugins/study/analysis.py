@@ -37,7 +37,7 @@ from sos_plugins.study.quality import (
     quality_figures,
 )
 from sos_plugins.study.reassignment import reassigned_statistics
-from sos_plugins.study.result import NamedEstimate, OutcomeResult
+from sos_plugins.study.result import LONGEST_MATCH_TABLE, NamedEstimate, OutcomeResult
 from sos_plugins.study.sensitivity import Specification
 from sos_plugins.study.specifications import Specifications
 
@@ -133,6 +133,7 @@ class OutcomeAnalysis:
             scores=prepared.units.scores,
             balance=_balance(prepared),
             overlap=prepared.case_match.overlap if prepared.case_match else pd.DataFrame(),
+            match_tables=_match_tables(prepared),
             trends=designs.trends(prepared.stacked, prepared.frame),
             sample=designs.group_table(prepared.stacked),
             spans=designs.spans(prepared.stacked),
@@ -329,6 +330,12 @@ def _group_frame(prepared: PreparedOutcome, names: Mapping[str, str]) -> pd.Data
         for unit in group.comparators
     ]
     return pd.DataFrame(rows)
+
+
+def _match_tables(prepared: PreparedOutcome) -> dict[str, pd.DataFrame]:
+    """Return the further tables of the matcher of cases, without those that list cases."""
+    tables = prepared.case_match.tables if prepared.case_match else {}
+    return {name: table for name, table in tables.items() if len(table) <= LONGEST_MATCH_TABLE}
 
 
 def _balance(prepared: PreparedOutcome) -> pd.DataFrame:

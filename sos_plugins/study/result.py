@@ -39,6 +39,9 @@ from sos_plugins.system.secrets import cleaned, cleaned_toml
 
 FORMAT = "sos-plugins result 1"
 
+LONGEST_MATCH_TABLE = 5_000
+"""Rows of a table of a matcher of cases that a result holds: one with a row a case is no result."""
+
 
 @travels
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class OutcomeResult:
         balance: Frame ``level`` and :data:`sos_plugins.contract.interfaces.BALANCE_COLUMNS`.
         overlap: Frame of :data:`sos_plugins.contract.interfaces.OVERLAP_COLUMNS`: where the scores
             of cases lie on both sides, or empty.
+        match_tables: Further tables of the matcher of cases by name, such as who was matched in
+            which stratum; what has more than :data:`LONGEST_MATCH_TABLE` rows stays out.
         composition: Frame of :data:`sos_plugins.study.composition.COLUMNS`: whether the programme
             changed the mix of cases; empty where cases are not matched.
         attrition: Frame ``step, reason, n_before, n_dropped, n_after``.
@@ -129,6 +134,7 @@ class OutcomeResult:
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     balance: pd.DataFrame = field(default_factory=pd.DataFrame)
     overlap: pd.DataFrame = field(default_factory=pd.DataFrame)
+    match_tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     composition: pd.DataFrame = field(default_factory=pd.DataFrame)
     attrition: pd.DataFrame = field(default_factory=pd.DataFrame)
     completeness: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -185,6 +191,7 @@ class StudyResult:
             (Python, R and packages), ``plugins`` (name, version, distribution), ``platform``.
         study_toml: The study file as it was.
         settings: The whole study with defaults filled in.
+        called: What plugins are called on charts, by their names, where they say it.
     """
 
     name: str
@@ -203,6 +210,7 @@ class StudyResult:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     study_toml: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         outcomes = "".join(f"\n  {result!r}" for result in self.outcomes)

@@ -511,7 +511,14 @@ class Study:
             },
             study_toml=plan.text,
             settings=plain(file.model_dump()),
+            called=_called(plan.registry),
         )
+
+
+def _called(registry: Registry) -> dict[str, str]:
+    """Return what estimators and matchers call themselves on charts, by their names."""
+    plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
+    return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}
 
 
 def _refuse_twice(before: Records, records: Records, where: str) -> None:

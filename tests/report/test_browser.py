@@ -17,8 +17,11 @@ from sos_plugins.report import write_report
 
 pytestmark = pytest.mark.browser
 
-NARROW, WIDE = 390, 1280
-"""Widths in CSS pixels: a telephone, and a laptop."""
+NARROW, MIDDLE, WIDE = 390, 768, 1280
+"""Widths in CSS pixels: a telephone, a tablet, and a laptop."""
+
+MOST_WORDS, MOST_PAGES = 1200, 4
+"""Of what is open when the page is opened: with the labels of charts, and printed on A4."""
 
 TEXT_CONTRAST, LARGE_TEXT_CONTRAST, GRAPHIC_CONTRAST = 4.5, 3.0, 3.0
 """WCAG 2.2, success criteria 1.4.3 and 1.4.11."""
@@ -73,8 +76,10 @@ def resize(browser: Any, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def open_details(browser: Any) -> None:
-    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+def open_details(browser: Any, state: str = "true") -> None:
+    browser.execute_script(
+        f"document.querySelectorAll('details').forEach(d => {{ d.open = {state} }})"
+    )
 
 
 def test_it_opens_without_errors_and_asks_for_nothing_else(browser: Any, report: Path) -> None:
@@ -123,8 +128,9 @@ def test_every_picture_has_a_name_and_the_rest_are_hidden(browser: Any) -> None:
 def test_the_browser_computes_a_name_for_each_chart(browser: Any) -> None:
     from selenium.webdriver.common.by import By
 
+    open_details(browser)
     charts = browser.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(charts) == 4 * 9 + 1
+    assert len(charts) == 4 * 10 + 1
     for chart in charts[:8]:
         assert chart.accessible_name
         assert chart.aria_role in ("image", "img")
@@ -230,10 +236,11 @@ def test_lines_and_markers_stand_out_from_white() -> None:
         assert 1.05 / (luminance(colour) + 0.05) >= GRAPHIC_CONTRAST
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_the_page_never_scrolls_sideways(browser: Any, width: int) -> None:
+@pytest.mark.parametrize("opened", ["false", "true"])
+@pytest.mark.parametrize("width", [NARROW, MIDDLE, WIDE])
+def test_the_page_never_scrolls_sideways(browser: Any, width: int, opened: str) -> None:
     resize(browser, width)
-    open_details(browser)
+    open_details(browser, opened)
     scroll = browser.execute_script("return document.documentElement.scrollWidth")
     assert scroll <= width
 
@@ -257,13 +264,14 @@ def test_what_is_wider_than_a_telephone_scrolls_in_a_region_the_keyboard_reaches
     assert answer["faults"] == []
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("width", [NARROW, MIDDLE, WIDE])
 def test_text_in_charts_is_large_enough_and_inside_its_chart(browser: Any, width: int) -> None:
     resize(browser, width)
+    open_details(browser)
     answer = browser.execute_script(
         """
         const small = [], outside = [];
-        for (const svg of document.querySelectorAll('figure svg')) {
+        for (const svg of document.querySelectorAll('figure svg, .card svg.bar')) {
           const box = svg.getBoundingClientRect();
           const scale = box.width / svg.viewBox.baseVal.width;
           for (const text of svg.querySelectorAll('text')) {
@@ -284,10 +292,11 @@ def test_text_in_charts_is_large_enough_and_inside_its_chart(browser: Any, width
 
 def test_labels_of_charts_do_not_run_into_each_other(browser: Any) -> None:
     resize(browser, WIDE)
+    open_details(browser)
     clashes = browser.execute_script(
         """
         const clashes = [];
-        for (const svg of document.querySelectorAll('figure svg')) {
+        for (const svg of document.querySelectorAll('figure svg, .card svg.bar')) {
           const boxes = [...svg.querySelectorAll('text')]
             .map(t => [t.textContent, t.getBoundingClientRect()])
             .sort((a, b) => a[1].top - b[1].top);
@@ -330,3 +339,88 @@ def test_printing_shows_the_findings_without_navigation(browser: Any) -> None:
     )
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert shown == ["none", "none", "block"]
+
+
+def test_cards_stack_on_a_telephone_and_all_of_each_is_on_the_screen(browser: Any) -> None:
+    resize(browser, NARROW)
+    open_details(browser, "false")
+    cards = browser.execute_script(
+        """
+        return [...document.querySelectorAll('.card')].map(card => {
+          const box = card.getBoundingClientRect();
+          const parts = [...card.querySelectorAll('h3, p, svg')]
+            .map(e => e.getBoundingClientRect());
+          return {left: box.left, top: box.top, bottom: box.bottom,
+            out: parts.filter(b => !b.width || b.left < 0 || b.right > innerWidth).length};
+        });
+        """
+    )
+    assert len(cards) == 4
+    assert len({card["left"] for card in cards}) == 1
+    assert all(above["bottom"] <= below["top"] for above, below in pairwise(cards))
+    assert [card["out"] for card in cards] == [0] * 4
+
+
+def test_cards_stand_beside_each_other_on_a_laptop(browser: Any) -> None:
+    resize(browser, WIDE)
+    lefts = browser.execute_script(
+        "return [...document.querySelectorAll('.card')].map(c => c.getBoundingClientRect().left)"
+    )
+    assert len(set(lefts)) > 1
+
+
+@pytest.mark.parametrize("width", [NARROW, MIDDLE, WIDE])
+def test_nothing_of_the_first_part_need_be_scrolled_sideways(browser: Any, width: int) -> None:
+    resize(browser, width)
+    open_details(browser, "false")
+    hidden = browser.execute_script(
+        """
+        const shown = [...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility());
+        return [shown.length, shown.filter(e => e.scrollWidth > e.clientWidth + 1).length];
+        """
+    )
+    assert hidden == [2 * 4, 0]
+
+
+def test_what_is_open_has_few_words(browser: Any) -> None:
+    resize(browser, WIDE)
+    open_details(browser, "false")
+    words = browser.execute_script(
+        "return document.body.innerText.match(/[\\p{L}\\p{N}]\\S*/gu).length"
+    )
+    assert 300 < words <= MOST_WORDS
+
+
+def printed_pages(browser: Any) -> int:
+    import base64
+    import re
+
+    settings = {"preferCSSPageSize": True}
+    file = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", settings)["data"])
+    return len(re.findall(rb"/Type\s*/Page\b", file))
+
+
+def test_what_is_open_is_printed_on_few_pages_and_what_is_opened_too(browser: Any) -> None:
+    open_details(browser, "false")
+    closed = printed_pages(browser)
+    assert 2 <= closed <= MOST_PAGES
+    open_details(browser)
+    assert printed_pages(browser) > closed + 4
+
+
+@pytest.mark.parametrize("opened", ["false", "true"])
+def test_no_heading_is_printed_without_what_it_heads(browser: Any, opened: str) -> None:
+    open_details(browser, opened)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    empty = browser.execute_script(
+        """
+        const shown = e => e.checkVisibility() && e.getClientRects().length > 0;
+        const texts = [...document.querySelectorAll(
+          'main h2, main h3, main h4, main p, main li, main td, main svg')].filter(shown);
+        return texts.filter((e, i) => /^H/.test(e.tagName) && (i + 1 === texts.length
+          || (/^H/.test(texts[i + 1].tagName) && texts[i + 1].tagName <= e.tagName)))
+          .map(e => e.textContent);
+        """
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert empty == []

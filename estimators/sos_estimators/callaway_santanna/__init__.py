@@ -38,6 +38,7 @@ class CallawaySantAnna(Estimator):
 
     name = "callaway-santanna"
     label = "Group-time effects of staggered adoption (Callaway and Sant'Anna 2021)"
+    short_label = "Callaway and Sant'Anna"
     Settings = CallawaySantAnnaSettings
     citation = (
         "Callaway, B. and Sant'Anna, P. H. C. (2021), Difference-in-differences with multiple "

@@ -210,6 +210,7 @@ class Bacon(Estimator):
 
     name = "bacon"
     label = "Goodman-Bacon decomposition of two-way fixed effects"
+    short_label = "Goodman-Bacon decomposition"
     Settings = BaconSettings
     sample = "calendar"
     family = "decomposition"

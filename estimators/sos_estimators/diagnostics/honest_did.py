@@ -216,6 +216,7 @@ class HonestDid(Estimator):
 
     name = "honest-did"
     label = "Honest bounds: what if trends were not parallel"
+    short_label = "Honest bounds"
     Settings = HonestDidSettings
     family = "honest-bounds"
     diagnostic = True

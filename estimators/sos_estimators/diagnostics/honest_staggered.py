@@ -51,6 +51,7 @@ class HonestStaggered(Estimator):
 
     name = "honest-callaway-santanna"
     label = "Honest bounds of group-time effects: what if trends were not parallel"
+    short_label = "Honest bounds, Callaway and Sant'Anna"
     Settings = HonestStaggeredSettings
     sample = "calendar"
     family = "honest-bounds"

@@ -361,6 +361,7 @@ class PanelEffects(Estimator):
 
     name = "panel-effects"
     label = "Fixed and random effects of authorities or children, Hausman's and Mundlak's tests"
+    short_label = "Fixed and random effects"
     Settings = PanelEffectsSettings
     family = "panel-effects"
     diagnostic = True

@@ -125,6 +125,7 @@ class PlaceboRuns(Estimator):
 
     name = "placebo"
     label = "Placebo adoption dates and placebo authorities"
+    short_label = "Placebo"
     Settings = PlaceboSettings
     family = "placebo"
     diagnostic = True

@@ -282,6 +282,7 @@ class SerialCorrelationTest(Estimator):
 
     name = "serial-correlation"
     label = "Wooldridge's test of serial correlation of the shocks to authorities"
+    short_label = "Serial correlation"
     Settings = SerialCorrelationSettings
     family = "serial-correlation"
     diagnostic = True

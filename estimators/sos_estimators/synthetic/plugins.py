@@ -63,6 +63,7 @@ class SyntheticDid(Synthetic):
 
     name = "synthetic-did"
     label = "Synthetic difference-in-differences (Arkhangelsky et al. 2021)"
+    short_label = "Synthetic difference-in-differences"
     Settings = SyntheticDidSettings
     citation = (
         "Arkhangelsky, D., Athey, S., Hirshberg, D. A., Imbens, G. W. and Wager, S. (2021), "
@@ -83,6 +84,7 @@ class AugmentedSyntheticControl(Synthetic):
 
     name = "augmented-synthetic-control"
     label = "Augmented, partially pooled synthetic control (Ben-Michael et al. 2021, 2022)"
+    short_label = "Augmented synthetic control"
     Settings = AugmentedSettings
     citation = (
         "Ben-Michael, E., Feller, A. and Rothstein, J. (2022), Synthetic controls with staggered "

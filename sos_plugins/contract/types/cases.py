@@ -35,6 +35,8 @@ class OutcomeInfo:
             programme did: adjusting for them may take away part of an effect, and reports mark
             them.
         cautions: Sentences about these settings that a reader must see beside every figure.
+        each: What cases are in everyday words, in the plural: ``"children"`` gives "13 in 100
+            children".
     """
 
     name: str
@@ -47,6 +49,7 @@ class OutcomeInfo:
     expected_note: str = ""
     measured_after: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
+    each: str = "cases"
 
     @property
     def in_points(self) -> bool:

@@ -28,9 +28,6 @@ MOST_ROWS = 160
 """Authorities that are drawn: pilots, then the worst."""
 PANEL_ROWS = 40
 """Authorities in one picture, which fits a printed page; each repeats the years."""
-MOST_TOLD = 20
-"""Authorities in the table beneath, in the order of the picture; the file has all."""
-ABOUT_OTHERS = f"The first {MOST_TOLD} authorities of the picture; the file has all."
 INCHES_A_ROW = 0.2
 NONE = "none"
 MISSING_LINE = SERIES[1]
@@ -179,7 +176,7 @@ def _finding(cells: Cells, units: list[str], n_shown: int, names: Labels, pilots
     if pilots:
         parts.append("Pilots, in bold, come first; the others follow, the worst first.")
     if n_shown < len(units):
-        parts.append(f"The file has all {words.count(len(units))} authorities.")
+        parts.append(f"The table has all {words.count(len(units))} authorities.")
     return " ".join(parts)
 
 
@@ -202,12 +199,11 @@ def _table(
 
         return Column(period_name(period, april=True), show, numeric=True)
 
-    rows = [{"unit": unit} for unit in units[:MOST_TOLD]]
+    rows = [{"unit": unit} for unit in units]
     return Table(
         ident,
         "Share of rows at fault, by authority and year",
         frame_of(rows, ("unit",)),
         (column("unit", "Authority", names), *(year(period) for period in periods)),
-        note="" if len(rows) == len(units) else ABOUT_OTHERS,
         raw=profile.cells,
     )

@@ -85,7 +85,9 @@ def python_page() -> str:
     blocks = [f".. autofunction:: sos_plugins.{name}" for name in functions]
     blocks += [f".. autoclass:: sos_plugins.{name}\n   :members:" for name in classes]
     body = "\n\n".join(blocks)
-    return f"# Python\n\nThe names that `import sos_plugins` offers.\n\n```{{eval-rst}}\n{body}\n```\n"
+    return (
+        f"# Python\n\nThe names that `import sos_plugins` offers.\n\n```{{eval-rst}}\n{body}\n```\n"
+    )
 
 
 def write_pages(_app: Any) -> None:

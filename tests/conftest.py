@@ -7,6 +7,7 @@ says why. With ``SOS_REQUIRE_R=1``, ``SOS_REQUIRE_SPARK=1`` or ``SOS_REQUIRE_BRO
 
 from __future__ import annotations
 
+import collections
 import gc
 import os
 import shutil
@@ -30,7 +31,7 @@ matplotlib.use("Agg")
 
 import pytest
 from clean_environment import REPOSITORY, build_wheel
-from variants import AT_NIGHT
+from variants import AT_NIGHT, SHARE
 
 from sos_plugins import Session
 from sos_plugins.backends import as_backend, missing_spark
@@ -49,6 +50,8 @@ SMALL_SPARK = {
 """For a few hundred rows, making and compiling plans is what takes long."""
 SMALL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It ends before what a better compiler, or several collectors, would gain."""
+MANY = 6
+"""With more variants than these, a test runs a third of them, and all with ``--long``."""
 RARER = 10
 """How many times as rarely as usual cycles of objects are searched for while tests run."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -91,6 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
+        long += [item for item in _one_of_many(items) if not item.get_closest_marker("long")]
         if long:
             config.hook.pytest_deselected(items=long)
             items[:] = [item for item in items if item not in long]
@@ -112,6 +116,24 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(RARER * gc.get_threshold()[0])
+
+
+def _one_of_many(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return two of three variants of a test that has many, but for rules on every module.
+
+    All variants of what others have published and stored are tested each time.
+    """
+    variants = collections.defaultdict(list)
+    for item in items:
+        if "[" in item.name and "house" not in item.path.parts and "stored" not in item.name:
+            variants[item.nodeid.partition("[")[0]].append(item)
+    return [
+        item
+        for several in variants.values()
+        if len(several) > MANY
+        for place, item in enumerate(several)
+        if place % SHARE
+    ]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -621,6 +621,7 @@ def test_built_in_matchers_pass(matcher: Any) -> None:
     testing.check_matcher(matcher, settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("estimator", built_in("estimator"), ids=lambda e: e.name)
 def test_built_in_estimators_pass(estimator: Any) -> None:
     testing.check_estimator(estimator)

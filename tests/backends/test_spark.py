@@ -103,7 +103,7 @@ def test_pandas_and_duckdb_give_the_same_cells(session: Session) -> None:
 
 @pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.parametrize("outcome", some_now(OUTCOMES, 0, 3, 4), ids=lambda outcome: outcome.name)
+@pytest.mark.parametrize("outcome", some_now(OUTCOMES, 2, 4), ids=lambda outcome: outcome.name)
 def test_the_edge_cases_give_the_same_cells_on_pandas_duckdb_and_spark(
     outcome: Outcome, session: Session, on_spark: Session
 ) -> None:
@@ -120,6 +120,7 @@ def test_the_edge_cases_give_the_same_cells_on_pandas_duckdb_and_spark(
     assert_same_cells(of(far), expected)
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_other_definitions_give_the_same_cases_on_spark(
     session: Session, on_spark: Session

@@ -235,6 +235,7 @@ def whole(folder):
 KILLS = 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_report(tmp_path):
     study = study_helpers.write(tmp_path, study_helpers.SHORT)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from lxml import etree
+from result_factory import pictures
 from study_helpers import STUDY, change, table, write
 
 from sos_plugins.cli import main
@@ -32,7 +33,8 @@ def study(tmp_path_factory):
 def power(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "power"
     options = ("--effects=-3", "--repeats", 4, "--workers", 1, "--out", out)
-    return call("power", study, *options, "--json", "--quiet"), out
+    with pictures():
+        return call("power", study, *options, "--json", "--quiet"), out
 
 
 def test_power_finds_what_is_three_times_the_noise(power):

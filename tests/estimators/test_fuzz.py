@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sos_plugins.cli import main
 from sos_plugins.host.registry import Registry, load_plugins
 
-N_SHORT, N_LINES, N_LONG = 15, 4, 3000
+N_SHORT, N_LINES, N_LONG = 10, 4, 3000
 QUIET: dict[str, Any] = {
     "deadline": None,
     "database": None,

@@ -318,6 +318,7 @@ json.dump(found, sys.stdout)
 """
 
 
+@pytest.mark.long
 @pytest.mark.r
 def test_results_do_not_hang_on_the_hash_seed(tmp_path: Path) -> None:
     """Seeds 0 and 1 differ in the order of a set of two short names."""

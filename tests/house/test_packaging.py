@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from clean_environment import REPOSITORY, CleanEnvironment, make_environment
-from variants import some_now
 
 PACKAGES = {
     "sos_plugins": "sos_plugins",
@@ -131,8 +130,9 @@ def test_a_new_plugin_can_be_written_from_the_wheel(installed: CleanEnvironment)
     assert {row["result"] for row in rows} == {"passed"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", some_now(["installed", "editable"], 0))
+@pytest.mark.parametrize("kind", ["installed", "editable"])
 def test_type_checkers_follow_the_installation(kind: str, request: pytest.FixtureRequest) -> None:
     environment: CleanEnvironment = request.getfixturevalue(kind)
     program = "import sos_plugins\nreveal_type(sos_plugins.Session().seed)\n"

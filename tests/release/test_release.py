@@ -241,6 +241,7 @@ def test_no_table_is_by_authority_and_year_and_levels_are_told(made: Release, fo
             assert name in page.split("## Other tables")[0]
 
 
+@pytest.mark.long
 def test_without_authorities_none_is_named(result: StudyResult, made: Release) -> None:
     fewer = release(result, authorities=False)
     assert fewer.authority_level == ()
@@ -303,6 +304,7 @@ def test_an_earlier_release_keeps_what_it_hid_and_hides_small_changes(
     assert list(again.tables[name]["n_cases"][:2]) == [HIDDEN, HIDDEN]
 
 
+@pytest.mark.long
 def test_an_earlier_release_with_other_rules_is_refused(result: StudyResult, folder: Path) -> None:
     with pytest.raises(DataError, match="other rules"):
         release(result, ReleaseRules(min_count=8), earlier=Earlier.read(folder))

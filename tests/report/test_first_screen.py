@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import reading_ease as reading
 from lxml import html as lxml_html
-from result_factory import leave_pictures_out, make_result
+from result_factory import make_result
 
 from sos_plugins.contract.types import Rating, Reason
 from sos_plugins.report import everyday, first_screen, render_html
@@ -28,8 +28,7 @@ MOST_WORDS = 1200
 
 
 @pytest.fixture
-def study(monkeypatch: pytest.MonkeyPatch) -> StudyResult:
-    leave_pictures_out(monkeypatch)
+def study() -> StudyResult:
     return make_result()
 
 

@@ -129,6 +129,7 @@ def test_p_values_of_the_five_outcomes_are_adjusted_together(seed_result):
         assert outcome.adjusted.p_value >= outcome.main.p_value
 
 
+@pytest.mark.long
 def test_other_truth_gives_other_verdicts(tmp_path):
     data = tmp_path / "data"
     truth = simulate(data, preset="clean", shock=0.0, kinship_effect=0.13)
@@ -145,6 +146,7 @@ def test_other_truth_gives_other_verdicts(tmp_path):
     assert escalation.rating.direction in ("cannot tell", "no effect that matters")
 
 
+@pytest.mark.long
 def test_without_an_effect_kinship_has_none(tmp_path):
     data = tmp_path / "data"
     truth = simulate(data, kinship_effect=0.0)

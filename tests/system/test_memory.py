@@ -132,6 +132,7 @@ def test_too_little_memory_says_how_much_is_enough_and_that_is(tmp_path: Path) -
     assert result.manifest["memory"]["asked"] == least
 
 
+@pytest.mark.long
 def test_a_run_that_takes_more_than_it_may_says_so_and_why(tmp_path: Path) -> None:
     hoards = """
 import numpy as np

@@ -220,7 +220,7 @@ def _feols(formula: str, table: pd.DataFrame, vcov: str) -> tuple[Any, str]:
     import pyfixest
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
             warnings.simplefilter("ignore")
             fit = pyfixest.feols(
                 formula,

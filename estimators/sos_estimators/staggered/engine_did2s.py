@@ -109,7 +109,7 @@ def _did2s(cells: CohortCells, indicators: Floats) -> Any:
         }
     )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
             warnings.simplefilter("ignore")
             return pyfixest.did2s(
                 table,

@@ -77,7 +77,8 @@ def two_stage(cells: CohortCells, effects: Effects, averages: Averages) -> Fitte
     for columns in (indicators[:, :1], indicators[:, 1:]):
         if columns.shape[1]:
             fitted = _did2s(cells, columns.astype(float))
-            estimates.append(fitted.coef().to_numpy())
+            with np.errstate(divide="ignore", invalid="ignore"):  # its t values, of errors of 0
+                estimates.append(fitted.coef().to_numpy())
             errors.append(np.sqrt(np.diag(fitted._vcov)))
     return Fitted(
         averages.names,

@@ -173,6 +173,7 @@ def test_trends_are_drawn_from_plain_figures_alone() -> None:
 # Words for names
 
 
+@pytest.mark.pictures
 def test_charts_and_runs_say_what_plugins_are_called() -> None:
     study = replace(make_result(), called=CALLED)
     outcome = study.outcome("kinship-care")
@@ -200,6 +201,7 @@ def test_every_estimator_and_matcher_of_authorities_says_what_it_is_called() -> 
 # Who is matched with whom
 
 
+@pytest.mark.pictures
 def test_the_diagram_has_every_pair_a_title_words_and_its_figures() -> None:
     outcome = make_result().outcome("kinship-care")
     chart = matched_diagram(outcome, Labels({}), "x")

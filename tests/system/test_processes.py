@@ -107,6 +107,10 @@ def until(what: Callable[[], bool], seconds: float) -> bool:
     return what()
 
 
+NOTICED = 30
+"""Seconds in which a helper sees that its parent is gone; late while it still loads."""
+
+
 class Command:
     """A command that runs in a session of its own, with its own folder for temporary files."""
 
@@ -130,7 +134,7 @@ class Command:
         assert self.helpers
         self.process.send_signal(how)
         self.process.wait(timeout=30)
-        until(lambda: not self.helpers & set(processes()), 5)
+        until(lambda: not self.helpers & set(processes()), NOTICED)
         outlived = self.helpers & set(processes())
         self.kill()  # what lives on holds the pipe
         return self.process.returncode, self.process.communicate()[1], outlived

@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
+from sos_plugins.errors import DataError
 from sos_plugins.release.cells import Ledger, Relation, Sensitive, Terms
 from sos_plugins.release.rules import could_be, rounded
 
 SLACK = 1e-6
 """Ends of intervals are whole numbers up to the tolerance of the solver, which is 1e-7."""
-UNBOUNDED = 3
-"""What SciPy says of a linear programme without an end."""
+SOLVED, UNBOUNDED = 0, 3
+"""What SciPy says of a linear programme that has an end, and of one without."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class _Island:
         keys: Their keys.
         relations: What is known of their sums.
         parts: Pairs of a part and its whole.
+        around: The counts that hang together directly with each.
     """
 
     keys: tuple[str, ...]
     relations: tuple[Relation, ...]
     parts: tuple[tuple[str, str], ...]
+    around: Mapping[str, set[str]]
 
 
 def protect(ledger: Ledger, forced: Iterable[str] = ()) -> Protection:
@@ -61,6 +64,9 @@ def protect(ledger: Ledger, forced: Iterable[str] = ()) -> Protection:
     Args:
         ledger: All counts of the release.
         forced: Counts that are suppressed whatever they are.
+
+    Raises:
+        DataError: If what the tables give away cannot be worked out.
     """
     suppressed = set(forced) | {s.terms[0][0] for s in ledger.sensitive if len(s.terms) == 1}
     _with_parts(ledger, suppressed)
@@ -138,6 +144,11 @@ def interval(
             bounds=bounds,
             method="highs",
         )
+        if found.status not in (SOLVED, UNBOUNDED):
+            raise DataError(
+                f"What the tables give away of {terms[0][0]} could not be worked out "
+                f"({found.message}), so nothing is released. Report it, with the rules and no data."
+            )
         ends.append(-sign * math.inf if found.status == UNBOUNDED else sign * float(found.fun))
     return ends[0], ends[1]
 
@@ -176,7 +187,7 @@ def _islands(ledger: Ledger) -> Iterator[_Island]:
         inside = set(keys)
         relations = (r for r in ledger.relations if r.terms[0][0] in inside)
         parts = ((p, w) for p, w in ledger.parts.items() if p in inside)
-        yield _Island(keys, tuple(relations), tuple(parts))
+        yield _Island(keys, tuple(relations), tuple(parts), around)
         for key in keys:
             del left[key]
 
@@ -189,7 +200,7 @@ def _neighbours(ledger: Ledger) -> dict[str, set[str]]:
     return around
 
 
-def _reached(start: str, around: dict[str, set[str]]) -> dict[str, int]:
+def _reached(start: str, around: Mapping[str, set[str]]) -> dict[str, int]:
     """Return what hangs together with a count, and over how many steps."""
     steps = {start: 0}
     edge = [start]
@@ -202,8 +213,7 @@ def _reached(start: str, around: dict[str, set[str]]) -> dict[str, int]:
 
 def _nearest(ledger: Ledger, island: _Island, one: Sensitive) -> list[str]:
     """Order the counts that may be suppressed for one: its own, then the nearest and smallest."""
-    inside = _neighbours(ledger)
-    steps = _reached(one.terms[-1][0], inside)
+    steps = _reached(one.terms[-1][0], island.around)
     own = [key for key, _ in reversed(one.terms)]
     rest = sorted(
         (key for key in island.keys if key not in own),

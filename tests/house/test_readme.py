@@ -4,10 +4,10 @@ import re
 
 import pytest
 from clean_environment import REPOSITORY
+from minimum_wage import MPDTA
 from study_helpers import STUDY, write
 
 README = REPOSITORY / "README.md"
-MPDTA = REPOSITORY / "tests" / "reference" / "mpdta.csv"
 
 
 def run_block(heading):

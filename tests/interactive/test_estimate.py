@@ -12,25 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from clean_environment import REPOSITORY
+from minimum_wage import COLUMNS, MPDTA, SAME, stored_effects
 
 import sos_plugins
 from sos_plugins.errors import DataError, EngineUnavailableError, SettingsError, SosError
 from sos_plugins.interactive.fit import Fit
 
-MPDTA = REPOSITORY / "tests" / "reference" / "mpdta.csv"
-COLUMNS = {
-    "unit": "countyreal",
-    "period": "year",
-    "cohort": "first.treat",
-    "value": "lemp",
-    "id": "countyreal",
-}
-STORED = REPOSITORY / "tests" / "reference" / "reference_shared.csv"
-OPTIONS = (
-    "control=nevertreated;est=reg;x=none;base=varying;anticipation=0;weights=none;cluster=unit"
-)
-SAME = 1e-9
-"""R's did adds up in another order."""
 ENGINES = 1e-6
 """The widest relative tolerance that an engine of ``did`` declares: pyfixest iterates."""
 
@@ -46,9 +33,7 @@ def fit(counties: pd.DataFrame) -> Fit:
 
 
 def test_one_line_gives_what_did_in_r_gives(fit: Fit) -> None:
-    stored = pd.read_csv(STORED)
-    rows = stored.query("data == 'mpdta' and method == 'agg_dynamic' and options == @OPTIONS")
-    rows = rows.assign(term=rows["term"].str.replace("dynamic", "event")).set_index("term")
+    rows = stored_effects()
     assert len(rows) == len(fit.tidy) == 8
     np.testing.assert_allclose(fit.coef(), rows.loc[fit.tidy["term"], "estimate"], rtol=SAME)
     np.testing.assert_allclose(fit.se(), rows.loc[fit.tidy["term"], "std_error"], rtol=SAME)

@@ -11,9 +11,9 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from clean_environment import REPOSITORY
 from click.testing import CliRunner
 from lxml import etree
+from minimum_wage import COLUMNS, MPDTA
 
 import sos_plugins
 from sos_plugins.cli import main
@@ -21,8 +21,6 @@ from sos_plugins.errors import EngineUnavailableError, SettingsError
 from sos_plugins.interactive import files
 from sos_plugins.interactive.fit import Fit
 
-MPDTA = REPOSITORY / "tests" / "reference" / "mpdta.csv"
-COLUMNS = {"unit": "countyreal", "period": "year", "cohort": "first.treat", "value": "lemp"}
 SIXTEEN_DIGITS = 1e-15
 """What the writer of workbooks keeps of a number, relative."""
 ALL = {"figures": files.FIGURES, "tables": files.TABLES}
@@ -37,7 +35,7 @@ NAMES = {
 def fit() -> Fit:
     data = pd.read_csv(MPDTA)
     return sos_plugins.estimate(
-        data, "callaway-santanna", **COLUMNS, id="countyreal", aggregate="event", engine="python"
+        data, "callaway-santanna", **COLUMNS, aggregate="event", engine="python"
     )
 
 

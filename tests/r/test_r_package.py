@@ -14,26 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from clean_environment import REPOSITORY
+from minimum_wage import COLUMNS, MPDTA, SAME, stored_effects
 
 import sos_plugins
 
 pytestmark = pytest.mark.r
 
 PACKAGE = REPOSITORY / "r" / "sosplugins"
-MPDTA = REPOSITORY / "tests" / "reference" / "mpdta.csv"
-COLUMNS = {
-    "unit": "countyreal",
-    "id": "countyreal",
-    "period": "year",
-    "cohort": "first.treat",
-    "value": "lemp",
-}
-STORED = REPOSITORY / "tests" / "reference" / "reference_shared.csv"
-OPTIONS = (
-    "control=nevertreated;est=reg;x=none;base=varying;anticipation=0;weights=none;cluster=unit"
-)
-SAME = 1e-9
-"""R's did adds up in another order."""
 WRITTEN = 1e-12
 """What 17 digits in a file and 15 in JSON leave of a double, relative."""
 
@@ -124,10 +111,9 @@ def test_the_vignette_runs_and_both_languages_agree(library: Path, tmp_path: Pat
     assert "disagree" not in told
     assert told.count(" agree") >= 2
     by_hand = pd.read_csv(tmp_path / "by-hand.csv").set_index("term")
-    stored = pd.read_csv(STORED)
-    rows = stored.query("data == 'mpdta' and method == 'agg_dynamic' and options == @OPTIONS")
+    rows = stored_effects()
     assert len(rows) == len(by_hand) == 8
-    by_hand = by_hand.loc[rows["term"].str.replace("dynamic", "event")]
+    by_hand = by_hand.loc[rows.index]
     np.testing.assert_allclose(by_hand["estimate"], rows["estimate"], rtol=SAME)
     np.testing.assert_allclose(by_hand["std_error"], rows["std_error"], rtol=SAME)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from sos_plugins.errors import DataError
 from sos_plugins.release import ReleaseRules
-from sos_plugins.release.cells import Ledger
+from sos_plugins.release.cells import Ledger, Relation
 from sos_plugins.release.protect import protect
 from sos_plugins.release.rules import could_be, rounded
 
@@ -114,3 +115,12 @@ def test_what_was_shown_before_is_no_help() -> None:
     assert protect(ledger).suppressed == {"3", "40"}
     ledger.out.add("40")
     assert [one.value for one in protect(ledger).unprotected] == [3]
+
+
+def test_figures_that_cannot_be_are_a_sentence_and_no_release() -> None:
+    ledger = Ledger(EXACT)
+    for key, value in (("small", 2), ("large", 20)):
+        ledger.count(key, value)
+    ledger.relations.append(Relation((("small", 1), ("large", 1)), 5))
+    with pytest.raises(DataError, match=r"give away of small could not be .* nothing is released"):
+        protect(ledger)

@@ -50,6 +50,7 @@ class Release:
         decisions: One for each figure and each table that is withheld.
         ledger: All counts, for whoever checks the release inside the room.
         protection: Which of them are suppressed.
+        called: What estimators are called on charts, by their names.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Release:
     decisions: tuple[Decision, ...]
     ledger: Ledger
     protection: Protection
+    called: Mapping[str, str]
 
     def __repr__(self) -> str:
         found = Counter(decision.decision for decision in self.decisions)
@@ -120,6 +122,7 @@ def release(
         decisions=tuple(decisions),
         ledger=ledger,
         protection=protection,
+        called=dict(result.called),
     )
 
 

@@ -65,7 +65,7 @@ def write_release(release: Release, folder: Path | str) -> Path:
 def _files(release: Release) -> Iterator[tuple[str, bytes]]:
     for name, frame in release.tables.items():
         yield f"tables/{name}.csv", csv_of(frame).encode()
-    for name, picture in charts(dict(release.tables)):
+    for name, picture in charts(release.tables, release.called):
         yield f"charts/{name}", picture
     decisions = pd.DataFrame([asdict(one) for one in release.decisions])
     yield "disclosure.csv", csv_of(decisions).encode()

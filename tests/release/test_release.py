@@ -287,7 +287,7 @@ def test_charts_know_nothing_of_what_is_suppressed(result: StudyResult, made: Re
     other = release(replace(result, outcomes=(replace(outcome, trends=trends),)))
     name = f"{outcome.info.name}_trends"
     assert made.tables[name].loc[0, "mean"] == HIDDEN
-    pictures = [dict(charts({name: r.tables[name]})) for r in (made, other)]
+    pictures = [dict(charts({name: r.tables[name]}, r.called)) for r in (made, other)]
     assert pictures[0] == pictures[1]
 
 

@@ -49,7 +49,7 @@ class Ledger:
         parts: Numerators with their denominators: a part is no more than its whole, and is not
             shown without it.
         sensitive: What must not be learnt.
-        out: Counts that an earlier release showed.
+        shown_before: Counts that an earlier release showed.
     """
 
     rules: ReleaseRules
@@ -57,7 +57,7 @@ class Ledger:
     relations: list[Relation] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
     sensitive: list[Sensitive] = field(default_factory=list)
-    out: set[str] = field(default_factory=set)
+    shown_before: set[str] = field(default_factory=set)
 
     def count(self, key: str, value: int) -> str:
         """Take in a count and return its key."""
@@ -71,11 +71,11 @@ class Ledger:
         """Take in a numerator; it and what is left of the whole may be too small."""
         self.count(key, value)
         self.parts[key] = whole
-        self.must_differ(whole, key)
+        self.difference(whole, key)
         return key
 
-    def must_differ(self, more: str, less: str) -> None:
-        """Take note that a difference of two counts is a number of children, perhaps a small one.
+    def difference(self, more: str, less: str) -> None:
+        """Take in a difference of two counts: a number of children, perhaps a small one.
 
         Nothing is learnt from one that is zero, but that the same children are counted; of a part
         and its whole it is a count like any other.

@@ -86,10 +86,10 @@ def compared(drafts: Iterable[Draft], ledger: Ledger, earlier: Earlier) -> set[s
         if before == CONFIDENTIAL:
             forced.add(mark.key)
         elif _same(before, ledger, mark.key):
-            ledger.out.add(mark.key)
+            ledger.shown_before.add(mark.key)
         elif _near(int(before), ledger, mark.key):
             forced.add(mark.key)
-    return forced - ledger.out
+    return forced - ledger.shown_before
 
 
 def _same(before: str, ledger: Ledger, key: str) -> bool:

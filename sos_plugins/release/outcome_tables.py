@@ -126,7 +126,7 @@ def _differences(ledger: Ledger, anchor: str, whole: set[str], single: set[str])
     keys = sorted({*whole, *single, *last}, key=lambda key: ledger.counts[key])
     for less, more in itertools.combinations(keys, 2):
         if not {less, more} <= single - whole:
-            ledger.must_differ(more, less)
+            ledger.difference(more, less)
 
 
 def groups(support: Support, anchor: str, ledger: Ledger) -> Iterator[Draft]:

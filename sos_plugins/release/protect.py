@@ -88,7 +88,7 @@ def _protect_one(ledger: Ledger, island: _Island, one: Sensitive, suppressed: se
         return True
     before, added = set(suppressed), []
     for key in _nearest(ledger, island, one):
-        if key in suppressed or key in ledger.out:
+        if key in suppressed or key in ledger.shown_before:
             continue
         added.append(key)
         suppressed.add(key)
@@ -154,7 +154,7 @@ def interval(
 
 
 def _bounds(ledger: Ledger, key: str, suppressed: set[str]) -> tuple[float, float | None]:
-    if key in suppressed and key not in ledger.out:
+    if key in suppressed and key not in ledger.shown_before:
         return ledger.rules.least, None
     return could_be(rounded(ledger.counts[key], ledger.rules.round_to), ledger.rules)
 

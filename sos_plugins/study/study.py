@@ -24,8 +24,9 @@ from sos_plugins.contract.types import Design, OutcomeInfo, Records, plain
 from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate
-from sos_plugins.profile import RecordProfile, profile_records
+from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of

@@ -6,14 +6,16 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import pandas as pd
 
 from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.errors import DataError, listing
 from sos_plugins.groundwork.stacking import first_known, stacked
+
+if TYPE_CHECKING:
+    import ibis
 
 QUALITY_COLUMNS = (
     "source",

@@ -650,7 +650,7 @@ class OutcomeStep:
             design=design,
             neighbours=neighbours,
             unit_names=dict(self.read.records.unit_names),
-            faults=self._faults(),
+            faults=self._faults(settings),
             program=self.read.program,
             key=self._key(settings, how),
         )
@@ -671,11 +671,12 @@ class OutcomeStep:
             how.key,
         )
 
-    def _faults(self) -> pd.DataFrame:
+    def _faults(self, settings: BaseModel) -> pd.DataFrame:
         """Return the rows at fault in the tables that the outcome reads, by authority and year."""
         if self.profile is None:
             return no_faults()
-        return self.profile.at_fault(self.plan.registry.outcome(self.choice.plugin).needs)
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return self.profile.at_fault(outcome.reads(settings))
 
     def cases(self) -> CollectedCases | str:
         """Derive the cases under the settings of the study, or say why that cannot be done."""

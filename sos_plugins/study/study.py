@@ -624,8 +624,7 @@ class OutcomeStep:
 
     def info(self, settings: BaseModel) -> OutcomeInfo:
         """Describe the outcome under its name in this study."""
-        info = self.plan.registry.outcome(self.choice.plugin).info(settings)
-        return replace(info, name=self.choice.name or info.name)
+        return self.plan.outcome_info(self.choice, settings)
 
     def derive(
         self, design: Design, neighbours: Mapping[str, tuple[str, ...]], *, others: bool
@@ -666,6 +665,7 @@ class OutcomeStep:
             of_settings(settings, self.session.base),
             self.read.program.with_plugin(outcome),
             self.info(settings).name,
+            self.choice.threshold,
             self.session.backend.name,
             self.session.backend.version,
             how.key,
@@ -695,6 +695,8 @@ class OutcomeStep:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         with record_warnings(f"Outcome '{info.name}'") as told:
             derived = outcome.derive(self.read.records, settings, self.session)
+            if self.choice.threshold is not None:
+                derived = self.choice.threshold.of(derived)
             cases = collect(derived, info, self.session, how)
         return replace(cases, warnings=(*cases.warnings, *told))
 

@@ -10,11 +10,20 @@ from typing import Annotated, Any
 
 import ibis
 import pyarrow as pa
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, StrictBool, StrictFloat, StrictInt
-from pydantic import StrictStr, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
-from sos_plugins import Settings
 from sos_outcomes.declared.columns import refuse_column, schema
+from sos_plugins import Settings
 
 Day = Annotated[dt.date, Strict()]
 Value = StrictBool | StrictInt | StrictFloat | Day | StrictStr
@@ -25,7 +34,7 @@ def _as_list(given: Any) -> Any:
     return given if given is None or isinstance(given, (list, tuple)) else (given,)
 
 
-Values = Annotated[tuple[Value, ...], BeforeValidator(_as_list)]
+Values = Annotated[tuple[Value, ...], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 class Comparison(Settings):
@@ -83,20 +92,20 @@ _TESTS: dict[str, Callable[[Any, Any], Any]] = {
 def _written_out(given: Any) -> Any:
     """Write a table as a list of one, and a value or a list of values as ``is``."""
     tables = (given,) if isinstance(given, Mapping) else given
-    if not isinstance(tables, (list, tuple)):
-        return given
+    if not isinstance(tables, (list, tuple)) or not all(
+        isinstance(table, Mapping) and table for table in tables
+    ):
+        raise ValueError(
+            'expected conditions on columns, such as { closure_reason = ["RC8"] }, or a list of '
+            f"such tables; {given!r} was given"
+        )
     return tuple(
         {c: v if isinstance(v, (Mapping, Comparison)) else {"is": v} for c, v in table.items()}
-        if isinstance(table, Mapping)
-        else table
         for table in tables
     )
 
 
-Conditions = Annotated[
-    tuple[Annotated[Mapping[str, Comparison], Field(min_length=1)], ...],
-    BeforeValidator(_written_out),
-]
+Conditions = Annotated[tuple[Mapping[str, Comparison], ...], BeforeValidator(_written_out)]
 """Any of these tables holds; a table holds where all of its columns do."""
 
 
@@ -125,7 +134,7 @@ _KINDS: tuple[tuple[Callable[[pa.DataType], bool], tuple[type, ...], str], ...] 
     (pa.types.is_boolean, (bool,), "true or false"),
     (pa.types.is_date, (dt.date,), "dates, such as 2015-03-31 without quotes"),
     (pa.types.is_string, (str,), 'text, such as "RC8"'),
-    (lambda kind: True, (int, float), "numbers"),
+    (pa.types.is_integer, (int, float), "numbers"),
 )
 _ORDERED = ("above", "below", "at_least", "at_most")
 

@@ -78,7 +78,8 @@ class Declared(Outcome):
             covariates=settings.covariates,
             completeness=complete,
         )
-        return dataclasses.replace(cases, warnings=tuple(filter(None, [absent])))
+        told = (f"{absent[0].upper()}{absent[1:]}.",) if absent else ()
+        return dataclasses.replace(cases, warnings=(*cases.warnings, *told))
 
 
 def population(
@@ -148,9 +149,7 @@ def _with_child(table: ibis.Table, records: Records, conditions: Conditions) -> 
     return joined.mutate(of_child=joined["_child"].notnull()).drop("_unit", "_child")
 
 
-def _with_window_end(
-    table: ibis.Table, settings: DeclaredSettings, session: Session
-) -> ibis.Table:
+def _with_window_end(table: ibis.Table, settings: DeclaredSettings, session: Session) -> ibis.Table:
     """Add ``window_end``: the last day on which something that counts can come."""
     duration = settings.duration
     if duration is not None and duration.days == "working":
@@ -208,9 +207,9 @@ def with_events(
     assert settings.event is not None
     start = "counted_from"
     for number, event in enumerate(settings.event.chain):
-        happened, per = _events(records, event), derive.KEY
+        happened = _events(records, event)
         if event.once:
-            happened, per = _one_referral(happened, records, event), (*derive.KEY, "referral_date")
+            happened = _one_referral(happened, records, event)
         name = f"event_{number}"
         table = derive.event_in_window(
             table,
@@ -220,7 +219,7 @@ def with_events(
             name=name,
             from_day=event.from_day,
             to_day=event.within_days,
-            key=per,
+            key=(*derive.KEY, "referral_date") if event.once else derive.KEY,
             session=session,
         )
         start = name

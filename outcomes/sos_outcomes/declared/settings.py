@@ -69,7 +69,8 @@ class Population(Rows):
         (), description="Which children count: conditions on columns of the table children."
     )
     count_from: tuple[str, ...] = Field(
-        (), description="Columns of the day from which days are counted, the first that is "
+        (),
+        description="Columns of the day from which days are counted, the first that is "
         "recorded; date by default.",
     )
 
@@ -171,9 +172,7 @@ class Duration(Settings):
     restricted_to: int | None = Field(
         None, ge=1, description="The days it takes, at most so many: longer ones count so many."
     )
-    days: Literal["calendar", "working"] = Field(
-        "calendar", description="Which days are counted."
-    )
+    days: Literal["calendar", "working"] = Field("calendar", description="Which days are counted.")
     nation: Literal["ENG", "WLS", "SCT", "NIR"] = Field(
         "ENG", description="Part of the United Kingdom whose bank holidays are no working days."
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_sources.sql.merging import Merge
 from sos_sources.sql.sql_columns import SqlColumn, identifier
 
 EXTRA = (
@@ -30,10 +31,13 @@ class ExtraColumn:
     name: str
     column: str
 
-    @property
-    def typed(self) -> SqlColumn:
-        """The column as text, without a check: it may be empty, and no value of it is listed."""
-        return SqlColumn(self.column, (f"r.{self.column} AS {self.column}",))
+    def typed(self, raw: str) -> SqlColumn:
+        """Return the column as text, without a check: it may be empty, no value of it is listed.
+
+        Args:
+            raw: SQL of the text.
+        """
+        return SqlColumn(self.column, (f"{raw} AS {self.column}",))
 
     @property
     def given(self) -> str:
@@ -45,17 +49,30 @@ Extras = Mapping[str, tuple[ExtraColumn, ...]]
 """Further columns by record table."""
 
 
+def refuse_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse further columns of one name, capitals apart; for settings.
+
+    Raises:
+        ValueError: That names the one that stands there twice.
+    """
+    lower = [name.lower() for name in names]
+    if twice := [name for name in names if lower.count(name.lower()) > 1]:
+        raise ValueError(f"'{twice[-1]}' stands there twice, capitals apart")
+    return names
+
+
 def extra_columns(names: Iterable[str]) -> tuple[ExtraColumn, ...]:
     """Return columns of these names, in order."""
     return tuple(ExtraColumn(name, f"extra_{n}") for n, name in enumerate(dict.fromkeys(names)))
 
 
-def labels(extras: Iterable[ExtraColumn]) -> dict[str, str]:
-    """Return what the columns are called, by their names while tables are put together."""
-    return {one.column: one.name for one in extras}
+def with_extras(plan: Merge, extras: Iterable[ExtraColumn]) -> Merge:
+    """Return a merge that takes the latest value of the further columns too."""
+    called = {one.column: one.name for one in extras}
+    return replace(plan, values=(*plan.values, *called), called=called)
 
 
-def with_extras(table: str, extras: Iterable[ExtraColumn]) -> pa.Schema:
+def schema_with_extras(table: str, extras: Iterable[ExtraColumn]) -> pa.Schema:
     """Return the columns of a record table, the further ones after those of the contract."""
     return pa.schema([*TABLES[table], *(pa.field(one.name, pa.string()) for one in extras)])
 

@@ -27,6 +27,7 @@ from sos_sources.extra_columns import (
     extra_columns,
     refuse_extra,
     refuse_name_of_contract,
+    refuse_repeats,
 )
 from sos_sources.paths import (
     OUT_OF_SCOPE,
@@ -106,6 +107,7 @@ class Ssda903Settings(Settings):
     )
 
     _listed = field_validator("paths", "extra", mode="before")(as_tuple)
+    _each_once = field_validator("extra")(refuse_repeats)
 
     @property
     def further(self) -> tuple[ExtraColumn, ...]:

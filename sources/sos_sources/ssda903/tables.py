@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
-from sos_sources.extra_columns import ExtraColumn, Extras, labels, with_extras
+from sos_sources.extra_columns import ExtraColumn, Extras, schema_with_extras, with_extras
 from sos_sources.sql.merging import Merge, merge
 from sos_sources.sql.sql_checks import SqlCheck, form, line_breaks, profile
 from sos_sources.sql.sql_columns import (
@@ -147,7 +147,7 @@ def build(
             quality += line_breaks(file.text, source=SOURCE, file=file.shown)
         for table, known in _typed_columns(limits).items():
             further = extras.get(table, ())
-            columns = (*known, *(one.typed for one in further))
+            columns = (*known, *(one.typed(f"r.{one.column}") for one in further))
             con.execute(_typed(table, columns))
             checks = tuple(check for column in columns for check in column.checks)
             quality += profile(
@@ -157,7 +157,7 @@ def build(
                 source=SOURCE,
                 examples=examples,
             )
-            plan = _with_extras(_MERGES[table], further)
+            plan = with_extras(_MERGES[table], further)
             quality += merge(con, plan, source=SOURCE, examples=examples)
         con.execute(_UASC)
         con.execute(_chained(limits))
@@ -175,11 +175,6 @@ def build(
     _refuse_empty(returns, tables["episodes"].num_rows)
     first, last = min(s.first for s in spans), max(s.last for s in spans)
     return Built903(tables, quality, first, last)
-
-
-def _with_extras(plan: Merge, extras: Sequence[ExtraColumn]) -> Merge:
-    values = (*plan.values, *(one.column for one in extras))
-    return replace(plan, values=values, called=labels(extras))
 
 
 def _load(con: Any, returns: Sequence[Ssda903Return], extras: Extras) -> None:
@@ -508,7 +503,7 @@ def _final(con: Any, table: str, extras: Sequence[ExtraColumn]) -> pa.Table:
     relation = {"children": "everyone", "episodes": "chained"}[table]
     columns = ", ".join([*TABLES[table].names, *(one.given for one in extras)])
     rows = con.sql(f"SELECT {columns} FROM {relation} ORDER BY ALL").to_arrow_table()
-    return rows.cast(with_extras(table, extras))
+    return rows.cast(schema_with_extras(table, extras))
 
 
 def _coverage(

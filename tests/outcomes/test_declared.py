@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import declared_outcomes
 import pandas as pd
 import pytest
 from outcome_helpers import (
@@ -36,21 +34,9 @@ from sos_plugins.authors import derive as helpers
 from sos_plugins.authors.testing import check_outcome
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.host.settings import describe, validate
-from sos_plugins.study.file import OutcomeChoice
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "outcome-without-python.md").read_text()
-BLOCKS = [tomllib.loads(text) for text in re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)]
-CHOICES = {
-    choice.name: choice
-    for block in BLOCKS
-    for choice in map(OutcomeChoice.model_validate, block.get("outcomes", []))
-}
-ON_PAGE = {n: dict(c.settings) for n, c in CHOICES.items() if c.plugin == "declared" and n}
+ON_PAGE = declared_outcomes.BY_NAME
 DECLARED = Declared()
-
-
-def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in names}
 
 
 def in_time(**duration: Any) -> dict[str, Any]:
@@ -61,11 +47,10 @@ def in_time(**duration: Any) -> dict[str, Any]:
     return {**first, "population": population, "duration": {**until, **duration}}
 
 
-ESCALATION = ON_PAGE["declared-escalation"]
 SAME: dict[str, tuple[Outcome, dict[str, Any]]] = {
     "icpc": (Icpc(), ON_PAGE["declared-icpc"]),
-    "rereferral": (Rereferral(), {**ESCALATION, "event": without(ESCALATION["event"], "then")}),
-    "escalation": (Escalation(), ESCALATION),
+    "rereferral": (Rereferral(), ON_PAGE["declared-rereferral"]),
+    "escalation": (Escalation(), ON_PAGE["declared-escalation"]),
     "within": (AssessmentWithin45Days(), in_time(within=45)),
     "restricted": (AssessmentDuration(), in_time(restricted_to=60)),
 }
@@ -201,6 +186,7 @@ def test_conditions_on_the_child_and_the_first_episode(session):
         ({"not": "RC8"}, "acd"),
         ({"missing": True}, "d"),
         ({"missing": False, "not": ["RC8"]}, "ac"),
+        ({"has": ["RC1", "8"]}, "a"),
     ],
 )
 def test_what_a_condition_says_of_values_and_of_missing_ones(session, condition, fits):
@@ -324,4 +310,4 @@ def test_the_page_has_every_key_in_the_words_of_the_code():
         for row in describe(model):
             values = row["values"].replace(" | ", " or ")
             line = f"| `{row['setting']}` | {values} | `{row['default']}` | {row['description']} |"
-            assert row["setting"] in own or line in PAGE
+            assert row["setting"] in own or line in declared_outcomes.PAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import ibis
@@ -48,6 +48,9 @@ class Comparison(Settings):
     none_of: Values | None = Field(
         None, alias="not", description="The value is not this, or none of these, or is missing."
     )
+    has: Values | None = Field(
+        None, description="Of codes with commas between them, one is this, or one of these."
+    )
     missing: bool | None = Field(
         None, description="true: nothing is recorded; false: something is recorded."
     )
@@ -81,12 +84,19 @@ class Comparison(Settings):
 _TESTS: dict[str, Callable[[Any, Any], Any]] = {
     "one_of": lambda column, values: column.isin(values).fill_null(False),
     "none_of": lambda column, values: ~column.isin(values).fill_null(False),
+    "has": lambda column, codes: _has(column, codes),
     "missing": lambda column, yes: column.isnull() if yes else column.notnull(),
     "above": lambda column, bound: (column > bound).fill_null(False),
     "below": lambda column, bound: (column < bound).fill_null(False),
     "at_least": lambda column, bound: (column >= bound).fill_null(False),
     "at_most": lambda column, bound: (column <= bound).fill_null(False),
 }
+
+
+def _has(column: Any, codes: Sequence[Any]) -> Any:
+    """Return whether one of the codes is among those that a text has between commas."""
+    among = (ibis.literal(",") + column.replace(" ", "") + ",").fill_null("")
+    return functools.reduce(operator.or_, [among.contains(f",{code},") for code in codes])
 
 
 def _written_out(given: Any) -> Any:
@@ -160,10 +170,12 @@ def refuse_unfit(table: str, conditions: Conditions, key: str) -> None:
 def _refuse_other_kind(key: str, kind: pa.DataType, comparison: Comparison) -> None:
     types, words = next((types, words) for fits, types, words in _KINDS if fits(kind))
     given = comparison.given
+    if "has" in given and str not in types:
+        raise ValueError(f"{key}: 'has' is for text, and the column holds {words}")
     if (str in types or bool in types) and (wrong := [n for n in _ORDERED if n in given]):
         raise ValueError(
             f"{key}: '{wrong[0]}' is for numbers and dates, and the column holds {words}. Use "
-            "'is', 'not' or 'missing'"
+            "'is', 'not', 'has' or 'missing'"
         )
     for name, value in given.items():
         for one in () if name == "missing" else value if isinstance(value, tuple) else (value,):

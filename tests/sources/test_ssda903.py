@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from sos_sources.ssda903.source import Ssda903, Ssda903Settings, april_year
 from source_helpers import Changes, changes, damaged, flagged, rows
@@ -19,6 +20,7 @@ from source_helpers import faults as all_faults
 from variants import examples
 
 from sos_plugins import Records, Session
+from sos_plugins.cli.main import main
 from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.host.settings import validate
@@ -689,3 +691,16 @@ def test_a_further_column_that_cannot_be_is_a_sentence(
 def test_names_are_given_once(tmp_path: Path) -> None:
     with pytest.raises(SosError, match="'pl_post' stands there twice"):
         read(tmp_path, extra=["PL_POST", "pl_post"])
+
+
+def test_no_page_lists_values_of_a_further_column(tmp_path: Path) -> None:
+    lines = [f"{n},01/05/2014,S,C2,N1,U1,PR1,,,SECRET" for n in range(30)]
+    put(tmp_path / "2014-15", *lines, header=f"{HEADER},PL_POST")
+    chosen = ["--source", "ssda903", "--set", "paths=.", "--set", 'authority="330"']
+    command = ["profile", *chosen, "--set", 'extra=["PL_POST"]', "--data", str(tmp_path)]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out"), "--no-r"])
+    assert done.exit_code == 0, done.output
+    written = [f for f in (tmp_path / "out").rglob("*") if f.is_file()]
+    assert written
+    assert not [f for f in written if b"SECRET" in f.read_bytes()]
+    assert "SECRET" not in done.output

@@ -625,8 +625,7 @@ class OutcomeStep:
 
     def info(self, settings: BaseModel) -> OutcomeInfo:
         """Describe the outcome under its name in this study."""
-        info = self.plan.registry.outcome(self.choice.plugin).info(settings)
-        return replace(info, name=self.choice.name or info.name)
+        return self.plan.outcome_info(self.choice, settings)
 
     def derive(
         self, design: Design, neighbours: Mapping[str, tuple[str, ...]], *, others: bool
@@ -651,7 +650,7 @@ class OutcomeStep:
             design=design,
             neighbours=neighbours,
             unit_names=dict(self.read.records.unit_names),
-            faults=self._faults(),
+            faults=self._faults(settings),
             program=self.read.program,
             key=self._key(settings, how),
         )
@@ -667,16 +666,18 @@ class OutcomeStep:
             of_settings(settings, self.session.base),
             self.read.program.with_plugin(outcome),
             self.info(settings).name,
+            self.choice.threshold,
             self.session.backend.name,
             self.session.backend.version,
             how.key,
         )
 
-    def _faults(self) -> pd.DataFrame:
+    def _faults(self, settings: BaseModel) -> pd.DataFrame:
         """Return the rows at fault in the tables that the outcome reads, by authority and year."""
         if self.profile is None:
             return no_faults()
-        return self.profile.at_fault(self.plan.registry.outcome(self.choice.plugin).needs)
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return self.profile.at_fault(outcome.reads(settings))
 
     def cases(self) -> CollectedCases | str:
         """Derive the cases under the settings of the study, or say why that cannot be done."""
@@ -695,6 +696,8 @@ class OutcomeStep:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         with record_warnings(f"Outcome '{info.name}'") as told:
             derived = outcome.derive(self.read.records, settings, self.session)
+            if self.choice.threshold is not None:
+                derived = self.choice.threshold.of(derived)
             cases = collect(derived, info, self.session, how)
         return replace(cases, warnings=(*cases.warnings, *told))
 

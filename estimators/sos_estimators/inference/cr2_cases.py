@@ -18,7 +18,7 @@ import scipy
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.cluster_products import ClusterProducts, nested_effects
 from sos_estimators.inference.cr2 import Cr2, inverse_root, orthonormal
-from sos_estimators.regression.least_squares import side_by_side
+from sos_estimators.regression.least_squares import cross_products, side_by_side
 
 
 def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2:
@@ -76,7 +76,7 @@ class _WorkingModel:
         squares = weight**2 if problem.weight_squares is None else problem.weight_squares / unit**2
         fitted = problem.value - clusters.residuals
         B = clusters.bread * unit
-        M = clusters.columns.T @ (clusters.columns * squares[:, None])
+        M = cross_products(clusters.columns, squares)
         order = np.argsort(problem.cluster, kind="stable")
         return cls(
             B=B,

@@ -132,7 +132,11 @@ class Absorber:
         return left
 
     def take_out(self, columns: Floats) -> None:
-        """Take the effects out of columns, (m, p), in place; as :meth:`residuals`."""
+        """Take the effects out of columns in place, as :meth:`residuals`.
+
+        Args:
+            columns: (m, p).
+        """
         for _ in range(2):
             self._take_out(columns)
 
@@ -223,7 +227,12 @@ def _block_triangle(columns: Floats, weight: Floats | None) -> Floats:
 
 
 def lengths(columns: Floats, weight: Floats) -> Floats:
-    """Return the lengths (p,) of columns (m, p) times the root of the weights (m,)."""
+    """Return the lengths of columns times the root of the weights, (p,).
+
+    Args:
+        columns: (m, p).
+        weight: (m,).
+    """
     return np.sqrt([weight @ np.square(column) for column in columns.T])
 
 

@@ -37,7 +37,7 @@ from sos_plugins.tables.statistics_files import (
 )
 from sos_plugins.tables.typed_tables import TypedTable
 from sos_plugins.tables.workbooks import WORKBOOK_SUFFIXES, read_workbook, sheet_header
-from sos_plugins.tables.written_dates import DateOrder, DatesUnclear, as_days, read_dates
+from sos_plugins.tables.written_dates import DateOrder, UnclearDatesError, as_days, read_dates
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -291,7 +291,7 @@ class Columns:
         distinct = [cell for cell in pc.unique(text).to_pylist() if cell is not None]
         try:
             read = read_dates(distinct, self.dates, self.forms.get(name, ""))
-        except DatesUnclear as error:
+        except UnclearDatesError as error:
             wrong = pc.is_in(text, value_set=pa.array(error.texts, pa.string()))
             faulty = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
             if error.mixed:

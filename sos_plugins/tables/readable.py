@@ -19,7 +19,11 @@ WORKBOOK, STATISTICS = "Excel workbook", "Stata or SPSS data"
 _SIGNS: Sequence[tuple[bytes, str, str]] = (
     (b"\x1f\x8b", "a gzip archive", "Unpack it"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "Unpack it, or save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook, or one with a password", "Save the sheet as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an old Excel workbook, or one with a password",
+        "Save the sheet as CSV",
+    ),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it"),
     (b"BZh", "a bzip2 archive", "Unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Unpack it"),

@@ -1,6 +1,7 @@
-"""Authorities by name and code: the three-digit codes of the Department for Education, those of the
-Office for National Statistics, and names, as one and the same.
+"""Authorities of England by any of their names and codes.
 
+Codes are the three digits of the Department for Education and the nine characters of the Office for
+National Statistics.
 ``english_authorities.csv`` has a row for each pair of codes that published figures have carried
 since 2012, with the Aprils since and until which a code was in use where that is not always. An
 authority that gave way to others has a code of its own and is never one of them.
@@ -148,7 +149,7 @@ def codes_meant(text: str) -> frozenset[str]:
     return names.get(plain, frozenset()) or names.get(short, frozenset())
 
 
-def told_of(codes: Collection[str]) -> str:
+def described(codes: Collection[str]) -> str:
     """Say which authorities have these codes, and since or until when."""
     return "; ".join(one.told for one in authorities() if one.code in codes)
 
@@ -163,7 +164,7 @@ def same_authorities(units: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {code: tuple(some) for code, some in forms.items() if len(some) > 1}
 
 
-class UnitUnclear(DataError):
+class UnclearUnitError(DataError):
     """A name or a code may mean several authorities."""
 
 
@@ -186,7 +187,7 @@ class KnownUnits:
             text: Any name or code of an authority.
 
         Raises:
-            UnitUnclear: If it may mean several units of the records.
+            UnclearUnitError: If it may mean several units of the records.
         """
         if text in self.units:
             return text
@@ -196,8 +197,8 @@ class KnownUnits:
         if not hits and meant:
             hits = {unit for unit in self.units if codes_meant(unit) & meant}
         if len(hits) > 1:
-            raise UnitUnclear(
-                f"'{text}' may mean {listing(sorted(hits))} of the records ({told_of(meant)}). "
+            raise UnclearUnitError(
+                f"'{text}' may mean {listing(sorted(hits))} of the records ({described(meant)}). "
                 "Write it as the records have it; where they have one authority in several forms, "
                 'say codes = "dfe" in [[sources]], or mend them.'
                 if meant
@@ -209,7 +210,7 @@ class KnownUnits:
     def near(self, text: str) -> str:
         """Return a sentence on what the records have that is like a text, with a blank before."""
         if (meant := codes_meant(text)) and not did_you_mean(text, self.units):
-            return f" It is {told_of(meant)}, which the records have under no name or code."
+            return f" It is {described(meant)}, which the records have under no name or code."
         known = {*self.units, *self.names.values()}
         return did_you_mean(text, known) or did_you_mean(text, [one.name for one in authorities()])
 
@@ -250,7 +251,7 @@ def _unknown(wrong: Sequence[str]) -> str:
 
 
 def _unclear(wrong: Sequence[str]) -> str:
-    told = told_of(codes_meant(wrong[0]))
+    told = described(codes_meant(wrong[0]))
     return f"a code was expected, since the name is that of several authorities ({told})"
 
 

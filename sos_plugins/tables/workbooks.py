@@ -48,7 +48,9 @@ def read_workbook(path: Path, sheet: str | None, used: Collection[str] | None) -
     name, rows, first = _sheet(path, sheet)
     _refuse_broken_cells(path, name)
     names = tuple(_text(cell).strip() for cell in rows[0])
-    body = [(number, row) for number, row in enumerate(rows[1:], first + 1) if any(map(_there, row))]
+    body = [
+        (number, row) for number, row in enumerate(rows[1:], first + 1) if any(map(_there, row))
+    ]
     columns = tuple(
         _typed([row[i] for _, row in body]) if used is None or label in used else None
         for i, label in enumerate(names)
@@ -160,7 +162,9 @@ def _refuse_broken_cells(path: Path, sheet: str) -> None:
                 )
 
 
-def _found(archive: zipfile.ZipFile, part: str, pattern: re.Pattern[bytes]) -> tuple[list[str], int]:
+def _found(
+    archive: zipfile.ZipFile, part: str, pattern: re.Pattern[bytes]
+) -> tuple[list[str], int]:
     """Return the first cells that a pattern finds, and how many it finds."""
     cells: dict[str, None] = {}
     with archive.open(part) as file:

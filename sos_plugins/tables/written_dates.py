@@ -53,7 +53,7 @@ _SHAPES = {
 }
 
 
-class DatesUnclear(ValueError):
+class UnclearDatesError(ValueError):
     """Texts are no dates, or cannot be read in one way.
 
     Attributes:
@@ -98,7 +98,7 @@ def read_dates(
         earlier: ``form`` of other rows of the same column.
 
     Raises:
-        DatesUnclear: If a text is no date, they have several forms, or day and month cannot be
+        UnclearDatesError: If a text is no date, they have several forms, or day and month cannot be
             told apart.
 
     >>> read_dates(["03/04/2019", "31/12/2019 00:00"]).days["03/04/2019"].isoformat()
@@ -109,7 +109,7 @@ def read_dates(
     form = _one_form(forms, order, earlier)
     days = {text: _day(text, form) for text in texts}
     if wrong := [text for text, day in days.items() if day is None]:
-        raise DatesUnclear(f"{EXPECTED}, on a day that there is", wrong)
+        raise UnclearDatesError(f"{EXPECTED}, on a day that there is", wrong)
     return WrittenDates({text: day for text, day in days.items() if day is not None}, form)
 
 
@@ -146,7 +146,7 @@ def _refuse_no_dates(forms: Mapping[str, str]) -> None:
         hint = ", with all four digits of the year"
     elif all(_NUMBER.fullmatch(text) for text in wrong):
         hint = '; where the numbers are Excel\'s count of days, say dates = "excel"'
-    raise DatesUnclear(f"{EXPECTED}{hint}", wrong)
+    raise UnclearDatesError(f"{EXPECTED}{hint}", wrong)
 
 
 def _one_form(forms: Mapping[str, str], order: DateOrder, earlier: str) -> str:
@@ -158,9 +158,9 @@ def _one_form(forms: Mapping[str, str], order: DateOrder, earlier: str) -> str:
     if not kinds:
         return earlier
     if len(kinds) > 1:
-        raise DatesUnclear(_mixed(by_form), by_form.values(), mixed=True)
+        raise UnclearDatesError(_mixed(by_form), by_form.values(), mixed=True)
     if earlier and _kind(earlier) not in kinds:
-        raise DatesUnclear(_mixed({**by_form, earlier: ""}), by_form.values(), mixed=True)
+        raise UnclearDatesError(_mixed({**by_form, earlier: ""}), by_form.values(), mixed=True)
     if kinds != {"numbers"}:
         return next(iter(by_form))
     return _order(forms, by_form, order, earlier)
@@ -177,21 +177,23 @@ def _order(
     if order in ("day-first", "month-first"):
         other = "month-first" if order == "day-first" else "day-first"
         if wrong := [text for text, form in forms.items() if form == other]:
-            raise DatesUnclear(f'a date with the {order.split("-")[0]} first was expected', wrong)
+            raise UnclearDatesError(
+                f"a date with the {order.split('-')[0]} first was expected", wrong
+            )
         return order
     if {"day-first", "month-first"} <= {*by_form, *([earlier] if earlier else [])}:
         shown = [t for f, t in by_form.items() if f in ("day-first", "month-first")]
-        raise DatesUnclear(_mixed(by_form), shown, mixed=True)
+        raise UnclearDatesError(_mixed(by_form), shown, mixed=True)
     if "month-first" in by_form:
-        raise DatesUnclear(
+        raise UnclearDatesError(
             "no date has its day first and some have the month there; if all have, say dates = "
             '"month-first", else mend them',
             [text for text, form in forms.items() if form == "month-first"],
         )
     if "day-first" in by_form or earlier == "day-first" or "either" not in by_form:
         return "day-first"
-    raise DatesUnclear(
-        'dates can be read day first and month first, and no cell tells which: say dates = '
+    raise UnclearDatesError(
+        "dates can be read day first and month first, and no cell tells which: say dates = "
         '"day-first" or "month-first", or write them as 2019-12-31',
         [text for text, form in forms.items() if form == "either"],
     )

@@ -129,6 +129,20 @@ class RecordTables(Source):
     citation: ClassVar[str] = ""
     gives: ClassVar[tuple[str, ...]] = KNOWN
 
+    def units(self, settings: RecordsSettings, session: Session) -> set[str] | None:
+        """Return the authorities of all tables; None for tables that another system reads."""
+        if session.backend.name != "duckdb":
+            return None
+        parts, _ = _parts(session.path(settings.folder), session)
+        found: set[str] = set()
+        with scratch_database(session.backend) as con:
+            for part in parts:
+                _refuse_other_columns(part)
+                with _in_words(part.label):
+                    rows = con.execute(f"SELECT DISTINCT unit FROM ({part.scan})").fetchall()
+                found |= {unit for (unit,) in rows if unit is not None}
+        return found
+
     def read(self, settings: RecordsSettings, session: Session) -> Records:
         """Check the tables and hand them over without reading them into memory.
 

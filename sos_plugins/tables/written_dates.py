@@ -178,7 +178,7 @@ def _order(
         other = "month-first" if order == "day-first" else "day-first"
         if wrong := [text for text, form in forms.items() if form == other]:
             raise UnclearDatesError(
-                f"a date with the {order.split('-')[0]} first was expected", wrong
+                f"a date with the {order.removesuffix('-first')} first was expected", wrong
             )
         return order
     if {"day-first", "month-first"} <= {*by_form, *([earlier] if earlier else [])}:

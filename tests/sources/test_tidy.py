@@ -311,7 +311,7 @@ def test_dates_and_children(tmp_path: Path) -> None:
     write(tmp_path, "la,year,y,who,day\n006,2015,1,07,2015-05-01\n006,2015,1,08,\n")
     table = cases(read(tmp_path, child="who", date="day")).to_pylist()
     assert [(r["child"], r["date"]) for r in table] == [("07", dt.date(2015, 5, 1)), ("08", None)]
-    write(tmp_path, "la,year,y,who,day\n006,2015,1,07,01/05/2015\n")
+    write(tmp_path, "la,year,y,who,day\n006,2015,1,07,May 2015\n")
     with pytest.raises(DataError, match=r"column 'day': a date such as 2015-03-31 .*line 2"):
         read(tmp_path, date="day")
 
@@ -344,7 +344,7 @@ def test_a_covariate_with_the_name_of_a_role_is_read_under_another(
         ({"own": "popp"}, "'popp' is no covariate. Did you mean 'pop'"),
         ({"own": "la"}, "'la' is no covariate"),
         ({"own": "pop", "other": "pop"}, "gives 'pop' two names"),
-        ({"weight": "pop"}, "'weight' has a name that means something else"),
+        ({"treated": "pop"}, "'treated' has a name that means something else"),
         ({"Unit": "pop"}, "'unit' and 'Unit' differ in capitals only"),
     ],
 )

@@ -94,6 +94,4 @@ def test_how_a_column_was_read_is_told_where_another_way_is_thought_of(tmp_path:
     path.write_text("a,b\n03/04/2019,2019-04-03\n31/12/2019,2019-12-31\n")
     columns = read_columns(path)
     assert columns.days("a").equals(columns.days("b"))
-    assert columns.notes() == (
-        "cases.csv, column 'a': dates were read day first (31/12/2019).",
-    )
+    assert columns.notes() == ("cases.csv, column 'a': dates were read day first (31/12/2019).",)

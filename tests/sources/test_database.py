@@ -479,11 +479,12 @@ def test_dates_in_text_are_read_in_one_form_over_all_pieces(
 ) -> None:
     """The second piece has a date that could be read in two ways, had the first not told."""
     monkeypatch.setattr(database, "ROWS_AT_ONCE", 1)
-    table = pd.DataFrame(
+    kids = pd.DataFrame(
         {"unit": "Darlington", "child": ["1", "2"], "birth": ["31/12/2014", "03/04/2015"]}
     )
     with duckdb.connect(tmp_path / "r.duckdb") as con:
-        con.execute("CREATE TABLE kids AS SELECT * FROM table")
+        con.register("frame", kids)
+        con.execute("CREATE TABLE kids AS SELECT * FROM frame")
     absent = [n for n in TABLES["children"].names if n not in ("unit", "child", "birth_date")]
     values: dict[str, Any] = {
         "tables": {"children": "kids"},

@@ -70,8 +70,8 @@ def make_design(
         whose first treated period is another in the records, contaminated authorities.
 
     Raises:
-        DesignError: If a named authority is unknown, the pool names one that the records say is
-            treated, or no pilot or no comparator is left.
+        DesignError: If a named authority is unknown, a pilot seems misspelt, the pool names one
+            that the records say is treated, or no pilot or no comparator is left.
     """
     known = set(units)
     finder = KnownUnits(known, names)
@@ -86,6 +86,12 @@ def make_design(
             f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
             f"{_some(sorted(known))}.{near} Check [design] pilots and the codes."
         )
+    for code in absent:
+        if not _same_code(code, known) and finder.is_misspelt(code):
+            raise DesignError(
+                f"[design] pilots: '{code}' is not in the records and no authority that is known."
+                f"{finder.near(code)} Correct it, or take the pilot out of the design."
+            )
     named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
     for code in named:
         if code not in known:

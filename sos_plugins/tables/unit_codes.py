@@ -144,8 +144,8 @@ def codes_meant(text: str) -> frozenset[str]:
     plain = _plain(text)
     short = _short(plain)
     names = _by_text()
-    if plain == "london" or short in ("", "london"):
-        return names.get(plain, frozenset())
+    if short in ("", "london"):
+        return names.get(plain.removesuffix(" council").removesuffix(" corporation"), frozenset())
     return names.get(plain, frozenset()) or names.get(short, frozenset())
 
 
@@ -206,6 +206,11 @@ class KnownUnits:
                 "code."
             )
         return next(iter(hits), None)
+
+    def is_misspelt(self, text: str) -> bool:
+        """Whether a text is no name or code, and nearly that of an authority."""
+        no_code = any(sign.isalpha() for sign in text) and not codes_meant(text)
+        return no_code and bool(self.near(text))
 
     def near(self, text: str) -> str:
         """Return a sentence on what the records have that is like a text, with a blank before."""

@@ -124,6 +124,16 @@ def test_authorities_of_the_study_are_found_by_any_name_or_code(tmp_path: Path) 
     assert "Birmingham City Council (330), E06000005 (841), north shire (x9)" in told
 
 
+def test_a_misspelt_pilot_is_refused_and_one_without_records_is_a_warning(tmp_path: Path) -> None:
+    units = ["841", "330", "331"]
+    rows = [{"unit": "841", "cohort": 2014}, {"unit": "Birmingam", "cohort": 2014}]
+    with pytest.raises(DesignError, match=r"'Birmingam' is not .* Did you mean 'Birmingham'"):
+        design(tmp_path, units, pilots=rows)
+    made, notes = design(tmp_path, units, pilots=(rows[0], {"unit": "Leeds", "cohort": 2014}))
+    assert [pilot.unit for pilot in made.pilots] == ["841"]
+    assert any("It is 383 Leeds" in note for note in notes)
+
+
 def test_a_name_of_two_authorities_is_refused_with_both(tmp_path: Path) -> None:
     with pytest.raises(DesignError, match=r"'Dorset' may mean 835, 838 .*until March 2019"):
         design(tmp_path, ["835", "838"], pilots=({"unit": "Dorset", "cohort": 2014},))

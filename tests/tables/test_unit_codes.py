@@ -55,6 +55,7 @@ def test_every_authority_of_the_published_files_is_found_by_its_codes_and_names(
         ("Leicester City Council", "856"),
         ("Leicestershire", "855"),
         ("City of London", "201"),
+        ("City of London Corporation", "201"),
     ],
 )
 def test_an_authority_goes_by_many_names(text: str, code: str) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lxml import etree
 
 from sos_plugins.errors import DataError, did_you_mean, listing
 from sos_plugins.tables.readable import WORKBOOK, readable, refuse_unreadable
@@ -178,6 +177,8 @@ def _found(
 
 def _part_of(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """Return the file within a workbook that holds a sheet."""
+    from lxml import etree  # which other tables need not wait for
+
     try:
         book = etree.fromstring(archive.read("xl/workbook.xml"))
         links = etree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+import scipy
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.cluster_products import ClusterProducts, nested_effects
@@ -117,7 +117,7 @@ def _adjust(model: _WorkingModel, g: int, Bc: Floats) -> _Part:
     X = side_by_side([*F, model.columns[np.ix_(rows, active)]], len(rows))
     k, f = X.shape[1], X.shape[1] - len(active)
     XX, XWX, XWWX = (X.T @ (X * measure[:, None]) for measure in model.measures[rows].T)
-    inverse_FWF = linalg.pinvh(XWX[:f, :f]) if f else np.empty((0, 0))
+    inverse_FWF = scipy.linalg.pinvh(XWX[:f, :f]) if f else np.empty((0, 0))
     RWWF = XWWX[f:, :f] @ inverse_FWF
     UN, V = orthonormal(np.block([[XX, XWX], [XWX, XWWX]]))  # of U = [X, WX]
     C = _off_identity(model, active, inverse_FWF, XWWX[:f, :f], RWWF)
@@ -150,7 +150,7 @@ def _off_identity(
             [across, model.BMB[np.ix_(active, active)]],
         ]
     )
-    whole = linalg.block_diag(inverse_FWF, B)
+    whole = scipy.linalg.block_diag(inverse_FWF, B)
     return np.block([[XMX, -whole], [-whole, np.zeros_like(whole)]])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg, sparse
+import scipy
 
 from sos_estimators.arrays import Bools, Floats, Ints
 
@@ -104,17 +104,17 @@ class Absorber:
             self._first * n_second + second, self._weight, minlength=n_first * n_second
         )
         self._cross = pairs.reshape(n_first, n_second)
-        links = sparse.coo_array(
+        links = scipy.sparse.coo_array(
             (np.ones(len(second)), (self._first, n_first + second)),
             shape=(n_first + n_second, n_first + n_second),
         )
-        n_components, component = sparse.csgraph.connected_components(links, directed=False)
+        n_components, component = scipy.sparse.csgraph.connected_components(links, directed=False)
         _, base = np.unique(component[n_first:], return_index=True)
         self._free = np.setdiff1d(np.arange(n_second), base)
         schur = np.diag(self._cross.sum(axis=0)) - self._cross.T @ (
             self._cross / self._total[:, None]
         )
-        self._schur = linalg.cho_factor(schur[np.ix_(self._free, self._free)])
+        self._schur = scipy.linalg.cho_factor(schur[np.ix_(self._free, self._free)])
         self.rank = n_first + n_second - n_components
 
     def residuals(self, columns: Floats) -> Floats:
@@ -140,7 +140,7 @@ class Absorber:
         second = group_sums(weighted, self._second)
         right = second - self._cross.T @ (first / self._total[:, None])
         effect = np.zeros_like(second)
-        effect[self._free] = linalg.cho_solve(self._schur, right[self._free])
+        effect[self._free] = scipy.linalg.cho_solve(self._schur, right[self._free])
         other = (first - self._cross @ effect) / self._total[:, None]
         for column, one, two in zip(columns.T, other.T, effect.T, strict=True):
             column -= one[self._first]
@@ -177,7 +177,7 @@ def triangle(columns: Floats) -> Floats:
     Args:
         columns: (m, p).
     """
-    r = linalg.qr(columns, mode="r", check_finite=False)[0]
+    r = scipy.linalg.qr(columns, mode="r", check_finite=False)[0]
     return np.asarray(r[: columns.shape[1]])
 
 
@@ -323,7 +323,7 @@ def solve(
     """
     if r is None:
         r = triangle(columns * np.sqrt(weight)[:, None])
-    inverse = linalg.solve_triangular(r, np.eye(len(r)))
+    inverse = scipy.linalg.solve_triangular(r, np.eye(len(r)))
     bread = inverse @ inverse.T
     beta = np.zeros(columns.shape[1])
     for _ in range(2):

@@ -65,8 +65,11 @@ def listing(names: Iterable[str]) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty text.
 
+    Capitals count for nothing.
+
     >>> did_you_mean("kinship", ["kinship-care", "icpc"])
     " Did you mean 'kinship-care'?"
     """
-    near = difflib.get_close_matches(name, [str(k) for k in known], n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    by_form = {str(k).casefold(): str(k) for k in known}
+    near = difflib.get_close_matches(name.casefold(), list(by_form), n=1)
+    return f" Did you mean '{by_form[near[0]]}'?" if near else ""

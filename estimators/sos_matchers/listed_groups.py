@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -13,7 +13,8 @@ from sos_matchers.features import sides
 from sos_matchers.summaries import DISTANCE_COLUMNS, Sentences, assemble
 from sos_plugins import Engine, Matcher, Settings, UnitMatch, UnitTask
 from sos_plugins.errors import DataError, DesignError, SettingsError, did_you_mean, listing
-from sos_plugins.tables.csv_text import read_frame
+from sos_plugins.tables.small_tables import read_small_table
+from sos_plugins.tables.unit_codes import KnownUnits
 
 
 class NeighbourSettings(Settings):
@@ -29,7 +30,13 @@ class GivenSettings(Settings):
         None, description='comparators of each pilot: { "330" = ["331", "332"] }'
     )
     file: Path | None = Field(
-        None, description="CSV file with the columns pilot, comparator and perhaps outcome"
+        None, description="file with the columns pilot, comparator and perhaps outcome"
+    )
+    sheet: str | None = Field(
+        None, description="sheet of a workbook; the only one with cells if none is named"
+    )
+    columns: dict[str, str] = Field(
+        {}, description='columns that are called otherwise: { pilot = "Pilot LA" }'
     )
 
 
@@ -92,15 +99,9 @@ def match_given(task: UnitTask, settings: GivenSettings) -> UnitMatch:
         DesignError: If an authority is unknown, a pilot has no comparator, or a comparator is a
             pilot or named twice for one pilot.
     """
-    if (settings.groups is None) == (settings.file is None):
-        raise SettingsError(
-            "Matcher 'given-groups': give the matched groups either as 'groups' or as 'file'."
-        )
-    if settings.groups is not None:
-        groups, place = dict(settings.groups), "the setting 'groups'"
-    else:
-        path = Path(str(settings.file))
-        groups, place = read_groups(path, task.outcome), f"the file {path.name}"
+    groups, place = _given(settings, task.outcome)
+    known = KnownUnits({*(p.unit for p in task.pilots), *task.pool, *task.left_out}, {})
+    groups = _as_known(groups, known)
     _check(task, groups, f"Matcher 'given-groups': {place}")
     rows, unmatched = [], {}
     for pilot in task.pilots:
@@ -111,6 +112,29 @@ def match_given(task: UnitTask, settings: GivenSettings) -> UnitMatch:
     frame = pd.DataFrame(rows, columns=list(DISTANCE_COLUMNS))
     first = f"The matched groups were given by {place}."
     return assemble(task, frame, unmatched, Sentences(first, further=_notes(task, groups)))
+
+
+def _given(settings: GivenSettings, outcome: str = "") -> tuple[dict[str, tuple[str, ...]], str]:
+    """Return the groups as they are given, and where they stand."""
+    if (settings.groups is None) == (settings.file is None):
+        raise SettingsError(
+            "Matcher 'given-groups': give the matched groups either as 'groups' or as 'file'."
+        )
+    if settings.groups is not None:
+        return dict(settings.groups), "the setting 'groups'"
+    path = Path(str(settings.file))
+    groups = read_groups(path, outcome, sheet=settings.sheet, columns=settings.columns)
+    return groups, f"the file {path.name}"
+
+
+def _as_known(
+    groups: Mapping[str, tuple[str, ...]], known: KnownUnits
+) -> dict[str, tuple[str, ...]]:
+    """Call authorities what those that are known are called."""
+    return {
+        known.find(pilot) or pilot: tuple(known.find(unit) or unit for unit in members)
+        for pilot, members in groups.items()
+    }
 
 
 def _notes(task: UnitTask, groups: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -124,13 +148,21 @@ def _notes(task: UnitTask, groups: Mapping[str, tuple[str, ...]]) -> list[str]:
     return notes
 
 
-def read_groups(path: Path, outcome: str = "") -> dict[str, tuple[str, ...]]:
-    """Read pilots and comparators from a CSV file.
+def read_groups(
+    path: Path,
+    outcome: str = "",
+    *,
+    sheet: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """Read pilots and comparators from a file.
 
     Args:
         path: File with the columns ``pilot``, ``comparator`` and, where groups differ by outcome,
             ``outcome`` (empty: for all outcomes).
         outcome: Name of the outcome; rows of other outcomes are left out.
+        sheet: Sheet of a workbook.
+        columns: What the file calls its columns, where that is something else.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or has a row without a value.
@@ -140,9 +172,9 @@ def read_groups(path: Path, outcome: str = "") -> dict[str, tuple[str, ...]]:
     if not path.exists():
         raise DataError(f"{where} does not exist.")
     try:
-        table = read_frame(path, names=("pilot", "comparator"))
+        table = read_small_table(path, names=("pilot", "comparator"), sheet=sheet, columns=columns)
     except DataError as error:
-        raise DataError(f"{where} cannot be read as CSV: {error}") from None
+        raise DataError(f"{where} cannot be read: {error}") from None
     table.columns = [str(c).strip().lower() for c in table.columns]
     absent = [c for c in ("pilot", "comparator") if c not in table]
     if absent:
@@ -166,13 +198,9 @@ def _check(task: UnitTask, groups: Mapping[str, tuple[str, ...]], where: str) ->
     """Raise for the first fault in given groups."""
     pilots, pool = [p.unit for p in task.pilots], task.pool
     known = {*pilots, *pool, *task.left_out}
+    _refuse_pilots_as_comparators(groups, pilots, where)
     for pilot, members in groups.items():
         for code in members if pilot in pilots else ():
-            if code in pilots:
-                raise DesignError(
-                    f"{where} names {code} as a comparator of pilot {pilot}, but {code} is itself "
-                    "a pilot."
-                )
             if code not in known:
                 raise DesignError(
                     f"{where} names the authority '{code}' as a comparator of pilot {pilot}, but "
@@ -182,6 +210,24 @@ def _check(task: UnitTask, groups: Mapping[str, tuple[str, ...]], where: str) ->
         if pilot in pilots and len(set(members)) < len(members):
             twice = listing({code for code in members if members.count(code) > 1})
             raise DesignError(f"{where} names {twice} more than once for pilot {pilot}.")
+    _refuse_without(groups, pilots, where)
+
+
+def _refuse_pilots_as_comparators(
+    groups: Mapping[str, tuple[str, ...]], pilots: Sequence[str], where: str
+) -> None:
+    for pilot, members in groups.items():
+        for code in members if pilot in pilots else ():
+            if code in pilots:
+                raise DesignError(
+                    f"{where} names {code} as a comparator of pilot {pilot}, but {code} is itself "
+                    "a pilot."
+                )
+
+
+def _refuse_without(
+    groups: Mapping[str, tuple[str, ...]], pilots: Sequence[str], where: str
+) -> None:
     without = [pilot for pilot in pilots if not groups.get(pilot)]
     if without:
         near = "".join(did_you_mean(p, [g for g in groups if g not in pilots]) for p in without)
@@ -224,3 +270,17 @@ class GivenGroups(Matcher):
     level: ClassVar[Literal["units", "cases"]] = "units"
     Settings: ClassVar[type[Settings]] = GivenSettings
     engines: ClassVar[tuple[Engine, ...]] = (Engine("python", match_given),)
+
+    def refuse_contradictions(self, settings: GivenSettings, pilots: Sequence[str]) -> None:
+        """Refuse groups without a pilot of the design, and comparators that are pilots.
+
+        Raises:
+            SettingsError: If neither ``groups`` nor ``file`` is given, or both.
+            DataError: If the file cannot be read, or lacks a column or a value.
+            DesignError: If a pilot has no comparator, or a comparator is a pilot.
+        """
+        groups, place = _given(settings)
+        groups = _as_known(groups, KnownUnits(pilots, {}))
+        where = f"Matcher 'given-groups': {place}"
+        _refuse_pilots_as_comparators(groups, pilots, where)
+        _refuse_without(groups, pilots, where)

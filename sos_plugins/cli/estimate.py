@@ -35,6 +35,7 @@ def estimate(
     cluster: str | None,
     engine: str | None,
     missing: Sequence[str] = (),
+    sheet: str | None = None,
     out: Path | None = None,
     figures: str | None = None,
     tables: str | None = None,
@@ -59,6 +60,7 @@ def estimate(
         weights=weights,
         cluster=cluster,
         missing=missing,
+        sheet=sheet,
     )
     try:
         fit = fit_sample(registry, estimator, engine, table.sample, options, value)

@@ -18,6 +18,9 @@ T = TypeVar("T")
 OUT = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
 BACKEND = click.Choice(["duckdb", "spark"])
+FORCE = click.option(
+    "--force", is_flag=True, help="Replace what another study has written into the folder."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -40,6 +43,7 @@ def main() -> None:
     "own cache by default.",
 )
 @click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
+@FORCE
 @common
 def run(
     terminal: Terminal,
@@ -51,6 +55,7 @@ def run(
     backend: str | None,
     stations: Path | None,
     no_stations: bool,
+    force: bool,
 ) -> None:
     """Run STUDY and write its report.
 
@@ -63,7 +68,7 @@ def run(
     kept = places.KEEP_NOTHING
     if not no_stations:
         kept = places.StepCache.at(stations or places.default_folder(data or study.parent))
-    run_and_report(terminal, study, out, data, workers, memory, kept, backend)
+    run_and_report(terminal, study, out, data, workers, memory, kept, backend, force=force)
 
 
 @main.command()
@@ -113,12 +118,13 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @main.command()
 @click.argument("result", type=FILE)
 @click.option("--out", type=OUT, help="Folder for the report; beside RESULT by default.")
+@FORCE
 @common
-def report(terminal: Terminal, result: Path, out: Path | None) -> None:
+def report(terminal: Terminal, result: Path, out: Path | None, force: bool) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
     from sos_plugins.cli.run import report_again
 
-    page = report_again(result, out)
+    page = report_again(result, out, force=force)
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 
@@ -174,6 +180,7 @@ def release_(
 @click.option("--no-outcomes", is_flag=True, help="Do not count what the outcomes drop.")
 @click.option("--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables.")
 @click.option("--html", type=FILE, help="File for the page alone.")
+@FORCE
 @click.option(
     "--rows", "most", type=click.IntRange(1), default=20, show_default=True, help="Rows a table."
 )
@@ -227,6 +234,7 @@ def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         click.option(
             "--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables."
         ),
+        FORCE,
     )
 
     def add(command: Callable[P, T]) -> Callable[P, T]:
@@ -269,7 +277,8 @@ def calibrate(terminal: Terminal, study: Path, **options: Any) -> None:
 
 @main.command()
 @click.argument("estimator")
-@click.option("--data", type=FILE, required=True, help="Table, CSV or Parquet.")
+@click.option("--data", type=FILE, required=True, help="Table: CSV, Parquet, .xlsx, .dta or .sav.")
+@click.option("--sheet", help="Sheet of a workbook; the only one with cells by default.")
 @click.option("--unit", required=True, help="Column of the authority.")
 @click.option("--period", required=True, help="Column of the period: numbers, or 2014/15.")
 @click.option(

@@ -26,10 +26,12 @@ from sos_plugins.system.memory import SIZE
 from sos_plugins.system.output_folder import (
     Content,
     OutputError,
+    Owner,
     cannot_write,
     check_ours,
     check_writable,
     claimed,
+    refuse_other_owner,
     replacing,
 )
 from sos_plugins.system.whole_files import put
@@ -59,6 +61,7 @@ def profile(
     out: Path | None,
     html: Path | None,
     most: int,
+    force: bool = False,
 ) -> None:
     """Profile a study or a source, print the findings and write the files asked for.
 
@@ -70,12 +73,15 @@ def profile(
     """
     if (path is None) == (source is None):
         raise StudyError("Name a study file, or a source with --source, and not both.")
-    with _claimed(out, html), terminal.progress() as progress:
-        if path is not None:
-            study = Study.from_toml(
-                path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
-            )
-            terminal.note(study.plan.registry)
+    study, owner = None, None
+    if path is not None:
+        study = Study.from_toml(
+            path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
+        )
+        terminal.note(study.plan.registry)
+        owner = None if out is None else Owner.of(study.plan.file.study.name, path, out)
+    with _claimed(out, html, None if force else owner), terminal.progress() as progress:
+        if study is not None:
             made = profile_study(study, progress, outcomes=outcomes)
         else:
             assert source is not None
@@ -85,14 +91,14 @@ def profile(
             session = Session(backend=chosen, base=data or Path.cwd(), progress=progress)
             registry = terminal.registry()
             made = profile_source(registry, source, values, session, memory=memory)
-        written = _write(made, out, html)
+        written = _write(made, out, html, owner)
     answer = {**made.to_dict(), "files": [str(file) for file in written]}
     text = "\n\n".join([*_tables(made, most), *(f"Written: {file}" for file in written)])
     terminal.answer(answer, text)
 
 
 @contextmanager
-def _claimed(out: Path | None, html: Path | None) -> Iterator[None]:
+def _claimed(out: Path | None, html: Path | None, owner: Owner | None) -> Iterator[None]:
     """Find out whether the files can be written before anything is read."""
     if html is not None:
         if html.is_dir():
@@ -101,11 +107,15 @@ def _claimed(out: Path | None, html: Path | None) -> Iterator[None]:
     with nullcontext() if out is None else claimed(out):
         if out is not None:
             check_writable(out, PROFILE.what)
+            if owner is not None:
+                refuse_other_owner(out, PROFILE, owner)
             check_ours(out, PROFILE, FILES)
         yield
 
 
-def _write(study: StudyProfile, out: Path | None, html: Path | None) -> list[Path]:
+def _write(
+    study: StudyProfile, out: Path | None, html: Path | None, owner: Owner | None
+) -> list[Path]:
     """Write the profile: a page, its figures as JSON and its tables as CSV, none of them half."""
     files: dict[str, str] = {}
     if out is not None:
@@ -113,7 +123,7 @@ def _write(study: StudyProfile, out: Path | None, html: Path | None) -> list[Pat
         files["profile.json"] = json.dumps(study.to_dict(), indent=1, ensure_ascii=False)
         for name, frame in study.frames().items():
             files[f"{name}.csv"] = csv_of(frame)
-        with replacing(out, PROFILE) as place:
+        with replacing(out, PROFILE, owner=owner) as place:
             for name, text in files.items():
                 (place / name).write_text(text, encoding="utf-8")
     if html is not None:

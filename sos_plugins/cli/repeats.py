@@ -31,9 +31,11 @@ from sos_plugins.study.power import PowerResult
 from sos_plugins.study.study import Study
 from sos_plugins.system.output_folder import (
     Content,
+    Owner,
     check_ours,
     check_writable,
     claimed,
+    refuse_other_owner,
     replacing,
 )
 
@@ -63,6 +65,7 @@ class Repeats:
     seed: int | None
     workers: int | None
     out: Path | None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,10 @@ def show(terminal: Terminal, path: Path, kind: Kind[Result], given: Repeats) -> 
     study = Study.from_toml(path, plugins=terminal.plugins, data=given.data)
     terminal.note(study.plan.registry)
     result: Result
-    with _claimed(given.out, kind), terminal.progress() as progress:
+    owner = None
+    if given.out is not None:
+        owner = Owner.of(study.plan.file.study.name, path, given.out)
+    with _claimed(given.out, kind, None if given.force else owner), terminal.progress() as progress:
         result = kind.measure(
             study,
             progress,
@@ -127,14 +133,14 @@ def show(terminal: Terminal, path: Path, kind: Kind[Result], given: Repeats) -> 
             seed=given.seed,
             workers=given.workers,
         )
-        written: list[Path] = _write(result, kind, given.out)
+        written: list[Path] = _write(result, kind, given.out, owner)
     lines = [*kind.lay_out(result), *result.notes, *(f"Written: {file}" for file in written)]
     answer = {**result.to_dict(), "files": [str(file) for file in written]}
     terminal.answer(answer, "\n".join(lines))
 
 
 @contextmanager
-def _claimed(out: Path | None, kind: Kind[Any]) -> Iterator[None]:
+def _claimed(out: Path | None, kind: Kind[Any], owner: Owner | None) -> Iterator[None]:
     """Find out whether the folder can be written before anything is read."""
     if out is None:
         yield
@@ -142,11 +148,13 @@ def _claimed(out: Path | None, kind: Kind[Any]) -> Iterator[None]:
     with claimed(out):
         check_writable(out, kind.content.what)
         there = [file.name for file in out.iterdir()] if out.is_dir() else []
+        if owner is not None:
+            refuse_other_owner(out, kind.content, owner)
         check_ours(out, kind.content, [*kind.files, *filter(CHARTS.fullmatch, there)])
         yield
 
 
-def _write(result: Result, kind: Kind[Result], out: Path | None) -> list[Path]:
+def _write(result: Result, kind: Kind[Result], out: Path | None, owner: Owner | None) -> list[Path]:
     if out is None:
         return []
     figures = json.dumps(result.to_dict(), indent=1, ensure_ascii=False)
@@ -155,7 +163,7 @@ def _write(result: Result, kind: Kind[Result], out: Path | None) -> list[Path]:
     files = {name: text.encode() for name, text in texts.items()}
     for chart in kind.charts(result):
         files |= chart_files(chart)
-    with replacing(out, kind.content) as place:
+    with replacing(out, kind.content, owner=owner) as place:
         for name, content in files.items():
             (place / name).write_bytes(content)
     return [out / name for name in files]

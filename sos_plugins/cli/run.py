@@ -17,7 +17,7 @@ from sos_plugins.report.findings import pooled_sentence
 from sos_plugins.report.formatting import plural, scale_of
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
 from sos_plugins.study.study import Study
-from sos_plugins.system.output_folder import SIMULATION, claimed, replacing
+from sos_plugins.system.output_folder import SIMULATION, Owner, claimed, replacing
 
 STUDY, RESULT = "study.toml", "result.json"
 AGREE, DISAGREE, NOTHING_COMPARED, ALL_FAILED = 0, 3, 4, 1
@@ -32,13 +32,16 @@ def run_and_report(
     memory: str | None = None,
     cache: StepCache = KEEP_NOTHING,
     backend: str | None = None,
+    *,
+    force: bool = False,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
     Raises:
         StudyError: If no outcome could be analysed; the report is written all the same.
         OutputError: Before the study is run, if the folder cannot be written to, another process
-            writes into it, or it has files that are not of a report.
+            writes into it, it has files that are not of a report, or, without ``force``, it holds
+            the report of another study.
     """
     study = Study.from_toml(
         path, plugins=terminal.plugins, data=data, memory=memory, backend=backend
@@ -47,17 +50,18 @@ def run_and_report(
     if cache.news:
         terminal.say(cache.news)
     folder = out or Path("results") / study.plan.file.study.name
+    owner = Owner.of(study.plan.file.study.name, path, folder)
     with claimed(folder):
-        check_folder(folder, study.plan.text, study.outcome_names)
+        check_folder(folder, study.plan.text, study.outcome_names, owner=None if force else owner)
         with terminal.progress() as progress:
             result = study.run(progress, workers=workers, stations=cache)
-        page = write_report(result, folder)
+        page = write_report(result, folder, owner=owner, force=force)
     _answer(terminal, result, page, cache)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
 
 
-def report_again(path: Path, out: Path | None) -> Path:
+def report_again(path: Path, out: Path | None, *, force: bool = False) -> Path:
     """Write the report of a result file again, beside it unless a folder is named.
 
     Raises:
@@ -70,7 +74,7 @@ def report_again(path: Path, out: Path | None) -> Path:
     own = folder / RESULT
     also = (RESULT,) if own.exists() and own.samefile(file) else ()
     try:
-        return write_report(result, folder, also=also)
+        return write_report(result, folder, also=also, force=force)
     except (SosError, OSError):
         raise
     except Exception as error:

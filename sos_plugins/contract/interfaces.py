@@ -8,7 +8,7 @@ arguments, everything it found goes out as one of the types of :mod:`sos_plugins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -93,6 +93,18 @@ class Source(Plugin):
 
         Raises:
             DataError: If a file is missing.
+        """
+        return None
+
+    def units(self, settings: Any, session: Session) -> Collection[str] | None:  # noqa: ARG002
+        """Return the authorities that the records will have, or None where that takes long to tell.
+
+        A study looks whether it knows its pilots before it reads. None suits sources that are
+        quick to read, and those that know names of authorities (``Records.unit_names``).
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+            session: Resolves paths.
         """
         return None
 
@@ -465,6 +477,18 @@ class Matcher(Plugin):
 
     level: ClassVar[Literal["units", "cases"]]
     engines: ClassVar[tuple[Engine, ...]]
+
+    def refuse_contradictions(self, settings: Any, pilots: Sequence[str]) -> None:  # noqa: ARG002
+        """Refuse settings that cannot be right, whatever the records hold.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+            pilots: The pilots, as the study calls them.
+
+        Raises:
+            SosError: With what is wrong.
+        """
+        return
 
 
 class Pooling(Plugin):

@@ -52,6 +52,7 @@ from sos_plugins.errors import (
 from sos_plugins.host.announced import announce
 from sos_plugins.host.remembered import Known, mark_of, remember, remembered
 from sos_plugins.host.settings import validate, validate_some
+from sos_plugins.tables.csv_text import decoded
 
 GROUP = "sos_plugins"
 CONFIG_NAME = "plugins.toml"
@@ -387,7 +388,7 @@ def read_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
         raise PluginError(f"There is no plugin configuration at {path}.") from None
     except OSError as error:

@@ -30,6 +30,7 @@ def estimate(
     weights: str | None = None,
     cluster: str | None = None,
     missing: str | Sequence[str] = (),
+    sheet: str | None = None,
     engine: str | None = None,
     registry: Registry | None = None,
     **settings: Any,
@@ -38,8 +39,8 @@ def estimate(
 
     Args:
         data: A frame of pandas or Polars, an Arrow table, a relation of DuckDB, an Ibis table, a
-            mapping of names to columns, or the path of a CSV or Parquet file: one row a case, or a
-            unit and period of a panel.
+            mapping of names to columns, or the path of a file (CSV, Parquet, Excel, Stata, SPSS):
+            one row a case, or a unit and period of a panel.
         estimator: Name of the estimator, such as ``"callaway-santanna"``; ``sos-plugins list``
             shows them.
         unit: Column of the unit that is treated.
@@ -52,6 +53,7 @@ def estimate(
         weights: Column of weights, not negative.
         cluster: Column that standard errors are clustered by; the unit unless given.
         missing: Texts that stand for a missing value besides empty cells.
+        sheet: Sheet of a workbook; the only one with cells if none is named.
         engine: Name of the engine, ``"all"`` to run and compare all of them, None for the first
             that can run here.
         registry: Plugins; those that are installed unless given.
@@ -82,6 +84,7 @@ def estimate(
         weights=weights,
         cluster=cluster,
         missing=_names(missing),
+        sheet=sheet,
     ).sample
     return fit_sample(known, estimator, engine, sample, options, value)
 

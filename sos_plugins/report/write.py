@@ -17,8 +17,10 @@ from sos_plugins.study.result import StudyResult
 from sos_plugins.system.output_folder import (
     Content,
     OutputError,
+    Owner,
     check_ours,
     check_writable,
+    refuse_other_owner,
     replacing,
 )
 
@@ -40,19 +42,27 @@ ReportError = OutputError
 """A report cannot be written."""
 
 
-def check_folder(folder: Path, study_toml: str | None = None, outcomes: Sequence[str] = ()) -> None:
+def check_folder(
+    folder: Path,
+    study_toml: str | None = None,
+    outcomes: Sequence[str] = (),
+    owner: Owner | None = None,
+) -> None:
     """Find out before a study is run whether its report can be written to a folder.
 
     Args:
         folder: The folder; it may be absent.
         study_toml: Text of the study; None where it is not known yet.
         outcomes: Names of its outcomes, in their order.
+        owner: The study; None allows the report of any other to be replaced.
 
     Raises:
-        ReportError: If the folder cannot be written to, or has files that are not of a report and
-            have the name of one that the report may have.
+        ReportError: If the folder cannot be written to, holds the report of another study, or has
+            files that are not of a report and have the name of one that the report may have.
     """
     check_writable(folder, REPORT.what)
+    if owner is not None:
+        refuse_other_owner(folder, REPORT, owner)
     if (folder / TABLES).is_dir():
         check_writable(folder / TABLES, REPORT.what)
     names = [name for name in ALWAYS if name != "study.toml" or study_toml is not None]
@@ -66,7 +76,14 @@ def _possible_tables(folder: Path, outcomes: Sequence[str]) -> list[str]:
     return [f"{TABLES}/{path.name}" for path in there if may_be_table(path.stem, outcomes)]
 
 
-def write_report(result: StudyResult, folder: Path | str, *, also: Sequence[str] = ()) -> Path:
+def write_report(
+    result: StudyResult,
+    folder: Path | str,
+    *,
+    also: Sequence[str] = (),
+    owner: Owner | None = None,
+    force: bool = False,
+) -> Path:
     """Write the report of a study into a folder and return the path of its HTML file.
 
     Every file is written in whole in a folder of its own; then the earlier ``report.html`` goes,
@@ -80,15 +97,20 @@ def write_report(result: StudyResult, folder: Path | str, *, also: Sequence[str]
         result: What is reported.
         folder: Where; made if needed.
         also: Files that may be replaced whoever wrote them.
+        owner: The study with its file; by default what the result tells of it.
+        force: Whether the report of another study may be replaced.
 
     Raises:
         ReportError: If the folder cannot be made or written to, another process is writing there,
-            or a file of the user would be replaced.
+            it holds the report of another study, or a file of the user would be replaced.
     """
     folder = Path(folder)
+    owner = owner or Owner(result.name)
+    if not force:
+        refuse_other_owner(folder, REPORT, owner)
     json_text = result.to_json()
     files = _files(page_of(StudyResult.from_json(json_text)), json_text)
-    with replacing(folder, REPORT, also=also) as place:
+    with replacing(folder, REPORT, also=also, owner=owner) as place:
         for name, text in files.items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes(_bytes(text))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from sos_plugins.contract.columns import RESERVED_COLUMNS
 from sos_plugins.errors import DataError, did_you_mean, listing
-from sos_plugins.tables.file_columns import CSV_SUFFIXES, Columns, read_columns
+from sos_plugins.study.file import DesignTable
+from sos_plugins.tables.file_columns import Columns, read_columns, refuse_no_table
 from sos_plugins.tables.period_columns import read_periods
-from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
+from sos_plugins.tables.unit_codes import KnownUnits
 
 PERIOD_NAMES = ("period", "year")
 """What the column of April-years may be called."""
@@ -169,25 +170,106 @@ def _some(names: Sequence[str]) -> str:
     return listing(names[:SHOWN]) + more
 
 
-def read_authorities(path: Path, besides: Collection[str] = ()) -> AuthorityTable:
-    """Read a CSV of authorities: column ``unit``, and ``period`` or ``year`` if it is by year.
+@dataclass(frozen=True)
+class AuthorityFile:
+    """Where a file of authorities is, and what its columns are called.
+
+    Attributes:
+        path: The file.
+        columns: Column of the file for ``unit`` and ``period``, where it is called otherwise.
+        sheet: Sheet of a workbook; None for the only one with cells.
+        known: Authorities of the records, under whose names and codes its rows are put; None
+            leaves them as they are written.
+    """
+
+    path: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    sheet: str | None = None
+    known: KnownUnits | None = None
+
+    @classmethod
+    def of(
+        cls, table: DesignTable, base: Path, known: KnownUnits | None = None
+    ) -> AuthorityFile | None:
+        """Return the file that a design names, if it names one.
+
+        Args:
+            table: The design of a study file.
+            base: Folder against which its paths are resolved.
+            known: Authorities of the records.
+        """
+        if table.authorities is None:
+            return None
+        path = base / Path(table.authorities).expanduser()
+        return cls(path, table.authority_columns, table.authority_sheet, known)
+
+    def open(self) -> Columns:
+        """Open the file.
+
+        Raises:
+            DataError: If there is no such file, it cannot be read, or has no column of authorities.
+        """
+        if not self.path.exists():
+            raise DataError(
+                f"There is no file of authorities at {self.path} ([design] authorities)."
+            )
+        unit = self.columns.get("unit", "unit")
+        refuse_no_table(self.path, {unit})
+        columns = read_columns(self.path, sheet=self.sheet)
+        if unit != "unit" and "unit" in columns.names:
+            raise DataError(
+                f"{self.path} has a column 'unit', and [design] authority_columns calls its column "
+                f"'{unit}' unit too. Rename one."
+            )
+        for name in (unit, *self.columns.values()):
+            if name not in columns.names:
+                raise DataError(
+                    f"{self.path} has no column '{name}'.{did_you_mean(name, columns.names)} Its "
+                    f"columns: {listing(columns.names)}. [design] authority_columns says what they "
+                    "are called."
+                )
+        return columns
+
+    def units(self, columns: Columns) -> list[str | None]:
+        """Return the authority of each row, as the records call it.
+
+        Raises:
+            UnitUnclear: If a name may mean several of the records.
+        """
+        written: list[str | None] = columns.texts(self.columns.get("unit", "unit")).to_pylist()
+        if self.known is None:
+            return written
+        texts = {text for text in written if text is not None}
+        found = {text: self.known.find(text) or text for text in texts}
+        return [None if text is None else found[text] for text in written]
+
+    def by_year(self, columns: Columns) -> list[str]:
+        """Return the columns that say the year: one, or none."""
+        given = self.columns.get("period")
+        named = [name for name in PERIOD_NAMES if name in columns.names and name != given]
+        return [given, *named] if given else named
+
+
+def read_authorities(file: Path | AuthorityFile, besides: Collection[str] = ()) -> AuthorityTable:
+    """Read a table of authorities: column ``unit``, and ``period`` or ``year`` if it is by year.
 
     Args:
-        path: The file.
+        file: The file.
         besides: Columns that are no characteristics.
 
     Raises:
         DataError: If the file or its column ``unit`` is missing, an authority (and year) stands
             twice, or numbers are written with commas or signs.
     """
-    columns = authority_columns(path)
-    by_year = [name for name in PERIOD_NAMES if name in columns.names]
+    file = AuthorityFile(file) if isinstance(file, Path) else file
+    path, columns = file.path, file.open()
+    by_year = file.by_year(columns)
     if len(by_year) > 1:
         raise DataError(
             f"{path} has the columns {listing(by_year)}; one of them says the year. Rename or drop "
             "the other."
         )
-    table = AuthorityTable(path, _rows(columns, by_year, besides))
+    table = AuthorityTable(path, _rows(file, columns, by_year, besides))
     twice = table.rows.duplicated(table.keys)
     if twice.any():
         again = table.rows.loc[twice, table.keys].drop_duplicates().to_numpy()
@@ -199,42 +281,23 @@ def read_authorities(path: Path, besides: Collection[str] = ()) -> AuthorityTabl
     return table
 
 
-def authority_columns(path: Path) -> Columns:
-    """Open a file of authorities, which has a column ``unit``.
-
-    Args:
-        path: The file, CSV or Parquet.
-
-    Raises:
-        DataError: If there is no such file, it cannot be read, or has no such column.
-    """
-    if not path.exists():
-        raise DataError(f"There is no file of authorities at {path} ([design] authorities).")
-    if path.suffix.lower() in CSV_SUFFIXES:
-        refuse_unreadable(path, expected=CSV_TEXT)
-        refuse_other_header(path, lambda names: "unit" in names)
-    columns = read_columns(path)
-    if "unit" not in columns.names:
-        raise DataError(f"{path} has no column 'unit'. Its columns: {listing(columns.names)}.")
-    return columns
-
-
-def _rows(columns: Columns, by_year: Sequence[str], besides: Collection[str]) -> pd.DataFrame:
-    further = [n for n in columns.names if n not in ("unit", *by_year, *besides, "")]
+def _rows(
+    file: AuthorityFile, columns: Columns, by_year: Sequence[str], besides: Collection[str]
+) -> pd.DataFrame:
+    unit = file.columns.get("unit", "unit")
+    further = [n for n in columns.names if n not in (unit, *by_year, *besides, "")]
     found = {name: columns.covariate(name) for name in further}
-    frame = pd.DataFrame({"unit": columns.texts("unit").to_pandas(), **found})
-    keys = ["unit"]
+    frame = pd.DataFrame({"unit": file.units(columns), **found})
+    sources = {"unit": unit}
     if by_year:
-        keys = ["unit", by_year[0]]
-        frame.insert(1, by_year[0], read_periods(columns, by_year[0]).values)
+        sources["period"] = by_year[0]
+        frame.insert(1, "period", read_periods(columns, by_year[0]).values)
     empty = frame.isna().all(axis=1)
-    for key in keys:
+    for key, name in sources.items():
         if (faulty := frame[key].isna() & ~empty).any():
-            columns.refuse(key, faulty.to_numpy(), "no cell may be empty")
+            columns.refuse(name, faulty.to_numpy(), "no cell may be empty")
     kept = frame[~empty].reset_index(drop=True)
-    if not by_year:
-        return kept
-    return kept.rename(columns={by_year[0]: "period"}).astype({"period": "int64"})
+    return kept.astype({"period": "int64"}) if by_year else kept
 
 
 def _refuse_numbers_as_text(table: AuthorityTable) -> None:

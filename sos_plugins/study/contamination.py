@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from sos_plugins.errors import DesignError, did_you_mean, listing
-from sos_plugins.study.authorities import authority_columns
+from sos_plugins.errors import DesignError, listing
+from sos_plugins.study.authorities import AuthorityFile
 from sos_plugins.study.file import DesignTable
+from sos_plugins.tables.unit_codes import KnownUnits
 
 USED_IT = "it used the approach in some form"
 """The reason of an authority that is marked without one."""
@@ -22,14 +23,14 @@ NO = frozenset({"", "false", "no", "n", "0", "0.0", "nan", "none"})
 
 
 def contaminated_of(
-    table: DesignTable, base: Path, known: Collection[str], pilots: Collection[str]
+    table: DesignTable, base: Path, finder: KnownUnits, pilots: Collection[str]
 ) -> Mapping[str, str]:
     """Return who is contaminated, with the reason.
 
     Args:
         table: The design of a study file.
         base: Folder against which its paths are resolved.
-        known: Authorities in the records.
+        finder: Authorities in the records.
         pilots: Those that are pilots. The column may mark them too, which says nothing new.
 
     Returns:
@@ -40,17 +41,17 @@ def contaminated_of(
             its table of authorities has no such column.
         DataError: If that table cannot be read.
     """
-    named = dict(table.contaminated)
+    known, named = finder.units, dict(table.contaminated)
     for code, reason in named.items():
         where = f"[design] contaminated names the authority '{code}'"
         if code in pilots:
             raise DesignError(f"{where}, which is a pilot. Take it out of one of them.")
         if code not in known:
-            near = did_you_mean(code, known)
+            near = finder.near(code)
             raise DesignError(f"{where}, which the records do not have.{near}")
         if not reason.strip():
             named[code] = USED_IT
-    marked = _marked(table, base)
+    marked = _marked(table, base, finder)
     kept = {code: why for code, why in marked.items() if code in known and code not in pilots}
     return dict(sorted({**kept, **named}.items()))
 
@@ -76,23 +77,24 @@ def told_of(contaminated: Mapping[str, str], pool: Collection[str], table: Desig
     return f"{n} {be} contaminated by the approach and no comparator therefore: {reasons}."
 
 
-def _marked(table: DesignTable, base: Path) -> dict[str, str]:
+def _marked(table: DesignTable, base: Path, known: KnownUnits) -> dict[str, str]:
     """Read the column of the table of authorities."""
     column = table.contaminated_column
     if column is None:
         return {}
-    if table.authorities is None:
+    file = AuthorityFile.of(table, base, known)
+    if file is None:
         raise DesignError(
             f"[design] contaminated_column = '{column}' is a column of the table of authorities, "
             "and the study names none ([design] authorities)."
         )
-    columns = authority_columns(base / Path(table.authorities).expanduser())
+    columns = file.open()
     if column not in columns.names:
         raise DesignError(
             f"{columns.path} has no column '{column}' ([design] contaminated_column). Its columns: "
             f"{listing(columns.names)}."
         )
-    cells = zip(*(columns.texts(name).to_pylist() for name in ("unit", column)), strict=True)
+    cells = zip(file.units(columns), columns.texts(column).to_pylist(), strict=True)
     said = {str(unit).strip(): str(cell or "").strip() for unit, cell in cells}
     return {
         unit: USED_IT if cell.lower() in YES else cell

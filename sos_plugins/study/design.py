@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,12 @@ from sos_plugins.contract.columns import CALENDAR
 from sos_plugins.contract.interfaces import UnitTask
 from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
-from sos_plugins.host.settings import validate
 from sos_plugins.study.adoption import Adoption, cohort_in_words
 from sos_plugins.study.contamination import contaminated_of, told_of
-from sos_plugins.study.file import DesignTable, PilotRow
-from sos_plugins.tables.csv_text import read_frame
+from sos_plugins.study.file import DesignTable
+from sos_plugins.study.pilots import read_pilots, told_of_names
 from sos_plugins.tables.names_alike import folded, warn_of_names_alike
-from sos_plugins.tables.period_codes import april_year
+from sos_plugins.tables.unit_codes import KnownUnits, UnclearUnitError, described, same_authorities
 
 FEATURES = ("outcome_pre_", "x_")
 """What the names of features begin with that are no covariates: earlier outcomes, and what the file
@@ -47,69 +45,6 @@ YEAR_DAYS = 365.25
 
 COVERED_SHARE = 0.5
 """Least share of its usual cases that a pilot's period must have in a staggered sample."""
-
-
-def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
-    """Read the pilots of a study file, from its CSV file or its list.
-
-    Raises:
-        DesignError: If the file is missing or a row has neither a window nor a cohort; with file
-            and line.
-        SettingsError: If a value does not fit.
-    """
-    if not isinstance(table.pilots, str):
-        rows = [(f"[design] pilots {n}", row) for n, row in enumerate(table.pilots, 1)]
-    else:
-        rows = _pilot_rows(base / Path(table.pilots).expanduser())
-    if not rows:
-        raise DesignError("The design names no pilots. Give [design] pilots at least one row.")
-    return tuple(_pilot(row, where, table.support) for where, row in rows)
-
-
-def _pilot_rows(path: Path) -> list[tuple[str, PilotRow]]:
-    if not path.exists():
-        raise DesignError(f"There is no file of pilots at {path} ([design] pilots).")
-    try:
-        frame = read_frame(path, names=("unit",))
-    except DataError as error:
-        raise DesignError(f"The file of pilots cannot be read: {error}") from None
-    if "unit" not in frame:
-        raise DesignError(
-            f"{path} has no column 'unit'. Its columns: {listing(frame.columns)}. Expected: unit, "
-            "start, end, and optionally name, cohort and columns of your own."
-        )
-    rows = []
-    for n, record in zip(frame.index, frame.to_dict("records"), strict=True):
-        values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
-        where = f"{path}, line {n}"
-        rows.append((where, validate(PilotRow, values, where=where)))
-    return rows
-
-
-def _pilot(row: PilotRow, where: str, support: str) -> Pilot:
-    if (row.start is None) != (row.end is None):
-        raise DesignError(f"{where}: pilot {row.unit} has only one of start and end; give both.")
-    if row.end is None and row.cohort is None:
-        raise DesignError(
-            f"{where}: pilot {row.unit} has neither an embedding window (start, end) nor a cohort."
-        )
-    cohort = row.cohort
-    if cohort is None:
-        assert row.end is not None
-        cohort = april_year(row.end + dt.timedelta(days=1))
-    attributes = dict(row.model_extra or {})
-    if support in attributes:
-        attributes[support] = _yes_or_no(attributes[support], support, where)
-    return Pilot(row.unit, row.start, row.end, cohort, row.name, attributes)
-
-
-def _yes_or_no(value: Any, column: str, where: str) -> bool:
-    words = {"true": True, "yes": True, "y": True, "1": True}
-    words |= {"false": False, "no": False, "n": False, "0": False, "": False}
-    answer = words.get(str(value).strip().lower())
-    if answer is None:
-        raise DesignError(f"{where}: column '{column}' has {value!r}; expected true or false.")
-    return answer
 
 
 def make_design(
@@ -135,25 +70,34 @@ def make_design(
         whose first treated period is another in the records, contaminated authorities.
 
     Raises:
-        DesignError: If a named authority is unknown, the pool names one that the records say is
-            treated, or no pilot or no comparator is left.
+        DesignError: If a named authority is unknown, a pilot seems misspelt, the pool names one
+            that the records say is treated, or no pilot or no comparator is left.
     """
-    pilots = read_pilots(table, base)
-    codes = {p.unit for p in pilots}
     known = set(units)
+    finder = KnownUnits(known, names)
+    table, pilots, named_otherwise = _as_in_records(table, base, finder)
+    codes = {p.unit for p in pilots}
     absent = [p.unit for p in pilots if p.unit not in known]
     if len(absent) == len(pilots):
-        near = "".join(dict.fromkeys(_same_code(code, known) for code in absent))
+        near = "".join(
+            dict.fromkeys(_same_code(code, known) or finder.near(code) for code in absent)
+        )
         raise DesignError(
             f"The records have none of the pilots {listing(absent)}. Authorities in the records: "
             f"{_some(sorted(known))}.{near} Check [design] pilots and the codes."
         )
+    for code in absent:
+        if not _same_code(code, known) and finder.is_misspelt(code):
+            raise DesignError(
+                f"[design] pilots: '{code}' is not in the records and no authority that is known."
+                f"{finder.near(code)} Correct it, or take the pilot out of the design."
+            )
     named = [*table.exclude, *(table.pool if table.pool != "all" else ())]
     for code in named:
         if code not in known:
             raise DesignError(
                 f"[design] names the authority '{code}', which the records do not have."
-                f"{did_you_mean(code, known)} Authorities: {_some(sorted(known))}."
+                f"{finder.near(code)} Authorities: {_some(sorted(known))}."
             )
     clash = sorted(codes & set(named))
     if clash:
@@ -170,7 +114,7 @@ def make_design(
         )
     wanted = known if table.pool == "all" else set(table.pool)
     candidates = wanted - codes - set(table.exclude)
-    contaminated = contaminated_of(table, base, known, codes)
+    contaminated = contaminated_of(table, base, finder, codes)
     contamination = told_of(contaminated, candidates, table)
     pool = tuple(sorted(candidates - set(adopted) - set(contaminated)))
     if not pool:
@@ -190,12 +134,56 @@ def make_design(
     )
     warnings = tuple(
         f"Pilot {code} is not in the records and is left out of every outcome."
-        f"{_same_code(code, known)}"
+        f"{_same_code(code, known) or finder.near(code)}"
         for code in absent
     )
-    alike = warn_of_names_alike({*known, *codes})
+    alike = (*warn_of_names_alike({*known, *codes}), *_warn_of_forms(known), *named_otherwise)
     told = (*adoption.warnings, *_told_of_adoption(design, adoption))
     return design, (*warnings, *alike, *told, *filter(None, [contamination]))
+
+
+def _as_in_records(
+    table: DesignTable, base: Path, known: KnownUnits
+) -> tuple[DesignTable, tuple[Pilot, ...], tuple[str, ...]]:
+    """Call the authorities of a design what the records call them, and say which were renamed.
+
+    Raises:
+        DesignError: If a name or code may mean several authorities of the records.
+    """
+    found: list[tuple[str, str]] = []
+
+    def renamed(text: str, where: str) -> str:
+        try:
+            unit = known.find(text) or text
+        except UnclearUnitError as error:
+            raise DesignError(f"[design] {where}: {error}") from None
+        found.append((text, unit))
+        return unit
+
+    pilots = tuple(
+        replace(pilot, unit=renamed(pilot.unit, "pilots")) for pilot in read_pilots(table, base)
+    )
+    pool = table.pool if table.pool == "all" else tuple(renamed(u, "pool") for u in table.pool)
+    changed = {
+        "pool": pool,
+        "exclude": tuple(renamed(unit, "exclude") for unit in table.exclude),
+        "contaminated": {renamed(u, "contaminated"): r for u, r in table.contaminated.items()},
+    }
+    return table.model_copy(update=changed), pilots, told_of_names(found)
+
+
+def _warn_of_forms(units: Collection[str]) -> tuple[str, ...]:
+    """Return a warning on authorities that the records have in several forms."""
+    pairs = [
+        f"{' and '.join(forms)} ({described([code])})"
+        for code, forms in same_authorities(units).items()
+    ]
+    if not pairs:
+        return ()
+    return (
+        "One authority in several forms is taken for several authorities: "
+        f'{_some(pairs, 5)}. Write it in one way; codes = "dfe" of a source does.',
+    )
 
 
 def _told_of_adoption(design: Design, adoption: Adoption) -> Iterator[str]:

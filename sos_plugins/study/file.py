@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,9 @@ from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.study.threshold import Threshold
 from sos_plugins.system.memory import SIZE
+from sos_plugins.tables.csv_text import decoded
 from sos_plugins.tables.period_codes import whole_period
+from sos_plugins.tables.written_dates import DATE_ORDERS, DateOrder, read_dates
 
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
 NO_FIRST_PERIOD = (
@@ -187,11 +189,46 @@ class PilotRow(BaseModel):
     _as_records = field_validator("cohort", mode="before")(whole_period)
 
 
+def dated(rows: Sequence[Mapping[str, Any]], order: DateOrder) -> list[dict[str, Any]]:
+    """Return rows of pilots with the texts of their windows as dates, read in one form for all.
+
+    Args:
+        rows: Pilots, with ``start`` and ``end`` as far as they have them.
+        order: How dates are written.
+
+    Raises:
+        UnclearDatesError: If a text is no date, or they can be read in more than one way.
+    """
+    keys = ("start", "end")
+    texts = {str(row[k]).strip() for row in rows for k in keys if isinstance(row.get(k), str)}
+    days = read_dates(sorted(texts - {""}), order).days
+    return [
+        {
+            key: days.get(value.strip(), value) if key in keys and isinstance(value, str) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+
+
 class DesignTable(Settings):
     """The table ``[design]``."""
 
     pilots: str | tuple[PilotRow, ...] = Field(
-        description="CSV file with columns unit, start, end [, name, cohort, ...], or a list"
+        description="file with columns unit, start, end [, name, cohort, ...], or a list"
+    )
+    pilot_columns: dict[str, str] = Field(
+        {},
+        description="columns of the file of pilots that are called otherwise: "
+        '{ unit = "LA code", start = "From", end = "To" }',
+    )
+    pilot_sheet: str | None = Field(
+        None, description="sheet of a workbook of pilots; the only one with cells if none is named"
+    )
+    dates: DateOrder = Field(
+        "auto",
+        description="how start and end of the pilots are written where they are text and do not "
+        'show it: "day-first" (31/12/2019), "month-first", or "excel", a number of days',
     )
     pool: Literal["all"] | tuple[str, ...] = Field(
         "all", description="authorities that may be comparators"
@@ -199,8 +236,17 @@ class DesignTable(Settings):
     exclude: tuple[str, ...] = Field((), description="authorities that may not be comparators")
     authorities: str | None = Field(
         None,
-        description="CSV file with column unit, optionally period or year, and characteristics of "
+        description="file with column unit, optionally period or year, and characteristics of "
         "authorities",
+    )
+    authority_columns: dict[str, str] = Field(
+        {},
+        description="columns of that file that are called otherwise: "
+        '{ unit = "LA code", period = "Year" }',
+    )
+    authority_sheet: str | None = Field(
+        None,
+        description="sheet of a workbook of authorities; the only one with cells if none is named",
     )
     authority_covariates: tuple[str, ...] = Field(
         (),
@@ -240,6 +286,18 @@ class DesignTable(Settings):
     )
 
     _as_records = field_validator("first_period", "last_period", mode="before")(whole_period)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _windows_in_one_form(cls, data: Any) -> Any:
+        """Read dates that are text in the list of pilots, all in one form."""
+        rows = data.get("pilots") if isinstance(data, Mapping) else None
+        order = data.get("dates", "auto") if isinstance(data, Mapping) else "auto"
+        if not isinstance(rows, (list, tuple)) or order not in DATE_ORDERS:
+            return data
+        if not all(isinstance(row, Mapping) for row in rows):
+            return data
+        return {**data, "pilots": dated(rows, order)}
 
     @model_validator(mode="after")
     def _covariates_have_a_file(self) -> DesignTable:
@@ -330,13 +388,15 @@ def read_study(path: Path) -> tuple[StudyFile, str]:
         SettingsError: One sentence for each wrong key or value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decoded(path.read_bytes())
     except FileNotFoundError:
         raise StudyError(
             f"There is no study file at {path}. Start one with: {_start(path)}"
         ) from None
     except UnicodeDecodeError as error:
-        raise StudyError(f"The study file {path} is no text in UTF-8: {error}.") from None
+        raise StudyError(
+            f"The study file {path} is no text in UTF-8 or UTF-16: {error}. Save it as UTF-8."
+        ) from None
     except OSError as error:
         raise StudyError(f"The study file {path} cannot be read: {error.strerror}.") from None
     return parse_study(text, where=str(path)), text

@@ -107,7 +107,7 @@ class Plan:
         twice = [p.name for p in estimators if [q.name for q in estimators].count(p.name) > 1]
         if twice:
             raise DesignError(f"[[estimators]]: '{twice[0]}' stands there more than once.")
-        for where, choice, level in self._matchers():
+        for where, choice, level in self.matchers():
             matcher = registry.matcher(choice.plugin)
             if matcher.level != level:
                 raise DesignError(
@@ -187,7 +187,8 @@ class Plan:
             info = choice.threshold.info(info, where)
         return replace(info, name=choice.name or info.name)
 
-    def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
+    def matchers(self) -> list[tuple[str, MatcherChoice, str]]:
+        """Return the matchers of the study: where each is named, which, and what it matches."""
         matching = self.file.matching
         choices = [("[matching] units", matching.units, "units")]
         if matching.cases is not None:

@@ -39,13 +39,14 @@ from sos_plugins.host.registry import Registry
 from sos_plugins.host.settings import field_marked
 from sos_plugins.study import design as designs
 from sos_plugins.study import gaps
-from sos_plugins.study.authorities import AuthorityTable, read_authorities
+from sos_plugins.study.authorities import AuthorityFile, AuthorityTable, read_authorities
 from sos_plugins.study.design import CountedCases
 from sos_plugins.study.file import ImputationChoice, MatcherChoice, OutcomeChoice
 from sos_plugins.study.plan import Plan, Planned, PlannedPooling
 from sos_plugins.study.result import MatchingStep
 from sos_plugins.study.sensitivity import adjusted
 from sos_plugins.system.library_warnings import record_warnings
+from sos_plugins.tables.unit_codes import KnownUnits
 
 T = TypeVar("T")
 NOT_OF_CASES = {"smallest_effect", "smallest_effect_reason"}
@@ -331,11 +332,13 @@ class Preparation:
     @cached_property
     def authorities(self) -> AuthorityTable | None:
         """What the file of authorities says, if the study has one."""
-        table = self.plan.file.design
-        if table.authorities is None:
+        table, design = self.plan.file.design, self.given.design
+        units = {*(p.unit for p in design.pilots), *design.pool, *design.adopted}
+        known = KnownUnits({*units, *design.contaminated}, self.given.unit_names)
+        file = AuthorityFile.of(table, self.plan.base, known)
+        if file is None:
             return None
-        besides = [name for name in [table.contaminated_column] if name]
-        read = read_authorities(self.plan.path(table.authorities), besides)
+        read = read_authorities(file, [name for name in [table.contaminated_column] if name])
         return read.adjusting(table.authority_covariates, standardise=table.standardise)
 
     def of_authorities(self, counted: CountedCases, cases: CollectedCases) -> CountedCases:

@@ -31,6 +31,7 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.analysis import OutcomeAnalysis
+from sos_plugins.study.before_reading import refuse_contradictions
 from sos_plugins.study.calibrate import CalibrationResult, calibrate_of
 from sos_plugins.study.cases_in_memory import (
     inputs_from_cases,
@@ -135,6 +136,7 @@ class Study:
         return self._read(session, stations).records
 
     def _read(self, session: Session, cache: StepCache) -> Read:
+        refuse_contradictions(self.plan, session)
         merged: Records | None = None
         program = Program.of(self.plan.registry) if cache.folder else Program()
         keys = [program.code, session.seed]

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +29,8 @@ EARLIER = "earlier"
 """Key of a manifest while its files are put in place: those that are being replaced."""
 KEPT = "kept"
 """Key of a manifest with files that lay there already, the same to the byte, and are the user's."""
+OWNER = "of"
+"""Key of a manifest with the study that a folder is of."""
 PROBE = b"\0" * 4096
 """As much is written to find out whether a disk is full: one block of most file systems."""
 NAMED = 5
@@ -71,6 +73,73 @@ SIMULATION = Content(
     alone=True,
 )
 """What a simulator writes; a report, with its own manifest, may lie in the folder too."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The study that a folder is written for.
+
+    Attributes:
+        study: Its name.
+        file: Name of its file; empty where it is not known.
+        place: Hash of the way from the folder to that file, which stays where both are moved
+            together, and discloses no folder.
+    """
+
+    study: str
+    file: str = ""
+    place: str = ""
+
+    @classmethod
+    def of(cls, study: str, file: Path, folder: Path) -> Owner:
+        """Return the owner of a folder.
+
+        Args:
+            study: Name of the study.
+            file: Its file.
+            folder: The folder that is written.
+        """
+        try:
+            way = os.path.relpath(os.path.realpath(file), os.path.realpath(folder))
+        except ValueError:  # another drive of Windows
+            way = os.path.realpath(file)
+        digest = hashlib.sha256(way.encode("utf-8", "surrogateescape")).hexdigest()
+        return cls(study, file.name, digest[:16])
+
+    def is_other(self, earlier: Owner) -> bool:
+        """Whether an earlier owner is another, as far as both are known."""
+        moved = "" not in (self.place, earlier.place) and self.place != earlier.place
+        return self.study != earlier.study or moved
+
+
+def refuse_other_owner(folder: Path, content: Content, owner: Owner) -> None:
+    """Raise an OutputError if a folder was written for another study, or another study file.
+
+    Args:
+        folder: The folder; it may be absent.
+        content: What it is written with.
+        owner: The study that would be written.
+    """
+    earlier = _owner_before(folder, content)
+    if earlier is None or not owner.is_other(earlier):
+        return
+    file = f" (another file {earlier.file})" if earlier.study == owner.study else ""
+    what = content.what[:1].lower() + content.what[1:]
+    raise OutputError(
+        f"{folder} holds the results of the study '{earlier.study}'{file}, and {what} of the study "
+        f"'{owner.study}' would replace them. Name another folder with --out, or say --force to "
+        "replace them."
+    )
+
+
+def _owner_before(folder: Path, content: Content) -> Owner | None:
+    manifest = _manifest_of(folder, content)
+    told = manifest.get(OWNER)
+    parts = {**told} if isinstance(told, dict) else {"study": manifest.get("study")}
+    study = parts.get("study")
+    if not isinstance(study, str):
+        return None
+    return Owner(study, str(parts.get("file", "")), str(parts.get("place", "")))
 
 
 def check_writable(folder: Path, what: str = "Files") -> None:
@@ -258,11 +327,8 @@ def digest_of(path: Path) -> str:
 
 def written_before(folder: Path, content: Content) -> dict[str, set[str]] | None:
     """Return the files that a manifest lists and the hashes they may have; None without one."""
-    try:
-        manifest = json.loads((folder / content.manifest).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get(content.key), dict):
+    manifest = _manifest_of(folder, content)
+    if not isinstance(manifest.get(content.key), dict):
         return None
     kept = manifest.get(KEPT)
     by_name: dict[str, set[str]] = {}
@@ -275,6 +341,15 @@ def written_before(folder: Path, content: Content) -> dict[str, set[str]] | None
     return by_name
 
 
+def _manifest_of(folder: Path, content: Content) -> dict[str, Any]:
+    """Return the manifest in a folder; empty where there is none."""
+    try:
+        manifest = json.loads((folder / content.manifest).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
 def _add(by_name: dict[str, set[str]], name: str, digests: Sequence[Any]) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
@@ -285,7 +360,9 @@ def _add(by_name: dict[str, set[str]], name: str, digests: Sequence[Any]) -> Non
 
 
 @contextmanager
-def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> Iterator[Path]:
+def replacing(
+    folder: Path, content: Content, *, also: Sequence[str] = (), owner: Owner | None = None
+) -> Iterator[Path]:
     """Yield an empty folder; when the block ends well, what is in it is put in place.
 
     Until then the folder stays as it was, and if the block fails it still is. Files of the user
@@ -297,6 +374,8 @@ def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> It
         folder: The folder that is written; made if needed.
         content: What it is written with.
         also: Files that may be replaced whatever they hold.
+        owner: The study that it is written for, which the manifest notes; see
+            :func:`refuse_other_owner`.
 
     Raises:
         OutputError: If the folder cannot be written to, another process writes into it, or a file
@@ -318,7 +397,7 @@ def replacing(folder: Path, content: Content, *, also: Sequence[str] = ()) -> It
                     staging.mkdir()
                     _IN_THE_MAKING.add(staging)
                     yield staging
-                    _put_in_place(staging, folder, content, also)
+                    _put_in_place(staging, folder, content, also, owner)
                 finally:
                     _IN_THE_MAKING.discard(staging)
                     shutil.rmtree(staging, ignore_errors=True)
@@ -336,7 +415,9 @@ def _staging(folder: Path) -> Path:
     return (whole.parent if beside and not whole.is_symlink() else whole) / name
 
 
-def _put_in_place(staging: Path, folder: Path, content: Content, also: Sequence[str]) -> None:
+def _put_in_place(
+    staging: Path, folder: Path, content: Content, also: Sequence[str], owner: Owner | None
+) -> None:
     files = (path for path in staging.rglob("*") if path.is_file())
     names = sorted(path.relative_to(staging).as_posix() for path in files)
     digests = {name: digest_of(staging / name) for name in names if name != content.manifest}
@@ -344,6 +425,10 @@ def _put_in_place(staging: Path, folder: Path, content: Content, also: Sequence[
     listed = written_before(folder, content) or {}
     kept = [n for n in digests if (folder / n).is_file() and n not in listed and n not in also]
     manifest = _manifest(staging, content, digests, kept)
+    if owner is not None:
+        before = _owner_before(folder, content)
+        same = before is not None and not owner.place and not owner.is_other(before)
+        manifest[OWNER] = asdict(before if before is not None and same else owner)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = {name: sorted(hashes) for name, hashes in listed.items()}
     _write_manifest(staging, folder, content, {**manifest, EARLIER: earlier})

@@ -123,6 +123,16 @@ class TextTable:
         return lines if len(lines) == self.n_rows else whole
 
 
+def decoded(content: bytes) -> str:
+    """Return UTF-8, or UTF-16 with its mark, as text with plain ends of lines.
+
+    Raises:
+        UnicodeDecodeError: If it is neither.
+    """
+    encoding = "utf-16" if content[:2] in UTF16_MARKS else "utf-8-sig"
+    return BREAK.sub("\n", content.decode(encoding))
+
+
 def read_text(path: Path, *, used: Collection[str] | None = None) -> TextTable:
     """Read a CSV file as text.
 

@@ -1,6 +1,7 @@
-"""Columns of a CSV or Parquet file, given out by name and type.
+"""Columns of a table in a file (CSV, Parquet, Excel, Stata, SPSS), given out by name and type.
 
-Every error names the file, the line (the row in a Parquet file), the column and what was expected.
+Every error names the file, the line (the row in other files than CSV), the column and what was
+expected.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +24,26 @@ from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.groundwork.text_codes import Codes, text_codes, whole_number_codes
 from sos_plugins.tables.csv_text import TextTable, read_header, read_text, refuse_misfits
 from sos_plugins.tables.readable import (
+    CSV_TEXT,
     PARQUET,
     readable,
+    refuse_other_header,
     refuse_unreadable,
 )
+from sos_plugins.tables.statistics_files import (
+    STATISTICS_SUFFIXES,
+    read_statistics_file,
+    statistics_names,
+)
+from sos_plugins.tables.typed_tables import TypedTable
+from sos_plugins.tables.workbooks import WORKBOOK_SUFFIXES, read_workbook, sheet_header
+from sos_plugins.tables.written_dates import DateOrder, UnclearDatesError, as_days, read_dates
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOK_SUFFIXES, *STATISTICS_SUFFIXES)
+KINDS = "CSV, Parquet, Excel (.xlsx), Stata (.dta) or SPSS (.sav)"
+"""Files of tables that are read, in words."""
 MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".")
 """Texts that stand for a missing value among numbers and dates, besides the empty cell."""
 BARE = "NA"
@@ -36,7 +51,6 @@ BARE = "NA"
 marks: R writes texts within them and missing values without."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 INFINITE = r"^[+-]?(inf|Inf|INF|infinity|Infinity)$"
-DAY = r"^\d{4}-\d{2}-\d{2}$"
 LARGEST_WHOLE = 2.0**53
 """Beyond it doubles skip whole numbers."""
 SHOWN = 3
@@ -58,10 +72,15 @@ class Columns:
     Attributes:
         path: The file.
         names: In the order of the file. They may repeat.
-        columns: As read: text from CSV, typed from Parquet; none where not asked for.
-        text: The CSV file the table came from, None for Parquet.
+        columns: As read: text from CSV, typed from others; none where not asked for.
+        text: The CSV file the table came from, None for others.
         sha256: Digest of the file's bytes.
         missing: Further texts that stand for a missing value.
+        dates: How dates in text are written.
+        forms: How the dates of a column are written, by its name, as earlier rows of it showed.
+        rows: Number of each row, as a user counts them in the file, (n,); None for 1, 2, 3 ...
+        labels: Labels of the values of a column, by its name.
+        typed_rows: Number of rows of a file that says it.
     """
 
     path: Path
@@ -70,6 +89,11 @@ class Columns:
     sha256: str
     text: TextTable | None = None
     missing: tuple[str, ...] = ()
+    dates: DateOrder = "auto"
+    forms: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    rows: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict, repr=False)
+    typed_rows: int | None = field(default=None, repr=False)
     _notes: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -77,6 +101,8 @@ class Columns:
         """Number of rows."""
         if self.text is not None:  # which knows it even where no column that was asked for is there
             return self.text.n_rows
+        if self.typed_rows is not None:
+            return self.typed_rows
         return next((len(column) for column in self.columns if column is not None), 0)
 
     def raw(self, name: str) -> pa.ChunkedArray:
@@ -245,22 +271,39 @@ class Columns:
         return values
 
     def days(self, name: str) -> pa.Array:
-        """Return a column of dates, from dates, timestamps without a zone or text yyyy-mm-dd."""
+        """Return a column of dates, from dates, timestamps without a zone or text.
+
+        Text is read in one form for the whole column (:mod:`sos_plugins.tables.written_dates`).
+
+        Raises:
+            DataError: If a cell is no date, dates are written in several ways, or day and month
+                cannot be told apart.
+        """
         kind = self.raw(name).type
         if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
             return self.raw(name).cast(pa.date32(), safe=False).combine_chunks()
-        if not _is_text(kind):
+        if pa.types.is_null(kind):
+            return pa.nulls(self.n_rows, pa.date32())
+        counted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not _is_text(kind) and not (counted and self.dates == "excel"):
             raise DataError(f"{self.path}, column '{name}': a date was expected, not {kind}.")
         text = self.typed_texts(name)
-        read = pc.strptime(text, format="%Y-%m-%d", unit="s", error_is_null=True)
-        shaped = pc.match_substring_regex(text, DAY)
-        days = pc.if_else(shaped, read, pa.scalar(None, read.type)).cast(pa.date32())
-        there = pc.equal(pc.strftime(days, format="%Y-%m-%d"), text)  # 31 June becomes 1 July
-        lost = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(there, False)))
-        if pc.any(lost).as_py():
-            faulty = lost.to_numpy(zero_copy_only=False)
-            self.refuse(name, faulty, "a date such as 2015-03-31 was expected")
-        return days
+        distinct = [cell for cell in pc.unique(text).to_pylist() if cell is not None]
+        try:
+            read = read_dates(distinct, self.dates, self.forms.get(name, ""))
+        except UnclearDatesError as error:
+            wrong = pc.is_in(text, value_set=pa.array(error.texts, pa.string()))
+            faulty = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
+            if error.mixed:
+                faulty &= _first_of_each(text)
+            self.refuse(name, faulty, error.expected)
+        self.forms[name] = read.form
+        if read.told:
+            self.note(f"{name} as dates", f"{self._where(name)}: dates were read {read.told}.")
+        return as_days(text, read)
+
+    def _where(self, name: str) -> str:
+        return f"{self.path.name}, column '{name}'"
 
     def is_numeric(self, name: str) -> bool:
         """Whether every cell of a column is a number or missing, and not all text is missing."""
@@ -275,20 +318,52 @@ class Columns:
         return len(text) > 0 and not bool(pc.any(self._strange(text)).as_py())
 
     def covariate(self, name: str) -> pd.Series:
-        """Return a column as numbers when all of it is numeric, else as text."""
+        """Return a column as numbers when all of it is numeric, else as text.
+
+        A column whose values all have a label is the text of its labels.
+        """
+        if (labels := self._labels(name)) is not None:
+            return pd.Series(labels.to_pandas(), name=name, dtype=object)
         if self.is_numeric(name):
             return pd.Series(self.numbers(name), name=name)
         return pd.Series(self.texts(name).to_pandas(), name=name, dtype=object)
 
     def factor(self, name: str) -> pd.Series:
         """Return a column as categories: equal numbers are one level, ``1`` and ``1.0`` too."""
-        if not self.is_numeric(name):
+        if self._labels(name) is not None or not self.is_numeric(name):
             return self.covariate(name)
         values = self.numbers(name)
         if (np.abs(values) > LARGEST_WHOLE).any():
             return pd.Series(self.texts(name).to_pandas(), name=name, dtype=object)
         levels = [None if np.isnan(v) else f"{v + 0.0:.17g}" for v in values]
         return pd.Series(levels, name=name, dtype=object)
+
+    def _labels(self, name: str) -> pa.Array | None:
+        """Return the labels of a column; None if not every value has one, which is noted."""
+        labels = self.labels.get(name)
+        if not labels:
+            return None
+        coded = self.raw(name).combine_chunks().dictionary_encode()
+        values = coded.dictionary.to_pylist()
+        said = [labels.get(value, "").strip() for value in values]
+        if without := [v for v, label in zip(values, said, strict=True) if not label]:
+            known = [f"{v:g} '{labels[v]}'" for v in values if v in labels and v not in without]
+            if known:
+                self.note(
+                    f"{name} labels",
+                    f"{self._where(name)}: was read as numbers, since only some of its values have "
+                    f"labels ({', '.join(known[:SHOWN])}). Those that stand for a missing value "
+                    "belong in the setting 'missing'.",
+                )
+            return None
+        repeated = {label for label in said if said.count(label) > 1}
+        names = [
+            f"{label} ({value:g})" if label in repeated and not isinstance(value, str) else label
+            for value, label in zip(values, said, strict=True)
+        ]
+        absent = [float(t) for t in self.missing if re.fullmatch(NUMBER, t)]
+        kept = [None if v in absent else label for v, label in zip(values, names, strict=True)]
+        return self._without(name, pa.array(kept, pa.string()).take(coded.indices), self.missing)
 
     def refuse(self, name: str, faulty: npt.NDArray[np.bool_], expected: str) -> None:
         """Raise a DataError that names the first faulty rows of a column."""
@@ -300,10 +375,16 @@ class Columns:
         raise DataError(f"{self.path}, column '{name}': {expected}; found {shown}{more}.")
 
     def places(self, rows: Sequence[int]) -> list[str]:
-        """Return "line 7" (CSV) or "row 6" (Parquet) for each row."""
+        """Return "line 7" (CSV) or "row 6" (others) for each row."""
         if self.text is None:
-            return [f"row {row + 1}" for row in rows]
+            return [f"row {row + 1 if self.rows is None else self.rows[row]}" for row in rows]
         return [f"line {line}" for line in self.text.lines(rows)]
+
+    def line_numbers(self) -> npt.NDArray[np.int64]:
+        """Return the line (CSV) or number of each row; (n,)."""
+        if self.text is not None:
+            return self.text.line_numbers()
+        return np.arange(1, self.n_rows + 1) if self.rows is None else self.rows
 
     def _strange(self, text: pa.Array) -> pa.Array:
         fine = pc.or_(
@@ -321,6 +402,12 @@ class Columns:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _first_of_each(text: pa.Array) -> npt.NDArray[np.bool_]:
+    """Say of each row whether it is the first of those with its text; (n,)."""
+    first: npt.NDArray[np.bool_] = ~pd.Series(text.to_pandas()).duplicated().to_numpy()
+    return first
 
 
 def _trimmed(text: pa.Array) -> pa.Array:
@@ -344,43 +431,94 @@ def line_breaks(label: str, text: TextTable) -> tuple[str, ...]:
 
 
 def read_columns(
-    path: Path, *, used: Collection[str] | None = None, missing: Sequence[str] = ()
+    path: Path,
+    *,
+    used: Collection[str] | None = None,
+    missing: Sequence[str] = (),
+    sheet: str | None = None,
+    dates: DateOrder = "auto",
 ) -> Columns:
-    """Read a CSV or Parquet file, chosen by its suffix.
+    """Read a table, of a kind that its suffix says.
 
     Args:
         path: The file.
         used: Columns that will be asked for; others are not read. All if none.
         missing: Texts that stand for a missing value, in any column.
+        sheet: Sheet of a workbook; the only one with cells if none is named.
+        dates: How dates in text are written.
 
     Raises:
         DataError: If the file is missing, of another kind, unreadable, has no rows, or a row has
             too few or too many fields.
     """
     suffix = path.suffix.lower()
+    _refuse_sheet(path, sheet)
     if suffix in PARQUET_SUFFIXES:
         columns = _read_parquet(path, used)
     elif suffix in CSV_SUFFIXES:
         columns = _read_csv(path, used)
+    elif suffix in WORKBOOK_SUFFIXES:
+        columns = _from_typed(path, read_workbook(path, sheet, used))
+    elif suffix in STATISTICS_SUFFIXES:
+        columns = _from_typed(path, read_statistics_file(path, used))
     else:
-        raise DataError(
-            f"{path}: a tidy table is a CSV file ({', '.join(CSV_SUFFIXES)}) or a Parquet file "
-            f"({', '.join(PARQUET_SUFFIXES)}), by its suffix."
-        )
+        raise DataError(f"{path}: a table is a file of {KINDS}, by its suffix.")
     if columns.n_rows == 0:
         raise DataError(f"{path} has a header but no rows.")
-    return replace(columns, missing=tuple(text.strip() for text in missing))
+    return replace(columns, missing=tuple(text.strip() for text in missing), dates=dates)
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def _refuse_sheet(path: Path, sheet: str | None) -> None:
+    if sheet is not None and path.suffix.lower() not in WORKBOOK_SUFFIXES:
+        raise DataError(
+            f"{path} is no workbook ({', '.join(WORKBOOK_SUFFIXES)}) and has no sheet '{sheet}'. "
+            "Name no sheet for it."
+        )
+
+
+def read_names(path: Path, sheet: str | None = None) -> tuple[str, ...]:
     """Return the names of the columns of a file; errors as of :func:`read_columns`."""
-    if path.suffix.lower() not in PARQUET_SUFFIXES:
-        return read_header(path) if path.suffix.lower() in CSV_SUFFIXES else ()
+    suffix = path.suffix.lower()
+    _refuse_sheet(path, sheet)
+    if suffix in CSV_SUFFIXES:
+        return read_header(path)
+    if suffix in WORKBOOK_SUFFIXES:
+        return sheet_header(path, sheet)
+    if suffix in STATISTICS_SUFFIXES:
+        return statistics_names(path)
+    if suffix not in PARQUET_SUFFIXES:
+        return ()
     with readable(path), path.open("rb") as file:
         try:
             return tuple(pq.read_schema(file).names)
         except (pa.ArrowException, OSError) as error:
             raise _no_parquet(path, error) from None
+
+
+def refuse_no_table(path: Path, needed: Collection[str]) -> None:
+    """Refuse a CSV file that cannot be read, or has the needed columns under a title.
+
+    Raises:
+        DataError: With what to do.
+    """
+    if path.suffix.lower() in CSV_SUFFIXES:
+        refuse_unreadable(path, expected=CSV_TEXT)
+        refuse_other_header(path, lambda names: {*needed} <= {*names})
+
+
+def _from_typed(path: Path, table: TypedTable) -> Columns:
+    with readable(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Columns(
+        path,
+        table.names,
+        table.columns,
+        digest,
+        rows=table.rows,
+        labels=table.labels,
+        _notes=dict(table.notes),
+        typed_rows=table.n_rows,
+    )
 
 
 def _read_csv(path: Path, used: Collection[str] | None) -> Columns:

@@ -1,6 +1,7 @@
 """A tidy table of a user's own as a sample for an estimator.
 
-Every error names the file, the line (the row in a Parquet file), the column and what was expected.
+Every error names the file, the line (the row in other files than CSV), the column and what was
+expected.
 """
 
 from __future__ import annotations
@@ -19,20 +20,10 @@ from sos_plugins.contract.columns import RESERVED_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError
 from sos_plugins.groundwork.text_codes import Codes
-from sos_plugins.tables.file_columns import (
-    CSV_SUFFIXES,
-    SHOWN,
-    Columns,
-    read_columns,
-)
+from sos_plugins.tables.file_columns import SHOWN, Columns, read_columns, refuse_no_table
 from sos_plugins.tables.frames import frame_columns
 from sos_plugins.tables.names_alike import warn_of_names_alike
 from sos_plugins.tables.period_columns import Periods, read_cohorts, read_periods
-from sos_plugins.tables.readable import (
-    CSV_TEXT,
-    refuse_other_header,
-    refuse_unreadable,
-)
 
 FACTOR = re.compile(r"factor\(\s*(.*?)\s*\)")
 """How a covariate is written whose numbers are categories."""
@@ -62,11 +53,12 @@ def read_sample(
     weights: str | None = None,
     cluster: str | None = None,
     missing: Sequence[str] = (),
+    sheet: str | None = None,
 ) -> TidySample:
     """Read a tidy table as a sample: one row a case, or a unit and period of a panel.
 
     Args:
-        data: CSV or Parquet file, or a table in memory of the kinds that
+        data: A file (:data:`sos_plugins.tables.file_columns.KINDS`), or a table in memory that
             :func:`sos_plugins.tables.frames.frame_columns` takes.
         unit: Column of the unit that is treated.
         period: Column of the period, a whole number or a financial year such as 2014/15.
@@ -80,6 +72,7 @@ def read_sample(
         cluster: Column that standard errors are clustered by; None for the unit.
         missing: Texts that stand for a missing value, besides empty cells, R's NA without
             quotation marks and, among numbers, those of :data:`MISSING`.
+        sheet: Sheet of a workbook; the only one with cells if none is named.
 
     Returns:
         The sample. ``post`` is 1 from the cohort's first period on. Never-treated units are
@@ -94,7 +87,7 @@ def read_sample(
     roles = {"value": value, "cohort": cohort, "period": period, "unit": unit, "id": id}
     named_in_factors = [factor[1] for text in covariates if (factor := FACTOR.fullmatch(text))]
     used = [*roles.values(), weights, cluster, *covariates, *named_in_factors]
-    columns = _columns(data, {*filter(None, roles.values())}, {*filter(None, used)}, missing)
+    columns = _columns(data, {*filter(None, roles.values())}, {*filter(None, used)}, missing, sheet)
     chosen = _covariates(columns, covariates)
     _refuse_roles(columns, chosen, {**roles, "weight": weights, "cluster": cluster})
     named = dict.fromkeys((unit, cluster or unit, *([id] if id is not None else [])))
@@ -123,14 +116,14 @@ def read_sample(
     return _labelled(columns, frame, tuple(chosen), value)
 
 
-def _columns(data: Path | Any, needed: set[str], used: set[str], missing: Sequence[str]) -> Columns:
+def _columns(
+    data: Path | Any, needed: set[str], used: set[str], missing: Sequence[str], sheet: str | None
+) -> Columns:
     """Open a file, or the table in memory."""
     if not isinstance(data, Path):
         return frame_columns(data, used=used, missing=missing)
-    if data.suffix.lower() in CSV_SUFFIXES:
-        refuse_unreadable(data, expected=CSV_TEXT)
-        refuse_other_header(data, lambda names: needed <= {*names})
-    return read_columns(data, used=used, missing=missing)
+    refuse_no_table(data, needed)
+    return read_columns(data, used=used, missing=missing, sheet=sheet)
 
 
 def _covariates(columns: Columns, covariates: Sequence[str]) -> dict[str, bool]:

@@ -14,11 +14,17 @@ from pathlib import Path
 from sos_plugins.errors import DataError
 
 CSV_TEXT, XML, PARQUET = "CSV text", "XML", "Parquet"
+WORKBOOK, STATISTICS = "Excel workbook", "Stata or SPSS data"
 
+_ZIP = b"PK\x03\x04"
 _SIGNS: Sequence[tuple[bytes, str, str]] = (
     (b"\x1f\x8b", "a gzip archive", "Unpack it"),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Unpack it, or save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "Save the sheet as CSV"),
+    (_ZIP, "a zip archive or an Excel workbook", "Unpack it, or save the sheet as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an old Excel workbook, or one with a password",
+        "Save the sheet as CSV",
+    ),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it"),
     (b"BZh", "a bzip2 archive", "Unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Unpack it"),
@@ -44,7 +50,8 @@ def refuse_unreadable(path: Path, *, expected: str, may_be_empty: bool = False) 
 
     Args:
         path: The file.
-        expected: What it should hold: one of :data:`CSV_TEXT`, :data:`XML`, :data:`PARQUET`.
+        expected: What it should hold: one of :data:`CSV_TEXT`, :data:`XML`, :data:`PARQUET`,
+            :data:`WORKBOOK`, :data:`STATISTICS`.
         may_be_empty: Whether an empty file is left to its reader.
 
     Raises:
@@ -143,7 +150,8 @@ def _held(start: bytes, expected: str) -> tuple[str, str] | None:
     """Return what a file holds and how to mend it, None if it may be what was expected."""
     for sign, what, mend in _SIGNS:
         if start.startswith(sign):
-            return None if what == expected else (what, mend)
+            fits = what == expected or (expected == WORKBOOK and sign == _ZIP)
+            return None if fits else (what, mend)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for sign, what in _MARKUP:
         if text.startswith(sign) and what != expected:

@@ -606,7 +606,7 @@ def test_given_groups_from_a_file_by_outcome(tmp_path: Path):
     ("text", "error", "words"),
     [
         (None, DataError, "does not exist"),
-        ("", DataError, "cannot be read as CSV"),
+        ("", DataError, "cannot be read: "),
         ("pilot,unit\nP,a\n", DataError, "lacks the column comparator; expected pilot"),
         ("Groups,\nPilot,Comparator\nP,a\n", DataError, "the columns stand in line 2; expected in"),
         ("pilot,comparator\nP,a\nQ,\n", DataError, "row 3: the column comparator is empty"),

@@ -472,3 +472,30 @@ def test_a_further_column_with_the_name_of_a_role_is_read_under_another(tmp_path
     assert set(records["own_weight"]) == {10.0, 11.0, 20.0, 21.0}
     assert set(records["own_unit"]) == {"town", "county"}
     assert set(records["unit"]) == {"006", "330"}
+
+
+def test_dates_in_text_are_read_in_one_form_over_all_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second piece has a date that could be read in two ways, had the first not told."""
+    monkeypatch.setattr(database, "ROWS_AT_ONCE", 1)
+    kids = pd.DataFrame(
+        {"unit": "Darlington", "child": ["1", "2"], "birth": ["31/12/2014", "03/04/2015"]}
+    )
+    with duckdb.connect(tmp_path / "r.duckdb") as con:
+        con.register("frame", kids)
+        con.execute("CREATE TABLE kids AS SELECT * FROM frame")
+    absent = [n for n in TABLES["children"].names if n not in ("unit", "child", "birth_date")]
+    values: dict[str, Any] = {
+        "tables": {"children": "kids"},
+        "columns": {"children": {"birth_date": "birth"}},
+        "absent": {"children": absent},
+        "codes": "dfe",
+    }
+    records = read(tmp_path, "duckdb://r.duckdb", **values)
+    rows = records.tables["children"].to_pandas()
+    assert set(rows["unit"]) == {"841"}
+    assert sorted(map(str, pd.to_datetime(rows["birth_date"]).dt.date)) == [
+        "2014-12-31",
+        "2015-04-03",
+    ]

@@ -156,8 +156,8 @@ def saved(folder: Path, table: pa.Table, name: str = "protection_plans.parquet")
         (lambda f: saved(f, plans().drop(["n_previous"])),
          "lacks the columns n_previous of 'protection_plans'"),
         (lambda f: saved(f, plans(end_dat=[1, 2])), "Did you mean 'end_date'?"),
-        (lambda f: saved(f, plans(end_date=pa.array(["2015-01-01", None]))),
-         "column 'end_date': dates were expected, not string"),
+        (lambda f: saved(f, plans(end_date=pa.array(["03/04/2015", None]))),
+         "column 'end_date': dates can be read day first and month first"),
         (lambda f: saved(f, plans(n_previous=pa.array([1.0, 2.0]))),
          "column 'n_previous': whole numbers were expected, not double"),
         (lambda f: saved(f, plans(unit=[None, None])), "no row has unit, child"),
@@ -182,3 +182,33 @@ def test_the_kit(folder: Path, tmp_path: Path) -> None:
         {"folder": str(folder)},
         unreadable=[{"folder": str(tmp_path / "nowhere")}],
     )
+
+
+def test_dates_as_text_or_moments_and_columns_of_other_names_give_the_same(tmp_path: Path) -> None:
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    for folder in (plain, other):
+        folder.mkdir()
+    saved(plain, plans())
+    written = plans(
+        start_date=pa.array(["01/04/2015 00:00", "31/03/2016"]),
+        end_date=pa.array([None, dt.datetime(2016, 9, 1, 12)], pa.timestamp("us")),
+    )
+    told = plans(start_date=[dt.date(2015, 4, 1), dt.date(2016, 3, 31)])
+    saved(plain, told)
+    names = ["LA code" if name == "unit" else name for name in written.column_names]
+    saved(other, written.rename_columns(names))
+    records = read(other, columns={"protection_plans": {"unit": "LA code"}})
+    expected = read(plain).tables["protection_plans"].to_pyarrow()
+    assert records.tables["protection_plans"].to_pyarrow().equals(expected)
+    assert any("'start_date': dates were read day first" in note for note in records.notes)
+    with pytest.raises(DataError, match=r"lacks the columns LA cod.*Did you mean 'LA code'"):
+        read(other, columns={"protection_plans": {"unit": "LA cod"}})
+
+
+def test_the_authorities_are_known_before_the_records_are_read(folder: Path) -> None:
+    source = RecordTables()
+    settings = validate(source.Settings, {"folder": str(folder)}, where="records")
+    units = {row["unit"] for row in read(folder).tables["referrals"].to_pyarrow().to_pylist()}
+    found = source.units(settings, Session())
+    assert found is not None
+    assert units <= found

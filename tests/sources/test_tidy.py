@@ -238,7 +238,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         sample(tmp_path / "absent.csv")
     with pytest.raises(DataError, match="There is no file"):
         sample(tmp_path / "absent.parquet")
-    with pytest.raises(DataError, match=r"a CSV file .* or a Parquet file"):
+    with pytest.raises(DataError, match="There is no file"):
         sample(tmp_path / "data.xlsx")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         sample(write(tmp_path, "no parquet", "data.parquet"))
@@ -311,7 +311,7 @@ def test_dates_and_children(tmp_path: Path) -> None:
     write(tmp_path, "la,year,y,who,day\n006,2015,1,07,2015-05-01\n006,2015,1,08,\n")
     table = cases(read(tmp_path, child="who", date="day")).to_pylist()
     assert [(r["child"], r["date"]) for r in table] == [("07", dt.date(2015, 5, 1)), ("08", None)]
-    write(tmp_path, "la,year,y,who,day\n006,2015,1,07,01/05/2015\n")
+    write(tmp_path, "la,year,y,who,day\n006,2015,1,07,May 2015\n")
     with pytest.raises(DataError, match=r"column 'day': a date such as 2015-03-31 .*line 2"):
         read(tmp_path, date="day")
 
@@ -344,7 +344,7 @@ def test_a_covariate_with_the_name_of_a_role_is_read_under_another(
         ({"own": "popp"}, "'popp' is no covariate. Did you mean 'pop'"),
         ({"own": "la"}, "'la' is no covariate"),
         ({"own": "pop", "other": "pop"}, "gives 'pop' two names"),
-        ({"weight": "pop"}, "'weight' has a name that means something else"),
+        ({"treated": "pop"}, "'treated' has a name that means something else"),
         ({"Unit": "pop"}, "'unit' and 'Unit' differ in capitals only"),
     ],
 )
@@ -394,3 +394,30 @@ def test_a_misfit_row_in_another_encoding_is_neither_lost_nor_a_traceback(tmp_pa
     file.write_bytes(b"unit,period,value\n1,2015,3\n2,2015,4,\xec\n3,2015,5\n")
     text = read_text(file)
     assert text is not None
+
+
+def test_columns_have_the_names_of_the_spreadsheet_and_dates_its_form(tmp_path: Path) -> None:
+    text = "LA code,Year,Rate,Day,Age at start\nDarlington,2014/15,1,03/04/2014,7\n"
+    write(tmp_path, f"{text}841,2014/15,2,31/12/2014,8\n")
+    names = {"unit": "LA code", "period": "Year", "value": "Rate", "date": "Day"}
+    settings = {"path": "data.csv", "columns": {**names, "age": "Age at start"}, "codes": "dfe"}
+    read_as = validate(TidySettings, settings, where="test")
+    records = Tidy().read(read_as, Session(base=tmp_path))
+    assert [list(row.values()) for row in cases(records).to_pylist()] == [
+        ["841", 2014, 1.0, dt.date(2014, 4, 3), 7.0],
+        ["841", 2014, 2.0, dt.date(2014, 12, 31), 8.0],
+    ]
+    assert cases(records).column_names == ["unit", "period", "value", "date", "age"]
+    assert any("dates were read day first" in note for note in records.notes)
+    assert any("841, Darlington as 841" in note for note in records.notes)
+    write(tmp_path, text)
+    with pytest.raises(DataError, match=r"no cell tells .*'03/04/2014' \(line 2\)"):
+        Tidy().read(read_as, Session(base=tmp_path))
+    stated = read_as.model_copy(update={"dates": "month-first"})
+    assert cases(Tidy().read(stated, Session(base=tmp_path)))["date"].to_pylist() == [
+        dt.date(2014, 3, 4)
+    ]
+    with pytest.raises(DataError, match=r"no column 'LA kode'\. Did you mean 'LA code'"):
+        read(tmp_path, unit="LA kode", period="Year", value="Rate")
+    with pytest.raises(SosError, match="leave one of them"):
+        validate(TidySettings, {**settings, "unit": "Year"}, where="test")

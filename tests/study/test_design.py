@@ -16,6 +16,7 @@ from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import Adoption
 from sos_plugins.study.authorities import read_authorities
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.pilots import read_pilots
 from sos_plugins.tables.period_codes import april_year
 
 PILOT = Pilot("1", dt.date(2015, 9, 1), dt.date(2016, 2, 29), 2015)
@@ -142,7 +143,7 @@ def test_an_authority_without_cases_in_a_pre_period_cannot_be_a_comparator():
         ("unit,start,end\n1,2015-01-01,\n", "line 2: pilot 1 has only one of start and end"),
         ("unit,start,end\n1,,\n", "line 2: pilot 1 has neither"),
         ("unit,start,end\n1,2016-01-01,2015-01-01\n", "the embedding window ends"),
-        ("unit,start,end\n1,2015-13-01,2015-01-01\n", "line 2: setting 'start'"),
+        ("unit,start,end\n1,2015-13-01,2015-01-01\n", r"'2015-13-01' \(line 2, column 'start'\)"),
         ("unit,cohort\n1,2015\n1,2016\n", "names the pilots 1 more than once"),
         ("unit,cohort\n77,2015\n", "records have none of the pilots 77"),
     ],
@@ -156,7 +157,7 @@ def test_a_wrong_file_of_pilots_is_named_with_its_line(tmp_path, text, sentence)
 
 def test_a_missing_file_of_pilots_is_a_sentence(tmp_path):
     with pytest.raises(DesignError, match="no file of pilots at"):
-        designs.read_pilots(DesignTable(pilots="none.csv"), tmp_path)
+        read_pilots(DesignTable(pilots="none.csv"), tmp_path)
 
 
 TITLED = {
@@ -172,7 +173,7 @@ def test_names_of_columns_under_a_title_are_told(tmp_path, text, line):
     path.write_text(text)
     sentence = rf"units\.csv: the names of the columns stand in line {line}; expected in the first"
     with pytest.raises(DesignError, match=sentence):
-        designs.read_pilots(DesignTable(pilots="units.csv"), tmp_path)
+        read_pilots(DesignTable(pilots="units.csv"), tmp_path)
     with pytest.raises(DataError, match=sentence):
         read_authorities(path)
 
@@ -180,7 +181,7 @@ def test_names_of_columns_under_a_title_are_told(tmp_path, text, line):
 def test_columns_of_pilots_without_a_name_are_told(tmp_path):
     (tmp_path / "pilots.csv").write_text("Table 1,,,\n1,One,2015,3\n")
     with pytest.raises(DesignError, match=r"leaves 3 of 4 columns without a name.*delete a title"):
-        designs.read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
+        read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
 
 
 @pytest.mark.parametrize("cohort", [0, -3])
@@ -188,7 +189,7 @@ def test_a_first_treated_period_of_0_or_less_is_told_with_its_mend(tmp_path, coh
     mend = rf"is {cohort}, but a first treated period is above 0.*add a number to their periods and"
     (tmp_path / "pilots.csv").write_text(f"unit,cohort\n1,{cohort}\n")
     with pytest.raises(SettingsError, match=rf"pilots\.csv, line 2: setting 'cohort': {mend}"):
-        designs.read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
+        read_pilots(DesignTable(pilots="pilots.csv"), tmp_path)
     values = {"pilots": [{"unit": "1", "cohort": cohort}]}
     with pytest.raises(SettingsError, match=mend):
         validate(DesignTable, values, where="[design]")

@@ -16,8 +16,8 @@ import pytest
 
 from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DesignError
-from sos_plugins.study import design as designs
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.pilots import read_pilots
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
 from sos_plugins.tables.period_codes import april_year
@@ -175,9 +175,9 @@ def test_means_before_and_after_and_by_year_are_those_of_the_records(tmp_path: P
 )
 def test_the_cohort_is_the_year_of_the_day_after_the_window(end: str, cohort: int) -> None:
     row = {"unit": "1", "start": dt.date(2014, 1, 1), "end": dt.date.fromisoformat(end)}
-    (pilot,) = designs.read_pilots(DesignTable(pilots=(row,)), Path())
+    (pilot,) = read_pilots(DesignTable(pilots=(row,)), Path())
     assert pilot.cohort == cohort
-    (told,) = designs.read_pilots(DesignTable(pilots=({**row, "cohort": 2013},)), Path())
+    (told,) = read_pilots(DesignTable(pilots=({**row, "cohort": 2013},)), Path())
     assert told.cohort == 2013
 
 
@@ -190,11 +190,11 @@ def test_the_cohort_is_the_year_of_the_day_after_the_window(end: str, cohort: in
 )
 def test_support_is_a_yes_or_a_no(word: object, meant: bool) -> None:
     row = {"unit": "1", "cohort": 2014, "external_support": word}
-    (pilot,) = designs.read_pilots(DesignTable(pilots=(row,)), Path())
+    (pilot,) = read_pilots(DesignTable(pilots=(row,)), Path())
     assert pilot.attributes["external_support"] is meant
 
 
 def test_support_that_is_neither_is_named() -> None:
     row = {"unit": "1", "cohort": 2014, "external_support": "perhaps"}
     with pytest.raises(DesignError, match=r"has 'perhaps'; expected true or false"):
-        designs.read_pilots(DesignTable(pilots=(row,)), Path())
+        read_pilots(DesignTable(pilots=(row,)), Path())

@@ -635,3 +635,41 @@ def test_a_simulation_is_no_report_and_the_other_way_round(result, tmp_path):
     write_report(result, tmp_path)
     with pytest.raises(OutputError, match="holds other files"):
         put(tmp_path, {"truth.json": "{}"}, SIMULATION)
+
+
+def test_results_of_another_study_are_replaced_by_force_alone(result, tmp_path):
+    out = tmp_path / "out"
+    write_report(result, out)
+    other = replace(result, name="another")
+    with pytest.raises(OutputError, match="holds the results of the study"):
+        write_report(other, out)
+    assert json.loads((out / "manifest.json").read_text())["study"] == result.name
+    write_report(other, out, force=True)
+    assert json.loads((out / "manifest.json").read_text())["study"] == "another"
+
+
+def test_another_file_of_a_study_of_the_same_name_is_another_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "sos_plugins.study.study.Study.run", lambda *_, **__: result_factory.make_result()
+    )
+    name = result_factory.make_result().name
+    text = STUDY.replace('name = "small"', f'name = "{name}"')
+    first, second = write(tmp_path / "a", text), write(tmp_path / "b", text)
+    out = tmp_path / "out"
+    assert call("run", first, "--out", out, "--no-stations", "-q").exit_code == 0
+    before = tree(out)
+    done = call("run", second, "--out", out, "--no-stations", "-q")
+    assert done.exit_code == 1
+    assert "another file study.toml" in done.stderr
+    assert "--force" in done.stderr
+    assert tree(out) == before
+    assert call("report", out, "-q").exit_code == 0  # which keeps whose it is
+    assert call("run", second, "--out", out, "--no-stations", "-q").exit_code == 1
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in ("a", "out"):
+        shutil.move(tmp_path / folder, moved / folder)
+    again = call("run", moved / "a" / "study.toml", "--out", moved / "out", "--no-stations", "-q")
+    assert again.exit_code == 0
+    forced = call("run", second, "--out", moved / "out", "--no-stations", "--force", "-q")
+    assert forced.exit_code == 0

@@ -16,8 +16,8 @@ from variants import examples
 from sos_plugins.cells.build import cells
 from sos_plugins.errors import DataError, DesignError
 from sos_plugins.study.authorities import read_authorities
-from sos_plugins.study.design import read_pilots
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.pilots import read_pilots
 from sos_plugins.tables.csv_text import read_frame, read_text
 from sos_plugins.tables.file_columns import read_columns
 from sos_plugins.tables.read_table import read_sample

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -20,7 +21,7 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.contract.settings import AprilYear
 from sos_plugins.errors import DataError
 from sos_plugins.tables.period_codes import april_year
-from sos_plugins.tables.readable import XML, refuse_closed, refuse_unreadable
+from sos_plugins.tables.readable import XML, readable, refuse_closed, refuse_unreadable
 from sos_sources.cin.rows import RAW
 from sos_sources.cin.staging import Workspace, workspace
 from sos_sources.cin.tables import Bounds, LostRows, Return, build
@@ -38,6 +39,10 @@ from sos_sources.extra_columns import (
 from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
 
 MEGABYTE = 1_000_000
+HEADER_BYTES = 1 << 16
+"""Bytes at the start of a return within which its header is looked for."""
+LEA = re.compile(rb"\A(?:(?!<!--).)*?<(?:\w+:)?LEA>\s*([^<\s]+)\s*</", re.DOTALL)
+"""The authority of a header, without a comment before it."""
 SHOWN = 3
 """How many files a message names."""
 
@@ -110,6 +115,12 @@ class CinCensus(Source):
     )
     gives: ClassVar[tuple[str, ...]] = tuple(RAW)
 
+    def units(self, settings: CinCensusSettings, session: Session) -> set[str] | None:
+        """Return the authorities that the headers name; None where one cannot be seen at once."""
+        paths = cover(settings.paths, session, suffix=".xml").files
+        found = {_unit_of(path) or settings.authority for path in paths}
+        return None if "" in found else found
+
     def read(self, settings: CinCensusSettings, session: Session) -> Records:
         """Read all returns.
 
@@ -155,6 +166,13 @@ class CinCensus(Source):
             files=tuple(shown(path, session) for path in paths),
             data_hash=_digest([r.raw for r in returns]),
         )
+
+
+def _unit_of(path: Path) -> str:
+    """Return the authority that the beginning of a file names, if it does."""
+    with readable(path), path.open("rb") as file:
+        named = LEA.search(file.read(HEADER_BYTES))
+    return named[1].decode() if named else ""
 
 
 def _refuse_unreadable(paths: Sequence[Path], settings: CinCensusSettings) -> None:

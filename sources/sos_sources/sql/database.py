@@ -33,6 +33,8 @@ from sos_plugins.tables.file_columns import SHOWN, Columns
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
 from sos_plugins.tables.readable import refuse_closed
 from sos_plugins.tables.row_accounts import account
+from sos_plugins.tables.unit_codes import CODES_HELP, Codes, units_of
+from sos_plugins.tables.written_dates import DATES_HELP, DateOrder
 from sos_sources.paths import shown
 from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import identifier, quoted
@@ -86,6 +88,8 @@ class DatabaseSettings(Settings):
         description="Texts that stand for a missing value in any column, besides null, the empty "
         "text and, among numbers and dates, the usual ones.",
     )
+    dates: DateOrder = Field("auto", description=DATES_HELP)
+    codes: Codes = Field("as-written", description=CODES_HELP)
     start: dt.date | None = Field(None, description="First day that the records cover.")
     end: dt.date | None = Field(None, description="Last day that the records cover.")
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
@@ -127,7 +131,7 @@ class Database(Source):
         _known("tables", settings.tables)
         _known("columns", settings.columns, within=settings.tables)
         _known("absent", settings.absent, within=settings.tables)
-        database = _Connection(settings.url, session, settings.missing)
+        database = _Connection(settings.url, session, settings.missing, settings.dates)
         quality = QualityProfile()
         notes: list[str] = []
         tables: dict[str, Any] = {}
@@ -163,9 +167,15 @@ class Database(Source):
 class _Connection:
     """A database, and sentences for what goes wrong with it."""
 
-    def __init__(self, url: str, session: Session, missing: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        url: str,
+        session: Session,
+        missing: tuple[str, ...] = (),
+        dates: DateOrder = "auto",
+    ) -> None:
         self._secrets: set[str] = set()
-        self._missing = missing
+        self._missing, self._dates = missing, dates
         self._own = url != BACKEND
         self._unlocked: Mapping[Path, tuple[int, int]] = {}
         if not self._own:
@@ -221,18 +231,23 @@ class _Connection:
                 f"{self.label} has no table '{source}'.{did_you_mean(name, names)} "
                 f"Tables: {', '.join(sorted(names)) or 'none'}."
             )
+        forms: dict[str, str] = {}  # how dates are written, as earlier rows show
+
+        def columns(data: pa.Table) -> RecordColumns:
+            return _columns(source, data, self._missing, self._dates, forms)
+
         try:
             table = self._backend.table(name, **place)
             if whole:
-                yield _columns(source, table.to_pyarrow(), self._missing)
+                yield columns(table.to_pyarrow())
                 return
             reader = table.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE)
             none = True
             for batch in reader:
                 none = False
-                yield _columns(source, pa.Table.from_batches([batch]), self._missing)
+                yield columns(pa.Table.from_batches([batch]))
             if none:
-                yield _columns(source, reader.schema.empty_table(), self._missing)
+                yield columns(reader.schema.empty_table())
         except DataError:
             raise
         except duckdb.PermissionException:
@@ -309,12 +324,19 @@ def _state(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _columns(source: str, data: pa.Table, missing: tuple[str, ...]) -> RecordColumns:
+def _columns(
+    source: str,
+    data: pa.Table,
+    missing: tuple[str, ...],
+    dates: DateOrder,
+    forms: dict[str, str],
+) -> RecordColumns:
     plain = tuple(
         c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in data.columns
     )
     names = tuple(data.column_names)
-    return RecordColumns(Path(f"Table '{source}'"), names, plain, "", missing=missing)
+    path = Path(f"Table '{source}'")
+    return RecordColumns(path, names, plain, "", missing=missing, dates=dates, forms=forms)
 
 
 def _refuse_password(url: str) -> None:
@@ -390,6 +412,8 @@ def _typed(name: str, columns: RecordColumns, settings: DatabaseSettings) -> pa.
             made[column] = pa.array(cohorts)
         else:
             made[column] = _column(columns, names.get(column, column), column, kind)
+    if settings.codes != "as-written":
+        made["unit"] = units_of(columns, names.get("unit", "unit"), settings.codes)
     if name == "cases":
         made |= _covariates(columns, names, wanted)
     return pa.table(made)

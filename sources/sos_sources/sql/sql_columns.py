@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sos_plugins.tables.file_columns import MISSING
+from sos_plugins.tables.written_dates import EXCEL_DAY_0
 from sos_sources.sql.sql_checks import SqlCheck, code, form
 
 LONG_DATE = r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?(Z|[+-]\d{2}:\d{2})?"
@@ -32,6 +34,32 @@ def uk_date(column: str) -> str:
         f"CASE WHEN regexp_full_match({column}, '{UK_DATE}') "
         f"THEN CAST(try_strptime({column}, '%d/%m/%Y') AS DATE) END"
     )
+
+
+def is_written(column: str) -> str:
+    """Return the SQL condition of a text that is there and stands for no missing value."""
+    return f"trim({column}) NOT IN ('', {', '.join(quoted(text) for text in MISSING)})"
+
+
+def written_date(column: str, form: str) -> str:
+    """Return SQL that reads dates of one form.
+
+    Args:
+        column: SQL of the text.
+        form: ``form`` of the :class:`~sos_plugins.tables.written_dates.WrittenDates` that read all
+            texts of the column.
+    """
+    number = f"CAST(trim({column}) AS DOUBLE)"
+    day = f"DATE '{EXCEL_DAY_0}' + CAST(floor({number}) AS INTEGER)"
+    if form == "named":
+        pattern = r"(\d+)[- ]?([A-Za-z]{3})[A-Za-z]*[- ]?(\d{4})"
+        words = f"regexp_extract({column}, '{pattern}', ['d', 'm', 'y'])"
+        day = f"CAST(strptime({words}.d || {words}.m || {words}.y, '%d%b%Y') AS DATE)"
+    elif form != "excel":
+        parts = f"regexp_extract({column}, '(\\d+)[-/.](\\d+)[-/.](\\d+)', ['a', 'b', 'c'])"
+        places = {"year-first": "abc", "month-first": "cab"}.get(form, "cba")
+        day = f"make_date({', '.join(f'CAST({parts}.{place} AS INTEGER)' for place in places)})"
+    return f"CASE WHEN {is_written(column)} THEN {day} END"
 
 
 def quoted(text: str) -> str:

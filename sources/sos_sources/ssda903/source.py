@@ -128,6 +128,11 @@ class Ssda903(Source):
     )
     gives: ClassVar[tuple[str, ...]] = ("children", "episodes")
 
+    def units(self, settings: Ssda903Settings, session: Session) -> set[str] | None:
+        """Return the authorities that the setting or the folders name."""
+        paths = cover(settings.paths, session, suffix=".csv").files
+        return {_authority(path, settings) for path in paths if KIND.search(path.stem.lower())}
+
     def read(self, settings: Ssda903Settings, session: Session) -> Records:
         """Read all returns.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +25,16 @@ from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.tables.period_codes import PLAUSIBLE
 from sos_plugins.tables.readable import PARQUET, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
+from sos_plugins.tables.written_dates import (
+    DATES_HELP,
+    DateOrder,
+    UnclearDatesError,
+    read_dates,
+)
 from sos_sources.paths import HIDDEN, WILD, LeftOut, count_files, covered_by, shown
 from sos_sources.sql.database import YEARS
 from sos_sources.sql.sql_checks import SqlCheck, profile
-from sos_sources.sql.sql_columns import identifier, quoted
+from sos_sources.sql.sql_columns import identifier, is_written, quoted, written_date
 
 SUFFIX = ".parquet"
 KNOWN = tuple(name for name in TABLES if name != "cases")
@@ -53,6 +60,8 @@ YEAR = {
 }
 """Column that says to which April-year a row belongs."""
 BLOCK = 1 << 20
+SHOWN = 3
+"""How many forms of dates a message shows."""
 
 
 class RecordsSettings(Settings):
@@ -61,6 +70,12 @@ class RecordsSettings(Settings):
     folder: str = Field(
         description="folder with <table>.parquet, or with folders <table> of Parquet files"
     )
+    columns: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="record table -> its columns that the files call otherwise: "
+        '{ referrals = { unit = "LA code" } }',
+    )
+    dates: DateOrder = Field("auto", description=DATES_HELP)
     start: dt.date | None = Field(
         None,
         description="first day that the records cover; by default 1 April of the earliest return "
@@ -74,21 +89,45 @@ class RecordsSettings(Settings):
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of one record table."""
+    """The files of one record table.
+
+    Attributes:
+        name: Name of the table.
+        files: Its files.
+        label: What messages call them.
+        columns: What the files call a column, where that is something else.
+        written: How the dates of a column are written that is text, by its name.
+    """
 
     name: str
     files: tuple[Path, ...]
     label: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    def given(self, name: str) -> str:
+        """Return what the files call a column."""
+        return self.columns.get(name, name)
+
+    @property
+    def rows(self) -> str:
+        """SQL of all rows as the files have them."""
+        return f"read_parquet([{', '.join(quoted(_plain(file)) for file in self.files)}])"
 
     @property
     def scan(self) -> str:
         """SQL of all rows, in the columns and types of the schema."""
-        files = ", ".join(quoted(_plain(file)) for file in self.files)
         columns = ", ".join(
-            f"CAST({identifier(field.name)} AS {SQL_TYPES[field.type]}) AS {identifier(field.name)}"
+            f"{self._typed(field.name, field.type)} AS {identifier(field.name)}"
             for field in TABLES[self.name]
         )
-        return f"SELECT {columns} FROM read_parquet([{files}])"
+        return f"SELECT {columns} FROM {self.rows}"
+
+    def _typed(self, name: str, kind: pa.DataType) -> str:
+        column = identifier(self.given(name))
+        if name in self.written:
+            return written_date(column, self.written[name])
+        return f"CAST({column} AS {SQL_TYPES[kind]})"
 
     @property
     def filled(self) -> str:
@@ -129,6 +168,21 @@ class RecordTables(Source):
     citation: ClassVar[str] = ""
     gives: ClassVar[tuple[str, ...]] = KNOWN
 
+    def units(self, settings: RecordsSettings, session: Session) -> set[str] | None:
+        """Return the authorities of all tables; None for tables that another system reads."""
+        if session.backend.name != "duckdb":
+            return None
+        parts, _ = _parts(session.path(settings.folder), session, settings.columns)
+        found: set[str] = set()
+        with scratch_database(session.backend) as con:
+            for part in parts:
+                _written(part)
+                unit = f"CAST({identifier(part.given('unit'))} AS VARCHAR)"
+                with _in_words(part.label):
+                    rows = con.execute(f"SELECT DISTINCT {unit} FROM {part.rows}").fetchall()
+                found |= {unit for (unit,) in rows if unit is not None}
+        return found
+
     def read(self, settings: RecordsSettings, session: Session) -> Records:
         """Check the tables and hand them over without reading them into memory.
 
@@ -139,12 +193,15 @@ class RecordTables(Source):
             DataError: If the folder, a table or a column is missing, unknown or of another type,
                 or no row has its key.
         """
-        parts, left_out = _parts(session.path(settings.folder), session)
+        found, left_out = _parts(session.path(settings.folder), session, settings.columns)
         tables: dict[str, Any] = {}
         quality = QualityProfile()
+        parts, notes = [], []
         with scratch_database(session.backend) as con:
-            for part in parts:
-                _refuse_other_columns(part)
+            for one in found:
+                part, told = _with_dates(con, one, _written(one), settings.dates, session)
+                parts.append(part)
+                notes += told
                 _refuse_other_years(con, part)
                 with _in_words(part.label):
                     examined, repeated = _examined(con, part, settings.examples)
@@ -165,11 +222,27 @@ class RecordTables(Source):
             end=settings.end or last,
             files=tuple(shown(file, session) for part in parts for file in part.files),
             data_hash=_content(parts),
+            notes=tuple(notes),
         )
 
 
-def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
+def _parts(
+    folder: Path, session: Session, columns: Mapping[str, Mapping[str, str]]
+) -> tuple[list[_Part], list[LeftOut]]:
     """Return the record tables of a folder, and what else lies in it."""
+    for table, names in columns.items():
+        if table not in KNOWN:
+            raise DataError(
+                f"'{table}' in the setting 'columns' is none of the record tables "
+                f"{', '.join(KNOWN)}.{did_you_mean(table, KNOWN)}"
+            )
+        for name in names:
+            if name not in TABLES[table].names:
+                raise DataError(
+                    f"The setting 'columns': '{table}' has no column '{name}'."
+                    f"{did_you_mean(name, TABLES[table].names)} Columns: "
+                    f"{', '.join(TABLES[table].names)}."
+                )
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder} with record tables as Parquet.")
     parts = {}
@@ -191,7 +264,8 @@ def _parts(folder: Path, session: Session) -> tuple[list[_Part], list[LeftOut]]:
         files = tuple(path for path in inside if path == entry or entry in path.parents)
         if not files:
             raise DataError(f"The folder {entry} has no {SUFFIX} file.")
-        parts[entry.stem] = _Part(entry.stem, files, shown(entry, session))
+        named = columns.get(entry.stem, {})
+        parts[entry.stem] = _Part(entry.stem, files, shown(entry, session), named)
     if not parts:
         raise DataError(f"{folder} has no record table; expected files such as referrals{SUFFIX}.")
     return [parts[name] for name in KNOWN if name in parts], left_out
@@ -202,34 +276,83 @@ def _aside(path: Path, folder: Path) -> bool:
     return any(part.startswith("_") for part in path.relative_to(folder).parts)
 
 
-def _refuse_other_columns(part: _Part) -> None:
-    wanted = TABLES[part.name]
+def _written(part: _Part) -> frozenset[str]:
+    """Refuse files with other columns or types, and return the columns of dates that are text."""
+    wanted, written = TABLES[part.name], set()
+    given = {part.given(name): name for name in wanted.names}
     for file in part.files:
         refuse_unreadable(file, expected=PARQUET)
         try:
             schema = pq.read_schema(file)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{file} cannot be read as Parquet: {_first_line(error)}.") from None
-        absent = [name for name in wanted.names if name not in schema.names]
+        absent = [name for name in given if name not in schema.names]
         if absent:
+            near = "".join(
+                did_you_mean(n, [s for s in schema.names if s not in given]) for n in absent
+            )
             raise DataError(
-                f"{file} lacks the columns {', '.join(absent)} of '{part.name}'. Columns that hold "
-                "nothing must be there too."
+                f"{file} lacks the columns {', '.join(absent)} of '{part.name}'.{near} Columns "
+                "that hold nothing must be there too; the setting 'columns' says what a file calls "
+                "them."
             )
         for name in schema.names:
-            if name not in wanted.names:
+            if name not in given:
                 raise DataError(
                     f"{file}: '{part.name}' has no column '{name}'."
                     f"{did_you_mean(name, wanted.names)} Columns: {', '.join(wanted.names)}."
                 )
-            _refuse_other_type(file, schema.field(name), wanted.field(name).type)
+            field = schema.field(name)
+            if pa.types.is_date32(wanted.field(given[name]).type) and _is_text(field.type):
+                written.add(given[name])
+            else:
+                _refuse_other_type(file, field, wanted.field(given[name]).type)
+    return frozenset(written)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _with_dates(
+    con: Any, part: _Part, written: Collection[str], order: DateOrder, session: Session
+) -> tuple[_Part, list[str]]:
+    """Find out how dates are written that are text, each column in one way.
+
+    Raises:
+        DataError: If they are written in several ways, or day and month cannot be told apart.
+    """
+    forms, notes = {}, []
+    for name in sorted(written):
+        column = identifier(part.given(name))
+        if session.backend.name != "duckdb":
+            raise DataError(
+                f"{part.label}, column '{part.given(name)}': dates were expected, not text, where "
+                "another system than DuckDB reads the files. Write them as dates."
+            )
+        with _in_words(part.label):
+            found = con.execute(
+                f"SELECT DISTINCT trim({column}) FROM {part.rows} WHERE {is_written(column)}"
+            ).fetchall()
+        try:
+            read = read_dates([text for (text,) in found], order)
+        except UnclearDatesError as error:
+            forms_found = dict.fromkeys(re.sub(r"\w", "9", text) for text in error.texts[:SHOWN])
+            raise DataError(
+                f"{part.label}, column '{part.given(name)}': {error.expected}; found the form "
+                f"{', '.join(repr(form) for form in forms_found)}."
+            ) from None
+        forms[name] = read.form
+        if read.told:
+            notes.append(f"{part.label}, column '{part.given(name)}': dates were read {read.told}.")
+    return replace(part, written=forms), notes
 
 
 def _refuse_other_type(file: Path, field: pa.Field, wanted: pa.DataType) -> None:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     fits = {
         pa.string(): (pa.types.is_string, pa.types.is_large_string),
-        pa.date32(): (pa.types.is_date,),
+        pa.date32(): (pa.types.is_date, _is_moment),
         pa.bool_(): (pa.types.is_boolean,),
         pa.int64(): (pa.types.is_integer,),
         pa.float64(): (pa.types.is_floating, pa.types.is_integer),
@@ -238,6 +361,10 @@ def _refuse_other_type(file: Path, field: pa.Field, wanted: pa.DataType) -> None
         raise DataError(
             f"{file}, column '{field.name}': {IN_WORDS[wanted]} were expected, not {kind}."
         )
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.tz is None)
 
 
 def _refuse_other_years(con: Any, part: _Part) -> None:
@@ -320,7 +447,9 @@ def _elsewhere(session: Session, part: _Part, *, repeated: bool) -> Any:
     table = session.parquet(part.files, part.name)
     schema = _ibis_schema(part.name)
     keys = list(RECORD_TABLES[part.name].needed)
-    table = table.select([table[name].cast(kind).name(name) for name, kind in schema.items()])
+    table = table.select(
+        [table[part.given(name)].cast(kind).name(name) for name, kind in schema.items()]
+    )
     table = table.drop_null(keys)
     if not repeated:
         return table

@@ -1,25 +1,31 @@
-"""A user's own table of cases, CSV or Parquet, as the record table ``cases``."""
+"""A user's own table of cases as the record table ``cases``."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.backends import scratch_database
 from sos_plugins.contract.columns import CASE_COLUMNS, SAMPLE_COLUMNS
 from sos_plugins.errors import DataError, did_you_mean, listing
 from sos_plugins.groundwork.names_alike import refuse_alike
-from sos_plugins.tables.file_columns import CSV_SUFFIXES, Columns, read_columns, read_names
+from sos_plugins.tables.file_columns import (
+    KINDS,
+    Columns,
+    read_columns,
+    read_names,
+    refuse_no_table,
+)
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
-from sos_plugins.tables.readable import CSV_TEXT, refuse_other_header, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
+from sos_plugins.tables.unit_codes import CODES_HELP, Codes, units_of
+from sos_plugins.tables.written_dates import DATES_HELP, DateOrder
 from sos_sources.paths import shown
 from sos_sources.sql.sql_checks import SqlCheck, line_breaks, profile
 from sos_sources.sql.sql_columns import missing
@@ -35,7 +41,10 @@ RESERVED = frozenset((*CASE_COLUMNS, *SAMPLE_COLUMNS))
 class TidySettings(Settings):
     """Which file, and which column is what."""
 
-    path: str = Field(description="CSV or Parquet file, relative to the study.")
+    path: str = Field(description=f"File of {KINDS}, relative to the study.")
+    sheet: str | None = Field(
+        None, description="Sheet of a workbook; the only one with cells if none is named."
+    )
     unit: str = Field("unit", description="Column of the authority; kept as text, zeros and all.")
     period: str = Field(
         "period", description="Column of the period, a whole number or a year such as 2014/15."
@@ -50,9 +59,9 @@ class TidySettings(Settings):
     weight: str | None = Field(None, description="Column of weights.")
     cluster: str | None = Field(None, description="Column that standard errors are clustered by.")
     child: str | None = Field(None, description="Column of the child's identifier.")
-    date: str | None = Field(None, description="Column of the date of the case, yyyy-mm-dd.")
+    date: str | None = Field(None, description="Column of the date of the case.")
     follow_up_end: str | None = Field(
-        None, description="Column of the date by which the value is known, yyyy-mm-dd."
+        None, description="Column of the date by which the value is known."
     )
     covariates: tuple[str, ...] | None = Field(
         None,
@@ -61,9 +70,12 @@ class TidySettings(Settings):
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="Other names for covariates: name in the study -> column of the file. For a "
-        "covariate whose own name means something else here, such as weight.",
+        description="Name in the study -> column of the file, as the file has it: of unit, period "
+        'and the other roles, { unit = "LA code", period = "Year" }, and of covariates whose own '
+        "name means something else here, such as weight.",
     )
+    dates: DateOrder = Field("auto", description=DATES_HELP)
+    codes: Codes = Field("as-written", description=CODES_HELP)
     missing: tuple[str, ...] = Field(
         (),
         description="Texts that stand for a missing value in any column, besides empty cells, NA "
@@ -73,12 +85,33 @@ class TidySettings(Settings):
     end: dt.date | None = Field(None, description="Last day that the cases cover.")
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
 
+    @model_validator(mode="after")
+    def _one_name_a_role(self) -> Self:
+        """Refuse a role that ``columns`` and a setting of its own give different columns."""
+        for role in (*KEYS, *ROLES):
+            own, given = getattr(self, role), self.columns.get(role, "")
+            if given and role in self.model_fields_set and own != given:
+                raise ValueError(
+                    f"columns calls the column '{given}' {role}, and {role} = \"{own}\" names "
+                    "another; leave one of them"
+                )
+        return self
+
+    def column(self, role: str) -> str | None:
+        """Return the column of the file that has a role; None if none has."""
+        return self.columns.get(role) or getattr(self, role)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Other names of covariates."""
+        return {n: column for n, column in self.columns.items() if n not in (*KEYS, *ROLES)}
+
 
 class Tidy(Source):
     """Reads a table with one row a case (or an authority and period)."""
 
     name: ClassVar[str] = "tidy"
-    label: ClassVar[str] = "A table of the user's own, one row a case (CSV or Parquet)"
+    label: ClassVar[str] = "A table of the user's own, one row a case"
     Settings: ClassVar[type[Settings]] = TidySettings
     citation: ClassVar[str] = "Wickham (2014), Tidy data, Journal of Statistical Software 59(10)"
     gives: ClassVar[tuple[str, ...]] = ("cases",)
@@ -94,13 +127,16 @@ class Tidy(Source):
                 names its line), or no row is left.
         """
         path = session.path(settings.path)
-        if path.suffix.lower() in CSV_SUFFIXES:
-            refuse_unreadable(path, expected=CSV_TEXT)
-            needed = {settings.unit, settings.period, settings.value}
-            refuse_other_header(path, lambda names: needed <= {*names})
-        covariates, notes = _covariates(read_names(path), settings)
-        used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
-        columns = read_columns(path, used={*used, *covariates}, missing=settings.missing)
+        unit, period = settings.column("unit"), settings.column("period")
+        refuse_no_table(path, {str(settings.column(key)) for key in KEYS})
+        covariates, notes = _covariates(read_names(path, settings.sheet), settings)
+        columns = read_columns(
+            path,
+            used={*_roles(settings).values(), *covariates},
+            missing=settings.missing,
+            sheet=settings.sheet,
+            dates=settings.dates,
+        )
         table = _typed(columns, settings, covariates)
         with scratch_database(session.backend) as con:
             con.register("typed", _located(table, columns, shown(path, session)))
@@ -112,8 +148,7 @@ class Tidy(Source):
         cases = table.filter(pc.and_(pc.is_valid(table["unit"]), pc.is_valid(table["period"])))
         if cases.num_rows == 0:
             raise DataError(
-                f"{path}: no row has both an authority ('{settings.unit}') and a period "
-                f"('{settings.period}')."
+                f"{path}: no row has both an authority ('{unit}') and a period ('{period}')."
             )
         return Records(
             tables={"cases": session.table(cases, "cases")},
@@ -133,13 +168,20 @@ class Tidy(Source):
         )
 
 
+def _roles(settings: TidySettings) -> dict[str, str]:
+    """Return the columns of the file that have a role, by role."""
+    named = {role: settings.column(role) for role in (*KEYS, *ROLES)}
+    return {role: name for role, name in named.items() if name is not None}
+
+
 def _typed(columns: Columns, settings: TidySettings, covariates: Sequence[str]) -> pa.Table:
     """Return the columns under the names of the record table ``cases``, then covariates."""
-    periods = read_periods(columns, settings.period)
+    roles = _roles(settings)
+    periods = read_periods(columns, roles["period"])
     made: dict[str, pa.Array] = {
-        "unit": columns.texts(settings.unit),
+        "unit": units_of(columns, roles["unit"], settings.codes),
         "period": pa.array(periods.values, from_pandas=True).cast(pa.int64()),
-        "value": _number(columns, settings.value),
+        "value": _number(columns, roles["value"]),
     }
     makers: dict[str, Callable[[Columns, str], pa.Array]] = {
         "cohort": lambda columns, name: pa.array(read_cohorts(columns, name, periods)),
@@ -151,9 +193,8 @@ def _typed(columns: Columns, settings: TidySettings, covariates: Sequence[str]) 
         "follow_up_end": Columns.days,
     }
     for role, make in makers.items():
-        name = getattr(settings, role)
-        if name is not None:
-            made[role] = make(columns, name)
+        if role in roles:
+            made[role] = make(columns, roles[role])
     labels = _labels(columns, settings, covariates)
     refuse_alike(labels.values(), {*made, *CASE_COLUMNS}, where=str(columns.path))
     for name, label in labels.items():
@@ -173,7 +214,7 @@ def _labels(columns: Columns, settings: TidySettings, covariates: Sequence[str])
     Raises:
         DataError: If another name is given to a column that is no covariate, or twice to one.
     """
-    given = settings.columns
+    given = settings.renamed
     for label, name in given.items():
         if name not in covariates:
             raise DataError(
@@ -194,7 +235,7 @@ def _mend(name: str, settings: TidySettings) -> str:
     other = f'Give it another name in the study (columns = {{ own_{name} = "{name}" }})'
     if settings.covariates is not None:
         return f"{other}, or rename the column in the file."
-    free = name in ROLES and getattr(settings, name) is None
+    free = name in ROLES and settings.column(name) is None
     role = f", name it in the setting '{name}'" if free else ""
     return f"{other}{role}, rename the column in the file, or list 'covariates' without it."
 
@@ -205,7 +246,7 @@ def _covariates(
     """Return the covariates among the columns of the file, and what to say about the others."""
     if settings.covariates is not None:
         return tuple(dict.fromkeys(settings.covariates)), ()
-    used = {getattr(settings, role) for role in (*KEYS, *ROLES)}
+    used = {*_roles(settings).values()}
     further = tuple(name for name in names if name and name not in used)
     if len(further) <= MOST_FURTHER:
         return further, ()
@@ -229,10 +270,7 @@ def _weight(columns: Columns, name: str) -> pa.Array:
 
 
 def _located(table: pa.Table, columns: Columns, file: str) -> pa.Table:
-    lines = (
-        np.arange(1, table.num_rows + 1) if columns.text is None else columns.text.line_numbers()
-    )
-    places = {"line": pa.array(lines), "file": pa.array([file] * table.num_rows)}
+    places = {"line": pa.array(columns.line_numbers()), "file": pa.array([file] * table.num_rows)}
     names = [f"c{i}" for i in range(len(KEYS), table.num_columns)]
     plain = table.rename_columns([*KEYS, *names])
     for name, array in places.items():

@@ -1,0 +1,49 @@
+"""What a study can be refused for before any record is read: reading may take long."""
+
+from __future__ import annotations
+
+from sos_plugins.contract.session import Session
+from sos_plugins.study.authorities import AuthorityFile, read_authorities
+from sos_plugins.study.design import make_design
+from sos_plugins.study.pilots import refuse_contradictions as refuse_contradictory_design
+from sos_plugins.study.plan import Plan
+
+
+def refuse_contradictions(plan: Plan, session: Session) -> None:
+    """Refuse a study whose pilots, pool, groups or file of authorities cannot be right.
+
+    Where every source can tell quickly which authorities it has, those that the study names are
+    looked for among them.
+
+    Args:
+        plan: The study.
+        session: Resolves the paths of sources.
+
+    Raises:
+        DesignError: If the design contradicts itself, or fits none of the authorities.
+        DataError: If the file of authorities cannot be read.
+        SosError: If matched groups cannot be right.
+    """
+    table = plan.file.design
+    pilots = refuse_contradictory_design(table, plan.base)
+    if (file := AuthorityFile.of(table, plan.base)) is not None:
+        read_authorities(file, [name for name in [table.contaminated_column] if name])
+    for where, choice, _ in plan.matchers():
+        matcher = plan.registry.matcher(choice.plugin)
+        settings = plan.settings("matcher", choice, where)
+        matcher.refuse_contradictions(settings, [pilot.unit for pilot in pilots])
+    units = _units(plan, session)
+    if units is not None:
+        make_design(table, plan.base, sorted(units), {})
+
+
+def _units(plan: Plan, session: Session) -> set[str] | None:
+    """Return the authorities of all sources; None if one of them cannot tell."""
+    found: set[str] = set()
+    for n, choice in enumerate(plan.file.sources, 1):
+        source = plan.registry.source(choice.plugin)
+        units = source.units(plan.settings("source", choice, f"[[sources]] {n}"), session)
+        if units is None:
+            return None
+        found |= {*units}
+    return found

@@ -503,7 +503,7 @@ def test_a_plugin_whose_file_has_changed_is_imported_at_once(
     strange: Forget, load: Load, tmp_path: Path
 ) -> None:
     (tmp_path / "site" / "sos_strange_h.py").write_text(NESTED + "raise ValueError('not ready')\n")
-    with pytest.raises(PluginError, match="Plugin 'strange' of .*ValueError: not ready"):
+    with pytest.raises(PluginError, match=r"Plugin 'strange' of .*ValueError: not ready"):
         load()
 
 

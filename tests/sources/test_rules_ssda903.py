@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from outcome_helpers import day
 from rule_helpers import broken
 from sos_sources.rules.ssda903 import Ssda903Rules, Ssda903RulesSettings
 from ssda903_cases import CASES, END, FIRST, LEFT, MOVE, ONE_DAY, SECOND, care, changed
@@ -67,7 +68,7 @@ def test_codes_in_lower_case_are_told_from_those_that_no_year_knows(session: Ses
     children = {
         "lower": care({**FIRST, "reason_end": "x1", "end_date": None}),
         "unknown": care({**LEFT, "placement": "UU1"}),
-        "of an old year": care({**LEFT, "placement": "Q1"}),
+        "of an old year": care({**LEFT, "placement": "Q1", "start_date": day("2014-06-01")}),
     }
     rules = Ssda903Rules().rules(Ssda903RulesSettings())
     rows_at_fault = broken(children, rules, session)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sos_sources.codes import ETHNICITY_NOT_STATED
+from sos_sources.codes import ETHNICITY_NOT_STATED, FOSTER_PLACEMENT
 
 from sos_simulator.care_model import NEW_FOSTER_CODES
 from sos_simulator.children import Children
@@ -202,9 +202,12 @@ def note_natural_care(striker: Striker, draft: CareDraft) -> None:
     """Record what breaks a check although nothing was planted; ``planted`` is null.
 
     A change of legal status leaves the child with the carers, and their code of before April 2015.
+    An end that is written too early may lie before the codes of its time.
     """
-    carers = np.isin(draft.said["placement"], list(OLD_CODES)) & (draft.start >= NEW_FOSTER_CODES)
-    rows = np.flatnonzero(carers & ~draft.lost)
+    said, early = draft.said["placement"], draft.said["end"] < NEW_FOSTER_CODES
+    old = np.isin(said, list(OLD_CODES)) & (draft.start >= NEW_FOSTER_CODES)
+    new = np.isin(said, list(FOSTER_PLACEMENT - set(OLD_CODES))) & early
+    rows = np.flatnonzero((old | new) & ~draft.lost)
     _note(striker, draft, "ssda903:146", "placement", rows)
 
 

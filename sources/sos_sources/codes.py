@@ -1,8 +1,9 @@
 """Codes of the statutory returns, over all their years; a code outside is counted and kept.
 
 Children in need census: the code sets of its schemas, returns of 2016 to 2026; Sex came in 2025 in
-place of GenderCurrent, and from 2026 on N1 names exploitation beside abuse and neglect. Children looked after (SSDA903): the code sets of the guides to the return and of its
-checks up to the return of 2026, with those that earlier years used.
+place of GenderCurrent, and from 2026 on N1 names exploitation beside abuse and neglect. Children
+looked after (SSDA903): the code sets of the guides to the return and of its checks up to the return
+of 2026, with those that earlier years used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Each published check of the return on children looked after, on rows that break it or do not.
 
-The rows stand in ``ssda903_cases``. They, and random ones, were also given to a validator that local
-authorities use; docs/validation-rules.md says where it differs.
+The rows stand in ``ssda903_cases``. They, and random ones, were also given to a validator that
+local authorities use; docs/validation-rules.md says where it differs.
 """
 
 from __future__ import annotations

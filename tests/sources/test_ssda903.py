@@ -670,8 +670,10 @@ def test_orders_of_two_returns_are_united_and_one_that_was_open_ends(tmp_path: P
         {**own, "start_date": june[0], "end_date": june[1], "return_year": 2026},
         {**own, "start_date": march[0], "end_date": march[1], "return_year": 2027},
     ]
-    assert records.tables["deprivation_orders"].to_pyarrow().schema.equals(
-        TABLES["deprivation_orders"]
+    assert (
+        records.tables["deprivation_orders"]
+        .to_pyarrow()
+        .schema.equals(TABLES["deprivation_orders"])
     )
     # No header: the birth that the orders tell is better than none.
     (child,) = rows(records, "children")

@@ -683,7 +683,8 @@ CASES: dict[str, dict[str, tuple[int, Rows]]] = {
         "forgotten": (
             1,
             orders(
-                ("2026-05-01", None), stay=in_home(("K2", "2026-04-01", "2027-04-01"), ("K2", "2027-04-01", None))
+                ("2026-05-01", None),
+                stay=in_home(("K2", "2026-04-01", "2027-04-01"), ("K2", "2027-04-01", None)),
             ),
         ),
         "told again": (

@@ -1,8 +1,8 @@
 """The kinds that validation rules are of: an order of dates, a pair of codes, an age, a length.
 
-Each function returns a condition: given a table, an expression that is true for a row that breaks the
-rule and null where a value that it needs is missing. Columns that begin with ``_`` are those of
-:mod:`sos_sources.rules.lookups`.
+Each function returns a condition: given a table, an expression that is true for a row that breaks
+the rule and null where a value that it needs is missing. Columns that begin with ``_`` are those
+of :mod:`sos_sources.rules.lookups`.
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ def _before_and_after() -> tuple[RecordRule, ...]:
             "359",
             CARE,
             ("end_date", "legal_status", "placement"),
-            "A young person of 18 or older is still looked after, and not by agreement in a home (V2 "
-            "and K2).",
+            "A young person of 18 or older is still looked after, and not by agreement in a home "
+            "(V2 and K2).",
             adult_in_care,
             **born,
         ),
@@ -215,7 +215,8 @@ def _children() -> tuple[RecordRule, ...]:
 def with_last_care(table: ibis.Table, records: Records, session: Session) -> ibis.Table:
     """Add whether a child is looked after at all, and what of its last day in care is needed.
 
-    ``_in_care``; ``_last_year``, the April-year of the last day; ``_last_end``, the end of that year.
+    ``_in_care``; ``_last_year``, the April-year of its last day; ``_last_end``, the end of that
+    year.
     """
     episodes = with_end(records.table(CARE), records, session)
     day = ibis.coalesce(episodes["end_date"], episodes["_end"], episodes["start_date"])

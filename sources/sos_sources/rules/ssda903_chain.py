@@ -24,8 +24,7 @@ LONGEST_RUN = {
     "363": ("L3", 7, "A child assessment order (L3) lasts more than seven days."),
     "364": ("J2", 21, "Detention under police powers (J2) lasts more than 21 days."),
 }
-"""By rule: a legal status, the days that it may last over episodes that follow each other, a sentence.
-"""
+"""By rule: a legal status, the days that it may last over episodes in a row, and the sentence."""
 DAYS_OF_BREAKS = 75
 HOLIDAYS = 2
 NO_FURTHER_CARE = ("E2", "E15")
@@ -169,7 +168,7 @@ def _runs() -> tuple[RecordRule, ...]:
             sentence,
             too_long(status, days),
             adds=with_runs,
-            note="Each of the episodes is counted; one that goes on lasts to the end of the records.",
+            note="Each of the episodes is counted; one that goes on lasts to the end of records.",
         )
         for number, (status, days, sentence) in LONGEST_RUN.items()
     )

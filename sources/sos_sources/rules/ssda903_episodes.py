@@ -42,10 +42,10 @@ LONGEST_TEMPORARY = {"375": ("T1", 42), "376": ("T3", 21), "379": ("T4", 7)}
 _SAYS = {
     "527": "The authority itself (PR1) is said to provide a placement with parents, in residential "
     "care or in custody.",
-    "528": "Another authority (PR2) is said to provide a placement with parents, in residential care "
-    "or in custody.",
-    "529": "Another public body (PR3) is said to provide a placement with parents, in a home or in a "
-    "family.",
+    "528": "Another authority (PR2) is said to provide a placement with parents, in residential "
+    "care or in custody.",
+    "529": "Another public body (PR3) is said to provide a placement with parents, in a home or in "
+    "a family.",
     "530": "A private body (PR4) is said to provide a placement with parents.",
     "531": "A voluntary body (PR5) is said to provide a placement with parents.",
     "375": "A stay in hospital that is coded as temporary (T1) lasts more than six weeks.",
@@ -147,8 +147,8 @@ def _placements() -> tuple[RecordRule, ...]:
             "217",
             CARE,
             ("reason_start", "placement"),
-            "A child comes to be placed for adoption with its foster carers (A3, A5), and the reason "
-            "for the episode is none of S, T and U.",
+            "A child comes to be placed for adoption with its foster carers (A3, A5), and the "
+            "reason for the episode is none of S, T and U.",
             lambda t: (
                 without({"placement": ("A3", "A5")}, {"reason_start": ("S", "T", "U")})(t)
                 & (t["start_date"] >= dt.date(2015, 4, 1))
@@ -242,7 +242,7 @@ def _providers() -> tuple[RecordRule, ...]:
             "550",
             CARE,
             where,
-            "Parents are said to provide the placement (PR0), and the child is not placed with them.",
+            "Parents are said to provide the placement (PR0), and it is not one with them.",
             without({"placement_provider": ("PR0",)}, {"placement": ("P1",)}),
         ),
     )

@@ -17,8 +17,8 @@ EXPECTED = ("K2", "Z12", "Z13")
 FORBIDDEN = ("K1", "K3", "P1", "R5")
 ORDER = (*CHILD, "start_date", "end_date")
 WHILE_IT_LASTS = (
-    "Judged of orders that have ended. An episode that ends on the first day of the order, or begins "
-    "on its last, is not a placement under it."
+    "Judged of orders that have ended. An episode that ends on the first day of the order, or "
+    "begins on its last, is not a placement under it."
 )
 
 
@@ -96,7 +96,7 @@ def _one_after_the_other() -> tuple[RecordRule, ...]:
             lambda t: t["end_date"].isnull() & (t["return_year"] < t["_last_return"]),
             adds=with_last_return,
             needs=(CARE,),
-            note="A return after that is there where the authority has an episode that starts later.",
+            note="The authority has returned a later year if an episode of it starts there.",
         ),
     )
 
@@ -150,8 +150,8 @@ def _placements() -> tuple[RecordRule, ...]:
         _rule(
             "710",
             ("start_date",),
-            "During the order the child is in a secure home (K1), with parents (P1), in custody (R5) "
-            "or in supported accommodation (K3).",
+            "During the order the child is in a secure home (K1), with parents (P1), in custody "
+            "(R5) or in supported accommodation (K3).",
             lambda t: t["_forbidden"],
             **more,
         ),
@@ -217,7 +217,7 @@ def _with_those_of_child(orders: ibis.Table, others: ibis.Table) -> ibis.Table:
 
 
 def _told(orders: ibis.Table, met: ibis.Table, **facts: ibis.Value) -> ibis.Table:
-    """Add to the orders whether a fact holds of any row that they met; false where they met none."""
+    """Add to the orders whether a fact holds of any row that they met, false where of none."""
     told = met.group_by([f"_of_{name}" for name in ORDER]).aggregate(
         **{name: fact.max() for name, fact in facts.items()}
     )

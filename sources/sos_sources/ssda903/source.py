@@ -1,8 +1,8 @@
 """Children looked after: SSDA903 returns as CSV files, chained into periods of care.
 
-A return is a folder (or a name) with ``episodes``, usually ``header`` and ``uasc``, and from 2026-27
-on ``dolo``. The files name no authority, so a setting or a folder does. Episodes recur in the returns of all years in
-which they were open, and are merged: see :mod:`sos_sources.sql.merging`.
+A return is a folder (or a name) with ``episodes``, usually ``header`` and ``uasc``, and ``dolo``
+from 2026-27 on. The files name no authority, so a setting or a folder does. Episodes recur in the
+returns of all years in which they were open, and are merged: see :mod:`sos_sources.sql.merging`.
 """
 
 from __future__ import annotations

@@ -69,13 +69,14 @@ def starts_within(
         table: The rows.
         by: The key.
         start: Column of the first day; rows without one overlap none.
-        until: Last day of each row.
+        until: Last day of each row; one without overlaps no other.
     """
     key = [*by, table[start].isnull()]
     order = [day_number(table[start]), until]
     whole = ibis.window(group_by=key, order_by=order)
     earlier = ibis.window(group_by=key, order_by=order, preceding=(None, 1))
     reach = until.max().over(earlier)
-    follower = table[start].lead().over(whole)
-    twin = (table[start] == follower).fill_null(False)
-    return ((table[start] <= reach).fill_null(False) | twin) & table[start].notnull()
+    twin = (table[start].lead().over(whole) == table[start]) & until.lead().over(whole).notnull()
+    return ((table[start] <= reach).fill_null(False) | twin.fill_null(False)) & (
+        table[start].notnull()
+    )

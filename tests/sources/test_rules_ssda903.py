@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from outcome_helpers import day
-from rule_helpers import broken
+from rule_helpers import broken, counts_that_differ
 from sos_sources.rules.ssda903 import Ssda903Rules, Ssda903RulesSettings
 from ssda903_cases import CASES, END, FIRST, LEFT, MOVE, ONE_DAY, SECOND, care, changed
 
@@ -20,17 +20,7 @@ from sos_plugins.authors.testing.rules import rule_set_checks
 
 def test_rows_that_break_a_check_are_found_and_no_others(session: Session) -> None:
     rules = Ssda903Rules().rules(Ssda903RulesSettings())
-    children = {
-        f"{number} {case}": rows for number in CASES for case, (_, rows) in CASES[number].items()
-    }
-    found = broken(children, rules, session)
-    counts = {
-        f"{number} {case}": found[f"{number} {case}"].count(number)
-        for number in CASES
-        for case in CASES[number]
-    }
-    right = {f"{number} {case}": n for number in CASES for case, (n, _) in CASES[number].items()}
-    assert {case: n for case, n in counts.items() if n != right[case]} == {}
+    assert counts_that_differ(CASES, rules, session) == {}
 
 
 def test_every_published_check_has_cases() -> None:

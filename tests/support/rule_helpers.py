@@ -52,3 +52,28 @@ def broken(
             for child in rows.loc[rows[column], "child"]:
                 rules_of[child].append(rule.name)
     return {child: sorted(names) for child, names in rules_of.items()}
+
+
+def counts_that_differ(
+    cases: Mapping[str, Mapping[str, tuple[int, Rows]]],
+    rules: Sequence[RecordRule],
+    session: Session,
+) -> dict[str, tuple[int, int]]:
+    """Judge all cases at once; each is one child.
+
+    Args:
+        cases: By rule and case, how many rows break the rule, and the rows.
+        rules: The rules.
+        session: Where the records are put.
+
+    Returns:
+        By rule and case, how many rows should break it and how many do, where these differ.
+    """
+    rows = {f"{rule} {case}": one for rule in cases for case, (_, one) in cases[rule].items()}
+    found = broken(rows, rules, session)
+    told = {
+        f"{rule} {case}": (n, found[f"{rule} {case}"].count(rule))
+        for rule in cases
+        for case, (n, _) in cases[rule].items()
+    }
+    return {case: (right, n) for case, (right, n) in told.items() if right != n}

@@ -107,25 +107,24 @@ for case in json.load(open(sys.argv[1])):
 print(json.dumps(told))
 """
 ASKED_CIN = """
-import importlib, json, sys, warnings
+import copy, importlib, json, sys, warnings
 import pandas as pd
 warnings.simplefilter("ignore")
-from cin_validator.cin_validator import CinValidator
+from cin_validator.cin_validator import CinValidator, process_data
 registry = importlib.import_module("cin_validator.rules.cin2026_27").registry
 told = []
 for case in json.load(open(sys.argv[1])):
-    frames = {}
-    for name, rows in case["tables"].items():
-        frame = pd.DataFrame(rows, columns=case["columns"][name], dtype=object)
-        for column in frame:
-            if "Date" in column and column != "DateTime":
-                frame[column] = pd.to_datetime(frame[column])
-        frames[name] = frame
+    heads = case["columns"]
+    frames = process_data(
+        {
+            name: pd.DataFrame(rows, columns=heads[name], dtype=object)
+            for name, rows in case["tables"].items()
+        }
+    )
     found = {}
     for code in case["rules"]:
         if code not in registry:
             continue
-        import copy
         try:
             out = CinValidator(copy.deepcopy(frames), registry, selected_rules=[code]).full_issue_df
         except Exception as error:
@@ -220,6 +219,7 @@ HEADS_CIN = {
         *("LAchildID", "CINdetailsID", "AssessmentActualStartDate", "AssessmentInternalReviewDate"),
         *("AssessmentAuthorisationDate", "AssessmentFactors"),
     ],
+    "AssessmentFactorsList": ["LAchildID", "CINdetailsID", "AssessmentFactor"],
     "CINplanDates": ["LAchildID", "CINdetailsID", "CINPlanStartDate", "CINPlanEndDate"],
     "Section47": [
         *("LAchildID", "CINdetailsID", "S47ActualStartDate", "InitialCPCtarget"),

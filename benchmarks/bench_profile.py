@@ -33,7 +33,7 @@ def profiled(folder: Path) -> dict[str, float]:
     from sos_plugins.contract.session import Session
     from sos_plugins.host.registry import load_plugins
     from sos_plugins.host.settings import validate
-    from sos_plugins.profile import profile_records
+    from sos_plugins.profile.build import profile_records
     from sos_plugins.profile.rules_of import rules_for
 
     registry, source = load_plugins(), RecordTables()

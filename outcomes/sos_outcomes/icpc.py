@@ -113,8 +113,7 @@ def followed_until(settings: IcpcSettings) -> Any:
 def conferences(records: Records) -> ibis.Table:
     """Return ``unit, child, icpc_date, referral_date``: each conference with its one referral.
 
-    That is the referral with which the conference is recorded; where none is, or several are, the
-    latest of them on or before the conference. Referrals closed NFA have no conferences.
+    Referrals closed NFA have no conferences.
     """
     places = [records.table("referrals")]
     if "section47s" in records.tables:
@@ -124,22 +123,7 @@ def conferences(records: Records) -> ibis.Table:
     held = ibis.union(*dates) if len(dates) > 1 else dates[0]
     referrals = records.table("referrals")
     referrals = referrals.filter(~referrals.nfa.fill_null(False))
-    possible = referrals.select(_unit="unit", _child="child", _referred="referral_date").distinct()
-    both = held.inner_join(
-        possible,
-        [
-            held.unit == possible["_unit"],
-            held.child == possible["_child"],
-            held.icpc_date >= possible["_referred"],
-        ],
-    )
-    of_it = both["_referred"] == both.referral_date
-    chosen = both.group_by(["unit", "child", "icpc_date"]).aggregate(
-        _own=both["_referred"].max(where=of_it), _latest=both["_referred"].max()
-    )
-    return chosen.select(
-        "unit", "child", "icpc_date", referral_date=ibis.coalesce(_["_own"], _["_latest"])
-    )
+    return derive.events_of_referrals(held, referrals, event="icpc_date")
 
 
 @hookimpl

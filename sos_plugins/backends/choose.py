@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import ibis
-
 from sos_plugins.backends.duckdb import duckdb_backend
 from sos_plugins.backends.spark import spark_backend
 from sos_plugins.errors import DataError
@@ -29,7 +27,9 @@ def as_backend(given: Any, *, memory: str | None = None) -> Any:
         return duckdb_backend(None if memory is None else f"{share_of_records(memory) // 1024}KiB")
     if given == "spark":
         return spark_backend(memory=memory)
-    if isinstance(given, ibis.backends.BaseBackend):
+    from ibis.backends import BaseBackend
+
+    if isinstance(given, BaseBackend):
         return given
     if type(given).__name__ == "SparkSession":
         return spark_backend(given)

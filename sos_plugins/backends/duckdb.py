@@ -5,9 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-import duckdb
-import ibis
-
 from sos_plugins.errors import DataError
 from sos_plugins.system.memory import SIZE, in_bytes, threads_within
 from sos_plugins.system.scratch import remove, scratch_folder
@@ -25,6 +22,8 @@ def duckdb_backend(memory: str | None = None) -> Any:
     Raises:
         DataError: If there is a limit of memory and no place for files.
     """
+    import ibis
+
     config: dict[str, Any] = {}
     if memory is not None:
         # Rows have no order of their own here; to keep the order of a file takes memory.
@@ -60,4 +59,6 @@ def scratch_database(backend: Any) -> Any:
 
     It spills where the session's does, and never into the folder that one works in.
     """
+    import duckdb
+
     return duckdb.connect(config={"temp_directory": "", **limits_of(backend)})

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import duckdb
-
 from sos_plugins.errors import DataError
 
 INTERRUPTED = "Query interrupted"
@@ -19,6 +17,8 @@ def interrupted(error: BaseException) -> bool:
 
     Errors that it was raised from, or raised while handling, count too.
     """
+    import duckdb
+
     seen: set[int] = set()
     told: BaseException | None = error
     while told is not None and id(told) not in seen:
@@ -57,6 +57,8 @@ def failures_in_words() -> Iterator[None]:
         DataError: In their place.
         KeyboardInterrupt: For Ctrl-C in the middle of a query, so that nobody takes it for a fault.
     """
+    import duckdb
+
     try:
         with spark_in_words():
             yield

@@ -7,14 +7,14 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from typing import Any
-
-import ibis
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from sos_plugins.backends.failures import spark_in_words
 from sos_plugins.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 MEND_SPARK = "pip install 'sos-plugins[spark]'"
 
@@ -62,6 +62,8 @@ def spark_backend(session: Any = None, *, memory: str | None = None) -> Any:
     """
     if reason := missing_spark():
         raise DataError(f"The backend 'spark' cannot be used: {reason}.")
+    import ibis
+
     with spark_in_words():
         return ibis.pyspark.connect(session if session is not None else _start_spark(memory))
 
@@ -96,11 +98,14 @@ def jvm_size(memory: str) -> str:
 
 def send_to_spark(backend: Any, name: str, data: pa.Table | pd.DataFrame) -> None:
     """Put data on Spark under a name, by Arrow."""
+    import pyarrow as pa
+
     table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
     spark = backend.raw_sql("SELECT 1").sparkSession
     try:
         frame = spark.createDataFrame(table)
     except TypeError:  # before Spark 4
+        import ibis
         from ibis.backends.pyspark.datatypes import PySparkSchema
 
         schema = PySparkSchema.from_ibis(ibis.Schema.from_pyarrow(table.schema))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import duckdb
-import ibis
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from sos_plugins.backends.failures import _but_interrupts, first_line
 from sos_plugins.backends.spark import send_to_spark
+
+if TYPE_CHECKING:
+    import ibis
+    import pandas as pd
+    import pyarrow as pa
 
 
 def put(backend: Any, name: str, data: pa.Table | pd.DataFrame | ibis.Table) -> ibis.Table:
     """Put data, or what an expression gives, on a backend under a name, for this run only."""
     if backend.name != "pyspark":
         return backend.create_table(name, data, temp=True)
+    import ibis
+
     if isinstance(data, ibis.Table):
         backend.create_view(name, data)
         # What many queries read is computed once; a Spark without a cache computes it again.
@@ -55,6 +57,8 @@ def write_parquet(backend: Any, table: ibis.Table, file: Path) -> None:
     Raises:
         OSError: If the disk is full or cannot be written to, as for any other file.
     """
+    import duckdb
+
     try:
         backend.to_parquet(table, file)
     except duckdb.IOException as error:

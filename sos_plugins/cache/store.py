@@ -54,7 +54,7 @@ class StepCache:
 
     Attributes:
         folder: The folder; None keeps nothing.
-        new: Whether the folder was made for this run.
+        new: Whether nothing was kept there before this run.
         reused: Labels of the steps that were taken from disk, in order.
         damaged: Labels of the steps that were on disk but damaged, and were made again.
     """
@@ -72,7 +72,6 @@ class StepCache:
             DataError: If the folder cannot be made or written to, is another user's, or can be
                 written to by others.
         """
-        new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryFile(dir=folder) as probe:
@@ -93,7 +92,7 @@ class StepCache:
                 "or keep none with --no-stations."
             )
         _prune(folder)
-        return cls(folder.resolve(), new)
+        return cls(folder.resolve(), new=not _entries(folder))
 
     @property
     def news(self) -> str:
@@ -101,9 +100,10 @@ class StepCache:
         if not self.new:
             return ""
         return (
-            f"Finished stations are kept in {self.folder}, records of individuals among them, "
-            f"which you alone can read, for {DAYS_KEPT} days after their last use; with "
-            "--no-stations none are kept, and deleting the folder is always safe."
+            f"Finished stations are kept in {self.folder}, for {DAYS_KEPT} days after their last "
+            "use. They hold child-level records, one row a child or event, which you alone can "
+            "read. With --no-stations none are kept; --stations FOLDER keeps them elsewhere; "
+            "deleting the folder is always safe."
         )
 
     def for_worker(self) -> StepCache:

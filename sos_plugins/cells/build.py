@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -25,6 +24,9 @@ from sos_plugins.contract.columns import COMPRESSED_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import DataError, listing
 from sos_plugins.tables.csv_text import read_text
+
+if TYPE_CHECKING:
+    import ibis
 
 COMPRESSED = COMPRESSED_COLUMNS
 """Columns that only a compressed sample has."""
@@ -327,6 +329,8 @@ def _compress(
 
 def _open(table: ibis.Table | pd.DataFrame | Path | str) -> ibis.Table:
     if isinstance(table, pd.DataFrame):
+        import ibis
+
         return ibis.memtable(table)
     if not isinstance(table, (Path, str)):
         return table
@@ -381,6 +385,8 @@ def _explain(data: ibis.Table, keys: tuple[str, ...], measured: Mapping[str, str
 def _add_up(
     data: ibis.Table, keys: tuple[str, ...], centres: Mapping[str, float], *, weighted: bool
 ) -> pd.DataFrame:
+    import ibis
+
     if weighted:  # a missing weight stays, to be found
         data = data.filter((data["_weight"] != 0) | data["_weight"].isnull())
     y = data["_value"]

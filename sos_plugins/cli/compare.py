@@ -37,6 +37,8 @@ def compare(
     first, second = (
         Study.from_toml(path, plugins=terminal.plugins, data=data) for path in (before, after)
     )
+    if stations.news:
+        terminal.say(stations.news)
     with terminal.progress() as progress:
         found = compare_studies(first, second, progress, stations=stations)
     rows = found.rows()

@@ -313,6 +313,7 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
 @click.option("--data", type=OUT, help="Folder of the data: paths in both studies start there.")
 @click.option("--out", type=FILE, help="CSV file for the table.")
 @click.option("--stations", type=OUT, help="Folder of finished stations, as of run.")
+@click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
 @common
 def compare(
     terminal: Terminal,
@@ -321,6 +322,7 @@ def compare(
     data: Path | None,
     out: Path | None,
     stations: Path | None,
+    no_stations: bool,
 ) -> None:
     """Tell what differs between two studies, and what each difference does to the estimates.
 
@@ -330,7 +332,9 @@ def compare(
     from sos_plugins.cache import store as places
     from sos_plugins.cli.compare import compare as show_comparison
 
-    kept = places.StepCache.at(stations or places.default_folder(data or before.parent))
+    kept = places.KEEP_NOTHING
+    if not no_stations:
+        kept = places.StepCache.at(stations or places.default_folder(data or before.parent))
     show_comparison(terminal, before, after, data, out, kept)
 
 

@@ -128,6 +128,14 @@ class Outcome(Plugin):
     definitions: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Other definitions by name: settings that replace the chosen ones in sensitivity analysis."""
 
+    def reads(self, settings: Any) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the record tables that it needs under these settings: ``needs`` by default.
+
+        Args:
+            settings: The validated settings, of the type ``Settings``.
+        """
+        return self.needs
+
     @abstractmethod
     def info(self, settings: Any) -> OutcomeInfo:
         """Describe the outcome under these settings.

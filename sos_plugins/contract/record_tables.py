@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import ibis
 
 _T, _D, _B, _I, _F = pa.string(), pa.date32(), pa.bool_(), pa.int64(), pa.float64()
 EVENT, BIRTH, AHEAD = "event", "birth", "ahead"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import ibis
+from typing import TYPE_CHECKING, Any
 
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
 
-Adds = Callable[[ibis.Table, Records, Session], ibis.Table]
+if TYPE_CHECKING:
+    import ibis
+
+Adds = Callable[["ibis.Table", Records, Session], "ibis.Table"]
 """Adds what a rule looks up to its table: one row stays one row."""
 
 

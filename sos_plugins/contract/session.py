@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
-
-import ibis
-import pandas as pd
-import pyarrow as pa
 
 from sos_plugins import backends
 from sos_plugins.backends import duckdb_backend
 from sos_plugins.backends import failures_in_words as within_memory
+
+if TYPE_CHECKING:
+    import ibis
+    import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["NoProgress", "Progress", "Session", "duckdb_backend", "within_memory"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import ibis
+from typing import TYPE_CHECKING, Any
 
 from sos_plugins.errors import DataError
+
+if TYPE_CHECKING:
+    import ibis
 
 
 def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
@@ -24,6 +25,8 @@ def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
     Raises:
         DataError: If a column is of different types in the two.
     """
+    import ibis
+
     types: dict[str, Any] = {}
     for column in dict.fromkeys((*first.columns, *second.columns)):
         kinds = [t[column].type() for t in (first, second) if column in t.columns]
@@ -60,6 +63,8 @@ def first_known(
     Returns:
         The columns of ``key`` and ``columns``, one row a key.
     """
+    import ibis
+
     both = ibis.union(
         first.select(*key, *columns).mutate(_order=ibis.literal(0)),
         second.select(*key, *columns).mutate(_order=ibis.literal(1)),

@@ -74,7 +74,8 @@ class Diagnosis:
 
 
 def examine(registry: Registry) -> Diagnosis:
-    """Look at this installation; nothing is raised because something is missing."""
+    """Look at this installation: all plugins are imported, and what is missing raises nothing."""
+    registry.wake()
     problem = r.missing("base", r.MEND_R) or ""
     return Diagnosis(
         version=distribution_version(DISTRIBUTION),

@@ -2,7 +2,8 @@
 
 Plugins come from the entry points of the group ``sos_plugins`` (the built-ins are registered the
 same way) and from files that ``plugins.toml`` names. There is no global manager: every call of
-:func:`load_plugins` makes a registry of its own.
+:func:`load_plugins` makes a registry of its own. An installed plugin of which is known what it
+offers is imported when that is first asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +50,7 @@ from sos_plugins.errors import (
     listing,
 )
 from sos_plugins.host.announced import announce
+from sos_plugins.host.remembered import Known, mark_of, remember, remembered
 from sos_plugins.host.settings import validate, validate_some
 
 GROUP = "sos_plugins"
@@ -125,14 +127,22 @@ class PluginInfo:
     file: str
 
 
+@dataclass(frozen=True)
+class Asleep:
+    """A plugin that is not imported yet."""
+
+    entry: importlib.metadata.EntryPoint
+    known: Known
+
+
 @dataclass
 class Registry:
-    """Who offers what.
+    """Who offers what; what sleeps is imported when it is asked for.
 
     Attributes:
         config: What ``plugins.toml`` said.
         config_path: The file it was read from, or None.
-        plugins: The loaded plugins by name.
+        plugins: The plugins that are switched on, by name.
     """
 
     config: Config = field(default_factory=Config)
@@ -142,14 +152,28 @@ class Registry:
         default_factory=lambda: {kind: {} for kind in KINDS}, repr=False
     )
     _engines: dict[str, dict[str, Offer]] = field(default_factory=dict, repr=False)
+    _asleep: dict[str, Asleep] = field(default_factory=dict, repr=False)
+
+    def wake(self, wanted: Callable[[Known], bool] = lambda _: True) -> None:
+        """Import the plugins that sleep and that are wanted: all of them by default.
+
+        Raises:
+            PluginError: As :func:`load_plugins`.
+        """
+        names = [name for name, asleep in self._asleep.items() if wanted(asleep.known)]
+        if names:
+            _wake(self, names)
 
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind, sorted."""
-        return sorted(self._offers[kind_named(kind)])
+        kind = kind_named(kind)
+        sleeping = (offer for asleep in self._asleep.values() for offer in asleep.known.offers)
+        return sorted({*self._offers[kind], *(name for of, name in sleeping if of == kind)})
 
     def offers(self, kind: str) -> list[Offer]:
         """Return what is registered for a kind, sorted by name."""
         kind = kind_named(kind)
+        self.wake(lambda known: any(of == kind for of, _ in known.offers))
         return [self._offers[kind][name] for name in self.names(kind)]
 
     def offer(self, kind: str, name: str) -> Offer:
@@ -159,6 +183,9 @@ class Registry:
             NotRegisteredError: With the registered names and the nearest of them.
         """
         kind = kind_named(kind)
+        self.wake(lambda known: (kind, name) in known.offers)
+        if name not in self._offers[kind]:
+            self.wake()
         offered = self._offers[kind].get(name)
         if offered is None:
             noun = kind.replace("-", " ").capitalize()
@@ -170,7 +197,9 @@ class Registry:
 
     def offered_by(self, plugin: str) -> list[Offer]:
         """Return all that one plugin registered, engines for others' estimators included."""
-        offers = [o for kind in KINDS for o in self.offers(kind)]
+        if plugin in self._asleep:
+            _wake(self, [plugin])
+        offers = [self._offers[kind][name] for kind in KINDS for name in sorted(self._offers[kind])]
         engines = [o for host in sorted(self._engines) for o in self._engines[host].values()]
         return [o for o in (*offers, *engines) if o.plugin == plugin]
 
@@ -180,6 +209,9 @@ class Registry:
         Raises:
             NotRegisteredError: If no kind has it.
         """
+        self.wake(lambda known: any(name == offered for _, offered in known.offers))
+        if not _known(self, name):
+            self.wake()
         matching = [offers[name] for offers in self._offers.values() if name in offers]
         if not matching:
             known = [n for offers in self._offers.values() for n in offers]
@@ -224,7 +256,7 @@ class Registry:
     def engines(self, name: str) -> list[Engine]:
         """Return the engines of a plugin that has some: its own, then others' by name."""
         obj = self.engine_host(name)
-        extra = self._engines.get(name, {})
+        extra = self._added_engines(name)
         engines = [*obj.engines, *(extra[key].obj for key in sorted(extra))]
         return [self._with_tolerances(name, engine) for engine in engines]
 
@@ -256,7 +288,7 @@ class Registry:
 
     def engine_plugin(self, name: str, engine: str) -> PluginInfo:
         """Return the plugin that offers an engine."""
-        extra = self._engines.get(name, {})
+        extra = self._added_engines(name)
         if engine in extra:
             return self.plugins[extra[engine].plugin]
         return self.plugins[self.offer(self._kind_with_engines(name), name).plugin]
@@ -289,7 +321,11 @@ class Registry:
         )
 
     def _kind_with_engines(self, name: str) -> str:
-        return next((kind for kind in WITH_ENGINES if name in self._offers[kind]), WITH_ENGINES[0])
+        return next((kind for kind in WITH_ENGINES if name in self.names(kind)), WITH_ENGINES[0])
+
+    def _added_engines(self, name: str) -> dict[str, Offer]:
+        self.wake(lambda known: any(host == name for host, _ in known.engines))
+        return self._engines.get(name, {})
 
     def _with_tolerances(self, name: str, engine: Engine) -> Engine:
         given = self.config.tolerances.get(name, {}).get(engine.name)
@@ -383,7 +419,10 @@ def load_plugins(config: Path | None = None) -> Registry:
     """
     path = config or find_config()
     registry = Registry(config=read_config(path), config_path=path)
-    _load(registry, {**_load_entry_points(registry), **_load_paths(registry)})
+    installed = _load_entry_points(registry)
+    _load(registry, {**installed, **_load_paths(registry)})
+    if installed:
+        _remember(registry, importlib.metadata.entry_points(group=GROUP))
     _check_config(registry)
     return registry
 
@@ -439,15 +478,62 @@ def _load_entry_points(registry: Registry) -> dict[str, Any]:
             f"{registry.config_path}: [plugins] disable names {listing(unknown)}, which is not "
             f"installed.{did_you_mean(min(unknown), known)} Installed: {listing(known)}."
         )
+    offered = remembered()
     for name in sorted(set(known) - disabled):
         entry = known[name]
         package, version = packages[entry.dist]
-        try:
-            loaded[name] = entry.load()
-        except (Exception, SystemExit) as error:
-            raise _import_failure(name, error, f"the package {package}") from error
-        registry.plugins[name] = PluginInfo(name, package, version, _file_of(loaded[name]))
+        last = offered.get(name)
+        if last is not None and last.mark == mark_of(entry, version):
+            registry.plugins[name] = PluginInfo(name, package, version, last.file)
+            registry._asleep[name] = Asleep(entry, last)
+        else:
+            loaded[name] = _imported(entry, package)
+            registry.plugins[name] = PluginInfo(name, package, version, _file_of(loaded[name]))
     return loaded
+
+
+def _imported(entry: importlib.metadata.EntryPoint, package: str) -> Any:
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as error:
+        raise _import_failure(entry.name, error, f"the package {package}") from error
+
+
+def _wake(registry: Registry, names: Sequence[str]) -> None:
+    asleep = {name: registry._asleep.pop(name) for name in names}
+    loaded = {
+        name: _imported(one.entry, registry.plugins[name].distribution)
+        for name, one in asleep.items()
+    }
+    _load(registry, loaded)
+    if any(
+        _offered(registry, name) != (one.known.offers, one.known.engines)
+        for name, one in asleep.items()
+    ):
+        registry.wake()
+        _remember(registry, importlib.metadata.entry_points(group=GROUP))
+
+
+def _offered(registry: Registry, plugin: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    offers = registry.offered_by(plugin)
+    return (
+        tuple((offer.kind, offer.name) for offer in offers if not offer.host),
+        tuple((offer.host, offer.name) for offer in offers if offer.host),
+    )
+
+
+def _remember(registry: Registry, entries: Iterable[importlib.metadata.EntryPoint]) -> None:
+    """Keep what the installed plugins offer that have been imported, beside what is known."""
+    before = remembered()
+    known = {}
+    for entry in entries:
+        info = registry.plugins.get(entry.name)
+        if info is None or entry.name in registry._asleep:
+            if entry.name in before:
+                known[entry.name] = before[entry.name]
+        elif (mark := mark_of(entry, info.version)) is not None:
+            known[entry.name] = Known(mark, info.file, *_offered(registry, entry.name))
+    remember(known)
 
 
 def _packages(entries: Iterable[importlib.metadata.EntryPoint]) -> dict[Any, tuple[str, str]]:
@@ -620,6 +706,7 @@ def _register_for(
         where = f"Plugin '{plugin}' ({info.file}, line {_caller_line(info.file)})"
         if problem := problem_with(kind, obj):
             raise PluginError(f"{where}: {problem}")
+        registry.wake(lambda known: (kind, obj.name) in known.offers)
         other = registry._offers[kind].get(obj.name)
         if other is not None:
             raise PluginError(
@@ -757,7 +844,7 @@ def _check_config(registry: Registry) -> None:
 
 
 def _known(registry: Registry, name: str) -> bool:
-    return any(name in offers for offers in registry._offers.values())
+    return any(name in registry.names(kind) for kind in KINDS)
 
 
 def each_engine(registry: Registry) -> Iterator[tuple[str, str, Engine]]:

@@ -157,6 +157,8 @@ def _expected(mistake: _Mistake) -> str:
         return "expected a date as yyyy-mm-dd, such as 2015-03-31"
     if kind in ("tuple_type", "list_type"):
         return 'expected a list in square brackets, such as ["a", "b"]'
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "expected a table, such as { key = 1 }"
     message = str(mistake.item["msg"]).removeprefix("Value error, ").rstrip(".")
     message = message.replace("valid tuple", "list").replace("Tuple should", "list should")
     return message[:1].lower() + message[1:]

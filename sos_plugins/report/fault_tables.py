@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sos_plugins.profile import RecordProfile
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.report import formatting as words
 from sos_plugins.report.labels import Labels, period_name
 from sos_plugins.report.tables import Column, Row, Table, column, counts

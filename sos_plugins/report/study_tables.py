@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from sos_plugins.contract.types import Rating
@@ -82,7 +83,11 @@ def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
     full = Table("record-quality-all-checks", "Every check of the records", study.record_quality)
     totals: dict[tuple[str, ...], dict[str, Any]] = {}
     faults = study.record_quality[study.record_quality["check"] != "recurrence"]
-    for row in rows_of(faults):
+    counted = faults.assign(
+        n=pd.to_numeric(faults["n"]), n_flagged=pd.to_numeric(faults["n_flagged"])
+    )
+    by_key = counted.groupby(list(QUALITY_KEYS), dropna=False, sort=False)[["n", "n_flagged"]].sum()
+    for row in rows_of(by_key.reset_index()):
         key = tuple("" if words.missing(row.get(k)) else str(row[k]) for k in QUALITY_KEYS)
         sums = totals.setdefault(
             key, dict(zip(QUALITY_KEYS, key, strict=True)) | {"n": 0, "n_flagged": 0}

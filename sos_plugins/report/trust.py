@@ -14,7 +14,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from sos_plugins.profile import RecordProfile
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
 from sos_plugins.report.heat import heat_colour, heat_ink

@@ -76,6 +76,5 @@ def outcome_choices(plan: Plan) -> dict[str, OutcomeChoice]:
     choices = {}
     for n, choice in enumerate(plan.file.outcomes, 1):
         settings = plan.settings("outcome", choice, f"[[outcomes]] {n}")
-        name = choice.name or plan.registry.outcome(choice.plugin).info(settings).name
-        choices[name] = choice
+        choices[plan.outcome_info(choice, settings).name] = choice
     return choices

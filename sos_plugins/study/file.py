@@ -18,6 +18,7 @@ from sos_plugins.errors import StudyError
 from sos_plugins.groundwork.values import possible_days
 from sos_plugins.host.settings import validate
 from sos_plugins.profile.settings import ProfileSettings
+from sos_plugins.study.threshold import Threshold
 from sos_plugins.system.memory import SIZE
 from sos_plugins.tables.period_codes import whole_period
 
@@ -98,6 +99,11 @@ class OutcomeChoice(Choice):
         "of yes and no, else in the units of the value",
     )
     smallest_effect_reason: str = Field("", description="why no smaller effect matters")
+    threshold: Threshold | None = Field(
+        None,
+        description="a bound that makes yes or no of a number: { above = 45 }, or at_least, "
+        "below, at_most",
+    )
 
     @model_validator(mode="after")
     def _with_its_reason(self) -> OutcomeChoice:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS
+from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.groundwork.type_names import choices_of
 from sos_plugins.host.registry import Registry, load_plugins
@@ -92,7 +93,8 @@ class Plan:
         for n, source in enumerate(file.sources, 1):
             self.settings("source", source, f"[[sources]] {n}")
         for n, outcome in enumerate(file.outcomes, 1):
-            self.settings("outcome", outcome, f"[[outcomes]] {n}")
+            where = f"[[outcomes]] {n}"
+            self.outcome_info(outcome, self.settings("outcome", outcome, where), where)
         names = [o.name or o.plugin for o in file.outcomes]
         if len(set(names)) < len(names):
             raise DesignError(
@@ -170,8 +172,20 @@ class Plan:
                 )
 
     def _outcome_name(self, choice: OutcomeChoice) -> str:
-        settings = self.settings("outcome", choice, "[[outcomes]]")
-        return choice.name or self.registry.outcome(choice.plugin).info(settings).name
+        return self.outcome_info(choice, self.settings("outcome", choice, "[[outcomes]]")).name
+
+    def outcome_info(
+        self, choice: OutcomeChoice, settings: BaseModel, where: str = "[[outcomes]]"
+    ) -> OutcomeInfo:
+        """Describe an outcome under its name in the study, and under its threshold.
+
+        Raises:
+            StudyError: If it is an outcome of yes and no and has a threshold.
+        """
+        info = self.registry.outcome(choice.plugin).info(settings)
+        if choice.threshold is not None:
+            info = choice.threshold.info(info, where)
+        return replace(info, name=choice.name or info.name)
 
     def _matchers(self) -> list[tuple[str, MatcherChoice, str]]:
         matching = self.file.matching

@@ -230,13 +230,16 @@ class StudyResult:
         raise DataError(f"The result has no outcome '{name}'.")
 
     def to_json(self) -> str:
-        """Write the whole result as JSON; missing numbers are null, infinite ones ``"inf"``.
+        """Write the whole result as JSON, a line a field.
+
+        Missing numbers are null, infinite ones ``"inf"``.
 
         Passwords and the homes of people are masked: the result is handed on.
         """
         data = {"format": FORMAT, **cleaned({**_encode(self), "study_toml": ""})}
         data["study_toml"] = cleaned_toml(self.study_toml)
-        return json.dumps(data, indent=1, ensure_ascii=False)
+        fields = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in data.items())
+        return "{\n" + ",\n".join(fields) + "\n}"
 
     @classmethod
     def from_json(cls, text: str) -> StudyResult:

@@ -24,8 +24,9 @@ from sos_plugins.contract.types import Design, OutcomeInfo, Records, plain
 from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate
-from sos_plugins.profile import RecordProfile, profile_records
+from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
@@ -624,8 +625,7 @@ class OutcomeStep:
 
     def info(self, settings: BaseModel) -> OutcomeInfo:
         """Describe the outcome under its name in this study."""
-        info = self.plan.registry.outcome(self.choice.plugin).info(settings)
-        return replace(info, name=self.choice.name or info.name)
+        return self.plan.outcome_info(self.choice, settings)
 
     def derive(
         self, design: Design, neighbours: Mapping[str, tuple[str, ...]], *, others: bool
@@ -650,7 +650,7 @@ class OutcomeStep:
             design=design,
             neighbours=neighbours,
             unit_names=dict(self.read.records.unit_names),
-            faults=self._faults(),
+            faults=self._faults(settings),
             program=self.read.program,
             key=self._key(settings, how),
         )
@@ -666,16 +666,18 @@ class OutcomeStep:
             of_settings(settings, self.session.base),
             self.read.program.with_plugin(outcome),
             self.info(settings).name,
+            self.choice.threshold,
             self.session.backend.name,
             self.session.backend.version,
             how.key,
         )
 
-    def _faults(self) -> pd.DataFrame:
+    def _faults(self, settings: BaseModel) -> pd.DataFrame:
         """Return the rows at fault in the tables that the outcome reads, by authority and year."""
         if self.profile is None:
             return no_faults()
-        return self.profile.at_fault(self.plan.registry.outcome(self.choice.plugin).needs)
+        outcome = self.plan.registry.outcome(self.choice.plugin)
+        return self.profile.at_fault(outcome.reads(settings))
 
     def cases(self) -> CollectedCases | str:
         """Derive the cases under the settings of the study, or say why that cannot be done."""
@@ -694,6 +696,8 @@ class OutcomeStep:
         outcome = self.plan.registry.outcome(self.choice.plugin)
         with record_warnings(f"Outcome '{info.name}'") as told:
             derived = outcome.derive(self.read.records, settings, self.session)
+            if self.choice.threshold is not None:
+                derived = self.choice.threshold.of(derived)
             cases = collect(derived, info, self.session, how)
         return replace(cases, warnings=(*cases.warnings, *told))
 

@@ -6,6 +6,7 @@ What looks like a secret is known by the name of its key, or by its place in an 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -35,6 +36,7 @@ _HOME = re.compile(
 """The home of a person, at the start of a path."""
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
     """Say whether a key looks like that of a secret.
 
@@ -117,6 +119,9 @@ def without_home(text: str) -> str:
     return _HOME.sub("~", text)
 
 
+_NO_TEXT = frozenset((int, float, bool, type(None)))
+
+
 def cleaned(value: Any, key: str = "") -> Any:
     """Return a value that results may show: texts masked and without homes, whatever holds them.
 
@@ -124,6 +129,8 @@ def cleaned(value: Any, key: str = "") -> Any:
         value: Texts, numbers, mappings and lists of such.
         key: The name under which it stands.
     """
+    if type(value) in _NO_TEXT:
+        return value
     if isinstance(value, Mapping):
         held = key if key and is_secret_key(key) else ""
         return {name: cleaned(one, held or str(name)) for name, one in value.items()}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import declared_outcomes
 import edge_cases
 import pandas as pd
 import plain_pandas
@@ -21,6 +22,7 @@ import study_helpers
 from click.testing import CliRunner
 from outcome_helpers import END, START, derive, random_tables, records
 from sos_outcomes.assessment_duration import AssessmentDuration, AssessmentWithin45Days
+from sos_outcomes.declared.plugin import Declared
 from sos_outcomes.escalation import Escalation
 from sos_outcomes.icpc import Icpc
 from sos_outcomes.kinship_care import KinshipCare
@@ -137,6 +139,22 @@ def test_other_definitions_give_the_same_cases_on_spark(
             rtol=SUMS,
             check_dtype=False,
         )
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.parametrize("name", some_now(tuple(declared_outcomes.BY_NAME), 2, 4))
+def test_declared_outcomes_give_the_same_cases_on_spark(
+    name: str, session: Session, on_spark: Session
+) -> None:
+    tables = with_edges(random_tables(2, n_children=60))
+    settings = declared_outcomes.BY_NAME[name]
+    here = derive(Declared(), records(session, **tables), session, **settings)
+    far = derive(Declared(), records(on_spark, **tables), on_spark, **settings)
+    assert here.frame["value"].nunique() > 1
+    pd.testing.assert_frame_equal(here.frame, far.frame, check_dtype=False)
+    pd.testing.assert_frame_equal(here.completeness, far.completeness, check_dtype=False)
+    pd.testing.assert_frame_equal(here.attrition, far.attrition)
 
 
 @pytest.mark.spark

@@ -415,13 +415,31 @@ def test_the_first_run_says_where_stations_are_and_later_ones_do_not(study, tmp_
     told = [CliRunner().invoke(main, command) for _ in range(2)]
     folder = str(default_folder(study.parent).resolve())
     assert [done.exit_code for done in told] == [0, 0]
-    for words in (f"are kept in {folder}", "records of individuals", "--no-stations"):
+    for words in (f"are kept in {folder}", "child-level records", "--no-stations"):
         assert [words in done.stderr for done in told] == [True, False], words
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["stations"] == folder
     without = CliRunner().invoke(main, [*command, "--no-stations"])
     assert "Finished stations" not in without.stderr
     assert "stations" not in json.loads((tmp_path / "out" / "manifest.json").read_text())
+
+
+def test_an_empty_folder_of_ones_own_is_announced_too(tmp_path):
+    assert "child-level records" in StepCache.at(tmp_path).news
+    StepCache.at(tmp_path).keep("step", "key", lambda: 1)
+    assert StepCache.at(tmp_path).news == ""
+
+
+def test_a_comparison_says_where_stations_are_and_can_do_without(study, tmp_path):
+    other = study.parent / "other.toml"
+    other.write_text(study.read_text().replace("ratio = 2", "ratio = 3"))
+    command = ["compare", str(study), str(other), "--no-r"]
+    without = CliRunner().invoke(main, [*command, "--no-stations"])
+    told = [CliRunner().invoke(main, command) for _ in range(2)]
+    assert [done.exit_code for done in (without, *told)] == [0, 0, 0]
+    assert ["child-level records" in done.stderr for done in (without, *told)] == [
+        False, True, False,
+    ]  # fmt: skip
 
 
 def test_a_manifest_does_not_name_the_user(study, tmp_path, monkeypatch):

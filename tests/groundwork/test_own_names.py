@@ -37,7 +37,7 @@ from sos_plugins.errors import DataError, SosError
 from sos_plugins.groundwork.own_names import HIDDEN
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.host.settings import validate
-from sos_plugins.profile import profile_records
+from sos_plugins.profile.build import profile_records
 from sos_plugins.study.design import read_pilots
 from sos_plugins.study.estimate import run_engine
 from sos_plugins.study.file import DesignTable, PilotRow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -401,6 +403,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Distributio
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def install(name: str, module: str, content: str, **entries: str) -> None:
         (site / f"{module}.py").write_text(HEAD + content)
@@ -460,6 +463,100 @@ def test_an_entry_point_whose_module_is_gone(distribution: Distribution, load: L
 def test_a_broken_package_can_be_switched_off(distribution: Distribution, load: Load) -> None:
     distribution("sos-one", "sos_strange_g", REGISTER, strange="sos_gone")
     assert "strange" not in load(toml='[plugins]\ndisable = ["strange"]').plugins
+
+
+# Plugins that are imported on demand --------------------------------------------------------------
+
+Forget = Callable[[], None]
+NESTED = "from sos_strange_inner import *\n"
+
+
+@pytest.fixture
+def strange(distribution: Distribution, load: Load, tmp_path: Path) -> Iterator[Forget]:
+    """Install a package, load it once, and return what makes the next load import it anew."""
+    (tmp_path / "site" / "sos_strange_inner.py").write_text(HEAD + REGISTER)
+    distribution("sos-strange", "sos_strange_h", NESTED, strange="sos_strange_h")
+
+    def forget() -> None:
+        for name in ("sos_strange_h", "sos_strange_inner"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+
+    load()
+    forget()
+    yield forget
+    forget()
+
+
+def test_a_plugin_is_imported_when_it_is_asked_for(strange: Forget, load: Load) -> None:
+    registry = load()
+    assert "mine" in registry.names("outcome")
+    assert Path(registry.plugins["strange"].file).name == "sos_strange_h.py"
+    assert "sos_strange_h" not in sys.modules
+    registry.estimator("did")
+    assert "sos_strange_h" not in sys.modules
+    assert registry.outcome("mine").needs == ("cases",)
+    assert "sos_strange_h" in sys.modules
+
+
+def test_a_plugin_whose_file_has_changed_is_imported_at_once(
+    strange: Forget, load: Load, tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "sos_strange_h.py").write_text(NESTED + "raise ValueError('not ready')\n")
+    with pytest.raises(PluginError, match="Plugin 'strange' of .*ValueError: not ready"):
+        load()
+
+
+@pytest.mark.parametrize("asked", ["mine", "renamed"])
+def test_what_a_plugin_offered_last_time_is_not_trusted(
+    strange: Forget, load: Load, tmp_path: Path, asked: str
+) -> None:
+    inner = tmp_path / "site" / "sos_strange_inner.py"
+    inner.write_text(inner.read_text().replace('name = "mine"', 'name = "renamed"'))
+    registry = load()
+    if asked == "mine":
+        with pytest.raises(NotRegisteredError, match="Outcome 'mine' is not registered"):
+            registry.outcome("mine")
+    assert registry.outcome("renamed").needs == ("cases",)
+    strange()
+    assert "renamed" in load().names("outcome")
+    assert "mine" not in load().names("outcome")
+
+
+def test_a_name_that_a_sleeping_plugin_has(strange: Forget, load: Load) -> None:
+    with pytest.raises(PluginError, match="the outcome 'mine' is registered already, by plugin"):
+        load(REGISTER)
+
+
+def test_an_engine_for_a_sleeping_estimator_and_from_one(
+    distribution: Distribution, load: Load
+) -> None:
+    engine = (
+        "@hookimpl\ndef register_engines(register):\n"
+        "    register('did', Engine('own', lambda sample, options: None))\n"
+    )
+    distribution("sos-engine", "sos_strange_i", engine, engine_i="sos_strange_i")
+    for _ in range(2):
+        registry = load()
+        assert "own" in [e.name for e in registry.engines("did")]
+        assert registry.engine_plugin("did", "own").name == "engine-i"
+        sys.modules.pop("sos_strange_i")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"strange": {}}', '{"did": {"mark": 3}}'])
+def test_a_damaged_memory_of_plugins(
+    strange: Forget, load: Load, tmp_path: Path, content: str
+) -> None:
+    (memory,) = (tmp_path / "cache").rglob("plugins-*.json")
+    memory.write_text(content)
+    assert load().outcome("mine").needs == ("cases",)
+
+
+def test_no_place_to_remember_plugins(
+    strange: Forget, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "site" / "sos_strange_h.py"))
+    assert load().outcome("mine").needs == ("cases",)
 
 
 # plugins.toml -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 import tomllib
@@ -20,7 +21,7 @@ import sos_sources
 from clean_environment import REPOSITORY
 
 import sos_plugins
-from sos_plugins.authors import testing
+from sos_plugins.authors import derive, testing
 from sos_plugins.contract import columns as schema
 from sos_plugins.contract import record_tables
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS, OVERLAP_COLUMNS
@@ -161,6 +162,21 @@ def test_every_record_table_stands_in_the_glossary(table: str) -> None:
     section = glossary.split(f"### `{table}`")[1].split("###")[0]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
     assert listed == [(f.name, str(f.type).split("[")[0]) for f in record_tables.TABLES[table]]
+
+
+def test_the_page_of_helpers_says_what_the_code_says() -> None:
+    place = DOCS / "site_reference.py"
+    spec = importlib.util.spec_from_file_location("site_reference", place)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    lists = made.helpers_lists()
+    assert "`add_days(date: Any, days: int) -> Any`: Return the date a number of days" in lists
+    names = {*derive.__all__, *testing.__all__, "tidy_rows", "glance", "balance_table"}
+    assert not [name for name in names if f"\n- `{name}" not in lists]
+    said = (DOCS / "helpers.md").read_text()
+    assert said.endswith(lists), "write it again: python docs/site_reference.py"
 
 
 LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")

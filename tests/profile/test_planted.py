@@ -20,7 +20,8 @@ from sos_simulator.source import Simulated, SimulatedSettings
 
 from sos_plugins import Records, Session
 from sos_plugins.host.registry import load_plugins
-from sos_plugins.profile import RecordProfile, profile_records
+from sos_plugins.profile.build import profile_records
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 
 SIZE: dict[str, Any] = {

@@ -21,10 +21,12 @@ from sos_sources.tables.tidy import Tidy
 from sos_plugins import Pilot, QualityProfile, Records, Session
 from sos_plugins.cli import main
 from sos_plugins.host.registry import load_plugins
-from sos_plugins.profile import ProfileSettings, RecordProfile, profile_records
+from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.series import breaks_in_filling, breaks_in_numbers, missing_years
+from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.report.labels import Labels
 from sos_plugins.report.trust import trust_map
 from sos_plugins.study.result import StudyResult

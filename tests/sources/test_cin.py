@@ -721,3 +721,73 @@ def test_mutated_files_are_records_or_a_sentence(
     (folder / "return.xml").write_bytes(damaged(BASE, changed))
     with contextlib.suppress(SosError):
         assert rows(read(folder, broken_files=broken), "referrals")
+
+
+# Further elements of the return.
+
+
+def with_further(*factors: str, own: str = "north", upn: str = "A1") -> str:
+    listed = "".join(f"<AssessmentFactors>{code}</AssessmentFactors>" for code in factors)
+    return child(
+        "C1",
+        details(
+            "2015-05-01",
+            f"<Team>{own}</Team>",
+            "<Assessments><AssessmentActualStartDate>2015-05-02</AssessmentActualStartDate>"
+            f"<FactorsIdentifiedAtAssessment>{listed}</FactorsIdentifiedAtAssessment>"
+            "</Assessments>",
+        ),
+    ).replace("</LAchildID>", f"</LAchildID><UPN>{upn}</UPN>")
+
+
+FURTHER = ("UPN", "Team", "FactorsIdentifiedAtAssessment")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_further_elements_are_carried_into_the_table_of_their_part(
+    tmp_path: Path, workers: int
+) -> None:
+    for year, own, upn in ((2016, "north", "A1"), (2017, "", "B2")):
+        text = message(with_further("2A", "3B", own=own, upn=upn), reference=f"{year}-03-31")
+        (tmp_path / f"{year}.xml").write_text(text)
+    records = read(tmp_path, extra=FURTHER, workers=workers, parallel_from_mb=0)
+    (one,) = rows(records, "children")
+    assert one["UPN"] == "B2"  # the latest value that is not missing
+    (referral,) = rows(records, "referrals")
+    assert referral["Team"] == "north"
+    (assessment,) = rows(records, "assessments")
+    assert assessment["FactorsIdentifiedAtAssessment"] == "2A,3B"
+    assert "unknown-element" not in {check for _, _, check in faults(records)}
+    told = records.quality.checks.to_csv() + records.quality.examples.to_csv()
+    assert "north" not in told
+    less = read(tmp_path)
+    for name, table in less.tables.items():
+        assert table.columns == tuple(TABLES[name].names)
+        known = [{k: r[k] for k in TABLES[name].names} for r in rows(records, name)]
+        assert known == rows(less, name)
+    assert ("returns", "CINdetails/Team", "unknown-element") in faults(less)
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ("Teem", "no 'Teem' in the returns. Did you mean 'Team'"),
+        ("Sex", "'Sex' is read without it"),
+        ("Unit", "record table referrals has a column 'unit' already"),
+    ],
+)
+def test_a_further_element_that_cannot_be_is_a_sentence(
+    tmp_path: Path, extra: str, sentence: str
+) -> None:
+    text = message(with_further()).replace("</Team>", "</Team><Unit>x</Unit>")
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        read(tmp_path, extra=[extra])
+
+
+def test_a_further_element_twice_with_other_contents_is_a_conflict(tmp_path: Path) -> None:
+    text = message(with_further()).replace("</Team>", "</Team><Team>south</Team>")
+    (tmp_path / "a.xml").write_text(text)
+    records = read(tmp_path, extra=["Team"])
+    assert rows(records, "referrals")[0]["Team"] == "north"
+    assert faults(records)["returns", "CINdetails/Team", "conflict"] == 1

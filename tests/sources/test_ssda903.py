@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from sos_sources.ssda903.source import Ssda903, Ssda903Settings, april_year
 from source_helpers import Changes, changes, damaged, flagged, rows
@@ -19,6 +20,7 @@ from source_helpers import faults as all_faults
 from variants import examples
 
 from sos_plugins import Records, Session
+from sos_plugins.cli.main import main
 from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.host.settings import validate
@@ -725,3 +727,63 @@ def test_a_header_knows_births_better_than_orders(tmp_path: Path) -> None:
     put(tmp_path, "A,03/04/2012,01/06/2026,", name="dolo.csv", header=DOLO)
     (child,) = rows(read(tmp_path), "children")
     assert (child["birth_date"], child["sex"]) == (DAY(2012, 4, 4), "male")
+
+
+# Further columns of the return.
+
+
+def test_a_further_column_is_carried_into_the_table_of_its_file(tmp_path: Path) -> None:
+    for year, lines in {
+        "2014-15": ["a,01/05/2014,S,C2,N1,U1,PR1,,,SW1A", "b,01/05/2014,S,C2,N1,U1,PR1,,,N1"],
+        "2015-16": ["a,01/05/2014,S,C2,N1,U1,PR1,,,E2", "b,01/05/2014,S,C2,N1,U1,PR1,,,"],
+    }.items():
+        folder = put(tmp_path / year, *lines, header=f"{HEADER},pl_post")
+        head = {"name": "header.csv", "header": "CHILD,SEX,DOB,ETHNIC,MOTHER"}
+        put(folder, "a,1,01/02/2010,WBRI,1", **head)
+    put(tmp_path / "2016-17", "a,01/05/2014,S,C2,N1,U1,PR1,,")  # a return without the column
+    records = read(tmp_path, extra=["PL_POST", "mother"])
+    # The latest value that is not missing counts, as for every other column.
+    assert {r["child"]: r["PL_POST"] for r in episodes(records)} == {"a": "E2", "b": "N1"}
+    assert {r["child"]: r["MOTHER"] for r in rows(records, "children")} == {"a": "1", "b": None}
+    assert flagged(records, "episodes", "PL_POST", "conflict") == 1
+    told = records.quality.checks.to_csv() + records.quality.examples.to_csv()
+    assert "SW1A" not in told
+    assert "E2" not in told
+    less = read(tmp_path)
+    assert less.tables["episodes"].columns == tuple(TABLES["episodes"].names)
+    assert less.tables["children"].columns == tuple(TABLES["children"].names)
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ("PL_PSOT", "no 'PL_PSOT' in the files of episodes and headers. Did you mean 'PL_POST'"),
+        ("cin", "'CIN' is read without it"),
+        ("UNIT", "record table episodes has a column 'unit' already"),
+    ],
+)
+def test_a_further_column_that_cannot_be_is_a_sentence(
+    tmp_path: Path, extra: str, sentence: str
+) -> None:
+    line = "a,01/05/2014,S,C2,N1,U1,PR1,,,SW1A,x"
+    put(tmp_path / "2014-15", line, header=f"{HEADER},PL_POST,UNIT")
+    with pytest.raises(DataError, match=sentence):
+        read(tmp_path, extra=[extra])
+
+
+def test_names_are_given_once(tmp_path: Path) -> None:
+    with pytest.raises(SosError, match="'pl_post' stands there twice"):
+        read(tmp_path, extra=["PL_POST", "pl_post"])
+
+
+def test_no_page_lists_values_of_a_further_column(tmp_path: Path) -> None:
+    lines = [f"{n},01/05/2014,S,C2,N1,U1,PR1,,,SECRET" for n in range(30)]
+    put(tmp_path / "2014-15", *lines, header=f"{HEADER},PL_POST")
+    chosen = ["--source", "ssda903", "--set", "paths=.", "--set", 'authority="330"']
+    command = ["profile", *chosen, "--set", 'extra=["PL_POST"]', "--data", str(tmp_path)]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out"), "--no-r"])
+    assert done.exit_code == 0, done.output
+    written = [f for f in (tmp_path / "out").rglob("*") if f.is_file()]
+    assert written
+    assert not [f for f in written if b"SECRET" in f.read_bytes()]
+    assert "SECRET" not in done.output

@@ -27,7 +27,7 @@ from sos_plugins.contract.types import (
     SmallestEffect,
     Tolerance,
 )
-from sos_plugins.profile import RecordProfile
+from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.report.charts import CHARTS
 from sos_plugins.study.result import MatchingStep, NamedEstimate, OutcomeResult, StudyResult
 

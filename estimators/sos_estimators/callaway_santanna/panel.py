@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+import scipy
 
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.callaway_santanna.comparisons_2x2 import ComparisonPlan, TwoByTwo
@@ -112,7 +112,7 @@ class Panel:
             rows: Which units.
         """
         n = rows.stop - rows.start
-        return sparse.csr_array(
+        return scipy.sparse.csr_array(
             (np.ones(n), (self.cluster[rows], np.arange(n))), shape=(self.n_clusters, n)
         )
 

@@ -16,7 +16,13 @@ from scipy.special import chdtrc
 from sos_estimators.arrays import Bools, Floats, Ints
 from sos_estimators.inference.distributions import f_tail
 from sos_estimators.inference.results import negligible, wald
-from sos_estimators.regression.least_squares import group_sums, independent, side_by_side, solve
+from sos_estimators.regression.least_squares import (
+    group_sums,
+    independent,
+    lengths,
+    side_by_side,
+    solve,
+)
 from sos_plugins.errors import EstimationError
 
 SINGULAR = 1e-10
@@ -88,14 +94,13 @@ def ols(
         spent: Degrees of freedom of the effects.
     """
     weight = np.ones(len(value)) if weight is None else weight
-    lengths = np.sqrt(weight @ np.square(columns if raw is None else raw))
-    kept = independent(columns * np.sqrt(weight)[:, None], lengths)
+    kept = independent(columns, lengths(columns if raw is None else raw, weight), weight)
     used = np.asfortranarray(columns[:, kept])
     bread, beta = solve(used, value, weight)
     estimates = np.full(len(kept), np.nan)
     estimates[kept] = beta
     residuals = value - used @ beta
-    scores = group_sums(used * (weight * residuals)[:, None], cluster)
+    scores = group_sums(used, cluster, weight * residuals)
     squares = float(weight @ residuals**2)
     return Ols(kept, estimates, bread, squares, residuals, scores, len(value) - spent - len(beta))
 
@@ -133,7 +138,7 @@ class Units:
 
     def totals(self, columns: Floats) -> Floats:
         """Return the weighted means of columns (n, k), (units, k)."""
-        return group_sums(columns * self.weight[:, None], self.code) / self.sizes[:, None]
+        return group_sums(columns, self.code, self.weight) / self.sizes[:, None]
 
     def means(self, columns: Floats) -> Floats:
         """Return the weighted means of columns (n, k) by unit, one row a case."""

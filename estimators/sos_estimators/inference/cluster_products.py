@@ -20,8 +20,8 @@ from sos_estimators.regression.least_squares import (
     Regression,
     group_sums,
     independent_triangle,
+    lengths,
     nested,
-    side_by_side,
     solve,
 )
 
@@ -69,8 +69,7 @@ class ClusterProducts:
     @cached_property
     def products(self) -> Floats:
         """Weighted cross products of the columns of each cluster, (G, K, K)."""
-        weighted = self.columns * self.regression.weight[:, None]
-        return products(self.columns, weighted, self.regression.cluster)
+        return products(self.columns, self.regression.weight, self.regression.cluster)
 
     @property
     def terms(self) -> Floats:
@@ -109,9 +108,8 @@ def by_cluster(regression: Regression) -> ClusterProducts:
     columns, value, kept, r = _partial(regression)
     bread, beta = solve(columns, value, regression.weight, r)
     residuals = value - columns @ beta
-    weighted = columns * regression.weight[:, None]
     return ClusterProducts(
-        scores=group_sums(weighted * residuals[:, None], regression.cluster),
+        scores=group_sums(columns, regression.cluster, regression.weight * residuals),
         bread=bread,
         coefficients=beta,
         n_terms=len(regression.term_names),
@@ -122,20 +120,20 @@ def by_cluster(regression: Regression) -> ClusterProducts:
     )
 
 
-def products(left: Floats, right: Floats, codes: Ints) -> Floats:
-    """Return ``left_g' right_g`` of each group of rows, (G, K, L).
+def products(columns: Floats, weight: Floats, codes: Ints) -> Floats:
+    """Return the weighted cross products of the columns of each group of rows, (G, K, K).
 
     Args:
-        left: (m, K).
-        right: (m, L).
+        columns: (m, K).
+        weight: (m,).
         codes: Group of each row, (m,).
     """
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes))
-    left, right = np.ascontiguousarray(left[order]), np.ascontiguousarray(right[order])
-    out = np.empty((len(ends), left.shape[1], right.shape[1]))
-    for g, (start, end) in enumerate(zip(np.r_[0, ends[:-1]], ends, strict=True)):
-        out[g] = left[start:end].T @ right[start:end]
+    of_groups = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    out = np.empty((len(of_groups), columns.shape[1], columns.shape[1]))
+    for made, rows in zip(out, of_groups, strict=True):
+        own = columns[rows]
+        np.matmul(own.T, own * weight[rows, None], out=made)
     return out
 
 
@@ -146,18 +144,32 @@ def _partial(regression: Regression) -> tuple[Floats, Floats, Bools, Floats]:
     """
     inside = nested_effects(regression)
     across = [e for e in regression.effects if not nested(e, regression.cluster)]
-    dummies = [np.eye(int(codes.max()) + 1)[codes] for codes in across]
-    m = len(regression.value)
-    raw = side_by_side([*dummies, regression.covariates, regression.terms], m)
-    both = side_by_side([raw, regression.value], m)
-    left = Absorber(inside, regression.weight).residuals(both) if inside else both
-    root = np.sqrt(regression.weight)[:, None]
-    kept, r = independent_triangle(left[:, :-1] * root, np.linalg.norm(raw * root, axis=0))
+    whole = _beside_dummies(across, regression)
+    length = lengths(whole[:, :-1], regression.weight)
+    if inside:
+        Absorber(inside, regression.weight).take_out(whole)
+    columns, value = whole[:, :-1], whole[:, -1]
+    kept, r = independent_triangle(columns, length, regression.weight)
     of_terms = kept[len(kept) - len(regression.term_names) :]
     if not of_terms.all():
         raise CollinearTermsError([int(i) for i in np.flatnonzero(~of_terms)])
     own = kept[len(kept) - len(regression.covariate_names) - len(regression.term_names) :]
-    return left[:, :-1][:, kept], left[:, -1], own, r
+    for place, old in enumerate(np.flatnonzero(kept)):  # in place: a copy may be a gigabyte
+        columns[:, place] = columns[:, old]
+    return columns[:, : kept.sum()], value, own, r
+
+
+def _beside_dummies(effects: list[Ints], regression: Regression) -> Floats:
+    """Put dummies of effects, covariates, terms and value beside each other."""
+    m = len(regression.value)
+    own = [regression.covariates, regression.terms, regression.value[:, None]]
+    n_own = sum(columns.shape[1] for columns in own)
+    sizes = [int(codes.max()) + 1 for codes in effects]
+    whole = np.zeros((m, sum(sizes) + n_own), order="F")
+    for codes, place in zip(effects, np.cumsum([0, *sizes]), strict=False):
+        whole[np.arange(m), place + codes] = 1
+    np.concatenate(own, axis=1, out=whole[:, sum(sizes) :])
+    return whole
 
 
 def without_each(clusters: ClusterProducts) -> Floats:

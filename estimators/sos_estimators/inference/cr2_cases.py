@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+import scipy
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.cluster_products import ClusterProducts, nested_effects
 from sos_estimators.inference.cr2 import Cr2, inverse_root, orthonormal
-from sos_estimators.regression.least_squares import side_by_side
+from sos_estimators.regression.least_squares import cross_products, side_by_side
 
 
 def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2:
@@ -76,7 +76,7 @@ class _WorkingModel:
         squares = weight**2 if problem.weight_squares is None else problem.weight_squares / unit**2
         fitted = problem.value - clusters.residuals
         B = clusters.bread * unit
-        M = clusters.columns.T @ (clusters.columns * squares[:, None])
+        M = cross_products(clusters.columns, squares)
         order = np.argsort(problem.cluster, kind="stable")
         return cls(
             B=B,
@@ -117,7 +117,7 @@ def _adjust(model: _WorkingModel, g: int, Bc: Floats) -> _Part:
     X = side_by_side([*F, model.columns[np.ix_(rows, active)]], len(rows))
     k, f = X.shape[1], X.shape[1] - len(active)
     XX, XWX, XWWX = (X.T @ (X * measure[:, None]) for measure in model.measures[rows].T)
-    inverse_FWF = linalg.pinvh(XWX[:f, :f]) if f else np.empty((0, 0))
+    inverse_FWF = scipy.linalg.pinvh(XWX[:f, :f]) if f else np.empty((0, 0))
     RWWF = XWWX[f:, :f] @ inverse_FWF
     UN, V = orthonormal(np.block([[XX, XWX], [XWX, XWWX]]))  # of U = [X, WX]
     C = _off_identity(model, active, inverse_FWF, XWWX[:f, :f], RWWF)
@@ -150,7 +150,7 @@ def _off_identity(
             [across, model.BMB[np.ix_(active, active)]],
         ]
     )
-    whole = linalg.block_diag(inverse_FWF, B)
+    whole = scipy.linalg.block_diag(inverse_FWF, B)
     return np.block([[XMX, -whole], [-whole, np.zeros_like(whole)]])
 
 

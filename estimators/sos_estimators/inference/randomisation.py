@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+import scipy
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.inference.cluster_products import ClusterProducts, by_cluster, nested_effects
@@ -258,8 +258,8 @@ class _Pieces:
     clusters: ClusterProducts
     with_columns: Floats
     with_residual: Floats
-    with_each_other: sparse.csr_array
-    belongs: sparse.csr_array
+    with_each_other: scipy.sparse.csr_array
+    belongs: scipy.sparse.csr_array
 
 
 def _pieces(problem: Regression, possible: Treatments) -> _Pieces:
@@ -283,8 +283,8 @@ def _pieces(problem: Regression, possible: Treatments) -> _Pieces:
         clusters=clusters,
         with_columns=possible.columns.T @ group_sums(weighted, slot),
         with_residual=possible.columns.T @ np.bincount(slot, problem.weight * clusters.residuals),
-        with_each_other=sparse.csr_array(together),
-        belongs=sparse.csr_array(
+        with_each_other=scipy.sparse.csr_array(together),
+        belongs=scipy.sparse.csr_array(
             (np.ones(n), (mine, np.arange(n))), shape=(clusters.n_clusters, n)
         ),
     )

@@ -69,7 +69,7 @@ def logit(regression: Regression) -> LogitFit:
     probability = expit(predictor)
     working = regression.weight * probability * (1 - probability)
     residuals = regression.weight * (regression.value - probability)
-    scores = group_sums(columns * residuals[:, None], regression.cluster)
+    scores = group_sums(columns, regression.cluster, residuals)
     log_odds = float(beta[-1])
     effect, direction = _marginal(
         regression, predictor, log_odds, working, absorber, columns, bread

@@ -14,7 +14,13 @@ from typing import Literal
 import numpy as np
 
 from sos_estimators.arrays import Bools, Floats, Ints
-from sos_estimators.regression.least_squares import group_sums, independent, side_by_side, solve
+from sos_estimators.regression.least_squares import (
+    group_sums,
+    independent,
+    lengths,
+    side_by_side,
+    solve,
+)
 from sos_estimators.sample.adoption import numbers
 from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
@@ -98,17 +104,18 @@ def first_stage(cells: CohortCells, control: Compared = "notyettreated") -> Firs
     n_periods = raw.shape[1] - len(names)
 
     def within(columns: Floats) -> Floats:
-        means = group_sums(columns * weight[:, None], owner) / owner_weight[:, None]
+        means = group_sums(columns, owner, weight) / owner_weight[:, None]
         return np.asarray(columns - means[owner])
 
     left = within(raw)
-    root = np.sqrt(cells.weight[compared])[:, None]
-    lengths = np.linalg.norm(raw[compared] * root, axis=0)
-    kept = independent(left[compared] * root, lengths)
+    weight_compared = cells.weight[compared]
+    length = lengths(raw[compared], weight_compared)
+    kept = independent(left[compared], length, weight_compared)
     columns = np.asfortranarray(left[:, kept])
     value = within(cells.value[:, None])[:, 0]
-    bread, gamma = solve(columns[compared], value[compared], cells.weight[compared])
-    of_dropped = bread @ (columns[compared].T @ (left[:, ~kept][compared] * root**2))
+    bread, gamma = solve(columns[compared], value[compared], weight_compared)
+    dropped = left[:, ~kept][compared] * weight_compared[:, None]
+    of_dropped = bread @ (columns[compared].T @ dropped)
     beyond = np.abs(left[:, ~kept] - columns @ of_dropped)
     largest = np.abs(raw[:, ~kept]).max(axis=0, initial=1.0)
     return FirstStage(

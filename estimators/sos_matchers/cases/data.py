@@ -295,6 +295,38 @@ def case_scores(data: CaseData, model: ScoreModel, models: ScoreModels) -> Score
     Raises:
         EstimationError: If a score does not exist or the fit does not converge.
     """
+    if model.logistic:  # whose likelihood is the same for rows that are alike, added up
+        alike, one_each = alike_rows(data)
+        scores = _scores_of_rows(one_each, model, models)
+        return Scores(scores.logit[alike], scores.probability[alike])
+    return _scores_of_rows(data, model, models)
+
+
+def alike_rows(data: CaseData) -> tuple[np.ndarray, CaseData]:
+    """Add up rows of one stratum with the same covariates, pilots' and comparators' apart.
+
+    Returns:
+        Which row of the second each row has become, (rows,), and the rows that there then are:
+        weights, their squares and counts are sums, positions those of the first of each.
+    """
+    alike = data.stratum * 2 + data.treated
+    for name in data.covariates.columns:
+        codes, levels = pd.factorize(data.covariates[name], use_na_sentinel=False)
+        alike = pd.factorize(alike * len(levels) + codes)[0]
+    first = np.unique(alike, return_index=True)[1]
+    return alike, replace(
+        data,
+        positions=data.positions[first],
+        treated=data.treated[first],
+        weight=np.bincount(alike, data.weight),
+        squares=np.bincount(alike, data.squares),
+        counts=np.bincount(alike, data.counts),
+        stratum=data.stratum[first],
+        covariates=data.covariates.iloc[first].reset_index(drop=True),
+    )
+
+
+def _scores_of_rows(data: CaseData, model: ScoreModel, models: ScoreModels) -> Scores:
     design = design_matrix(data.covariates, data.counts)
     weight = data.weight
     n_strata = len(data.strata)

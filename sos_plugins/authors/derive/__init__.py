@@ -39,7 +39,7 @@ from sos_plugins.authors.derive.events import (
     periods_of_care,
 )
 from sos_plugins.authors.derive.follow_up import FollowUpSettings
-from sos_plugins.authors.derive.referrals import referrals_of_children
+from sos_plugins.authors.derive.referrals import events_of_referrals, referrals_of_children
 from sos_plugins.authors.derive.steps import (
     Attrition,
     completeness,
@@ -72,6 +72,7 @@ __all__ = [
     "data_end",
     "ethnic_group",
     "event_in_window",
+    "events_of_referrals",
     "keep_ages",
     "keep_observed",
     "measured_after",

@@ -95,7 +95,7 @@ def event_in_window(
     return joined.mutate(**{name: dates}).drop(*names.values(), "_events")
 
 
-def periods_of_care(episodes: ibis.Table) -> ibis.Table:
+def periods_of_care(episodes: ibis.Table, *, further: Sequence[str] = ()) -> ibis.Table:
     """Return one row a period of care: its first episode.
 
     ``start_date``, ``reason_start``, ``legal_status`` and ``placement`` are those of the first
@@ -105,16 +105,19 @@ def periods_of_care(episodes: ibis.Table) -> ibis.Table:
 
     Args:
         episodes: The record table ``episodes``.
+        further: Further columns of the first episode.
 
     Returns:
-        Table ``unit, child, period_of_care, start_date, reason_start, legal_status, placement``.
+        Table ``unit, child, period_of_care, start_date, reason_start, legal_status, placement`` and
+        the further columns.
     """
     key = [*KEY, "period_of_care"]
     begun = episodes["start_date"]
     at_once = (episodes["end_date"] == begun).fill_null(False)
-    told = [episodes[c] for c in ("reason_start", "legal_status", "placement")]
+    facts = ("reason_start", "legal_status", "placement", *further)
+    told = [episodes[c] for c in facts]
     order = [begun.asc(), at_once.desc()]
     order += [part for c in told for part in (c.isnull().asc(), c.desc())]
     rank = ibis.row_number().over(ibis.window(group_by=key, order_by=order))
     first = episodes.mutate(_rank=rank).filter(_._rank == 0)
-    return first.select(*key, "start_date", "reason_start", "legal_status", "placement")
+    return first.select(*key, "start_date", *facts)

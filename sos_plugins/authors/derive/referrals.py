@@ -43,3 +43,36 @@ def referrals_of_children(
         session=session,
     )
     return session.once("referrals", table.op(), lambda: table)
+
+
+def events_of_referrals(events: ibis.Table, referrals: ibis.Table, *, event: str) -> ibis.Table:
+    """Return each event of a child with its one referral.
+
+    That is the referral with which the event is recorded; where none is, or several are, the
+    latest of them on or before the event. An event before all referrals has none.
+
+    Args:
+        events: Table with ``unit``, ``child``, ``referral_date`` and the column ``event``; an event
+            may stand in several rows.
+        referrals: Table with ``unit``, ``child`` and ``referral_date``: those that can have one.
+        event: Column of dates.
+
+    Returns:
+        Table ``unit, child, referral_date`` and the column ``event``, one row an event.
+    """
+    possible = referrals.select(_unit="unit", _child="child", _referred="referral_date").distinct()
+    both = events.inner_join(
+        possible,
+        [
+            events.unit == possible["_unit"],
+            events.child == possible["_child"],
+            events[event] >= possible["_referred"],
+        ],
+    )
+    of_it = both["_referred"] == both["referral_date"]
+    chosen = both.group_by([*KEY, event]).aggregate(
+        _own=both["_referred"].max(where=of_it), _latest=both["_referred"].max()
+    )
+    return chosen.select(
+        *KEY, event, referral_date=ibis.coalesce(chosen["_own"], chosen["_latest"])
+    )

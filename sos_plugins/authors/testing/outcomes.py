@@ -197,7 +197,7 @@ def names_a_missing_table(subject: OutcomeSubject) -> None:
     """Without a table that it needs, the error names the table."""
     demand(bool(subject.plugin.needs), "The attribute needs names no table.")
     settings = subject.settings
-    for name in subject.plugin.needs:
+    for name in subject.plugin.reads(settings):
         rest = {k: v for k, v in subject.records.tables.items() if k != name}
         without = replace(subject.records, tables=rest)
         error = demand_error(

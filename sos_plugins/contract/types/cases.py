@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import ibis
 import pandas as pd
 
 from sos_plugins.contract.columns import CASE_COLUMNS, ROLE_COLUMNS
 from sos_plugins.errors import DataError, listing
 from sos_plugins.groundwork.names_alike import refuse_alike
+
+if TYPE_CHECKING:
+    import ibis
 
 Expected = Literal["increase", "decrease", "unclear"]
 

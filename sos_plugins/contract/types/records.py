@@ -6,14 +6,16 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import pandas as pd
 
 from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.errors import DataError, listing
 from sos_plugins.groundwork.stacking import first_known, stacked
+
+if TYPE_CHECKING:
+    import ibis
 
 QUALITY_COLUMNS = (
     "source",
@@ -80,6 +82,17 @@ def _stack(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else first
 
 
+def _children_once(first: ibis.Table, second: ibis.Table) -> ibis.Table:
+    """Keep one row a child; further columns of either source are there."""
+    key, known = RECORD_TABLES["children"].key, TABLES["children"].names
+    columns = dict.fromkeys([*known, *first.columns, *second.columns])
+    both = [
+        table.mutate(**{c: ibis.null("string") for c in columns if c not in table.columns})
+        for table in (first, second)
+    ]
+    return first_known(key, [c for c in columns if c not in key], *both)
+
+
 @dataclass(frozen=True)
 class Records:
     """Relational tables of records, their quality, and where they came from.
@@ -143,8 +156,7 @@ class Records:
             if name not in tables:
                 tables[name] = table
             elif name == "children":
-                key = RECORD_TABLES[name].key
-                tables[name] = first_known(key, TABLES[name].names[len(key) :], tables[name], table)
+                tables[name] = _children_once(tables[name], table)
             else:
                 tables[name] = stacked(name, tables[name], table)
         starts = [d for d in (self.start, other.start) if d]

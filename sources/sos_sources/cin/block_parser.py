@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sos_sources.cin.dates import date_array, read_dates
-from sos_sources.cin.rows import DATES, RAW, SCHEMAS, TEXT
+from sos_sources.cin.rows import DATES, EXTRA, RAW, SCHEMAS, TEXT
 from sos_sources.cin.tag_lookup import (
     ACTIONS,
     COLUMNS_BITS,
@@ -373,6 +373,7 @@ class _Maker:
             "child_no": pa.array(tags.start[self.first[child]] + self.offset),
             "referral_no": pa.array(owner),
             "line": pa.array(self.line + np.searchsorted(self.newlines, start)),
+            EXTRA: pa.nulls(len(mine), pa.string()),
         }
         if table != "children":
             columns["child"] = self._taken(slots["children"][child, ID_COLUMN])

@@ -25,7 +25,16 @@ from sos_sources.cin.rows import RAW
 from sos_sources.cin.staging import Workspace, workspace
 from sos_sources.cin.tables import Bounds, LostRows, Return, build
 from sos_sources.cin.worker import read_all
-from sos_sources.cin.xml import RawReturn
+from sos_sources.cin.xml import IGNORED, PARTS, RawReturn
+from sos_sources.extra_columns import (
+    EXTRA,
+    ExtraColumn,
+    Extras,
+    extra_columns,
+    refuse_extra,
+    refuse_name_of_contract,
+    refuse_repeats,
+)
 from sos_sources.paths import UNREADABLE, LeftOut, as_tuple, count_files, cover, shown
 
 MEGABYTE = 1_000_000
@@ -74,8 +83,20 @@ class CinCensusSettings(Settings):
         20.0, ge=0, description="Below this size of all files together one process reads them."
     )
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
+    extra: tuple[str, ...] = Field(
+        (),
+        description=EXTRA.format(what="elements of a child, a referral or a module")
+        + " Of a list, such as FactorsIdentifiedAtAssessment, the codes with commas. Reading takes "
+        "longer with it.",
+    )
 
-    _listed = field_validator("paths", mode="before")(as_tuple)
+    _listed = field_validator("paths", "extra", mode="before")(as_tuple)
+    _each_once = field_validator("extra")(refuse_repeats)
+
+    @property
+    def further(self) -> tuple[ExtraColumn, ...]:
+        """The further columns."""
+        return extra_columns(self.extra)
 
 
 class CinCensus(Source):
@@ -94,8 +115,8 @@ class CinCensus(Source):
 
         Raises:
             DataError: If a path names no file, a file is no census return, its XML breaks off
-                (unless ``broken_files = "keep"``), its authority or year is unknown, or no
-                referral with a usable date is left.
+                (unless ``broken_files = "keep"``), its authority or year is unknown, no file has
+                an element of ``extra``, or no referral with a usable date is left.
         """
         covered = cover(settings.paths, session, suffix=".xml")
         paths = list(covered.files)
@@ -109,7 +130,15 @@ class CinCensus(Source):
         with workspace(session) as space:
             raws = _read(paths, settings, space)
             returns, lost = _identified(raws, settings, session)
-            built = build(space, returns, bounds, examples=settings.examples, lost=lost)
+            built = build(
+                space,
+                returns,
+                bounds,
+                examples=settings.examples,
+                lost=lost,
+                asked=settings.further,
+                extras=_extras(returns, settings.further),
+            )
         _refuse_empty(returns, built.n_referrals)
         return Records(
             tables=built.tables,
@@ -150,6 +179,7 @@ def _read(paths: list[Path], settings: CinCensusSettings, space: Workspace) -> l
                 workers=workers,
                 cores=settings.workers or cores or 1,
                 n_lines=settings.examples,
+                extras=settings.extra,
                 advance=advance,
             )
             space.complete()
@@ -187,6 +217,31 @@ def _identified(
     if not returns:
         raise DataError(f"None of {len(raws)} census files can be read; all are broken XML.")
     return returns, lost
+
+
+def _extras(returns: Sequence[Return], further: Sequence[ExtraColumn]) -> Extras:
+    """Return the further columns by table: where the census has them, or a file does.
+
+    Raises:
+        DataError: If nothing has one, or it is read anyway.
+    """
+    slots = {(part, tag): slot for part, (_, known) in PARTS.items() for tag, slot in known.items()}
+    found = {pair for pair, slot in slots.items() if slot == IGNORED}
+    found |= {pair for one in returns for pair in one.raw.extras}
+    read = {tag for (_, tag), slot in slots.items() if slot != IGNORED}
+    odd = {oddity for one in returns for oddity in one.raw.oddities}
+    known = {tag for _, tag in found} | {
+        o.text for o in odd if o.check == "unknown-element" and o.where in PARTS
+    }
+    for one in further:
+        refuse_extra(one.name, read=read, known=known, where="the returns")
+    extras: dict[str, tuple[ExtraColumn, ...]] = {}
+    for table in RAW:
+        parts = [part for part, (of, _) in PARTS.items() if of == table]
+        extras[table] = tuple(c for c in further if any((part, c.name) in found for part in parts))
+        for one in extras[table]:
+            refuse_name_of_contract(one.name, table)
+    return extras
 
 
 def _refuse_broken(raw: RawReturn, file: str, settings: CinCensusSettings) -> None:

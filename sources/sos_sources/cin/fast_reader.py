@@ -40,6 +40,7 @@ def read_return(
     *,
     n_lines: int = 20,
     threads: int = 1,
+    extras: Sequence[str] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> RawReturn:
     """Read one file; a break in the XML ends the reading and is noted, never raised.
@@ -49,8 +50,11 @@ def read_return(
         sink: Where its rows go.
         n_lines: For how many occurrences of an oddity the line is kept.
         threads: How many blocks are read at once.
+        extras: Names of further elements whose texts are read; with some, the parser reads all.
         advance: Called with the number of bytes read.
     """
+    if extras:
+        return parse_return(path, sink, n_lines=n_lines, extras=extras, advance=advance)
     try:
         return PlainFile(path, sink, n_lines, threads, advance).read()
     except NotPlainError:

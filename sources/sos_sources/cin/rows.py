@@ -29,6 +29,11 @@ DATES: dict[str, frozenset[str]] = {
 }
 """Columns of dates. Each is two: dates read already, and under ``TEXT`` the text of the others."""
 TEXT = "_text"
+EXTRA = "extra"
+"""Column with the texts of further elements, null where none are asked for: as many texts as are
+asked for, in their order, with :data:`BETWEEN` between them."""
+BETWEEN = "\x1f"
+"""A character that no XML may hold."""
 KEYS = ("row_no", "child_no", "referral_no", "line")
 N_KEYS = len(KEYS)
 
@@ -45,7 +50,7 @@ def _schema(table: str) -> pa.Schema:
             fields += [(column, pa.date32()), (column + TEXT, pa.string())]
         else:
             fields.append((column, pa.string()))
-    return pa.schema(fields)
+    return pa.schema([*fields, (EXTRA, pa.string())])
 
 
 SCHEMAS = {table: _schema(table) for table in RAW}
@@ -54,8 +59,10 @@ SCHEMAS = {table: _schema(table) for table in RAW}
 def pack(
     name: str, rows: list[list[Any]], ids: dict[int, str | None], dates: dict[int, str | None]
 ) -> pa.Table:
-    """Return rows as a table; their dates stay text."""
-    columns: dict[str, Any] = dict(zip((*KEYS, *RAW[name]), zip(*rows, strict=True), strict=True))
+    """Return rows as a table; their dates stay text, and further texts are joined."""
+    names = (*KEYS, *RAW[name], EXTRA)
+    columns: dict[str, Any] = dict(zip(names, zip(*rows, strict=True), strict=True))
+    columns[EXTRA] = [None if texts is None else BETWEEN.join(texts) for texts in columns[EXTRA]]
     columns |= {column + TEXT: columns.pop(column) for column in DATES[name]}
     columns["child"] = [ids[number] for number in columns["child_no"]]
     columns["referral" + TEXT] = [dates.get(number) for number in columns["referral_no"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import ibis
@@ -15,9 +16,10 @@ from sos_plugins.contract.record_tables import TABLES
 from sos_plugins.contract.types import EXAMPLE_COLUMNS, QualityProfile
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
-from sos_sources.cin.rows import TEXT
+from sos_sources.cin.rows import BETWEEN, EXTRA, TEXT
 from sos_sources.cin.staging import Workspace
 from sos_sources.cin.xml import RawReturn
+from sos_sources.extra_columns import ExtraColumn, Extras, with_extras
 from sos_sources.sql.merging import Merge, merge
 from sos_sources.sql.sql_checks import SqlCheck, profile
 from sos_sources.sql.sql_columns import (
@@ -92,6 +94,8 @@ def build(
     *,
     examples: int,
     lost: Sequence[LostRows] = (),
+    asked: Sequence[ExtraColumn] = (),
+    extras: Extras = MappingProxyType({}),
 ) -> Tables:
     """Build the record tables of :data:`sos_plugins.contract.record_tables.TABLES` from returns.
 
@@ -102,6 +106,8 @@ def build(
         bounds: What dates are possible.
         examples: How many examples a check gives at most.
         lost: Files that gave nothing, to be counted.
+        asked: Further columns in the order in which their texts were read.
+        extras: Those of each table.
     """
     con = space.con
     ordered = sorted(returns, key=lambda r: r.year)
@@ -110,9 +116,12 @@ def build(
     con.execute(_NAMELESS)
     columns = _columns(bounds)
     given: dict[str, ibis.Table] = {}
-    for plan in _MERGES:
-        table = plan.table
-        con.execute(_typed(table, columns[table], bounds))
+    for known in _MERGES:
+        table = known.table
+        further = extras.get(table, ())
+        plan = with_extras(known, further)
+        typed = (*columns[table], *(_further(one, asked) for one in further))
+        con.execute(_typed(table, typed, bounds))
         con.execute(f"DROP TABLE {table}_raw")
         checks = tuple(check for column in columns[table] for check in column.checks)
         checks += _ROW_CHECKS[table]
@@ -123,7 +132,7 @@ def build(
         n_given = con.execute(f"SELECT count(*) FROM {table}_merged").fetchone()[0]
         n_read = sum(one.raw.n_rows[table] for one in ordered)
         quality += account(quality, source=SOURCE, table=table, n_read=n_read, n_given=n_given)
-        given[table] = _final(space, plan)
+        given[table] = _final(space, plan, further)
         if table != "referrals":
             con.execute(f"DROP TABLE {table}_merged")
     n_referrals = con.execute("SELECT count(*) FROM referrals_merged").fetchone()[0]
@@ -272,10 +281,17 @@ def _typed(table: str, columns: Sequence[SqlColumn], bounds: Bounds) -> str:
     )
 
 
-def _final(space: Workspace, plan: Merge) -> ibis.Table:
+def _further(one: ExtraColumn, asked: Sequence[ExtraColumn]) -> SqlColumn:
+    """Return a further column: its text among those of all that were asked for."""
+    place = list(asked).index(one) + 1
+    return one.typed(f"nullif(string_split(r.{EXTRA}, chr({ord(BETWEEN)}))[{place}], '')")
+
+
+def _final(space: Workspace, plan: Merge, further: Sequence[ExtraColumn]) -> ibis.Table:
     schema = TABLES[plan.table]
     extra = {"uasc": "CAST(NULL AS BOOLEAN) AS uasc", "return_year": "period AS return_year"}
-    columns = ", ".join(extra.get(name, name) for name in schema.names)
+    known = (extra.get(name, name) for name in schema.names)
+    columns = ", ".join([*known, *(one.given for one in further)])
     return space.give(plan.table, columns, f"{plan.table}_merged", ", ".join(plan.key))
 
 

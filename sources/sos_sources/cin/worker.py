@@ -44,6 +44,7 @@ def read_all(
     workers: int,
     cores: int = 1,
     n_lines: int,
+    extras: Sequence[str] = (),
     advance: Callable[[int], None],
 ) -> list[RawReturn]:
     """Read files, in processes when there is more than one worker; results in order of paths.
@@ -54,6 +55,7 @@ def read_all(
         workers: How many processes read.
         cores: How many threads read a file that is read in this process.
         n_lines: For how many occurrences of an oddity the line is kept.
+        extras: Names of further elements whose texts are read.
         advance: Called with the number of bytes read.
 
     Raises:
@@ -61,12 +63,17 @@ def read_all(
     """
     done: dict[int, RawReturn] = {}
     if workers > 1:
-        done = _read_in_processes(paths, sinks, workers, n_lines, advance)
+        done = _read_in_processes(paths, sinks, workers, n_lines, extras, advance)
     for number, path in enumerate(paths):
         if number not in done:  # alone, or left behind by a worker that could not start
             sinks[number].forget()
             done[number] = read_return(
-                path, sinks[number], n_lines=n_lines, threads=cores, advance=advance
+                path,
+                sinks[number],
+                n_lines=n_lines,
+                threads=cores,
+                extras=extras,
+                advance=advance,
             )
     return [done[number] for number in range(len(paths))]
 
@@ -76,12 +83,13 @@ def _read_in_processes(
     sinks: Sequence[Sink],
     workers: int,
     n_lines: int,
+    extras: Sequence[str],
     advance: Callable[[int], None],
 ) -> dict[int, RawReturn]:
     largest_first = sorted(range(len(paths)), key=lambda i: -paths[i].stat().st_size)
     todo = deque(largest_first)
     messages: queue.Queue[tuple[str, int, Any]] = queue.Queue(WAITING)
-    processes = [_start(n_lines) for _ in range(workers)]
+    processes = [_start(n_lines, extras) for _ in range(workers)]
     threads = [
         threading.Thread(target=_serve, args=(p, todo, paths, messages), daemon=True)
         for p in processes
@@ -110,12 +118,13 @@ def _read_in_processes(
     return done
 
 
-def _start(n_lines: int) -> subprocess.Popen[bytes] | None:
+def _start(n_lines: int, extras: Sequence[str]) -> subprocess.Popen[bytes] | None:
     homes = [str(Path(str(sos_sources.__file__)).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, homes))}
+    given = (str(n_lines), str(os.getpid()), json.dumps(extras))
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "sos_sources.cin.worker", str(n_lines), str(os.getpid())],
+            [sys.executable, "-P", "-m", "sos_sources.cin.worker", *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -176,7 +185,7 @@ class _Sender:
         self.answer("forget", None)
 
 
-def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
+def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int, extras: Sequence[str]) -> None:
     def answer(kind: str, content: object) -> None:
         pickle.dump((kind, content), answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
@@ -185,7 +194,11 @@ def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
         path = Path(json.loads(line))
         try:
             raw = read_return(
-                path, _Sender(answer), n_lines=n_lines, advance=lambda n: answer("bytes", n)
+                path,
+                _Sender(answer),
+                n_lines=n_lines,
+                extras=extras,
+                advance=lambda n: answer("bytes", n),
             )
         except OSError as error:
             answer("missing", str(error))
@@ -195,4 +208,4 @@ def _work(commands: BinaryIO, answers: BinaryIO, n_lines: int) -> None:
 
 if __name__ == "__main__":
     follow_parent(int(sys.argv[2]))
-    _work(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]))
+    _work(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]), json.loads(sys.argv[3]))

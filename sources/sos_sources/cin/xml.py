@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +112,13 @@ MODULES: dict[str, tuple[str, dict[str, int]]] = {
         ),
     ),
 }
+PARTS = {
+    "ChildIdentifiers": ("children", IDENTIFIERS),
+    "ChildCharacteristics": ("children", CHARACTERISTICS),
+    "CINdetails": ("referrals", DETAILS),
+    **MODULES,
+}
+"""The table of each part of a child, and what is read from it."""
 DISABILITIES = CHARACTERISTICS["Disabilities"]
 CHILD_ID, REFERRAL_DATE = IDENTIFIERS["LAchildID"], DETAILS["CINreferralDate"]
 
@@ -140,6 +147,7 @@ class RawReturn:
         header: Texts of Collection, Year, ReferenceDate and LEA, as far as given.
         n_rows: How many rows of each table of :data:`RAW` the file gave.
         oddities: How often each oddity occurs, and the first lines.
+        extras: Parts of a child, and further elements that were asked for and found in them.
         broken: Where and why the XML breaks off, "" when it does not.
         broken_line: The line of the break.
     """
@@ -151,6 +159,7 @@ class RawReturn:
     n_rows: dict[str, int] = field(default_factory=dict)
     oddities: Counter[Oddity] = field(default_factory=Counter)
     lines: dict[Oddity, list[int]] = field(default_factory=dict)
+    extras: set[tuple[str, str]] = field(default_factory=set)
     broken: str = ""
     broken_line: int = 0
 
@@ -175,6 +184,7 @@ def parse_return(
     sink: Sink,
     *,
     n_lines: int = 20,
+    extras: Sequence[str] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> RawReturn:
     """Read one file; a break in the XML ends the reading and is noted, never raised.
@@ -183,11 +193,12 @@ def parse_return(
         path: The file.
         sink: Where its rows go.
         n_lines: For how many occurrences of an oddity the line is kept.
+        extras: Names of further elements whose texts are read.
         advance: Called with the number of bytes read.
     """
     with path.open("rb") as file:
         source = _Digesting(file, advance)
-        reader = Reader(path, sink, n_lines)
+        reader = Reader(path, sink, n_lines, extras)
         try:
             with _no_garbage_collection():
                 reader.read(source)
@@ -219,8 +230,9 @@ class Reader:
     The loops over elements are written out: they run once an element, millions of times a file.
     """
 
-    def __init__(self, path: Path, sink: Sink, n_lines: int) -> None:
+    def __init__(self, path: Path, sink: Sink, n_lines: int, extras: Sequence[str] = ()) -> None:
         self.raw = RawReturn(path)
+        self.extras = {name: place for place, name in enumerate(extras)}
         self.n_lines = n_lines
         self.rows: dict[str, list[list[Any]]] = {name: [] for name in RAW}
         self.n_rows = dict.fromkeys(RAW, 0)
@@ -306,7 +318,7 @@ class Reader:
                     self._odd("conflict", header, name, element)
 
     def _row(self, table: str, child_no: int, referral_no: int, element: Any) -> list[Any]:
-        row: list[Any] = [None] * (N_KEYS + len(RAW[table]))
+        row: list[Any] = [None] * (N_KEYS + len(RAW[table]) + 1)
         row[0] = self.n_rows[table]
         row[1] = child_no
         row[2] = referral_no
@@ -357,7 +369,9 @@ class Reader:
             slot = slots.get(tag)
             if slot is None:
                 slot = slots.get(_local(tag))
-            if slot is None:
+            if self.extras and _local(tag) in self.extras:
+                self._extra(part, element, row)
+            elif slot is None:
                 if slots is DETAILS:
                     modules.append(element)
                 else:
@@ -378,6 +392,20 @@ class Reader:
             if element.tail is not None:
                 self._stray(element.tail, part, element)
         return modules
+
+    def _extra(self, part: Any, element: Any, row: list[Any]) -> None:
+        """Write the text of a further element into the row; of a list, its texts with commas."""
+        name = _local(element.tag)
+        leaves = [leaf for leaf in element.iter() if not len(leaf)]
+        texts = [leaf.text.strip() for leaf in leaves if leaf.text and leaf.text.strip()]
+        text, place = ",".join(texts), self.extras[name]
+        self.raw.extras.add((_local(part.tag), name))
+        if row[-1] is None:
+            row[-1] = [""] * len(self.extras)
+        if not row[-1][place]:
+            row[-1][place] = text
+        elif text and row[-1][place] != text:
+            self._odd("conflict", part, name, element)
 
     def _disabilities(self, element: etree._Element) -> str:
         codes = []

@@ -37,6 +37,7 @@ class Merge:
         label: Name of the table in the profile, when it is not ``table``.
         where: Which rows are merged; the others are dropped and must be counted by a check.
         checks: Checks on the merged table.
+        called: What columns are called in the profile, where that is not their name.
     """
 
     table: str
@@ -48,6 +49,7 @@ class Merge:
     label: str = ""
     where: str = "true"
     checks: Sequence[SqlCheck] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfile:
@@ -64,7 +66,14 @@ def merge(con: Any, plan: Merge, *, source: str, examples: int) -> QualityProfil
         SqlCheck(label, "", "recurrence", "nth = 0 AND period < last_period", "merged"),
     )
     conflicts = tuple(
-        SqlCheck(label, column, "conflict", f"{column}__conflict", "merged", "n_rows > 1")
+        SqlCheck(
+            label,
+            plan.called.get(column, column),
+            "conflict",
+            f"{column}__conflict",
+            "merged",
+            "n_rows > 1",
+        )
         for column in (*plan.values, *plan.together)
     )
     return profile(

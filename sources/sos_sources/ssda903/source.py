@@ -20,6 +20,15 @@ from sos_plugins import Records, Session, Settings, Source, hookimpl
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.tables.csv_text import TextTable, read_header, read_text
 from sos_plugins.tables.readable import refuse_closed, refuse_other_header
+from sos_sources.extra_columns import (
+    EXTRA,
+    ExtraColumn,
+    Extras,
+    extra_columns,
+    refuse_extra,
+    refuse_name_of_contract,
+    refuse_repeats,
+)
 from sos_sources.paths import (
     OUT_OF_SCOPE,
     UNREADABLE,
@@ -29,7 +38,7 @@ from sos_sources.paths import (
     cover,
     shown,
 )
-from sos_sources.ssda903.tables import COLUMNS, File, Limits, Ssda903Return, build
+from sos_sources.ssda903.tables import COLUMNS, TABLE_OF, File, Limits, Ssda903Return, build
 
 KIND = re.compile(r"(?<![a-z])(episodes|header|uasc|dolo)(?![a-z])")
 AUTHORITY = re.compile(r"(?<![A-Za-z\d])(\d{3})(?!\d)")
@@ -93,8 +102,17 @@ class Ssda903Settings(Settings):
         "which every row must have, cannot be read as dd/mm/yyyy.",
     )
     examples: int = Field(20, ge=0, description="How many places of each fault are listed.")
+    extra: tuple[str, ...] = Field(
+        (), description=EXTRA.format(what="columns of the files of episodes and headers")
+    )
 
-    _listed = field_validator("paths", mode="before")(as_tuple)
+    _listed = field_validator("paths", "extra", mode="before")(as_tuple)
+    _each_once = field_validator("extra")(refuse_repeats)
+
+    @property
+    def further(self) -> tuple[ExtraColumn, ...]:
+        """The further columns; names of columns are read in capitals."""
+        return extra_columns(name.upper() for name in self.extra)
 
 
 class Ssda903(Source):
@@ -116,9 +134,9 @@ class Ssda903(Source):
         Coverage runs from the first day of the first return's year to 31 March of the last one's.
 
         Raises:
-            DataError: If a path names no file, no file holds episodes, a column is missing, an
-                authority cannot be told, most dates of a file cannot be read, a year contradicts
-                the dates, or no episode is usable.
+            DataError: If a path names no file, no file holds episodes, a column is missing or one
+                of ``extra`` is in no file, an authority cannot be told, most dates of a file cannot
+                be read, a year contradicts the dates, or no episode is usable.
         """
         covered = cover(settings.paths, session, suffix=".csv")
         paths = [path for path in covered.files if KIND.search(path.stem.lower())]
@@ -133,7 +151,13 @@ class Ssda903(Source):
             unreadable_share=settings.unreadable_share,
         )
         with session.progress.step("Reading looked-after returns"):
-            built = build(returns, limits, examples=settings.examples, session=session)
+            built = build(
+                returns,
+                limits,
+                _extras(returns, settings),
+                examples=settings.examples,
+                session=session,
+            )
         return Records(
             tables={name: session.table(table, name) for name, table in built.tables.items()},
             quality=built.quality
@@ -204,7 +228,7 @@ def _grouped(paths: Sequence[Path], settings: Ssda903Settings) -> list[dict[str,
 def _read(group: dict[str, Path], settings: Ssda903Settings, session: Session) -> Ssda903Return:
     path = group["episodes"]
     files = tuple(
-        File(kind, shown(one, session), *_columns(kind, _text(kind, one)))
+        File(kind, shown(one, session), *_columns(kind, _text(kind, one), settings.further))
         for kind, one in sorted(group.items())
     )
     return Ssda903Return(
@@ -220,8 +244,13 @@ def _text(kind: str, path: Path) -> TextTable:
     return text
 
 
-def _columns(kind: str, text: TextTable) -> tuple[TextTable, dict[str, int | None]]:
-    """Return where each column of :data:`COLUMNS` stands in the file; None if it may be absent."""
+def _columns(
+    kind: str, text: TextTable, further: Sequence[ExtraColumn]
+) -> tuple[TextTable, dict[str, int | None]]:
+    """Return where each column of :data:`COLUMNS`, and each further one, stands in the file.
+
+    None if it may be absent; only files of the kinds in :data:`TABLE_OF` have further ones.
+    """
     names = [name.upper() for name in text.names]
     places: dict[str, int | None] = {}
     for name, required in COLUMNS[kind].items():
@@ -236,7 +265,38 @@ def _columns(kind: str, text: TextTable) -> tuple[TextTable, dict[str, int | Non
             )
         else:
             places[name] = None
+    for one in further if kind in TABLE_OF else ():
+        if names.count(one.name) > 1:
+            raise DataError(f"{text.path} has {names.count(one.name)} columns named {one.name}.")
+        places[one.column] = names.index(one.name) if one.name in names else None
     return text, places
+
+
+def _extras(returns: Sequence[Ssda903Return], settings: Ssda903Settings) -> Extras:
+    """Return the further columns by kind of file: each where some file has it.
+
+    Raises:
+        DataError: If no file has one, or it is read anyway.
+    """
+    _refuse_unknown_extra(returns, settings.further)
+    found: dict[str, tuple[ExtraColumn, ...]] = {}
+    for kind, table in TABLE_OF.items():
+        files = [file for one in returns for file in one.kind(kind)]
+        there = {name.upper() for file in files for name in file.text.names}
+        found[kind] = tuple(one for one in settings.further if one.name in there)
+        for one in found[kind]:
+            refuse_name_of_contract(one.name, table)
+    return found
+
+
+def _refuse_unknown_extra(returns: Sequence[Ssda903Return], further: Sequence[ExtraColumn]) -> None:
+    texts = [f.text for one in returns for kind in TABLE_OF for f in one.kind(kind)]
+    there = {name.upper() for text in texts for name in text.names if name}
+    read = {name for kind in TABLE_OF for name in COLUMNS[kind]}
+    for one in further:
+        refuse_extra(
+            one.name, read=read, known=there - read, where="the files of episodes and headers"
+        )
 
 
 def _authority(path: Path, settings: Ssda903Settings) -> str:

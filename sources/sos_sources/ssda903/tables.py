@@ -18,6 +18,7 @@ from sos_plugins.errors import DataError
 from sos_plugins.tables.csv_text import TextTable
 from sos_plugins.tables.row_accounts import account
 from sos_sources import codes
+from sos_sources.extra_columns import ExtraColumn, Extras, schema_with_extras, with_extras
 from sos_sources.sql.merging import Merge, merge
 from sos_sources.sql.sql_checks import SqlCheck, form, line_breaks, profile
 from sos_sources.sql.sql_columns import (
@@ -54,6 +55,8 @@ COLUMNS: dict[str, dict[str, bool]] = {
     "dolo": {"CHILD": True, "DOB": False, "DOLO_START": True, "DOLO_END": True},
 }
 """Columns read from each file, and whether a file without them is an error."""
+TABLE_OF = {"episodes": "episodes", "header": "children"}
+"""Record tables that get further columns, by kind of file."""
 DATED = {"episodes": "DECOM", "header": "DOB", "dolo": "DOLO_START"}
 """The column of dates that every row of a file must have."""
 
@@ -115,9 +118,21 @@ class _Span:
 
 
 def build(
-    returns: Sequence[Ssda903Return], limits: Limits, *, examples: int, session: Session
+    returns: Sequence[Ssda903Return],
+    limits: Limits,
+    extras: Extras,
+    *,
+    examples: int,
+    session: Session,
 ) -> Built903:
     """Build ``children`` and ``episodes`` from returns, and the orders where a return tells any.
+
+    Args:
+        returns: The returns.
+        limits: What is possible.
+        extras: Further columns by kind of file.
+        examples: How many places of a fault are listed.
+        session: What the work may take of memory and disk.
 
     Raises:
         DataError: If the dates of a file are in another format, the year of a return contradicts
@@ -125,14 +140,16 @@ def build(
     """
     with scratch_database(session.backend) as con:
         con.execute("SET preserve_insertion_order TO false")
-        _load(con, returns)
+        _load(con, returns, extras)
         _refuse_unreadable(con, limits.unreadable_share)
         spans = _spans(con, returns, limits)
         _number(con, returns, spans)
         quality = _coverage(con, returns, spans, examples) + _misfits(returns, spans, examples)
         for file in (file for one in returns for file in one.files):
             quality += line_breaks(file.text, source=SOURCE, file=file.shown)
-        for table, columns in _typed_columns(limits).items():
+        for table, known in _typed_columns(limits).items():
+            further = extras.get(table, ())
+            columns = (*known, *(one.typed(f"r.{one.column}") for one in further))
             con.execute(_typed(table, columns))
             checks = tuple(check for column in columns for check in column.checks)
             quality += profile(
@@ -142,10 +159,11 @@ def build(
                 source=SOURCE,
                 examples=examples,
             )
-            quality += merge(con, _MERGES[table], source=SOURCE, examples=examples)
+            plan = with_extras(_MERGES[table], further)
+            quality += merge(con, plan, source=SOURCE, examples=examples)
         con.execute(_UASC)
         con.execute(_chained(limits))
-        con.execute(_CHILDREN)
+        con.execute(_children(extras.get("header", ())))
         for relation, of_relation in (
             ("uasc_typed", _UASC_CHECKS),
             ("chained", _chain_checks(limits)),
@@ -153,20 +171,21 @@ def build(
         ):
             quality += profile(con, relation, of_relation, source=SOURCE, examples=examples)
         quality += _accounts(con, returns, quality)
-        orders = any(True for one in returns for _ in one.kind("dolo"))
-        names = ("children", "episodes", *([ORDERS] if orders else []))
-        tables = {name: _final(con, name) for name in names}
+        told = any(True for one in returns for _ in one.kind("dolo"))
+        given = {**TABLE_OF, **({"dolo": ORDERS} if told else {})}
+        tables = {table: _final(con, table, extras.get(kind, ())) for kind, table in given.items()}
     _refuse_empty(returns, tables["episodes"].num_rows)
     first, last = min(s.first for s in spans), max(s.last for s in spans)
     return Built903(tables, quality, first, last)
 
 
-def _load(con: Any, returns: Sequence[Ssda903Return]) -> None:
+def _load(con: Any, returns: Sequence[Ssda903Return], extras: Extras) -> None:
     """Put the text of all files on the connection."""
-    parts: dict[str, list[pa.Table]] = {kind: [_nothing(kind)] for kind in COLUMNS}
+    schemas = {kind: _raw_schema(kind, extras.get(kind, ())) for kind in COLUMNS}
+    parts = {kind: [schema.empty_table()] for kind, schema in schemas.items()}
     for number, one in enumerate(returns):
         for file in one.files:
-            parts[file.kind].append(_numbered(file, number))
+            parts[file.kind].append(_numbered(file, number, schemas[file.kind]))
     for kind, tables in parts.items():
         con.register(f"{kind}_raw", pa.concat_tables(tables))
 
@@ -257,33 +276,30 @@ def _number(con: Any, returns: Sequence[Ssda903Return], spans: Sequence[_Span]) 
     )
 
 
-def _raw_schema(kind: str) -> pa.Schema:
+def _raw_schema(kind: str, extras: Sequence[ExtraColumn]) -> pa.Schema:
     head = [
         ("return_no", pa.int64()),
         ("file", pa.string()),
         ("line", pa.int64()),
         ("row_no", pa.int64()),
     ]
-    return pa.schema([*head, *((name, pa.string()) for name in COLUMNS[kind])])
+    names = (*COLUMNS[kind], *(one.column for one in extras))
+    return pa.schema([*head, *((name, pa.string()) for name in names)])
 
 
-def _nothing(kind: str) -> pa.Table:
-    return _raw_schema(kind).empty_table()
-
-
-def _numbered(file: File, number: int) -> pa.Table:
+def _numbered(file: File, number: int, schema: pa.Schema) -> pa.Table:
     n = file.text.n_rows
-    columns = [
-        pa.nulls(n, pa.string()) if place is None else file.text.columns[place]
-        for place in file.places.values()
-    ]
     head = [
         pa.array([number] * n, pa.int64()),
         pa.array([file.shown] * n, pa.string()),
         pa.array(file.text.line_numbers(), pa.int64()),
         pa.array(range(n), pa.int64()),
     ]
-    return pa.table([*head, *columns], schema=_raw_schema(file.kind))
+    places = [file.places[name] for name in schema.names[len(head) :]]
+    columns = [
+        pa.nulls(n, pa.string()) if place is None else file.text.columns[place] for place in places
+    ]
+    return pa.table([*head, *columns], schema=schema)
 
 
 def _typed_columns(limits: Limits) -> dict[str, tuple[SqlColumn, ...]]:
@@ -488,12 +504,20 @@ SELECT n.unit, n.child, n.period, n.file, n.line, h.child IS NOT NULL AS has_hea
        CAST(NULL AS DATE) AS expected_birth_date, h.sex, h.ethnicity,
        CAST(NULL AS BOOLEAN) AS disabled,
        CASE WHEN a.child IS NOT NULL THEN true WHEN k.unit IS NOT NULL THEN false END AS uasc
+       {further}
 FROM named n
 LEFT JOIN header_merged h ON h.unit = n.unit AND h.child = n.child
 LEFT JOIN asylum a ON a.unit = n.unit AND a.child = n.child
 LEFT JOIN knowing k ON k.unit = n.unit
 LEFT JOIN told d ON d.unit = n.unit AND d.child = n.child
 """
+
+
+def _children(extras: Sequence[ExtraColumn]) -> str:
+    """Return SQL of the children, with further columns of the headers."""
+    return _CHILDREN.format(further="".join(f", h.{one.column}" for one in extras))
+
+
 _CHILD_CHECKS = (
     SqlCheck("children", "header", "missing", "NOT has_header"),
     missing("children", "birth_date"),
@@ -506,11 +530,12 @@ _CHILD_CHECKS = (
 _WRITTEN = {(ORDERS, "return_year"): "period AS return_year"}
 
 
-def _final(con: Any, table: str) -> pa.Table:
+def _final(con: Any, table: str, extras: Sequence[ExtraColumn]) -> pa.Table:
     relation = {"children": "everyone", "episodes": "chained", ORDERS: "dolo_merged"}[table]
-    columns = ", ".join(_WRITTEN.get((table, name), name) for name in TABLES[table].names)
+    own = [_WRITTEN.get((table, name), name) for name in TABLES[table].names]
+    columns = ", ".join([*own, *(one.given for one in extras)])
     rows = con.sql(f"SELECT {columns} FROM {relation} ORDER BY ALL").to_arrow_table()
-    return rows.cast(TABLES[table])
+    return rows.cast(schema_with_extras(table, extras))
 
 
 def _coverage(

@@ -1,0 +1,1 @@
+"""Outcomes that a study declares in its own file, without Python."""

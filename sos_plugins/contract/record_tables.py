@@ -215,6 +215,25 @@ RECORD_TABLES: dict[str, RecordTable] = {
         unique=True,
         learnt={"end_date": ("end_date", "reason_end")},
     ),
+    # One row an order that deprives a child of liberty (SSDA903, returns from 2026-27 on).
+    "deprivation_orders": RecordTable(
+        columns=pa.schema(
+            [
+                ("unit", _T),
+                ("child", _T),
+                ("start_date", _D),  # DOLO_START
+                ("end_date", _D),  # DOLO_END; null: in force at the end of its return
+                ("return_year", _I),  # April-year of the last return that has the order
+            ]
+        ),
+        dates=("start_date", "end_date"),
+        key=("unit", "child", "start_date"),
+        version="return_year",
+        sorts={"start_date": EVENT, "end_date": EVENT},
+        filled={"start_date": None},
+        needed=("unit", "child"),
+        learnt={"end_date": ("end_date",)},
+    ),
     # Published statistics: one row an authority, year and measure.
     "published": RecordTable(
         columns=pa.schema(

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sos_sources.codes import ETHNICITY_NOT_STATED
+from sos_sources.codes import ETHNICITY_NOT_STATED, FOSTER_PLACEMENT
 
+from sos_simulator.care_model import NEW_FOSTER_CODES
 from sos_simulator.children import Children
 from sos_simulator.cin_faults import SLIPS
 from sos_simulator.dates import NEVER, Flags, Ints, Objects, april_year, between
 from sos_simulator.fault_log import LEFT_OUT, Striker, last_year
 
 TEMPORARY = "T0"
+OLD_CODES = ("Q1", "Q2")
 _GOES_ON = ("L", "P", "B")
 _STATUSES = ("C2", "V2")
 _COLUMNS = {
@@ -49,6 +51,7 @@ class CareDraft:
         self.year = last_year(truth["end"].to_numpy(), years)
         # A child of whose episodes one is lost is left alone: the others have no neighbour.
         self.free[self.child[lost]] = False
+        self.lost = lost
         period = truth["period"].to_numpy()
         self.follows = _like_the_one_before(self.child)
         self.goes_on = _like_the_one_before(period)
@@ -193,6 +196,19 @@ def _codes(striker: Striker, draft: CareDraft) -> None:
         rows, _ = _strike(striker, draft, fault, alone & (places != None), "episodes")  # noqa: E711
         places[rows] = slip(places[rows])
         _note(striker, draft, fault, "placement", rows, places[rows])
+
+
+def note_natural_care(striker: Striker, draft: CareDraft) -> None:
+    """Record what breaks a check although nothing was planted; ``planted`` is null.
+
+    A change of legal status leaves the child with the carers, and their code of before April 2015.
+    An end that is written too early may lie before the codes of its time.
+    """
+    said, early = draft.said["placement"], draft.said["end"] < NEW_FOSTER_CODES
+    old = np.isin(said, list(OLD_CODES)) & (draft.start >= NEW_FOSTER_CODES)
+    new = np.isin(said, list(FOSTER_PLACEMENT - set(OLD_CODES))) & early
+    rows = np.flatnonzero((old | new) & ~draft.lost)
+    _note(striker, draft, "ssda903:146", "placement", rows)
 
 
 @dataclass

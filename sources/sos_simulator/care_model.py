@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
+from sos_sources.codes import FOSTER_PLACEMENT
 
-from sos_simulator.dates import NOTHING, YEAR, Flags, Floats, Ints, Objects, between, day
+from sos_simulator.dates import YEAR, Flags, Floats, Ints, Objects, between, day
 from sos_simulator.rates import Rates
 
 LEGAL = np.array(["C1", "C2", "V2", "L2"], dtype=object)
@@ -29,7 +30,7 @@ _OTHER_STATUS_FACTOR = 0.6  # kinship is rarer outside care orders
 AT_START, BY_MOVE, BY_EXIT = 0, 1, 2
 _WAYS = (0.58, 0.29, 0.13)
 
-_NEW_FOSTER_CODES = day(pd.Timestamp("2015-04-01").date())
+NEW_FOSTER_CODES = day(pd.Timestamp("2015-04-01").date())
 RELATIVE, OTHER_FOSTER, PARENTS = "relative", "foster", "P1"
 _PLACES = np.array([OTHER_FOSTER, "K2", "R1"], dtype=object)
 _PLACE_SHARES = (0.86, 0.11, 0.03)
@@ -170,7 +171,13 @@ def episodes(rng: np.random.Generator, periods: Periods) -> pd.DataFrame:
     last = ~merged["period"].duplicated(keep="last")
     period = merged["period"].to_numpy()
     end = np.where(last, periods.end[period], np.append(start[1:], 0))
-    placement = filled["place"].to_numpy(dtype=object)
+    made = _consistent(
+        placement=filled["place"].to_numpy(dtype=object),
+        legal=filled["legal"].to_numpy(dtype=object),
+        reason_start=np.where(first, "S", merged["reason_start"]).astype(object),
+        reason_end=np.where(last, periods.exit[period], "X1").astype(object),
+    )
+    placement = made["placement"]
     return pd.DataFrame(
         {
             "period": period,
@@ -178,13 +185,44 @@ def episodes(rng: np.random.Generator, periods: Periods) -> pd.DataFrame:
             "child": periods.child[period],
             "start": start,
             "end": end,
-            "reason_start": np.where(first, "S", merged["reason_start"]),
-            "reason_end": np.where(last, periods.exit[period], "X1"),
-            "legal_status": filled["legal"].to_numpy(dtype=object),
+            "reason_start": made["reason_start"],
+            "reason_end": made["reason_end"],
+            "legal_status": made["legal"],
             "placement": placement,
-            "placement_provider": np.where(placement == PARENTS, NOTHING, "PR1"),
+            "placement_provider": np.where(placement == PARENTS, "PR0", "PR1").astype(object),
         }
     )
+
+
+def _consistent(
+    *, placement: Objects, legal: Objects, reason_start: Objects, reason_end: Objects
+) -> dict[str, Objects]:
+    """Make episodes keep the checks of the return, whatever was drawn; their dates stay.
+
+    A child with parents is under an order; one that is adopted was placed for it, from foster
+    carers, or goes home instead; only who lives with foster carers leaves to them.
+    """
+    with_parents, agreed = placement == PARENTS, legal == "V2"
+    legal = np.where(with_parents & agreed, "C1", legal).astype(object)
+    moved = reason_start == "P"
+    reason_start = np.where(with_parents & agreed & moved, "B", reason_start).astype(object)
+    again = with_parents & (reason_start == "L") & (legal == "C1")
+    legal = np.where(again, "C2", legal).astype(object)
+    fostered = np.isin(placement, sorted(FOSTER_PLACEMENT))
+    adopted = reason_end == "E12"
+    before = np.append(False, fostered)[: len(fostered)]
+    placed = adopted & fostered & before & (reason_start != "S")
+    placement = np.where(placed, "A4", placement).astype(object)
+    reason_start = np.where(placed & (reason_start == "L"), "B", reason_start).astype(object)
+    reason_end = np.where(adopted & ~placed, "E4A", reason_end).astype(object)
+    for kept, other in (("E45", "E47"), ("E46", "E48")):
+        reason_end[(reason_end == kept) & ~fostered] = other
+    return {
+        "placement": placement,
+        "legal": legal,
+        "reason_start": reason_start,
+        "reason_end": reason_end,
+    }
 
 
 def _changes(rng: np.random.Generator, periods: Periods) -> list[pd.DataFrame]:
@@ -220,6 +258,6 @@ def _placement_codes(rng: np.random.Generator, place: Objects, start: Ints) -> O
     n = len(place)
     relative = rng.choice(np.array(["U1", "U2", "U3"], dtype=object), n, p=[0.3, 0.15, 0.55])
     foster = rng.choice(np.array(["U4", "U5", "U6"], dtype=object), n, p=[0.2, 0.05, 0.75])
-    old = start < _NEW_FOSTER_CODES
+    old = start < NEW_FOSTER_CODES
     codes = np.where(place == RELATIVE, np.where(old, "Q1", relative), place)
     return np.where(place == OTHER_FOSTER, np.where(old, "Q2", foster), codes)

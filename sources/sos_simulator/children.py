@@ -12,6 +12,8 @@ from sos_simulator.population import OTHER_ETHNICITIES, Population
 ETHNICITIES = np.array([code for code, _ in OTHER_ETHNICITIES], dtype=object)
 DISABILITIES = ("LD", "AUT", "BEH", "COMM", "MOB")
 NO_DISABILITY = "NONE"
+LETTERS = np.array(["U", "M", "F"], dtype=object)
+"""Sex by census code, as returns of 2025 and later write it."""
 FIRST_CHILD = 100_001
 _OLDEST_AT_FIRST_REFERRAL = 16.0
 _AGE_SECOND_SHAPE = 1.15

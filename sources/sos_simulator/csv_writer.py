@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sos_simulator.children import Children
+from sos_simulator.children import LETTERS, Children
 from sos_simulator.dates import NEVER, YEAR, Flags, Ints, date_of, year_end, year_start
+from sos_simulator.orders import FIRST_YEAR
 from sos_simulator.recording import Written
 
 EPISODES = (
@@ -20,6 +21,9 @@ EPISODES = (
 )
 HEADER = "CHILD,SEX,DOB,ETHNIC,UPN,MOTHER,MC_DOB"
 UASC = "CHILD,SEX,DOB,DUC"
+DOLO = "CHILD,DOB,DOLO_START,DOLO_END"
+LETTERS_SINCE = 2024
+"""April-year of the first return that writes sex as a letter."""
 _MOVE_PLANNED = "CARPL"
 
 Text = Any
@@ -31,11 +35,12 @@ def write_returns(
     codes: Sequence[str],
     children: Children,
     episodes: pd.DataFrame,
+    orders: pd.DataFrame,
     written: Written,
     years: range,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> list[Path]:
-    """Write ``<code>/<year>/episodes.csv``, ``header.csv`` and ``uasc.csv``.
+    """Write ``<code>/<year>/episodes.csv``, ``header.csv``, ``uasc.csv``, and later ``dolo.csv``.
 
     A return holds every episode open at any time between 1 April and 31 March of the year it is
     named after (the year it ends in). An episode that goes on has neither DEC nor REC.
@@ -46,12 +51,13 @@ def write_returns(
         children: All children.
         episodes: As :func:`sos_simulator.care_model.episodes` returns them, in the order
             of unit, child and start.
-        written: What is written of children and episodes.
+        orders: As :func:`sos_simulator.orders.orders_of` returns them.
+        written: What is written of children, episodes and orders.
         years: April-years.
         advance: Called with 1 after each year.
     """
     said = written.children_at_last
-    texts = _day_texts(said, written.episodes, years)
+    texts = _day_texts(said, written, years)
     files: list[Path] = []
     for year in years:
         start, end = year_start(year), year_end(year)
@@ -69,13 +75,15 @@ def write_returns(
                 unit,
                 _episode_lines(this_year, written.episodes[shown], children, texts, end),
             ),
-            "header.csv": (HEADER, unit[once], _header_lines(child[once], said, texts)),
+            "header.csv": (HEADER, unit[once], _header_lines(child[once], said, texts, year)),
             "uasc.csv": (
                 UASC,
                 unit[asylum],
-                _uasc_lines(child[asylum], ages_out[asylum], said, texts),
+                _uasc_lines(child[asylum], ages_out[asylum], said, texts, year),
             ),
         }
+        if year >= FIRST_YEAR:
+            tables["dolo.csv"] = _order_file(orders, written, said, texts, year)
         for name, (head, units, lines) in tables.items():
             # A list of asylum seekers is there even when it is empty: then there are none.
             for index in np.unique(unit):
@@ -102,8 +110,10 @@ class _DayTexts:
         return pc.fill_null(self.texts.take(index), "")
 
 
-def _day_texts(children: Children, episodes: pd.DataFrame, years: range) -> _DayTexts:
+def _day_texts(children: Children, written: Written, years: range) -> _DayTexts:
+    episodes = written.episodes
     days = [children.birth, episodes["start"].to_numpy(), episodes["end"].to_numpy()]
+    days += [written.orders[column].to_numpy() for column in ("start", "end")]
     days.append(np.array([year_start(years[0] - 30), year_end(years[-1] + 20)]))
     known = np.concatenate([d[d < NEVER] for d in days])
     return _DayTexts(int(known.min()), int(known.max()))
@@ -141,18 +151,35 @@ def _episode_lines(
     )
 
 
+def _order_file(
+    orders: pd.DataFrame, written: Written, children: Children, texts: _DayTexts, year: int
+) -> tuple[str, Ints, Text]:
+    start, end = orders["start"].to_numpy(), orders["end"].to_numpy()
+    shown = (start <= year_end(year)) & (end >= year_start(year))
+    some, said = orders[shown], written.orders[shown]
+    child = some["child"].to_numpy()
+    lines = _join(
+        _identifiers(child, children),
+        texts(children.birth[child]),
+        texts(said["start"].to_numpy()),
+        texts(said["end"].to_numpy(), end[shown] <= year_end(year)),
+    )
+    return DOLO, some["unit"].to_numpy(), lines
+
+
 def _identifiers(child: Ints, children: Children) -> Text:
     return pa.array(children.identifier[child]).cast(pa.string())
 
 
-def _sex(child: Ints, children: Children) -> Text:
-    return pa.array(children.sex[child]).cast(pa.string())
+def _sex(child: Ints, children: Children, year: int) -> Text:
+    codes = children.sex[child]
+    return pa.array(LETTERS[codes] if year >= LETTERS_SINCE else codes.astype(str), pa.string())
 
 
-def _header_lines(child: Ints, children: Children, texts: _DayTexts) -> Text:
+def _header_lines(child: Ints, children: Children, texts: _DayTexts, year: int) -> Text:
     return _join(
         _identifiers(child, children),
-        _sex(child, children),
+        _sex(child, children, year),
         texts(children.birth[child]),
         pc.fill_null(pa.array(children.ethnicity[child], pa.string()), ""),
         "",
@@ -161,10 +188,10 @@ def _header_lines(child: Ints, children: Children, texts: _DayTexts) -> Text:
     )
 
 
-def _uasc_lines(child: Ints, until: Ints, children: Children, texts: _DayTexts) -> Text:
+def _uasc_lines(child: Ints, until: Ints, children: Children, texts: _DayTexts, year: int) -> Text:
     return _join(
         _identifiers(child, children),
-        _sex(child, children),
+        _sex(child, children, year),
         texts(children.birth[child]),
         texts(until),
     )

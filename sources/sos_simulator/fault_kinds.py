@@ -36,6 +36,14 @@ CARE_RULES: Mapping[str, str] = {
     "ssda903:435": "a change of placement alone, and the legal status is another",
     "ssda903:436": "a change of placement and legal status, and the status is the same",
 }
+ORDER_RULES: Mapping[str, str] = {
+    "ssda903:702": "an order that deprives of liberty ends on the day on which it starts",
+    "ssda903:705": "such an order starts before the child's last one ends",
+    "ssda903:707": "such an order ends after the child has left care",
+    "ssda903:709": "during such an order the child is in a placement that is not expected",
+    "ssda903:710": "during such an order the child is in a secure home; breaks ssda903:709 too",
+}
+"""Of returns from 2026-27 on."""
 MISSING: Mapping[str, str] = {
     "missing:referral_source": "referrals",
     "missing:primary_need": "referrals",
@@ -81,6 +89,7 @@ SETTINGS_OF_THEIR_OWN: Mapping[str, str] = {
 CHOSEN: Mapping[str, str] = {
     **CIN_RULES,
     **CARE_RULES,
+    **ORDER_RULES,
     **{kind: f"nothing in this column of {table}" for kind, table in MISSING.items()},
     **SLIPS,
     **CONFLICTS,

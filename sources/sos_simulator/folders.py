@@ -98,6 +98,7 @@ class WriteReturns:
             codes=part.population.codes,
             children=part.children,
             episodes=part.episodes,
+            orders=part.orders,
             written=part.written,
             years=part.settings.years,
             advance=self.advance,
@@ -171,9 +172,7 @@ class _Files:
         if self.settings.form == "parquet":
             (self.folder / RECORDS).mkdir()
             for name in WRITTEN:
-                self._tables[name] = self._parquet(
-                    self.folder / RECORDS / f"{name}.parquet", TABLES[name]
-                )
+                self._open(name)
             self._faults: Any = self._parquet(path, FAULTS)
         else:
             self._faults = self._stack.enter_context(pc.CSVWriter(str(path), FAULTS))
@@ -185,11 +184,16 @@ class _Files:
     def _parquet(self, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         return self._stack.enter_context(pq.ParquetWriter(path, schema, compression=COMPRESSION))
 
+    def _open(self, name: str) -> pq.ParquetWriter:
+        file = self.folder / RECORDS / f"{name}.parquet"
+        self._tables[name] = self._parquet(file, TABLES[name])
+        return self._tables[name]
+
     def add(self, done: Done) -> None:
-        """Write what a part has."""
-        for name, writer in self._tables.items():
-            if done.tables[name].num_rows:
-                writer.write_table(done.tables[name])
+        """Write what a part has; a table beyond :data:`WRITTEN` has a file once it has rows."""
+        for name, table in done.tables.items():
+            if table.num_rows:
+                (self._tables.get(name) or self._open(name)).write_table(table)
         if done.faults.num_rows:
             self._faults.write_table(done.faults)
         self._done.append(Done({}, done.dirt, done.tally, FAULTS.empty_table(), done.struck))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sos_simulator.care_faults import (
     CareDraft,
     ChildDraft,
+    note_natural_care,
     plant_in_children,
     plant_in_episodes,
 )
@@ -28,6 +29,7 @@ from sos_simulator.dates import NEVER, Flags, Ints, april_year, year_end
 from sos_simulator.fault_kinds import XML_ONLY, rate
 from sos_simulator.fault_log import Log, Striker, last_year
 from sos_simulator.faults import Recorded
+from sos_simulator.order_faults import plant_in_orders
 from sos_simulator.population import Population
 from sos_simulator.referrals import NFA, Referrals
 from sos_simulator.settings import SimulatedSettings
@@ -48,10 +50,12 @@ class Written:
         children_at_last: What the last return with a child says.
         last_seen: April-year of the last return of children in need with a child; -1 for none.
         episodes: Episodes as written.
+        orders: Orders that deprive a child of liberty, as written.
         conflict: Referrals whose source only the last return has so.
         dropped: Referrals that an authority does not return any more after a break.
         lost: These, and referrals that the last return would be missing for.
         lost_episodes: Episodes that the last return is missing for.
+        lost_orders: Orders that it is missing for.
         no_cin: Authorities x April-years without a return of children in need.
         no_care: The same of looked-after children.
         marks: By fault of XML alone, the referrals that have it.
@@ -64,10 +68,12 @@ class Written:
     children_at_last: Children
     last_seen: Ints
     episodes: pd.DataFrame
+    orders: pd.DataFrame
     conflict: Flags
     dropped: Flags
     lost: Flags
     lost_episodes: Flags
+    lost_orders: Flags
     no_cin: Flags
     no_care: Flags
     marks: Mapping[str, Flags]
@@ -99,7 +105,11 @@ def spans(n_children: int, referrals: Referrals, years: range) -> tuple[Ints, In
 
 
 def truthful(
-    settings: SimulatedSettings, children: Children, referrals: Referrals, episodes: pd.DataFrame
+    settings: SimulatedSettings,
+    children: Children,
+    referrals: Referrals,
+    episodes: pd.DataFrame,
+    orders: pd.DataFrame,
 ) -> Written:
     """Return what flawless returns would say."""
     none = np.zeros(len(referrals), dtype=bool)
@@ -112,10 +122,12 @@ def truthful(
         children_at_last=children,
         last_seen=spans(len(children), referrals, settings.years)[1],
         episodes=episodes,
+        orders=orders,
         conflict=none,
         dropped=none,
         lost=none,
         lost_episodes=np.zeros(len(episodes), dtype=bool),
+        lost_orders=np.zeros(len(orders), dtype=bool),
         no_cin=np.zeros(shape, dtype=bool),
         no_care=np.zeros(shape, dtype=bool),
         marks=dict.fromkeys(XML_ONLY, none),
@@ -128,6 +140,7 @@ def record(
     children: Children,
     referrals: Referrals,
     episodes: pd.DataFrame,
+    orders: pd.DataFrame,
     recorded: Recorded,
 ) -> tuple[Written, Faults]:
     """Plant the faults and keep a line about each.
@@ -138,6 +151,7 @@ def record(
         children: All children.
         referrals: Referrals in the order of unit, child and date.
         episodes: Episodes in the order of unit, child and start.
+        orders: Orders that deprive a child of liberty, in the same order.
         recorded: The faults that have settings of their own.
     """
     log = Log(np.array(population.codes, dtype=object), children)
@@ -149,6 +163,8 @@ def record(
     lost = dropped | no_cin[referrals.unit, shown]
     ends = last_year(episodes["end"].to_numpy(), years) - years[0]
     lost_episodes = no_care[episodes["unit"].to_numpy(), ends]
+    last = last_year(orders["end"].to_numpy(), years) - years[0]
+    lost_orders = no_care[orders["unit"].to_numpy(), last]
     # Where a return is missing, a fault may have stood in that one alone: none is planted there.
     whole_cin: Flags = np.logical_not(no_cin.any(axis=1))
     whole_care: Flags = np.logical_not(no_care.any(axis=1))
@@ -169,6 +185,8 @@ def record(
     alone = lost_episodes | ~whole_care[episodes["unit"].to_numpy()]
     care = CareDraft(episodes, len(children), years, year_end(years[-1]), alone)
     plant_in_episodes(striker, care)
+    ordered = plant_in_orders(striker, care, orders)
+    note_natural_care(striker, care)
     kids = _children(children, referrals.where(~lost), episodes[~lost_episodes], years)
     kids.year[~(whole_cin & whole_care)[children.unit]] = -1
     plant_in_children(striker, kids)
@@ -181,10 +199,12 @@ def record(
         children_at_last=kids.at_last,
         last_seen=kids.last,
         episodes=episodes.assign(**care.said),
+        orders=ordered,
         conflict=_conflicting(referrals, said),
         dropped=dropped,
         lost=lost,
         lost_episodes=lost_episodes,
+        lost_orders=lost_orders,
         no_cin=no_cin,
         no_care=no_care,
         marks=marks,

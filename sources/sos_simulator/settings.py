@@ -138,8 +138,8 @@ class SimulatedSettings(Settings):
         "on it",
     )
     seed: int = Field(2021, ge=0, description="seed of every random draw")
-    first_year: int = Field(2009, ge=1995, le=2023, description="first April-year of the returns")
-    last_year: int = Field(2019, ge=1995, le=2023, description="last April-year of the returns")
+    first_year: int = Field(2009, ge=1995, le=2026, description="first April-year of the returns")
+    last_year: int = Field(2019, ge=1995, le=2026, description="last April-year of the returns")
     authorities: int = Field(33, ge=3, le=152, description="number of authorities, pilots included")
     comparators_per_pilot: int = Field(2, ge=1, le=5, description="comparators planted per pilot")
     pilots: int = Field(9, ge=1, description="number of pilots")

@@ -16,6 +16,7 @@ from sos_simulator.children import Children
 from sos_simulator.dates import generator, year_end, year_start
 from sos_simulator.fault_log import summed
 from sos_simulator.faults import Recorded
+from sos_simulator.orders import FIRST_YEAR, ORDERS, orders_of
 from sos_simulator.population import Population, populate
 from sos_simulator.rates import Rates, make_rates
 from sos_simulator.recording import Faults, Written, record, truthful
@@ -37,7 +38,8 @@ class Simulation:
         referrals: Referrals that the returns show, in the order of unit, child and date.
         recorded: Faults of referrals that have settings of their own.
         episodes: Episodes of care that the returns show, in the order of unit, child and start.
-        written: What the returns say of children, referrals and episodes.
+        orders: Orders that deprive a child of liberty, in the same order.
+        written: What the returns say of children, referrals, episodes and orders.
         planted: The faults, one line each.
         tally: Planted faults that have settings of their own, and of how many rows.
         truth: What goes to ``truth.json``.
@@ -50,6 +52,7 @@ class Simulation:
     referrals: Referrals
     recorded: Recorded
     episodes: pd.DataFrame
+    orders: pd.DataFrame
     written: Written
     planted: Faults
     tally: Mapping[str, tuple[int, int]]
@@ -78,12 +81,15 @@ class Simulation:
         )
         written = self.written
         if not faults:
-            written = truthful(given, self.children, self.referrals, self.episodes)
-        return {
+            written = truthful(given, self.children, self.referrals, self.episodes, self.orders)
+        tables = {
             "children": maker.children_table(self.referrals, self.episodes, written),
             **maker.cin(self.referrals, written),
             "episodes": maker.episodes(self.episodes, written),
         }
+        if given.last_year >= FIRST_YEAR:
+            tables[ORDERS] = maker.orders(self.orders, written)
+        return tables
 
 
 def simulate(settings: SimulatedSettings) -> Simulation:
@@ -109,7 +115,11 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
     referrals = referrals.where((referrals.date <= end) & (referrals.closure >= start))
     recorded = dirt.plant(settings, population, referrals)
     episodes = _episodes(settings, population, history.periods, start, end)
-    written, planted = record(settings, population, history.children, referrals, episodes, recorded)
+    rng = generator(settings.seed, population.stream("orders"))
+    orders = orders_of(rng, episodes, settings.years)
+    written, planted = record(
+        settings, population, history.children, referrals, episodes, orders, recorded
+    )
     tally = dirt.tally(settings, referrals, recorded)
     return Simulation(
         settings=settings,
@@ -119,6 +129,7 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
         referrals=referrals,
         recorded=recorded,
         episodes=episodes,
+        orders=orders,
         written=written,
         planted=planted,
         tally=tally,

@@ -56,6 +56,7 @@ class Simulated(Simulator):
         "section47s",
         "protection_plans",
         "episodes",
+        "deprivation_orders",
     )
 
     def write(

@@ -21,6 +21,7 @@ from sos_simulator.dates import (
     year_start,
 )
 from sos_simulator.fault_log import last_year
+from sos_simulator.orders import ORDERS
 from sos_simulator.recording import Written, spans
 from sos_simulator.referrals import Referrals
 
@@ -171,6 +172,19 @@ class TableMaker:
             "period_of_care": kept["number"].to_numpy(),
         }
         return self._table("episodes", columns)
+
+    def orders(self, truth: pd.DataFrame, written: Written) -> pa.Table:
+        """Return the orders that the returns show, those in force without end."""
+        kept, said = truth[~written.lost_orders], written.orders[~written.lost_orders]
+        end = kept["end"].to_numpy()
+        columns = {
+            "unit": self.codes[kept["unit"].to_numpy()],
+            "child": self.identifiers[kept["child"].to_numpy()],
+            "start_date": self._dates(said["start"].to_numpy()),
+            "end_date": self._known(said["end"].to_numpy(), end),
+            "return_year": last_year(end, self.years),
+        }
+        return self._table(ORDERS, columns)
 
     def children_table(
         self, referrals: Referrals, episodes: pd.DataFrame, written: Written

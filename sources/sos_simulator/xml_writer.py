@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sos_simulator.children import Children
+from sos_simulator.children import LETTERS, Children
 from sos_simulator.dates import (
     NEVER,
     Flags,
@@ -35,6 +35,10 @@ from sos_simulator.tables import plan_numbers
 
 CIN_PLANS_SINCE = 2022
 """First return (by the year it ends in) whose schema has CINPlanDates."""
+
+SEX_SINCE = 2025
+"""First return whose schema has Sex (M, F, U) in place of GenderCurrent, and 1 and 0 alone for
+flags."""
 
 SOFTWARE = "sos-plugins simulator"
 STRAY = "see the notes"
@@ -181,7 +185,7 @@ class _Composer:
             _element("LAchildID", pa.array(usual.identifier[child]).cast(pa.string())),
             _element("PersonBirthDate", self.dates(said("birth"), born)),
             _element("ExpectedPersonBirthDate", self.dates(usual.expected_birth[child], ~born)),
-            _element("GenderCurrent", pa.array(np.where(born, said("sex"), 0).astype(str))),
+            _sex(np.where(born, said("sex"), 0), year),
             "</ChildIdentifiers><ChildCharacteristics>",
             _element("Ethnicity", pa.array(said("ethnicity"), pa.string())),
             _element("Disabilities", _element("Disability", given)),
@@ -207,8 +211,8 @@ class _Composer:
             self._assessment("assessment", some, says, year),
             self._assessment("again", some, says, year),
             self._cin_plan(some, start, end),
-            self._enquiry(some, says, start, end),
-            _element("ReferralNFA", _true_false(self.written.nfa[rows])),
+            self._enquiry(some, says, year),
+            _element("ReferralNFA", _yes_no(self.written.nfa[rows], year)),
             self._plan(rows, some, says, start, end),
             _when(self.written.marks["unknown-element"][rows] & last, UNKNOWN),
             "</CINdetails>",
@@ -246,7 +250,8 @@ class _Composer:
         )
         return _when(shown & (some.closure >= start), _element("CINPlanDates", inside))
 
-    def _enquiry(self, some: Referrals, says: Referrals, start: int, end: int) -> Text:
+    def _enquiry(self, some: Referrals, says: Referrals, year: int) -> Text:
+        start, end = year_start(year), year_end(year)
         conference = np.where(some.in_enquiry, some.conference, NEVER)
         began = some.enquiry_start
         held = (conference >= start) & (conference <= end)
@@ -255,7 +260,7 @@ class _Composer:
             _element("S47ActualStartDate", self.dates(says.enquiry_start)),
             _element("InitialCPCtarget", self.dates(says.enquiry_target)),
             _element("DateOfInitialCPC", self.dates(says.conference, conference <= end)),
-            _element("ICPCnotRequired", _true_false(~some.in_enquiry)),
+            _element("ICPCnotRequired", _yes_no(~some.in_enquiry, year)),
         )
         return _when(held | without, _element("Section47", inside))
 
@@ -285,8 +290,15 @@ def _outermost(children: Children, referrals: Referrals, written: Written) -> tu
     )
 
 
-def _true_false(flags: Flags) -> Text:
-    return pa.array(np.where(flags, "true", "false").astype(object))
+def _yes_no(flags: Flags, april_year: int) -> Text:
+    yes, no = ("1", "0") if april_year + 1 >= SEX_SINCE else ("true", "false")
+    return pa.array(np.where(flags, yes, no).astype(object))
+
+
+def _sex(codes: Ints, april_year: int) -> Text:
+    if april_year + 1 >= SEX_SINCE:
+        return _element("Sex", pa.array(LETTERS[codes], pa.string()))
+    return _element("GenderCurrent", pa.array(codes.astype(str)))
 
 
 def _slices(unit: Ints, text: Text) -> Iterator[tuple[int, memoryview]]:

@@ -1,8 +1,9 @@
 """Codes of the statutory returns, over all their years; a code outside is counted and kept.
 
-Children in need census: the code sets of its schemas, returns of 2016 to 2024, and Sex, which came
-after them. Children looked after (SSDA903): the code sets of the guides to the return and of its
-checks up to the return of 2026, with those that earlier years used.
+Children in need census: the code sets of its schemas, returns of 2016 to 2026; Sex came in 2025 in
+place of GenderCurrent, and from 2026 on N1 names exploitation beside abuse and neglect. Children
+looked after (SSDA903): the code sets of the guides to the return and of its checks up to the return
+of 2026, with those that earlier years used.
 """
 
 from __future__ import annotations
@@ -44,14 +45,25 @@ PLACEMENT = _set(
 )
 PLACEMENT_UNTIL = {"Q1": 2015, "Q2": 2015, "H5": 2025, "P2": 2025, "Z1": 2025}
 """Placement codes that no episode has which starts on 1 April of this year or later."""
-PLACEMENT_SINCE = dict.fromkeys(("U1", "U2", "U3", "U4", "U5", "U6"), 2015) | dict.fromkeys(
-    ("Z11", "Z12", "Z13", "Z14"), 2025
-)
+PLACEMENT_SINCE = {
+    **dict.fromkeys(("U1", "U2", "U3", "U4", "U5", "U6"), 2015),
+    "K3": 2023,
+    **dict.fromkeys(("Z11", "Z12", "Z13", "Z14"), 2025),
+}
 """Placement codes that no episode has which ended before 1 April of this year."""
+TEMPORARY_PLACEMENT = _set("T0 T1 T2 T3 T4")
+PLACED_FOR_ADOPTION = _set("A3 A4 A5 A6")
+FOSTER_PLACEMENT = _set("Q1 Q2 U1 U2 U3 U4 U5 U6")
+OTHER_PLACEMENT = _set("Z1 Z11 Z12 Z13 Z14")
+WITHOUT_PROVIDER = TEMPORARY_PLACEMENT | OTHER_PLACEMENT
+"""Placements for which a return names no provider."""
 PLACEMENT_PROVIDER = _set("PR0 PR1 PR2 PR3 PR4 PR5")
 REASON_CEASED = _set(
     "X1 E1 E2 E3 E4 E4A E4B E5 E6 E7 E8 E9 E11 E12 E13 E14 E15 E16 E17 E41 E43 E44 E45 E46 E47 E48"
 )
+ADOPTED = _set("E11 E12")
+SPECIAL_GUARDIANSHIP = _set("E45 E46 E47 E48")
+TO_FORMER_FOSTER_CARERS = _set("E45 E46")
 SAME_CARE = "X1"
 """REC X1: the period of care goes on in a new episode on the same day."""
 STARTS_CARE = "S"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 from sos_simulator import SimulatedSettings, Simulation, simulate, write
-from sos_simulator.fault_kinds import CHOSEN, SETTINGS_OF_THEIR_OWN, XML_ONLY
+from sos_simulator.fault_kinds import CHOSEN, ORDER_RULES, SETTINGS_OF_THEIR_OWN, XML_ONLY
 from sos_simulator.fault_log import LEFT_OUT
 from sos_sources.cin.census import CinCensus, CinCensusSettings
 from sos_sources.ssda903.source import Ssda903, Ssda903Settings
 
 from sos_plugins import Records, Session
 from sos_plugins.contract.types import QualityProfile
+from sos_plugins.host.registry import load_plugins
+from sos_plugins.profile import profile_records
+from sos_plugins.profile.rules_of import rules_for
 
 SMALL = {
     "preset": "clean",
@@ -101,8 +104,8 @@ def as_text(rows: pa.Table) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def read(folder: Path) -> tuple[Records, Records]:
-    session = Session(base=folder)
+def read(folder: Path, session: Session | None = None) -> tuple[Records, Records]:
+    session = session or Session(base=folder)
     care = Ssda903Settings(paths=("ssda903",), authority="folder")
     cin = CinCensus().read(CinCensusSettings(paths=("cin",)), session)
     return cin, Ssda903().read(care, session)
@@ -133,7 +136,7 @@ def counted(quality: QualityProfile, table: str, column: str, check: str) -> int
 
 def test_every_kind_is_planted_and_told_of(world: World) -> None:
     told = set(world.faults["fault"])
-    assert told >= {*CHOSEN, *SETTINGS_OF_THEIR_OWN} - set(RARE)
+    assert told >= {*CHOSEN, *SETTINGS_OF_THEIR_OWN} - {*RARE, *ORDER_RULES}
     assert set(XML_ONLY) <= told
 
 
@@ -188,3 +191,35 @@ def test_no_row_is_lost_and_none_is_made(world: World, table: str) -> None:
         f.fillna("nothing").sort_values(order, ignore_index=True) for f in (wanted, given)
     )
     pd.testing.assert_frame_equal(given, wanted)
+
+
+def test_faults_of_orders_are_planted_found_and_told_of(tmp_path: Path) -> None:
+    """Orders stand in returns from 2026-27 on; what breaks their rules is what was planted."""
+    late = {
+        "authorities": 3,
+        "first_year": 2025,
+        "last_year": 2026,
+        "first_window": "2025-06-01",
+        "last_window": "2025-07-01",
+        "window_months": (2, 4),
+        "referrals_per_year": 20.0,
+        "care_starts_per_year": 900.0,
+    }
+    rates = dict.fromkeys(ORDER_RULES, 0.3)
+    made = simulate(SimulatedSettings(**{**SMALL, **late}, faults=rates))
+    write(made, tmp_path)
+    session = Session(base=tmp_path)
+    cin, care = read(tmp_path, session)
+    wanted = as_text(made.tables(faults=True)["deprivation_orders"])
+    given = as_text(care.table("deprivation_orders").to_pyarrow())
+    order = list(wanted.columns[:3])
+    wanted, given = (f.sort_values(order, ignore_index=True) for f in (wanted, given))
+    pd.testing.assert_frame_equal(given, wanted)
+    records = replace(cin.merge(care), start=care.start, end=care.end)
+    found = profile_records(records, rules_for(load_plugins(), records), session).faults
+    orders = found[found["table"] == "deprivation_orders"]
+    told = made.planted.table.to_pandas()
+    assert orders.groupby("fault")["n_flagged"].sum().to_dict() == (
+        told[told["table"] == "deprivation_orders"].groupby("fault").size().to_dict()
+    )
+    assert set(orders["fault"]) == set(ORDER_RULES)

@@ -791,3 +791,23 @@ def test_a_further_element_twice_with_other_contents_is_a_conflict(tmp_path: Pat
     records = read(tmp_path, extra=["Team"])
     assert rows(records, "referrals")[0]["Team"] == "north"
     assert faults(records)["returns", "CINdetails/Team", "conflict"] == 1
+
+
+def test_a_return_of_2026_is_read_as_its_schema_has_it(write: Any) -> None:
+    plan = (
+        "<ChildProtectionPlans><CPPstartDate>2025-06-02</CPPstartDate>"
+        "<InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse>"
+        "<LatestCategoryOfAbuse>NEG</LatestCategoryOfAbuse>"
+        "<NumberOfPreviousCPP>0</NumberOfPreviousCPP></ChildProtectionPlans>"
+    )
+    one = child("C1", details("2025-05-01", plan, nfa="0"), sex="F")
+    other = child("C2", details("2025-05-01", nfa="1"), sex="U")
+    text = message(one, other, reference="2026-03-31").replace("GenderCurrent", "Sex")
+    records = read(write(text))
+    assert [(r["child"], r["nfa"]) for r in rows(records, "referrals")] == [
+        ("C1", False),
+        ("C2", True),
+    ]
+    assert {r["child"]: r["sex"] for r in rows(records, "children")} == {"C1": "female", "C2": None}
+    assert [r["n_previous"] for r in rows(records, "protection_plans")] == [0]
+    assert faults(records) == {}

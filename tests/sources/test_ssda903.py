@@ -406,8 +406,9 @@ def test_columns_in_any_order_and_case_and_older_returns_without_provider(tmp_pa
             "period_of_care": 1,
         }
     ]
-    for name in Ssda903.gives:
-        assert records.tables[name].to_pyarrow().schema.equals(TABLES[name])
+    assert set(records.tables) == set(Ssda903.gives) - {"deprivation_orders"}
+    for name, table in records.tables.items():
+        assert table.to_pyarrow().schema.equals(TABLES[name])
 
 
 def test_a_wrong_or_doubled_column_is_a_sentence(tmp_path: Path) -> None:
@@ -644,6 +645,88 @@ def _merged_and_dropped(records: Records) -> tuple[int, int]:
     merged = frame["check"].isin(["duplicate", "recurrence"])
     dropped = (frame["action"] == "dropped") & frame["check"].isin(["missing", "unreadable"])
     return int(frame.loc[merged, "n_flagged"].sum()), int(frame.loc[dropped, "n_flagged"].sum())
+
+
+# Orders that deprive a child of liberty, in returns from 2026-27 on.
+
+
+DOLO = "CHILD,DOB,DOLO_START,DOLO_END"
+
+
+def test_orders_of_two_returns_are_united_and_one_that_was_open_ends(tmp_path: Path) -> None:
+    first, second = tmp_path / "2026-27", tmp_path / "2027-28"
+    put(first, "A,01/05/2026,S,C2,N1,K2,PR1,,")
+    put(second, "A,01/05/2026,S,C2,N1,K2,PR1,,")
+    put(
+        first,
+        "A,03/04/2012,01/06/2026,01/07/2026",
+        "A,03/04/2012,02/03/2027,",
+        name="dolo.csv",
+        header=DOLO,
+    )
+    put(second, "A,03/04/2012,02/03/2027,30/04/2027", name="DoLo.csv", header=DOLO.lower())
+    records = read(tmp_path, authority="330")
+    own = {"unit": "330", "child": "A"}
+    june, march = (DAY(2026, 6, 1), DAY(2026, 7, 1)), (DAY(2027, 3, 2), DAY(2027, 4, 30))
+    assert rows(records, "deprivation_orders") == [
+        {**own, "start_date": june[0], "end_date": june[1], "return_year": 2026},
+        {**own, "start_date": march[0], "end_date": march[1], "return_year": 2027},
+    ]
+    assert (
+        records.tables["deprivation_orders"]
+        .to_pyarrow()
+        .schema.equals(TABLES["deprivation_orders"])
+    )
+    # No header: the birth that the orders tell is better than none.
+    (child,) = rows(records, "children")
+    assert (child["birth_date"], child["uasc"]) == (DAY(2012, 4, 3), None)
+
+
+def test_faulty_orders_are_kept_and_counted(tmp_path: Path) -> None:
+    put(tmp_path / "2026-27", "A,01/05/2026,S,C2,N1,K2,PR1,,")
+    put(
+        tmp_path / "2026-27",
+        "A,,31/02/2026,01/07/2026",
+        "A,,,02/07/2026",
+        "A,,03/08/2026,yesterday",
+        "A,,03/09/2026,02/09/2026",
+        "A,,03/09/2026,02/09/2026",
+        ",,03/09/2026,04/09/2026",
+        name="dolo.csv",
+        header=DOLO,
+    )
+    records = read(tmp_path)
+    spans = {(r["start_date"], r["end_date"]) for r in rows(records, "deprivation_orders")}
+    assert spans == {
+        (None, DAY(2026, 7, 1)),
+        (None, DAY(2026, 7, 2)),
+        (DAY(2026, 8, 3), None),
+        (DAY(2026, 9, 3), DAY(2026, 9, 2)),
+    }
+    found = {key[1:]: n for key, n in faults(records).items() if key[0] == "deprivation_orders"}
+    assert found == {
+        ("start_date", "unreadable"): 1,
+        ("start_date", "missing"): 2,
+        ("end_date", "unreadable"): 1,
+        ("end_date", "out-of-order"): 1,
+        ("child", "missing"): 1,
+        ("", "duplicate"): 1,
+    }
+
+
+def test_orders_under_another_name_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "A,01/05/2026,S,C2,N1,K2,PR1,,")
+    put(tmp_path, "A,,01/06/2026,", name="liberty.csv", header=DOLO)
+    with pytest.raises(DataError, match="has the columns of a file of dolo, but not 'dolo'"):
+        read(tmp_path)
+
+
+def test_a_header_knows_births_better_than_orders(tmp_path: Path) -> None:
+    put(tmp_path, "A,01/05/2026,S,C2,N1,K2,PR1,,")
+    put(tmp_path, "A,M,04/04/2012,WBRI", name="header.csv", header="CHILD,SEX,DOB,ETHNIC")
+    put(tmp_path, "A,03/04/2012,01/06/2026,", name="dolo.csv", header=DOLO)
+    (child,) = rows(read(tmp_path), "children")
+    assert (child["birth_date"], child["sex"]) == (DAY(2012, 4, 4), "male")
 
 
 # Further columns of the return.

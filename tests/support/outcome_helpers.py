@@ -41,22 +41,30 @@ def records(
     ``children`` (a child born in 2010 of whom nothing else is known) unless the test gives one.
     """
     if "children" not in tables:
-        known = {
-            (row.get("unit", UNIT), row["child"])
-            for rows in tables.values()
-            for row in rows
-            if row.get("child") is not None
-        }
-        tables["children"] = [
-            {"unit": unit, "child": child, "birth_date": dt.date(2010, 1, 1)}
-            for unit, child in sorted(known)
-        ]
+        tables["children"] = unknown_children(tables)
     made = {}
     for name, rows in tables.items():
         columns = TABLES[name].names
         filled = [{c: row.get(c, UNIT if c == "unit" else None) for c in columns} for row in rows]
         made[name] = session.table(pa.Table.from_pylist(filled, schema=TABLES[name]), name)
     return Records(tables=made, start=start, end=end)
+
+
+def unknown_children(
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Return a row, with a birth in 2010, for every child that only other tables name."""
+    named = {
+        (row.get("unit", UNIT), row["child"]): name != "children"
+        for name in sorted(tables, key=lambda name: name == "children")
+        for row in tables[name]
+        if row.get("child") is not None
+    }
+    return [
+        {"unit": unit, "child": child, "birth_date": dt.date(2010, 1, 1)}
+        for (unit, child), unknown in sorted(named.items())
+        if unknown
+    ]
 
 
 def derive(outcome: Outcome, given: Records, session: Session, **settings: Any) -> Cases:

@@ -1,7 +1,8 @@
 """Rules of the children in need census, by their published numbers.
 
 The conditions are those of the Department for Education's validation rules for the children in need
-census, written anew for records: the rows of several returns, each thing once.
+census, written anew for records: the rows of several returns, each thing once. Further ones stand
+in :mod:`~sos_sources.rules.cin_dates` and :mod:`~sos_sources.rules.cin_links`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import ibis
-import numpy as np
 from pydantic import Field
 
 from sos_plugins import RecordRule, Records, RuleSet, Session, Settings, hookimpl
-from sos_plugins.authors.derive import bank_holidays
 from sos_sources import codes
+from sos_sources.rules.cin_dates import date_rules, working_days_before
+from sos_sources.rules.cin_links import link_rules
+from sos_sources.rules.cin_numbers import CENSUS, SOURCE
 from sos_sources.rules.code_rules import code_rules
+from sos_sources.rules.kinds import before
+from sos_sources.rules.lookups import REFERRAL, keys, same
 
-SOURCE = "Department for Education, children in need census: validation rules"
-KEY = ("unit", "child", "referral_date")
-FIRST_CENSUS = 2008
-"""April-year of the first census of this form: children in need in 2008-09."""
 SINGLE_ASSESSMENTS = 2013
 """First April-year in which every authority records assessments of 45 working days."""
 
@@ -32,6 +32,11 @@ class CinRulesSettings(Settings):
 
     assessment_days: int = Field(
         45, ge=1, description="working days within which an assessment is to be finished (8670)"
+    )
+    enquiry_days: int = Field(
+        15,
+        ge=1,
+        description="working days within which the conference of an enquiry is to be held (8675)",
     )
     codes_of_years: bool = Field(
         True,
@@ -58,65 +63,57 @@ class CinRules(RuleSet):
             _unfinished(settings.assessment_days),
             *_closure_rules(),
             *_no_further_action_rules(),
+            *date_rules(settings.enquiry_days),
+            *link_rules(),
         )
-        return (*rules, *(_codes() if settings.codes_of_years else ()))
-
-
-def _rule(
-    number: str, table: str, columns: tuple[str, ...], sentence: str, **more: object
-) -> RecordRule:
-    values = {"first_year": FIRST_CENSUS, "source": f"{SOURCE}, rule {number}", **more}
-    return RecordRule(f"cin:{number}", sentence, table, columns, **values)  # type: ignore[arg-type]
-
-
-def _before(first: str, second: str) -> Callable[[ibis.Table], ibis.Value]:
-    return lambda t: t[first] < t[second]
+        numbered = sorted(rules, key=lambda rule: rule.name)
+        return (*numbered, *(_codes() if settings.codes_of_years else ()))
 
 
 def _order_rules() -> tuple[RecordRule, ...]:
     referral = "referral_date"
     return (
-        _rule(
+        CENSUS.rule(
             "1103",
             "assessments",
             ("start_date", referral),
             "The assessment starts before its referral.",
-            broken=_before("start_date", referral),
+            broken=before("start_date", referral),
         ),
-        _rule(
+        CENSUS.rule(
             "1104",
             "section47s",
             ("icpc_date", referral),
             "The initial child protection conference is held before the referral.",
-            broken=_before("icpc_date", referral),
+            broken=before("icpc_date", referral),
         ),
-        _rule(
+        CENSUS.rule(
             "1105",
             "protection_plans",
             ("start_date", referral),
             "The child protection plan starts before its referral.",
-            broken=_before("start_date", referral),
+            broken=before("start_date", referral),
         ),
-        _rule(
+        CENSUS.rule(
             "8608",
             "assessments",
             ("authorised_date", "start_date"),
             "The assessment is finished before it starts.",
-            broken=_before("authorised_date", "start_date"),
+            broken=before("authorised_date", "start_date"),
         ),
-        _rule(
+        CENSUS.rule(
             "8630",
             "referrals",
             ("closure_date", referral),
             "The case is closed before it is referred.",
-            broken=_before("closure_date", referral),
+            broken=before("closure_date", referral),
         ),
     )
 
 
 def _conference_rules() -> tuple[RecordRule, ...]:
     return (
-        _rule(
+        CENSUS.rule(
             "2884",
             "section47s",
             ("icpc_date",),
@@ -126,7 +123,7 @@ def _conference_rules() -> tuple[RecordRule, ...]:
             adds=_conferences_of_referrals,
             needs=("referrals",),
         ),
-        _rule(
+        CENSUS.rule(
             "2885",
             "protection_plans",
             ("start_date",),
@@ -143,10 +140,10 @@ def _conference_rules() -> tuple[RecordRule, ...]:
 def _unfinished(days: int) -> RecordRule:
     def latest_start(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
         end = records.end
-        day = None if end is None else _working_days_before(end, days)
+        day = None if end is None else working_days_before(end, days)
         return table.mutate(_latest_start=ibis.literal(day, type="date"))
 
-    return _rule(
+    return CENSUS.rule(
         "8670",
         "assessments",
         ("authorised_date", "start_date"),
@@ -163,21 +160,21 @@ def _unfinished(days: int) -> RecordRule:
 
 def _closure_rules() -> tuple[RecordRule, ...]:
     return (
-        _rule(
+        CENSUS.rule(
             "8805",
             "referrals",
             ("closure_reason", "closure_date"),
             "The case is closed and no reason is given.",
             broken=lambda t: t["closure_date"].notnull() & t["closure_reason"].isnull(),
         ),
-        _rule(
+        CENSUS.rule(
             "8810",
             "referrals",
             ("closure_date", "closure_reason"),
             "A reason for closing the case is given, and no date.",
             broken=lambda t: t["closure_reason"].notnull() & t["closure_date"].isnull(),
         ),
-        _rule(
+        CENSUS.rule(
             "8820",
             "referrals",
             ("closure_date", "referral_date"),
@@ -191,7 +188,7 @@ def _closure_rules() -> tuple[RecordRule, ...]:
 
 def _no_further_action_rules() -> tuple[RecordRule, ...]:
     return (
-        _rule(
+        CENSUS.rule(
             "8831",
             "referrals",
             ("nfa", "icpc_date"),
@@ -201,7 +198,7 @@ def _no_further_action_rules() -> tuple[RecordRule, ...]:
             adds=_activity,
             needs=("assessments", "section47s"),
         ),
-        _rule(
+        CENSUS.rule(
             "8832",
             "protection_plans",
             ("start_date",),
@@ -213,21 +210,6 @@ def _no_further_action_rules() -> tuple[RecordRule, ...]:
     )
 
 
-def _working_days_before(end: dt.date, days: int) -> dt.date:
-    """Return the day a number of English working days before another."""
-    free = list(bank_holidays(range(end.year - 1 - days // 200, end.year + 1)))
-    day = np.busday_offset(end, 0, roll="backward", holidays=free)
-    return np.busday_offset(day, -days, holidays=free).astype(dt.date)  # type: ignore[no-any-return]
-
-
-def _keys(table: ibis.Table, *names: str) -> dict[str, ibis.Value]:
-    return {f"_of_{name}": table[name] for name in names}
-
-
-def _same(table: ibis.Table, other: ibis.Table, *names: str) -> list[ibis.Value]:
-    return [table[name] == other[f"_of_{name}"] for name in names]
-
-
 def _conferences_of_referrals(
     table: ibis.Table,
     records: Records,
@@ -236,8 +218,8 @@ def _conferences_of_referrals(
     """Add whether a referral of the child names a conference on the same day."""
     referrals = records.table("referrals")
     held = referrals.filter(referrals["icpc_date"].notnull())
-    held = held.select(**_keys(held, "unit", "child", "icpc_date")).distinct()
-    joined = table.left_join(held, _same(table, held, "unit", "child", "icpc_date"))
+    held = held.select(**keys(held, "unit", "child", "icpc_date")).distinct()
+    joined = table.left_join(held, same(table, held, "unit", "child", "icpc_date"))
     told = joined.mutate(_told_twice=joined["_of_icpc_date"].notnull())
     return told.drop("_of_unit", "_of_child", "_of_icpc_date")
 
@@ -249,19 +231,19 @@ def _conferences_before_plans(
 ) -> ibis.Table:
     """Add what the referral of a plan says: its conference, its enquiries', whether it is NFA."""
     referrals, enquiries = records.table("referrals"), records.table("section47s")
-    of_referral = referrals.group_by(**_keys(referrals, *KEY)).aggregate(
+    of_referral = referrals.group_by(**keys(referrals, *REFERRAL)).aggregate(
         _nfa=referrals["nfa"].fill_null(False).max(),
         _conference=referrals["icpc_date"].max(),
         _other_conference=referrals["icpc_date"].min(),
     )
     needed = enquiries.filter(~enquiries["icpc_not_required"].fill_null(False))
-    held = needed.group_by(**_keys(needed, *KEY)).aggregate(_held=needed["icpc_date"].collect())
-    joined = table.left_join(of_referral, _same(table, of_referral, *KEY))
+    held = needed.group_by(**keys(needed, *REFERRAL)).aggregate(_held=needed["icpc_date"].collect())
+    joined = table.left_join(of_referral, same(table, of_referral, *REFERRAL))
     joined = joined.mutate(
         _linked=joined["_of_unit"].notnull(), _nfa=joined["_nfa"].fill_null(False)
     )
-    joined = joined.drop(*(f"_of_{name}" for name in KEY))
-    joined = joined.left_join(held, _same(joined, held, *KEY))
+    joined = joined.drop(*(f"_of_{name}" for name in REFERRAL))
+    joined = joined.left_join(held, same(joined, held, *REFERRAL))
     joined = joined.mutate(_enquired=joined["_of_unit"].notnull())
     day = joined["start_date"]
     own = (joined["_conference"] == day) | (joined["_other_conference"] == day)
@@ -274,7 +256,7 @@ def _conferences_before_plans(
         _judged=inside,
         _on_enquiry=joined["_held"].contains(day).fill_null(False),
         _on_referral=own.fill_null(False),
-    ).drop("_held", "_conference", "_other_conference", *(f"_of_{name}" for name in KEY))
+    ).drop("_held", "_conference", "_other_conference", *(f"_of_{name}" for name in REFERRAL))
 
 
 def _starts_without_conference(table: ibis.Table) -> ibis.Value:
@@ -299,12 +281,12 @@ def _activity(table: ibis.Table, records: Records, session: Session) -> ibis.Tab
     """Add whether an assessment or an enquiry hangs on a referral without further action."""
     closed = table.filter(table["nfa"])
     activities = [_key_of(records.table("assessments")), _key_of(records.table("section47s"))]
-    nfa = closed.select(**_keys(closed, *KEY)).distinct()
+    nfa = closed.select(**keys(closed, *REFERRAL)).distinct()
     done = ibis.union(*activities)
-    acted = nfa.semi_join(done, [nfa[f"_of_{name}"] == done[name] for name in KEY])
-    joined = table.left_join(acted, _same(table, acted, *KEY))
+    acted = nfa.semi_join(done, [nfa[f"_of_{name}"] == done[name] for name in REFERRAL])
+    joined = table.left_join(acted, same(table, acted, *REFERRAL))
     marked = joined.mutate(_acted_on=joined["_of_unit"].notnull())
-    return marked.drop(*(f"_of_{name}" for name in KEY))
+    return marked.drop(*(f"_of_{name}" for name in REFERRAL))
 
 
 def _key_of(table: ibis.Table) -> ibis.Table:
@@ -312,7 +294,7 @@ def _key_of(table: ibis.Table) -> ibis.Table:
         table = table.filter(table["start_date"].notnull() | table["authorised_date"].notnull())
     else:
         table = table.filter(table["start_date"].notnull())
-    return table.select(*KEY)
+    return table.select(*REFERRAL)
 
 
 def _codes() -> tuple[RecordRule, ...]:

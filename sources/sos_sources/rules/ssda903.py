@@ -1,8 +1,9 @@
 """Rules of the return on children looked after (SSDA903), by their published numbers.
 
 The conditions are those of the Department for Education's validation checks, written anew for
-episodes of several returns. The checks compare an episode with the one before it or after it; the
-order is that of the start, then of the end.
+episodes of several returns. Those with settings stand here; the others in the modules beside:
+:mod:`~sos_sources.rules.ssda903_episodes`, :mod:`~sos_sources.rules.ssda903_chain`,
+:mod:`~sos_sources.rules.ssda903_ages` and :mod:`~sos_sources.rules.ssda903_orders`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from typing import ClassVar
 import ibis
 from pydantic import Field
 
-from sos_plugins import RecordRule, Records, RuleSet, Session, Settings, hookimpl
+from sos_plugins import RecordRule, RuleSet, Settings, hookimpl
 from sos_sources import codes
 from sos_sources.rules.code_rules import code_rules
+from sos_sources.rules.kinds import Condition, text
+from sos_sources.rules.ssda903_ages import age_rules
+from sos_sources.rules.ssda903_chain import chain_rules, with_neighbours
+from sos_sources.rules.ssda903_episodes import episode_rules
+from sos_sources.rules.ssda903_numbers import CARE, CHILDREN, EPISODES, ORDERS, SOURCE
+from sos_sources.rules.ssda903_orders import order_rules
 
-SOURCE = "Department for Education, children looked after (SSDA903): validation checks"
 NOT_TOLD = "The records hold the type and provider of a placement, not its postcode and URN."
 LEAVES = "E"
 """What every code of an end of care begins with."""
@@ -48,7 +54,7 @@ class Ssda903Rules(RuleSet):
     label: ClassVar[str] = "Validation checks of the return on children looked after"
     Settings: ClassVar[type[Settings]] = Ssda903RulesSettings
     citation: ClassVar[str] = SOURCE
-    needs: ClassVar[tuple[str, ...]] = ("episodes",)
+    needs: ClassVar[tuple[str, ...]] = (CARE, CHILDREN, ORDERS)
 
     def rules(self, settings: Ssda903RulesSettings) -> Sequence[RecordRule]:
         """Return the rules, in the order of their numbers."""
@@ -57,26 +63,19 @@ class Ssda903Rules(RuleSet):
             *_temporary(settings),
             *_chain(settings),
             *_reasons(),
+            *episode_rules(),
+            *chain_rules(),
+            *age_rules(),
+            *order_rules(),
         )
-        return (*rules, *(_codes() if settings.codes_of_years else ()))
-
-
-Condition = Callable[[ibis.Table], ibis.Value]
+        numbered = sorted(rules, key=lambda rule: rule.name)
+        return (*numbered, *(_codes() if settings.codes_of_years else ()))
 
 
 def _rule(
     number: str, columns: tuple[str, ...], sentence: str, broken: Condition, note: str = ""
 ) -> RecordRule:
-    return RecordRule(
-        f"ssda903:{number}",
-        sentence,
-        "episodes",
-        columns,
-        broken,
-        adds=_neighbours,
-        source=f"{SOURCE}, check {number}",
-        note=note,
-    )
+    return EPISODES.rule(number, CARE, columns, sentence, broken, adds=with_neighbours, note=note)
 
 
 def _ends() -> tuple[RecordRule, ...]:
@@ -107,7 +106,7 @@ def _ends() -> tuple[RecordRule, ...]:
 
 def _temporary(s: Ssda903RulesSettings) -> tuple[RecordRule, ...]:
     def starts(t: ibis.Table) -> ibis.Value:
-        return t["placement"].isin(s.temporary) & ~_text(t["reason_start"]).isin(s.temporary_starts)
+        return t["placement"].isin(s.temporary) & ~text(t["reason_start"]).isin(s.temporary_starts)
 
     def ends(t: ibis.Table) -> ibis.Value:
         return t["placement"].isin(s.temporary) & (t["reason_end"] != codes.SAME_CARE)
@@ -130,14 +129,14 @@ def _chain(s: Ssda903RulesSettings) -> tuple[RecordRule, ...]:
         return ended & ((goes_on & ~follows.fill_null(False)) | (~goes_on & follows))
 
     def starts_in_care(t: ibis.Table) -> ibis.Value:
-        return (t["reason_start"] == codes.STARTS_CARE) & (t["start_date"] <= t["_last_end"])
+        return (t["reason_start"] == codes.STARTS_CARE) & (t["start_date"] <= t["_last_end_date"])
 
     def not_started(t: ibis.Table) -> ibis.Value:
         left = t["_last_reason_end"].startswith(LEAVES)
-        return left & (_text(t["reason_start"]) != codes.STARTS_CARE)
+        return left & (text(t["reason_start"]) != codes.STARTS_CARE)
 
     def broken_chain(t: ibis.Table) -> ibis.Value:
-        gap = (t["start_date"] != t["_last_end"]).fill_null(True)
+        gap = (t["start_date"] != t["_last_end_date"]).fill_null(True)
         return t["_has_last"] & t["reason_start"].isin(s.continues) & gap
 
     return (
@@ -171,11 +170,11 @@ def _chain(s: Ssda903RulesSettings) -> tuple[RecordRule, ...]:
 
 def _reasons() -> tuple[RecordRule, ...]:
     def same_status(t: ibis.Table) -> ibis.Value:
-        return _text(t["legal_status"]) == _text(t["_last_legal_status"])
+        return text(t["legal_status"]) == text(t["_last_legal_status"])
 
     def moved(t: ibis.Table) -> ibis.Value:
-        return (_text(t["placement"]) != _text(t["_last_placement"])) | (
-            _text(t["placement_provider"]) != _text(t["_last_placement_provider"])
+        return (text(t["placement"]) != text(t["_last_placement"])) | (
+            text(t["placement_provider"]) != text(t["_last_placement_provider"])
         )
 
     def status_only(t: ibis.Table) -> ibis.Value:
@@ -214,34 +213,6 @@ def _reasons() -> tuple[RecordRule, ...]:
     )
 
 
-def _text(column: ibis.Value) -> ibis.Value:
-    """Return a column whose missing values compare as an empty text."""
-    return column.fill_null("")
-
-
-def _neighbours(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
-    """Add what the child's episode before and after this one says."""
-    dated = table["start_date"].notnull()
-    order = [~dated, table["start_date"], table["end_date"].isnull(), table["end_date"]]
-    chain = ibis.window(group_by=["unit", "child"], order_by=order)
-    last = {
-        f"_last_{name}": table[column].lag().over(chain)
-        for name, column in (
-            ("start", "start_date"),
-            ("end", "end_date"),
-            ("reason_end", "reason_end"),
-            ("legal_status", "legal_status"),
-            ("placement", "placement"),
-            ("placement_provider", "placement_provider"),
-        )
-    }
-    added = table.mutate(_next_start=table["start_date"].lead().over(chain), **last)
-    return added.mutate(
-        _has_next=added["_next_start"].notnull(),
-        _has_last=added["_last_start"].notnull() & added["start_date"].notnull(),
-    )
-
-
 def _codes() -> tuple[RecordRule, ...]:
     columns = {
         "reason_start": codes.REASON_NEW_EPISODE,
@@ -251,7 +222,7 @@ def _codes() -> tuple[RecordRule, ...]:
         "placement_provider": codes.PLACEMENT_PROVIDER,
         "reason_end": codes.REASON_CEASED,
     }
-    return tuple(rule for c, known in columns.items() for rule in code_rules("episodes", c, known))
+    return tuple(rule for c, known in columns.items() for rule in code_rules(CARE, c, known))
 
 
 @hookimpl

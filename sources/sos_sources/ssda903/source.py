@@ -1,8 +1,8 @@
 """Children looked after: SSDA903 returns as CSV files, chained into periods of care.
 
-A return is a folder (or a name) with ``episodes``, and usually ``header`` and ``uasc``. The files
-name no authority, so a setting or a folder does. Episodes recur in the returns of all years in
-which they were open, and are merged: see :mod:`sos_sources.sql.merging`.
+A return is a folder (or a name) with ``episodes``, usually ``header`` and ``uasc``, and ``dolo``
+from 2026-27 on. The files name no authority, so a setting or a folder does. Episodes recur in the
+returns of all years in which they were open, and are merged: see :mod:`sos_sources.sql.merging`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from sos_sources.paths import (
 )
 from sos_sources.ssda903.tables import COLUMNS, TABLE_OF, File, Limits, Ssda903Return, build
 
-KIND = re.compile(r"(?<![a-z])(episodes|header|uasc)(?![a-z])")
+KIND = re.compile(r"(?<![a-z])(episodes|header|uasc|dolo)(?![a-z])")
 AUTHORITY = re.compile(r"(?<![A-Za-z\d])(\d{3})(?!\d)")
 RETURN_NAME = "903"
 """The name of the return itself, never an authority."""
 FROM_FOLDER = "folder"
-MARKED = ("episodes", "header")
+MARKED = ("episodes", "header", "dolo")
 """Kinds of file whose columns tell them from others of the collection."""
 
 
@@ -126,7 +126,7 @@ class Ssda903(Source):
     citation: ClassVar[str] = (
         "Department for Education, Children looked after return (SSDA903): guide"
     )
-    gives: ClassVar[tuple[str, ...]] = ("children", "episodes")
+    gives: ClassVar[tuple[str, ...]] = ("children", "episodes", "deprivation_orders")
 
     def units(self, settings: Ssda903Settings, session: Session) -> set[str] | None:
         """Return the authorities that the setting or the folders name."""

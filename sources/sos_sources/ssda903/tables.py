@@ -1,4 +1,4 @@
-"""From the text of SSDA903 files to children and episodes, chained into periods of care."""
+"""From the text of SSDA903 files to children, orders and episodes, chained into periods of care."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from sos_sources.sql.sql_columns import (
 )
 
 SOURCE = "ssda903"
+ORDERS = "deprivation_orders"
 ROW_BITS = 40
 """Bits of ``ord`` that number the rows of one file; the bits above number the files."""
 
@@ -51,11 +52,12 @@ COLUMNS: dict[str, dict[str, bool]] = {
     },
     "header": {"CHILD": True, "SEX": True, "DOB": True, "ETHNIC": True},
     "uasc": {"CHILD": True},
+    "dolo": {"CHILD": True, "DOB": False, "DOLO_START": True, "DOLO_END": True},
 }
 """Columns read from each file, and whether a file without them is an error."""
 TABLE_OF = {"episodes": "episodes", "header": "children"}
 """Record tables that get further columns, by kind of file."""
-DATED = {"episodes": "DECOM", "header": "DOB"}
+DATED = {"episodes": "DECOM", "header": "DOB", "dolo": "DOLO_START"}
 """The column of dates that every row of a file must have."""
 
 
@@ -123,7 +125,7 @@ def build(
     examples: int,
     session: Session,
 ) -> Built903:
-    """Build ``children`` and ``episodes`` from returns.
+    """Build ``children`` and ``episodes`` from returns, and the orders where a return tells any.
 
     Args:
         returns: The returns.
@@ -169,9 +171,9 @@ def build(
         ):
             quality += profile(con, relation, of_relation, source=SOURCE, examples=examples)
         quality += _accounts(con, returns, quality)
-        tables = {
-            table: _final(con, table, extras.get(kind, ())) for kind, table in TABLE_OF.items()
-        }
+        told = any(True for one in returns for _ in one.kind("dolo"))
+        given = {**TABLE_OF, **({"dolo": ORDERS} if told else {})}
+        tables = {table: _final(con, table, extras.get(kind, ())) for kind, table in given.items()}
     _refuse_empty(returns, tables["episodes"].num_rows)
     first, last = min(s.first for s in spans), max(s.last for s in spans)
     return Built903(tables, quality, first, last)
@@ -322,6 +324,11 @@ def _typed_columns(limits: Limits) -> dict[str, tuple[SqlColumn, ...]]:
             mapped("children", "sex", "r.SEX", sexes),
             coded("children", "ethnicity", "ETHNIC", codes.ETHNICITY),
         ),
+        "dolo": (
+            day("children", "birth_date", "DOB", limits.earliest_birth),
+            day(ORDERS, "start_date", "DOLO_START", limits.earliest_event),
+            day(ORDERS, "end_date", "DOLO_END", limits.earliest_event),
+        ),
     }
 
 
@@ -354,6 +361,7 @@ _DROPS: dict[str, tuple[SqlCheck, ...]] = {
         missing("episodes", "start_date", looked_at=_HAS_CHILD, action="dropped"),
     ),
     "header": (missing("children", "child", action="dropped"),),
+    "dolo": (missing(ORDERS, "child", action="dropped"),),
 }
 _STATED = f"ethnicity NOT IN {listed(codes.ETHNICITY_NOT_STATED)}"
 _MERGES = {
@@ -389,6 +397,21 @@ _MERGES = {
         conflict={"ethnicity": f"CASE WHEN {_STATED} THEN ethnicity END"},
         where=_HAS_CHILD,
         label="children",
+    ),
+    "dolo": Merge(
+        "dolo",
+        {
+            "unit": "unit",
+            "child": "child",
+            "start_date": "start_date",
+            # For want of a start the end tells one order from another.
+            "instead": "CASE WHEN start_date IS NULL THEN end_date END",
+        },
+        ("birth_date",),
+        together=("end_date",),
+        where=_HAS_CHILD,
+        label=ORDERS,
+        checks=(missing(ORDERS, "start_date"), out_of_order(ORDERS, "end_date", "start_date")),
     ),
 }
 
@@ -467,14 +490,18 @@ _CHILDREN = """
 CREATE TABLE everyone AS
 WITH asylum AS (SELECT DISTINCT unit, child FROM uasc_typed WHERE child IS NOT NULL),
 knowing AS (SELECT DISTINCT unit FROM uasc_typed),
+told AS (SELECT unit, child, arg_max(birth_date, (period, file, line)) AS birth_date
+         FROM dolo_merged GROUP BY unit, child),
 named AS (SELECT unit, child, max(period) AS period, min(file) AS file,
                  arg_min(line, (file, line)) AS line
           FROM (SELECT unit, child, period, file, line FROM header_merged
                 UNION ALL SELECT unit, child, period, file, line FROM episodes_merged
-                UNION ALL SELECT unit, child, period, file, line FROM uasc_typed)
+                UNION ALL SELECT unit, child, period, file, line FROM uasc_typed
+                UNION ALL SELECT unit, child, period, file, line FROM dolo_merged)
           WHERE child IS NOT NULL GROUP BY unit, child)
 SELECT n.unit, n.child, n.period, n.file, n.line, h.child IS NOT NULL AS has_header,
-       h.birth_date, CAST(NULL AS DATE) AS expected_birth_date, h.sex, h.ethnicity,
+       coalesce(h.birth_date, d.birth_date) AS birth_date,
+       CAST(NULL AS DATE) AS expected_birth_date, h.sex, h.ethnicity,
        CAST(NULL AS BOOLEAN) AS disabled,
        CASE WHEN a.child IS NOT NULL THEN true WHEN k.unit IS NOT NULL THEN false END AS uasc
        {further}
@@ -482,6 +509,7 @@ FROM named n
 LEFT JOIN header_merged h ON h.unit = n.unit AND h.child = n.child
 LEFT JOIN asylum a ON a.unit = n.unit AND a.child = n.child
 LEFT JOIN knowing k ON k.unit = n.unit
+LEFT JOIN told d ON d.unit = n.unit AND d.child = n.child
 """
 
 
@@ -499,9 +527,13 @@ _CHILD_CHECKS = (
 )
 
 
+_WRITTEN = {(ORDERS, "return_year"): "period AS return_year"}
+
+
 def _final(con: Any, table: str, extras: Sequence[ExtraColumn]) -> pa.Table:
-    relation = {"children": "everyone", "episodes": "chained"}[table]
-    columns = ", ".join([*TABLES[table].names, *(one.given for one in extras)])
+    relation = {"children": "everyone", "episodes": "chained", ORDERS: "dolo_merged"}[table]
+    own = [_WRITTEN.get((table, name), name) for name in TABLES[table].names]
+    columns = ", ".join([*own, *(one.given for one in extras)])
     rows = con.sql(f"SELECT {columns} FROM {relation} ORDER BY ALL").to_arrow_table()
     return rows.cast(schema_with_extras(table, extras))
 
@@ -567,7 +599,12 @@ def _accounts(
 ) -> QualityProfile:
     """Count the rows of each kind of file; rows of headers and of the uasc file are children."""
     accounts = QualityProfile()
-    given = {"episodes": "episodes_merged", "header": "header_merged", "uasc": "uasc_typed"}
+    given = {
+        "episodes": "episodes_merged",
+        "header": "header_merged",
+        "uasc": "uasc_typed",
+        "dolo": "dolo_merged",
+    }
     for kind, relation in given.items():
         where = f"{_HAS_CHILD} AND nth = 1" if kind == "uasc" else "true"
         ((n_given,),) = con.execute(f"SELECT count(*) FROM {relation} WHERE {where}").fetchall()

@@ -57,6 +57,7 @@ YEAR = {
     "referrals": "return_year",
     "published": "period",
     **dict.fromkeys(("assessments", "section47s", "protection_plans", "episodes"), "start_date"),
+    "deprivation_orders": "return_year",
 }
 """Column that says to which April-year a row belongs."""
 BLOCK = 1 << 20

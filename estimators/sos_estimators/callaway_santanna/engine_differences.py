@@ -196,16 +196,34 @@ def collect(
 
 def _data(prepared: GroupTimeSample) -> tuple[pd.DataFrame, str]:
     names = prepared.design.names
-    frame = prepared.frame[["_key", "period", "cohort", "value", "weight"]].copy()
+    frame = _rows(prepared).drop(columns="cluster")
     frame["cohort"] = frame["cohort"].astype(float).replace(0, np.nan)
-    frame[list(names)] = prepared.design.matrix[:, 1:]
     formula = f"value ~ {' + '.join(names)}" if names else "value"
     return frame.set_index(["_key", "period"]), formula
 
 
+def _rows(prepared: GroupTimeSample) -> pd.DataFrame:
+    """Rows for the package, with covariates as numbers; cross-sections' that are alike added up.
+
+    Its estimators of repeated cross-sections are made of weighted sums, and its influence functions
+    are summed by cluster here: cases of one period, cohort and cluster with the same covariates may
+    be one row with their weight and their mean.
+    """
+    names = list(prepared.design.names)
+    frame = prepared.frame[["_key", "period", "cohort", "cluster", "value", "weight"]].copy()
+    frame[names] = prepared.design.matrix[:, 1:]
+    if prepared.balanced:
+        return frame
+    keys = ["period", "cohort", "cluster", *names]
+    frame["value"] *= frame["weight"]
+    rows = frame.groupby(keys, as_index=False)[["value", "weight"]].sum()
+    rows["value"] /= rows["weight"]
+    return rows.assign(_key=np.arange(len(rows)))
+
+
 def _clusters(prepared: GroupTimeSample) -> Ints:
     """Cluster of each entity of the package, in the order of its influence functions."""
-    first = prepared.frame.groupby("_key", sort=True)["cluster"].first()
+    first = _rows(prepared).groupby("_key", sort=True)["cluster"].first()
     return np.asarray(first.to_numpy(), dtype=np.int64)
 
 

@@ -37,8 +37,8 @@ for name in other:
 print(
     "What it means: a table of pilots in which a look-up failed, or that a program wrote and no one\n"
     "has opened since, is read without a word as if those authorities had never begun: pilots\n"
-    "become comparators. Nothing in the sheet tells the three kinds of cell apart. Look in the\n"
-    "file for cells of type 'e' and formulas without a value before you trust the empty ones."
+    "become comparators. Nothing in what is read tells the three kinds of cell apart. Look in\n"
+    "the file for cells of type 'e' and formulas without a value before you trust the empty ones."
 )
 
 assert other == {"Ashby": 2019, "Birch": "#N/A", "Cole": "=B2+1", "Dene": None}

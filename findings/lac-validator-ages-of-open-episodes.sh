@@ -46,10 +46,9 @@ for rule in PLACES:
     print(f"  {rule} ({registry[rule].message}): flagged {flagged[rule]}")
 print(
     "What it means: the messages and the affected columns speak of the placement and its start\n"
-    "alone, but rows without an end date are left out before the age is asked. In a return most\n"
-    "children are still where they are on 31 March: those are never asked, and the fault comes to\n"
-    "light in the return of the year in which they leave. Ask for the age at the start of each\n"
-    "episode."
+    "alone, but rows without an end date are left out before the age is asked. A child who is still\n"
+    "there on 31 March is never asked about, and the fault comes to light in the return of the year\n"
+    "in which the child leaves. Ask for the age at the start of each episode."
 )
 
 assert sorted(done.dones) == sorted(PLACES)

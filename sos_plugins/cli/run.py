@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -252,9 +253,13 @@ def simulate(
 
 
 def demo(terminal: Terminal, out: Path, values: Mapping[str, Any]) -> None:
-    """Simulate records and run the demonstration study on them."""
+    """Simulate records and run the demonstration study on them.
+
+    What is finished is kept in the folder too, of simulated records: a second run goes on from it.
+    """
     data, report = out / "data", out / "report"
     with claimed(data), claimed(report):
         check_folder(report)
         simulate(terminal, data, values)
-        run_and_report(terminal, data / STUDY, report)
+        kept = replace(StepCache.at(out / "stations"), new=False)
+        run_and_report(terminal, data / STUDY, report, cache=kept)

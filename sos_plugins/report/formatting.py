@@ -64,6 +64,8 @@ def clean(value: str) -> str:
     >>> clean("a\x00b\tc")
     'ab c'
     """
+    if value.isprintable():
+        return value
     spaced = re.sub(r"[\t\n\r]+", " ", value)
     return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cs"))
 

@@ -47,6 +47,11 @@ class Covered:
     files: tuple[Path, ...]
     left_out: tuple[LeftOut, ...] = ()
 
+    @property
+    def inputs(self) -> list[Path]:
+        """All that a reading rests on: the files, and what lies beside them, which is told."""
+        return [*self.files, *(one.path for one in self.left_out)]
+
 
 def as_tuple(value: object) -> object:
     """Let one text stand for a list of one, for validators of settings."""

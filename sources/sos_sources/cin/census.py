@@ -115,6 +115,10 @@ class CinCensus(Source):
     )
     gives: ClassVar[tuple[str, ...]] = tuple(RAW)
 
+    def inputs(self, settings: CinCensusSettings, session: Session) -> list[Path]:
+        """Return the files, and what lies beside them, which is counted by its name."""
+        return cover(settings.paths, session, suffix=".xml").inputs
+
     def units(self, settings: CinCensusSettings, session: Session) -> set[str] | None:
         """Return the authorities that the headers name; None where one cannot be seen at once."""
         paths = cover(settings.paths, session, suffix=".xml").files

@@ -105,8 +105,7 @@ class Npd(Source):
 
     def inputs(self, settings: NpdSettings, session: Session) -> list[Path]:
         """Return the files, and what lies beside them, which is counted by its name."""
-        covered = cover(settings.paths, session, suffix=".csv")
-        return [*covered.files, *(one.path for one in covered.left_out)]
+        return cover(settings.paths, session, suffix=".csv").inputs
 
     def _chosen(
         self, settings: NpdSettings, session: Session

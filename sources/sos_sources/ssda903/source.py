@@ -128,6 +128,10 @@ class Ssda903(Source):
     )
     gives: ClassVar[tuple[str, ...]] = ("children", "episodes", "deprivation_orders")
 
+    def inputs(self, settings: Ssda903Settings, session: Session) -> list[Path]:
+        """Return the files, and what lies beside them, which is counted by its name."""
+        return cover(settings.paths, session, suffix=".csv").inputs
+
     def units(self, settings: Ssda903Settings, session: Session) -> set[str] | None:
         """Return the authorities that the setting or the folders name."""
         paths = cover(settings.paths, session, suffix=".csv").files

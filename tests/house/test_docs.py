@@ -90,6 +90,7 @@ def test_the_example_of_imputation_fills_every_gap() -> None:
         "register_outcomes",
         "register_matchers",
         "register_poolings",
+        "register_linkers",
         "register_imputers",
         "register_rating_rules",
         "register_rule_sets",

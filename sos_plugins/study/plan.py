@@ -92,6 +92,8 @@ class Plan:
         registry, file = self.registry, self.file
         for n, source in enumerate(file.sources, 1):
             self.settings("source", source, f"[[sources]] {n}")
+        if file.link is not None:
+            self.settings("linker", file.link, "[link]")
         for n, outcome in enumerate(file.outcomes, 1):
             where = f"[[outcomes]] {n}"
             self.outcome_info(outcome, self.settings("outcome", outcome, where), where)

@@ -138,6 +138,9 @@ class Linker(Plugin):
     A study gives these children one identifier in every table; what stands twice then is one row.
     """
 
+    requires: ClassVar[tuple[Requirement, ...]] = ()
+    """What must be installed."""
+
     @abstractmethod
     def link(self, records: Records, settings: Any, session: Session) -> Link:
         """Find the children that are one.

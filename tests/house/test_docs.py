@@ -16,6 +16,7 @@ import sos_estimators
 import sos_matchers
 import sos_outcomes
 import sos_ratings
+import sos_linkers
 import sos_simulator
 import sos_sources
 from clean_environment import REPOSITORY
@@ -38,6 +39,7 @@ HOOK = re.compile(r"^def (register_\w+)\(", re.M)
 PACKAGES = (
     sos_plugins,
     sos_sources,
+    sos_linkers,
     sos_simulator,
     sos_outcomes,
     sos_estimators,

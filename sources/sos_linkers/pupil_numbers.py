@@ -1,18 +1,12 @@
-"""Unique pupil numbers: their form and their check letter.
-
-A number is a check letter, three digits of the authority that gave it, two of the year, and six of
-the school and pupil. A temporary number ends in a letter and is none to link by. The check letter
-is told by the sum of the digits times 2 to 13, modulo 23 (Department for Education, Unique pupil
-numbers: guidance for schools and local authorities).
-"""
+"""Which texts are unique pupil numbers, in SQL: a temporary number, which ends in a letter, is none
+to link by."""
 
 from __future__ import annotations
 
-LETTERS = "ABCDEFGHJKLMNPQRTUVWXYZ"
-"""Check letters by remainder: I, O and S are none."""
-FORM = f"[{LETTERS}][0-9]{{12}}"
-TEMPORARY = f"[{LETTERS}][0-9]{{11}}[A-Z]"
-N_DIGITS = 12
+from sos_plugins.groundwork.pupil_numbers import CHECK_LETTERS, N_DIGITS
+
+FORM = f"[{CHECK_LETTERS}][0-9]{{12}}"
+TEMPORARY = f"[{CHECK_LETTERS}][0-9]{{11}}[A-Z]"
 
 
 def normal(text: str) -> str:
@@ -31,7 +25,7 @@ def valid(number: str) -> str:
         number: SQL of the text, as from :func:`normal`.
     """
     terms = (f"{n + 1} * TRY_CAST({number}[{n + 1}] AS INT)" for n in range(1, N_DIGITS + 1))
-    letter = f"'{LETTERS}'[({' + '.join(terms)}) % {len(LETTERS)} + 1]"
+    letter = f"'{CHECK_LETTERS}'[({' + '.join(terms)}) % {len(CHECK_LETTERS)} + 1]"
     return f"(regexp_full_match({number}, '{FORM}') AND {letter} = {number}[1])"
 
 

@@ -155,7 +155,7 @@ def _header_lines(child: Ints, children: Children, texts: _DayTexts) -> Text:
         _sex(child, children),
         texts(children.birth[child]),
         pc.fill_null(pa.array(children.ethnicity[child], pa.string()), ""),
-        "",
+        pa.array(children.number[child], pa.string()),
         "",
         "",
     )

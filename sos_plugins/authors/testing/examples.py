@@ -29,12 +29,11 @@ from sos_plugins.contract.types import (
     Sample,
     Tolerance,
 )
+from sos_plugins.groundwork.pupil_numbers import pupil_number
 
 FIRST_DAY, LAST_DAY = dt.date(2010, 4, 1), dt.date(2018, 3, 31)
 UNITS = tuple(f"9{n:02d}" for n in range(1, 9))
 PERIODS = range(2010, 2018)
-UPN_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYZ"
-"""Check letters of a unique pupil number, by the remainder of the weighted sum of its digits."""
 Row = dict[str, Any]
 
 
@@ -157,7 +156,7 @@ def example_moved_children(session: Session, n_children: int = 300, seed: int = 
             "birth_date": FIRST_DAY - dt.timedelta(days=int(rng.integers(0, 6000))),
             "sex": str(rng.choice(["male", "female"])),
             "ethnicity": str(rng.choice(["WBRI", "MWBC", "APKN", "BAFR"])),
-            PUPIL_NUMBERS[0]: pupil_number(number),
+            PUPIL_NUMBERS[0]: pupil_number(f"901{number:09d}"),
             "true": str(number),
         }
         for number in range(n_children)
@@ -176,17 +175,6 @@ def example_moved_children(session: Session, n_children: int = 300, seed: int = 
         schema = schema.append(pa.field(name, pa.string()))
     children = session.table(pa.Table.from_pylist(rows, schema=schema), "children")
     return Records({"children": children}, simulated=True)
-
-
-def pupil_number(serial: int) -> str:
-    """Make a unique pupil number with its check letter.
-
-    Args:
-        serial: Number of the pupil, below 10 to the 9th.
-    """
-    digits = f"901{serial:09d}"
-    total = sum(weight * int(digit) for weight, digit in enumerate(digits, 2))
-    return f"{UPN_LETTERS[total % len(UPN_LETTERS)]}{digits}"
 
 
 def records_of(

@@ -155,7 +155,7 @@ def _once(name: str, table: ibis.Table, session: Session) -> ibis.Table:
     if name == "children":
         first = linked.group_by(list(about.key)).aggregate(
             **{
-                c: linked[c].first(where=linked[c].notnull(), order_by=linked["_own"])
+                c: linked[c].argmin(linked["_own"], where=linked[c].notnull())
                 for c in values
             }
         )
@@ -211,7 +211,7 @@ def effect_of(outcome: str, without: CollectedCases | str, linked: CollectedCase
     if isinstance(without, str) or isinstance(linked, str):
         return {**dict.fromkeys(_EFFECT), "outcome": outcome, "reason": " ".join(missing)}
     before, after = _cells(without), _cells(linked)
-    both = before.join(after, how="outer", lsuffix="_without", rsuffix="_with").fillna(0)
+    both = before.add_suffix("_without").join(after.add_suffix("_with"), how="outer").fillna(0)
     same = reduce(
         and_, (np.isclose(both[f"{c}_without"], both[f"{c}_with"]) for c in ("cases", "sum"))
     )

@@ -76,5 +76,3 @@ def _number(value: Any) -> str:
     if number is None:
         return words.MISSING
     return words.count(number) if number == int(number) else f"{number:.3g}"
-
-

@@ -154,10 +154,7 @@ def _once(name: str, table: ibis.Table, session: Session) -> ibis.Table:
     values = [c for c in alone.columns if c not in about.key]
     if name == "children":
         first = linked.group_by(list(about.key)).aggregate(
-            **{
-                c: linked[c].argmin(linked["_own"], where=linked[c].notnull())
-                for c in values
-            }
+            **{c: linked[c].argmin(linked["_own"], where=linked[c].notnull()) for c in values}
         )
     else:
         latest = [ibis.desc(linked[about.version].fill_null(0))] if about.version else []

@@ -80,9 +80,7 @@ class Children:
 
 
 @contextmanager
-def children_of(
-    records: Records, further: Sequence[str], session: Session
-) -> Iterator[Children]:
+def children_of(records: Records, further: Sequence[str], session: Session) -> Iterator[Children]:
     """Bring the children of the records into a DuckDB of their own, for as long as linking takes.
 
     Args:

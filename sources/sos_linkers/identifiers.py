@@ -16,7 +16,7 @@ from sos_plugins.contract.types import FIGURE_COLUMNS
 from sos_plugins.errors import DataError, listing
 
 ASK = (
-    "Ask the sources for them: extra = [\"UPN\", \"FormerUPN\"] in [[sources]] of cin-census, "
+    'Ask the sources for them: extra = ["UPN", "FormerUPN"] in [[sources]] of cin-census, '
     'extra = ["UPN"] of ssda903. Or name columns of children in [link] pupil_numbers; where '
     "identifiers of children are the same in all authorities, as in extracts of the National "
     "Pupil Database, set everywhere = true."
@@ -124,9 +124,7 @@ def by_identifiers(children: Children, settings: IdentifierSettings) -> Identifi
         "CREATE TABLE torn AS SELECT grp FROM by_number JOIN children USING (id) GROUP BY grp "
         f"HAVING {CONTRADICTED}"
     )
-    con.execute(
-        "UPDATE by_number SET grp = id WHERE grp IN (SELECT grp FROM torn)"
-    )
+    con.execute("UPDATE by_number SET grp = id WHERE grp IN (SELECT grp FROM torn)")
     groups = con.execute("SELECT grp FROM by_number ORDER BY id").fetchnumpy()["grp"]
     return Identified(groups, _figures(children))
 
@@ -138,7 +136,10 @@ def _numbers(children: Children, settings: IdentifierSettings) -> None:
             f"The records have no pupil numbers: children have no column "
             f"{listing(settings.pupil_numbers)}. {ASK}"
         )
-    each = [f'SELECT id, {normal(chr(34) + c + chr(34))} AS number FROM children' for c in children.further]
+    each = [
+        f"SELECT id, {normal(chr(34) + c + chr(34))} AS number FROM children"
+        for c in children.further
+    ]
     every = " UNION ALL ".join(each) or "SELECT id, NULL::VARCHAR AS number FROM children LIMIT 0"
     children.con.execute(
         f"CREATE TABLE written AS SELECT id, number, {valid('number')} AS valid, "
@@ -165,9 +166,7 @@ def _figures(children: Children) -> dict[str, float]:
         "pupil numbers with a wrong form or check letter, not used": number(
             "SELECT count(*) FROM written WHERE NOT valid AND NOT temporary"
         ),
-        "temporary pupil numbers, not used": number(
-            "SELECT count(*) FROM written WHERE temporary"
-        ),
+        "temporary pupil numbers, not used": number("SELECT count(*) FROM written WHERE temporary"),
         "identifiers with two birth dates or sexes, not linked": number(
             "SELECT (SELECT count(*) FROM refused) + (SELECT count(*) FROM torn)"
         ),

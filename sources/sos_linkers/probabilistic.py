@@ -167,7 +167,9 @@ def _linked(children: Children, settings: SplinkSettings, session: Session) -> L
 def _prepare(children: Children, groups: Ints, settings: SplinkSettings) -> None:
     """Put ``people`` on the connection: what is compared, and pairs that numbers tell."""
     children.put("groups_by_number", {"id": range(children.n), "grp": groups})
-    further = "".join(f', nullif(trim("{c}"), \'\') AS further_{n}' for n, c in enumerate(settings.compare))
+    further = "".join(
+        f", nullif(trim(\"{c}\"), '') AS further_{n}" for n, c in enumerate(settings.compare)
+    )
     # A number that is shared though birth date and sex both differ is the mistake of a clerk.
     children.con.execute(
         "CREATE TABLE labels AS SELECT min(number) AS label, id FROM numbers JOIN ("
@@ -225,7 +227,9 @@ def _learn(children: Children, settings: SplinkSettings, seed: int) -> Model:
     model = linker.misc.save_model_to_json(None)
     model["probability_two_random_records_match"] = prior
     con.execute(f"SET threads = {threads}")
-    return Model(_without_zeros(model, pairs if taught else FEWEST_LABELS), int(pairs) if taught else 0)
+    return Model(
+        _without_zeros(model, pairs if taught else FEWEST_LABELS), int(pairs) if taught else 0
+    )
 
 
 def _by_chance(children: Children) -> float:
@@ -316,7 +320,10 @@ def _predict(
     given = {
         **model.settings,
         "blocking_rules_to_generate_predictions": [
-            {"blocking_rule": rule.create_blocking_rule_dict("duckdb")["blocking_rule"], "sql_dialect": "duckdb"}
+            {
+                "blocking_rule": rule.create_blocking_rule_dict("duckdb")["blocking_rule"],
+                "sql_dialect": "duckdb",
+            }
             for rule in rules
         ],
     }
@@ -397,7 +404,9 @@ def _measured(
         "recall: share of these that would be found without numbers": right / max(true, 1),
     }
     if len(pairs):
-        measured["precision: share of links found without numbers that are right"] = right / len(pairs)
+        measured["precision: share of links found without numbers that are right"] = right / len(
+            pairs
+        )
     return (), measured
 
 

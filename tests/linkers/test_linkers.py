@@ -49,9 +49,7 @@ def linked(session: Session, *rows: dict[str, Any]) -> tuple[set[tuple[str, ...]
     """Who is linked by identifiers, as sets of children, and the figures."""
     found = Identifiers().link(with_numbers(session, *rows), IdentifierSettings(), session)
     same = found.same.to_pandas()
-    groups = {
-        tuple(sorted(part["unit"] + part["child"])) for _, part in same.groupby("person")
-    }
+    groups = {tuple(sorted(part["unit"] + part["child"])) for _, part in same.groupby("person")}
     return groups, dict(zip(found.figures["figure"], found.figures["value"], strict=True))
 
 
@@ -319,8 +317,7 @@ def test_a_study_follows_linked_children_and_tells_what_that_changes(folder: Pat
     from sos_plugins.report import render_html
 
     plain, here, anywhere = (
-        run(folder, *how)
-        for how in (("", "authority"), (LINK, "authority"), (LINK, "anywhere"))
+        run(folder, *how) for how in (("", "authority"), (LINK, "authority"), (LINK, "anywhere"))
     )
     main = [result.outcomes[0].main for result in (plain, here, anywhere)]
     assert plain.link is None

@@ -157,8 +157,8 @@ class Study:
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
         read = Read(merged, program, hashed(keys))
-        choice = self.plan.file.link
-        return read if choice is None else self._linked(choice, read, session, cache)
+        linker = self.plan.file.link
+        return read if linker is None else self._linked(linker, read, session, cache)
 
     def _linked(self, choice: Choice, read: Read, session: Session, cache: StepCache) -> Read:
         """Give children that are one the same identifier."""

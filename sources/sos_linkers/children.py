@@ -56,7 +56,8 @@ class Children:
         _, label = connected_components(graph, directed=False)
         first = np.full(label.max(initial=-1) + 1, self.n, dtype=np.int64)
         np.minimum.at(first, label, np.arange(self.n))
-        return first[label]
+        groups: Ints = first[label]
+        return groups
 
     def put(self, name: str, columns: dict[str, Any]) -> None:
         """Put a table on the connection."""

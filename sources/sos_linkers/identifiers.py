@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -53,7 +53,7 @@ class Identified:
     """
 
     groups: Ints
-    figures: dict[str, float]
+    figures: Mapping[str, float]
 
 
 class Identifiers(Linker):
@@ -89,7 +89,7 @@ def sentence(settings: IdentifierSettings) -> str:
     )
 
 
-def figures_of(figures: dict[str, float]) -> pd.DataFrame:
+def figures_of(figures: Mapping[str, float]) -> pd.DataFrame:
     """Make the frame of figures."""
     return pd.DataFrame(list(figures.items()), columns=list(FIGURE_COLUMNS))
 

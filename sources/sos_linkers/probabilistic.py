@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from sos_linkers.identifiers import (
 )
 from sos_plugins import Link, Linker, Records, Requirement, Session, hookimpl
 from sos_plugins.contract.types import WEIGHT_COLUMNS
-from sos_plugins.errors import DataError, did_you_mean, listing
+from sos_plugins.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import splink
@@ -36,6 +36,8 @@ FEWEST_LABELS = 50
 """Pairs that pupil numbers tell from which on the model is learnt from them."""
 CHECKED = 200_000
 """Children with a pupil number on which links are tried out, about; whole birth dates."""
+LEAST_SHARE = 1e-12
+"""Share of pairs that are one child where none seems to be."""
 PAIRS_SAMPLED = 1e6
 """Pairs at random from which the agreement of two children is learnt."""
 BIRTH_UNTAUGHT = (0.97, 0.01, 0.02)
@@ -79,7 +81,7 @@ class Model:
         taught: Pairs with pupil numbers that it was learnt from; 0 where it taught itself.
     """
 
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     taught: int
 
 
@@ -121,8 +123,11 @@ def _refuse_absent(children: Children, settings: SplinkSettings) -> None:
 def _linked(children: Children, settings: SplinkSettings, session: Session) -> Link:
     found = by_identifiers(children, settings)
     _prepare(children, found.groups, settings)
-    con = children.con
     n_able = children.number("SELECT count(*) FROM people WHERE birth IS NOT NULL AND NOT numbered")
+    n_alike = children.number(
+        f"SELECT count(*) FROM people l JOIN people r ON l.birth = r.birth AND {UNNUMBERED} "
+        "WHERE l.unique_id < r.unique_id"
+    )
     figures = {
         **found.figures,
         "children without a valid identifier": children.number(
@@ -130,9 +135,9 @@ def _linked(children: Children, settings: SplinkSettings, session: Session) -> L
         ),
         "of these with a birth date, to be linked by probability": n_able,
     }
-    if not children.n or not n_able:
+    if not n_alike:
         same = session.table(children.same(found.groups), "same")
-        told = f"{sentence(settings)} No child was left to link by probability."
+        told = f"{sentence(settings)} No other two children could be one by their birth dates."
         return Link(same, figures_of(figures), sentence=told)
     model = _learn(children, settings, session.seed)
     _predict(children, "people", model, settings, UNNUMBERED)
@@ -161,7 +166,7 @@ def _linked(children: Children, settings: SplinkSettings, session: Session) -> L
         f"{settings.threshold:g} or more and neither has another such candidate there."
     )
     same = session.table(children.same(groups), "same")
-    return Link(same, figures_of(figures), weights_of(model), told, warnings)
+    return Link(same, figures_of(figures), weights_of(model, settings), told, warnings)
 
 
 def _prepare(children: Children, groups: Ints, settings: SplinkSettings) -> None:
@@ -199,37 +204,46 @@ def _learn(children: Children, settings: SplinkSettings, seed: int) -> Model:
         "SELECT count(*) FROM people l JOIN people r USING (label) "
         "WHERE l.unique_id < r.unique_id AND l.unit <> r.unit"
     )
-    taught = pairs >= FEWEST_LABELS
-    among = " WHERE numbered" if taught else ""
-    possible = children.number(
-        f"SELECT (sum(n) * sum(n) - sum(n * n)) / 2 FROM (SELECT count(*)::HUGEINT AS n "
-        f"FROM people{among} GROUP BY unit)"
-    )
-    if not taught:
-        agree = children.number(
-            "SELECT count(*) FROM people l JOIN people r ON l.birth = r.birth AND l.sex = r.sex "
-            "AND l.ethnicity = r.ethnicity WHERE l.unique_id < r.unique_id AND l.unit <> r.unit"
-        )
-        expected = _by_chance(children) * possible
-        pairs = max(agree - expected, 0.5) / settings.recall
-    prior = min(max(pairs / max(possible, 1), 1e-12), 0.5)
-    linker = _linker(children, "people", _model(settings, prior, taught=taught))
+    taught = pairs if pairs >= FEWEST_LABELS else 0
+    prior = _share(children, taught) if taught else _share_untaught(children, settings.recall)
+    linker = _linker(children, "people", _model(settings, prior, taught=bool(taught)))
     linker.training.estimate_u_using_random_sampling(max_pairs=PAIRS_SAMPLED, seed=seed)
     if taught:
         linker.training.estimate_m_from_label_column("label")
     else:
-        from splink.blocking_rule_library import CustomRule
-
-        linker.training.estimate_parameters_using_expectation_maximisation(
-            CustomRule(f"l.birth = r.birth AND {UNNUMBERED}"),
-            fix_probability_two_random_records_match=False,
-        )
+        _teach_itself(linker)
     model = linker.misc.save_model_to_json(None)
     model["probability_two_random_records_match"] = prior
     con.execute(f"SET threads = {threads}")
-    return Model(
-        _without_zeros(model, pairs if taught else FEWEST_LABELS), int(pairs) if taught else 0
+    return Model(_without_zeros(model, taught or FEWEST_LABELS), taught)
+
+
+def _teach_itself(linker: splink.Linker) -> None:
+    """Learn from pairs with the same birth date, some of which are one child."""
+    from splink.blocking_rule_library import CustomRule
+
+    linker.training.estimate_parameters_using_expectation_maximisation(
+        CustomRule(f"l.birth = r.birth AND {UNNUMBERED}"),
     )
+
+
+def _share(children: Children, pairs: float, among: str = " WHERE numbered") -> float:
+    """Return the share of pairs of two authorities that are one child."""
+    possible = children.number(
+        "SELECT (sum(n) * sum(n) - sum(n * n)) / 2 FROM (SELECT count(*)::HUGEINT AS n "
+        f"FROM people{among} GROUP BY unit)"
+    )
+    return min(max(pairs / max(possible, 1), LEAST_SHARE), 0.5)
+
+
+def _share_untaught(children: Children, recall: float) -> float:
+    """Return that share from what agrees beyond chance, where no numbers tell it."""
+    agree = children.number(
+        "SELECT count(*) FROM people l JOIN people r ON l.birth = r.birth AND l.sex = r.sex "
+        "AND l.ethnicity = r.ethnicity WHERE l.unique_id < r.unique_id AND l.unit <> r.unit"
+    )
+    beyond = _share(children, agree, among="") - _by_chance(children)
+    return min(max(beyond / recall, LEAST_SHARE), 0.5)
 
 
 def _by_chance(children: Children) -> float:
@@ -244,23 +258,21 @@ def _by_chance(children: Children) -> float:
 
 
 def _model(settings: SplinkSettings, prior: float, *, taught: bool) -> Any:
+    """Return what is compared, and how."""
     import splink.comparison_level_library as levels
     import splink.comparison_library as comparisons
     from splink import SettingsCreator
 
-    same, swapped, other = (
+    same: list[Any] = [
         levels.ExactMatchLevel("birth"),
         levels.CustomLevel('"birth_l" = "swapped_r"', label_for_charts="Day and month swapped"),
         levels.ElseLevel(),
-    )
+    ]
     if not taught:
-        same, swapped, other = (
-            level.configure(m_probability=share)
-            for level, share in zip((same, swapped, other), BIRTH_UNTAUGHT, strict=True)
-        )
+        shares = zip(same, BIRTH_UNTAUGHT, strict=True)
+        same = [level.configure(m_probability=m, fix_m_probability=True) for level, m in shares]
     birth = comparisons.CustomComparison(
-        output_column_name="birth",
-        comparison_levels=[levels.NullLevel("birth"), same, swapped, other],
+        output_column_name="birth", comparison_levels=[levels.NullLevel("birth"), *same]
     )
     ethnicity = comparisons.CustomComparison(
         output_column_name="ethnicity",
@@ -337,7 +349,7 @@ def _predict(
 
 
 def _accepted(children: Children, table: str) -> pd.DataFrame:
-    """Return ``a, b, p`` of pairs in which neither has another candidate in the other's authority."""
+    """Return ``a, b, p`` of pairs in which neither has another candidate in that authority."""
     frame: pd.DataFrame = children.con.execute(
         f"WITH pairs AS (SELECT a, b, p, x.unit AS unit_a, y.unit AS unit_b, x.grp AS grp_a, "
         f"y.grp AS grp_b FROM predicted_{table} JOIN {table} x ON x.unique_id = a "
@@ -410,9 +422,10 @@ def _measured(
     return (), measured
 
 
-def weights_of(model: Model) -> pd.DataFrame:
+def weights_of(model: Model, settings: SplinkSettings) -> pd.DataFrame:
     """Make the table of match weights."""
-    called = {"birth": "birth date", "sex": "sex", "ethnicity": "ethnicity"}
+    called = {f"further_{n}": name for n, name in enumerate(settings.compare)}
+    called["birth"] = "birth date"
     rows: list[Sequence[Any]] = []
     for comparison in model.settings["comparisons"]:
         name = comparison["output_column_name"]

@@ -1,5 +1,4 @@
-"""Which texts are unique pupil numbers, in SQL: a temporary number, which ends in a letter, is none
-to link by."""
+"""Which texts are unique pupil numbers, in SQL; a temporary one, with a letter last, is none."""
 
 from __future__ import annotations
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.groundwork.pupil_numbers import pupil_number
-from sos_simulator.children import Children, count_within, FIRST_CHILD
+from sos_simulator.children import FIRST_CHILD, Children, count_within
 from sos_simulator.cin_model import History
 from sos_simulator.dates import Ints, generator
-from sos_simulator.population import Population
 from sos_simulator.settings import SimulatedSettings
 
 _PLACE = "999"
@@ -31,7 +30,7 @@ class Moved:
     person: Ints
 
 
-def move(settings: SimulatedSettings, population: Population, history: History) -> Moved:
+def move(settings: SimulatedSettings, history: History) -> Moved:
     """Let children move: from one of their later referrals on they are seen elsewhere.
 
     The new authority gives the child an identifier of its own. What comes before the move stays,

@@ -105,7 +105,7 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
     """
     history = cin_model.play(settings, population, rates)
     history = cin_model.direct_entries(settings, population, rates, history)
-    moved = move(settings, population, history)
+    moved = move(settings, history)
     history = moved.history
     start, end = year_start(settings.first_year), year_end(settings.last_year)
     referrals = history.referrals

@@ -429,8 +429,8 @@ def test_version_and_help():
 def test_a_kind_that_there_is_not_lists_the_kinds():
     result = call("list", "foo", ok=False)
     assert result.exit_code == 1
-    kinds = "engine, estimator, imputer, linker, matcher, outcome, pooling, rating-rule, rule-set, source"
-    assert f"'foo' is no kind of plugin. Kinds: {kinds}." in result.stderr
+    kinds = "engine, estimator, imputer, linker, matcher, outcome, pooling, rating-rule, rule-set"
+    assert f"'foo' is no kind of plugin. Kinds: {kinds}, source." in result.stderr
     assert "Did you mean 'engine'?" in call("list", "enginse", ok=False).stderr
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import sos_estimators
+import sos_linkers
 import sos_matchers
 import sos_outcomes
 import sos_ratings
-import sos_linkers
 import sos_simulator
 import sos_sources
 from clean_environment import REPOSITORY

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -51,6 +52,18 @@ def linked(session: Session, *rows: dict[str, Any]) -> tuple[set[tuple[str, ...]
     same = found.same.to_pandas()
     groups = {tuple(sorted(part["unit"] + part["child"])) for _, part in same.groupby("person")}
     return groups, dict(zip(found.figures["figure"], found.figures["value"], strict=True))
+
+
+@pytest.mark.parametrize("check", testing.linker_checks(Identifiers()), ids=str)
+def test_identifiers_keep_the_contract(check: testing.Check) -> None:
+    check()
+
+
+def test_splink_keeps_the_contract() -> None:
+    pytest.importorskip("splink")
+    from sos_linkers.probabilistic import Splink
+
+    testing.check_linker(Splink())
 
 
 def test_the_check_letter_is_that_of_a_published_number() -> None:
@@ -256,6 +269,24 @@ def test_probability_finds_the_others_as_surely_as_it_says() -> None:
     again = Splink().link(records, settings, Session(seed=1))
     pd.testing.assert_frame_equal(again.figures, link.figures)
     pd.testing.assert_frame_equal(again.same.to_pandas(), link.same.to_pandas())
+
+
+def test_without_numbers_to_learn_from_the_model_teaches_itself_and_says_so() -> None:
+    pytest.importorskip("splink")
+    from sos_linkers.probabilistic import Splink, SplinkSettings
+
+    session = Session(seed=1)
+    given = testing.example_moved_children(session, 1000)
+    children = given.table("children")
+    none = children.mutate(UPN=ibis.null("string"), district=children["true"])
+    records = replace(given, tables={"children": none})
+    link = Splink().link(records, SplinkSettings(compare=("district",)), session)
+    true = children.select(*CHILD, person="true").to_pandas()
+    assert pairs(link.same.to_pandas()) == pairs(true)
+    assert "Too few pairs of children have pupil numbers" in link.warnings[0]
+    assert "district" in set(link.weights["comparison"])
+    with pytest.raises(DataError, match=r"has no column 'distict'\. Did you mean 'district'"):
+        Splink().link(records, SplinkSettings(compare=("district", "distict")), session)
 
 
 def test_twins_are_two_and_ambiguous_candidates_are_nobody() -> None:

@@ -103,7 +103,7 @@ class LinkerSubject:
 @check
 def links_children_of_the_records(subject: LinkerSubject) -> None:
     """It names children of the records, and of each person at least two."""
-    demand(set(subject.same) == {*CHILD, "person"}, f"The columns are {sorted(subject.same)}.")
+    demand(set(subject.same) == {*CHILD, "person"}, f"The columns are {list(subject.same)}.")
     there = subject.records.table("children").select(*CHILD).to_pandas()
     named = subject.same.drop_duplicates(CHILD)
     demand(len(named.merge(there, on=CHILD)) == len(named), "Some are not in the records.")

@@ -180,7 +180,7 @@ class _Composer:
         return _join(
             "\n<Child><ChildIdentifiers>",
             _element("LAchildID", pa.array(usual.identifier[child]).cast(pa.string())),
-            _element("UPN", pa.array(number, mask=number == "")),
+            _element("UPN", pa.array(number, pa.string(), mask=number == "")),
             _element("PersonBirthDate", self.dates(said("birth"), born)),
             _element("ExpectedPersonBirthDate", self.dates(usual.expected_birth[child], ~born)),
             _element("GenderCurrent", pa.array(np.where(born, said("sex"), 0).astype(str))),

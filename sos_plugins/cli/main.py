@@ -371,8 +371,8 @@ def export(terminal: Terminal, study: Path, outcome: str, out: Path, data: Path 
 def list_(terminal: Terminal, kind: str | None) -> None:
     """List plugins of a KIND.
 
-    Kinds are sources, outcomes, matchers, estimators, engines, poolings, imputers, rating-rules and
-    rule-sets.
+    Kinds are sources, linkers, outcomes, matchers, estimators, engines, poolings, imputers,
+    rating-rules and rule-sets.
     """
     from sos_plugins.cli.catalogue import catalogue
 

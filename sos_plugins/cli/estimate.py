@@ -88,7 +88,7 @@ def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files 
             if kinds is not None:
                 raise SettingsError(f"{option} names kinds of files: say where to, with --out.")
         return None
-    from sos_plugins.interactive.files import FIGURES, TABLES, kinds_of
+    from sos_plugins.report.table_files import FIGURES, TABLES, kinds_of
 
     check_writable(out)
     return _Files(

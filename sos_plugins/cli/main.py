@@ -23,6 +23,29 @@ FORCE = click.option(
 )
 
 
+def _files(where: str, figures: str = "none") -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Add the options that name kinds of files.
+
+    Args:
+        where: Where they are written.
+        figures: Kinds of figures by default.
+    """
+
+    def add(command: Callable[P, T]) -> Callable[P, T]:
+        tables = click.option(
+            "--tables",
+            metavar="KINDS",
+            help=f"Tables for papers in {where}: csv, xlsx, docx, tex, md; none by default.",
+        )(command)
+        return click.option(
+            "--figures",
+            metavar="KINDS",
+            help=f"Charts in {where}: svg, png, pdf; {figures} by default.",
+        )(tables)
+
+    return add
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="sos-plugins")
 def main() -> None:
@@ -43,6 +66,7 @@ def main() -> None:
     "own cache by default.",
 )
 @click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
+@_files("OUT/figures and OUT/tables")
 @FORCE
 @common
 def run(
@@ -55,6 +79,8 @@ def run(
     backend: str | None,
     stations: Path | None,
     no_stations: bool,
+    figures: str | None,
+    tables: str | None,
     force: bool,
 ) -> None:
     """Run STUDY and write its report.
@@ -64,11 +90,15 @@ def run(
     """
     from sos_plugins.cache import store as places
     from sos_plugins.cli.run import run_and_report
+    from sos_plugins.report import Further
 
+    further = Further.of(figures or (), tables or ())
     kept = places.KEEP_NOTHING
     if not no_stations:
         kept = places.StepCache.at(stations or places.default_folder(data or study.parent))
-    run_and_report(terminal, study, out, data, workers, memory, kept, backend, force=force)
+    run_and_report(
+        *(terminal, study, out, data, workers, memory, kept, backend), force=force, further=further
+    )
 
 
 @main.command()
@@ -118,13 +148,23 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @main.command()
 @click.argument("result", type=FILE)
 @click.option("--out", type=OUT, help="Folder for the report; beside RESULT by default.")
+@_files("OUT/figures and OUT/tables")
 @FORCE
 @common
-def report(terminal: Terminal, result: Path, out: Path | None, force: bool) -> None:
+def report(
+    terminal: Terminal,
+    result: Path,
+    out: Path | None,
+    figures: str | None,
+    tables: str | None,
+    force: bool,
+) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
     from sos_plugins.cli.run import report_again
+    from sos_plugins.report import Further
 
-    page = report_again(result, out, force=force)
+    further = Further.of(figures or (), tables or ())
+    page = report_again(result, out, force=force, further=further)
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 
@@ -234,6 +274,7 @@ def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         click.option(
             "--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables."
         ),
+        _files("--out", "svg,png"),
         FORCE,
     )
 

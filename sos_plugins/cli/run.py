@@ -12,7 +12,7 @@ from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Agreement, plain
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
-from sos_plugins.report import check_folder, write_report
+from sos_plugins.report import NOTHING_FURTHER, Further, check_folder, write_report
 from sos_plugins.report.findings import pooled_sentence
 from sos_plugins.report.formatting import plural, scale_of
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
@@ -34,6 +34,7 @@ def run_and_report(
     backend: str | None = None,
     *,
     force: bool = False,
+    further: Further = NOTHING_FURTHER,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
@@ -52,16 +53,20 @@ def run_and_report(
     folder = out or Path("results") / study.plan.file.study.name
     owner = Owner.of(study.plan.file.study.name, path, folder)
     with claimed(folder):
-        check_folder(folder, study.plan.text, study.outcome_names, owner=None if force else owner)
+        check_folder(
+            folder, study.plan.text, study.outcome_names, None if force else owner, further
+        )
         with terminal.progress() as progress:
             result = study.run(progress, workers=workers, stations=cache)
-        page = write_report(result, folder, owner=owner, force=force)
+        page = write_report(result, folder, owner=owner, force=force, further=further)
     _answer(terminal, result, page, cache)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
 
 
-def report_again(path: Path, out: Path | None, *, force: bool = False) -> Path:
+def report_again(
+    path: Path, out: Path | None, *, force: bool = False, further: Further = NOTHING_FURTHER
+) -> Path:
     """Write the report of a result file again, beside it unless a folder is named.
 
     Raises:
@@ -74,7 +79,7 @@ def report_again(path: Path, out: Path | None, *, force: bool = False) -> Path:
     own = folder / RESULT
     also = (RESULT,) if own.exists() and own.samefile(file) else ()
     try:
-        return write_report(result, folder, also=also, force=force)
+        return write_report(result, folder, also=also, force=force, further=further)
     except (SosError, OSError):
         raise
     except Exception as error:

@@ -18,7 +18,7 @@ from minimum_wage import COLUMNS, MPDTA
 import sos_plugins
 from sos_plugins.cli import main
 from sos_plugins.errors import EngineUnavailableError, SettingsError
-from sos_plugins.interactive import files
+from sos_plugins.report import table_files as files
 from sos_plugins.interactive.fit import Fit
 
 SIXTEEN_DIGITS = 1e-15

@@ -22,7 +22,7 @@ from sos_plugins.report.sections import page_of
 from sos_plugins.report.svg import chart_style
 from sos_plugins.report.trends import Trends, Uptake, draw_trends, trend_chart, with_few
 from sos_plugins.study.result import LONGEST_MATCH_TABLE, OutcomeResult, StudyResult
-from sos_plugins.study.study import _called
+from sos_plugins.study.provenance import called_of
 
 CALLED = {"callaway-santanna": "Callaway and Sant'Anna"}
 
@@ -191,7 +191,7 @@ def test_every_estimator_and_matcher_of_authorities_says_what_it_is_called() -> 
     from sos_plugins.host.registry import load_plugins
 
     registry = load_plugins()
-    called = _called(registry)
+    called = called_of(registry)
     of_units = {o.name for o in registry.offers("matcher") if o.obj.level == "units"}
     named = {offer.name for offer in registry.offers("estimator")} | of_units
     assert named <= set(called)

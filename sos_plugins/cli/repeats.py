@@ -204,7 +204,7 @@ def _write(
     texts = {f"{kind.name}.html": kind.page(result), f"{kind.name}.json": figures}
     texts |= {f"{name}.csv": csv_of(frame) for name, frame in result.frames().items()}
     files = {name: text.encode() for name, text in texts.items()}
-    mark = SIMULATED_TAG if result.simulated else ""
+    mark: str = SIMULATED_TAG if result.simulated else ""
     for chart in kind.charts(result):
         files |= chart_files(chart, further.figures, mark=mark)
     table = in_text(kind.table(result), [kind.note, *([SIMULATED_SHORT] if mark else [])])

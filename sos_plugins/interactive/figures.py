@@ -53,7 +53,8 @@ def effect_figure(estimates: Sequence[NamedEstimate], called: Mapping[str, str])
         called: What estimators are called, by their names.
     """
     name = estimates[0].estimator
-    events = [row for named in estimates for row in _events(named)]
+    by_engine = {named.engine: named for named in estimates}
+    events = [row for named in by_engine.values() for row in _events(named)]
     with chart_style(name):
         if not events:
             return _forest_figure(_series(estimates, called))

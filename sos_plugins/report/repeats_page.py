@@ -197,8 +197,8 @@ def _power_finding(result: PowerResult, name: str, scale: Scale) -> str:
         found = f"{scale.with_unit(main['detectable'])} would be found in 80% of deals"
     name = _estimator_in(result)(main["estimator"])
     return (
-        f"By {name}, {found}; without an effect, {size} of deals are significant at "
-        f"5%. {result.repeats} deals; bars are two Monte Carlo errors."
+        f"By {name}, {found}; without an effect, {size} of deals are significant at 5%. "
+        f"{result.repeats} deals; bars are two Monte Carlo errors."
     )
 
 

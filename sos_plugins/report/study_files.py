@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -93,7 +94,18 @@ def _regression(page: Page, section: OutcomeSection) -> TextTable:
     )
     title = f"Effects by estimator: {section.label}"
     kept = tuple(filter(None, notes))
-    return printed(shown, page.study.called, title, kept, scale.effect, HEADLINE)
+    table = printed(shown, page.study.called, title, kept, scale.effect, HEADLINE)
+    return replace(table, table=table.table.rename(index=_row_name))
+
+
+def _row_name(term: str) -> str:
+    """Write the name of a term in words.
+
+    >>> _row_name("event=-2"), _row_name("Cases")
+    ('Event time −2', 'Cases')
+    """
+    name, _, time = term.partition("=")
+    return f"Event time {words.number(time)}" if name == "event" else term
 
 
 def _units(scale: words.Scale) -> str:

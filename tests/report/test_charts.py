@@ -21,8 +21,8 @@ from sos_plugins.report.matched import matched_diagram
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.svg import chart_style
 from sos_plugins.report.trends import Trends, Uptake, draw_trends, trend_chart, with_few
-from sos_plugins.study.result import LONGEST_MATCH_TABLE, OutcomeResult, StudyResult
 from sos_plugins.study.provenance import called_of
+from sos_plugins.study.result import LONGEST_MATCH_TABLE, OutcomeResult, StudyResult
 
 CALLED = {"callaway-santanna": "Callaway and Sant'Anna"}
 
@@ -168,6 +168,27 @@ def test_trends_are_drawn_from_plain_figures_alone() -> None:
     chart = trend_chart(Trends([*rows, *others], True, scale, "Share", when), "x", "X")
     assert chart is not None
     assert chart.note == "Pilots less comparators: 5.0 points before, 15.0 after."
+
+
+# The reference
+
+
+def test_the_reference_is_hollow_at_zero_with_its_name() -> None:
+    rows = effects(python=[2.0, 0.0, 4.0])
+    rows[1] |= {"conf_low": None, "conf_high": None}
+    axes = axes_of(draw_effects, Effects(rows, formatting.Scale(1.0, 1, "", "")))
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    filled, hollow = points
+    assert list(filled.get_xdata()) == [-2, 0]
+    assert (*hollow.get_xdata(), *hollow.get_ydata()) == (-1, 0)
+    assert hollow.get_markerfacecolor() == "white"
+    assert [text.get_text() for text in axes.texts] == ["reference"]
+
+
+def test_an_effect_that_was_estimated_at_zero_is_no_reference() -> None:
+    rows = effects(python=[2.0, 0.0, 4.0])
+    axes = axes_of(draw_effects, Effects(rows, formatting.Scale(1.0, 1, "", "")))
+    assert not axes.texts
 
 
 # Words for names

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
@@ -207,31 +205,3 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             settings[key] = value.strip()
     return settings
-
-
-def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """Lay out a table as text, as wide as the terminal (120 columns where there is none).
-
-    Everything in it is shown as it is: brackets and colons of a user's text are no markup.
-    """
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    shown = Text(title) if title else None
-    table = Table(title=shown, title_justify="left", show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(text_of(value)) for value in row))
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip()
-
-
-def text_of(value: Any) -> str:
-    """Write a value for a table: numbers to six significant digits, missing as a dash."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.6g}"
-    return str(value)

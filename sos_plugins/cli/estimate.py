@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from sos_plugins.cli.console import Terminal, render, text_of
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import render, text_of
 from sos_plugins.contract.types import Agreement
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.interactive.estimate import fit_sample

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from sos_plugins import __version__
-from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings, render
+from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings
+from sos_plugins.cli.text_tables import render
 from sos_plugins.errors import SosError, StudyError
 
 P = ParamSpec("P")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import render
 from sos_plugins.errors import SettingsError, StudyError
 from sos_plugins.report import Further
 from sos_plugins.report import formatting as words

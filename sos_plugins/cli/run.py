@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import in_lines, render, text_of, width
 from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Agreement, plain
@@ -162,17 +163,13 @@ def crosscheck(
     with terminal.progress() as progress:
         result = study.crosscheck(progress)
     rows = [row for outcome in result.outcomes for row in _checks(outcome)]
-    columns = [
-        *("outcome", "estimator", "engine", "estimate", "std. error"),
-        *("largest difference", "tolerance", "reason", "verdict"),
-    ]
-    shown = [list(row.values()) for row in rows]
     errors = [f"{o.info.label}: {o.error}" for o in result.outcomes if o.error]
     warnings = [
         *result.warnings,
         *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
     ]
-    text = "\n".join([render(columns, shown), *errors, *warnings])
+    told = [in_lines(sentence, width()) for sentence in (*errors, *warnings)]
+    text = "\n".join([*_tables_of(result, rows), *told])
     terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)
     verdicts = [a.verdict for o in result.outcomes for a in o.agreements]
     if "disagree" in verdicts:
@@ -182,6 +179,35 @@ def crosscheck(
     compared = {a.estimator for o in result.outcomes for a in o.agreements if a.verdict == "agree"}
     planned = {e.estimator for o in result.outcomes for e in o.estimates}
     return AGREE if planned and planned <= compared else NOTHING_COMPARED
+
+
+CHECKED = ("estimator", "engine", "estimate (SE)", "largest difference", "tolerance", "verdict")
+"""Columns of the cross-checks of one outcome."""
+
+
+def _tables_of(result: StudyResult, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lay out a table an outcome, then why engines may differ or did not run, each reason once."""
+    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    tables = [
+        render(CHECKED, [_check(row, reasons) for row in own], outcome.info.label) + "\n"
+        for outcome in result.outcomes
+        if (own := [row for row in rows if row["outcome"] == outcome.info.name])
+    ]
+    return tables + [in_lines(f"({n}) {why}", width()) for n, why in enumerate(reasons, start=1)]
+
+
+def _check(row: Mapping[str, Any], reasons: Sequence[str]) -> list[str]:
+    error = f" ({row['std_error']:.4g})" if row["std_error"] is not None else ""
+    difference = row["difference"]
+    number = f" ({reasons.index(row['reason']) + 1})" if row["reason"] else ""
+    return [
+        row["estimator"],
+        row["engine"],
+        f"{text_of(row['estimate'])}{error}",
+        "-" if difference is None else f"{difference:.2g}",
+        text_of(row["tolerance"]),
+        f"{row['verdict']}{number}",
+    ]
 
 
 def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:

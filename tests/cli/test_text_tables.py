@@ -71,16 +71,8 @@ def test_crosscheck_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = [row["reason"] for row in checks if row["reason"]]
     table = render(run.CHECKED, [run._check(row, reasons) for row in checks], "Of an outcome")
     assert max(map(len, table.splitlines())) <= 80
-    assert {
-        "-0.123457",
-        "(0.01235)",
-        "1.2e-12",
-        "1e-08",
-        "(SE)",
-        "differences-",
-        "augmented-",
-    } - set(table.split()) == {"differences-"}
-    assert "disagree (1)" in re.sub(r"\s+", " ", table)
+    whole = {"-0.123457", "(0.01235)", "1.2e-12", "1e-08", "(SE)", "augmented-", "disagree", "(1)"}
+    assert whole <= set(table.split())
 
 
 def agreement(tolerance: Tolerance, reason: str) -> Agreement:

@@ -100,6 +100,7 @@ def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files 
 
 
 def _answer(terminal: Terminal, fit: Fit, engine: str | None) -> None:
+    terminal.warned(fit.warnings)
     if engine != "all":
         terminal.answer(_data(fit.named), _text(fit.named))
         return

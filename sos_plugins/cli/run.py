@@ -110,6 +110,7 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
         title,
     )
     told = [list(outcome.warnings) for outcome in result.outcomes]
+    terminal.warned([*result.warnings, *(text for some in told for text in some)])
     pooled = [pooled_sentence(outcome) for outcome in result.outcomes]
     notes += [f"{row['outcome']}: {text}" for row, text in zip(rows, pooled, strict=True) if text]
     notes += [
@@ -168,6 +169,7 @@ def crosscheck(
         *result.warnings,
         *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
     ]
+    terminal.warned(warnings)
     told = [in_lines(sentence, width()) for sentence in (*errors, *warnings)]
     text = "\n".join([*_tables_of(result, rows), *told])
     terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)

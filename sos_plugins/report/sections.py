@@ -38,13 +38,13 @@ from sos_plugins.study.result import OutcomeResult, StudyResult
 EVENTS = "event-study-"
 """What the names of charts of effects by event time begin with."""
 OF_THE_STUDY = (
-    *("summary", "pilots", "thresholds", "truth", "truth-all"),
+    *("index", "summary", "effects", "pilots", "thresholds", "truth", "truth-all"),
     *("record-quality", "record-quality-all-checks", "record-accounts", "record-trust"),
     *("link-effect", "link-figures", "link-merged", "link-weights"),
     *("record-coverage", "record-faults", "record-completeness", "record-rules"),
     *("manifest-run", "manifest-memory", "manifest-versions", "manifest-plugins", "manifest-files"),
 )
-"""Names of the tables that a report may have beside those of its outcomes."""
+"""Names of the tables and charts that a report may have beside those of its outcomes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ from sos_plugins.study.preparation import (
     PreparedOutcome,
     no_faults,
 )
-from sos_plugins.study.provenance import manifest
+from sos_plugins.study.provenance import called_of, manifest
 from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
@@ -555,7 +555,7 @@ class Study:
             },
             study_toml=plan.text,
             settings=plain(file.model_dump()),
-            called=_called(plan.registry),
+            called=called_of(plan.registry),
             link=_told(read, inputs),
         )
 
@@ -570,12 +570,6 @@ def _told(read: Read, inputs: Sequence[OutcomeInput]) -> LinkResult | None:
         if given.not_linked is not None
     ]
     return replace(read.link.told, effect=effects_of(rows))
-
-
-def _called(registry: Registry) -> dict[str, str]:
-    """Return what estimators and matchers call themselves on charts, by their names."""
-    plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
-    return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}
 
 
 def _refuse_twice(before: Records, records: Records, where: str) -> None:

@@ -28,6 +28,7 @@ from sos_plugins.contract.types.evidence import (
     Run,
     SmallestEffect,
 )
+from sos_plugins.contract.types.files import FileDescription
 from sos_plugins.contract.types.imputation import ImputationTask, Imputed
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
@@ -51,6 +52,7 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Expected",
+    "FileDescription",
     "ImputationTask",
     "Imputed",
     "LeadTest",

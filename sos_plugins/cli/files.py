@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal
 from sos_plugins.contract.types import FileDescription
 from sos_plugins.profile.files_of import describe_folder
 from sos_plugins.report.formatting import plural
@@ -34,29 +34,27 @@ def tell(terminal: Terminal, folder: Path, source: str | None) -> None:
 
 
 def _page(source: str, described: Sequence[FileDescription]) -> str:
-    """Lay out what one source knows: a table of what is read, then a line for each other file."""
+    """Lay out what one source knows: a paragraph a file, those that are read first."""
     known = [one for one in described if one.is_known]
     others = [one for one in described if not one.is_known]
-    head = f"{source}: {plural(len(known), 'file')} of {len(described)} are read."
-    parts = [head]
-    if known:
-        columns = ["file", "release", "years", "levels", "read", "not read"]
-        parts.append(render(columns, [_row(one) for one in known]))
-    parts += [f"{one.file}: {one.why}." for one in known if one.why]
+    parts = [f"{source}: {plural(len(known), 'file')} of {len(described)} are read."]
+    parts += [_paragraph(one) for one in known]
     if others:
-        parts.append("Not read:\n" + "\n".join(f"  {_other(one)}" for one in others))
+        parts.append("Not read:")
+        parts += [_paragraph(one) for one in others]
     return "\n\n".join(parts)
 
 
-def _row(one: FileDescription) -> list[str]:
-    return [
-        one.file,
-        one.release,
-        _years(one),
-        ", ".join(one.levels),
-        ", ".join(one.gives) or f"explains {', '.join(one.explains)}",
-        _shortened(one.unread),
-    ]
+def _paragraph(one: FileDescription) -> str:
+    release = one.release or one.about
+    lines = {
+        "is": ", ".join(part for part in (release, _years(one), "/".join(one.levels)) if part),
+        "gives": ", ".join(one.gives),
+        "explains": ", ".join(one.explains),
+        "columns not read": _shortened(one.unread),
+        "why": one.why,
+    }
+    return "\n".join([one.file, *(f"  {what}: {text}" for what, text in lines.items() if text)])
 
 
 def _years(one: FileDescription) -> str:
@@ -69,8 +67,3 @@ def _shortened(names: Sequence[str]) -> str:
     rest = len(names) - MOST_COLUMNS
     shown = ", ".join(names[:MOST_COLUMNS])
     return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def _other(one: FileDescription) -> str:
-    about = f" ({one.about})" if one.about else ""
-    return f"{one.file}{about}: {one.why}."

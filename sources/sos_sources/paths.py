@@ -91,8 +91,8 @@ def cover(
                 by_real_path.setdefault(hit.resolve(), hit)
         if not hits:
             raise DataError(
-                f"'{entry}' names no {suffix} file (looked for {session.path(entry)}). Expected a "
-                "file, a folder or a pattern such as 'returns/*" + suffix + "'."
+                f"'{entry}' names no {' or '.join(suffixes)} file (looked for {session.path(entry)}). "
+                "Expected a file, a folder or a pattern such as 'returns/*" + suffix + "'."
             )
     rest = (one for real, one in left_out.items() if real not in by_real_path)
     return Covered(tuple(sorted(by_real_path.values())), tuple(rest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from sos_sources.published.measures import (
     TIME,
     Measure,
 )
-from sos_sources.published.tables import year_of_end
+from sos_sources.published.tables import YEARS_TO_MARCH, year_of_end
 
 NEIGHBOURS = "neighbours"
 _TITLE = meaning("category")
@@ -40,6 +41,31 @@ _PER_POPULATION = (
 )
 
 
+@dataclass(frozen=True)
+class _Figures:
+    """A file of figures as text, the measures it has (as they are; as counts) and its years.
+
+    ``years`` are those in which its periods end; none where they are no years to March.
+    """
+
+    file: PublishedFile
+    text: TextTable
+    given: tuple[Measure, ...]
+    counted: tuple[Measure, ...]
+    years: tuple[int, ...]
+
+    @classmethod
+    def of(cls, file: PublishedFile) -> _Figures:
+        text = file.read()
+        given = tuple(m for m in MEASURES if file.holds(m))
+        counted = tuple(m for m in MEASURES if file.counts(m) and m not in given)
+        kinds = {kind.lower() for kind in _distinct(file, text, KIND_OF_YEAR)}
+        ends = (year_of_end(time) for time in _distinct(file, text, TIME))
+        to_march = not kinds or not kinds.isdisjoint(YEARS_TO_MARCH)
+        years = tuple(year for year in ends if year is not None and to_march)
+        return cls(file, text, given, counted, years)
+
+
 def describe(covered: Covered, folder: Path) -> list[FileDescription]:
     """Describe every file that a folder holds, in the order of their names.
 
@@ -47,12 +73,28 @@ def describe(covered: Covered, folder: Path) -> list[FileDescription]:
         DataError: If a file cannot be opened, or pages of an answer are missing.
     """
     opened = open_files(covered)
-    countable = any(f.holds(m) for f in opened.files for m in MEASURES if m.name == POPULATION)
-    described = [_described(file, folder, countable=countable) for file in opened.files]
-    described += [_explaining(path, folder, opened) for path in opened.metadata]
-    described += [
+    described = [
         FileDescription(_name(one.path, folder), why=one.reason)
         for one in (*covered.left_out, *opened.left_out)
+    ]
+    described += [_explaining(path, folder, opened) for path in opened.metadata]
+    figures: list[_Figures] = []
+    for file in opened.files:
+        name = _name(file.path, folder)
+        if file.is_neighbours:
+            gives = (NEIGHBOURS,)
+            described.append(FileDescription(name, release="Statistical neighbours", gives=gives))
+            continue
+        try:
+            figures.append(_Figures.of(file))
+        except DataError as error:
+            described.append(FileDescription(name, why=str(error).removeprefix(f"{file.path}: ")))
+    countable = any(m.name == POPULATION for one in figures for m in one.given)
+    last: dict[Path, int] = {}
+    for one in figures:
+        last[one.file.whole] = max(last.get(one.file.whole, 0), *one.years, 0)
+    described += [
+        _described(one, folder, last[one.file.whole], countable=countable) for one in figures
     ]
     return sorted(described, key=lambda one: one.file)
 
@@ -68,45 +110,31 @@ def _explaining(path: Path, folder: Path, opened: OpenedFolder) -> FileDescripti
     )
 
 
-def _described(file: PublishedFile, folder: Path, *, countable: bool) -> FileDescription:
-    name = _name(file.path, folder)
-    if file.is_neighbours:
-        return FileDescription(name, release="Statistical neighbours", gives=(NEIGHBOURS,))
-    if not file.header:
-        return FileDescription(name, why="it holds no rows")
+def _described(one: _Figures, folder: Path, last: int, *, countable: bool) -> FileDescription:
+    name = _name(one.file.path, folder)
+    measures = (*one.given, *one.counted)
     try:
-        text = file.read()
-        given = [m for m in MEASURES if file.holds(m)]
-        counted = [m for m in MEASURES if file.counts(m) and m not in given]
-        used = {_figure(file, measure) for measure in (*given, *counted)}
+        used = {_figure(one.file, measure) for measure in measures}
     except DataError as error:
-        return FileDescription(name, why=str(error).removeprefix(f"{file.path}: "))
-    measures = given + counted * countable
-    years = _years(file, text)
-    first = measures[0] if measures else (counted or [None])[0]
-    shift = -1 if first is None else first.shift
+        return FileDescription(name, why=str(error).removeprefix(f"{one.file.path}: "))
+    read = measures if countable else one.given
+    shift = measures[0].shift if measures else -1
     return FileDescription(
         name,
-        release=_release(measures or counted, years),
-        about=_only_text(file, text),
-        first_period=min(years) + shift if years else None,
-        last_period=max(years) + shift if years else None,
-        levels=tuple(_distinct(file, text, LEVEL)),
-        gives=tuple(measure.name for measure in measures),
-        unread=_unread(file, used, measures or counted),
-        why=_why(file, measures, [] if countable else counted),
+        release=_release(measures, last),
+        about=_only_text(one.file, one.text),
+        first_period=min(one.years) + shift if one.years else None,
+        last_period=max(one.years) + shift if one.years else None,
+        levels=tuple(_distinct(one.file, one.text, LEVEL)),
+        gives=tuple(measure.name for measure in read),
+        unread=_unread(one.file, used, measures),
+        why=_why(one, countable=countable),
     )
 
 
 def _figure(file: PublishedFile, measure: Measure) -> int | None:
     counted = not file.holds(measure)
     return file.place(meanings(*measure.counts) if counted else measure.figures(file.header))
-
-
-def _years(file: PublishedFile, text: TextTable) -> list[int]:
-    """Return the years in which the periods end."""
-    ends = (year_of_end(time) for time in _distinct(file, text, TIME))
-    return [year for year in ends if year is not None]
 
 
 def _distinct(file: PublishedFile, text: TextTable, aliases: Sequence[Meaning]) -> list[str]:
@@ -123,11 +151,10 @@ def _only_text(file: PublishedFile, text: TextTable) -> str:
     return said[0] if len(said) == 1 else ""
 
 
-def _release(measures: Sequence[Measure], years: Sequence[int]) -> str:
-    collections = list(dict.fromkeys(measure.collection for measure in measures))
-    if not collections:
-        return ""
-    return f"{' and '.join(collections)} {max(years)}" if years else " and ".join(collections)
+def _release(measures: Sequence[Measure], last: int) -> str:
+    collections = dict.fromkeys(measure.collection for measure in measures)
+    words = [" and ".join(collections), str(last or "")]
+    return " ".join(word for word in words if word) if collections else ""
 
 
 def _unread(
@@ -149,7 +176,7 @@ def _unread(
     )
 
 
-def _why(file: PublishedFile, measures: Sequence[Measure], lost: Sequence[Measure]) -> str:
-    if lost:
-        return f"{_PER_POPULATION}{', '.join(measure.name for measure in lost)}"
-    return "" if measures else why_unknown(file)
+def _why(one: _Figures, *, countable: bool) -> str:
+    if one.counted and not countable:
+        return f"{_PER_POPULATION}{', '.join(measure.name for measure in one.counted)}"
+    return "" if one.given or one.counted else why_unknown(one.file)

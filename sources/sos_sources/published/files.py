@@ -11,7 +11,7 @@ from sos_plugins.errors import DataError, listing
 from sos_plugins.tables.csv_text import TextTable, read_header, read_text
 from sos_plugins.tables.readable import refuse_closed, refuse_other_header
 from sos_sources.paths import OUT_OF_SCOPE, UNREADABLE, Covered, LeftOut
-from sos_sources.published.meanings import Meaning, meanings
+from sos_sources.published.meanings import Meaning, meaning, meanings
 from sos_sources.published.measures import (
     AUTHORITY,
     LEVEL,
@@ -25,8 +25,8 @@ from sos_sources.published.query_results import (
     Metadata,
     QueryResults,
     as_table,
+    first_pages,
     read_json,
-    refuse_missing_pages,
 )
 
 CSV, JSON = ".csv", ".json"
@@ -42,13 +42,20 @@ class PublishedFile:
         path: The file.
         names: Names of its columns.
         metadata: The file that says what its ids stand for, if it has any.
+        first_page: The file with the first page of the answer of which it is a page.
         table: What it holds, where that is read already.
     """
 
     path: Path
     names: tuple[str, ...]
     metadata: Path | None = None
+    first_page: Path | None = None
     table: TextTable | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def whole(self) -> Path:
+        """The file that stands for the release: itself, or the first page of an answer."""
+        return self.first_page or self.path
 
     @cached_property
     def header(self) -> tuple[Meaning, ...]:
@@ -106,7 +113,9 @@ class PublishedFile:
     @property
     def is_published(self) -> bool:
         """Whether it holds something that the source reads."""
-        return self.is_neighbours or any(self.holds(m) or self.counts(m) for m in MEASURES)
+        return self.is_neighbours or (
+            self.is_figures and any(self.holds(m) or self.counts(m) for m in MEASURES)
+        )
 
 
 @dataclass(frozen=True)
@@ -147,14 +156,15 @@ def open_files(covered: Covered) -> OpenedFolder:
             left_out.append(LeftOut(path, OUT_OF_SCOPE, "no answer of the statistics service"))
     for file in files:
         refuse_other_header(file.path, lambda names: names_are_published(tuple(names)))
-    refuse_missing_pages(answers)
+    firsts = first_pages(answers)
     for answer in answers:
         try:
             table, explained_by = as_table(answer, metadata)
         except DataError as error:
             left_out.append(LeftOut(answer.path, UNREADABLE, str(error)))
         else:
-            files.append(PublishedFile(answer.path, table.names, explained_by, table))
+            first = firsts[answer.path]
+            files.append(PublishedFile(answer.path, table.names, explained_by, first, table))
     used = {file.metadata for file in files}
     left_out += [
         LeftOut(one.path, OUT_OF_SCOPE, "metadata of no results that are here")
@@ -174,11 +184,24 @@ def why_unknown(file: PublishedFile) -> str:
     """Say why nothing of a file is read, though its columns are known."""
     lacks = [name for name, them in NEEDED.items() if not any(one in file.header for one in them)]
     if len(lacks) == len(NEEDED):
-        return "no column of a published measure"
+        return "no column of published statistics"
     if lacks:
         return f"no column {listing(lacks)}; figures by local authority and year are read"
     for measure in MEASURES:
         if measure.only and any(one in file.header for one in measure.figures(file.header)):
-            names = listing(f"'{' '.join(sorted(one))}'" for one in measure.only.columns)
-            return f"a column of {measure.name} without its category, one of {names}"
-    return "no column of a published measure"
+            return f"a column of {measure.name}, but none that says which children: population_type"
+    return f"no column of a measure that is read{_nearest(file)}"
+
+
+def _nearest(file: PublishedFile) -> str:
+    """Name the column that is most like one of a measure, where one is half like it."""
+    best, column, like = 0.5, "", ""
+    for name, means in zip(file.names, file.header, strict=True):
+        for known in (one for m in MEASURES if not m.only for one in (*m.columns, *m.counts)):
+            words = meaning(known)
+            alike = len(means & words) / len(means | words)
+            if alike > best:
+                best, column, like = alike, name, known
+    if not column:
+        return ""
+    return f"; '{column}' is most like {like}: name it so in a copy, if it is that figure"

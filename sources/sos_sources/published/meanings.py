@@ -38,22 +38,10 @@ _PHRASES: tuple[tuple[str, str], ...] = (
 )
 """Spellings of one word, by pattern over whole words, in the order in which they are replaced."""
 _IDLE = frozenset(
-    (
-        *(
-            "a",
-            "all",
-            "an",
-            "and",
-            "count",
-            "counts",
-            "during",
-            "each",
-            "for",
-            "in",
-            "no",
-            "number",
-        ),
-        *("of", "that", "the", "their", "total", "was", "were", "which", "who", "with", "year"),
+    re.findall(
+        r"\w+",
+        "a all an and count counts during each for in no number of that the their total was were "
+        "which who with year",
     )
 )
 """Words that tell no figures apart: what has no other sign is a number in the year."""

@@ -52,10 +52,9 @@ class ResultTable(TextTable):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of an answer: which of how many, and what all pages of the answer share."""
+    """One page of an answer: its number, and what all pages of the answer share, first how many."""
 
     number: int
-    of: int
     answer: tuple[Any, ...]
 
 
@@ -141,16 +140,16 @@ def read_json(path: Path) -> QueryResults | Metadata | None:
     return QueryResults(path, results, pages, digest)
 
 
-def refuse_missing_pages(files: Sequence[QueryResults]) -> None:
-    """Refuse answers of which pages are not there: their figures would be missing unnoticed.
+def first_pages(files: Sequence[QueryResults]) -> Mapping[Path, Path]:
+    """Return the file of the first page of the answer to which the pages of each file belong.
 
     Raises:
-        DataError: With the pages that are missing.
+        DataError: If pages of an answer are not there: their figures would be missing unnoticed.
     """
     by_answer: dict[tuple[Any, ...], dict[int, Path]] = {}
     for file in files:
         for page in file.pages:
-            by_answer.setdefault((page.of, *page.answer), {})[page.number] = file.path
+            by_answer.setdefault(page.answer, {})[page.number] = file.path
     for answer, there in by_answer.items():
         missing = [n for n in range(1, answer[0] + 1) if n not in there]
         if missing:
@@ -161,6 +160,9 @@ def refuse_missing_pages(files: Sequence[QueryResults]) -> None:
                 f"{listing(str(n) for n in missing[:10])}{' ...' if len(missing) > 10 else ''}. "
                 "Fetch every page, or the CSV file of the data set."
             )
+    return {
+        file.path: by_answer[file.pages[0].answer][1] if file.pages else file.path for file in files
+    }
 
 
 def as_table(file: QueryResults, metadata: Sequence[Metadata]) -> tuple[ResultTable, Path | None]:
@@ -193,12 +195,15 @@ def as_table(file: QueryResults, metadata: Sequence[Metadata]) -> tuple[ResultTa
 
 def _page(answer: Mapping[str, Any]) -> Page | None:
     paging = answer.get("paging")
-    if not isinstance(paging, dict) or not isinstance(paging.get("totalPages"), int):
+    if not isinstance(paging, dict):
+        return None
+    number, of = paging.get("page"), paging.get("totalPages")
+    if not (isinstance(number, int) and isinstance(of, int) and 0 < number <= of):
         return None
     shared = (paging.get("totalResults"), paging.get("pageSize"))
-    first = next(iter(answer["results"]), {})
+    first: Any = next(iter(answer["results"]), None)
     values = first.get("values") if isinstance(first, dict) else None
-    return Page(int(paging.get("page", 1)), paging["totalPages"], (*shared, *sorted(values or ())))
+    return Page(number, (of, *shared, *sorted(values or ())))
 
 
 def _refuse_incomplete(path: Path, number: int, result: Any) -> None:

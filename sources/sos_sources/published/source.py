@@ -120,7 +120,7 @@ class Published(Source):
         chosen = _chosen(opened.files, settings)
         texts = {file.path: file.read() for file, measures in chosen.items() if measures}
         releases = [
-            _release(measure, texts[file.path], file, shown(file.path, session))
+            _release(measure, texts[file.path], file, session)
             for file, measures in chosen.items()
             for measure in measures
         ]
@@ -227,12 +227,13 @@ def _or_counts(measure: Measure) -> str:
     return f", or the count ({listing(measure.counts)}) and a file of the child population"
 
 
-def _release(measure: Measure, text: TextTable, file: PublishedFile, shown_as: str) -> Release:
+def _release(measure: Measure, text: TextTable, file: PublishedFile, session: Session) -> Release:
     counted = not file.holds(measure)
     figures = meanings(*measure.counts) if counted else measure.figures(file.header)
     return Release(
         measure=measure,
-        file=shown_as,
+        file=shown(file.path, session),
+        whole=shown(file.whole, session),
         text=text,
         counted=counted,
         places={

@@ -44,11 +44,13 @@ PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denom
 class Release:
     """One measure in one file: where each of :data:`PLACES` stands, None where it is absent.
 
-    ``counted`` says that the figure is a count, to be divided by the child population.
+    ``counted`` says that the figure is a count, to be divided by the child population; ``whole``
+    names what the file is a part of, such as the first page of an answer, or the file.
     """
 
     measure: Measure
     file: str
+    whole: str
     text: TextTable
     places: Mapping[str, int | None]
     counted: bool = False
@@ -90,8 +92,12 @@ def build(
         DataError: If a file has several figures of a measure for one authority and year, or no
             figure is left.
     """
+    reaches: dict[str, str] = {}
+    for one in releases:
+        reaches[one.whole] = max(reaches.get(one.whole, ""), _reach(one))
     with scratch_database(session.backend) as con:
-        _load(con, sorted(releases, key=lambda r: (_reach(r), not r.counted, r.file)))
+        ordered = sorted(releases, key=lambda r: (reaches[r.whole], not r.counted, r.file))
+        _load(con, ordered)
         con.execute(_typed(scope))
         _refuse_breakdowns(con)
         con.execute(_COUNTED)

@@ -37,7 +37,8 @@ def _page(source: str, described: Sequence[FileDescription]) -> str:
     """Lay out what one source knows: a paragraph a file, those that are read first."""
     known = [one for one in described if one.is_known]
     others = [one for one in described if not one.is_known]
-    parts = [f"{source}: {plural(len(known), 'file')} of {len(described)} are read."]
+    n = len(known)
+    parts = [f"{source}: {n} of {plural(len(described), 'file')} {'is' if n == 1 else 'are'} read."]
     parts += [_paragraph(one) for one in known]
     if others:
         parts.append("Not read:")

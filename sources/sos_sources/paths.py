@@ -90,8 +90,9 @@ def cover(
                 hits += 1
                 by_real_path.setdefault(hit.resolve(), hit)
         if not hits:
+            named = " or ".join(suffixes)
             raise DataError(
-                f"'{entry}' names no {' or '.join(suffixes)} file (looked for {session.path(entry)}). "
+                f"'{entry}' names no {named} file (looked for {session.path(entry)}). "
                 "Expected a file, a folder or a pattern such as 'returns/*" + suffix + "'."
             )
     rest = (one for real, one in left_out.items() if real not in by_real_path)

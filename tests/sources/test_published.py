@@ -286,10 +286,8 @@ def test_the_later_release_wins(tmp_path: Path) -> None:
 
 def test_a_breakdown_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "2023,330,E1,Town,10,21", "2023,330,E1,Town,10,20")
-    with pytest.raises(
-        DataError,
-        match=r"2 figures of rereferral-rate for authority 330 .*lines 2 to 3.*marked as the total",
-    ):
+    sentence = r"2 figures of rereferral-rate for authority 330 .*lines 2 to 3.*marked as the total"
+    with pytest.raises(DataError, match=sentence):
         read(tmp_path)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.groundwork.installed import distribution_version
+from sos_plugins.host.distributions import dependencies
 from sos_plugins.system.output_folder import OutputError, cannot_write
 from sos_plugins.system.secrets import masked, without_home
 
@@ -30,8 +31,6 @@ LOG = logging.getLogger("sos_plugins")
 FORM = "%(asctime)s %(levelname)s %(message)s"
 OURS = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ")
 """How a line of a log begins."""
-VERSIONS = ("numpy", "pandas", "duckdb", "ibis-framework", "matplotlib", "pyfixest", "rpy2")
-"""Packages whose versions are of use to whoever reads a log; a result has those of all."""
 
 
 class Clean(logging.Formatter):
@@ -117,7 +116,7 @@ def _begin(command: str, arguments: Sequence[str]) -> None:
     LOG.info("Arguments: %s", shlex.join(arguments))
     LOG.info("Python %s on %s", platform.python_version(), platform.platform())
     LOG.info("Processors: %s", os.cpu_count())
-    told = (f"{name} {distribution_version(name)}" for name in VERSIONS)
+    told = (f"{name} {distribution_version(name)}" for name in dependencies())
     LOG.info("Versions: %s", ", ".join(told))
 
 

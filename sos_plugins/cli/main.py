@@ -251,6 +251,21 @@ def profile(
     )
 
 
+@main.command()
+@click.argument("folder", type=OUT)
+@click.option("--source", help="The source that tells; all that can by default.")
+@common
+def files(terminal: Terminal, folder: Path, source: str | None) -> None:
+    """Tell what each file of FOLDER is, before a study is written.
+
+    Which release of which collection, the years and levels of its figures, what is read from it,
+    which columns are not, and why a file is not read.
+    """
+    from sos_plugins.cli.files import tell
+
+    tell(terminal, folder, source)
+
+
 def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Add the options of what is repeated on re-dealt pilots."""
     options = (

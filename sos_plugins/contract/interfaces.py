@@ -23,6 +23,7 @@ from sos_plugins.contract.types import (
     Cases,
     DrawnStatistics,
     Evidence,
+    FileDescription,
     Link,
     MatchedGroup,
     OutcomeInfo,
@@ -106,6 +107,25 @@ class Source(Plugin):
         Args:
             settings: The validated settings, of the type ``Settings``.
             session: Resolves paths.
+        """
+        return None
+
+    def describe_files(
+        self,
+        folder: Path,  # noqa: ARG002
+        session: Session,  # noqa: ARG002
+    ) -> Sequence[FileDescription] | None:
+        """Tell what each file of a folder is, or None where the source cannot tell.
+
+        For people who look at a folder before they write a study; a file that is not known stands
+        here too, with the reason.
+
+        Args:
+            folder: The folder, searched through.
+            session: Resolves paths.
+
+        Raises:
+            DataError: If the folder or a file in it cannot be read.
         """
         return None
 

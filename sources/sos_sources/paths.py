@@ -63,32 +63,37 @@ def find_files(entries: Iterable[str], session: Session, *, suffix: str) -> list
     return list(cover(entries, session, suffix=suffix).files)
 
 
-def cover(entries: Iterable[str], session: Session, *, suffix: str) -> Covered:
+def cover(
+    entries: Iterable[str], session: Session, *, suffix: str, further: Sequence[str] = ()
+) -> Covered:
     """Return the files that files, folders (searched through) and patterns name, each once.
 
     Args:
         entries: Paths relative to ``session.base``, or absolute.
         session: Gives the base folder.
         suffix: What files in folders end in, such as ``".xml"``, in either case.
+        further: Other endings of files that are read.
 
     Raises:
         DataError: If an entry names nothing, a folder cannot be listed, or what is named like a
             file is none: a link to nothing, an empty folder, a pipe.
     """
+    suffixes = (suffix, *further)
     by_real_path: dict[Path, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     for entry in entries:
         hits = 0
-        for hit in sorted(_expand(entry, session, suffix), key=_path_of):
+        for hit in sorted(_expand(entry, session, suffixes), key=_path_of):
             if isinstance(hit, LeftOut):
                 left_out.setdefault(hit.path.resolve(), hit)
             else:
                 hits += 1
                 by_real_path.setdefault(hit.resolve(), hit)
         if not hits:
+            named = " or ".join(suffixes)
             raise DataError(
-                f"'{entry}' names no {suffix} file (looked for {session.path(entry)}). Expected a "
-                "file, a folder or a pattern such as 'returns/*" + suffix + "'."
+                f"'{entry}' names no {named} file (looked for {session.path(entry)}). "
+                "Expected a file, a folder or a pattern such as 'returns/*" + suffix + "'."
             )
     rest = (one for real, one in left_out.items() if real not in by_real_path)
     return Covered(tuple(sorted(by_real_path.values())), tuple(rest))
@@ -96,7 +101,7 @@ def cover(entries: Iterable[str], session: Session, *, suffix: str) -> Covered:
 
 def covered_by(folder: Path, *, suffix: str) -> Covered:
     """Return what one folder covers; nothing need be there. Errors as in :func:`cover`."""
-    inside = sorted(_inside(folder, suffix, frozenset()), key=_path_of)
+    inside = sorted(_inside(folder, (suffix,), frozenset()), key=_path_of)
     files = tuple(one for one in inside if isinstance(one, Path))
     return Covered(files, tuple(one for one in inside if isinstance(one, LeftOut)))
 
@@ -133,23 +138,25 @@ def _path_of(one: Path | LeftOut) -> Path:
     return one if isinstance(one, Path) else one.path
 
 
-def _expand(entry: str, session: Session, suffix: str) -> Iterator[Path | LeftOut]:
+def _expand(entry: str, session: Session, suffixes: Sequence[str]) -> Iterator[Path | LeftOut]:
     path = session.path(entry)
     if _is_folder(path):
-        yield from _inside(path, suffix, frozenset())
+        yield from _inside(path, suffixes, frozenset())
     elif os.path.lexists(path):
         _refuse_no_file(path)
         yield path
     elif any(sign in entry for sign in WILD):
         for hit in _matching(path):
             if _is_folder(hit):
-                yield from _inside(hit, suffix, frozenset())
+                yield from _inside(hit, suffixes, frozenset())
             else:
                 _refuse_no_file(hit)
                 yield hit
 
 
-def _inside(folder: Path, suffix: str, above: frozenset[Path]) -> Iterator[Path | LeftOut]:
+def _inside(
+    folder: Path, suffixes: Sequence[str], above: frozenset[Path]
+) -> Iterator[Path | LeftOut]:
     """Yield all that lies in a folder and those inside it, links to folders among them."""
     real = folder.resolve()
     if real in above:
@@ -161,18 +168,18 @@ def _inside(folder: Path, suffix: str, above: frozenset[Path]) -> Iterator[Path 
         if one.name.startswith("."):
             yield LeftOut(one, HIDDEN, "its name begins with a dot")
         elif _is_folder(one):
-            inner = list(_inside(one, suffix, above | {real}))
-            if one.suffix.lower() == suffix and not any(isinstance(f, Path) for f in inner):
+            inner = list(_inside(one, suffixes, above | {real}))
+            if one.suffix.lower() in suffixes and not any(isinstance(f, Path) for f in inner):
                 raise DataError(
-                    f"{one} is a folder where a {suffix} file was expected, and none is inside. "
-                    "Put the file there, or take the folder away."
+                    f"{one} is a folder where a {one.suffix} file was expected, and none is "
+                    "inside. Put the file there, or take the folder away."
                 )
             yield from inner
-        elif one.suffix.lower() == suffix:
+        elif one.suffix.lower() in suffixes:
             _refuse_no_file(one)
             yield one
         else:
-            yield LeftOut(one, OUT_OF_SCOPE, f"no {suffix} file, by its name")
+            yield LeftOut(one, OUT_OF_SCOPE, f"no {' or '.join(suffixes)} file, by its name")
     if not n:
         yield LeftOut(folder, OUT_OF_SCOPE, "an empty folder")
 

@@ -28,6 +28,7 @@ from sos_plugins.contract.types.evidence import (
     Run,
     SmallestEffect,
 )
+from sos_plugins.contract.types.files import FileDescription
 from sos_plugins.contract.types.imputation import ImputationTask, Imputed
 from sos_plugins.contract.types.link import FIGURE_COLUMNS, WEIGHT_COLUMNS, Link
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
@@ -54,6 +55,7 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Expected",
+    "FileDescription",
     "ImputationTask",
     "Imputed",
     "LeadTest",

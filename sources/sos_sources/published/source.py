@@ -8,27 +8,29 @@ with a renamed column, is read as well. A year is named by the March in which it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from sos_plugins import Records, Session, Settings, Source, hookimpl
+from sos_plugins import FileDescription, Records, Session, Settings, Source, hookimpl
 from sos_plugins.contract.settings import AprilYear
 from sos_plugins.errors import DataError, did_you_mean, listing
-from sos_plugins.tables.csv_text import TextTable, read_header, read_text
+from sos_plugins.tables.csv_text import TextTable
 from sos_plugins.tables.period_codes import whole_period
-from sos_plugins.tables.readable import refuse_closed, refuse_other_header
-from sos_sources.paths import (
-    NOT_ASKED_FOR,
-    OUT_OF_SCOPE,
-    UNREADABLE,
-    LeftOut,
-    count_files,
-    cover,
-    shown,
+from sos_sources.paths import NOT_ASKED_FOR, OUT_OF_SCOPE, LeftOut, count_files, cover, shown
+from sos_sources.published.described import describe
+from sos_sources.published.files import (
+    CSV,
+    JSON,
+    NEEDED,
+    OpenedFolder,
+    PublishedFile,
+    open_files,
+    why_unknown,
 )
+from sos_sources.published.meanings import meanings
 from sos_sources.published.measures import (
     AUTHORITY,
     AUTHORITY_NAME,
@@ -38,9 +40,8 @@ from sos_sources.published.measures import (
     POPULATION,
     TIME,
     Measure,
-    plain_name,
 )
-from sos_sources.published.neighbours import NeighbourModel, is_model, of_areas, read_neighbours
+from sos_sources.published.neighbours import NeighbourModel, of_areas, read_neighbours
 from sos_sources.published.tables import SOURCE, Release, Scope, build
 from sos_sources.sql.sql_checks import line_breaks
 
@@ -50,7 +51,10 @@ NAMES = tuple(measure.name for measure in MEASURES)
 class PublishedSettings(Settings):
     """Which folder, which measures, which years and which authorities."""
 
-    folder: str = Field(description="Folder of the published CSV files, relative to the study.")
+    folder: str = Field(
+        description="Folder of the published files (CSV, or JSON of the statistics service), "
+        "relative to the study."
+    )
     measures: tuple[str, ...] | None = Field(
         None, description="Measures to read; none given means all that the folder holds."
     )
@@ -107,16 +111,17 @@ class Published(Source):
         ``neighbours`` is there only when the folder has a file of statistical neighbours.
 
         Raises:
-            DataError: If the folder has no CSV file or none with a measure asked for, or a file
-                has several figures of one authority and year.
+            DataError: If the folder has no file or none with a measure asked for, a file has
+                several figures of one authority and year or two columns of one figure, or pages
+                of an answer are missing.
         """
-        covered = cover([settings.folder], session, suffix=".csv")
-        headers, broken = _headers(covered.files)
-        chosen = _chosen(headers, settings)
-        texts = {path: read_text(path) for path, measures in chosen.items() if measures}
+        covered = cover([settings.folder], session, suffix=CSV, further=(JSON,))
+        opened = open_files(covered)
+        chosen = _chosen(opened.files, settings)
+        texts = {file.path: file.read() for file, measures in chosen.items() if measures}
         releases = [
-            _release(measure, texts[path], headers[path], shown(path, session))
-            for path, measures in chosen.items()
+            _release(measure, texts[file.path], file, session)
+            for file, measures in chosen.items()
             for measure in measures
         ]
         scope = Scope(
@@ -128,7 +133,7 @@ class Published(Source):
         )
         built = build(releases, scope, examples=settings.examples, session=session)
         units = {*built.table["unit"].to_pylist(), *built.areas}
-        model = _model(headers, units, settings, session)
+        model = _model(opened.files, units, settings, session)
         tables = {"published": session.table(built.table, "published")}
         quality = built.quality
         if model is not None:
@@ -136,10 +141,10 @@ class Published(Source):
             tables["neighbours"] = session.table(neighbours, "neighbours")
             quality += model.quality
             texts[model.path] = model.text
-        used = sorted(texts)
-        for path in used:
+        for path in sorted(texts):
             quality += line_breaks(texts[path], source=SOURCE, file=shown(path, session))
-        left_out = (*covered.left_out, *broken, *_unused(headers, used))
+        used = _used(opened, texts)
+        left_out = (*covered.left_out, *opened.left_out, *_unused(opened, used))
         quality += count_files(
             len(used), left_out, session, source=SOURCE, examples=settings.examples
         )
@@ -147,50 +152,41 @@ class Published(Source):
             tables=tables,
             quality=quality,
             files=tuple(shown(path, session) for path in used),
-            data_hash=_digest([texts[path] for path in used]),
+            data_hash=_digest([texts[path] for path in sorted(texts)]),
             unit_names=built.unit_names,
         )
 
-
-def _headers(paths: Sequence[Path]) -> tuple[dict[Path, list[str]], list[LeftOut]]:
-    """Return the plain names of the columns of every file, and the files that hold no CSV text.
-
-    Raises:
-        DataError: If a file cannot be opened, or the names of the columns of one with figures
-            stand under a title or between other separators.
-    """
-    headers, broken = {}, []
-    for path in paths:
-        refuse_closed(path)
-        try:
-            headers[path] = [plain_name(name) for name in read_header(path)]
-        except DataError as error:
-            broken.append(LeftOut(path, UNREADABLE, str(error).removeprefix(f"{path} ")))
-        else:
-            refuse_other_header(path, _is_published)
-    return headers, broken
+    def describe_files(self, folder: Path, session: Session) -> list[FileDescription]:
+        """Tell which release each file of a folder is, and which measures it gives."""
+        covered = cover([str(folder)], session, suffix=CSV, further=(JSON,))
+        return describe(covered, folder)
 
 
-def _is_published(names: Sequence[str]) -> bool:
-    """Whether columns are those of a published measure or of statistical neighbours."""
-    plain = [plain_name(name) for name in names]
-    return is_model(plain) or any(_holds(plain, m) or _counts(plain, m) for m in MEASURES)
+def _used(opened: OpenedFolder, texts: Collection[Path]) -> list[Path]:
+    """Return the files that gave something, with the metadata that explain them."""
+    metadata = {f.metadata for f in opened.files if f.path in texts and f.metadata is not None}
+    return sorted({*texts, *metadata})
 
 
-def _unused(headers: dict[Path, list[str]], used: Sequence[Path]) -> list[LeftOut]:
+def _unused(opened: OpenedFolder, used: Collection[Path]) -> list[LeftOut]:
     """Return the files that gave nothing, and why."""
-    return [
-        LeftOut(path, NOT_ASKED_FOR, "none of the measures or neighbours that are read")
-        if _is_published(names)
-        else LeftOut(path, OUT_OF_SCOPE, "no column of a published measure")
-        for path, names in headers.items()
+    unused = [
+        LeftOut(file.path, NOT_ASKED_FOR, "none of the measures or neighbours that are read")
+        if file.is_published
+        else LeftOut(file.path, OUT_OF_SCOPE, why_unknown(file))
+        for file in opened.files
+        if file.path not in used
+    ]
+    return unused + [
+        LeftOut(path, NOT_ASKED_FOR, "metadata of results that are not read")
+        for path in opened.metadata
         if path not in used
     ]
 
 
 def _chosen(
-    headers: dict[Path, list[str]], settings: PublishedSettings
-) -> dict[Path, list[Measure]]:
+    files: Sequence[PublishedFile], settings: PublishedSettings
+) -> dict[PublishedFile, list[Measure]]:
     """Return the measures that each file holds, of those asked for and the child population.
 
     Raises:
@@ -199,19 +195,20 @@ def _chosen(
     wanted = [m for m in MEASURES if _asked(m, settings)]
     needed = [m for m in MEASURES if m in wanted or m.name == POPULATION]
     population = next(m for m in MEASURES if m.name == POPULATION)
-    countable = any(_holds(names, population) for names in headers.values())
+    countable = any(file.holds(population) for file in files)
     chosen = {
-        path: [m for m in needed if _holds(names, m) or (countable and _counts(names, m))]
-        for path, names in headers.items()
+        file: [m for m in needed if file.holds(m) or (countable and file.counts(m))]
+        for file in files
     }
     absent = [m for m in wanted if m not in _all(chosen)]
     if (settings.measures is not None and absent) or len(absent) == len(wanted):
         first = absent[0]
         raise DataError(
-            f"No CSV file in '{settings.folder}' has the published figures of {first.name} "
-            f"({first.label}). Expected the columns time_period, geographic_level and old_la_code "
-            f"and one like {listing(first.columns)}{_or_counts(first)}. "
-            f"Files: {listing(p.name for p in headers)}."
+            f"No file in '{settings.folder}' has the published figures of {first.name} "
+            f"({first.label}). Expected the columns {listing(NEEDED)} and one like "
+            f"{listing(first.columns)}{_or_counts(first)}. "
+            f"Files: {listing(file.path.name for file in files)}. What each is: sos-plugins files "
+            "FOLDER."
         )
     return chosen
 
@@ -220,7 +217,7 @@ def _asked(measure: Measure, settings: PublishedSettings) -> bool:
     return settings.measures is None or measure.name in settings.measures
 
 
-def _all(chosen: dict[Path, list[Measure]]) -> list[Measure]:
+def _all(chosen: Mapping[PublishedFile, list[Measure]]) -> list[Measure]:
     return [measure for measures in chosen.values() for measure in measures]
 
 
@@ -230,46 +227,30 @@ def _or_counts(measure: Measure) -> str:
     return f", or the count ({listing(measure.counts)}) and a file of the child population"
 
 
-def _holds(names: Sequence[str], measure: Measure) -> bool:
-    return _has(names, measure, measure.columns)
-
-
-def _counts(names: Sequence[str], measure: Measure) -> bool:
-    return bool(measure.counts) and _has(names, measure, measure.counts)
-
-
-def _has(names: Sequence[str], measure: Measure, figures: Sequence[str]) -> bool:
-    needed = [TIME, LEVEL, AUTHORITY, figures]
-    if measure.only is not None:
-        needed.append((measure.only[0],))
-    return all(any(alias in names for alias in aliases) for aliases in needed)
-
-
-def _release(measure: Measure, text: TextTable, names: list[str], file: str) -> Release:
-    def place(aliases: Sequence[str]) -> int | None:
-        return next((names.index(alias) for alias in aliases if alias in names), None)
-
-    counted = not _holds(names, measure)
+def _release(measure: Measure, text: TextTable, file: PublishedFile, session: Session) -> Release:
+    counted = not file.holds(measure)
+    figures = meanings(*measure.counts) if counted else measure.figures(file.header)
     return Release(
         measure=measure,
-        file=file,
+        file=shown(file.path, session),
+        whole=shown(file.whole, session),
         text=text,
         counted=counted,
         places={
-            "time": place(TIME),
-            "kind_of_year": place(KIND_OF_YEAR),
-            "level": place(LEVEL),
-            "unit": place(AUTHORITY),
-            "unit_name": place(AUTHORITY_NAME),
-            "figure": place(measure.counts if counted else measure.columns),
-            "denominator": place(measure.denominators),
-            "only": None if measure.only is None else place((measure.only[0],)),
+            "time": file.place(TIME),
+            "kind_of_year": file.place(KIND_OF_YEAR),
+            "level": file.place(LEVEL),
+            "unit": file.place(AUTHORITY),
+            "unit_name": file.place(AUTHORITY_NAME),
+            "figure": file.place(figures),
+            "denominator": file.place(meanings(*measure.denominators)),
+            "only": None if measure.only is None else file.place(measure.only.columns),
         },
     )
 
 
 def _model(
-    headers: dict[Path, list[str]],
+    files: Sequence[PublishedFile],
     units: set[str],
     settings: PublishedSettings,
     session: Session,
@@ -279,7 +260,7 @@ def _model(
         inside = session.path(settings.folder) / settings.neighbours
         paths = [inside if inside.is_file() else session.path(settings.neighbours)]
     else:
-        paths = [path for path, names in headers.items() if is_model(names)]
+        paths = [file.path for file in files if file.is_neighbours]
     models = [
         read_neighbours(path, source=SOURCE, file=shown(path, session)) for path in sorted(paths)
     ]

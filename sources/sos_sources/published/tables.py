@@ -32,8 +32,11 @@ ROW_BITS = 40
 """Bits of ``ord`` that number the rows of one release; the bits above number the releases."""
 NUMBER = r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?"
 YEAR = re.compile("[0-9]{4}")
-LOCAL_AUTHORITY = "local authority"
-YEARS_TO_MARCH = ("reporting year", "financial year")
+LOCAL_AUTHORITY = ("local authority", "la")
+YEARS_TO_MARCH = ("reporting year", "financial year", "ry", "fy")
+"""Levels and kinds of year in words, and the codes of the statistics service."""
+TOTAL = "total"
+"""What stands in a column of a breakdown on the row of all of it."""
 PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denominator", "only")
 
 
@@ -41,11 +44,13 @@ PLACES = ("time", "kind_of_year", "level", "unit", "unit_name", "figure", "denom
 class Release:
     """One measure in one file: where each of :data:`PLACES` stands, None where it is absent.
 
-    ``counted`` says that the figure is a count, to be divided by the child population.
+    ``counted`` says that the figure is a count, to be divided by the child population; ``whole``
+    names what the file is a part of, such as the first page of an answer, or the file.
     """
 
     measure: Measure
     file: str
+    whole: str
     text: TextTable
     places: Mapping[str, int | None]
     counted: bool = False
@@ -80,14 +85,19 @@ def build(
 ) -> BuiltPublished:
     """Build one row an authority, year and measure.
 
-    Where several files have a figure, that of the release that reaches furthest wins.
+    Where several files have a figure, that of the release that reaches furthest wins; of those that
+    reach as far, one that publishes the figure before one of whose counts it is made.
 
     Raises:
         DataError: If a file has several figures of a measure for one authority and year, or no
             figure is left.
     """
+    reaches: dict[str, str] = {}
+    for one in releases:
+        reaches[one.whole] = max(reaches.get(one.whole, ""), _reach(one))
     with scratch_database(session.backend) as con:
-        _load(con, sorted(releases, key=lambda r: (_reach(r), r.file)))
+        ordered = sorted(releases, key=lambda r: (reaches[r.whole], not r.counted, r.file))
+        _load(con, ordered)
         con.execute(_typed(scope))
         _refuse_breakdowns(con)
         con.execute(_COUNTED)
@@ -131,6 +141,16 @@ def _column(release: Release, place: str) -> pa.ChunkedArray:
     return release.text.columns[index]
 
 
+def _is_part(text: TextTable) -> pa.Array:
+    """Say of each row whether it is a part of a breakdown of which another row is the total."""
+    part = pa.array(np.zeros(text.n_rows, dtype=bool))
+    for column in text.columns:
+        total = pc.fill_null(pc.equal(pc.utf8_lower(column), TOTAL), False)
+        if pc.any(total).as_py():
+            part = pc.or_(part, pc.and_(pc.invert(total), pc.is_valid(column)).combine_chunks())
+    return part
+
+
 def _reach(release: Release) -> str:
     return str(pc.max(_column(release, "time")).as_py() or "")
 
@@ -145,11 +165,19 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
             "row_no": pa.array(np.arange(n)),
             "line": pa.array(one.text.line_numbers()),
         }
-        parts.append(pa.table({**head, **{place: _column(one, place) for place in PLACES}}))
+        parts.append(
+            pa.table(
+                {
+                    **head,
+                    "is_part": _is_part(one.text),
+                    **{place: _column(one, place) for place in PLACES},
+                }
+            )
+        )
     figures = pa.concat_tables(parts)
     con.register("figures_raw", figures)
     times = [time for time in pc.unique(figures["time"]).to_pylist() if time is not None]
-    ends = pa.array([_ends(time) for time in times], pa.int64())
+    ends = pa.array([year_of_end(time) for time in times], pa.int64())
     con.register("times", pa.table({"time": pa.array(times, pa.string()), "ends": ends}))
     con.register(
         "releases",
@@ -160,7 +188,7 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
                 "file": [one.file for one in releases],
                 "shift": pa.array([one.measure.shift for one in releases], pa.int64()),
                 "category": pa.array(
-                    [one.measure.only and one.measure.only[1] for one in releases], pa.string()
+                    [one.measure.only and one.measure.only.text for one in releases], pa.string()
                 ),
                 "per_population": [POPULATION in one.measure.denominators for one in releases],
                 "joinable": [one.measure.joinable for one in releases],
@@ -171,10 +199,10 @@ def _load(con: Any, releases: Sequence[Release]) -> None:
     )
 
 
-def _ends(time: str) -> int | None:
+def year_of_end(time: str) -> int | None:
     """Return the year in which a published year ends, None if the text is no year.
 
-    >>> [_ends(time) for time in ("2024", "202324", "2023/24", "2023Q4")]
+    >>> [year_of_end(time) for time in ("2024", "202324", "2023/24", "2023Q4")]
     [2024, 2024, 2024, None]
     """
     if YEAR.fullmatch(time):
@@ -200,18 +228,20 @@ def _typed(scope: Scope) -> str:
     return (
         "CREATE TABLE published_typed AS WITH read AS (SELECT r.line, r.unit, r.unit_name, f.*, "
         f"(release_no << {ROW_BITS}) + r.row_no AS ord, r.level, r.figure, r.time, r.kind_of_year, "
+        "r.is_part, "
         "t.ends + f.shift AS period, "
         f"{_number('r.figure')} AS value, {_number('r.denominator')} AS denominator, "
         "CASE WHEN value IS NULL THEN lower(r.figure) END AS symbol, "
-        "coalesce(f.category IS NOT NULL AND NOT starts_with(lower(r.only), f.category), "
+        "coalesce(f.category IS NOT NULL AND NOT "
+        "regexp_matches(lower(r.only), '^' || f.category), "
         "f.category IS NOT NULL) AS of_other_category "
         "FROM figures_raw r JOIN releases f USING (release_no) LEFT JOIN times t USING (time)), "
         f"span AS (SELECT min(period) AS first, max(period) AS last FROM read "
-        f"WHERE NOT of_other_category AND NOT ({' OR '.join(outside)})) "
+        f"WHERE NOT of_other_category AND NOT is_part AND NOT ({' OR '.join(outside)})) "
         "SELECT read.*, "
         f"({_reorganised()}) AS reorganised, "
-        "CASE WHEN of_other_category THEN 'category' "
-        f"WHEN lower(level) IS DISTINCT FROM '{LOCAL_AUTHORITY}' THEN 'level' "
+        "CASE WHEN of_other_category THEN 'category' WHEN is_part THEN 'part' "
+        f"WHEN coalesce(lower(level) NOT IN {listed(LOCAL_AUTHORITY)}, true) THEN 'level' "
         f"WHEN lower(kind_of_year) NOT IN {listed(YEARS_TO_MARCH)} THEN 'kind of year' "
         "WHEN period IS NULL THEN 'time' WHEN unit IS NULL THEN 'unit' "
         f"WHEN {' OR '.join(outside)} THEN 'window' "
@@ -236,6 +266,7 @@ def _checks(scope: Scope) -> tuple[SqlCheck, ...]:
     action = {"keep": "kept", "drop": "dropped", "join": "merged"}[scope.reorganised]
     common = (
         left_out("category", "category", "out-of-scope", "''"),
+        left_out("breakdown", "part", "out-of-scope", "''"),
         left_out("geographic_level", "level", "out-of-scope", "level"),
         left_out("time_identifier", "kind of year", "out-of-scope", "kind_of_year"),
         left_out("time_period", "time", "unreadable", "time"),
@@ -418,6 +449,6 @@ def _refuse_breakdowns(con: Any) -> None:
         file, measure, unit, period, n, first, last = breakdown
         raise DataError(
             f"{file} has {n} figures of {measure} for authority {unit} in April {period} to March "
-            f"{period + 1} (lines {first} to {last}). Keep one row an authority and year, the "
-            "total over all categories."
+            f"{period + 1} (lines {first} to {last}), and none of them is marked as the total. "
+            "Keep one row an authority and year, or write Total in the column of the categories."
         )

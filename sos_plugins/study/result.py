@@ -147,6 +147,18 @@ class OutcomeResult:
     drawn: DrawnStatistics | None = None
     not_drawn: str = ""
 
+    @property
+    def plugins_used(self) -> tuple[str, ...]:
+        """Names of the plugins that the result rests on."""
+        ratings = (self.rating, *self.further_ratings)
+        names = [
+            *(step.plugin for step in self.matching),
+            *(named.estimator for named in self.estimates),
+            *([self.pooled.plugin] if self.pooled else []),
+            *(rating.rule for rating in ratings if rating is not None),
+        ]
+        return tuple(dict.fromkeys(names))
+
     def __repr__(self) -> str:
         return f"<{self.info.name}: {' '.join(filter(None, self._said()))}>"
 
@@ -192,6 +204,7 @@ class StudyResult:
         study_toml: The study file as it was.
         settings: The whole study with defaults filled in.
         called: What plugins are called on charts, by their names, where they say it.
+        references: The publications that the plugins that were used rest on, by their names.
     """
 
     name: str
@@ -211,6 +224,7 @@ class StudyResult:
     study_toml: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         outcomes = "".join(f"\n  {result!r}" for result in self.outcomes)

@@ -50,7 +50,7 @@ from sos_plugins.study.preparation import (
     PreparedOutcome,
     no_faults,
 )
-from sos_plugins.study.provenance import called_of, manifest
+from sos_plugins.study.provenance import called_of, manifest, references_of
 from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
@@ -515,6 +515,7 @@ class Study:
             study_toml=plan.text,
             settings=plain(file.model_dump()),
             called=called_of(plan.registry),
+            references=references_of(plan.registry, outcomes),
         )
 
 

@@ -9,7 +9,7 @@ from click.shell_completion import ShellComplete
 from study_helpers import STUDY, write
 
 from sos_plugins.cli import main
-from sos_plugins.errors import StudyError
+from sos_plugins.errors import SettingsError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study.study import Study
 
@@ -43,7 +43,7 @@ def test_a_name_that_is_none_is_told_in_words(tmp_path: Path) -> None:
     text = study.read_text()
     (name,) = [line for line in text.splitlines() if line.startswith("name =")][:1]
     study.write_text(text.replace(name, 'name = "My Study!"', 1))
-    with pytest.raises(StudyError) as raised:
+    with pytest.raises(SettingsError) as raised:
         Study.from_toml(study)
     told = "a name is lower-case words joined by hyphens, such as 'my-study'"
     assert told in str(raised.value)

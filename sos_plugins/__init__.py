@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UnitTask,
         Variant,
     )
+    from sos_plugins.contract.reference import Reference
     from sos_plugins.contract.rules import RecordRule
     from sos_plugins.contract.session import Session
     from sos_plugins.contract.settings import Settings
@@ -99,6 +100,7 @@ __all__ = [
     "Reason",
     "RecordRule",
     "Records",
+    "Reference",
     "Requirement",
     "RuleSet",
     "Run",
@@ -119,7 +121,7 @@ __all__ = [
 
 _FURTHER = {"estimate": "sos_plugins.interactive.estimate", "Fit": "sos_plugins.interactive.fit"}
 """What is offered from outside of the contract, and where it is."""
-_HOMES = ("hookspecs", "interfaces", "rules", "session", "settings", "types")
+_HOMES = ("hookspecs", "interfaces", "reference", "rules", "session", "settings", "types")
 
 if not TYPE_CHECKING:  # a type checker would take any name for known
 

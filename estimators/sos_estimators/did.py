@@ -13,6 +13,7 @@ from sos_estimators.inference.inference_table import Inference, Method, by_lot, 
 from sos_estimators.inference.inference_table_r import table_in_r, too_many_refits
 from sos_estimators.inference.vcov import VCOV, Variance, factor_of
 from sos_estimators.inference.wild import Weights
+from sos_estimators.references import ANGRIST_PISCHKE_2009, CENGIZ_2019, LIANG_ZEGER_1986
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import treatment
@@ -223,6 +224,11 @@ class Did(Estimator):
         "Angrist and Pischke (2009), Mostly Harmless Econometrics, ch. 5; stacked: Cengiz, Dube, "
         "Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3); variance: Liang and "
         "Zeger (1986), Biometrika 73(1)"
+    )
+    references = (
+        ANGRIST_PISCHKE_2009,
+        CENGIZ_2019,
+        LIANG_ZEGER_1986,
     )
     engines = four_engines(fit, linear_limit)
     variants = (

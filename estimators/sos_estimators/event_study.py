@@ -11,6 +11,7 @@ import pandas as pd
 from sos_estimators.arrays import Floats
 from sos_estimators.event_plan import EventStudySettings, Plan, plan, with_events
 from sos_estimators.inference.results import FTest, JointTest
+from sos_estimators.references import CENGIZ_2019, JACOBSON_1993
 from sos_estimators.regression import engine_r
 from sos_estimators.regression.design import Design, Fitted, JointHypothesis
 from sos_estimators.regression.fit import (
@@ -217,6 +218,10 @@ class EventStudy(Estimator):
     citation = (
         "Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); stacked: Cengiz, "
         "Dube, Lindner and Zipperer (2019), Quarterly Journal of Economics 134(3)"
+    )
+    references = (
+        JACOBSON_1993,
+        CENGIZ_2019,
     )
     engines = four_engines(fit)
     family = "event-study"

@@ -12,6 +12,7 @@ from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
 from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
+from sos_estimators.references import WOOLDRIDGE_2025
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import by_engine
 from sos_estimators.staggered import engine_r
@@ -133,6 +134,7 @@ class ExtendedTwfe(StaggeredEstimator):
         "Wooldridge, J. M. (2025), Two-way fixed effects, the two-way Mundlak regression, and "
         "difference-in-differences estimators, Empirical Economics 69, 2545-2587"
     )
+    references = (WOOLDRIDGE_2025,)
     engines = tables_by_python(
         python_engine(fit_python),
         engine_pyfixest.engine(fit_pyfixest),

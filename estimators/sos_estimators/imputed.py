@@ -19,6 +19,7 @@ from sos_estimators.inference.own_effects import OwnEffects
 from sos_estimators.inference.vcov import Convention
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
+from sos_estimators.references import BORUSYAK_2024, BUTTS_GARDNER_2022, GARDNER_2022
 from sos_estimators.regression.design import Fitted
 from sos_estimators.regression.engine_r import FIXEST_STOPS, R_FIXEST, in_order
 from sos_estimators.regression.least_squares import group_sums
@@ -453,6 +454,7 @@ class Imputation(Imputed):
         "Borusyak, K., Jaravel, X. and Spiess, J. (2024), Revisiting event-study designs: robust "
         "and efficient estimation, Review of Economic Studies 91(6), 3253-3285"
     )
+    references = (BORUSYAK_2024,)
     engines = tables_by_python(
         python_engine(impute),
         engine_did2s.engine(impute_in_pyfixest, prepare),
@@ -480,6 +482,10 @@ class TwoStage(Imputed):
         "Gardner, J. (2022), Two-stage differences in differences, arXiv:2207.05943; standard "
         "errors: Butts, K. and Gardner, J. (2022), did2s: Two-stage difference-in-differences, "
         "The R Journal 14(3), 162-173"
+    )
+    references = (
+        GARDNER_2022,
+        BUTTS_GARDNER_2022,
     )
     engines = tables_by_python(
         python_engine(two_stage),

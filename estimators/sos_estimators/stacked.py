@@ -16,6 +16,7 @@ from sos_estimators.inference.vcov import CONVENTIONS, VCOV_ON_CELLS, VarianceOn
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.averages import Evaluate
 from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
+from sos_estimators.references import CENGIZ_2019, WING_2024
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.design import Design
 from sos_estimators.regression.design_matrix import codes_of, covariate_columns
@@ -366,6 +367,10 @@ class Stacked(StaggeredEstimator):
         "Wing, C., Freedman, S. M. and Hollingsworth, A. (2024), Stacked difference-in-"
         "differences, NBER Working Paper 32054; sub-experiments: Cengiz, D., Dube, A., Lindner, A. "
         "and Zipperer, B. (2019), Quarterly Journal of Economics 134(3), 1405-1454"
+    )
+    references = (
+        WING_2024,
+        CENGIZ_2019,
     )
     baseline = "last"
     engines = tables_by_python(

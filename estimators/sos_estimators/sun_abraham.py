@@ -10,6 +10,7 @@ from pydantic import Field
 from sos_estimators.inference.vcov import VCOV_ON_CELLS, VarianceOnCells
 from sos_estimators.reassignment import estimators as reassignment
 from sos_estimators.reassignment.inference_table import tables_by_python, with_inference_table
+from sos_estimators.references import SUN_ABRAHAM_2021
 from sos_estimators.regression import engine_pyfixest
 from sos_estimators.regression.fit import FITS, by_engine, r_fixest_engine
 from sos_estimators.staggered import engine_r
@@ -126,6 +127,7 @@ class SunAbraham(StaggeredEstimator):
         "Sun, L. and Abraham, S. (2021), Estimating dynamic treatment effects in event studies "
         "with heterogeneous treatment effects, Journal of Econometrics 225(2), 175-199"
     )
+    references = (SUN_ABRAHAM_2021,)
     baseline = "last"
     engines = tables_by_python(
         python_engine(fit_python),

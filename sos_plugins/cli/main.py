@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from sos_plugins import __version__
+from sos_plugins.cli import completion
 from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings
 from sos_plugins.cli.text_tables import render
 from sos_plugins.errors import SosError, StudyError
@@ -274,7 +275,11 @@ def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
             "--data", type=OUT, help="Folder of the data: paths in the study start there."
         ),
         click.option(
-            "--outcome", "outcomes", multiple=True, help="Name of an outcome; may be repeated."
+            "--outcome",
+            "outcomes",
+            multiple=True,
+            help="Name of an outcome; may be repeated.",
+            shell_complete=completion.outcomes,
         ),
         click.option(
             "--effects",
@@ -333,7 +338,7 @@ def calibrate(terminal: Terminal, study: Path, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("estimator")
+@click.argument("estimator", shell_complete=completion.plugins("estimator"))
 @click.option("--data", type=FILE, required=True, help="Table: CSV, Parquet, .xlsx, .dta or .sav.")
 @click.option("--sheet", help="Sheet of a workbook; the only one with cells by default.")
 @click.option("--unit", required=True, help="Column of the authority.")
@@ -406,7 +411,7 @@ def compare(
 
 @main.command()
 @click.argument("study", type=FILE)
-@click.argument("outcome")
+@click.argument("outcome", shell_complete=completion.outcomes)
 @click.option("--out", type=FILE, required=True, help="CSV file for the cases.")
 @click.option("--data", type=OUT, help="Folder of the data: paths in the study start there.")
 @common
@@ -423,7 +428,7 @@ def export(terminal: Terminal, study: Path, outcome: str, out: Path, data: Path 
 
 
 @main.command(name="list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.kinds_listed)
 @common
 def list_(terminal: Terminal, kind: str | None) -> None:
     """List plugins of a KIND.
@@ -439,7 +444,7 @@ def list_(terminal: Terminal, kind: str | None) -> None:
 
 
 @main.command()
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=completion.plugins())
 @common
 def show(terminal: Terminal, plugin: str) -> None:
     """Show what PLUGIN does, its settings and its engines."""
@@ -450,7 +455,7 @@ def show(terminal: Terminal, plugin: str) -> None:
 
 
 @main.command()
-@click.argument("kind")
+@click.argument("kind", shell_complete=completion.kinds_written)
 @click.argument("name")
 @click.option("--out", type=OUT, default=Path(), help="Folder to write into; this one by default.")
 @click.option("--package", is_flag=True, help="Write an installable package.")

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
+from sos_plugins.contract.reference import Reference
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
@@ -51,7 +52,9 @@ class Plugin(ABC):
         short_label: What charts and the names of runs call it: ``"Callaway and Sant'Anna"``; empty
             for the name.
         Settings: The settings it takes.
-        citation: Paper, specification or source of the method.
+        citation: Paper, specification or source of the method, in short.
+        references: The publications in full, which a report lists; the citation stands in for them
+            where there are none.
         decides: Packages that decide what it gives, besides those that its own distribution
             requires: with another version everything that rests on the plugin is made again.
     """
@@ -61,7 +64,15 @@ class Plugin(ABC):
     short_label: ClassVar[str] = ""
     Settings: ClassVar[type[Settings]] = Settings
     citation: ClassVar[str] = ""
+    references: ClassVar[tuple[Reference, ...]] = ()
     decides: ClassVar[tuple[Requirement, ...]] = ()
+
+    @property
+    def publications(self) -> tuple[str, ...]:
+        """Its references as a list has them, or the parts of its citation."""
+        if self.references:
+            return tuple(map(str, self.references))
+        return tuple(part for part in self.citation.split("; ") if part)
 
 
 class Source(Plugin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from sos_plugins.errors import did_you_mean, listing
 from sos_plugins.groundwork.type_names import is_list, members, type_name
 from sos_plugins.system.secrets import HIDDEN, is_secret_key, masked
 
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*$"
+"""The pattern of settings that are names; what does not fit it is told in words."""
 WRONG_KIND = ("_type", "_parsing", "_from_float", "literal_error")
 """Endings of pydantic's errors that say no more than that a value is of another kind."""
 
@@ -159,6 +162,14 @@ def _expected(mistake: _Mistake) -> str:
         return 'expected a list in square brackets, such as ["a", "b"]'
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "expected a table, such as { key = 1 }"
+    if kind == "string_pattern_mismatch" and mistake.item["ctx"]["pattern"] == NAME_PATTERN:
+        return f"a name is lower-case words joined by hyphens, such as '{_as_name(mistake)}'"
     message = str(mistake.item["msg"]).removeprefix("Value error, ").rstrip(".")
     message = message.replace("valid tuple", "list").replace("Tuple should", "list should")
     return message[:1].lower() + message[1:]
+
+
+def _as_name(mistake: _Mistake) -> str:
+    """Make a name of what was given, or give an example where nothing of it can stand in one."""
+    given = re.sub(r"[^a-z0-9]+", "-", str(mistake.item["input"]).lower()).strip("-")
+    return given or "my-study"

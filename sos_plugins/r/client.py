@@ -33,7 +33,10 @@ from sos_plugins.system.scratch import remove, scratch_folder
 MEND_RPY2 = (
     "pip install 'sos-plugins[r]'; with an R older than 4.5: pip install 'sos-plugins[r-below-4-5]'"
 )
-MEND_R = "Debian: sudo apt-get install r-base-core"
+MEND_R = {
+    "win32": "Windows: install R and set R_HOME to its folder",
+    "darwin": "macOS: brew install r",
+}.get(sys.platform, "Debian: sudo apt-get install r-base-core")
 START_TIMEOUT = 60.0
 """Seconds that R may take to start, a cold disk included."""
 SLOW_START = 15.0

@@ -18,6 +18,7 @@ from sos_plugins.report import (
     heat,
     outcome_tables,
     overlap,
+    references,
     study_tables,
     trends,
     verdict,
@@ -43,6 +44,7 @@ OF_THE_STUDY = (
     *("link-effect", "link-figures", "link-merged", "link-weights"),
     *("record-coverage", "record-faults", "record-completeness", "record-rules"),
     *("manifest-run", "manifest-memory", "manifest-versions", "manifest-plugins", "manifest-files"),
+    "references",
 )
 """Names of the tables and charts that a report may have beside those of its outcomes."""
 
@@ -151,13 +153,15 @@ class Page:
     truth: Table | None
     truth_facts: Table | None
     manifest: tuple[Table, ...]
+    cite: str
+    references: Table | None
 
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
         every = [self.summary, self.pilots, self.quality, self.accounts, self.quality_file]
         every += [self.trust.table if self.trust else None, *self.profile, *self.links]
-        every += [self.thresholds, self.truth, self.truth_facts, *self.manifest]
+        every += [self.thresholds, self.truth, self.truth_facts, self.references, *self.manifest]
         tables = [table for table in every if table is not None]
         return tables + [table for section in self.outcomes for table in section.tables]
 
@@ -196,6 +200,8 @@ def page_of(study: StudyResult) -> Page:
         truth=study_tables.truth_table(study),
         truth_facts=facts,
         manifest=study_tables.manifest_tables(study),
+        cite=references.how_to_cite(study),
+        references=references.references_table(study),
     )
 
 

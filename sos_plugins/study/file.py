@@ -17,6 +17,7 @@ from sos_plugins.contract.types import OutcomeInfo, SmallestEffect
 from sos_plugins.errors import StudyError
 from sos_plugins.groundwork.values import possible_days
 from sos_plugins.host.settings import validate
+from sos_plugins.host.settings_errors import NAME_PATTERN
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.study.threshold import Threshold
 from sos_plugins.system.memory import SIZE
@@ -88,7 +89,7 @@ class OutcomeChoice(Choice):
 
     name: str | None = Field(
         None,
-        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        pattern=NAME_PATTERN,
         description="name in the result, the plugin's by default",
     )
     covariates: Literal["all", "none"] | tuple[str, ...] = Field(
@@ -131,7 +132,7 @@ class OutcomeChoice(Choice):
 class StudyTable(Settings):
     """The table ``[study]``."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="short name, used for files")
+    name: str = Field(pattern=NAME_PATTERN, description="short name, used for files")
     title: str = Field(description="title of the report")
     programme: str = Field("the programme", description="what is evaluated, as in a sentence")
     seed: int = Field(0, ge=0, description="seed of everything random")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.distributions import DISTRIBUTION, LOCAL, declared, dependencies
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
+from sos_plugins.study.result import OutcomeResult
 from sos_plugins.system.secrets import without_home
 
 
@@ -66,3 +68,19 @@ def called_of(registry: Registry) -> dict[str, str]:
     """Return what estimators and matchers call themselves on charts, by their names."""
     plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
     return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}
+
+
+def references_of(
+    registry: Registry, outcomes: Iterable[OutcomeResult]
+) -> dict[str, tuple[str, ...]]:
+    """Return the publications that the plugins of results rest on, by the names of the plugins.
+
+    Args:
+        registry: The plugins.
+        outcomes: What they gave.
+    """
+    used = {name for outcome in outcomes for name in outcome.plugins_used}
+    kinds = ("matcher", "estimator", "pooling", "rating-rule")
+    plugins = {offer.name: offer.obj for kind in kinds for offer in registry.offers(kind)}
+    told = {name: plugins[name].publications for name in sorted(used & plugins.keys())}
+    return {name: sources for name, sources in told.items() if sources}

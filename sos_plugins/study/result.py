@@ -148,6 +148,18 @@ class OutcomeResult:
     drawn: DrawnStatistics | None = None
     not_drawn: str = ""
 
+    @property
+    def plugins_used(self) -> tuple[str, ...]:
+        """Names of the plugins that the result rests on."""
+        ratings = (self.rating, *self.further_ratings)
+        names = [
+            *(step.plugin for step in self.matching),
+            *(named.estimator for named in self.estimates),
+            *([self.pooled.plugin] if self.pooled else []),
+            *(rating.rule for rating in ratings if rating is not None),
+        ]
+        return tuple(dict.fromkeys(names))
+
     def __repr__(self) -> str:
         return f"<{self.info.name}: {' '.join(filter(None, self._said()))}>"
 
@@ -194,6 +206,7 @@ class StudyResult:
         settings: The whole study with defaults filled in.
         called: What plugins are called on charts, by their names, where they say it.
         link: Which children are one and what that changes; None where the study links none.
+        references: The publications that the plugins that were used rest on, by their names.
     """
 
     name: str
@@ -214,6 +227,7 @@ class StudyResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
     link: LinkResult | None = None
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         outcomes = "".join(f"\n  {result!r}" for result in self.outcomes)

@@ -58,7 +58,7 @@ from sos_plugins.study.preparation import (
     PreparedOutcome,
     no_faults,
 )
-from sos_plugins.study.provenance import called_of, manifest
+from sos_plugins.study.provenance import called_of, manifest, references_of
 from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
@@ -557,6 +557,7 @@ class Study:
             settings=plain(file.model_dump()),
             called=called_of(plan.registry),
             link=_told(read, inputs),
+            references=references_of(plan.registry, outcomes),
         )
 
 

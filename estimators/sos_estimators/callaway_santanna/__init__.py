@@ -13,6 +13,7 @@ from sos_estimators.callaway_santanna import engine_differences, engine_python, 
 from sos_estimators.callaway_santanna.compress import cells_limit
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.reassignment.inference_table import tables_by_python
+from sos_estimators.references import CALLAWAY_SANTANNA_2021, SANTANNA_ZHAO_2020
 from sos_plugins import Engine, Estimator, Requirement, Sample, Tolerance, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.interfaces import R_BASE
@@ -45,6 +46,10 @@ class CallawaySantAnna(Estimator):
         "time periods, Journal of Econometrics 225(2), 200-230; doubly robust and weighting: "
         "Sant'Anna, P. H. C. and Zhao, J. (2020), Doubly robust difference-in-differences "
         "estimators, Journal of Econometrics 219(1), 101-122"
+    )
+    references = (
+        CALLAWAY_SANTANNA_2021,
+        SANTANNA_ZHAO_2020,
     )
     sample = "calendar"
     family = "staggered"

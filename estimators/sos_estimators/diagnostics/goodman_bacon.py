@@ -21,6 +21,7 @@ from sos_estimators.diagnostics.bacon import (
 )
 from sos_estimators.did import DidSettings
 from sos_estimators.inference.vcov import Variance
+from sos_estimators.references import GOODMAN_BACON_2021
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT
 from sos_estimators.sample.adoption import AlwaysTreated
 from sos_estimators.sample.prepare import prepare
@@ -216,6 +217,7 @@ class Bacon(Estimator):
     family = "decomposition"
     diagnostic = True
     citation = "Goodman-Bacon (2021), Journal of Econometrics 225(2)"
+    references = (GOODMAN_BACON_2021,)
     engines = (
         Engine(name="python", fit=fit_python, packages=("numpy", "pandas")),
         Engine(name="r", fit=fit_r, requires=(R_BASE,)),

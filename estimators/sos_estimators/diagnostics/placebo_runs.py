@@ -18,6 +18,7 @@ from sos_estimators.diagnostics.placebo import (
 )
 from sos_estimators.did import DidSettings
 from sos_estimators.inference.vcov import Variance
+from sos_estimators.references import ABADIE_2010
 from sos_estimators.regression.fit import r_engine
 from sos_estimators.sample.adoption import ABOUT_ALWAYS_TREATED, AlwaysTreated, adopters
 from sos_estimators.sample.prepare import Form
@@ -133,6 +134,7 @@ class PlaceboRuns(Estimator):
         "Abadie, Diamond and Hainmueller (2010), Journal of the American Statistical Association "
         "105(490)"
     )
+    references = (ABADIE_2010,)
     engines = (
         Engine(name="python", fit=fit_python, packages=("numpy", "scipy", "pandas")),
         r_engine(fit_r),

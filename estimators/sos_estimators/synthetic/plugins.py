@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
+from sos_estimators.references import ARKHANGELSKY_2021, BEN_MICHAEL_2021, BEN_MICHAEL_2022
 from sos_estimators.regression.fit import python_engine
 from sos_estimators.staggered.plugin import StaggeredEstimator
 from sos_estimators.synthetic import engine_diff_diff, engine_r
@@ -72,6 +73,7 @@ class SyntheticDid(Synthetic):
         "synthetic difference-in-differences and related estimation methods in Stata, Stata "
         "Journal 24(4), 557-598"
     )
+    references = (ARKHANGELSKY_2021,)
     engines = (
         python_engine(fit_did),
         engine_r.engine(engine_r.fit_did),
@@ -91,6 +93,10 @@ class AugmentedSyntheticControl(Synthetic):
         "adoption, Journal of the Royal Statistical Society B 84(2), 351-381; ridge: Ben-Michael, "
         "E., Feller, A. and Rothstein, J. (2021), The augmented synthetic control method, Journal "
         "of the American Statistical Association 116(536), 1789-1803"
+    )
+    references = (
+        BEN_MICHAEL_2022,
+        BEN_MICHAEL_2021,
     )
     engines = (python_engine(fit_augmented), engine_r.engine(engine_r.fit_augmented))
 

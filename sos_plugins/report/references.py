@@ -1,0 +1,63 @@
+"""How a report is cited, and the publications that its methods rest on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sos_plugins.report import formatting as words
+from sos_plugins.report.tables import Table, column, frame_of
+from sos_plugins.study.result import OutcomeResult, StudyResult
+
+SOFTWARE = (
+    "The sos-plugins authors. sos-plugins: matched difference-in-differences on children's "
+    "services records, as plugins. Version {version}. GPL-3.0-or-later."
+)
+OTHERS = re.compile(r";\s+")
+"""What parts several publications in one citation."""
+
+
+def how_to_cite(study: StudyResult) -> str:
+    """Say how the software that made a result is cited, with its version."""
+    versions = study.manifest.get("versions")
+    told = versions.get("sos-plugins") if isinstance(versions, Mapping) else None
+    return SOFTWARE.format(version=words.text(told or "not known"))
+
+
+def references_table(study: StudyResult) -> Table | None:
+    """Make the table of the publications of what was used, in the order of the alphabet.
+
+    A result that was made before plugins named their references has their citations.
+    """
+    used: dict[str, dict[str, None]] = {}
+    for outcome in study.outcomes:
+        for name, sources in _sources(study, outcome):
+            for source in sources:
+                if not words.missing(source):
+                    used.setdefault(words.clean(source), {})[study.called.get(name, name)] = None
+    if not used:
+        return None
+    rows = [
+        {"reference": source, "method": words.joined(names)}
+        for source, names in sorted(used.items(), key=lambda item: item[0].casefold())
+    ]
+    columns = (column("reference", "Publication"), column("method", "Used for"))
+    return Table("references", "References", frame_of(rows, ("reference", "method")), columns)
+
+
+def _sources(study: StudyResult, outcome: OutcomeResult) -> list[tuple[str, list[str]]]:
+    """Return what each plugin and method of inference of an outcome rests on."""
+    found = [
+        (name, list(study.references[name]))
+        for name in outcome.plugins_used
+        if name in study.references
+    ]
+    told = {name for name, _ in found}
+    for named in outcome.estimates:
+        citation = str(named.estimate.provenance.get("citation") or "")
+        if named.estimator not in told:
+            found.append((named.estimator, OTHERS.split(citation)))
+        table = named.estimate.glance.get("inference")
+        for row in table if isinstance(table, list) else ():
+            found.append((str(row.get("method")), OTHERS.split(str(row.get("citation") or ""))))
+    return found

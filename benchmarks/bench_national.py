@@ -6,8 +6,8 @@ Made-up records of ten years in 152 authorities (`national.py`), nine pilots and
 (`national.toml`): profile, matching, two-way fixed effects, event study and Callaway-Sant'Anna in
 Python, all families of sensitivity analyses, rating and report, with ``memory = "2GB"`` and no
 stations. It prints the median seconds on the wall and of the processors, and the peak memory of
-the largest process; with ``--beside`` another checkout of the project runs in turn with this one,
-and the ratios follow.
+the largest process; with ``--beside`` another checkout of the project, set up in a
+``.venv`` of its own, runs in turn with this one, and the ratios follow.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(checkout: Path, study: Path, out: Path) -> Cost:
     paths = os.pathsep.join(str(checkout / part) for part in PARTS)
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-c", command, "run", str(study), "--out", str(out), "--no-stations"],
+        [_python(checkout), "-c", command, "run", str(study), "--out", str(out), "--no-stations"],
         env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -55,6 +55,11 @@ def run(checkout: Path, study: Path, out: Path) -> Cost:
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"{checkout}: the run failed.\n{told}")
     return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def _python(checkout: Path) -> Path:
+    own = checkout / ".venv" / "bin" / "python"
+    return own if own.exists() else Path(sys.executable)
 
 
 def median(costs: list[Cost]) -> Cost:

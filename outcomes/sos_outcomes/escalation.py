@@ -115,6 +115,7 @@ class Escalation(Outcome):
             event="start_date",
             name="escalation_date",
             to_day=settings.escalation_days,
+            key=settings.same_child(records),
             session=session,
         ).mutate(value=_.escalation_date.notnull().cast("float64"))
         if settings.drop_plan_before_rereferral:
@@ -124,6 +125,7 @@ class Escalation(Outcome):
                 date="nfa_date",
                 event="start_date",
                 name="first_start",
+                key=settings.same_child(records),
                 session=session,
             )
             steps.go_on(session.table(table))

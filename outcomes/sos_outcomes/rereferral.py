@@ -22,7 +22,7 @@ WWCSC_2021 = {
 """What ``definition = "wwcsc-2021"`` switches on."""
 
 
-class RereferralSettings(derive.FollowUpSettings):
+class RereferralSettings(derive.FollowedSettings):
     """Settings of the outcome."""
 
     definition: Literal["default", "wwcsc-2021"] = Field(
@@ -178,6 +178,7 @@ def add_rereferral(
         from_day=1,
         to_day=settings.window_days,
         last=settings.last_rereferral,
+        key=settings.same_child(records),
         session=session,
     )
     if not settings.holiday_flag:

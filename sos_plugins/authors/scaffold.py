@@ -27,7 +27,7 @@ PRESETS = ("wwcsc-2021", "wwcsc-2021-corrected")
 """Studies that are written whole: the analysis of 2021, and the same with its quirks mended."""
 
 KINDS = (
-    *("source", "outcome", "matcher", "estimator", "engine", "pooling", "imputer"),
+    *("source", "linker", "outcome", "matcher", "estimator", "engine", "pooling", "imputer"),
     *("rating-rule", "rule-set"),
 )
 """Kinds of plugin that can be written; each has a folder of templates."""
@@ -94,8 +94,8 @@ def scaffold(
     """Write a working plugin, or a commented study file.
 
     Args:
-        kind: ``source``, ``outcome``, ``matcher``, ``estimator``, ``engine``, ``pooling``,
-            ``imputer``, ``rating-rule``, ``rule-set`` or ``study``.
+        kind: ``source``, ``linker``, ``outcome``, ``matcher``, ``estimator``, ``engine``,
+            ``pooling``, ``imputer``, ``rating-rule``, ``rule-set`` or ``study``.
         name: Lower-case words joined by hyphens.
         folder: Where to write; it is made if it does not exist.
         package: Write an installable package (in a folder of its own) rather than a file.

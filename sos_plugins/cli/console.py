@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from sos_plugins.cli import log
 from sos_plugins.cli.signals import stopping
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.system import scratch
@@ -45,12 +44,14 @@ class Terminal:
         json: Print the answer as JSON.
         plugins: The ``plugins.toml`` to use, or None.
         noted: Whether it was said that one of the current folder is not used.
+        verbose: Whether what goes on is logged to standard error, in place of bars.
     """
 
     quiet: bool = False
     json: bool = False
     plugins: Path | None = None
     noted: bool = False
+    verbose: bool = False
 
     def registry(self) -> Registry:
         """Load the plugins."""
@@ -69,9 +70,15 @@ class Terminal:
             self.say(f"Note: {text}")
 
     def say(self, text: str) -> None:
-        """Print a line of news to standard error, unless quiet."""
-        if not self.quiet:
+        """Print a line of news to standard error, unless quiet, and log it."""
+        log.LOG.info("%s", text)
+        if not self.quiet and not self.verbose:
             click.echo(text, err=True)
+
+    def warned(self, sentences: Iterable[str]) -> None:
+        """Log what a result warns of, which its answer has too."""
+        for sentence in sentences:
+            log.LOG.warning("%s", sentence)
 
     def answer(self, data: Any, text: str) -> None:
         """Print the answer to standard output: ``data`` as JSON with --json, else ``text``."""
@@ -81,7 +88,7 @@ class Terminal:
     def progress(self) -> Iterator[Bars]:
         """Show progress bars on standard error while the block runs."""
         console = Console(stderr=True)
-        show = not self.quiet and not self.json
+        show = not self.quiet and not self.json and not self.verbose
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -106,10 +113,11 @@ class Bars:
     def step(self, label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
         """Show a bar while the block runs; yield ``advance(n=1)``."""
         if self.lines is not None:
-            self.lines.say(f"{label} ...")
+            click.echo(f"{label} ...", err=True)
         task = self.bars.add_task(label, total=total)
         try:
-            yield lambda n=1: self.bars.advance(task, n)
+            with log.timed(label):
+                yield lambda n=1: self.bars.advance(task, n)
         finally:
             self.bars.remove_task(task)
 
@@ -121,6 +129,13 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     """Add the options that every command has, and turn errors into sentences."""
 
     @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the answer and errors.")
+    @click.option("--verbose", "-v", is_flag=True, help="Tell each step with its time.")
+    @click.option(
+        "--log",
+        "log_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="File to add steps, times, versions and warnings to; no passwords, no records.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
     @click.option("--no-r", is_flag=True, help="Do without R, even where it is installed.")
     @click.option(
@@ -135,6 +150,8 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
         /,
         *args: Any,
         quiet: bool,
+        verbose: bool,
+        log_file: Path | None,
         as_json: bool,
         no_r: bool,
         plugins: Path | None,
@@ -142,10 +159,12 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     ) -> Any:
         if no_r:
             os.environ["SOS_NO_R"] = "1"
-        context.obj = Terminal(quiet, as_json, plugins)
+        context.obj = Terminal(quiet, as_json, plugins, verbose=verbose)
+        name = context.info_name or ""
         with stopping() as stop:
             try:
-                return context.invoke(command, context.obj, *args, **options)
+                with log.logged(name, verbose=verbose, file=log_file):
+                    return context.invoke(command, context.obj, *args, **options)
             except BaseException as raised:
                 error = _in_words(raised)
                 if stop.asked or isinstance(error, KeyboardInterrupt):
@@ -207,31 +226,3 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             settings[key] = value.strip()
     return settings
-
-
-def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """Lay out a table as text, as wide as the terminal (120 columns where there is none).
-
-    Everything in it is shown as it is: brackets and colons of a user's text are no markup.
-    """
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    shown = Text(title) if title else None
-    table = Table(title=shown, title_justify="left", show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(text_of(value)) for value in row))
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip()
-
-
-def text_of(value: Any) -> str:
-    """Write a value for a table: numbers to six significant digits, missing as a dash."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.6g}"
-    return str(value)

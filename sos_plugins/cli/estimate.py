@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from sos_plugins.cli.console import Terminal, render, text_of
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import render, text_of
 from sos_plugins.contract.types import Agreement
 from sos_plugins.errors import SettingsError, SosError
 from sos_plugins.interactive.estimate import fit_sample
@@ -88,7 +89,7 @@ def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files 
             if kinds is not None:
                 raise SettingsError(f"{option} names kinds of files: say where to, with --out.")
         return None
-    from sos_plugins.interactive.files import FIGURES, TABLES, kinds_of
+    from sos_plugins.report.table_files import FIGURES, TABLES, kinds_of
 
     check_writable(out)
     return _Files(
@@ -99,6 +100,7 @@ def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files 
 
 
 def _answer(terminal: Terminal, fit: Fit, engine: str | None) -> None:
+    terminal.warned(fit.warnings)
     if engine != "all":
         terminal.answer(_data(fit.named), _text(fit.named))
         return

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from sos_plugins import __version__
-from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings, render
+from sos_plugins.cli.console import FAILED, Terminal, common, parse_settings
+from sos_plugins.cli.text_tables import render
 from sos_plugins.errors import SosError, StudyError
 
 P = ParamSpec("P")
@@ -21,6 +22,29 @@ BACKEND = click.Choice(["duckdb", "spark"])
 FORCE = click.option(
     "--force", is_flag=True, help="Replace what another study has written into the folder."
 )
+
+
+def _files(where: str, figures: str = "none") -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Add the options that name kinds of files.
+
+    Args:
+        where: Where they are written.
+        figures: Kinds of figures by default.
+    """
+
+    def add(command: Callable[P, T]) -> Callable[P, T]:
+        tables = click.option(
+            "--tables",
+            metavar="KINDS",
+            help=f"Tables for papers in {where}: csv, xlsx, docx, tex, md; none by default.",
+        )(command)
+        return click.option(
+            "--figures",
+            metavar="KINDS",
+            help=f"Charts in {where}: svg, png, pdf; {figures} by default.",
+        )(tables)
+
+    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,6 +67,7 @@ def main() -> None:
     "own cache by default.",
 )
 @click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
+@_files("OUT/figures and OUT/tables")
 @FORCE
 @common
 def run(
@@ -55,6 +80,8 @@ def run(
     backend: str | None,
     stations: Path | None,
     no_stations: bool,
+    figures: str | None,
+    tables: str | None,
     force: bool,
 ) -> None:
     """Run STUDY and write its report.
@@ -64,11 +91,15 @@ def run(
     """
     from sos_plugins.cache import store as places
     from sos_plugins.cli.run import run_and_report
+    from sos_plugins.report import Further
 
+    further = Further.of(figures or (), tables or ())
     kept = places.KEEP_NOTHING
     if not no_stations:
         kept = places.StepCache.at(stations or places.default_folder(data or study.parent))
-    run_and_report(terminal, study, out, data, workers, memory, kept, backend, force=force)
+    run_and_report(
+        *(terminal, study, out, data, workers, memory, kept, backend), force=force, further=further
+    )
 
 
 @main.command()
@@ -118,13 +149,23 @@ def simulate(terminal: Terminal, folder: Path, pairs: tuple[str, ...], source: s
 @main.command()
 @click.argument("result", type=FILE)
 @click.option("--out", type=OUT, help="Folder for the report; beside RESULT by default.")
+@_files("OUT/figures and OUT/tables")
 @FORCE
 @common
-def report(terminal: Terminal, result: Path, out: Path | None, force: bool) -> None:
+def report(
+    terminal: Terminal,
+    result: Path,
+    out: Path | None,
+    figures: str | None,
+    tables: str | None,
+    force: bool,
+) -> None:
     """Write the report of RESULT (a result.json, or the folder that holds it) again."""
     from sos_plugins.cli.run import report_again
+    from sos_plugins.report import Further
 
-    page = report_again(result, out, force=force)
+    further = Further.of(figures or (), tables or ())
+    page = report_again(result, out, force=force, further=further)
     terminal.answer({"report": str(page)}, f"Report: {page}")
 
 
@@ -249,6 +290,7 @@ def _repeats(default: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         click.option(
             "--out", type=OUT, help="Folder for the page, its figures as JSON, and CSV tables."
         ),
+        _files("--out", "svg,png"),
         FORCE,
     )
 
@@ -386,8 +428,8 @@ def export(terminal: Terminal, study: Path, outcome: str, out: Path, data: Path 
 def list_(terminal: Terminal, kind: str | None) -> None:
     """List plugins of a KIND.
 
-    Kinds are sources, outcomes, matchers, estimators, engines, poolings, imputers, rating-rules and
-    rule-sets.
+    Kinds are sources, linkers, outcomes, matchers, estimators, engines, poolings, imputers,
+    rating-rules and rule-sets.
     """
     from sos_plugins.cli.catalogue import catalogue
 

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.backends import as_backend
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import render
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import plain
 from sos_plugins.errors import StudyError

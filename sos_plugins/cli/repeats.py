@@ -10,22 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sos_plugins.cli.console import Terminal, render
-from sos_plugins.errors import StudyError
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import render
+from sos_plugins.errors import SettingsError, StudyError
+from sos_plugins.report import Further
 from sos_plugins.report import formatting as words
 from sos_plugins.report.cells import csv_of
 from sos_plugins.report.charts import Chart, chart_files
+from sos_plugins.report.page import SIMULATED_SHORT, SIMULATED_TAG
 from sos_plugins.report.repeats_page import (
+    CALIBRATION_NOTE,
+    POWER_NOTE,
     calibration_charts,
     calibration_page,
+    claims_table,
     power_charts,
     power_page,
     scale_in,
+    smallest_table,
     truth_name,
     verdict_name,
     with_error,
 )
-from sos_plugins.report.tables import rows_of
+from sos_plugins.report.table_files import TABLES, in_text, table_files
+from sos_plugins.report.tables import Table, rows_of
 from sos_plugins.study.calibrate import CalibrationResult
 from sos_plugins.study.power import PowerResult
 from sos_plugins.study.study import Study
@@ -39,8 +47,10 @@ from sos_plugins.system.output_folder import (
     replacing,
 )
 
-CHARTS = re.compile(r"(power|verdicts)-[a-z0-9-]+\.(svg|png)")
-"""Names of charts: one an outcome, as SVG and as PNG."""
+CHARTS = re.compile(r"(power|verdicts)-[a-z0-9-]+\.(svg|png|pdf)")
+"""Names of charts: one an outcome, of each kind."""
+DRAWN = ("svg", "png")
+"""Kinds of charts that are written unless others are named."""
 Result = TypeVar("Result", PowerResult, CalibrationResult)
 
 
@@ -56,6 +66,9 @@ class Repeats:
         seed: Seed of the deals, or None for that of the study.
         workers: Processes, or None for one a processor.
         out: Folder to write to, or None.
+        force: Whether what another study has written there may be replaced.
+        figures: Kinds of the charts, separated by commas; None for SVG and PNG.
+        tables: Kinds of the table, separated by commas; None for CSV alone.
     """
 
     data: Path | None
@@ -66,6 +79,19 @@ class Repeats:
     workers: int | None
     out: Path | None
     force: bool = False
+    figures: str | None = None
+    tables: str | None = None
+
+    def further(self) -> Further:
+        """Return the kinds of files that are asked for.
+
+        Raises:
+            SettingsError: If a kind is unknown, or there is no folder for them.
+            EngineUnavailableError: If a package that writes a kind is not installed.
+        """
+        if self.out is None and not (self.figures is None and self.tables is None):
+            raise SettingsError("--figures and --tables name kinds of files: add --out FOLDER.")
+        return Further.of(DRAWN if self.figures is None else self.figures, self.tables or ())
 
 
 @dataclass(frozen=True)
@@ -78,6 +104,13 @@ class Kind(Generic[Result]):
     page: Callable[[Result], str]
     charts: Callable[[Result], list[Chart]]
     lay_out: Callable[[Result], list[str]]
+    table: Callable[[Result], Table]
+    note: str
+
+    @property
+    def own_table(self) -> str:
+        """Name of its table for papers and slides, before the kind of file."""
+        return f"{self.name}-table"
 
     @property
     def content(self) -> Content:
@@ -87,7 +120,7 @@ class Kind(Generic[Result]):
             manifest=f"{self.name}-files.json",
             key="files",
             last=f"{self.name}.html",
-            removable=re.compile(rf"[a-z-]+\.csv|{CHARTS.pattern}"),
+            removable=re.compile(rf"[a-z-]+\.({'|'.join(TABLES)})|{CHARTS.pattern}"),
         )
 
 
@@ -116,7 +149,7 @@ def show(terminal: Terminal, path: Path, kind: Kind[Result], given: Repeats) -> 
         DesignError: If no outcome can be dealt.
         OutputError: If the folder cannot be written to; before anything is read.
     """
-    effects = sizes(given.effects)
+    effects, further = sizes(given.effects), given.further()
     study = Study.from_toml(path, plugins=terminal.plugins, data=given.data)
     terminal.note(study.plan.registry)
     result: Result
@@ -133,7 +166,7 @@ def show(terminal: Terminal, path: Path, kind: Kind[Result], given: Repeats) -> 
             seed=given.seed,
             workers=given.workers,
         )
-        written: list[Path] = _write(result, kind, given.out, owner)
+        written: list[Path] = _write(result, kind, given.out, owner, further)
     lines = [*kind.lay_out(result), *result.notes, *(f"Written: {file}" for file in written)]
     answer = {**result.to_dict(), "files": [str(file) for file in written]}
     terminal.answer(answer, "\n".join(lines))
@@ -150,19 +183,33 @@ def _claimed(out: Path | None, kind: Kind[Any], owner: Owner | None) -> Iterator
         there = [file.name for file in out.iterdir()] if out.is_dir() else []
         if owner is not None:
             refuse_other_owner(out, kind.content, owner)
-        check_ours(out, kind.content, [*kind.files, *filter(CHARTS.fullmatch, there)])
+        own = [name for name in there if CHARTS.fullmatch(name) or _stem(name) == kind.own_table]
+        check_ours(out, kind.content, [*kind.files, *own])
         yield
 
 
-def _write(result: Result, kind: Kind[Result], out: Path | None, owner: Owner | None) -> list[Path]:
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _write(
+    result: Result,
+    kind: Kind[Result],
+    out: Path | None,
+    owner: Owner | None,
+    further: Further,
+) -> list[Path]:
     if out is None:
         return []
     figures = json.dumps(result.to_dict(), indent=1, ensure_ascii=False)
     texts = {f"{kind.name}.html": kind.page(result), f"{kind.name}.json": figures}
     texts |= {f"{name}.csv": csv_of(frame) for name, frame in result.frames().items()}
     files = {name: text.encode() for name, text in texts.items()}
+    mark: str = SIMULATED_TAG if result.simulated else ""
     for chart in kind.charts(result):
-        files |= chart_files(chart)
+        files |= chart_files(chart, further.figures, mark=mark)
+    table = in_text(kind.table(result), [kind.note, *([SIMULATED_SHORT] if mark else [])])
+    files |= table_files(kind.own_table, table, further.tables)
     with replacing(out, kind.content, owner=owner) as place:
         for name, content in files.items():
             (place / name).write_bytes(content)
@@ -233,6 +280,8 @@ POWER = Kind(
     power_page,
     power_charts,
     _power_lines,
+    smallest_table,
+    POWER_NOTE,
 )
 CALIBRATION = Kind(
     "calibration",
@@ -241,4 +290,6 @@ CALIBRATION = Kind(
     calibration_page,
     calibration_charts,
     _verdict_lines,
+    claims_table,
+    CALIBRATION_NOTE,
 )

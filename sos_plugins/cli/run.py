@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
-from sos_plugins.cli.console import Terminal, render
+from sos_plugins.cli.console import Terminal
+from sos_plugins.cli.text_tables import in_lines, render, text_of, width
 from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Agreement, plain
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
-from sos_plugins.report import check_folder, write_report
+from sos_plugins.report import NOTHING_FURTHER, Further, check_folder, write_report
 from sos_plugins.report.findings import pooled_sentence
 from sos_plugins.report.formatting import plural, scale_of
 from sos_plugins.study.result import NamedEstimate, OutcomeResult, StudyResult
@@ -35,6 +36,7 @@ def run_and_report(
     backend: str | None = None,
     *,
     force: bool = False,
+    further: Further = NOTHING_FURTHER,
 ) -> None:
     """Run a study, write its report and print the verdicts.
 
@@ -53,16 +55,20 @@ def run_and_report(
     folder = out or Path("results") / study.plan.file.study.name
     owner = Owner.of(study.plan.file.study.name, path, folder)
     with claimed(folder):
-        check_folder(folder, study.plan.text, study.outcome_names, owner=None if force else owner)
+        check_folder(
+            folder, study.plan.text, study.outcome_names, None if force else owner, further
+        )
         with terminal.progress() as progress:
             result = study.run(progress, workers=workers, stations=cache)
-        page = write_report(result, folder, owner=owner, force=force)
+        page = write_report(result, folder, owner=owner, force=force, further=further)
     _answer(terminal, result, page, cache)
     if all(outcome.error for outcome in result.outcomes):
         raise StudyError(f"No outcome could be analysed; the reasons are in {page}.")
 
 
-def report_again(path: Path, out: Path | None, *, force: bool = False) -> Path:
+def report_again(
+    path: Path, out: Path | None, *, force: bool = False, further: Further = NOTHING_FURTHER
+) -> Path:
     """Write the report of a result file again, beside it unless a folder is named.
 
     Raises:
@@ -75,7 +81,7 @@ def report_again(path: Path, out: Path | None, *, force: bool = False) -> Path:
     own = folder / RESULT
     also = (RESULT,) if own.exists() and own.samefile(file) else ()
     try:
-        return write_report(result, folder, also=also, force=force)
+        return write_report(result, folder, also=also, force=force, further=further)
     except (SosError, OSError):
         raise
     except Exception as error:
@@ -105,6 +111,7 @@ def _answer(terminal: Terminal, result: StudyResult, page: Path, cache: StepCach
         title,
     )
     told = [list(outcome.warnings) for outcome in result.outcomes]
+    terminal.warned([*result.warnings, *(text for some in told for text in some)])
     pooled = [pooled_sentence(outcome) for outcome in result.outcomes]
     notes += [f"{row['outcome']}: {text}" for row, text in zip(rows, pooled, strict=True) if text]
     notes += [
@@ -158,17 +165,14 @@ def crosscheck(
     with terminal.progress() as progress:
         result = study.crosscheck(progress)
     rows = [row for outcome in result.outcomes for row in _checks(outcome)]
-    columns = [
-        *("outcome", "estimator", "engine", "estimate", "std. error"),
-        *("largest difference", "tolerance", "reason", "verdict"),
-    ]
-    shown = [list(row.values()) for row in rows]
     errors = [f"{o.info.label}: {o.error}" for o in result.outcomes if o.error]
     warnings = [
         *result.warnings,
         *(f"{o.info.label}: {text}" for o in result.outcomes for text in o.warnings),
     ]
-    text = "\n".join([render(columns, shown), *errors, *warnings])
+    terminal.warned(warnings)
+    told = [in_lines(sentence, width()) for sentence in (*errors, *warnings)]
+    text = "\n".join([*_tables_of(result, rows), *told])
     terminal.answer({"checks": rows, "errors": errors, "warnings": warnings}, text)
     verdicts = [a.verdict for o in result.outcomes for a in o.agreements]
     if "disagree" in verdicts:
@@ -178,6 +182,35 @@ def crosscheck(
     compared = {a.estimator for o in result.outcomes for a in o.agreements if a.verdict == "agree"}
     planned = {e.estimator for o in result.outcomes for e in o.estimates}
     return AGREE if planned and planned <= compared else NOTHING_COMPARED
+
+
+CHECKED = ("estimator", "engine", "estimate (SE)", "largest difference", "tolerance", "verdict")
+"""Columns of the cross-checks of one outcome."""
+
+
+def _tables_of(result: StudyResult, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lay out a table an outcome, then why engines may differ or did not run, each reason once."""
+    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    tables = [
+        render(CHECKED, [_check(row, reasons) for row in own], outcome.info.label) + "\n"
+        for outcome in result.outcomes
+        if (own := [row for row in rows if row["outcome"] == outcome.info.name])
+    ]
+    return tables + [in_lines(f"({n}) {why}", width()) for n, why in enumerate(reasons, start=1)]
+
+
+def _check(row: Mapping[str, Any], reasons: Sequence[str]) -> list[str]:
+    error = f" ({row['std_error']:.4g})" if row["std_error"] is not None else ""
+    difference = row["difference"]
+    number = f" ({reasons.index(row['reason']) + 1})" if row["reason"] else ""
+    return [
+        row["estimator"],
+        row["engine"],
+        f"{text_of(row['estimate'])}{error}",
+        "-" if difference is None else f"{difference:.2g}",
+        text_of(row["tolerance"]),
+        f"{row['verdict']}{number}",
+    ]
 
 
 def _checks(outcome: OutcomeResult) -> list[dict[str, Any]]:

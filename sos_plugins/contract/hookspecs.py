@@ -16,6 +16,7 @@ from sos_plugins.contract.interfaces import (
     Engine,
     Estimator,
     Imputer,
+    Linker,
     Matcher,
     Outcome,
     Pooling,
@@ -40,6 +41,20 @@ def register_sources(register: Callable[[Source], None]) -> None:
 
     Args:
         register: Takes one source; call it once for each.
+    """
+
+
+@hookspec
+def register_linkers(register: Callable[[Linker], None]) -> None:
+    """Offer ways to tell which identifiers in the records are one child.
+
+    >>> import sos_plugins
+    >>> @sos_plugins.hookimpl
+    ... def register_linkers(register):
+    ...     register(ByPupilNumber())
+
+    Args:
+        register: Takes one linker; call it once for each.
     """
 
 

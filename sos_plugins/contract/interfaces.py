@@ -1,4 +1,4 @@
-"""The kinds of plugin: source, outcome, matcher, imputer, estimator, pooling, rules; and engines.
+"""The kinds of plugin: source, linker, outcome, matcher, estimator ... rules; and engines.
 
 A plugin object is an instance of one of these classes (or of a class of the same shape) with the
 class attributes filled in. No work happens in ``__init__``; everything a call needs comes in as
@@ -24,6 +24,7 @@ from sos_plugins.contract.types import (
     DrawnStatistics,
     Evidence,
     FileDescription,
+    Link,
     MatchedGroup,
     OutcomeInfo,
     Pilot,
@@ -148,6 +149,32 @@ class Simulator(Source):
 
         Args:
             settings: The validated settings, of the type ``Settings``.
+        """
+
+
+class Linker(Plugin):
+    """Says which identifiers in the records are one child.
+
+    A study gives these children one identifier in every table; what stands twice then is one row.
+    """
+
+    requires: ClassVar[tuple[Requirement, ...]] = ()
+    """What must be installed."""
+
+    @abstractmethod
+    def link(self, records: Records, settings: Any, session: Session) -> Link:
+        """Find the children that are one.
+
+        The same records and seed give the same links, whatever the order of rows.
+
+        Args:
+            records: The records of all sources, with the table ``children``; they are left as they
+                are.
+            settings: The validated settings, of the type ``Settings``.
+            session: Where tables are put; the records live on its backend.
+
+        Raises:
+            DataError: If the records do not hold enough to link by.
         """
 
 
@@ -564,6 +591,7 @@ class RuleSet(Plugin):
 
 KINDS: dict[str, type[Plugin]] = {
     "source": Source,
+    "linker": Linker,
     "outcome": Outcome,
     "matcher": Matcher,
     "estimator": Estimator,

@@ -282,5 +282,9 @@ RECORD_TABLES: dict[str, RecordTable] = {
 TABLES: dict[str, pa.Schema] = {name: table.columns for name, table in RECORD_TABLES.items()}
 """The columns of every record table, with their types."""
 
+PUPIL_NUMBERS = ("UPN", "FormerUPN")
+"""Further columns of ``children`` with unique pupil numbers, that of today and an earlier one. They
+are the same in every authority, and sources read them only where they are asked to."""
+
 SERIES = ("referrals", "assessments", "section47s", "protection_plans", "episodes")
 """Tables whose yearly numbers are looked at for breaks."""

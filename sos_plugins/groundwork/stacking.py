@@ -70,7 +70,7 @@ def first_known(
         second.select(*key, *columns).mutate(_order=ibis.literal(1)),
     )
     values = {
-        column: both[column].first(where=both[column].notnull(), order_by=both["_order"])
+        column: both[column].argmin(both["_order"], where=both[column].notnull())
         for column in columns
     }
     return both.group_by([*key]).aggregate(**values)

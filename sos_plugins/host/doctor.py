@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,13 @@ from sos_plugins.r import client as r
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVER = "chromedriver"
+IN_R = "in R: install.packages(c({names}))"
+COMMANDS = (
+    (re.compile(r"\(in R: install\.packages\((\"[^)]*\")\)\)"), IN_R),
+    (re.compile(r"\(Debian: (?:sudo )?apt-get install ([^):]+)\)"), "sudo apt-get install {names}"),
+    (re.compile(r"\(pip install ([^);]+)[;)]"), "pip install {names}"),
+)
+"""Lines that install one thing, and the line that installs several."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +70,56 @@ class Diagnosis:
     browser: str
 
     @property
-    def gaps(self) -> tuple[str, ...]:
-        """What is missing, each once, with the line that mends it."""
-        lacking = [problem for engine in self.engines for problem in engine.missing]
-        absent = [
+    def absent(self) -> tuple[str, ...]:
+        """Packages without which nothing is sure to run, with the line that mends it."""
+        return tuple(
             f"the Python package '{name}' is not installed (pip install '{name}')"
             for name, version in self.packages.items()
             if version == "not installed"
-        ]
-        return tuple(dict.fromkeys([*absent, *lacking]))
+        )
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is missing, each once, with the line that mends it."""
+        lacking = [problem for engine in self.engines for problem in engine.missing]
+        return tuple(dict.fromkeys([*self.absent, *lacking]))
+
+    @property
+    def answer(self) -> str:
+        """One line: ready, or what is missing, and what mends it."""
+        if self.absent:
+            return f"Not ready: packages are missing. To mend it: {'; '.join(mends(self.absent))}"
+        n, run = len(self.engines), sum(engine.runs for engine in self.engines)
+        if not self.gaps:
+            return f"Ready: all {n} engines can run."
+        return f"Ready, with {run} of {n} engines. To have all: {'; '.join(mends(self.gaps))}"
+
+
+def mends(gaps: Iterable[str]) -> list[str]:
+    """Return the lines that mend gaps, one for all that one command installs.
+
+    Args:
+        gaps: Sentences with the line in brackets; one that has none stands for itself.
+
+    >>> mends(["no 'a' (pip install a)", "no 'b' (pip install b)", "R is switched off"])
+    ['pip install a b', 'R is switched off']
+    """
+    lines: dict[str, list[str]] = {}
+    for gap in gaps:
+        found = next(((m, form) for known, form in COMMANDS if (m := known.search(gap))), None)
+        if found is None:
+            lines.setdefault(gap, [])
+            continue
+        installed = lines.setdefault(found[1], [])
+        installed += [name for name in found[0][1].split() if name not in installed]
+    return [
+        form.format(names=_separator(form).join(names)) if names else form
+        for form, names in lines.items()
+    ]
+
+
+def _separator(form: str) -> str:
+    return ", " if form == IN_R else " "
 
 
 def examine(registry: Registry) -> Diagnosis:
@@ -111,11 +160,16 @@ def _browser() -> str:
 
 def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return plain values for JSON."""
-    return {**dataclasses.asdict(diagnosis), "gaps": list(diagnosis.gaps)}
+    return {
+        "answer": diagnosis.answer,
+        "ready": not diagnosis.absent,
+        **dataclasses.asdict(diagnosis),
+        "gaps": list(diagnosis.gaps),
+    }
 
 
 def render(diagnosis: Diagnosis) -> str:
-    """Lay the diagnosis out as text."""
+    """Lay the diagnosis out as text, the answer first."""
     sections = {
         f"sos-plugins {diagnosis.version}": {
             "Python": diagnosis.python,
@@ -133,18 +187,14 @@ def render(diagnosis: Diagnosis) -> str:
             "Chromium": diagnosis.browser or "not installed (Debian: ./dev test installs it)"
         },
     }
-    lines = []
+    lines = [diagnosis.answer, ""]
     for title, rows in sections.items():
         width = max((len(key) for key in rows), default=0)
         lines += [title, *(f"  {key:<{width}}  {value}" for key, value in rows.items()), ""]
     if diagnosis.gaps:
-        lines += [
-            "What is missing, and what mends it",
-            *(f"  {_sentence(g)}" for g in diagnosis.gaps),
-        ]
-    else:
-        lines.append("Nothing is missing: every engine can run.")
-    return "\n".join(lines)
+        lines.append("What is missing, and what mends it")
+        lines += [f"  {_sentence(gap)}" for gap in diagnosis.gaps]
+    return "\n".join(lines).rstrip()
 
 
 def _origin(plugin: PluginInfo) -> str:

@@ -32,6 +32,7 @@ from sos_plugins.contract.interfaces import (
     Engine,
     Estimator,
     Imputer,
+    Linker,
     Matcher,
     Outcome,
     Plugin,
@@ -60,6 +61,7 @@ CONFIG_VARIABLE = "SOS_PLUGINS_TOML"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HOOK_OF = {
     "source": "register_sources",
+    "linker": "register_linkers",
     "outcome": "register_outcomes",
     "matcher": "register_matchers",
     "estimator": "register_estimators",
@@ -225,6 +227,10 @@ class Registry:
     def source(self, name: str) -> Source:
         """Return a source."""
         return cast(Source, self.offer("source", name).obj)
+
+    def linker(self, name: str) -> Linker:
+        """Return a linker of children."""
+        return cast(Linker, self.offer("linker", name).obj)
 
     def outcome(self, name: str) -> Outcome:
         """Return an outcome."""

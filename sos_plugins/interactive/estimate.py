@@ -111,14 +111,17 @@ def fit_sample(
         EngineUnavailableError: If no engine that was asked for can run here.
         EstimationError: If no estimate exists on these cases.
     """
+    label = registry.estimator(estimator).short_label
+    called = {estimator: label} if label else {}
     if engine != "all":
-        return Fit((run_engine(registry, estimator, engine, sample, options),))
+        return Fit((run_engine(registry, estimator, engine, sample, options),), called=called)
     done, reasons = run_engines(registry, estimator, "all", sample, options)
     if not done:
         raise EngineUnavailableError(
             f"No engine of '{estimator}' gave an estimate. " + " ".join(reasons.values())
         )
-    return Fit(tuple(done), compare(registry, outcome, estimator, done, reasons), reasons)
+    agreements = compare(registry, outcome, estimator, done, reasons)
+    return Fit(tuple(done), agreements, reasons, called)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE, WIDTH, chart_style
+from sos_plugins.contract.types import plain
+from sos_plugins.report import formatting as words
+from sos_plugins.report.events import Effects, draw_effects
+from sos_plugins.report.formatting import Scale
+from sos_plugins.report.labels import engine_name
+from sos_plugins.report.svg import INK, MARKERS, SERIES, SHADE, WIDTH, chart_style
 from sos_plugins.study.result import NamedEstimate
 
 EVENT = re.compile(r"event=(-?\d+)$")
+UNITS = Scale(1.0, 3, "", "")
+"""Of an outcome of which no more is known than its values."""
 HEIGHT, LINE_HEIGHT = 3.9, 0.3
 """Inches: of a figure over event times, and of a line of a forest."""
 SAME = 1e-6
@@ -37,23 +43,39 @@ class Drawn:
     figures: pd.DataFrame
 
 
-def effect_figure(estimates: Sequence[NamedEstimate]) -> Figure:
+def effect_figure(estimates: Sequence[NamedEstimate], called: Mapping[str, str]) -> Figure:
     """Draw effects by event time where there are any, else every term with its interval.
 
     Engines that give the same figures are one series.
 
     Args:
-        estimates: At least one.
+        estimates: At least one, of one estimator.
+        called: What estimators are called, by their names.
     """
-    series = _series(estimates)
-    by_event = [_events(one.figures) for one in series]
-    with chart_style(estimates[0].estimator):
-        if any(len(frame) for frame in by_event):
-            return _event_figure(series, by_event)
-        return _forest_figure(series)
+    name = estimates[0].estimator
+    by_engine = {named.engine: named for named in estimates}
+    events = [row for named in by_engine.values() for row in _events(named)]
+    with chart_style(name):
+        if not events:
+            return _forest_figure(_series(estimates, called))
+        figure = Figure(figsize=(WIDTH, HEIGHT))
+        draw_effects(figure, Effects(events, UNITS, windows=False, years=False))
+        figure.axes[0].set_title(called.get(name, name), loc="right", fontsize=9)
+        return figure
 
 
-def _series(estimates: Sequence[NamedEstimate]) -> list[Drawn]:
+def _events(named: NamedEstimate) -> list[dict[str, Any]]:
+    """Return the terms ``event=e`` as what a chart of effects by event time shows."""
+    rows = named.estimate.tidy[["term", *DRAWN]].to_dict("records")
+    found = [(EVENT.match(str(row["term"])), row) for row in rows]
+    return [
+        {"engine": named.engine, "event": int(time[1]), **{key: plain(row[key]) for key in DRAWN}}
+        for time, row in found
+        if time and not pd.isna(row["estimate"])
+    ]
+
+
+def _series(estimates: Sequence[NamedEstimate], called: Mapping[str, str]) -> list[Drawn]:
     alike: list[list[NamedEstimate]] = []
     for named in estimates:
         for members in alike:
@@ -64,7 +86,8 @@ def _series(estimates: Sequence[NamedEstimate]) -> list[Drawn]:
             alike.append([named])
     return [
         Drawn(
-            f"{members[0].estimator} ({', '.join(named.engine for named in members)})",
+            f"{called.get(members[0].estimator, members[0].estimator)} "
+            f"({words.joined(engine_name(named.engine) for named in members)})",
             members[0].estimate.tidy[["term", *DRAWN]],
         )
         for members in alike
@@ -78,29 +101,6 @@ def _same(one: NamedEstimate, other: NamedEstimate) -> bool:
     left, right = a[DRAWN].to_numpy(dtype=float), b[DRAWN].to_numpy(dtype=float)
     size = np.nanmax(np.abs(np.where(np.isfinite(left), left, np.nan)), initial=0.0)
     return bool(np.allclose(left, right, rtol=0, atol=SAME * size, equal_nan=True))
-
-
-def _events(figures: pd.DataFrame) -> pd.DataFrame:
-    """Return terms ``event=e`` with ``position``, in order of event time."""
-    time = figures["term"].astype(str).str.extract(EVENT, expand=False)
-    events = figures[time.notna()].assign(position=time.dropna().astype(float))
-    return events.sort_values("position", ignore_index=True)
-
-
-def _event_figure(series: Sequence[Drawn], frames: Sequence[pd.DataFrame]) -> Figure:
-    figure, axes = _figure(HEIGHT)
-    axes.axhline(0, color=INK, linewidth=1)
-    axes.axvline(-0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    for index, (one, frame) in enumerate(zip(series, frames, strict=True)):
-        shifted = frame["position"] + _offset(index, len(series))
-        axes.vlines(shifted, frame["conf_low"], frame["conf_high"], color=_colour(index))
-        axes.plot(shifted, frame["estimate"], label=one.label, **_look(index))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("Periods since adoption (0 is the first treated period)")
-    axes.set_ylabel("Effect, in the units of the outcome")
-    axes.grid(axis="y", color=SHADE, linewidth=0.8)
-    _named(figure, axes)
-    return figure
 
 
 def _forest_figure(series: Sequence[Drawn]) -> Figure:

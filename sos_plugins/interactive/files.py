@@ -1,286 +1,47 @@
-"""Estimates as files: figures, and tables of regressions for papers, slides and spreadsheets.
+"""Estimates as files: a figure, a table of regressions, and every term in full precision.
 
-The same estimates give the same bytes: no file has the time at which it was written, or an author.
+The same estimates give the same bytes.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import importlib
-import io
-import math
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
-from sos_plugins.contract.columns import TIDY_COLUMNS
-from sos_plugins.errors import EngineUnavailableError, SettingsError, did_you_mean, listing
-from sos_plugins.groundwork.installed import missing_python
 from sos_plugins.interactive.figures import effect_figure
-from sos_plugins.interactive.tables import FACTS, regression_table
 from sos_plugins.report.cells import csv_of
+from sos_plugins.report.regression import full_figures, printed
 from sos_plugins.report.svg import as_file, chart_style
+from sos_plugins.report.table_files import table_files
 from sos_plugins.study.result import NamedEstimate
-
-IN_WORDS = ("estimand", "vcov")
-"""Keys of ``glance`` that are sentences: they stand beneath a table that is printed."""
-FIGURES = ("svg", "png", "pdf")
-TABLES = ("csv", "xlsx", "docx", "tex", "md")
-MEND = "pip install 'sos-plugins[files]'"
-NO_DATE = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-"""What stands in a file that must have a date; none is told."""
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-A4 = (210, 297)
-"""Millimetres."""
-MARGIN = 20
-"""Millimetres."""
-UPRIGHT = 4
-"""Columns of estimates that fit a page upright."""
-IN_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """What becomes files: estimates, and the sentences beneath them.
-
-    Attributes:
-        estimates: At least one; a column of a table each.
-        notes: Whether engines agree, and what a reader must see beside the figures.
-    """
-
-    estimates: tuple[NamedEstimate, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Of the files, before their kind."""
-        return self.estimates[0].estimator
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Estimates side by side as texts, without the rows that are sentences."""
-        return regression_table(self.estimates).drop(index=[FACTS[key] for key in IN_WORDS])
-
-    @property
-    def beneath(self) -> tuple[str, ...]:
-        """What stands beneath a table: what its columns estimate and how, then the notes."""
-        return (*(f"{FACTS[key]}: {self._words(key)}." for key in IN_WORDS), *self.notes)
-
-    def _words(self, key: str) -> str:
-        columns: dict[str, list[str]] = {}
-        for place, named in enumerate(self.estimates, start=1):
-            columns.setdefault(str(named.estimate.glance.get(key)), []).append(f"({place})")
-        if len(columns) == 1:
-            return next(iter(columns))
-        return "; ".join(f"{', '.join(places)} {words}" for words, places in columns.items())
-
-    @property
-    def figures(self) -> pd.DataFrame:
-        """Every term of every engine in full precision: ``estimator, engine``, the tidy columns."""
-        frames = [
-            named.estimate.tidy[list(TIDY_COLUMNS)].assign(
-                estimator=named.estimator, engine=named.engine
-            )
-            for named in self.estimates
-        ]
-        return pd.concat(frames, ignore_index=True)[["estimator", "engine", *TIDY_COLUMNS]]
-
-
-def kinds_of(asked: str | Sequence[str], there_are: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return the kinds of file that were asked for, each once.
-
-    Args:
-        asked: Names, or one text with commas between them.
-        there_are: The kinds that can be written.
-        what: Of what, for the message: ``"figure"``.
-
-    Raises:
-        SettingsError: If a kind is unknown.
-
-    >>> kinds_of("svg, png", FIGURES, "figure")
-    ('svg', 'png')
-    """
-    names = asked.split(",") if isinstance(asked, str) else asked
-    kinds = tuple(dict.fromkeys(filter(None, (name.strip().lower() for name in names))))
-    for kind in kinds:
-        if kind not in there_are:
-            raise SettingsError(
-                f"There is no {what} of kind '{kind}'.{did_you_mean(kind, there_are)} "
-                f"Kinds: {listing(there_are)}."
-            )
-    return kinds
 
 
 def files_of(
-    estimates: Estimates, figures: Sequence[str], tables: Sequence[str]
+    estimates: Sequence[NamedEstimate],
+    called: Mapping[str, str],
+    notes: Sequence[str],
+    figures: Sequence[str],
+    tables: Sequence[str],
 ) -> dict[str, bytes]:
-    """Return files by their names.
+    """Return files by their names, which begin with the name of the first estimator.
 
     Args:
-        estimates: What is shown.
-        figures: Kinds of :data:`FIGURES`.
-        tables: Kinds of :data:`TABLES`; with any of them comes a CSV of all figures in full
-            precision.
+        estimates: What is shown; at least one.
+        called: What estimators are called, by their names.
+        notes: Whether engines agree, and what a reader must see beside the figures.
+        figures: Kinds of :data:`sos_plugins.report.table_files.FIGURES`.
+        tables: Kinds of :data:`sos_plugins.report.table_files.TABLES`; with any of them comes a
+            CSV of all figures in full precision.
 
     Raises:
         EngineUnavailableError: If a package that writes a kind is not installed.
     """
-    name = estimates.name
-    files = {f"{name}.{kind}": _figure(estimates, kind) for kind in figures}
-    files |= {f"{name}-table.{kind}": WRITERS[kind](estimates) for kind in tables}
+    name = estimates[0].estimator
+    title = called.get(name, name)
+    files = {}
+    for kind in figures:
+        with chart_style(name):
+            files[f"{name}.{kind}"] = as_file(effect_figure(estimates, called), kind, title)
     if tables:
-        files[f"{name}-figures.csv"] = csv_of(estimates.figures).encode()
+        files |= table_files(f"{name}-table", printed(estimates, called, title, notes), tables)
+        files[f"{name}-figures.csv"] = csv_of(full_figures(estimates)).encode()
     return files
-
-
-def _figure(estimates: Estimates, kind: str) -> bytes:
-    with chart_style(estimates.name):
-        return as_file(effect_figure(estimates.estimates), kind, estimates.name)
-
-
-def _csv(estimates: Estimates) -> bytes:
-    return csv_of(estimates.table.rename_axis("term").reset_index()).encode()
-
-
-def _markdown(estimates: Estimates) -> bytes:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
-
-    rows = _rows(estimates.table)
-    ruler = line(["---", *["---:"] * (len(rows[0]) - 1)])
-    notes = [f"\n{note}" for note in estimates.beneath]
-    return "\n".join([line(rows[0]), ruler, *map(line, rows[1:]), *notes, ""]).encode()
-
-
-def _latex(estimates: Estimates) -> bytes:
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(_escaped(cell) for cell in cells) + r" \\"
-
-    rows = _rows(estimates.table)
-    wide = len(rows[0])
-    notes = [
-        rf"\multicolumn{{{wide}}}{{p{{0.9\linewidth}}}}{{\footnotesize {_escaped(note)}}} \\"
-        for note in estimates.beneath
-    ]
-    lines = [
-        "% needs the package booktabs",
-        rf"\begin{{tabular}}{{l{'r' * (wide - 1)}}}",
-        r"\toprule",
-        line(rows[0]),
-        r"\midrule",
-        *map(line, rows[1:]),
-        r"\bottomrule",
-        *notes,
-        r"\end{tabular}",
-        "",
-    ]
-    return "\n".join(lines).encode()
-
-
-def _escaped(text: str) -> str:
-    return "".join(IN_LATEX.get(sign, sign) for sign in text)
-
-
-def _rows(table: pd.DataFrame) -> list[list[str]]:
-    """Return the header and the rows of a table of texts."""
-    body = [
-        [str(name), *map(str, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
-    return [["", *map(str, table.columns)], *body]
-
-
-def _package(name: str) -> Any:
-    missing = missing_python(name, MEND)
-    if missing:
-        raise EngineUnavailableError(f"This kind of file cannot be written here: {missing}.")
-    return importlib.import_module(name)
-
-
-def _workbook(estimates: Estimates) -> bytes:
-    """Write a sheet to read and one with the numbers; no text becomes a formula or a link."""
-    buffer = io.BytesIO()
-    plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    book = _package("xlsxwriter").Workbook(buffer, {"in_memory": True, **plain})
-    book.set_properties({"created": NO_DATE.replace(tzinfo=None)})
-    bold, right = book.add_format({"bold": True}), book.add_format({"align": "right"})
-    sheet = book.add_worksheet("Table")
-    rows = [*_rows(estimates.table), [], *([note] for note in estimates.beneath)]
-    for i, row in enumerate(rows):
-        for j, text in enumerate(row):
-            sheet.write_string(i, j, text, bold if i == 0 else right if j else None)
-    sheet.set_column(0, 0, 18)
-    sheet.set_column(1, len(rows[0]), 28)
-    numbers = book.add_worksheet("Figures")
-    figures = estimates.figures
-    numbers.write_row(0, 0, list(figures.columns), bold)
-    for i, values in enumerate(figures.itertuples(index=False), start=1):
-        for j, value in enumerate(values):
-            _write_value(numbers, i, j, value)
-    book.close()
-    return buffer.getvalue()
-
-
-def _write_value(sheet: Any, row: int, column: int, value: Any) -> None:
-    """Write a number as one, an infinite one as text, and nothing where there is none."""
-    if isinstance(value, str):
-        sheet.write_string(row, column, value)
-    elif value is not None and math.isinf(value):
-        sheet.write_string(row, column, "inf" if value > 0 else "-inf")
-    elif value is not None and not math.isnan(value):
-        sheet.write_number(row, column, value)
-
-
-def _document(estimates: Estimates) -> bytes:
-    """Write a page of A4 with the table and the notes beneath it."""
-    docx, shared = _package("docx"), _package("docx.shared")
-    document = docx.Document()
-    about = document.core_properties
-    about.author = about.last_modified_by = about.comments = ""
-    about.title = estimates.name
-    about.created = about.modified = NO_DATE.replace(tzinfo=None)
-    rows = _rows(estimates.table)
-    page, (width, height) = document.sections[0], A4
-    if len(rows[0]) - 1 > UPRIGHT:
-        page.orientation, width, height = 1, height, width
-    page.page_width, page.page_height = shared.Mm(width), shared.Mm(height)
-    for side in ("left", "right", "top", "bottom"):
-        setattr(page, f"{side}_margin", shared.Mm(MARGIN))
-    table = document.add_table(rows=len(rows), cols=len(rows[0]), style="Light List")
-    for cells, row in zip(table.rows, rows, strict=True):
-        for j, (cell, text) in enumerate(zip(cells.cells, row, strict=True)):
-            paragraph = cell.paragraphs[0]
-            paragraph.add_run(text).font.size = shared.Pt(9)
-            paragraph.alignment = 2 if j else 0
-    for note in estimates.beneath:
-        document.add_paragraph().add_run(note).font.size = shared.Pt(9)
-    buffer = io.BytesIO()
-    document.save(buffer)
-    return _without_dates(buffer.getvalue())
-
-
-def _without_dates(archive: bytes) -> bytes:
-    """Return a zip archive whose files have no time of their own."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(buffer, "w") as new:
-        for name in old.namelist():
-            entry = zipfile.ZipInfo(name, ZIP_DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            new.writestr(entry, old.read(name))
-    return buffer.getvalue()
-
-
-WRITERS: Mapping[str, Callable[[Estimates], bytes]] = {
-    "csv": _csv,
-    "xlsx": _workbook,
-    "docx": _document,
-    "tex": _latex,
-    "md": _markdown,
-}

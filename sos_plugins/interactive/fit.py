@@ -11,7 +11,8 @@ import pandas as pd
 
 from sos_plugins.contract.types import Agreement, Estimate
 from sos_plugins.errors import EngineUnavailableError, did_you_mean, listing
-from sos_plugins.interactive.tables import html_table, regression_table, rounded, text_table
+from sos_plugins.interactive.tables import html_table, text_table
+from sos_plugins.report.regression import regression_table, rounded
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.system.output_folder import check_writable
 from sos_plugins.system.whole_files import put
@@ -36,11 +37,13 @@ class Fit:
         estimates: By engine, the reference first.
         agreements: Cross-checks of the other engines with the reference.
         not_run: Why an engine that was asked for gave no estimate, by engine.
+        called: What the estimator is called in figures and tables, by its name.
     """
 
     estimates: tuple[NamedEstimate, ...]
     agreements: tuple[Agreement, ...] = ()
     not_run: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def named(self) -> NamedEstimate:
@@ -95,7 +98,7 @@ class Fit:
         """
         for named in self.estimates:
             if named.engine == engine:
-                return Fit((named,))
+                return Fit((named,), called=self.called)
         why = self.not_run.get(engine, did_you_mean(engine, self.engines).strip())
         told = [f"Engine '{engine}' gave no estimate here.", why]
         told.append(f"Engines that did: {listing(self.engines)}.")
@@ -151,7 +154,7 @@ class Fit:
         """
         from sos_plugins.interactive.figures import effect_figure
 
-        return effect_figure(self.estimates)
+        return effect_figure(self.estimates, self.called)
 
     def table(self, *others: Fit) -> pd.DataFrame:
         """Return a table of regressions: a column an engine of this fit and of others.
@@ -163,7 +166,8 @@ class Fit:
             Frame of texts with estimates and, beneath each in brackets, standard errors; then
             cases, units, clusters, the estimand and the variance estimator.
         """
-        return regression_table([named for fit in (self, *others) for named in fit.estimates])
+        fits = (self, *others)
+        return regression_table([one for fit in fits for one in fit.estimates], _called(fits))
 
     def save(
         self,
@@ -190,16 +194,16 @@ class Fit:
             EngineUnavailableError: If a package that writes a kind is not installed.
             OutputError: If the folder cannot be written to.
         """
-        from sos_plugins.interactive.files import FIGURES, TABLES, Estimates, files_of, kinds_of
+        from sos_plugins.interactive.files import files_of
+        from sos_plugins.report.table_files import FIGURES, TABLES, kinds_of
 
         kinds = kinds_of(figures, FIGURES, "figure"), kinds_of(tables, TABLES, "table")
-        named = tuple(one for fit in (self, *others) for one in fit.estimates)
+        fits = (self, *others)
+        named = [one for fit in fits for one in fit.estimates]
         said = dict.fromkeys(
-            sentence
-            for fit in (self, *others)
-            for sentence in (*fit.agreement_in_words(), *fit.warnings)
+            sentence for fit in fits for sentence in (*fit.agreement_in_words(), *fit.warnings)
         )
-        files = files_of(Estimates(named, tuple(said)), *kinds)
+        files = files_of(named, _called(fits), tuple(said), *kinds)
         place = Path(folder)
         check_writable(place)
         place.mkdir(parents=True, exist_ok=True)
@@ -255,3 +259,7 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return html_table(self.estimates, self._agreement_text(), self.estimate.warnings)
+
+
+def _called(fits: Sequence[Fit]) -> dict[str, str]:
+    return {name: called for fit in fits for name, called in fit.called.items()}

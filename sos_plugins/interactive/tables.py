@@ -1,42 +1,16 @@
-"""Estimates as tables to read: as text, as HTML, and side by side."""
+"""Estimates as tables to read: as text and as HTML."""
 
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
+from sos_plugins.report.regression import FACTS, rounded
 from sos_plugins.study.result import NamedEstimate
 
 SHOWN = ("term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df")
-FACTS = {
-    "n_cases": "Cases",
-    "n_units": "Units",
-    "n_treated_units": "Treated units",
-    "n_clusters": "Clusters",
-    "estimand": "Estimand",
-    "vcov": "Variance",
-}
-"""Rows beneath the estimates of a table of regressions, by key of ``glance``."""
-DIGITS = 4
-
-
-def rounded(value: Any, digits: int = DIGITS) -> str:
-    """Write a number to so many significant digits, a whole number in full, missing as nothing.
-
-    >>> rounded(0.123456), rounded(float("nan")), rounded(2500), rounded(1e-9)
-    ('0.1235', '', '2,500', '1e-09')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, (bool, str)):
-        return str(value)
-    if isinstance(value, float):
-        return f"{value:.{digits}g}"
-    return f"{value:,}"
 
 
 def text_table(named: NamedEstimate) -> str:
@@ -54,35 +28,6 @@ def text_table(named: NamedEstimate) -> str:
     ]
     title = f"{named.estimator}, engine {named.engine}"
     return "\n".join([title, cells.to_string(index=False), "; ".join(facts)])
-
-
-def regression_table(estimates: Sequence[NamedEstimate]) -> pd.DataFrame:
-    """Return estimates side by side as texts, standard errors in brackets beneath each.
-
-    Args:
-        estimates: One column each, in this order.
-
-    Returns:
-        Frame of texts; its index names terms (those of the standard errors are empty) and what
-        the estimates rest on, its columns number the estimates and name estimator and engine.
-    """
-    terms = list(dict.fromkeys(t for named in estimates for t in named.estimate.tidy["term"]))
-    index = [text for term in terms for text in (str(term), "")] + list(FACTS.values())
-    columns = {
-        f"({i}) {named.estimator}, {named.engine}": _column(named, terms)
-        for i, named in enumerate(estimates, start=1)
-    }
-    return pd.DataFrame(columns, index=index)
-
-
-def _column(named: NamedEstimate, terms: Sequence[str]) -> list[str]:
-    rows: Mapping[Any, Mapping[Any, Any]] = named.estimate.tidy.set_index("term").to_dict("index")
-    cells = []
-    for term in terms:
-        row = rows.get(term, {})
-        error = rounded(row.get("std_error"))
-        cells += [rounded(row.get("estimate")), f"({error})" if error else ""]
-    return [*cells, *(rounded(named.estimate.glance.get(key)) for key in FACTS)]
 
 
 def html_table(estimates: Sequence[NamedEstimate], agreement: str, warnings: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import SMALL, Chart, frame_axes, picture
+from sos_plugins.report.charts import SMALL, Chart, Drawing, frame_axes
 from sos_plugins.report.formatting import to_float
 from sos_plugins.report.labels import Labels, covariate_name
 from sos_plugins.report.svg import INK, MARKERS, MUTED, SERIES, SHADE
@@ -66,9 +66,9 @@ def love_plot(result: OutcomeResult, level: str, ident: str, *, april: bool) -> 
         _love_axes(axes, usable, name_of)
 
     height = 0.85 + _row_height([name_of(row) for row in usable]) * len(usable)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height, width=SMALL)
+    drawing = Drawing(draw, height, SMALL)
     table = balance_table(result, level, ident, april=april)
-    return Chart(ident, title, finding, svg, table, small=True)
+    return Chart(ident, title, finding, (drawing,), table, small=True)
 
 
 def _namer(result: OutcomeResult, *, april: bool) -> Callable[[dict[str, Any]], str]:
@@ -207,14 +207,14 @@ def overlap(result: OutcomeResult, names: Labels, ident: str) -> Chart | None:
             else:
                 axes.tick_params(labelbottom=False)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=2.9, width=SMALL)
+    drawing = Drawing(draw, 2.9, SMALL)
     columns = (
         column("unit", "Authority", names),
         column("treated", "Pilot", lambda v: "yes" if v else "no"),
         column("score", "Propensity score", lambda v: words.number(v, 3), numeric=True),
     )
     table = Table(ident, title, result.scores, columns)
-    return Chart(ident, title, finding, svg, table, small=True)
+    return Chart(ident, title, finding, (drawing,), table, small=True)
 
 
 def _overlap_finding(pilots: list[float], others: list[float]) -> str:

@@ -13,11 +13,11 @@ from sos_plugins.contract.types import PooledEffects
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import (
     Chart,
+    Drawing,
     axis_limits,
     draw_interval,
     frame_axes,
     in_lines,
-    picture,
     show_on_axis,
 )
 from sos_plugins.report.findings import pooled_sentence
@@ -60,8 +60,8 @@ def caterpillar(result: OutcomeResult, ident: str) -> Chart | None:
         _finish(axes, scale)
 
     finding = _finding(pooled, rows, scale)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=1.22 + 0.29 * lines)
-    return Chart(ident, title, finding, svg, pilots_table(result, pooled, ident))
+    drawing = Drawing(draw, 1.22 + 0.29 * lines)
+    return Chart(ident, title, finding, (drawing,), pilots_table(result, pooled, ident))
 
 
 def _sorted(pooled: PooledEffects) -> list[dict[str, Any]]:

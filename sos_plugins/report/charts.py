@@ -6,8 +6,9 @@ import itertools
 import math
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -38,9 +39,8 @@ class Chart:
         ident: Anchor, unique in the report.
         title: What it shows.
         finding: What it says, in words.
-        svg: The picture.
+        drawings: How it is drawn: one picture, or several parts of it.
         table: Its figures.
-        drawing: How it is drawn, where it becomes a file of its own too.
         short: Its title beneath the heading of its outcome, where that is said already.
         note: What stands beside it; its finding where there is none.
         small: Whether it is as wide as a telephone, so that nothing need be scrolled.
@@ -49,12 +49,29 @@ class Chart:
     ident: str
     title: str
     finding: str
-    svg: Markup
+    drawings: tuple[Drawing, ...]
     table: Table
-    drawing: Drawing | None = None
     short: str = ""
     note: str = ""
     small: bool = False
+
+    @cached_property
+    def svg(self) -> Markup:
+        """The picture for a page; a sentence where ``SOS_CHARTS`` is ``none``."""
+        if os.environ.get(CHARTS) == "none":
+            return NO_CHART
+        return Markup().join(
+            _inline(drawing, ident, title, self.finding) for drawing, ident, title in self.parts()
+        )
+
+    def parts(self) -> Iterator[tuple[Drawing, str, str]]:
+        """Yield each drawing with its anchor and title, numbered where there are several."""
+        for n, drawing in enumerate(self.drawings, start=1):
+            if len(self.drawings) == 1:
+                yield drawing, self.ident, self.title
+            else:
+                ident = self.ident if n == 1 else f"{self.ident}-{n}"
+                yield drawing, ident, f"{self.title} (part {n} of {len(self.drawings)})"
 
     def filed(self) -> Chart:
         """Return the chart with its figures in their file alone."""
@@ -68,10 +85,18 @@ class Drawing:
     Attributes:
         draw: Draws on a figure.
         height: Of the figure, in inches.
+        width: Of the figure, in inches.
     """
 
     draw: Callable[[Figure], None]
     height: float
+    width: float = WIDTH
+
+    def figure(self) -> Figure:
+        """Draw on a figure of this size."""
+        figure = Figure(figsize=(self.width, self.height))
+        self.draw(figure)
+        return figure
 
 
 CHARTS = "SOS_CHARTS"
@@ -79,40 +104,25 @@ CHARTS = "SOS_CHARTS"
 NO_CHART = Markup('<p class="note">No picture was asked for; the table has its figures.</p>')
 
 
-def picture(
-    draw: Callable[[Figure], None],
-    *,
-    ident: str,
-    title: str,
-    finding: str,
-    height: float,
-    width: float = WIDTH,
-) -> Markup:
-    """Draw on a figure of this size (inches) and write it as SVG.
-
-    Where the environment variable ``SOS_CHARTS`` is ``none``, a sentence says so in its place.
-    """
-    if os.environ.get(CHARTS) == "none":
-        return NO_CHART
+def _inline(drawing: Drawing, ident: str, title: str, finding: str) -> Markup:
     with chart_style(ident):
-        figure = Figure(figsize=(width, height))
-        draw(figure)
-        return inline(figure, ident=ident, title=title, finding=finding)
+        return inline(drawing.figure(), ident=ident, title=title, finding=finding)
 
 
-def chart_files(chart: Chart) -> dict[str, bytes]:
-    """Write a chart as files of its own, SVG and PNG, by their names.
+def chart_files(chart: Chart, kinds: Sequence[str], *, mark: str = "") -> dict[str, bytes]:
+    """Write a chart as files of its own, by their names: the same bytes for the same figures.
 
     Args:
-        chart: One that has a drawing.
+        chart: The chart; one that has several parts becomes as many files of each kind.
+        kinds: ``svg``, ``png``, ``pdf``.
+        mark: What stands beneath it, such as that records are simulated.
     """
-    assert chart.drawing is not None
-    with chart_style(chart.ident):
-        figure = Figure(figsize=(WIDTH, chart.drawing.height))
-        chart.drawing.draw(figure)
-        return {
-            f"{chart.ident}.{kind}": as_file(figure, kind, chart.title) for kind in ("svg", "png")
-        }
+    files: dict[str, bytes] = {}
+    for drawing, ident, title in chart.parts():
+        with chart_style(ident):
+            figure = drawing.figure()
+            files |= {f"{ident}.{kind}": as_file(figure, kind, title, mark) for kind in kinds}
+    return files
 
 
 def in_lines(label: str, length: int) -> tuple[str, float]:

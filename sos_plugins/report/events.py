@@ -14,10 +14,10 @@ from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import (
     SMALL,
     Chart,
+    Drawing,
     axis_limits,
     effect_columns,
     frame_axes,
-    picture,
     show_on_axis,
 )
 from sos_plugins.report.formatting import Scale, missing, to_float
@@ -32,6 +32,9 @@ HEIGHT = 2.5
 SAME_SPOT = 0.004
 """Engines whose figures all lie within this share of what the axis spans are drawn once: about the
 width of a line."""
+
+REFERENCE = "reference"
+"""What the time is called that effects are measured from."""
 
 IN_THE_FILE = ("Standard error", "p value")
 """Headings of figures that the page leaves to the file."""
@@ -122,8 +125,10 @@ def effects_chart(data: Effects, ident: str, title: str, table: Table, short: st
     def draw(figure: Figure) -> None:
         draw_effects(figure, data)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=HEIGHT, width=SMALL)
-    return Chart(ident, title, finding, svg, table, short=short, note=_note(data), small=True)
+    drawing = Drawing(draw, HEIGHT, SMALL)
+    return Chart(
+        ident, title, finding, (drawing,), table, short=short, note=_note(data), small=True
+    )
 
 
 def draw_effects(figure: Figure, data: Effects) -> None:
@@ -135,9 +140,39 @@ def draw_effects(figure: Figure, data: Effects) -> None:
     sets = drawn_once(data.rows)
     for index, engines in enumerate(sets):
         offset = (index - (len(sets) - 1) / 2) * min(0.18, 0.7 / len(sets))
-        rows = [row for row in data.rows if row["engine"] == engines[0]]
+        rows = [r for r in data.rows if r["engine"] == engines[0] and not is_reference(r)]
         _points(axes, rows, index, offset, data.lone, words.joined(map(engine_name, engines)))
+    for event in sorted({row["event"] for row in data.rows if is_reference(row)}):
+        _reference(axes, event)
     _axes(axes, data, legend=len(sets) > 1)
+
+
+def is_reference(row: Mapping[str, Any]) -> bool:
+    """Say whether effects are measured from a row: it is set to zero and has no interval.
+
+    >>> is_reference({"estimate": 0.0, "conf_low": None, "conf_high": None})
+    True
+    """
+    ends = (to_float(row["conf_low"]), to_float(row["conf_high"]))
+    return to_float(row["estimate"]) == 0 and ends == (None, None)
+
+
+def _reference(axes: Axes, event: int) -> None:
+    """Draw the time that effects are measured from, hollow at zero, with its name where room is."""
+    axes.plot(event, 0.0, "o", color=MUTED, markerfacecolor="white", markersize=5, zorder=3)
+    low, high = axes.get_ylim()
+    up = low + high > 0
+    axes.annotate(
+        REFERENCE,
+        (event, 0.0),
+        xytext=(0, 6 if up else -6),
+        textcoords="offset points",
+        rotation=90,
+        ha="center",
+        va="bottom" if up else "top",
+        fontsize=8,
+        color=MUTED,
+    )
 
 
 def drawn_once(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -250,13 +285,13 @@ def _points(
         label=label,
         **look,
     )
-    hollow = [row for row in rows if row["event"] in lone]
-    axes.plot(
-        [row["event"] + offset for row in hollow],
-        [row["estimate"] for row in hollow],
-        markerfacecolor="white",
-        **look,
-    )
+    if hollow := [row for row in rows if row["event"] in lone]:
+        axes.plot(
+            [row["event"] + offset for row in hollow],
+            [row["estimate"] for row in hollow],
+            markerfacecolor="white",
+            **look,
+        )
 
 
 def _interval(axes: Axes, row: Mapping[str, Any], x: float, colour: str) -> None:

@@ -13,10 +13,10 @@ from sos_plugins.contract.types import Run
 from sos_plugins.report import formatting as words
 from sos_plugins.report.charts import (
     Chart,
+    Drawing,
     axis_limits,
     draw_interval,
     frame_axes,
-    picture,
     show_on_axis,
 )
 from sos_plugins.report.formatting import Scale, to_float
@@ -69,8 +69,8 @@ def forest(
         _forest_rows(axes, groups, labels, scale, limits)
         _forest_axes(axes, scale)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=0.95 + 0.235 * lines)
-    return Chart(ident, title, finding, svg, runs_table(result, ident, called))
+    drawing = Drawing(draw, 0.95 + 0.235 * lines)
+    return Chart(ident, title, finding, (drawing,), runs_table(result, ident, called))
 
 
 def _label_lines(label: str) -> list[str]:

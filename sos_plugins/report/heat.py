@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
+from sos_plugins.report.charts import Chart, Drawing, frame_axes, name_rows
 from sos_plugins.report.formatting import to_float
 from sos_plugins.report.labels import Labels, april_years, period_name
 from sos_plugins.report.svg import LINE, MUTED
@@ -61,8 +61,8 @@ def heat_map(study: StudyResult, result: OutcomeResult, names: Labels, ident: st
         axes.spines[:].set_visible(False)
 
     height = 0.5 + 0.215 * len(shown)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
-    return Chart(ident, title, finding, svg, completeness_table(study, result, names, ident))
+    drawing = Drawing(draw, height)
+    return Chart(ident, title, finding, (drawing,), completeness_table(study, result, names, ident))
 
 
 def _cells(result: OutcomeResult) -> dict[tuple[str, int], float]:

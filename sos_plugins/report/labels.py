@@ -23,6 +23,7 @@ FAMILIES = {
     "logit": "Logistic model",
     "other-engine": "The same analysis in other software",
     "other-definition": "Other definitions of the outcome",
+    "not-linked": "Children as the sources identify them",
     "other-matching": "Comparators chosen in other ways",
     "entire-pool": "The whole pool as comparators",
     "staggered": "Estimators for staggered adoption",

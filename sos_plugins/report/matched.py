@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, in_lines, picture
+from sos_plugins.report.charts import Chart, Drawing, frame_axes, in_lines
 from sos_plugins.report.labels import Labels
 from sos_plugins.report.outcome_tables import group_names, groups_table
 from sos_plugins.report.svg import INK, LINE, MARKERS, SERIES
@@ -47,8 +47,8 @@ def matched_diagram(result: OutcomeResult, names: Labels, ident: str) -> Chart |
         _names(axes, places[0], 0.0, "Pilots", SERIES[0], MARKERS[0])
         _names(axes, places[1], 1.0, "Comparators", SERIES[1], MARKERS[1])
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
-    return Chart(ident, title, finding, svg, table)
+    drawing = Drawing(draw, height)
+    return Chart(ident, title, finding, (drawing,), table)
 
 
 def _pairs(result: OutcomeResult, names: Labels) -> list[tuple[str, str]]:

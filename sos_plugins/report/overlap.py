@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import SMALL, Chart, frame_axes, picture
+from sos_plugins.report.charts import SMALL, Chart, Drawing, frame_axes
 from sos_plugins.report.svg import INK, SERIES, SHADE
 from sos_plugins.report.tables import Table, column
 from sos_plugins.study.result import OutcomeResult
@@ -59,8 +59,8 @@ def overlap_of_cases(result: OutcomeResult, ident: str) -> Chart | None:
             else:
                 axes.tick_params(labelbottom=False)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=2.9, width=SMALL)
-    return Chart(ident, title, finding, svg, _table(frame, ident, title), small=True)
+    drawing = Drawing(draw, 2.9, SMALL)
+    return Chart(ident, title, finding, (drawing,), _table(frame, ident, title), small=True)
 
 
 def _shares(weights: pd.Series) -> np.ndarray:

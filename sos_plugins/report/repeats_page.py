@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sos_plugins.report.charts import (
     Ticks,
     frame_axes,
     name_rows,
-    picture,
     show_on_axis,
 )
 from sos_plugins.report.formatting import Scale, scale_for
@@ -58,7 +57,7 @@ def power_page(result: PowerResult) -> str:
     return _page(
         kind="Power",
         result=result,
-        tables=[_smallest_table(result)],
+        tables=[smallest_table(result)],
         charts=power_charts(result),
         note=POWER_NOTE,
     )
@@ -69,7 +68,7 @@ def calibration_page(result: CalibrationResult) -> str:
     return _page(
         kind="Calibration",
         result=result,
-        tables=[_claims_table(result)],
+        tables=[claims_table(result)],
         charts=calibration_charts(result),
         note=CALIBRATION_NOTE,
     )
@@ -118,12 +117,19 @@ def _label(infos: Any, name: str) -> str:
     return words.clean(info.label)
 
 
-def _smallest_table(result: PowerResult) -> Table:
+def _estimator_in(result: PowerResult) -> Callable[[Any], str]:
+    """Return what writes the name of an estimator as charts call it."""
+    return lambda name: result.called.get(name, words.text(name))
+
+
+def smallest_table(result: PowerResult) -> Table:
+    """Make the table of what each estimator finds: a row an outcome and estimator."""
+
     def found(row: Any) -> str:
         return scale_in(result, row["outcome"]).with_unit(row["detectable"])
 
     columns = (
-        column("estimator", "Estimator"),
+        column("estimator", "Estimator", _estimator_in(result)),
         Column("Size", lambda row: with_error(row["size"], row["size_error"]), numeric=True),
         Column(
             "Intervals that hold the truth",
@@ -153,7 +159,7 @@ def _power_chart(result: PowerResult, name: str) -> Chart:
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=0.75, right=0.25, top=0.6, bottom=0.6)
         for n, (estimator, part) in enumerate(own.groupby("estimator", sort=False)):
-            _curve(axes, n, str(estimator), part)
+            _curve(axes, n, _estimator_in(result)(estimator), part)
         for height in (LEVEL, WANTED):
             axes.axhline(height, color=MUTED, linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1.02)
@@ -163,9 +169,7 @@ def _power_chart(result: PowerResult, name: str) -> Chart:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.02), ncols=3, borderaxespad=0)
 
     finding = _power_finding(result, name, scale)
-    drawing = Drawing(draw, height=3.7)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=drawing.height)
-    return Chart(ident, title, finding, svg, _power_table(own, ident, scale), drawing)
+    return Chart(ident, title, finding, (Drawing(draw, 3.7),), _power_table(result, own, scale))
 
 
 def _curve(axes: Axes, n: int, estimator: str, part: pd.DataFrame) -> None:
@@ -191,13 +195,14 @@ def _power_finding(result: PowerResult, name: str, scale: Scale) -> str:
         found = "no effect that was tried is found in 80% of deals"
     else:
         found = f"{scale.with_unit(main['detectable'])} would be found in 80% of deals"
+    name = _estimator_in(result)(main["estimator"])
     return (
-        f"By {main['estimator']}, {found}; without an effect, {size} of deals are significant at "
-        f"5%. {result.repeats} deals; bars are two Monte Carlo errors."
+        f"By {name}, {found}; without an effect, {size} of deals are significant at 5%. "
+        f"{result.repeats} deals; bars are two Monte Carlo errors."
     )
 
 
-def _power_table(own: pd.DataFrame, ident: str, scale: Scale) -> Table:
+def _power_table(result: PowerResult, own: pd.DataFrame, scale: Scale) -> Table:
     columns = (
         column("effect", "Effect", scale.effect, numeric=True),
         Column("Found", lambda row: with_error(row["power"], row["power_error"]), numeric=True),
@@ -211,10 +216,13 @@ def _power_table(own: pd.DataFrame, ident: str, scale: Scale) -> Table:
         column("sd_estimate", "Spread of estimates", scale.effect, numeric=True),
         counts("n", "Deals"),
     )
-    return Table(ident, "Deals by estimator and effect", own, columns, group="estimator")
+    shown = own.assign(label=own["estimator"].map(_estimator_in(result)))
+    ident, caption = f"power-{own['outcome'].iloc[0]}", "Deals by estimator and effect"
+    return Table(ident, caption, shown, columns, group="label", raw=own)
 
 
-def _claims_table(result: CalibrationResult) -> Table:
+def claims_table(result: CalibrationResult) -> Table:
+    """Make the table of how often a whole study claims an effect: a row a truth."""
     columns = (
         Column("What is true", lambda row: truth_name(result, int(row["truth"]))),
         Column(
@@ -285,9 +293,8 @@ def _verdict_chart(result: CalibrationResult, name: str) -> Chart:
 
     finding = _verdict_finding(own, names)
     height = 0.9 + 0.22 * int(np.ceil(len(verdicts) / 2)) + LINE_HEIGHT * len(names)
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=height)
     table = _verdict_table(own, ident, scale)
-    return Chart(ident, title, finding, svg, table, Drawing(draw, height))
+    return Chart(ident, title, finding, (Drawing(draw, height),), table)
 
 
 def _bar(axes: Axes, row: int, part: pd.DataFrame, verdicts: Sequence[str]) -> None:

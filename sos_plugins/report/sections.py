@@ -29,6 +29,7 @@ from sos_plugins.report.first_screen import Card, limiting_reasons
 from sos_plugins.report.forest import forest
 from sos_plugins.report.inference import Methods, methods_of_inference
 from sos_plugins.report.labels import Labels, all_runs, april_years, run_label
+from sos_plugins.report.link_tables import link_tables
 from sos_plugins.report.matched import matched_diagram
 from sos_plugins.report.tables import Column, Table, column, pairs
 from sos_plugins.report.trust import trust_map
@@ -37,12 +38,13 @@ from sos_plugins.study.result import OutcomeResult, StudyResult
 EVENTS = "event-study-"
 """What the names of charts of effects by event time begin with."""
 OF_THE_STUDY = (
-    *("summary", "pilots", "thresholds", "truth", "truth-all"),
+    *("index", "summary", "effects", "pilots", "thresholds", "truth", "truth-all"),
     *("record-quality", "record-quality-all-checks", "record-accounts", "record-trust"),
+    *("link-effect", "link-figures", "link-merged", "link-weights"),
     *("record-coverage", "record-faults", "record-completeness", "record-rules"),
     *("manifest-run", "manifest-memory", "manifest-versions", "manifest-plugins", "manifest-files"),
 )
-"""Names of the tables that a report may have beside those of its outcomes."""
+"""Names of the tables and charts that a report may have beside those of its outcomes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +146,7 @@ class Page:
     quality_file: Table | None
     trust: Chart | None
     profile: tuple[Table, ...]
+    links: tuple[Table, ...]
     thresholds: Table | None
     truth: Table | None
     truth_facts: Table | None
@@ -153,8 +156,8 @@ class Page:
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
         every = [self.summary, self.pilots, self.quality, self.accounts, self.quality_file]
-        every += [self.trust.table if self.trust else None, *self.profile, self.thresholds]
-        every += [self.truth, self.truth_facts, *self.manifest]
+        every += [self.trust.table if self.trust else None, *self.profile, *self.links]
+        every += [self.thresholds, self.truth, self.truth_facts, *self.manifest]
         tables = [table for table in every if table is not None]
         return tables + [table for section in self.outcomes for table in section.tables]
 
@@ -188,6 +191,7 @@ def page_of(study: StudyResult) -> Page:
         quality_file=quality_file,
         trust=_trust(study, names),
         profile=_profile_tables(study, names),
+        links=link_tables(study.link),
         thresholds=study_tables.thresholds_table(study),
         truth=study_tables.truth_table(study),
         truth_facts=facts,

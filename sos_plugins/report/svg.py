@@ -13,6 +13,7 @@ import matplotlib as mpl
 from lxml import etree
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 INK, MUTED, LINE, SHADE = "#1d2529", "#505a5f", "#b1b4b6", "#e4e8eb"
 SERIES = ("#12436d", "#c4500b", "#17786f", "#801650", "#3d3d3d", "#6a4fa3")
@@ -23,6 +24,9 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 WIDTH = 7.5
 """Width of a chart in inches; its height is chosen by its content."""
+
+MARK_HEIGHT = 0.25
+"""Inches beneath a chart for a line that every copy of it must carry."""
 
 DOTS = 200
 """Dots an inch of a chart as PNG."""
@@ -67,24 +71,41 @@ def chart_style(ident: str) -> Iterator[None]:
         yield
 
 
-def as_file(figure: Figure, kind: str, title: str) -> bytes:
+def as_file(figure: Figure, kind: str, title: str, mark: str = "") -> bytes:
     """Write a figure as a file: the same bytes for the same figure.
 
     Args:
         figure: The figure.
         kind: ``svg``, ``png`` or ``pdf``.
         title: What it shows.
+        mark: A line that is added beneath it.
     """
     buffer = io.BytesIO()
+    extent = _marked(figure, mark) if mark else None
     dated = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
     figure.savefig(
         buffer,
         format=kind,
         dpi=DOTS,
         facecolor="white",
+        bbox_inches=extent,
         metadata={"Title": title, dated[kind]: None},
     )
     return buffer.getvalue()
+
+
+def _marked(figure: Figure, mark: str) -> Bbox:
+    """Write a line beneath a figure and return the inches that both take."""
+    width, height = figure.get_size_inches()
+    figure.text(
+        *(0.1 / width, -0.5 * MARK_HEIGHT / height),
+        mark,
+        color=MUTED,
+        fontsize=8,
+        fontweight="bold",
+        va="center",
+    )
+    return Bbox.from_extents(0.0, -MARK_HEIGHT, width, height)
 
 
 def inline(figure: Figure, *, ident: str, title: str, finding: str) -> Markup:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import SMALL, Chart, frame_axes, picture, show_on_axis
+from sos_plugins.report.charts import SMALL, Chart, Drawing, frame_axes, show_on_axis
 from sos_plugins.report.formatting import Scale, to_float
 from sos_plugins.report.labels import april_years, period_name
 from sos_plugins.report.svg import DASHES, MARKERS, MUTED, SERIES, SHADE
@@ -118,10 +118,10 @@ def trend_chart(data: Trends, ident: str, label: str) -> Chart | None:
     def draw(figure: Figure) -> None:
         draw_trends(figure, rows, data)
 
-    svg = picture(draw, ident=ident, title=title, finding=finding, height=HEIGHT, width=SMALL)
+    drawing = Drawing(draw, HEIGHT, SMALL)
     table = _table(data, rows, ident, label)
     note = _note(rows, data)
-    return Chart(ident, title, finding, svg, table, short="Over time", note=note, small=True)
+    return Chart(ident, title, finding, (drawing,), table, short="Over time", note=note, small=True)
 
 
 def draw_trends(figure: Figure, rows: Sequence[Mapping[str, Any]], data: Trends) -> None:

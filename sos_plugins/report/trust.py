@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.report import formatting as words
-from sos_plugins.report.charts import Chart, frame_axes, name_rows, picture
+from sos_plugins.report.charts import Chart, Drawing, frame_axes, name_rows
 from sos_plugins.report.heat import heat_colour, heat_ink
 from sos_plugins.report.labels import Labels, period_name
 from sos_plugins.report.svg import LINE, MUTED, SERIES
@@ -62,24 +61,21 @@ def trust_map(
         return None
     units = _order(profile.cells, names, set(pilots))
     shown = units[:MOST_ROWS]
-    parts = _panels(shown)
     periods = sorted({period for _, period in cells})
     title = "Where the records cannot be trusted: rows at fault by authority and year"
     finding = _finding(cells, units, len(shown), names, bool(pilots))
 
-    def panel(number: int, part: list[str]) -> Markup:
+    def panel(part: list[str]) -> Drawing:
         def draw(figure: Figure) -> None:
             axes = frame_axes(figure, left=2.5, right=0.1, top=0.4, bottom=0.1)
             _draw(axes, part, periods, cells)
             _label(axes, part, periods, names, set(pilots))
 
-        own = ident if number == 1 else f"{ident}-{number}"
-        name = title if len(parts) == 1 else f"{title} (part {number} of {len(parts)})"
-        height = 0.5 + INCHES_A_ROW * len(part)
-        return picture(draw, ident=own, title=name, finding=finding, height=height)
+        return Drawing(draw, 0.5 + INCHES_A_ROW * len(part))
 
-    svg = Markup().join(panel(number, part) for number, part in enumerate(parts, 1))
-    return Chart(ident, title, finding, svg, _table(profile, cells, units, periods, names, ident))
+    drawings = tuple(map(panel, _panels(shown)))
+    table = _table(profile, cells, units, periods, names, ident)
+    return Chart(ident, title, finding, drawings, table)
 
 
 def _panels(units: list[str]) -> list[list[str]]:

@@ -356,6 +356,11 @@ class StudyFile(Settings):
 
     study: StudyTable
     sources: tuple[Choice, ...] = Field(min_length=1)
+    link: Choice | None = Field(
+        None,
+        description="what tells which identifiers are one child, across sources and authorities; "
+        "without it an authority's identifier is a child",
+    )
     design: DesignTable
     matching: MatchingTable
     imputation: ImputationChoice | None = Field(

@@ -92,6 +92,8 @@ class Plan:
         registry, file = self.registry, self.file
         for n, source in enumerate(file.sources, 1):
             self.settings("source", source, f"[[sources]] {n}")
+        if file.link is not None:
+            self._check_linker(file.link)
         for n, outcome in enumerate(file.outcomes, 1):
             where = f"[[outcomes]] {n}"
             self.outcome_info(outcome, self.settings("outcome", outcome, where), where)
@@ -145,6 +147,12 @@ class Plan:
         options = self.settings("pooling", choice, "[pooling]")
         self._check_engines(choice.plugin, choice.engines)
         return PlannedPooling(choice.plugin, choice.engines, options)
+
+    def _check_linker(self, choice: Choice) -> None:
+        self.settings("linker", choice, "[link]")
+        needs = self.registry.linker(choice.plugin).requires
+        if missing := [sentence for need in needs if (sentence := need.missing())]:
+            raise StudyError(f"[link]: '{choice.plugin}' cannot run here: {'; '.join(missing)}.")
 
     def _check_imputation(self) -> None:
         choice = self.file.imputation

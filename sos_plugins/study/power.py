@@ -32,6 +32,7 @@ from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import PoolErrors
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
 from sos_plugins.study.preparation import OutcomeInput, Preparation, PreparedOutcome
+from sos_plugins.study.provenance import called_of
 from sos_plugins.study.redeal import Redeal, added_up, plant_in_sample, redeal
 from sos_plugins.study.repeats import RepeatsResult, generator, repeated
 from sos_plugins.study.sensitivity import Specification
@@ -387,6 +388,7 @@ def power_of(
         windows=pd.concat([_windows(dealing) for dealing in ready], ignore_index=True),
         infos={dealing.name: dealing.given.info for dealing in ready},
         notes=(*notes, *further, *([ABOUT_ONE] if len(design.pilots) == 1 else [])),
+        called=called_of(plan.registry),
     )
 
 

@@ -113,6 +113,8 @@ class OutcomeInput:
         faults: Frame ``unit, period, n, n_faulty``: rows at fault in the tables that the outcome
             reads.
         program: What computes.
+        not_linked: Cases with children as the sources identify them, or why there are none; None
+            where the study links no children.
         common: How all outcomes of the study match authorities together; None where each is
             matched by itself.
         key: Hash of all that the cases rest on; empty where nothing is kept.
@@ -129,6 +131,7 @@ class OutcomeInput:
     faults: pd.DataFrame = field(default_factory=no_faults)
     program: Program = field(default_factory=Program)
     key: str = ""
+    not_linked: CollectedCases | str | None = None
     common: UnitTask | None = None
 
 

@@ -60,3 +60,9 @@ def _versions(registry: Registry) -> dict[str, str]:
         return {**in_python, "R": "not available"}
     told = r.versions(name for name in in_r if name != R_BASE.name)
     return {**in_python, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}
+
+
+def called_of(registry: Registry) -> dict[str, str]:
+    """Return what estimators and matchers call themselves on charts, by their names."""
+    plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
+    return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}

@@ -34,6 +34,7 @@ class RepeatsResult(ABC):
         infos: The outcomes.
         notes: Sentences: what differs from the real programme, what could not be dealt.
         simulated: Whether the records are made up.
+        called: What estimators are called on charts, by their names.
     """
 
     title: str
@@ -42,6 +43,7 @@ class RepeatsResult(ABC):
     infos: Mapping[str, OutcomeInfo] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @abstractmethod
     def frames(self) -> dict[str, pd.DataFrame]:

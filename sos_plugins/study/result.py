@@ -35,6 +35,7 @@ from sos_plugins.contract.types import (
 )
 from sos_plugins.errors import DataError, listing
 from sos_plugins.profile.record_profile import RecordProfile
+from sos_plugins.study.linking import LinkResult
 from sos_plugins.system.secrets import cleaned, cleaned_toml
 
 FORMAT = "sos-plugins result 1"
@@ -192,6 +193,7 @@ class StudyResult:
         study_toml: The study file as it was.
         settings: The whole study with defaults filled in.
         called: What plugins are called on charts, by their names, where they say it.
+        link: Which children are one and what that changes; None where the study links none.
     """
 
     name: str
@@ -211,6 +213,7 @@ class StudyResult:
     study_toml: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
+    link: LinkResult | None = None
 
     def __repr__(self) -> str:
         outcomes = "".join(f"\n  {result!r}" for result in self.outcomes)

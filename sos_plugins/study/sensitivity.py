@@ -22,6 +22,7 @@ FAMILIES: dict[str, str] = {
     "no-covariates": "without covariates",
     "unweighted": "without the matching of cases",
     "other-definition": "another definition of the outcome",
+    "not-linked": "children as the sources identify them, where the study links them",
     "other-matching": "comparators chosen in another way",
     "entire-pool": "every authority of the pool as comparator",
 }

@@ -103,6 +103,7 @@ class Specifications:
             *self._without_weights(),
             *sensitivity.variants(self.preparation.registry, self.setups[0]),
             *self._definitions(),
+            *self._not_linked(),
             *self._other_matching(),
             *self._whole_pool(),
             *self._other_estimators(),
@@ -160,6 +161,12 @@ class Specifications:
         return definitions or [
             ("other-definition", "another definition", "The outcome has one definition.")
         ]
+
+    def _not_linked(self) -> list[tuple[str, str, Callable[[], Specification] | str]]:
+        without = self.preparation.given.not_linked
+        if without is None:
+            return []
+        return [("not-linked", "children as the sources identify them", self._defined(without))]
 
     def _defined(self, cases: CollectedCases | str) -> Callable[[], Specification]:
         def make() -> Specification:

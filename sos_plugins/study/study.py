@@ -42,6 +42,14 @@ from sos_plugins.study.collect import ONE_BY_ONE, Collection, collect, collectio
 from sos_plugins.study.common_task import with_common_task
 from sos_plugins.study.estimate import unavailable
 from sos_plugins.study.file import Choice, OutcomeChoice, StudyTable, parse_study, read_study
+from sos_plugins.study.linking import (
+    NOBODY,
+    Linked,
+    LinkResult,
+    effect_of,
+    effects_of,
+    with_one_identifier,
+)
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import PowerResult, power_of
 from sos_plugins.study.preparation import (
@@ -50,7 +58,7 @@ from sos_plugins.study.preparation import (
     PreparedOutcome,
     no_faults,
 )
-from sos_plugins.study.provenance import manifest
+from sos_plugins.study.provenance import called_of, manifest
 from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
@@ -148,7 +156,39 @@ class Study:
                 _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
             merged = records if merged is None else merged.merge(records)
         assert merged is not None
-        return Read(merged, program, hashed(keys))
+        read = Read(merged, program, hashed(keys))
+        linker = self.plan.file.link
+        return read if linker is None else self._linked(linker, read, session, cache)
+
+    def _linked(self, choice: Choice, read: Read, session: Session, cache: StepCache) -> Read:
+        """Give children that are one the same identifier."""
+        linker = self.plan.registry.linker(choice.plugin)
+        settings = self.plan.settings("linker", choice, "[link]")
+        key = hashed(
+            read.key,
+            choice.plugin,
+            of_settings(settings, session.base),
+            read.program.with_plugin(linker),
+        )
+
+        def make() -> Linked:
+            with session.progress.step("Linking children"), within_memory():
+                return Linked.of(linker.link(read.records, settings, session), choice.plugin)
+
+        link = cache.keep(f"link by {choice.plugin}", key, make)
+        records, merged = with_one_identifier(read.records, link.table, session)
+        without, _ = with_one_identifier(read.records, NOBODY, session)
+        told = LinkResult(
+            plugin=choice.plugin,
+            label=linker.label,
+            sentence=link.sentence,
+            figures=link.figures,
+            weights=link.weights,
+            merged=merged,
+        )
+        records = replace(records, notes=(*records.notes, *link.warnings))
+        alone = replace(read, records=without, key=hashed(read.key, "nobody linked"))
+        return Read(records, read.program, key, LinkedRead(told, read, alone))
 
     def _source(
         self, choice: Choice, n: int, session: Session, cache: StepCache, program: Program
@@ -175,7 +215,8 @@ class Study:
         return cache.keep_records(f"records of {choice.plugin}", key, session, make), key
 
     def _profile(self, session: Session, read: Read, cache: StepCache) -> RecordProfile:
-        """Profile the records; completeness is kept where it varies."""
+        """Profile the records as they were read; completeness is kept where it varies."""
+        read = read.link.as_read if read.link else read
         registry, settings = self.plan.registry, self.plan.file.profile
 
         def make() -> RecordProfile:
@@ -514,14 +555,21 @@ class Study:
             },
             study_toml=plan.text,
             settings=plain(file.model_dump()),
-            called=_called(plan.registry),
+            called=called_of(plan.registry),
+            link=_told(read, inputs),
         )
 
 
-def _called(registry: Registry) -> dict[str, str]:
-    """Return what estimators and matchers call themselves on charts, by their names."""
-    plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
-    return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}
+def _told(read: Read, inputs: Sequence[OutcomeInput]) -> LinkResult | None:
+    """Return what the result tells of the link, with what it changes in each outcome."""
+    if read.link is None:
+        return None
+    rows = [
+        effect_of(given.info.name, given.not_linked, given.cases)
+        for given in inputs
+        if given.not_linked is not None
+    ]
+    return replace(read.link.told, effect=effects_of(rows))
 
 
 def _refuse_twice(before: Records, records: Records, where: str) -> None:
@@ -602,11 +650,28 @@ class Read:
         records: The records of all sources.
         program: What computes.
         key: Hash of the records, or of all that they rest on; empty where nothing is kept.
+        link: Where children are linked, what was found, and the records without it.
     """
 
     records: Records
     program: Program = field(default_factory=Program)
     key: str = ""
+    link: LinkedRead | None = None
+
+
+@dataclass(frozen=True)
+class LinkedRead:
+    """What a study knows of its link.
+
+    Attributes:
+        told: What the result tells of it.
+        as_read: The records as the sources give them.
+        alone: The same, every child under an identifier that no other has anywhere.
+    """
+
+    told: LinkResult
+    as_read: Read
+    alone: Read
 
 
 @dataclass(frozen=True)
@@ -655,7 +720,14 @@ class OutcomeStep:
             faults=self._faults(settings),
             program=self.read.program,
             key=self._key(settings, how),
+            not_linked=self._not_linked(settings, how) if others else None,
         )
+
+    def _not_linked(self, settings: BaseModel, how: Collection) -> CollectedCases | str | None:
+        """Derive the cases with children as the sources identify them, where they are linked."""
+        if self.read.link is None:
+            return None
+        return replace(self, read=self.read.link.alone)._cases(settings, how)
 
     def _key(self, settings: BaseModel, how: Collection) -> str:
         """Return a hash of all that cases under some settings rest on."""

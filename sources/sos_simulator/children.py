@@ -27,7 +27,7 @@ class Children:
     """One element a child; ``identifier`` is unique within the authority only.
 
     ``sex`` is the census code (1, 2, 0 not recorded), ``disability`` a code, NONE, or empty when
-    not recorded.
+    not recorded, ``number`` a pupil number or empty.
     """
 
     unit: Ints
@@ -38,9 +38,14 @@ class Children:
     ethnicity: Objects
     disability: Objects
     uasc: Flags
+    number: Objects
 
     def __len__(self) -> int:
         return len(self.unit)
+
+    def where(self, chosen: Ints) -> Children:
+        """Return some of the children."""
+        return Children(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
     def plus(self, other: Children) -> Children:
         """Return both sets of children, those of ``other`` after ours."""
@@ -87,17 +92,19 @@ def make_children(
     sex = np.where(rng.random(n) < _MALE, 1, 2)
     return Children(
         unit=unit,
-        identifier=FIRST_CHILD + _count_within(unit, numbered_after),
+        identifier=FIRST_CHILD + count_within(unit, numbered_after),
         birth=birth,
         expected_birth=birth + between(rng, -14, np.full(n, 14)),
         sex=np.where(rng.random(n) < _SEX_NOT_RECORDED, 0, sex),
         ethnicity=np.where(rng.random(n) < population.white[unit], "WBRI", other).astype(object),
         disability=disability.astype(object),
         uasc=np.zeros(n, dtype=bool),
+        number=np.full(n, "", dtype=object),
     )
 
 
-def _count_within(unit: Ints, offset: Ints | None) -> Ints:
+def count_within(unit: Ints, offset: Ints | None) -> Ints:
+    """Number children within their authorities, after those that each has already."""
     order = np.argsort(unit, kind="stable")
     counts = np.bincount(unit) if len(unit) else np.zeros(0, dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts

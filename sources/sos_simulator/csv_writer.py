@@ -182,7 +182,7 @@ def _header_lines(child: Ints, children: Children, texts: _DayTexts, year: int) 
         _sex(child, children, year),
         texts(children.birth[child]),
         pc.fill_null(pa.array(children.ethnicity[child], pa.string()), ""),
-        "",
+        pa.array(children.number[child], pa.string()),
         "",
         "",
     )

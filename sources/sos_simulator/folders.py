@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sos_plugins.system.output_folder import SIMULATION, replacing
 from sos_simulator import csv_writer, xml_writer
 from sos_simulator import faults as dirt
 from sos_simulator.fault_log import FAULTS, summed
+from sos_simulator.moves import people_table, told_moves
 from sos_simulator.parallel import each
 from sos_simulator.population import groups_table, pilots_table, populate
 from sos_simulator.rates import make_rates
@@ -27,6 +28,8 @@ from sos_simulator.simulation import Simulation
 from sos_simulator.truth import NOTICE, describe_truth
 
 TRUTH = "truth.json"
+PEOPLE = "true_people.csv"
+"""Who is who, where children move."""
 CIN, CARE, RECORDS = "cin", "ssda903", "records"
 FAULTS_FILE = {"returns": "faults.csv", "parquet": "faults.parquet"}
 WRITTEN = ("children", "referrals", "assessments", "section47s", "protection_plans", "episodes")
@@ -67,11 +70,16 @@ class Done:
     tally: Mapping[str, tuple[int, int]]
     faults: pa.Table
     struck: Mapping[str, tuple[int, int]]
+    people: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, part: Simulation, tables: Mapping[str, pa.Table]) -> Done:
         """Take from a part what is written once for all."""
-        return cls(tables, part.faults, part.tally, part.planted.table, part.planted.struck)
+        people = pd.DataFrame()
+        if part.settings.moves:
+            people = people_table(part.population.codes, part.children, part.person)
+        faults = (part.faults, part.tally, part.planted.table, part.planted.struck)
+        return cls(tables, *faults, people)
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,7 @@ class _Files:
                 (self._tables.get(name) or self._open(name)).write_table(table)
         if done.faults.num_rows:
             self._faults.write_table(done.faults)
-        self._done.append(Done({}, done.dirt, done.tally, FAULTS.empty_table(), done.struck))
+        self._done.append(replace(done, tables={}, faults=FAULTS.empty_table()))
 
     def finish(self) -> dict[str, Any]:
         """Write what is said of all parts; return the truth."""
@@ -214,6 +222,10 @@ class _Files:
         pilots_table(population).to_csv(folder / "pilots.csv", index=False)
         population.characteristics.to_csv(folder / "authorities.csv", index=False)
         groups_table(population).to_csv(folder / "true_groups.csv", index=False)
+        who = [done.people for done in self._done if len(done.people)]
+        for people in who:
+            truth["moves"] = told_moves(people)
+            people.to_csv(folder / PEOPLE, index=False)
         text = _READ_ME.format(
             notice=NOTICE, content=_CONTENT[settings.form], faults=FAULTS_FILE[settings.form]
         )

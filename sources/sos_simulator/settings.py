@@ -188,6 +188,19 @@ class SimulatedSettings(Settings):
         "next (published re-referral rates: 0.6)",
     )
 
+    moves: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of the children with a later referral who are referred in another "
+        "authority from one of them on, under an identifier of that authority",
+    )
+    pupil_numbers: bool = Field(
+        False, description="write unique pupil numbers (UPN) into both returns"
+    )
+    missing_pupil_number: float = _share(
+        0.1, "share of an authority's children whose pupil number it does not know"
+    )
     factors: bool = Field(
         False, description="write the factors identified at assessments, which no outcome reads"
     )
@@ -376,6 +389,17 @@ class SimulatedSettings(Settings):
                 f"rereferral_level = {rereferral}."
             )
         return value
+
+    @model_validator(mode="after")
+    def _moves_between_authorities_of_one_stream(self) -> SimulatedSettings:
+        if (self.moves or self.pupil_numbers) and (
+            self.streams != "joint" or self.form != "returns"
+        ):
+            raise ValueError(
+                "moves and pupil_numbers need all authorities at once and returns to write them "
+                'into: set streams = "joint" and form = "returns"'
+            )
+        return self
 
     def outcome(self, name: str) -> OutcomeTruth:
         """Return what is planted for an outcome of :data:`OUTCOMES`."""

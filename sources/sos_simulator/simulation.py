@@ -13,9 +13,10 @@ import pyarrow as pa
 from sos_simulator import care_model, cin_model
 from sos_simulator import faults as dirt
 from sos_simulator.children import Children
-from sos_simulator.dates import generator, year_end, year_start
+from sos_simulator.dates import Ints, generator, year_end, year_start
 from sos_simulator.fault_log import summed
 from sos_simulator.faults import Recorded
+from sos_simulator.moves import move
 from sos_simulator.orders import FIRST_YEAR, ORDERS, orders_of
 from sos_simulator.population import Population, populate
 from sos_simulator.rates import Rates, make_rates
@@ -43,6 +44,7 @@ class Simulation:
         planted: The faults, one line each.
         tally: Planted faults that have settings of their own, and of how many rows.
         truth: What goes to ``truth.json``.
+        person: For each child, the number of who it truly is.
     """
 
     settings: SimulatedSettings
@@ -57,6 +59,7 @@ class Simulation:
     planted: Faults
     tally: Mapping[str, tuple[int, int]]
     truth: Mapping[str, Any]
+    person: Ints
 
     @property
     def faults(self) -> pd.DataFrame:
@@ -108,6 +111,8 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
     """
     history = cin_model.play(settings, population, rates)
     history = cin_model.direct_entries(settings, population, rates, history)
+    moved = move(settings, history)
+    history = moved.history
     start, end = year_start(settings.first_year), year_end(settings.last_year)
     referrals = history.referrals
     order = np.lexsort((referrals.date, referrals.child, referrals.unit))
@@ -133,6 +138,7 @@ def simulate_part(settings: SimulatedSettings, population: Population, rates: Ra
         written=written,
         planted=planted,
         tally=tally,
+        person=moved.person,
         truth=describe_truth(
             settings,
             population,

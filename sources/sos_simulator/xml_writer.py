@@ -180,9 +180,11 @@ class _Composer:
         born = self.children.birth[child] <= year_end(year)
         disability = said("disability")
         given = pa.array(disability, mask=disability == "")
+        number = self.children.number[child]
         return _join(
             "\n<Child><ChildIdentifiers>",
             _element("LAchildID", pa.array(usual.identifier[child]).cast(pa.string())),
+            _element("UPN", pa.array(number, pa.string(), mask=number == "")),
             _element("PersonBirthDate", self.dates(said("birth"), born)),
             _element("ExpectedPersonBirthDate", self.dates(usual.expected_birth[child], ~born)),
             _sex(np.where(born, said("sex"), 0), year),

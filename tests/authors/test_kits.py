@@ -19,6 +19,7 @@ from sos_plugins import (
     Cases,
     Engine,
     Estimate,
+    Link,
     PilotEffects,
     QualityProfile,
     Records,
@@ -28,7 +29,15 @@ from sos_plugins import (
     Source,
 )
 from sos_plugins.authors import testing
-from sos_plugins.authors.testing import estimators, imputers, matchers, outcomes, ratings, sources
+from sos_plugins.authors.testing import (
+    estimators,
+    imputers,
+    linkers,
+    matchers,
+    outcomes,
+    ratings,
+    sources,
+)
 from sos_plugins.authors.testing.core import COMMON
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.host.registry import load_plugins
@@ -40,8 +49,9 @@ def template(kind: str) -> Any:
     return testing.plugin_beside(str(TEMPLATES / kind / "test_plugin.py"), "plugin.py")
 
 
-OUTCOME, ESTIMATOR, MATCHER, POOLING, IMPUTER, RATING = map(
-    template, ("outcome", "estimator", "matcher", "pooling", "imputer", "rating_rule")
+OUTCOME, ESTIMATOR, MATCHER, POOLING, IMPUTER, RATING, LINKER = map(
+    template,
+    ("outcome", "estimator", "matcher", "pooling", "imputer", "rating_rule", "linker"),
 )
 InverseWeights: Any = type(load_plugins().matcher("inverse-weights"))
 ticks = itertools.count()
@@ -411,6 +421,47 @@ def test_a_broken_pooling_is_caught(name: str) -> None:
     assert (found.result, bool(found.why)) == ("failed", True), found
 
 
+# Linkers ------------------------------------------------------------------------------------------
+
+
+def linking(change: Callable[[Link, Session], Link]) -> dict[str, Any]:
+    """A linker that finds something else."""
+
+    def link(self: Any, records: Records, settings: Any, session: Session) -> Link:
+        return change(LINKER.NewLinker.link(self, records, settings, session), session)
+
+    return {"link": link}
+
+
+def called(name: Callable[[], str], column: str) -> dict[str, Any]:
+    """A linker that gives a person or a child another name."""
+    return linking(
+        lambda found, _: replace(found, same=found.same.mutate(**{column: ibis.literal(name())}))
+    )
+
+
+LINKER_FAULTS: dict[str, dict[str, Any]] = {
+    **COMMON_FAULTS,
+    "links_children_of_the_records": called(lambda: "nobody", "child"),
+    "names_no_child_twice": linking(
+        lambda found, _: replace(found, same=ibis.union(found.same, found.same))
+    ),
+    "says_how_good_the_links_are": linking(lambda found, _: replace(found, sentence="")),
+    "finds_nobody_among_no_children": linking(
+        lambda found, session: replace(
+            found, same=session.table(pd.DataFrame([{"unit": "1", "child": "2", "person": "3"}]))
+        )
+    ),
+    "rests_on_the_records_alone": called(lambda: f"{next(ticks)}", "person"),
+}
+
+
+@pytest.mark.parametrize("name", LINKER_FAULTS)
+def test_a_broken_linker_is_caught(name: str) -> None:
+    found = problem(testing.linker_checks(broken(LINKER.NewLinker, **LINKER_FAULTS[name])), name)
+    assert (found.result, bool(found.why)) == ("failed", True), found
+
+
 # Imputers -----------------------------------------------------------------------------------------
 
 
@@ -578,8 +629,9 @@ def test_the_example_source_passes() -> None:
         ((*COMMON, *imputers.CHECKS), IMPUTER_FAULTS),
         ((*COMMON, *ratings.CHECKS), RATING_FAULTS),
         ((*COMMON, *sources.CHECKS), SOURCE_FAULTS),
+        ((*COMMON, *linkers.CHECKS), LINKER_FAULTS),
     ],
-    ids=["outcome", "estimator", "units", "cases", "imputer", "rating", "source"],
+    ids=["outcome", "estimator", "units", "cases", "imputer", "rating", "source", "linker"],
 )
 def test_every_check_has_a_plugin_that_it_catches(
     checks: tuple[Callable[..., Any], ...], faults: dict[str, Any]

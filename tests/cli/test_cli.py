@@ -276,7 +276,7 @@ def test_a_missing_table_is_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     "kind",
     [
-        *("sources", "outcomes", "matchers", "estimators", "engines", "poolings"),
+        *("sources", "linkers", "outcomes", "matchers", "estimators", "engines", "poolings"),
         *("rating-rules", "rule-sets"),
     ],
 )
@@ -287,7 +287,10 @@ def test_every_kind_can_be_listed(kind):
 
 
 def test_an_unknown_kind_lists_the_kinds():
-    assert "Kinds: engine, estimator, imputer, matcher" in call("list", "outcom", ok=False).stderr
+    assert (
+        "Kinds: engine, estimator, imputer, linker, matcher"
+        in call("list", "outcom", ok=False).stderr
+    )
 
 
 def test_icpc_is_listed_and_shown():
@@ -426,8 +429,8 @@ def test_version_and_help():
 def test_a_kind_that_there_is_not_lists_the_kinds():
     result = call("list", "foo", ok=False)
     assert result.exit_code == 1
-    kinds = "engine, estimator, imputer, matcher, outcome, pooling, rating-rule, rule-set, source"
-    assert f"'foo' is no kind of plugin. Kinds: {kinds}." in result.stderr
+    kinds = "engine, estimator, imputer, linker, matcher, outcome, pooling, rating-rule, rule-set"
+    assert f"'foo' is no kind of plugin. Kinds: {kinds}, source." in result.stderr
     assert "Did you mean 'engine'?" in call("list", "enginse", ok=False).stderr
 
 

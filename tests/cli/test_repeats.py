@@ -65,7 +65,7 @@ def test_charts_are_pictures_of_their_own_too(power):
     _, out = power
     tree = etree.parse(out / "power-tidy-value.svg").getroot()
     assert tree.tag == "{http://www.w3.org/2000/svg}svg"
-    assert "did" in " ".join(tree.itertext())
+    assert "Difference-in-differences" in " ".join(tree.itertext())
     width, height, *_ = plt.imread(out / "power-tidy-value.png").shape[1::-1]
     assert (width, height) == (1500, 740)  # 7.5 by 3.7 inches at 200 dots an inch
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.metadata
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +65,7 @@ def test_a_gap_is_told_once_with_the_line_that_mends_it(
     assert report.gaps.count(gap) == 1
     page = doctor.render(report)
     assert "did, engine wanting" in page
-    assert page.count("pip install no-such-module") == 1
+    assert page.partition("What is missing")[2].count("pip install no-such-module") == 1
 
 
 def test_without_r_the_engines_in_r_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +95,46 @@ def test_the_command_prints_json(wanting: Path) -> None:
     assert told["version"] == importlib.metadata.version("sos-plugins")
     assert any("no-such-module" in gap for gap in told["gaps"])
     assert {"python", "platform", "packages", "r", "engines", "plugins", "config"} <= set(told)
+
+
+def test_the_answer_is_one_line_before_the_details(
+    wanting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOS_NO_R", "1")
+    report = doctor.examine(load_plugins(wanting))
+    first, second, *_ = doctor.render(report).splitlines()
+    n = len(report.engines)
+    assert first.startswith(f"Ready, with {sum(e.runs for e in report.engines)} of {n} engines.")
+    assert "pip install no-such-module" in first
+    assert "R is switched off" in first
+    assert second == ""
+    told = doctor.as_dict(report)
+    assert (told["answer"], told["ready"]) == (first, True)
+
+
+def test_without_a_package_it_is_not_ready_and_with_all_it_is() -> None:
+    report = doctor.examine(load_plugins())
+    run = tuple(replace(engine, missing=(), runs=True) for engine in report.engines)
+    whole = replace(report, engines=run)
+    assert whole.answer == f"Ready: all {len(run)} engines can run."
+    less = replace(whole, packages={**report.packages, "numpy": "not installed"})
+    assert less.answer == "Not ready: packages are missing. To mend it: pip install 'numpy'"
+
+
+def test_one_line_installs_all_that_one_command_can() -> None:
+    assert doctest.testmod(doctor).failed == 0
+    in_r = "in R: install.packages"
+    assert doctor.mends([f'no did ({in_r}("did"))', f'no fixest ({in_r}("fixest"))']) == [
+        f'{in_r}(c("did", "fixest"))'
+    ]
+    gaps = [
+        "the R package 'mice' is not installed (Debian: sudo apt-get install r-cran-mice)",
+        "the R package 'nnet' is not installed (Debian: sudo apt-get install r-cran-nnet)",
+        "R is not installed or does not start (Debian: sudo apt-get install r-base-core): no R",
+        "the Python package 'x' is older than 0.60 (pip install 'x>=0.60')",
+        "the Python package 'rpy2' is not installed (pip install 'p[r]'; with an old R: 'q')",
+    ]
+    assert doctor.mends(gaps) == [
+        "sudo apt-get install r-cran-mice r-cran-nnet r-base-core",
+        "pip install 'x>=0.60' 'p[r]'",
+    ]

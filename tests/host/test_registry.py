@@ -172,6 +172,16 @@ def test_register_imputers(load: Load) -> None:
     assert registry.engine("my-imputer", "other").fit(None, None) == "too"
 
 
+def test_register_linkers(load: Load) -> None:
+    registry = load(
+        "class MyLinker(sos_plugins.Linker):\n"
+        "    name, label = 'my-linker', 'Mine'\n"
+        "    def link(self, records, settings, session): return 'linked'\n"
+        "@hookimpl\ndef register_linkers(register): register(MyLinker())"
+    )
+    assert registry.linker("my-linker").link(None, None, None) == "linked"
+
+
 def test_register_rule_sets(load: Load) -> None:
     registry = load(
         "class MyRules(sos_plugins.RuleSet):\n"

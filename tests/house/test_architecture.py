@@ -21,6 +21,7 @@ from sos_plugins.host.settings import field_marked
 CORE = REPOSITORY / "sos_plugins"
 PLUGIN_PACKAGES = {
     "sos_sources": REPOSITORY / "sources" / "sos_sources",
+    "sos_linkers": REPOSITORY / "sources" / "sos_linkers",
     "sos_simulator": REPOSITORY / "sources" / "sos_simulator",
     "sos_outcomes": REPOSITORY / "outcomes" / "sos_outcomes",
     "sos_estimators": REPOSITORY / "estimators" / "sos_estimators",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sos_estimators
+import sos_linkers
 import sos_matchers
 import sos_outcomes
 import sos_ratings
@@ -38,6 +39,7 @@ HOOK = re.compile(r"^def (register_\w+)\(", re.M)
 PACKAGES = (
     sos_plugins,
     sos_sources,
+    sos_linkers,
     sos_simulator,
     sos_outcomes,
     sos_estimators,
@@ -90,6 +92,7 @@ def test_the_example_of_imputation_fills_every_gap() -> None:
         "register_outcomes",
         "register_matchers",
         "register_poolings",
+        "register_linkers",
         "register_imputers",
         "register_rating_rules",
         "register_rule_sets",

@@ -16,6 +16,7 @@ from clean_environment import REPOSITORY, CleanEnvironment, make_environment
 PACKAGES = {
     "sos_plugins": "sos_plugins",
     "sos_sources": "sources/sos_sources",
+    "sos_linkers": "sources/sos_linkers",
     "sos_simulator": "sources/sos_simulator",
     "sos_outcomes": "outcomes/sos_outcomes",
     "sos_estimators": "estimators/sos_estimators",

@@ -125,7 +125,10 @@ def test_of_one_term_the_covariance_is_its_squared_error(counties: pd.DataFrame)
 def test_a_table_stands_fits_side_by_side(counties: pd.DataFrame, fit: Fit) -> None:
     did = sos_plugins.estimate(counties, "did", **COLUMNS)
     table = fit.table(did)
-    assert list(table.columns) == ["(1) callaway-santanna, python", "(2) did, python"]
+    assert list(table.columns) == [
+        "(1) Callaway and Sant'Anna, Python",
+        "(2) Difference-in-differences, Python",
+    ]
     assert table.loc["ATT"].tolist() == ["", f"{did.coef()['ATT']:.4g}"]
     assert table.loc["Cases"].tolist() == ["2,500", "2,500"]
     below = table.iloc[table.index.get_loc("ATT") + 1]

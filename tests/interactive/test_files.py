@@ -18,8 +18,8 @@ from minimum_wage import COLUMNS, MPDTA
 import sos_plugins
 from sos_plugins.cli import main
 from sos_plugins.errors import EngineUnavailableError, SettingsError
-from sos_plugins.interactive import files
 from sos_plugins.interactive.fit import Fit
+from sos_plugins.report import table_files as files
 
 SIXTEEN_DIGITS = 1e-15
 """What the writer of workbooks keeps of a number, relative."""

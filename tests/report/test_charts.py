@@ -21,8 +21,8 @@ from sos_plugins.report.matched import matched_diagram
 from sos_plugins.report.sections import page_of
 from sos_plugins.report.svg import chart_style
 from sos_plugins.report.trends import Trends, Uptake, draw_trends, trend_chart, with_few
+from sos_plugins.study.provenance import called_of
 from sos_plugins.study.result import LONGEST_MATCH_TABLE, OutcomeResult, StudyResult
-from sos_plugins.study.study import _called
 
 CALLED = {"callaway-santanna": "Callaway and Sant'Anna"}
 
@@ -170,6 +170,27 @@ def test_trends_are_drawn_from_plain_figures_alone() -> None:
     assert chart.note == "Pilots less comparators: 5.0 points before, 15.0 after."
 
 
+# The reference
+
+
+def test_the_reference_is_hollow_at_zero_with_its_name() -> None:
+    rows = effects(python=[2.0, 0.0, 4.0])
+    rows[1] |= {"conf_low": None, "conf_high": None}
+    axes = axes_of(draw_effects, Effects(rows, formatting.Scale(1.0, 1, "", "")))
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    filled, hollow = points
+    assert list(filled.get_xdata()) == [-2, 0]
+    assert (*hollow.get_xdata(), *hollow.get_ydata()) == (-1, 0)
+    assert hollow.get_markerfacecolor() == "white"
+    assert [text.get_text() for text in axes.texts] == ["reference"]
+
+
+def test_an_effect_that_was_estimated_at_zero_is_no_reference() -> None:
+    rows = effects(python=[2.0, 0.0, 4.0])
+    axes = axes_of(draw_effects, Effects(rows, formatting.Scale(1.0, 1, "", "")))
+    assert not axes.texts
+
+
 # Words for names
 
 
@@ -191,7 +212,7 @@ def test_every_estimator_and_matcher_of_authorities_says_what_it_is_called() -> 
     from sos_plugins.host.registry import load_plugins
 
     registry = load_plugins()
-    called = _called(registry)
+    called = called_of(registry)
     of_units = {o.name for o in registry.offers("matcher") if o.obj.level == "units"}
     named = {offer.name for offer in registry.offers("estimator")} | of_units
     assert named <= set(called)

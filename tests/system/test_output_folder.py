@@ -25,7 +25,7 @@ from variants import examples, some_now
 from sos_plugins import Records, Session
 from sos_plugins.cache.store import StepCache
 from sos_plugins.cli import main
-from sos_plugins.cli.console import render
+from sos_plugins.cli.text_tables import render
 from sos_plugins.errors import SosError
 from sos_plugins.report import check_folder, write_report
 from sos_plugins.report.sections import OF_THE_STUDY, may_be_table, page_of

@@ -38,7 +38,7 @@ from sos_plugins.authors.derive.events import (
     number_repeats,
     periods_of_care,
 )
-from sos_plugins.authors.derive.follow_up import FollowUpSettings
+from sos_plugins.authors.derive.follow_up import FollowedSettings, FollowUpSettings
 from sos_plugins.authors.derive.referrals import events_of_referrals, referrals_of_children
 from sos_plugins.authors.derive.steps import (
     Attrition,
@@ -57,6 +57,7 @@ __all__ = [
     "ChildSettings",
     "Covariate",
     "FollowUpSettings",
+    "FollowedSettings",
     "HolidayCalendar",
     "add_child",
     "add_days",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from sos_plugins.authors.derive.children import ChildSettings
+from sos_plugins.authors.derive.events import KEY
+from sos_plugins.contract.types import Records
+from sos_plugins.errors import DataError
 
 
 class FollowUpSettings(ChildSettings):
@@ -47,3 +53,34 @@ class FollowUpSettings(ChildSettings):
                 "or leave follow_up_days out"
             )
         return self
+
+
+class FollowedSettings(FollowUpSettings):
+    """Settings of an outcome that may follow a child into another authority."""
+
+    follow: Literal["authority", "anywhere"] = Field(
+        "authority",
+        description="Whether what follows counts in the authority of the case alone, or in any; "
+        "anywhere needs linked children ([link] in the study). The case stays its authority's.",
+    )
+
+    def same_child(self, records: Records) -> Sequence[str]:
+        """Return the columns in which a case and what follows it agree.
+
+        Args:
+            records: The records.
+
+        Raises:
+            DataError: If a child is to be followed everywhere and identifiers do not tell who is
+                who.
+        """
+        if self.follow == "authority":
+            return KEY
+        if not records.linked:
+            raise DataError(
+                'follow = "anywhere" needs children that are linked over authorities: an '
+                "authority's own identifiers are other children elsewhere. Add [link] to the "
+                'study, such as [link] plugin = "...", see: sos-plugins list linkers. Or set '
+                'follow = "authority".'
+            )
+        return KEY[1:]

@@ -23,6 +23,7 @@ from sos_plugins.authors.testing.examples import (
     example_effects,
     example_evidence,
     example_imputation_task,
+    example_moved_children,
     example_panel,
     example_records,
     example_run,
@@ -31,6 +32,7 @@ from sos_plugins.authors.testing.examples import (
     records_of,
 )
 from sos_plugins.authors.testing.imputers import check_imputer, imputer_checks
+from sos_plugins.authors.testing.linkers import check_linker, linker_checks
 from sos_plugins.authors.testing.matchers import check_matcher, matcher_checks
 from sos_plugins.authors.testing.outcomes import check_outcome, outcome_checks
 from sos_plugins.authors.testing.poolings import check_pooling, pooling_checks
@@ -41,6 +43,7 @@ from sos_plugins.contract.interfaces import Estimator, Imputer, Matcher, Pooling
 
 CHECKS_OF: dict[str, Callable[..., list[Check]]] = {
     "source": source_checks,
+    "linker": linker_checks,
     "outcome": outcome_checks,
     "matcher": matcher_checks,
     "estimator": estimator_checks,
@@ -95,6 +98,7 @@ __all__ = [
     "assert_engines_agree",
     "check_estimator",
     "check_imputer",
+    "check_linker",
     "check_matcher",
     "check_outcome",
     "check_pooling",
@@ -105,12 +109,14 @@ __all__ = [
     "example_effects",
     "example_evidence",
     "example_imputation_task",
+    "example_moved_children",
     "example_panel",
     "example_records",
     "example_run",
     "example_sample",
     "example_unit_task",
     "imputer_checks",
+    "linker_checks",
     "matcher_checks",
     "outcome_checks",
     "plugin_beside",

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.record_tables import TABLES
+from sos_plugins.contract.record_tables import PUPIL_NUMBERS, TABLES
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import (
     Agreement,
@@ -29,6 +29,7 @@ from sos_plugins.contract.types import (
     Sample,
     Tolerance,
 )
+from sos_plugins.groundwork.pupil_numbers import pupil_number
 
 FIRST_DAY, LAST_DAY = dt.date(2010, 4, 1), dt.date(2018, 3, 31)
 UNITS = tuple(f"9{n:02d}" for n in range(1, 9))
@@ -134,6 +135,46 @@ def example_records(
         {"unit": u, "period": p, "value": float(rng.normal())} for u in UNITS for p in PERIODS
     ]
     return records_of(session, rows, start=FIRST_DAY, end=LAST_DAY)
+
+
+def example_moved_children(session: Session, n_children: int = 300, seed: int = 1) -> Records:
+    """Make up children with pupil numbers, a quarter of whom moved to another authority.
+
+    A sixth of those has no pupil number there. The table ``children`` has the columns of
+    :data:`sos_plugins.contract.record_tables.PUPIL_NUMBERS` and ``true``, who a child is.
+
+    Args:
+        session: The tables are put on its backend.
+        n_children: Children.
+        seed: The same seed makes the same records.
+    """
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "unit": str(rng.choice(UNITS[:4])),
+            "child": f"C{number:04d}",
+            "birth_date": FIRST_DAY - dt.timedelta(days=int(rng.integers(0, 6000))),
+            "sex": str(rng.choice(["male", "female"])),
+            "ethnicity": str(rng.choice(["WBRI", "MWBC", "APKN", "BAFR"])),
+            PUPIL_NUMBERS[0]: pupil_number(f"901{number:09d}"),
+            "true": str(number),
+        }
+        for number in range(n_children)
+    ]
+    rows += [
+        {
+            **row,
+            "unit": UNITS[4],
+            "child": f"M{number:04d}",
+            PUPIL_NUMBERS[0]: row[PUPIL_NUMBERS[0]] if number % 6 else None,
+        }
+        for number, row in enumerate(rows[: n_children // 4])
+    ]
+    schema = TABLES["children"]
+    for name in (*PUPIL_NUMBERS, "true"):
+        schema = schema.append(pa.field(name, pa.string()))
+    children = session.table(pa.Table.from_pylist(rows, schema=schema), "children")
+    return Records({"children": children}, simulated=True)
 
 
 def records_of(

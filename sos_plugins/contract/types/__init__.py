@@ -30,6 +30,7 @@ from sos_plugins.contract.types.evidence import (
 )
 from sos_plugins.contract.types.files import FileDescription
 from sos_plugins.contract.types.imputation import ImputationTask, Imputed
+from sos_plugins.contract.types.link import FIGURE_COLUMNS, WEIGHT_COLUMNS, Link
 from sos_plugins.contract.types.pooling import PilotEffects, PooledEffects
 from sos_plugins.contract.types.records import (
     EXAMPLE_COLUMNS,
@@ -42,7 +43,9 @@ from sos_plugins.groundwork.plain import plain
 __all__ = [
     "DIRECTIONS",
     "EXAMPLE_COLUMNS",
+    "FIGURE_COLUMNS",
     "QUALITY_COLUMNS",
+    "WEIGHT_COLUMNS",
     "AdjustedP",
     "Agreement",
     "AssignmentDraws",
@@ -56,6 +59,7 @@ __all__ = [
     "ImputationTask",
     "Imputed",
     "LeadTest",
+    "Link",
     "MatchedGroup",
     "OutcomeInfo",
     "Pilot",

@@ -109,6 +109,7 @@ class Records:
         simulated: True when the records are made up; every page then says so.
         truth: What a simulator knows (true effects by outcome), or None.
         notes: Sentences on how the records were read that the result has among its warnings.
+        linked: Whether an identifier of a child is that of one child in every authority.
     """
 
     tables: Mapping[str, ibis.Table]
@@ -121,6 +122,7 @@ class Records:
     simulated: bool = False
     truth: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    linked: bool = False
 
     def table(self, name: str) -> ibis.Table:
         """Return one table.

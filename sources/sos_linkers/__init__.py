@@ -1,0 +1,1 @@
+"""Linkers: which identifiers in the records are one child."""

@@ -30,7 +30,7 @@ LOG = logging.getLogger("sos_plugins")
 FORM = "%(asctime)s %(levelname)s %(message)s"
 OURS = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ")
 """How a line of a log begins."""
-VERSIONS = ("numpy", "pandas", "duckdb", "ibis-framework", "matplotlib", "pyfixest", "rpy2")
+VERSIONS = ("numpy", "pandas", "duckdb", "ibis-framework", "matplotlib", "rpy2")
 """Packages whose versions are of use to whoever reads a log; a result has those of all."""
 
 

@@ -23,7 +23,6 @@ from typing import Any
 
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.groundwork.installed import distribution_version
-from sos_plugins.host.distributions import dependencies
 from sos_plugins.system.output_folder import OutputError, cannot_write
 from sos_plugins.system.secrets import masked, without_home
 
@@ -112,6 +111,8 @@ def _to_file(file: Path) -> logging.Handler:
 
 
 def _begin(command: str, arguments: Sequence[str]) -> None:
+    from sos_plugins.host.distributions import dependencies  # which --help need not wait for
+
     LOG.info("sos-plugins %s: %s", distribution_version("sos-plugins"), command)
     LOG.info("Arguments: %s", shlex.join(arguments))
     LOG.info("Python %s on %s", platform.python_version(), platform.platform())

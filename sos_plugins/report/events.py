@@ -170,7 +170,7 @@ def _reference(axes: Axes, event: int) -> None:
         rotation=90,
         ha="center",
         va="bottom" if up else "top",
-        fontsize=8,
+        fontsize=9,
         color=MUTED,
     )
 

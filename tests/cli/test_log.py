@@ -27,7 +27,7 @@ def test_a_log_has_versions_steps_and_times_and_is_added_to(tmp_path: Path) -> N
         done = CliRunner().invoke(main, words)
         lines = file.read_text().splitlines()
         assert all(map(LINE.match, lines)), done.output
-        assert sum("Versions: numpy 2" in line for line in lines) == n
+        assert sum("INFO Versions: " in line and "numpy 2" in line for line in lines) == n
     assert len(re.findall(r"INFO Analysing outcomes: \d+\.\d\d s$", file.read_text(), re.M)) == 2
     assert "INFO Ended with status 4 after " in lines[-1]
 

@@ -196,9 +196,12 @@ def test_tables_without_rules_have_a_profile(session: Session) -> None:
 
 def test_a_rule_whose_table_is_not_there_is_not_asked_and_told(session: Session) -> None:
     given = outcome_helpers.records(session, referrals=[referral(1, START, nfa=True)])
-    rules = profile_records(given, rules_for(load_plugins(), given), session).rules
+    asked = rules_for(load_plugins(), given)
+    rules = profile_records(given, asked, session).rules
     left_out = set(rules.loc[~rules["judged"], "fault"])
-    assert left_out == {"cin:8831"}
+    assert left_out == {rule.name for rule in asked if set(rule.needs) - {*given.tables}}
+    assert {"cin:8831", "cin:2990"} <= left_out
+    assert "cin:1103" not in left_out
 
 
 def test_records_without_rows_have_an_empty_profile(session: Session) -> None:

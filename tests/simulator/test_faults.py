@@ -17,7 +17,7 @@ from sos_sources.ssda903.source import Ssda903, Ssda903Settings
 from sos_plugins import Records, Session
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.host.registry import load_plugins
-from sos_plugins.profile import profile_records
+from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.rules_of import rules_for
 
 SMALL = {

@@ -151,7 +151,7 @@ class Doctored(Registry):
 
 def test_engines_that_disagree_or_fail_are_told() -> None:
     known = load_plugins()
-    registry = Doctored(known.config, None, known.plugins, known._offers, known._engines)
+    registry = Doctored(**vars(known))
     found = pool(registry, replace(PLANNED, engines="all"), testing.example_effects(2.0), "outcome")
     wrong, fails = found.agreements
     assert (wrong.engine, wrong.verdict, wrong.worst_term) == ("wrong", "disagree", "tau2")
@@ -163,7 +163,7 @@ def test_engines_that_disagree_or_fail_are_told() -> None:
 
 def test_where_no_engine_runs_the_reason_is_given() -> None:
     known = load_plugins()
-    registry = Doctored(known.config, None, known.plugins, known._offers, known._engines)
+    registry = Doctored(**vars(known))
     found = pool(registry, replace(PLANNED, engines=("fails",)), testing.example_effects(), "x")
     assert isinstance(found, Pooled)
     assert found.effects is None

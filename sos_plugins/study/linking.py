@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +19,9 @@ from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Link, Records
 from sos_plugins.errors import DataError
+
+if TYPE_CHECKING:
+    import ibis
 
 CHILD = ("unit", "child")
 PERSON = "person"
@@ -134,6 +136,8 @@ def with_one_identifier(
 
 def _renamed(table: ibis.Table, who: ibis.Table) -> ibis.Table:
     """Add ``_own``, the identifier of the source, and ``_linked``; ``child`` is new."""
+    import ibis
+
     other = who.select(_unit="unit", _child="child", _person=PERSON)
     same = [table["unit"] == other["_unit"], table["child"] == other["_child"]]
     joined = table.left_join(other, same).drop("_unit", "_child")
@@ -146,6 +150,8 @@ def _renamed(table: ibis.Table, who: ibis.Table) -> ibis.Table:
 
 def _once(name: str, table: ibis.Table, session: Session) -> ibis.Table:
     """Keep one row of what is the same thing now that children are one."""
+    import ibis
+
     about = RECORD_TABLES.get(name)
     if about is None or not about.unique:
         return table.drop("_own", "_linked")
@@ -172,6 +178,8 @@ def _periods(episodes: ibis.Table) -> ibis.Table:
 
     A child's episodes there start on different days: those of one day are one.
     """
+    import ibis
+
     child = list(CHILD)
     whole = ibis.window(group_by=child)
     so_far = ibis.cumulative_window(group_by=child, order_by=episodes["start_date"])

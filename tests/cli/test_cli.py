@@ -11,6 +11,7 @@ import time
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from minimum_wage import MPDTA
 from study_helpers import STUDY, table, write
 
 from sos_plugins.cli import main
@@ -440,6 +441,18 @@ def test_help_waits_for_no_library_of_data():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
+
+
+def test_an_estimate_waits_for_no_database():
+    table = "columns = ['--unit', 'countyreal', '--period', 'year', '--cohort', 'first.treat']; "
+    code = (
+        f"import sys; from sos_plugins.cli import main; {table}"
+        f"main(['estimate', 'did', '--data', {str(MPDTA)!r}, *columns, '--value', 'lemp', '-q'],"
+        " standalone_mode=False); "
+        "print({'duckdb', 'ibis', 'sklearn', 'matplotlib'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip().endswith("set()")
 
 
 INTERRUPTED = """

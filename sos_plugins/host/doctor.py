@@ -124,7 +124,7 @@ def _separator(form: str) -> str:
 
 def examine(registry: Registry) -> Diagnosis:
     """Look at this installation: all plugins are imported, and what is missing raises nothing."""
-    registry.wake()
+    registry.import_plugins()
     problem = r.missing("base", r.MEND_R) or ""
     return Diagnosis(
         version=distribution_version(DISTRIBUTION),

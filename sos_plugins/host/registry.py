@@ -51,7 +51,7 @@ from sos_plugins.errors import (
     listing,
 )
 from sos_plugins.host.announced import announce
-from sos_plugins.host.remembered import Known, mark_of, remember, remembered
+from sos_plugins.host.offered import Offered, keep_offered, last_offered, mark_of
 from sos_plugins.host.settings import validate, validate_some
 from sos_plugins.tables.csv_text import decoded
 
@@ -131,16 +131,16 @@ class PluginInfo:
 
 
 @dataclass(frozen=True)
-class Asleep:
+class NotImported:
     """A plugin that is not imported yet."""
 
     entry: importlib.metadata.EntryPoint
-    known: Known
+    last: Offered
 
 
 @dataclass
 class Registry:
-    """Who offers what; what sleeps is imported when it is asked for.
+    """Who offers what; a plugin is imported when what it offers is asked for.
 
     Attributes:
         config: What ``plugins.toml`` said.
@@ -155,28 +155,31 @@ class Registry:
         default_factory=lambda: {kind: {} for kind in KINDS}, repr=False
     )
     _engines: dict[str, dict[str, Offer]] = field(default_factory=dict, repr=False)
-    _asleep: dict[str, Asleep] = field(default_factory=dict, repr=False)
+    _not_imported: dict[str, NotImported] = field(default_factory=dict, repr=False)
 
-    def wake(self, wanted: Callable[[Known], bool] = lambda _: True) -> None:
-        """Import the plugins that sleep and that are wanted: all of them by default.
+    def import_plugins(self, wanted: Callable[[Offered], bool] = lambda _: True) -> None:
+        """Import those that are not imported yet and are wanted: all of them by default.
+
+        Args:
+            wanted: Whether a plugin is, by what it offered last time.
 
         Raises:
             PluginError: As :func:`load_plugins`.
         """
-        names = [name for name, asleep in self._asleep.items() if wanted(asleep.known)]
+        names = [name for name, one in self._not_imported.items() if wanted(one.last)]
         if names:
-            _wake(self, names)
+            _import(self, names)
 
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind, sorted."""
         kind = kind_named(kind)
-        sleeping = (offer for asleep in self._asleep.values() for offer in asleep.known.offers)
-        return sorted({*self._offers[kind], *(name for of, name in sleeping if of == kind)})
+        others = (offer for one in self._not_imported.values() for offer in one.last.offers)
+        return sorted({*self._offers[kind], *(name for of, name in others if of == kind)})
 
     def offers(self, kind: str) -> list[Offer]:
         """Return what is registered for a kind, sorted by name."""
         kind = kind_named(kind)
-        self.wake(lambda known: any(of == kind for of, _ in known.offers))
+        self.import_plugins(lambda last: any(of == kind for of, _ in last.offers))
         return [self._offers[kind][name] for name in self.names(kind)]
 
     def offer(self, kind: str, name: str) -> Offer:
@@ -186,9 +189,9 @@ class Registry:
             NotRegisteredError: With the registered names and the nearest of them.
         """
         kind = kind_named(kind)
-        self.wake(lambda known: (kind, name) in known.offers)
+        self.import_plugins(lambda last: (kind, name) in last.offers)
         if name not in self._offers[kind]:
-            self.wake()
+            self.import_plugins()
         offered = self._offers[kind].get(name)
         if offered is None:
             noun = kind.replace("-", " ").capitalize()
@@ -200,8 +203,8 @@ class Registry:
 
     def offered_by(self, plugin: str) -> list[Offer]:
         """Return all that one plugin registered, engines for others' estimators included."""
-        if plugin in self._asleep:
-            _wake(self, [plugin])
+        if plugin in self._not_imported:
+            _import(self, [plugin])
         offers = [self._offers[kind][name] for kind in KINDS for name in sorted(self._offers[kind])]
         engines = [o for host in sorted(self._engines) for o in self._engines[host].values()]
         return [o for o in (*offers, *engines) if o.plugin == plugin]
@@ -212,9 +215,9 @@ class Registry:
         Raises:
             NotRegisteredError: If no kind has it.
         """
-        self.wake(lambda known: any(name == offered for _, offered in known.offers))
+        self.import_plugins(lambda last: any(name == offered for _, offered in last.offers))
         if not _known(self, name):
-            self.wake()
+            self.import_plugins()
         matching = [offers[name] for offers in self._offers.values() if name in offers]
         if not matching:
             known = [n for offers in self._offers.values() for n in offers]
@@ -331,7 +334,7 @@ class Registry:
         return next((kind for kind in WITH_ENGINES if name in self.names(kind)), WITH_ENGINES[0])
 
     def _added_engines(self, name: str) -> dict[str, Offer]:
-        self.wake(lambda known: any(host == name for host, _ in known.engines))
+        self.import_plugins(lambda last: any(host == name for host, _ in last.engines))
         return self._engines.get(name, {})
 
     def _with_tolerances(self, name: str, engine: Engine) -> Engine:
@@ -413,7 +416,10 @@ def read_config(path: Path | None) -> Config:
 
 
 def load_plugins(config: Path | None = None) -> Registry:
-    """Load every plugin that is switched on.
+    """Find every plugin that is switched on; most are imported when they are first asked for.
+
+    One that is new or has changed since its offers were noted is imported at once. An error of the
+    others comes when what they offer is asked for, from whatever method of the registry asks.
 
     Args:
         config: A ``plugins.toml``; by default the one that ``$SOS_PLUGINS_TOML`` names, if any.
@@ -429,7 +435,7 @@ def load_plugins(config: Path | None = None) -> Registry:
     installed = _load_entry_points(registry)
     _load(registry, {**installed, **_load_paths(registry)})
     if installed:
-        _remember(registry, importlib.metadata.entry_points(group=GROUP))
+        _keep(registry)
     _check_config(registry)
     return registry
 
@@ -485,14 +491,14 @@ def _load_entry_points(registry: Registry) -> dict[str, Any]:
             f"{registry.config_path}: [plugins] disable names {listing(unknown)}, which is not "
             f"installed.{did_you_mean(min(unknown), known)} Installed: {listing(known)}."
         )
-    offered = remembered()
+    before = last_offered()
     for name in sorted(set(known) - disabled):
         entry = known[name]
         package, version = packages[entry.dist]
-        last = offered.get(name)
+        last = before.get(name)
         if last is not None and last.mark == mark_of(entry, version):
             registry.plugins[name] = PluginInfo(name, package, version, last.file)
-            registry._asleep[name] = Asleep(entry, last)
+            registry._not_imported[name] = NotImported(entry, last)
         else:
             loaded[name] = _imported(entry, package)
             registry.plugins[name] = PluginInfo(name, package, version, _file_of(loaded[name]))
@@ -506,19 +512,19 @@ def _imported(entry: importlib.metadata.EntryPoint, package: str) -> Any:
         raise _import_failure(entry.name, error, f"the package {package}") from error
 
 
-def _wake(registry: Registry, names: Sequence[str]) -> None:
-    asleep = {name: registry._asleep.pop(name) for name in names}
+def _import(registry: Registry, names: Sequence[str]) -> None:
+    new = {name: registry._not_imported[name] for name in names}
     loaded = {
-        name: _imported(one.entry, registry.plugins[name].distribution)
-        for name, one in asleep.items()
+        name: _imported(one.entry, registry.plugins[name].distribution) for name, one in new.items()
     }
+    for name in names:
+        del registry._not_imported[name]
     _load(registry, loaded)
     if any(
-        _offered(registry, name) != (one.known.offers, one.known.engines)
-        for name, one in asleep.items()
+        _offered(registry, name) != (one.last.offers, one.last.engines) for name, one in new.items()
     ):
-        registry.wake()
-        _remember(registry, importlib.metadata.entry_points(group=GROUP))
+        registry.import_plugins()
+        _keep(registry)
 
 
 def _offered(registry: Registry, plugin: str) -> tuple[tuple[tuple[str, str], ...], ...]:
@@ -529,18 +535,17 @@ def _offered(registry: Registry, plugin: str) -> tuple[tuple[tuple[str, str], ..
     )
 
 
-def _remember(registry: Registry, entries: Iterable[importlib.metadata.EntryPoint]) -> None:
-    """Keep what the installed plugins offer that have been imported, beside what is known."""
-    before = remembered()
-    known = {}
-    for entry in entries:
+def _keep(registry: Registry) -> None:
+    """Keep what the imported plugins offer, and of the other installed ones what they did."""
+    before, kept = last_offered(), {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
         info = registry.plugins.get(entry.name)
-        if info is None or entry.name in registry._asleep:
+        if info is None or entry.name in registry._not_imported:
             if entry.name in before:
-                known[entry.name] = before[entry.name]
+                kept[entry.name] = before[entry.name]
         elif (mark := mark_of(entry, info.version)) is not None:
-            known[entry.name] = Known(mark, info.file, *_offered(registry, entry.name))
-    remember(known)
+            kept[entry.name] = Offered(mark, info.file, *_offered(registry, entry.name))
+    keep_offered(kept)
 
 
 def _packages(entries: Iterable[importlib.metadata.EntryPoint]) -> dict[Any, tuple[str, str]]:
@@ -713,7 +718,7 @@ def _register_for(
         where = f"Plugin '{plugin}' ({info.file}, line {_caller_line(info.file)})"
         if problem := problem_with(kind, obj):
             raise PluginError(f"{where}: {problem}")
-        registry.wake(lambda known: (kind, obj.name) in known.offers)
+        registry.import_plugins(lambda last: (kind, obj.name) in last.offers)
         other = registry._offers[kind].get(obj.name)
         if other is not None:
             raise PluginError(

@@ -81,21 +81,12 @@ def quality_tables(study: StudyResult) -> tuple[Table | None, Table | None]:
     if study.record_quality.empty:
         return None, None
     full = Table("record-quality-all-checks", "Every check of the records", study.record_quality)
-    totals: dict[tuple[str, ...], dict[str, Any]] = {}
+    keys, counted = list(QUALITY_KEYS), ["n", "n_flagged"]
     faults = study.record_quality[study.record_quality["check"] != "recurrence"]
-    counted = faults.assign(
-        n=pd.to_numeric(faults["n"]), n_flagged=pd.to_numeric(faults["n_flagged"])
-    )
-    by_key = counted.groupby(list(QUALITY_KEYS), dropna=False, sort=False)[["n", "n_flagged"]].sum()
-    for row in rows_of(by_key.reset_index()):
-        key = tuple("" if words.missing(row.get(k)) else str(row[k]) for k in QUALITY_KEYS)
-        sums = totals.setdefault(
-            key, dict(zip(QUALITY_KEYS, key, strict=True)) | {"n": 0, "n_flagged": 0}
-        )
-        for name in ("n", "n_flagged"):
-            sums[name] += int(words.to_float(row.get(name)) or 0)
+    faults = faults[keys].astype(object).fillna("").join(faults[counted].apply(pd.to_numeric))
+    sums = faults.groupby(keys, as_index=False)[counted].sum()
     rows = sorted(
-        (row for row in totals.values() if row["n_flagged"]),
+        rows_of(sums[sums["n_flagged"] > 0]),
         key=lambda row: (
             row["action"] != "dropped",
             -row["n_flagged"],

@@ -533,12 +533,24 @@ def test_what_a_plugin_offered_last_time_is_not_trusted(
     assert "mine" not in load().names("outcome")
 
 
-def test_a_name_that_a_sleeping_plugin_has(strange: Forget, load: Load) -> None:
+def test_a_plugin_that_cannot_be_imported_any_more_says_so_each_time(
+    strange: Forget, load: Load, tmp_path: Path
+) -> None:
+    inner = tmp_path / "site" / "sos_strange_inner.py"
+    inner.write_text("raise ValueError('not ready')\n")
+    registry = load()
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"Plugin 'strange' of .*ValueError: not ready"):
+            registry.outcome("mine")
+    assert registry.estimator("did").name == "did"
+
+
+def test_a_name_that_a_plugin_has_which_is_not_imported(strange: Forget, load: Load) -> None:
     with pytest.raises(PluginError, match="the outcome 'mine' is registered already, by plugin"):
         load(REGISTER)
 
 
-def test_an_engine_for_a_sleeping_estimator_and_from_one(
+def test_an_engine_of_one_plugin_for_another_where_none_is_imported(
     distribution: Distribution, load: Load
 ) -> None:
     engine = (

@@ -1,7 +1,7 @@
 """Tails of F, and of the normal distribution; Student's t is in :mod:`sos_plugins.authors.results`.
 
-By ``scipy.special``: importing ``scipy.stats`` takes half a second and 45 MB, and every command
-loads every plugin.
+By ``scipy.special``: importing ``scipy.stats`` takes half a second and 45 MB, of a command that
+may take one.
 """
 
 from __future__ import annotations

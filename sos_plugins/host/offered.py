@@ -25,7 +25,7 @@ from sos_plugins.system import whole_files
 
 
 @dataclass(frozen=True)
-class Known:
+class Offered:
     """What one installed plugin offered when it was last imported.
 
     Attributes:
@@ -69,21 +69,21 @@ def _file_of(module: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def remembered() -> dict[str, Known]:
-    """Return what is known of each plugin by its name; nothing where it cannot be read."""
+def last_offered() -> dict[str, Offered]:
+    """Return what each plugin offered last time, by its name; nothing where it cannot be read."""
     try:
         stored = json.loads(_place().read_text(encoding="utf-8"))
-        return {name: _known(**values) for name, values in stored.items()}
+        return {name: _checked(**values) for name, values in stored.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def remember(known: dict[str, Known]) -> None:
-    """Keep what is known, where the user's folder for caches can be written."""
+def keep_offered(plugins: dict[str, Offered]) -> None:
+    """Keep what plugins offered, where the user's folder for caches can be written."""
     place = _place()
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stored = {name: asdict(one) for name, one in sorted(known.items())}
+        stored = {name: asdict(one) for name, one in sorted(plugins.items())}
         whole_files.put(place, json.dumps(stored, indent=1).encode())
 
 
@@ -93,8 +93,8 @@ def _place() -> Path:
     return platformdirs.user_cache_path("sos-plugins") / f"plugins-{mark}.json"
 
 
-def _known(mark: Any, file: Any, offers: Any, engines: Any) -> Known:
+def _checked(mark: Any, file: Any, offers: Any, engines: Any) -> Offered:
     if not (isinstance(mark, str) and isinstance(file, str)):
         raise TypeError("no plugin is described so")
     pairs = [tuple((str(first), str(second)) for first, second in got) for got in (offers, engines)]
-    return Known(mark, file, *pairs)
+    return Offered(mark, file, *pairs)

@@ -64,9 +64,13 @@ def _versions(registry: Registry) -> dict[str, str]:
     return {**in_python, **{k if k == "R" else f"R {k}": v for k, v in told.items()}}
 
 
+IN_WORDS = ("matcher", "estimator", "pooling", "imputer")
+"""Kinds of plugin that texts and charts of a result name."""
+
+
 def called_of(registry: Registry) -> dict[str, str]:
-    """Return what estimators and matchers call themselves on charts, by their names."""
-    plugins = [offer.obj for kind in ("matcher", "estimator") for offer in registry.offers(kind)]
+    """Return what plugins of a design call themselves on charts, by their names."""
+    plugins = [offer.obj for kind in IN_WORDS for offer in registry.offers(kind)]
     return {plugin.name: plugin.short_label for plugin in plugins if plugin.short_label}
 
 

@@ -54,6 +54,7 @@ class ChainedEquations(Imputer):
 
     name = "chained-equations"
     label = "Multiple imputation by chained equations"
+    short_label = "chained equations"
     Settings = ChainedEquationsSettings
     citation = (
         "van Buuren (2018), Flexible Imputation of Missing Data, 2nd ed.; Little (1988), Journal "

@@ -26,6 +26,7 @@ class RandomEffects(Pooling):
 
     name = pooled.NAME
     label = "Random effects: REML, Hartung-Knapp, prediction interval"
+    short_label = "random effects"
     citation = pooled.CITATION
     Settings = RandomEffectsSettings
     engines = (

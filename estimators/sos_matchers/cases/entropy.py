@@ -260,6 +260,7 @@ class EntropyBalancing(Matcher):
 
     name: ClassVar[str] = "entropy-balancing"
     label: ClassVar[str] = "Cases: entropy balancing for the effect on the treated"
+    short_label: ClassVar[str] = "entropy balancing"
     level: ClassVar[Literal["units", "cases"]] = "cases"
     Settings: ClassVar[type[Settings]] = EntropySettings
     citation: ClassVar[str] = "Hainmueller (2012), Political Analysis 20(1), 25-46"

@@ -197,6 +197,7 @@ class OverlapWeights(Matcher):
 
     name: ClassVar[str] = "overlap-weights"
     label: ClassVar[str] = "Cases: overlap weights of the propensity score"
+    short_label: ClassVar[str] = "overlap weights"
     level: ClassVar[Literal["units", "cases"]] = "cases"
     Settings: ClassVar[type[Settings]] = OverlapSettings
     citation: ClassVar[str] = (

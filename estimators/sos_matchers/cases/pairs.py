@@ -221,6 +221,7 @@ class PropensityCases(Matcher):
 
     name: ClassVar[str] = "propensity-cases"
     label: ClassVar[str] = "Cases: nearest neighbours on the propensity score"
+    short_label: ClassVar[str] = "the propensity score of cases"
     level: ClassVar[Literal["units", "cases"]] = "cases"
     Settings: ClassVar[type[Settings]] = PropensityCasesSettings
     citation: ClassVar[str] = (

@@ -132,6 +132,7 @@ class InverseWeights(Matcher):
 
     name: ClassVar[str] = "inverse-weights"
     label: ClassVar[str] = "Cases: inverse probability weights for the effect on the treated"
+    short_label: ClassVar[str] = "inverse probability weights"
     level: ClassVar[Literal["units", "cases"]] = "cases"
     Settings: ClassVar[type[Settings]] = InverseWeightsSettings
     citation: ClassVar[str] = "Hirano, Imbens and Ridder (2003), Econometrica 71(4), 1161-1189"

@@ -76,6 +76,7 @@ class CoarsenedExact(Matcher):
 
     name: ClassVar[str] = NAME
     label: ClassVar[str] = "Cases: coarsened exact matching"
+    short_label: ClassVar[str] = "coarsened exact matching"
     level: ClassVar[Literal["units", "cases"]] = "cases"
     Settings: ClassVar[type[Settings]] = CoarsenedExactSettings
     citation: ClassVar[str] = "Iacus, King and Porro (2012), Political Analysis 20(1), 1-24"

@@ -49,28 +49,28 @@ def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
     return ibis.union(*made)
 
 
-def first_known(
-    key: Sequence[str], columns: Sequence[str], first: ibis.Table, second: ibis.Table
-) -> ibis.Table:
+def first_known(name: str, key: Sequence[str], first: ibis.Table, second: ibis.Table) -> ibis.Table:
     """Keep one row a key of two tables, each column from the first table that has a value.
 
     Args:
+        name: What the tables are called, for the error.
         key: Columns that tell one thing from another.
-        columns: The other columns to keep.
         first: The table whose values win.
         second: Another, on the same backend.
 
     Returns:
-        The columns of ``key`` and ``columns``, one row a key.
+        The columns of both, one row a key.
+
+    Raises:
+        DataError: If a column is of different types in the two.
     """
     import ibis
 
-    both = ibis.union(
-        first.select(*key, *columns).mutate(_order=ibis.literal(0)),
-        second.select(*key, *columns).mutate(_order=ibis.literal(1)),
-    )
+    ordered = (first.mutate(_order=ibis.literal(0)), second.mutate(_order=ibis.literal(1)))
+    both = stacked(name, *ordered)
     values = {
         column: both[column].argmin(both["_order"], where=both[column].notnull())
-        for column in columns
+        for column in both.columns
+        if column not in (*key, "_order")
     }
     return both.group_by([*key]).aggregate(**values)

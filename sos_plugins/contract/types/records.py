@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
+from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.errors import DataError, listing
 from sos_plugins.groundwork.stacking import first_known, stacked
 
@@ -82,17 +82,6 @@ def _stack(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else first
 
 
-def _children_once(first: ibis.Table, second: ibis.Table) -> ibis.Table:
-    """Keep one row a child; further columns of either source are there."""
-    key, known = RECORD_TABLES["children"].key, TABLES["children"].names
-    columns = dict.fromkeys([*known, *first.columns, *second.columns])
-    both = [
-        table.mutate(**{c: ibis.null("string") for c in columns if c not in table.columns})
-        for table in (first, second)
-    ]
-    return first_known(key, [c for c in columns if c not in key], *both)
-
-
 @dataclass(frozen=True)
 class Records:
     """Relational tables of records, their quality, and where they came from.
@@ -158,7 +147,8 @@ class Records:
             if name not in tables:
                 tables[name] = table
             elif name == "children":
-                tables[name] = _children_once(tables[name], table)
+                key = RECORD_TABLES[name].key
+                tables[name] = first_known(name, key, tables[name], table)
             else:
                 tables[name] = stacked(name, tables[name], table)
         starts = [d for d in (self.start, other.start) if d]

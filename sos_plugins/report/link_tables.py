@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Table, column, counts
 from sos_plugins.study.linking import LinkResult
+from sos_plugins.study.result import StudyResult
 
 
-def link_tables(link: LinkResult | None) -> tuple[Table, ...]:
-    """Make the tables of a link, those with rows."""
+def link_tables(study: StudyResult) -> tuple[Table, ...]:
+    """Make the tables of a study's link, those with rows; none where it links no children."""
+    link = study.link
     if link is None:
         return ()
-    made = (_effect(link), _figures(link), _merged(link), _weights(link))
+    labels = {outcome.info.name: outcome.info.label for outcome in study.outcomes}
+    made = (_effect(link, labels), _figures(link), _merged(link), _weights(link))
     return tuple(table for table in made if len(table.frame))
 
 
-def _effect(link: LinkResult) -> Table:
+def _effect(link: LinkResult, labels: Mapping[str, str]) -> Table:
     columns = (
-        column("outcome", "Outcome"),
+        column("outcome", "Outcome", lambda name: labels.get(name, words.text(name))),
         counts("cases_without", "Cases, children not linked"),
         counts("cases_with", "Cases, linked"),
         column("mean_without", "Mean, not linked", _number, numeric=True),

@@ -195,7 +195,7 @@ def page_of(study: StudyResult) -> Page:
         quality_file=quality_file,
         trust=_trust(study, names),
         profile=_profile_tables(study, names),
-        links=link_tables(study.link),
+        links=link_tables(study),
         thresholds=study_tables.thresholds_table(study),
         truth=study_tables.truth_table(study),
         truth_facts=facts,

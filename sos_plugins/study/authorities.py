@@ -234,7 +234,7 @@ class AuthorityFile:
         """Return the authority of each row, as the records call it.
 
         Raises:
-            UnitUnclear: If a name may mean several of the records.
+            UnclearUnitError: If a name may mean several of the records.
         """
         written: list[str | None] = columns.texts(self.columns.get("unit", "unit")).to_pylist()
         if self.known is None:

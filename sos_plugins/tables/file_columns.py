@@ -156,9 +156,7 @@ class Columns:
             raise DataError(
                 f"{self.path}, column '{name}': a code or a name was expected, not {kind}."
             ) from None
-        if not pa.types.is_integer(text.type) and not _is_text(kind):
-            return self._without(name, text.combine_chunks(), self.missing)
-        bare = self._bare(name) if _is_text(kind) else None
+        bare = self._bare(name) if is_text(kind) else None
         return self._without(name, text.combine_chunks(), self.missing, bare)
 
     def typed_texts(self, name: str) -> pa.Array:
@@ -201,7 +199,7 @@ class Columns:
         )
         was = "was" if list(counted.values()) == [1] else "were"
         hint = f" ({BARE} in quotation marks is text)" if bare and BARE in counted else ""
-        self.note(name, f"{self.path.name}, column '{name}': {said} {was} read as missing{hint}.")
+        self.note(name, f"{self._where(name)}: {said} {was} read as missing{hint}.")
 
     def numbers(self, name: str, *, infinite: bool = False) -> Floats:
         """Return a column as numbers, NaN where missing.
@@ -213,7 +211,7 @@ class Columns:
         kind = column.type
         if pa.types.is_boolean(kind):
             column = column.cast(pa.int8())
-        elif _is_text(kind):
+        elif is_text(kind):
             column = self._parsed(name)
         elif not (
             pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
@@ -285,7 +283,7 @@ class Columns:
         if pa.types.is_null(kind):
             return pa.nulls(self.n_rows, pa.date32())
         counted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        if not _is_text(kind) and not (counted and self.dates == "excel"):
+        if not is_text(kind) and not (counted and self.dates == "excel"):
             raise DataError(f"{self.path}, column '{name}': a date was expected, not {kind}.")
         text = self.typed_texts(name)
         distinct = [cell for cell in pc.unique(text).to_pylist() if cell is not None]
@@ -310,7 +308,7 @@ class Columns:
         column = self.raw(name)
         if pa.types.is_null(column.type):
             return False
-        if not _is_text(column.type):
+        if not is_text(column.type):
             return not pa.types.is_dictionary(column.type)
         text = _trimmed(column.combine_chunks().cast(pa.string()))
         absent = pa.array((*MISSING, *self.missing), pa.string())
@@ -400,7 +398,8 @@ class Columns:
         return pc.utf8_ltrim(text, characters="+").cast(pa.float64())
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type of column is text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 

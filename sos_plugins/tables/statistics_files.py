@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from sos_plugins.errors import DataError
 from sos_plugins.tables.readable import STATISTICS, readable, refuse_unreadable
-from sos_plugins.tables.typed_tables import TypedTable, needs
+from sos_plugins.tables.typed_tables import TypedTable, moment, needs
 
 STATISTICS_SUFFIXES = (".dta", ".sav", ".zsav")
 _READERS = {".dta": "read_dta", ".sav": "read_sav", ".zsav": "read_sav"}
@@ -73,7 +73,10 @@ def _typed(path: Path, name: str, column: pd.Series) -> pa.ChunkedArray:
     try:
         array = pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        moments = [_moment(cell) for cell in column]
+        moments = [
+            None if pd.isna(cell) else moment(cell) if isinstance(cell, dt.date) else cell
+            for cell in column
+        ]
         try:
             array = pa.array(moments, pa.timestamp("us"))
         except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -81,13 +84,6 @@ def _typed(path: Path, name: str, column: pd.Series) -> pa.ChunkedArray:
     if pa.types.is_large_string(array.type):
         array = array.cast(pa.string())
     return pa.chunked_array([array])
-
-
-def _moment(cell: Any) -> Any:
-    """Return a day as the moment at which it begins, where a column has both."""
-    if isinstance(cell, dt.date) and not isinstance(cell, dt.datetime):
-        return dt.datetime(cell.year, cell.month, cell.day)
-    return None if pd.isna(cell) else cell
 
 
 def _declared(path: Path, name: str, ranges: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ class TypedTable:
     rows: npt.NDArray[np.int64] | None = None
     labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def moment(day: dt.date) -> dt.datetime:
+    """Return a day as the moment at which it begins, for columns that have both; moments stay."""
+    return day if isinstance(day, dt.datetime) else dt.datetime(day.year, day.month, day.day)
 
 
 def needs(module: str, package: str, path: Path) -> Any:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from sos_plugins.errors import DataError, did_you_mean, listing
 from sos_plugins.tables.readable import WORKBOOK, readable, refuse_unreadable
-from sos_plugins.tables.typed_tables import TypedTable, needs
+from sos_plugins.tables.typed_tables import TypedTable, moment, needs
 
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 _ERROR = re.compile(rb'<c [^>]*?r="([A-Z]+\d+)"[^>]*?\bt="e"')
@@ -115,14 +115,10 @@ def _typed(cells: Sequence[Any]) -> pa.ChunkedArray:
     elif kinds == {bool}:
         array = pa.array(filled, pa.bool_())
     elif kinds <= {dt.date, dt.datetime}:
-        array = pa.array([c and _moment(c) for c in filled], pa.timestamp("us"))
+        array = pa.array([c and moment(c) for c in filled], pa.timestamp("us"))
     else:
         array = pa.array([None if c is None else _text(c) for c in filled], pa.string())
     return pa.chunked_array([array])
-
-
-def _moment(cell: dt.date) -> dt.datetime:
-    return cell if isinstance(cell, dt.datetime) else dt.datetime(cell.year, cell.month, cell.day)
 
 
 def _text(cell: Any) -> str:
@@ -132,8 +128,8 @@ def _text(cell: Any) -> str:
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
     if isinstance(cell, (dt.datetime, dt.date)):
-        moment = _moment(cell)
-        return moment.date().isoformat() if moment.time() == dt.time() else moment.isoformat(" ")
+        at = moment(cell)
+        return at.date().isoformat() if at.time() == dt.time() else at.isoformat(" ")
     return "" if cell is None else str(cell)
 
 

@@ -19,7 +19,7 @@ from sos_plugins.system.output_folder import SIMULATION, replacing
 from sos_simulator import csv_writer, xml_writer
 from sos_simulator import faults as dirt
 from sos_simulator.fault_log import FAULTS, summed
-from sos_simulator.moves import people_table, told_moves
+from sos_simulator.moves import PEOPLE, people_table, told_moves
 from sos_simulator.parallel import each
 from sos_simulator.population import groups_table, pilots_table, populate
 from sos_simulator.rates import make_rates
@@ -28,8 +28,6 @@ from sos_simulator.simulation import Simulation
 from sos_simulator.truth import NOTICE, describe_truth
 
 TRUTH = "truth.json"
-PEOPLE = "true_people.csv"
-"""Who is who, where children move."""
 CIN, CARE, RECORDS = "cin", "ssda903", "records"
 FAULTS_FILE = {"returns": "faults.csv", "parquet": "faults.parquet"}
 WRITTEN = ("children", "referrals", "assessments", "section47s", "protection_plans", "episodes")

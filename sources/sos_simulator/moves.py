@@ -13,6 +13,8 @@ from sos_simulator.cin_model import History
 from sos_simulator.dates import Ints, generator
 from sos_simulator.settings import SimulatedSettings
 
+PEOPLE = "true_people.csv"
+"""Who is who, where children move."""
 _PLACE = "999"
 """An authority that gives no pupil numbers."""
 
@@ -106,7 +108,7 @@ def told_moves(people: pd.DataFrame) -> dict[str, object]:
         people: As :func:`people_table` makes it.
     """
     return {
-        "file": "true_people.csv",
+        "file": PEOPLE,
         "children": len(people),
         "people": int(people["person"].nunique()),
     }

@@ -46,7 +46,7 @@ class ExtraColumn:
 
 
 Extras = Mapping[str, tuple[ExtraColumn, ...]]
-"""Further columns by record table."""
+"""Further columns by record table, or by the kind of file that becomes one."""
 
 
 def refuse_repeats(names: tuple[str, ...]) -> tuple[str, ...]:

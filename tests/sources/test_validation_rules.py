@@ -30,13 +30,13 @@ def carried(rules: list[RecordRule]) -> set[str]:
     return {rule.name.partition(":")[2] for rule in rules if ":" in rule.name}
 
 
-@pytest.mark.parametrize(
-    ("collection", "rules"),
-    [
-        ("SSDA903", list(Ssda903Rules().rules(Ssda903RulesSettings()))),
-        ("Census", list(CinRules().rules(CinRulesSettings()))),
-    ],
-)
+RULES: dict[str, list[RecordRule]] = {
+    "SSDA903": [*Ssda903Rules().rules(Ssda903RulesSettings())],
+    "Census": [*CinRules().rules(CinRulesSettings())],
+}
+
+
+@pytest.mark.parametrize(("collection", "rules"), RULES.items())
 def test_the_page_has_every_published_rule_once(collection: str, rules: list[RecordRule]) -> None:
     own = listed(f"{collection}: carried")
     assert set(own) == carried(rules)
@@ -47,3 +47,9 @@ def test_the_page_has_every_published_rule_once(collection: str, rules: list[Rec
     ]
     assert sorted({number for number in every if every.count(number) > 1}) == []
     assert len(set(every) - WITHDRAWN) == PUBLISHED[collection]
+
+
+def test_the_page_of_the_profile_says_how_many_rules_are_carried() -> None:
+    page = (REPOSITORY / "docs" / "profile.md").read_text()
+    n = len(set().union(*map(carried, RULES.values())) - WITHDRAWN)
+    assert f"Of the {sum(PUBLISHED.values())} published rules {n} are carried" in page

@@ -89,6 +89,16 @@ def in_home(*places: tuple[str, str, str | None], born: dt.date | None = BORN) -
     )
 
 
+def holidays(*dates: str) -> Rows:
+    """Temporary placements during holidays of carers, of one day from each of these on."""
+    return care(
+        *(
+            {**FIRST, "placement": "T3", "start_date": start, "end_date": start + ONE_DAY}
+            for start in map(day, dates)
+        )
+    )
+
+
 def year_of_breaks(*days: int, status: str = "V3") -> Rows:
     """Short breaks of so many days, each a period of care, a month apart."""
     starts = [day(f"2015-{month:02d}-01") for month in range(4, 4 + len(days))]
@@ -496,31 +506,11 @@ CASES: dict[str, dict[str, tuple[int, Rows]]] = {
     "ssda903:377": {
         "three in a year": (
             1,
-            care(
-                *(
-                    {
-                        **FIRST,
-                        "placement": "T3",
-                        "start_date": day(date),
-                        "end_date": day(date) + ONE_DAY,
-                    }
-                    for date in ("2015-04-01", "2015-08-01", "2016-03-31")
-                )
-            ),
+            holidays("2015-04-01", "2015-08-01", "2016-03-31"),
         ),
         "three in a year and a day": (
             0,
-            care(
-                *(
-                    {
-                        **FIRST,
-                        "placement": "T3",
-                        "start_date": day(date),
-                        "end_date": day(date) + ONE_DAY,
-                    }
-                    for date in ("2015-04-01", "2015-08-01", "2016-04-01")
-                )
-            ),
+            holidays("2015-04-01", "2015-08-01", "2016-04-01"),
         ),
     },
     "ssda903:378": {

@@ -27,9 +27,7 @@ FRAME = pd.DataFrame(
 )
 
 
-def workbook(
-    path: Path, frame: pd.DataFrame = FRAME, sheet: str = "Cases", title: str = ""
-) -> Path:
+def workbook(path: Path, frame: pd.DataFrame = FRAME) -> Path:
     with xlsxwriter.Workbook(path, {"default_date_format": "dd/mm/yyyy"}) as book:
         page = book.add_worksheet("Cases")
         rows = [list(frame), *frame.astype(object).where(frame.notna(), None).to_numpy().tolist()]

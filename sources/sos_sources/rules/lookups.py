@@ -40,6 +40,18 @@ def day_number(column: ibis.Value) -> Any:
     return column.delta(ibis.date("1970-01-01"), unit="day")
 
 
+def in_order(table: ibis.Table, **bounds: Any) -> Any:
+    """Return the window over a child's rows by start, then by end; those that lack one come last.
+
+    Args:
+        table: The rows.
+        bounds: ``preceding`` and ``following`` of :func:`ibis.window`.
+    """
+    start, end = table["start_date"], table["end_date"]
+    order = [start.isnull(), start, end.isnull(), end]
+    return ibis.window(group_by=CHILD, order_by=order, **bounds)
+
+
 def with_end(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
     """Add ``_end``, the last day of the records; empty where they have none."""
     return table.mutate(_end=ibis.literal(records.end, type="date"))

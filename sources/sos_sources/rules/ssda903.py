@@ -33,7 +33,7 @@ class Ssda903RulesSettings(Settings):
     """Codes that the checks name; the published ones by default."""
 
     temporary: tuple[str, ...] = Field(
-        ("T0", "T1", "T2", "T3", "T4"), description="temporary placements (380, 381)"
+        tuple(sorted(codes.TEMPORARY_PLACEMENT)), description="temporary placements (380, 381)"
     )
     temporary_starts: tuple[str, ...] = Field(
         ("P", "B"), description="reasons for a new episode in a temporary placement (380)"

@@ -14,7 +14,7 @@ from sos_plugins import RecordRule, Records, Session
 from sos_plugins.authors.derive import april_year
 from sos_sources import codes
 from sos_sources.rules.kinds import text
-from sos_sources.rules.lookups import CHILD, day_number, with_end
+from sos_sources.rules.lookups import CHILD, day_number, in_order, with_end
 from sos_sources.rules.ssda903_episodes import RESPITE
 from sos_sources.rules.ssda903_numbers import CARE, EPISODES
 
@@ -43,10 +43,7 @@ def chain_rules() -> tuple[RecordRule, ...]:
 
 def with_neighbours(table: ibis.Table, records: Records, session: Session) -> ibis.Table:
     """Add what the child's episodes before and after this one say: ``_last_...``, ``_next_...``."""
-    dated = table["start_date"].notnull()
-    order = [~dated, table["start_date"], table["end_date"].isnull(), table["end_date"]]
-    chain = ibis.window(group_by=CHILD, order_by=order)
-    earlier = ibis.window(group_by=CHILD, order_by=order, preceding=(None, 1))
+    chain, earlier = in_order(table), in_order(table, preceding=(None, 1))
     last = {f"_last_{name}": table[name].lag().over(chain) for name in _LOOKED_AT}
     adopted = table["reason_end"].isin(sorted(codes.ADOPTED)).fill_null(False)
     added = with_end(table, records, session).mutate(

@@ -10,7 +10,7 @@ import ibis
 from sos_plugins import RecordRule, Records, Session
 from sos_plugins.authors.derive import april_year
 from sos_sources.rules.kinds import after_the_end, not_after, text
-from sos_sources.rules.lookups import CHILD, NEVER, joined, keys, with_birth, with_end
+from sos_sources.rules.lookups import CHILD, NEVER, in_order, joined, keys, with_birth, with_end
 from sos_sources.rules.ssda903_numbers import CARE, CHILDREN, EPISODES, ORDERS
 
 EXPECTED = ("K2", "Z12", "Z13")
@@ -103,11 +103,9 @@ def _one_after_the_other() -> tuple[RecordRule, ...]:
 
 def with_last_order(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
     """Add whether another order of the child starts before this one, and when that ended."""
-    dated = table["start_date"].notnull()
-    order = [~dated, table["start_date"], table["end_date"].isnull(), table["end_date"]]
-    chain = ibis.window(group_by=CHILD, order_by=order)
+    chain, start = in_order(table), table["start_date"]
     return table.mutate(
-        _follows=table["start_date"].lag().over(chain).notnull() & dated,
+        _follows=start.lag().over(chain).notnull() & start.notnull(),
         _last_end=table["end_date"].lag().over(chain),
     )
 
@@ -158,9 +156,9 @@ def _placements() -> tuple[RecordRule, ...]:
     )
 
 
-def with_care(table: ibis.Table, records: Records, session: Session) -> ibis.Table:
+def with_care(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
     """Add whether the child is looked after at all, and in one period of care with the order."""
-    met = _with_those_of_child(table, _periods(records, session))
+    met = _with_those_of_child(table, _periods(records))
     start, end = met["_of_start_date"], met["_of_end_date"]
     begun, over = met["_first_day"], met["_last_day"]
     outside = (
@@ -171,9 +169,9 @@ def with_care(table: ibis.Table, records: Records, session: Session) -> ibis.Tab
     return _told(table, met, _cared_for=met["_in_unit"].notnull(), _within=~outside)
 
 
-def with_placements(table: ibis.Table, records: Records, session: Session) -> ibis.Table:
+def with_placements(table: ibis.Table, records: Records, session: Session) -> ibis.Table:  # noqa: ARG001
     """Add whether an episode during the order is in an unexpected or a forbidden placement."""
-    episodes = with_end(records.table(CARE), records, session)
+    episodes = records.table(CARE)
     placed = episodes.select(
         **_of_child(episodes),
         _first_day=episodes["start_date"],
@@ -191,9 +189,9 @@ def with_placements(table: ibis.Table, records: Records, session: Session) -> ib
     )
 
 
-def _periods(records: Records, session: Session) -> ibis.Table:
+def _periods(records: Records) -> ibis.Table:
     """Return one row a period of care: its first day, and its last where it has ended."""
-    episodes = with_end(records.table(CARE), records, session)
+    episodes = records.table(CARE)
     end = episodes["end_date"]
     periods = episodes.group_by(
         **_of_child(episodes), _period=episodes["period_of_care"]

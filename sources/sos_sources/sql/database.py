@@ -29,7 +29,7 @@ from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
 from sos_plugins.groundwork.names_alike import refuse_alike
 from sos_plugins.system.secrets import HIDDEN, masked, secrets_in
-from sos_plugins.tables.file_columns import SHOWN, Columns
+from sos_plugins.tables.file_columns import SHOWN, Columns, is_text
 from sos_plugins.tables.period_columns import read_cohorts, read_periods
 from sos_plugins.tables.readable import refuse_closed
 from sos_plugins.tables.row_accounts import account
@@ -464,8 +464,7 @@ def _truths(columns: RecordColumns, name: str) -> pa.Array:
     raw = columns.raw(name)
     if pa.types.is_boolean(raw.type):
         return raw.combine_chunks()
-    is_text = pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)
-    text = columns.typed_texts(name) if is_text else columns.texts(name)
+    text = columns.typed_texts(name) if is_text(raw.type) else columns.texts(name)
     truths = pa.array(
         [None if t is None else TRUTHS.get(t.lower()) for t in text.to_pylist()], type=pa.bool_()
     )

@@ -171,7 +171,7 @@ def build(
         ):
             quality += profile(con, relation, of_relation, source=SOURCE, examples=examples)
         quality += _accounts(con, returns, quality)
-        told = any(True for one in returns for _ in one.kind("dolo"))
+        told = any(file.kind == "dolo" for one in returns for file in one.files)
         given = {**TABLE_OF, **({"dolo": ORDERS} if told else {})}
         tables = {table: _final(con, table, extras.get(kind, ())) for kind, table in given.items()}
     _refuse_empty(returns, tables["episodes"].num_rows)

@@ -22,6 +22,7 @@ from sos_plugins.backends import refuse_interrupted, scratch_database
 from sos_plugins.contract.record_tables import RECORD_TABLES, TABLES
 from sos_plugins.contract.types import QualityProfile
 from sos_plugins.errors import DataError, did_you_mean
+from sos_plugins.tables.file_columns import is_text
 from sos_plugins.tables.period_codes import PLAUSIBLE
 from sos_plugins.tables.readable import PARQUET, refuse_unreadable
 from sos_plugins.tables.row_accounts import account
@@ -304,15 +305,11 @@ def _written(part: _Part) -> frozenset[str]:
                     f"{did_you_mean(name, wanted.names)} Columns: {', '.join(wanted.names)}."
                 )
             field = schema.field(name)
-            if pa.types.is_date32(wanted.field(given[name]).type) and _is_text(field.type):
+            if pa.types.is_date32(wanted.field(given[name]).type) and is_text(field.type):
                 written.add(given[name])
             else:
                 _refuse_other_type(file, field, wanted.field(given[name]).type)
     return frozenset(written)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _with_dates(

@@ -32,6 +32,9 @@ class Reference:
 def publications_in(citation: str) -> tuple[str, ...]:
     """Return the publications that a citation names, with semicolons between them.
 
+    Args:
+        citation: Of a plugin, or of a method of inference.
+
     >>> publications_in("Stuart (2010), Statistical Science 25(1); Rubin (1980), Biometrics 36")
     ('Stuart (2010), Statistical Science 25(1)', 'Rubin (1980), Biometrics 36')
     """

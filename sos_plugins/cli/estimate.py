@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from sos_plugins.interactive.fit import Fit
 from sos_plugins.study.result import NamedEstimate
 from sos_plugins.system.output_folder import check_writable
 from sos_plugins.tables.read_table import read_sample
+
+if TYPE_CHECKING:
+    from sos_plugins.report import Further
 
 
 def estimate(
@@ -45,7 +48,8 @@ def estimate(
 
     Raises:
         SettingsError: If files are asked for without a folder, or of a kind that there is not.
-        EngineUnavailableError: If none of the engines can run.
+        EngineUnavailableError: If none of the engines can run, or a package that writes a kind of
+            file is not installed.
     """
     files = _files(out, figures, tables)
     registry = terminal.registry()
@@ -69,34 +73,23 @@ def estimate(
         for note in table.notes:
             terminal.say(f"Note: {note}")
         raise
-    if files:
-        written = fit.save(files.folder, figures=files.figures, tables=files.tables)
+    if out is not None and files is not None:
+        written = fit.save(out, figures=files.figures, tables=files.tables)
         terminal.say("Written: " + ", ".join(map(str, written)))
     _answer(terminal, fit, engine)
 
 
-@dataclass(frozen=True)
-class _Files:
-    folder: Path
-    figures: tuple[str, ...]
-    tables: tuple[str, ...]
-
-
-def _files(out: Path | None, figures: str | None, tables: str | None) -> _Files | None:
+def _files(out: Path | None, figures: str | None, tables: str | None) -> Further | None:
     """Return what is to be written, found wrong before any engine runs."""
     if out is None:
         for option, kinds in (("--figures", figures), ("--tables", tables)):
             if kinds is not None:
                 raise SettingsError(f"{option} names kinds of files: say where to, with --out.")
         return None
-    from sos_plugins.report.table_files import FIGURES, TABLES, kinds_of
+    from sos_plugins.report import Further
 
     check_writable(out)
-    return _Files(
-        out,
-        kinds_of("svg" if figures is None else figures, FIGURES, "figure"),
-        kinds_of("csv" if tables is None else tables, TABLES, "table"),
-    )
+    return Further.of("svg" if figures is None else figures, "csv" if tables is None else tables)
 
 
 def _answer(terminal: Terminal, fit: Fit, engine: str | None) -> None:

@@ -25,25 +25,28 @@ FORCE = click.option(
 )
 
 
-def _files(where: str, figures: str = "none") -> Callable[[Callable[P, T]], Callable[P, T]]:
+def _files(
+    where: str, figures: str = "none", tables: str = "none"
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Add the options that name kinds of files.
 
     Args:
         where: Where they are written.
         figures: Kinds of figures by default.
+        tables: Kinds of tables by default.
     """
 
     def add(command: Callable[P, T]) -> Callable[P, T]:
-        tables = click.option(
+        with_tables = click.option(
             "--tables",
             metavar="KINDS",
-            help=f"Tables for papers in {where}: csv, xlsx, docx, tex, md; none by default.",
+            help=f"Tables for papers in {where}: csv, xlsx, docx, tex, md; {tables} by default.",
         )(command)
         return click.option(
             "--figures",
             metavar="KINDS",
             help=f"Charts in {where}: svg, png, pdf; {figures} by default.",
-        )(tables)
+        )(with_tables)
 
     return add
 
@@ -364,12 +367,7 @@ def calibrate(terminal: Terminal, study: Path, **options: Any) -> None:
 @click.option("--engine", help="Engine, or 'all'; the first that runs here by default.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Argument of the method.")
 @click.option("--out", type=OUT, help="Folder for figures and tables as files.")
-@click.option("--figures", metavar="KINDS", help="Figures in --out: svg, png, pdf; svg by default.")
-@click.option(
-    "--tables",
-    metavar="KINDS",
-    help="Tables in --out: csv, xlsx, docx, tex, md; csv by default.",
-)
+@_files("--out", "svg", "csv")
 @common
 def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table: Any) -> None:
     """Run one ESTIMATOR on one tidy table, without a study."""

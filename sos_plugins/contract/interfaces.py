@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from sos_plugins.contract.reference import Reference
+from sos_plugins.contract.reference import Reference, publications_in
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
@@ -72,7 +72,7 @@ class Plugin(ABC):
         """Its references as a list has them, or the parts of its citation."""
         if self.references:
             return tuple(map(str, self.references))
-        return tuple(part for part in self.citation.split("; ") if part)
+        return publications_in(self.citation)
 
 
 class Source(Plugin):

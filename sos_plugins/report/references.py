@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from sos_plugins.contract.reference import publications_in
 from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Table, column, frame_of
 from sos_plugins.study.result import OutcomeResult, StudyResult
@@ -13,8 +13,6 @@ SOFTWARE = (
     "The sos-plugins authors. sos-plugins: matched difference-in-differences on children's "
     "services records, as plugins. Version {version}. GPL-3.0-or-later."
 )
-OTHERS = re.compile(r";\s+")
-"""What parts several publications in one citation."""
 
 
 def how_to_cite(study: StudyResult) -> str:
@@ -45,19 +43,17 @@ def references_table(study: StudyResult) -> Table | None:
     return Table("references", "References", frame_of(rows, ("reference", "method")), columns)
 
 
-def _sources(study: StudyResult, outcome: OutcomeResult) -> list[tuple[str, list[str]]]:
+def _sources(study: StudyResult, outcome: OutcomeResult) -> list[tuple[str, Sequence[str]]]:
     """Return what each plugin and method of inference of an outcome rests on."""
-    found = [
-        (name, list(study.references[name]))
-        for name in outcome.plugins_used
-        if name in study.references
+    found: list[tuple[str, Sequence[str]]] = [
+        (name, study.references[name]) for name in outcome.plugins_used if name in study.references
     ]
     told = {name for name, _ in found}
     for named in outcome.estimates:
         citation = str(named.estimate.provenance.get("citation") or "")
         if named.estimator not in told:
-            found.append((named.estimator, OTHERS.split(citation)))
+            found.append((named.estimator, publications_in(citation)))
         table = named.estimate.glance.get("inference")
         for row in table if isinstance(table, list) else ():
-            found.append((str(row.get("method")), OTHERS.split(str(row.get("citation") or ""))))
+            found.append((str(row.get("method")), publications_in(str(row.get("citation") or ""))))
     return found

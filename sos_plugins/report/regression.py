@@ -67,7 +67,7 @@ def regression_table(
     index = [text for term in terms for text in (term, "")] + list(FACTS.values())
     columns = {
         f"({i}) {column_name(named, called)}": [
-            *(cell for term in terms for cell in _cells(rows.get(term, {}), show)),
+            *(cell for term in terms for cell in effect_cells(rows.get(term, {}), show)),
             *(rounded(named.estimate.glance.get(key)) for key in FACTS),
         ]
         for i, (named, rows) in enumerate(zip(estimates, shown, strict=True), start=1)
@@ -141,8 +141,13 @@ def _by_term(named: NamedEstimate, headline: str) -> dict[str, Mapping[Any, Any]
     }
 
 
-def _cells(row: Mapping[Any, Any], show: Callable[[Any], str]) -> tuple[str, str]:
-    """Return an estimate and its error in brackets; nothing where there is none."""
+def effect_cells(row: Mapping[Any, Any], show: Callable[[Any], str]) -> tuple[str, str]:
+    """Return an estimate and its error in brackets as texts; empty where there is none.
+
+    Args:
+        row: With ``estimate`` and ``std_error``.
+        show: Writes a number.
+    """
     cells = [row.get("estimate"), row.get("std_error")]
     estimate, error = ("" if rounded(cell) == "" else show(cell) for cell in cells)
     return estimate, f"({error})" if error else ""

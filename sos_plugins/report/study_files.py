@@ -12,7 +12,7 @@ from sos_plugins.report.cells import csv_of
 from sos_plugins.report.charts import Chart, chart_files
 from sos_plugins.report.outcome_tables import agreement_sentence
 from sos_plugins.report.page import SIMULATED_SHORT, SIMULATED_TAG
-from sos_plugins.report.regression import full_figures, printed
+from sos_plugins.report.regression import effect_cells, full_figures, printed
 from sos_plugins.report.sections import OutcomeSection, Page
 from sos_plugins.report.table_files import TextTable, table_files
 from sos_plugins.report.tables import frame_of
@@ -142,9 +142,4 @@ def _effects(page: Page, sections: Sequence[OutcomeSection]) -> TextTable:
 def _headline(named: NamedEstimate | None, scale: words.Scale) -> tuple[str, str]:
     if named is None or named.headline not in set(named.estimate.tidy["term"]):
         return "", ""
-    row = named.estimate.term(named.headline)
-    estimate, error = (
-        "" if words.missing(words.to_float(row[key])) else scale.effect(row[key])
-        for key in ("estimate", "std_error")
-    )
-    return estimate, f"({error})" if error else ""
+    return effect_cells(named.estimate.term(named.headline), scale.effect)

@@ -97,7 +97,8 @@ def figures_of(figures: Mapping[str, float]) -> pd.DataFrame:
 def by_identifiers(children: Children, settings: IdentifierSettings) -> Identified:
     """Link children that share an identifier.
 
-    Leaves the table ``numbers`` (``id, number``) on the connection: the valid pupil numbers.
+    Leaves two tables on the connection: ``numbers`` (``id, number``), the valid pupil numbers, and
+    ``by_number`` (``id, grp``), the groups.
 
     Args:
         children: The children.
@@ -138,7 +139,8 @@ def _numbers(children: Children, settings: IdentifierSettings) -> None:
         )
     each = [
         f"SELECT id, {normal(chr(34) + c + chr(34))} AS number FROM children"
-        for c in children.further
+        for c in settings.pupil_numbers
+        if c in children.further
     ]
     every = " UNION ALL ".join(each) or "SELECT id, NULL::VARCHAR AS number FROM children LIMIT 0"
     children.con.execute(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -102,7 +103,7 @@ class Splink(Linker):
         """Find the children that are one.
 
         Raises:
-            DataError: If no child has a birth date, or a column to compare is not there.
+            DataError: If the records have no pupil numbers, or a column to compare is not there.
         """
         columns = dict.fromkeys((*settings.pupil_numbers, *settings.compare))
         with children_of(records, tuple(columns), session) as children:
@@ -122,7 +123,7 @@ def _refuse_absent(children: Children, settings: SplinkSettings) -> None:
 
 def _linked(children: Children, settings: SplinkSettings, session: Session) -> Link:
     found = by_identifiers(children, settings)
-    _prepare(children, found.groups, settings)
+    _prepare(children, settings)
     n_able = children.number("SELECT count(*) FROM people WHERE birth IS NOT NULL AND NOT numbered")
     n_alike = children.number(
         f"SELECT count(*) FROM people l JOIN people r ON l.birth = r.birth AND {UNNUMBERED} "
@@ -141,19 +142,15 @@ def _linked(children: Children, settings: SplinkSettings, session: Session) -> L
         return Link(same, figures_of(figures), sentence=told)
     model = _learn(children, settings, session.seed)
     _predict(children, "people", model, settings, UNNUMBERED)
+    n_likely = children.number("SELECT count(*) FROM predicted_people")
     pairs = _accepted(children, "people")
-    groups, torn = _joined(children, found.groups, pairs)
+    groups, kept = _joined(children, found.groups, pairs)
     warnings, measured = _measured(children, model, settings)
-    kept = pairs[~pairs["torn"].to_numpy(bool)] if len(pairs) else pairs
     figures |= {
-        "pairs of children at or above the threshold": children.number(
-            "SELECT count(*) FROM predicted_people"
-        ),
-        "of these with several candidates in one authority, not linked": children.number(
-            "SELECT count(*) FROM predicted_people"
-        )
-        - len(pairs),
-        "of these that would make two children of an authority one, not linked": torn,
+        "pairs of children at or above the threshold": n_likely,
+        "of these with several candidates in one authority, not linked": n_likely - len(pairs),
+        "of these that would make two children of an authority one, not linked": len(pairs)
+        - len(kept),
         "links by probability": len(kept),
         "mean probability of these links": float(kept["p"].mean()) if len(kept) else 0.0,
         "children when all that are linked are one": int(pd.Series(groups).nunique()),
@@ -169,9 +166,8 @@ def _linked(children: Children, settings: SplinkSettings, session: Session) -> L
     return Link(same, figures_of(figures), weights_of(model, settings), told, warnings)
 
 
-def _prepare(children: Children, groups: Ints, settings: SplinkSettings) -> None:
+def _prepare(children: Children, settings: SplinkSettings) -> None:
     """Put ``people`` on the connection: what is compared, and pairs that numbers tell."""
-    children.put("groups_by_number", {"id": range(children.n), "grp": groups})
     further = "".join(
         f", nullif(trim(\"{c}\"), '') AS further_{n}" for n, c in enumerate(settings.compare)
     )
@@ -189,7 +185,7 @@ def _prepare(children: Children, groups: Ints, settings: SplinkSettings) -> None
         "THEN strftime(c.birth_date, '%Y-%d-%m') END AS swapped, "
         "CASE WHEN c.sex IN ('male', 'female') THEN c.sex END AS sex, "
         f"CASE WHEN c.ethnicity NOT IN {MISSING_ETHNICITY} THEN c.ethnicity END AS ethnicity"
-        f"{further} FROM children c JOIN groups_by_number g USING (id) "
+        f"{further} FROM children c JOIN by_number g USING (id) "
         "LEFT JOIN (SELECT DISTINCT id FROM numbers) n USING (id) LEFT JOIN labels l USING (id) "
         "ORDER BY c.id"
     )
@@ -363,13 +359,11 @@ def _accepted(children: Children, table: str) -> pd.DataFrame:
     return frame
 
 
-def _joined(children: Children, groups: Ints, pairs: pd.DataFrame) -> tuple[Ints, int]:
+def _joined(children: Children, groups: Ints, pairs: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
     """Join groups by accepted pairs, but where two children of an authority would become one.
 
-    ``pairs`` gets the column ``torn``: those that were left out for it.
-
     Returns:
-        The group of each child, and how many pairs were left out.
+        The group of each child, and the pairs that joined them.
     """
     own = pd.DataFrame({"a": groups, "b": range(children.n)})
     joined = children.groups(pd.concat([own, pairs[["a", "b"]]]))
@@ -378,22 +372,21 @@ def _joined(children: Children, groups: Ints, pairs: pd.DataFrame) -> tuple[Ints
         "SELECT DISTINCT grp FROM joined JOIN children USING (id) GROUP BY grp, unit "
         "HAVING count(DISTINCT before) > 1"
     ).fetchnumpy()["grp"]
-    pairs["torn"] = pd.Series(joined[pairs["a"].to_numpy(int)], index=pairs.index).isin(bad)
-    kept = pairs.loc[~pairs["torn"], ["a", "b"]]
-    return children.groups(pd.concat([own, kept])), int(pairs["torn"].sum())
+    kept = pairs[~np.isin(joined[pairs["a"].to_numpy(int)], bad)]
+    return children.groups(pd.concat([own, kept[["a", "b"]]])), kept
 
 
 def _measured(
     children: Children, model: Model, settings: SplinkSettings
 ) -> tuple[tuple[str, ...], dict[str, float]]:
     """Try the links out on children with pupil numbers, as if these had none."""
-    con = children.con
-    n = children.number("SELECT count(*) FROM people WHERE numbered AND birth IS NOT NULL")
     if not model.taught:
         return (
             "Too few pairs of children have pupil numbers to tell how many links by probability "
             "are right: their precision is that of the model alone.",
         ), {}
+    con = children.con
+    n = children.number("SELECT count(*) FROM people WHERE numbered AND birth IS NOT NULL")
     part = max(math.ceil(n / CHECKED), 1)
     chosen = f"hash(birth) % {part} = 0"
     con.execute(

@@ -285,6 +285,9 @@ def test_without_numbers_to_learn_from_the_model_teaches_itself_and_says_so() ->
     assert pairs(link.same.to_pandas()) == pairs(true)
     assert "Too few pairs of children have pupil numbers" in link.warnings[0]
     assert "district" in set(link.weights["comparison"])
+    figures = link.figures.set_index("figure")["value"]
+    # A column that is compared is no pupil number.
+    assert figures["pupil numbers with a wrong form or check letter, not used"] == 0
     with pytest.raises(DataError, match=r"has no column 'distict'\. Did you mean 'district'"):
         Splink().link(records, SplinkSettings(compare=("district", "distict")), session)
 

@@ -182,7 +182,7 @@ class Duration(Settings):
         given = [n for n in ("over", "within", "restricted_to") if getattr(self, n) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"expected one of over, within and restricted_to; found {listing(given) or 'none'}"
+                f"expected one of over, within and restricted_to; found {listing(given)}"
             )
         return self
 

@@ -29,7 +29,7 @@ class Wwcsc(RatingRule):
     label: ClassVar[str] = "Strength of evidence from data quality and robustness"
     Settings: ClassVar[type[Settings]] = WwcscSettings
     citation: ClassVar[str] = (
-        "What Works for Children's Social Care (2021), Signs of Safety evaluation; thresholds ours"
+        "What Works for Children's Social Care (2021), Signs of Safety evaluation (thresholds ours)"
     )
     levels: ClassVar[tuple[str, ...]] = LEVELS
 

@@ -143,7 +143,7 @@ def _ours(path: Path, memory: str | None) -> dict[str, float]:
     from sos_sources.cin.census import CinCensus, CinCensusSettings
 
     from sos_plugins import Session
-    from sos_plugins.contract.session import duckdb_backend
+    from sos_plugins.backends import duckdb_backend
 
     session = Session(backend=duckdb_backend(memory))
     clock = Clock()

@@ -32,6 +32,7 @@ from sos_estimators.multiple_imputation.settings import ChainedEquationsSettings
 
 from sos_plugins import ImputationTask, Sample
 from sos_plugins.r import client
+from sos_plugins.study.gaps import completed
 from sos_plugins.study.rubin import pooled_estimate
 
 YEARS = np.arange(2008, 2018)
@@ -149,7 +150,7 @@ def coverage(draws: int, sets: int, seed: int) -> None:
             estimates = {
                 "no gaps": fitted(whole),
                 "complete cases": fitted(gapped.dropna(ignore_index=True)),
-                "imputed": pooled_estimate([fitted(one) for one in imputed.completed(gapped)]),
+                "imputed": pooled_estimate([fitted(one) for one in completed(imputed, gapped)]),
             }
             for name, estimate in estimates.items():
                 row = estimate.term("ATT")

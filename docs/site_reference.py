@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 import sos_plugins
 from sos_plugins.authors import derive, results, testing
-from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Engine
+from sos_plugins.contract.interfaces import Engine
+from sos_plugins.host.kinds import KINDS, WITH_ENGINES
 from sos_plugins.host.registry import Offer, Registry, load_plugins
 from sos_plugins.host.settings import describe
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         AdjustedP,
         Agreement,
         Cases,
-        Design,
         Estimate,
         Evidence,
         FileDescription,
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     )
     from sos_plugins.interactive.estimate import estimate
     from sos_plugins.interactive.fit import Fit
+    from sos_plugins.study.pilots_and_pool import Design
 
 try:
     __version__ = version("sos-plugins")
@@ -119,7 +119,11 @@ __all__ = [
     "hookspec",
 ]
 
-_FURTHER = {"estimate": "sos_plugins.interactive.estimate", "Fit": "sos_plugins.interactive.fit"}
+_FURTHER = {
+    "Design": "sos_plugins.study.pilots_and_pool",
+    "Fit": "sos_plugins.interactive.fit",
+    "estimate": "sos_plugins.interactive.estimate",
+}
 """What is offered from outside of the contract, and where it is."""
 _HOMES = ("hookspecs", "interfaces", "reference", "rules", "session", "settings", "types")
 

@@ -45,8 +45,9 @@ from sos_estimators.sample.warnings_text import (
 from sos_plugins import Estimate, Estimator, Sample, Settings, Variant, hookimpl
 from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.contract.settings import TAKES_CASE_WEIGHTS
-from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics, plain
+from sos_plugins.contract.types import AssignmentDraws, DrawnStatistics
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.plain import plain
 
 
 class DidSettings(Settings):

@@ -14,8 +14,9 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtr, stdtrit  # scipy.stats takes half a second to import
 
 from sos_plugins.cells.compression import count
+from sos_plugins.contract.columns import TIDY_COLUMNS
 from sos_plugins.contract.interfaces import BALANCE_COLUMNS
-from sos_plugins.contract.types import Sample
+from sos_plugins.contract.types import Estimate, Sample
 
 EQUAL = 1e-12
 """Means closer than this share of the larger one are equal: a rounding error is no imbalance."""
@@ -280,3 +281,22 @@ def _variance_ratio(values: np.ndarray, side: np.ndarray, weights: np.ndarray) -
     treated = _variance(values[side], weights[side], binary=False)
     control = _variance(values[~side], weights[~side], binary=False)
     return treated / control if control > 0 else np.nan
+
+
+def without_std_errors(estimate: Estimate, reason: str) -> Estimate:
+    """Return the estimates alone, where an engine cannot give the errors that are asked for.
+
+    Whatever rests on standard errors is missing, ``vcov`` in ``glance`` is ``none``, a warning and
+    ``no_std_error`` say why, and a cross-check compares estimates only.
+
+    Args:
+        estimate: With or without standard errors; it is left as it is.
+        reason: Why, as a clause: "pyfixest has no CR2".
+    """
+    gone = [c for c in TIDY_COLUMNS if c not in ("term", "estimate")]
+    return Estimate(
+        tidy=estimate.tidy[list(TIDY_COLUMNS)].assign(**dict.fromkeys(gone, float("nan"))),
+        glance={**estimate.glance, "vcov": "none", "no_std_error": reason},
+        provenance=estimate.provenance,
+        warnings=(*estimate.warnings, f"Standard errors are left missing: {reason}."),
+    )

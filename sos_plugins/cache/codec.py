@@ -50,7 +50,7 @@ def _name(cls: type) -> str:
 
 
 for _class in (
-    *(types.AdjustedP, types.Agreement, CollectedCases, types.Design, types.Estimate),
+    *(types.AdjustedP, types.Agreement, CollectedCases, types.Estimate),
     *(types.Evidence, types.SmallestEffect),
     *(types.LeadTest, types.MatchedGroup, types.OutcomeInfo, types.Pilot, types.PooledEffects),
     *(types.QualityProfile, types.Rating, types.Reason, types.Records, types.Run, types.Sample),

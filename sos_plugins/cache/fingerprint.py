@@ -29,9 +29,10 @@ from pydantic import BaseModel
 
 from sos_plugins.cache.codec import CodecError, encode
 from sos_plugins.contract.interfaces import Plugin, Requirement
-from sos_plugins.contract.types import Records, Sample, plain
+from sos_plugins.contract.types import Records, Sample
 from sos_plugins.errors import SosError
 from sos_plugins.groundwork.installed import distribution_version
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.distributions import (
     DISTRIBUTION,
     LOCAL,

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.contract.columns import RESERVED_COLUMNS
-from sos_plugins.contract.types import Cases, OutcomeInfo, plain
+from sos_plugins.contract.types import Cases, OutcomeInfo
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.plain import plain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from sos_plugins.cli.console import Terminal
 from sos_plugins.cli.text_tables import render
-from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Engine
+from sos_plugins.contract.interfaces import Engine
+from sos_plugins.host.kinds import KINDS, WITH_ENGINES
 from sos_plugins.host.registry import Offer, Registry, each_engine, kind_named, load_file
 from sos_plugins.host.settings import describe, validate_some
 

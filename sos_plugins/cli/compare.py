@@ -11,7 +11,7 @@ from typing import Any
 from sos_plugins.cache.store import StepCache
 from sos_plugins.cli.console import Terminal
 from sos_plugins.cli.text_tables import render
-from sos_plugins.contract.types import plain
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.study.compare import Difference, compare_studies
 from sos_plugins.study.exported import exported_cases
 from sos_plugins.study.study import Study

@@ -22,7 +22,7 @@ def plugins(*kinds: str) -> Complete:
     """
 
     def complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-        from sos_plugins.contract.interfaces import KINDS
+        from sos_plugins.host.kinds import KINDS
         from sos_plugins.host.registry import load_plugins
 
         with suppress(SosError, OSError):
@@ -35,7 +35,7 @@ def plugins(*kinds: str) -> Complete:
 
 def kinds_listed(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """Complete a kind that can be listed."""
-    from sos_plugins.contract.interfaces import KINDS
+    from sos_plugins.host.kinds import KINDS
 
     return _fitting((f"{kind}s" for kind in (*KINDS, "engine")), begun)
 

@@ -15,8 +15,8 @@ from sos_plugins.backends import as_backend
 from sos_plugins.cli.console import Terminal
 from sos_plugins.cli.text_tables import render
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.types import plain
 from sos_plugins.errors import StudyError
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.report.cells import csv_of
 from sos_plugins.report.formatting import plural, share
 from sos_plugins.report.profile_page import profile_page

@@ -12,8 +12,9 @@ from sos_plugins.cli.console import Terminal
 from sos_plugins.cli.text_tables import in_lines, render, text_of, width
 from sos_plugins.contract.interfaces import Simulator
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.types import Agreement, plain
+from sos_plugins.contract.types import Agreement
 from sos_plugins.errors import DataError, NotRegisteredError, SosError, StudyError, listing
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.report import NOTHING_FURTHER, Further, check_folder, write_report
 from sos_plugins.report.findings import pooled_sentence
 from sos_plugins.report.formatting import plural, scale_of

@@ -122,16 +122,3 @@ FURTHER_GLANCE_COLUMNS: dict[str, str] = {
     "leads_p_value": "p value of the test that these leads are all zero",
 }
 """Further keys of ``Estimate.glance`` that some estimates have."""
-
-PROVENANCE_COLUMNS: dict[str, str] = {
-    "estimator": "name of the estimator",
-    "engine": "name of the engine",
-    "plugin": "plugin that offers the engine",
-    "version": "version of the distribution that ships the plugin",
-    "options": "every argument of the method, defaults filled in",
-    "packages": "versions of Python, R and the packages the engine used",
-    "seed": "seed of random draws, or null",
-    "data_hash": "SHA-256 of the sample",
-    "citation": "the paper of the method",
-}
-"""Glossary of ``Estimate.provenance``."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from sos_plugins.contract.reference import Reference, publications_in
+from sos_plugins.contract.reference import Reference
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
@@ -66,13 +66,6 @@ class Plugin(ABC):
     citation: ClassVar[str] = ""
     references: ClassVar[tuple[Reference, ...]] = ()
     decides: ClassVar[tuple[Requirement, ...]] = ()
-
-    @property
-    def publications(self) -> tuple[str, ...]:
-        """Its references as a list has them, or the parts of its citation."""
-        if self.references:
-            return tuple(map(str, self.references))
-        return publications_in(self.citation)
 
 
 class Source(Plugin):
@@ -598,20 +591,3 @@ class RuleSet(Plugin):
         Args:
             settings: The validated settings, of the type ``Settings``.
         """
-
-
-KINDS: dict[str, type[Plugin]] = {
-    "source": Source,
-    "linker": Linker,
-    "outcome": Outcome,
-    "matcher": Matcher,
-    "estimator": Estimator,
-    "pooling": Pooling,
-    "imputer": Imputer,
-    "rating-rule": RatingRule,
-    "rule-set": RuleSet,
-}
-"""Kinds of plugin by the name used on the command line; engines belong to an estimator, a matcher,
-a pooling or an imputer."""
-WITH_ENGINES: tuple[str, ...] = ("estimator", "matcher", "pooling", "imputer")
-"""Kinds whose plugins have engines."""

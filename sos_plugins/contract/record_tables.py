@@ -8,14 +8,10 @@ one authority. A missing value is null, never an empty text or a sentinel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    import ibis
 
 _T, _D, _B, _I, _F = pa.string(), pa.date32(), pa.bool_(), pa.int64(), pa.float64()
 EVENT, BIRTH, AHEAD = "event", "birth", "ahead"
@@ -37,12 +33,6 @@ class RecordTable:
         period: Column with the year, for tables without dates.
         version: Column that may differ between rows of the same thing without a repeat.
         sorts: Sort of each date column.
-        filled: Columns that are always filled, with the rows of which that is expected
-            (None: all of them).
-        conflicts: Name of the fault when rows of one key differ in a column.
-        variable: Column that names what ``value`` is, in tables that hold several variables below
-            each other.
-        profiled: Whether its rows are records, which a profile looks at.
     """
 
     columns: pa.Schema
@@ -54,21 +44,7 @@ class RecordTable:
     period: str = ""
     version: str = ""
     sorts: Mapping[str, str] = field(default_factory=dict)
-    filled: Mapping[str, Callable[[ibis.Table], Any] | None] = field(default_factory=dict)
-    conflicts: Mapping[str, str] = field(default_factory=dict)
-    variable: str = ""
-    profiled: bool = True
 
-
-def _born(table: ibis.Table) -> Any:
-    return table["expected_birth_date"].isnull()
-
-
-def _in_need(table: ibis.Table) -> Any:
-    return ~table["nfa"].fill_null(False)
-
-
-BETWEEN_YEARS = "conflict-between-years"
 
 RECORD_TABLES: dict[str, RecordTable] = {
     # One row a child.
@@ -87,12 +63,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         ),
         key=("unit", "child"),
         sorts={"birth_date": BIRTH, "expected_birth_date": AHEAD},
-        filled={"birth_date": _born, "ethnicity": None},
-        conflicts={
-            "birth_date": "conflicting-birth-date",
-            "sex": "conflicting-gender",
-            "ethnicity": "conflicting-ethnicity",
-        },
         needed=("unit", "child"),
         unique=True,
     ),
@@ -116,15 +86,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         key=("unit", "child", "referral_date"),
         version="return_year",
         sorts={"referral_date": EVENT, "closure_date": EVENT, "icpc_date": EVENT},
-        filled={
-            "referral_date": None,
-            "referral_source": None,
-            "primary_need": _in_need,
-            "nfa": None,
-        },
-        conflicts=dict.fromkeys(
-            ("closure_date", "closure_reason", "primary_need", "nfa"), BETWEEN_YEARS
-        ),
         needed=("unit", "child", "referral_date"),
         unique=True,
         learnt={"closure_date": ("closure_date", "closure_reason"), "icpc_date": ("icpc_date",)},
@@ -143,7 +104,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "review_date": AHEAD, "authorised_date": EVENT},
-        filled={"start_date": None},
         needed=("unit", "child"),
         learnt={"authorised_date": ("authorised_date",)},
     ),
@@ -162,7 +122,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "icpc_target_date": AHEAD, "icpc_date": EVENT},
-        filled={"start_date": None},
         needed=("unit", "child"),
         learnt={"icpc_date": ("icpc_date",)},
     ),
@@ -182,9 +141,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         dates=("start_date", "referral_date"),
         key=("unit", "child", "referral_date", "start_date"),
         sorts={"start_date": EVENT, "end_date": EVENT},
-        filled=dict.fromkeys(
-            ("start_date", "initial_category", "latest_category", "n_previous"), None
-        ),
         needed=("unit", "child"),
         learnt={"end_date": ("end_date",)},
     ),
@@ -208,9 +164,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         dates=("start_date",),
         key=("unit", "child", "start_date"),
         sorts={"start_date": EVENT, "end_date": EVENT},
-        filled=dict.fromkeys(
-            ("start_date", "reason_start", "legal_status", "cin", "placement"), None
-        ),
         needed=("unit", "child", "start_date"),
         unique=True,
         learnt={"end_date": ("end_date", "reason_end")},
@@ -230,7 +183,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         key=("unit", "child", "start_date"),
         version="return_year",
         sorts={"start_date": EVENT, "end_date": EVENT},
-        filled={"start_date": None},
         needed=("unit", "child"),
         learnt={"end_date": ("end_date",)},
     ),
@@ -249,8 +201,6 @@ RECORD_TABLES: dict[str, RecordTable] = {
         ),
         period="period",
         key=("unit", "period", "measure"),
-        filled={"value": None},
-        variable="measure",
         needed=("unit", "period", "measure"),
         unique=True,
     ),
@@ -267,13 +217,11 @@ RECORD_TABLES: dict[str, RecordTable] = {
         key=("unit", "neighbour"),
         needed=("unit", "neighbour"),
         unique=True,
-        profiled=False,
     ),
     # A user's own table of cases; any further column is kept as a covariate.
     "cases": RecordTable(
         columns=pa.schema([("unit", _T), ("period", _I), ("value", _F)]),
         period="period",
-        filled={"value": None},
         needed=("unit", "period"),
     ),
 }
@@ -285,6 +233,3 @@ TABLES: dict[str, pa.Schema] = {name: table.columns for name, table in RECORD_TA
 PUPIL_NUMBERS = ("UPN", "FormerUPN")
 """Further columns of ``children`` with unique pupil numbers, that of today and an earlier one. They
 are the same in every authority, and sources read them only where they are asked to."""
-
-SERIES = ("referrals", "assessments", "section47s", "protection_plans", "episodes")
-"""Tables whose yearly numbers are looked at for breaks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 
@@ -27,15 +26,3 @@ class Reference:
     def __str__(self) -> str:
         found = f" https://doi.org/{self.doi}" if self.doi else ""
         return f"{self.authors} ({self.year}). {self.title}. {self.where}.{found}"
-
-
-def publications_in(citation: str) -> tuple[str, ...]:
-    """Return the publications that a citation names, with semicolons between them.
-
-    Args:
-        citation: Of a plugin, or of a method of inference.
-
-    >>> publications_in("Stuart (2010), Statistical Science 25(1); Rubin (1980), Biometrics 36")
-    ('Stuart (2010), Statistical Science 25(1)', 'Rubin (1980), Biometrics 36')
-    """
-    return tuple(part for part in re.split(r";\s+", citation) if part)

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sos_plugins import backends
-from sos_plugins.backends import duckdb_backend
-from sos_plugins.backends import failures_in_words as within_memory
+from sos_plugins.system.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     import ibis
     import pandas as pd
     import pyarrow as pa
-
-__all__ = ["NoProgress", "Progress", "Session", "duckdb_backend", "within_memory"]
-
-
-class Progress(Protocol):
-    """Shows how far a long step has come."""
-
-    def step(self, label: str, total: int | None = None) -> Any:
-        """Open a context manager that yields a function ``advance(n=1)``.
-
-        Args:
-            label: What is done, for a reader.
-            total: How often ``advance`` will be called; None if nobody knows.
-        """
-
-
-class NoProgress:
-    """Shows nothing."""
-
-    @contextmanager
-    def step(self, label: str, total: int | None = None) -> Iterator[Any]:  # noqa: ARG002
-        """Yield a function that does nothing.
-
-        Args:
-            label: Not looked at.
-            total: Not looked at.
-        """
-        yield lambda n=1: None  # noqa: ARG005
 
 
 @dataclass(eq=False)
@@ -57,7 +27,8 @@ class Session:
             Spark.
         base: Folder against which relative paths in settings are resolved.
         seed: Seed for everything random.
-        progress: Where progress is shown.
+        progress: Where progress is shown: ``with session.progress.step("Reading", 3) as advance:``,
+            and ``advance()`` after each of the three.
     """
 
     backend: Any = field(default_factory=backends.duckdb_backend)

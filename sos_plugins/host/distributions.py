@@ -7,8 +7,9 @@ import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping
 
-from sos_plugins.contract.interfaces import KINDS, Engine
+from sos_plugins.contract.interfaces import Engine
 from sos_plugins.groundwork.installed import distribution_version
+from sos_plugins.host.kinds import KINDS
 from sos_plugins.host.registry import Registry, each_engine
 
 DISTRIBUTION = "sos-plugins"

@@ -27,8 +27,6 @@ from pydantic import BaseModel, Field
 
 from sos_plugins.contract import hookspecs
 from sos_plugins.contract.interfaces import (
-    KINDS,
-    WITH_ENGINES,
     Engine,
     Estimator,
     Imputer,
@@ -51,6 +49,7 @@ from sos_plugins.errors import (
     listing,
 )
 from sos_plugins.host.announced import announce
+from sos_plugins.host.kinds import KINDS, WITH_ENGINES
 from sos_plugins.host.offered import Offered, keep_offered, last_offered, mark_of
 from sos_plugins.host.settings import validate, validate_some
 from sos_plugins.tables.csv_text import decoded

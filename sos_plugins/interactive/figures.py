@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sos_plugins.contract.types import plain
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.report import formatting as words
 from sos_plugins.report.events import Effects, draw_effects
 from sos_plugins.report.formatting import Scale

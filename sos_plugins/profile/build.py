@@ -15,6 +15,7 @@ from sos_plugins.contract.types import Records
 from sos_plugins.groundwork.own_names import OwnNames
 from sos_plugins.profile.cells import trust_cells
 from sos_plugins.profile.counts import Counted, count_rows, empty_faults
+from sos_plugins.profile.looked_for import LOOKED_FOR
 from sos_plugins.profile.record_profile import RecordProfile, rule_table
 from sos_plugins.profile.repeats import count_repeats
 from sos_plugins.profile.rule_checks import PERIOD, RULE
@@ -45,8 +46,7 @@ def profile_records(
     """
     settings = settings or ProfileSettings()
     records, own_names = _out_of_the_way(records)
-    profiled = {name for name, about in RECORD_TABLES.items() if about.profiled}
-    names = [name for name in records.tables if name in profiled]
+    names = [name for name in records.tables if name in LOOKED_FOR]
     counted = []
     repeats = []
     with session.progress.step("Profiling records", len(names)) as advance:

@@ -16,6 +16,7 @@ from sos_plugins.contract.record_tables import AHEAD, BIRTH, EVENT, RECORD_TABLE
 from sos_plugins.contract.rules import RecordRule
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.types import Records
+from sos_plugins.profile.looked_for import LOOKED_FOR
 from sos_plugins.profile.rule_checks import PERIOD, Judged, check_rules
 from sos_plugins.profile.settings import ProfileSettings
 
@@ -55,7 +56,7 @@ def count_rows(
     checked = check_rules(records, name, [*own, *rules], session)
     wide = _aggregate(checked, _columns(records, name))
     counted = _unfold(wide, name, checked)
-    if RECORD_TABLES[name].variable:
+    if LOOKED_FOR[name].variable:
         return replace(counted, filled=_by_variable(checked.table, name))
     return counted
 
@@ -65,9 +66,9 @@ def general_rules(records: Records, name: str, settings: ProfileSettings) -> lis
 
     A column that the source never fills is not given, and so not missing row by row.
     """
-    about = RECORD_TABLES[name]
+    about, filled = RECORD_TABLES[name], LOOKED_FOR[name].filled
     bounds = _bounds(records, settings)
-    given = _given(records.table(name), list(about.filled))
+    given = _given(records.table(name), list(filled))
     rules = [
         RecordRule(
             IMPOSSIBLE,
@@ -86,7 +87,7 @@ def general_rules(records: Records, name: str, settings: ProfileSettings) -> lis
             (column,),
             _empty(column, expected),
         )
-        for column, expected in about.filled.items()
+        for column, expected in filled.items()
         if column in given
     ]
     if "end_date" in about.sorts and name == "protection_plans":
@@ -162,7 +163,7 @@ def _aggregate(checked: Judged, columns: Sequence[str]) -> pd.DataFrame:
 
 def _by_variable(table: ibis.Table, name: str) -> pd.DataFrame:
     """Count values by what they are, for tables that hold several variables below each other."""
-    variable = table[RECORD_TABLES[name].variable]
+    variable = table[LOOKED_FOR[name].variable]
     keys = {"unit": table["unit"], "period": table[PERIOD], "column": variable}
     counted = table.group_by(**keys).aggregate(n=table.count(), n_filled=table["value"].count())
     frame: pd.DataFrame = counted.to_pandas().assign(table=name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sos_plugins.cache.codec import travels
-from sos_plugins.contract.types import plain
+from sos_plugins.groundwork.plain import plain
 
 if TYPE_CHECKING:
     from sos_plugins.profile.counts import Counted

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sos_plugins.contract.record_tables import SERIES
 from sos_plugins.profile.counts import FAULT_COLUMNS
+from sos_plugins.profile.looked_for import LOOKED_FOR
 from sos_plugins.profile.settings import ProfileSettings
 
 MISSING_YEAR = "missing-year"
@@ -172,7 +172,8 @@ def _less_the_usual(values: Floats, counts: Floats, s: ProfileSettings) -> Float
 
 def _series(cells: pd.DataFrame, years: range) -> list[tuple[str, pd.DataFrame]]:
     inside = _inside(cells, years)
-    parts = inside[inside["table"].isin(SERIES)].groupby("table")
+    counted = [name for name, about in LOOKED_FOR.items() if about.series]
+    parts = inside[inside["table"].isin(counted)].groupby("table")
     return [(str(table), part) for table, part in parts]
 
 

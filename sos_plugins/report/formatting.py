@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sos_plugins.contract.types import OutcomeInfo, plain
+from sos_plugins.contract.types import OutcomeInfo
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.study.result import OutcomeResult
 
 MINUS = "\u2212"

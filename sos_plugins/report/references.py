@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sos_plugins.contract.reference import publications_in
 from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Table, column, frame_of
+from sos_plugins.study.provenance import publications_in
 from sos_plugins.study.result import OutcomeResult, StudyResult
 
 SOFTWARE = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sos_plugins.contract.types import plain
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.report import formatting as words
 from sos_plugins.report.cells import csv_of
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sos_plugins.contract.types import plain
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.report.cells import csv_of
 from sos_plugins.report.page import render_page
 from sos_plugins.report.sections import Page, index_rows, may_be_table, page_of

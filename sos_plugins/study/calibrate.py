@@ -10,11 +10,10 @@ from typing import Any
 import pandas as pd
 
 from sos_plugins.cells.collected import CollectedCases
-from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import Design
 from sos_plugins.errors import DesignError
 from sos_plugins.study.analysis import OutcomeAnalysis
 from sos_plugins.study.common_task import with_common_task
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import (
     Dealing,
@@ -29,6 +28,7 @@ from sos_plugins.study.rating import rated
 from sos_plugins.study.redeal import LEAST_OTHERS, plant
 from sos_plugins.study.repeats import RepeatsResult, generator, repeated
 from sos_plugins.study.result import OutcomeResult
+from sos_plugins.system.progress import NoProgress, Progress
 
 CLAIMS = ("increase", "decrease")
 """Directions of a rating that say that there was an effect."""

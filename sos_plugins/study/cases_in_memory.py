@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sos_plugins.cells.collected import CollectedCases
-from sos_plugins.contract.types import Design, plain
 from sos_plugins.errors import StudyError, did_you_mean, listing
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.study.design import make_design
 from sos_plugins.study.file import OutcomeChoice
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.preparation import OutcomeInput
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 import pandas as pd
 
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.session import NoProgress
 from sos_plugins.errors import DesignError, SosError, listing
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.preparation import OutcomeInput, Preparation
+from sos_plugins.system.progress import NoProgress
 
 SHARED = "x_"
 """What the names of features begin with that are the same for every outcome."""

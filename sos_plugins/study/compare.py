@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
-from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import plain
 from sos_plugins.errors import SosError, StudyError, listing
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.settings import validate
 from sos_plugins.study.file import StudyFile
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
+from sos_plugins.system.progress import NoProgress, Progress
 
 ABSENT = "not set"
 """What a setting is that a study does not give."""

@@ -16,12 +16,13 @@ from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, is_compressed
 from sos_plugins.contract.columns import CALENDAR
 from sos_plugins.contract.interfaces import UnitTask
-from sos_plugins.contract.types import Design, MatchedGroup, Pilot, Sample
+from sos_plugins.contract.types import MatchedGroup, Pilot, Sample
 from sos_plugins.errors import DataError, DesignError, did_you_mean, listing
 from sos_plugins.study.adoption import Adoption, cohort_in_words
 from sos_plugins.study.contamination import contaminated_of, told_of
 from sos_plugins.study.file import DesignTable
 from sos_plugins.study.pilots import read_pilots, told_of_names
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.tables.names_alike import folded, warn_of_names_alike
 from sos_plugins.tables.unit_codes import KnownUnits, UnclearUnitError, described, same_authorities
 

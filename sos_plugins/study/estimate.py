@@ -15,7 +15,7 @@ from sos_plugins.backends import refuse_interrupted
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.columns import GLANCE_COLUMNS
 from sos_plugins.contract.interfaces import R_BASE, Engine
-from sos_plugins.contract.types import Agreement, Estimate, Sample, Tolerance, plain
+from sos_plugins.contract.types import Agreement, Estimate, Sample, Tolerance
 from sos_plugins.errors import (
     DataError,
     EngineError,
@@ -24,6 +24,7 @@ from sos_plugins.errors import (
     SosError,
 )
 from sos_plugins.groundwork.installed import distribution_version
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.distributions import distribution_of
 from sos_plugins.host.registry import Registry
 from sos_plugins.r import client as r
@@ -125,6 +126,20 @@ def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseMode
         return engine.fit(sample, options)
 
 
+PROVENANCE_COLUMNS: dict[str, str] = {
+    "estimator": "name of the estimator",
+    "engine": "name of the engine",
+    "plugin": "plugin that offers the engine",
+    "version": "version of the distribution that ships the plugin",
+    "options": "every argument of the method, defaults filled in",
+    "packages": "versions of Python, R and the packages the engine used",
+    "seed": "seed of random draws, or null",
+    "data_hash": "SHA-256 of the sample",
+    "citation": "the paper of the method",
+}
+"""Glossary of ``Estimate.provenance``, which an engine may leave to this module."""
+
+
 def _provenance(
     registry: Registry,
     estimator: str,
@@ -207,7 +222,8 @@ def compare(
     Estimates and standard errors are compared by name of the term, within the tolerance that the
     engine declares (or ``plugins.toml`` sets). A term that one engine lacks, or gives a standard
     error for where the other has none, is a disagreement. Of an engine that says it cannot give the
-    standard errors that are asked for (:meth:`Estimate.without_std_errors`) estimates are compared.
+    standard errors that are asked for
+    (:func:`sos_plugins.authors.results.without_std_errors`) estimates are compared.
     """
     engines = {e.name: e for e in registry.engines(estimator)}
     reference = estimates[0] if estimates else None

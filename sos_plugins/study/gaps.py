@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +11,11 @@ import pandas as pd
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import counts, is_compressed
 from sos_plugins.contract.interfaces import CaseMatch
-from sos_plugins.contract.types import (
-    Design,
-    ImputationTask,
-    Imputed,
-    Sample,
-    first_of,
-)
+from sos_plugins.contract.types import ImputationTask, Imputed, Sample, first_of
 from sos_plugins.errors import DataError, listing
 from sos_plugins.study.design import CountedCases, label
 from sos_plugins.study.file import DesignTable, ImputationChoice
+from sos_plugins.study.pilots_and_pool import Design
 
 MISSING = "Missing"
 """Level of a category where nothing is known."""
@@ -157,13 +152,33 @@ def at_places(imputed: Imputed, places: np.ndarray) -> Imputed:
     return replace(imputed, values=values)
 
 
+def completed(imputed: Imputed, frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the completed data sets one by one.
+
+    Args:
+        imputed: What was drawn for the gaps.
+        frame: The frame of the task, or one with the same rows in the same order; it is left as it
+            is.
+    """
+    for number in range(imputed.n_sets):
+        drawn = imputed.values.items()
+        yield frame.assign(**{name: _filled(frame[name], sets[number]) for name, sets in drawn})
+
+
+def _filled(column: pd.Series, drawn: pd.Series) -> pd.Series:
+    values = column.astype(object) if drawn.dtype == object else column.astype(drawn.dtype)
+    values = values.copy()
+    values.iloc[drawn.index.to_numpy()] = drawn.to_numpy()
+    return values
+
+
 def each_completed(
     frame: pd.DataFrame, imputed: Imputed | None, make: Callable[[pd.DataFrame], Sample]
 ) -> Sample:
     """Return the sample of a frame; where gaps were imputed, with that of every completed one."""
     if imputed is None:
         return make(frame)
-    return first_of([make(completed) for completed in imputed.completed(frame)])
+    return first_of([make(one) for one in completed(imputed, frame)])
 
 
 def match_each(sample: Sample, match: Callable[[Sample], CaseMatch]) -> CaseMatch:

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from sos_plugins.contract.interfaces import UnitMatch
-from sos_plugins.contract.types import Estimate, LeadTest, plain
+from sos_plugins.contract.types import Estimate, LeadTest
 from sos_plugins.errors import EstimationError, SosError
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.estimate import run_engine
 from sos_plugins.study.pool_errors import Drift, LeadFigures, PoolErrors, from_placebos, joint_power

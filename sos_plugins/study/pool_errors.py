@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.special import fdtrc, fdtri, ncfdtr  # scipy.stats takes half a second to import
 
 from sos_plugins.authors.results import t_quantile, t_two_sided
-from sos_plugins.contract.types import Design, Pilot, Run
+from sos_plugins.contract.types import Pilot, Run
 from sos_plugins.errors import EstimationError
 from sos_plugins.groundwork.remembered import Remembered
 from sos_plugins.study import placebos
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.placebos import (
     Baseline,
     Chance,

@@ -12,15 +12,7 @@ from pydantic import BaseModel
 
 from sos_plugins.backends import refuse_interrupted
 from sos_plugins.contract.columns import PILOT_EFFECT_COLUMNS, TIDY_COLUMNS
-from sos_plugins.contract.types import (
-    Agreement,
-    Estimate,
-    Pilot,
-    PilotEffects,
-    PooledEffects,
-    Run,
-    plain,
-)
+from sos_plugins.contract.types import Agreement, Estimate, Pilot, PilotEffects, PooledEffects, Run
 from sos_plugins.errors import (
     DataError,
     EngineError,
@@ -28,6 +20,7 @@ from sos_plugins.errors import (
     EstimationError,
     SosError,
 )
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.estimate import compare, engine_versions
 from sos_plugins.study.plan import PlannedPooling

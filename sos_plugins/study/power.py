@@ -21,13 +21,13 @@ import pandas as pd
 
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, is_compressed
-from sos_plugins.contract.session import NoProgress, Progress
-from sos_plugins.contract.types import Design, OutcomeInfo, Run, Sample
+from sos_plugins.contract.types import OutcomeInfo, Run, Sample
 from sos_plugins.errors import DesignError, SosError, StudyError, listing
 from sos_plugins.study import sensitivity
 from sos_plugins.study.cases_in_memory import inputs_from_cases
 from sos_plugins.study.collect import needs_cases
 from sos_plugins.study.design import count_cases
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.plan import Plan, Planned
 from sos_plugins.study.pool_errors import PoolErrors
 from sos_plugins.study.power_table import FIGURES, smallest_of, summarised
@@ -36,6 +36,7 @@ from sos_plugins.study.provenance import called_of
 from sos_plugins.study.redeal import Redeal, added_up, plant_in_sample, redeal
 from sos_plugins.study.repeats import RepeatsResult, generator, repeated
 from sos_plugins.study.sensitivity import Specification
+from sos_plugins.system.progress import NoProgress, Progress
 
 FIRST_DEALS = 20
 """Deals from which the standard error is known well enough to choose effects by it: to about 1 in 6

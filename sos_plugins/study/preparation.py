@@ -19,14 +19,12 @@ from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import compress
 from sos_plugins.contract.columns import CALENDAR
 from sos_plugins.contract.interfaces import CaseMatch, UnitMatch, UnitTask
-from sos_plugins.contract.session import Progress
 from sos_plugins.contract.settings import (
     BRIDGES_EMPTY_PERIODS,
     CASE_WEIGHTED,
     TAKES_CASE_WEIGHTS,
 )
 from sos_plugins.contract.types import (
-    Design,
     ImputationTask,
     Imputed,
     OutcomeInfo,
@@ -42,10 +40,12 @@ from sos_plugins.study import gaps
 from sos_plugins.study.authorities import AuthorityFile, AuthorityTable, read_authorities
 from sos_plugins.study.design import CountedCases
 from sos_plugins.study.file import ImputationChoice, MatcherChoice, OutcomeChoice
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.plan import Plan, Planned, PlannedPooling
 from sos_plugins.study.result import MatchingStep
 from sos_plugins.study.sensitivity import adjusted
 from sos_plugins.system.library_warnings import record_warnings
+from sos_plugins.system.progress import Progress
 from sos_plugins.tables.unit_codes import KnownUnits
 
 T = TypeVar("T")

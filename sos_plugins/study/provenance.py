@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sos_plugins.contract.interfaces import R_BASE
+from sos_plugins.contract.interfaces import R_BASE, Plugin
 from sos_plugins.contract.types import Records
 from sos_plugins.groundwork.installed import distribution_version
 from sos_plugins.host.distributions import DISTRIBUTION, LOCAL, declared, dependencies
@@ -86,5 +87,22 @@ def references_of(
     used = {name for outcome in outcomes for name in outcome.plugins_used}
     kinds = ("matcher", "estimator", "pooling", "rating-rule")
     plugins = {offer.name: offer.obj for kind in kinds for offer in registry.offers(kind)}
-    told = {name: plugins[name].publications for name in sorted(used & plugins.keys())}
+    told = {name: publications(plugins[name]) for name in sorted(used & plugins.keys())}
     return {name: sources for name, sources in told.items() if sources}
+
+
+def publications(plugin: Plugin) -> tuple[str, ...]:
+    """Return the references of a plugin as a list has them, or the parts of its citation."""
+    return tuple(map(str, plugin.references)) or publications_in(plugin.citation)
+
+
+def publications_in(citation: str) -> tuple[str, ...]:
+    """Return the publications that a citation names, with semicolons between them.
+
+    Args:
+        citation: Of a plugin, or of a method of inference.
+
+    >>> publications_in("Stuart (2010), Statistical Science 25(1); Rubin (1980), Biometrics 36")
+    ('Stuart (2010), Statistical Science 25(1)', 'Rubin (1980), Biometrics 36')
+    """
+    return tuple(part for part in re.split(r";\s+", citation) if part)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, mean
-from sos_plugins.contract.types import Design, Run, Sample
+from sos_plugins.contract.types import Run, Sample
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.design import MEAN_BEFORE, before_any_window, restrict_periods
 from sos_plugins.study.file import DesignTable
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.result import NamedEstimate
 
 FIGURES: dict[str, str] = {

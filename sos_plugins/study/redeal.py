@@ -18,10 +18,11 @@ from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import counts, is_compressed
 from sos_plugins.contract.columns import ROLE_COLUMNS
-from sos_plugins.contract.types import Design, Pilot, Sample
+from sos_plugins.contract.types import Pilot, Sample
 from sos_plugins.errors import DesignError
 from sos_plugins.study.collect import date_classes
 from sos_plugins.study.design import YEAR_DAYS, label
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.tables.period_codes import april_year
 
 LEAST_BEFORE, LEAST_AFTER = 2, 1

@@ -14,7 +14,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from sos_plugins.contract.types import OutcomeInfo, plain
+from sos_plugins.contract.types import OutcomeInfo
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.system.worker_pool import in_processes
 
 T = TypeVar("T")

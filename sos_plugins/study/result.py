@@ -31,9 +31,9 @@ from sos_plugins.contract.types import (
     Rating,
     Run,
     SmallestEffect,
-    plain,
 )
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.study.linking import LinkResult
 from sos_plugins.system.secrets import cleaned, cleaned_toml

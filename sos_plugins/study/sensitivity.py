@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sos_plugins.contract.types import Design, MatchedGroup, Run, Sample, plain
+from sos_plugins.contract.types import MatchedGroup, Run, Sample
 from sos_plugins.errors import DataError, SosError, StudyError, did_you_mean, listing
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry
 from sos_plugins.study.estimate import run_engine
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.result import NamedEstimate
 
 FAMILIES: dict[str, str] = {

@@ -14,14 +14,15 @@ import joblib
 import pandas as pd
 from pydantic import BaseModel
 
-from sos_plugins.backends import as_backend
+from sos_plugins.backends import as_backend, failures_in_words
 from sos_plugins.cache.fingerprint import Program, hashed, hashed_files, of_records, of_settings
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.interfaces import Source
-from sos_plugins.contract.session import NoProgress, Progress, Session, within_memory
-from sos_plugins.contract.types import Design, OutcomeInfo, Records, plain
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import OutcomeInfo, Records
 from sos_plugins.errors import DataError, SosError, StudyError
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry, find_config, load_plugins
 from sos_plugins.host.settings import validate
 from sos_plugins.profile.build import profile_records
@@ -50,6 +51,7 @@ from sos_plugins.study.linking import (
     effects_of,
     with_one_identifier,
 )
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.plan import Plan
 from sos_plugins.study.power import PowerResult, power_of
 from sos_plugins.study.preparation import (
@@ -63,8 +65,10 @@ from sos_plugins.study.rating import rated
 from sos_plugins.study.result import OutcomeResult, StudyResult
 from sos_plugins.system.library_warnings import record_warnings
 from sos_plugins.system.memory import MemoryUse
+from sos_plugins.system.progress import NoProgress, Progress
 from sos_plugins.system.scratch import private_files
 from sos_plugins.system.worker_pool import in_processes
+from sos_plugins.tables.merged_records import merged
 from sos_plugins.tables.row_accounts import files_left_out
 
 PARALLEL_FROM = 20_000
@@ -145,18 +149,18 @@ class Study:
 
     def _read(self, session: Session, cache: StepCache) -> Read:
         refuse_contradictions(self.plan, session)
-        merged: Records | None = None
+        so_far: Records | None = None
         program = Program.of(self.plan.registry) if cache.folder else Program()
         keys = [program.code, session.seed]
         for n, choice in enumerate(self.plan.file.sources, 1):
-            with within_memory():
+            with failures_in_words():
                 records, key = self._source(choice, n, session, cache, program)
             keys.append(key)
-            if merged is not None:
-                _refuse_twice(merged, records, f"[[sources]] {n} ({choice.plugin})")
-            merged = records if merged is None else merged.merge(records)
-        assert merged is not None
-        read = Read(merged, program, hashed(keys))
+            if so_far is not None:
+                _refuse_twice(so_far, records, f"[[sources]] {n} ({choice.plugin})")
+            so_far = records if so_far is None else merged(so_far, records)
+        assert so_far is not None
+        read = Read(so_far, program, hashed(keys))
         linker = self.plan.file.link
         return read if linker is None else self._linked(linker, read, session, cache)
 
@@ -172,7 +176,7 @@ class Study:
         )
 
         def make() -> Linked:
-            with session.progress.step("Linking children"), within_memory():
+            with session.progress.step("Linking children"), failures_in_words():
                 return Linked.of(linker.link(read.records, settings, session), choice.plugin)
 
         link = cache.keep(f"link by {choice.plugin}", key, make)
@@ -220,7 +224,7 @@ class Study:
         registry, settings = self.plan.registry, self.plan.file.profile
 
         def make() -> RecordProfile:
-            with within_memory():
+            with failures_in_words():
                 rules = rules_for(registry, read.records)
                 return profile_records(read.records, rules, session, settings).compact()
 
@@ -762,7 +766,7 @@ class OutcomeStep:
         info = self.info(settings)
         label, key = f"cases of {info.name}", self._key(settings, how)
         try:
-            with within_memory():
+            with failures_in_words():
                 return self.cache.keep(label, key, lambda: self._derived(settings, info, how))
         except SosError as error:
             return str(error)

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from sos_plugins.contract.session import Progress, Session, within_memory
-from sos_plugins.contract.types import QUALITY_COLUMNS, Design, Records, plain
+from sos_plugins.backends import failures_in_words
+from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import QUALITY_COLUMNS, Records
+from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
@@ -18,8 +20,10 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.settings import ProfileSettings
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.study import OutcomeStep, Read, Study, read_heard, units_of
 from sos_plugins.system.memory import MemoryUse
+from sos_plugins.system.progress import Progress
 from sos_plugins.system.scratch import private_files
 from sos_plugins.system.secrets import cleaned
 from sos_plugins.tables.names_alike import warn_of_names_alike
@@ -207,7 +211,7 @@ def profile_source(
     chosen = registry.settings("source", name, values, f"--set ({name})")
     use = MemoryUse(memory)
     with private_files():
-        with within_memory():
+        with failures_in_words():
             records = read_heard(registry.source(name), chosen, session)
         use.note("reading")
         alike = warn_of_names_alike(units_of(records))
@@ -225,7 +229,7 @@ def _profile(
     notes: tuple[str, ...] = (),
     steps: list[pd.DataFrame] | None = None,
 ) -> StudyProfile:
-    with within_memory():
+    with failures_in_words():
         profile = profile_records(records, rules_for(registry, records), session, settings)
     use.note("profiling")
     excess = (use.excess(),) if use.excess() else ()

@@ -17,6 +17,7 @@ from sos_plugins import Records, Session, Settings, Simulator, Source, hookimpl
 from sos_plugins.errors import DataError
 from sos_plugins.system.scratch import remove, scratch_folder
 from sos_plugins.tables.file_columns import read_columns
+from sos_plugins.tables.merged_records import merged
 from sos_simulator import (
     RECORDS,
     TRUTH,
@@ -129,7 +130,7 @@ def _returns(folder: Path, session: Session) -> Records:
         return RecordTables().read(RecordsSettings(folder=RECORDS), session)
     cin = CinCensus().read(CinCensusSettings(paths=("cin",)), session)
     care = Ssda903Settings(paths=("ssda903",), authority="folder")
-    return cin.merge(Ssda903().read(care, session))
+    return merged(cin, Ssda903().read(care, session))
 
 
 def _truth(folder: Path) -> dict[str, Any]:

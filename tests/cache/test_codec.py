@@ -21,13 +21,8 @@ from sos_plugins.cache.codec import CodecError, decode, encode
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.session import Session
 from sos_plugins.contract.settings import Settings
-from sos_plugins.contract.types import (
-    Design,
-    MatchedGroup,
-    OutcomeInfo,
-    Pilot,
-    Sample,
-)
+from sos_plugins.contract.types import MatchedGroup, OutcomeInfo, Pilot, Sample
+from sos_plugins.study.pilots_and_pool import Design
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
 MOMENTS = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1))

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from clean_environment import REPOSITORY
 
-from sos_plugins.contract.interfaces import KINDS, WITH_ENGINES, Estimator
+from sos_plugins.contract.interfaces import Estimator
 from sos_plugins.contract.settings import BRIDGES_EMPTY_PERIODS
+from sos_plugins.host.kinds import KINDS, WITH_ENGINES
 from sos_plugins.host.registry import each_engine, load_plugins
 from sos_plugins.host.settings import field_marked
 
@@ -85,12 +86,17 @@ def test_plugins_do_without_the_command_line(package: str) -> None:
         assert not [name for name in imported(file) if name.startswith("sos_plugins.cli")]
 
 
+ONE_SITTING = 2_050
+"""Lines that are not empty."""
+
+
 def test_the_contract_is_as_long_as_its_readers_are_told() -> None:
     page = (REPOSITORY / "docs" / "architecture.md").read_text()
     (told,) = re.findall(r"An author reads these, about ([\d,]+) lines that are not empty", page)
     texts_of = [file.read_text() for file in modules(CORE / "contract")]
     lines = [line for text in texts_of for line in text.splitlines() if line.strip()]
     assert round(len(lines), -2) == int(told.replace(",", ""))
+    assert len(lines) <= ONE_SITTING, "move what an author need not read to the layer that uses it"
 
 
 @pytest.mark.parametrize("file", modules(CORE), ids=relative)

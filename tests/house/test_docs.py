@@ -29,6 +29,7 @@ from sos_plugins.contract.interfaces import BALANCE_COLUMNS, OVERLAP_COLUMNS
 from sos_plugins.host import registry as plugins
 from sos_plugins.profile.record_profile import COVERAGE_COLUMNS, PROFILE_COLUMNS
 from sos_plugins.study.composition import COLUMNS as COMPOSITION_COLUMNS
+from sos_plugins.study.estimate import PROVENANCE_COLUMNS
 from sos_plugins.study.rubin import IMPUTATION_COLUMNS
 
 DOCS = REPOSITORY / "docs"
@@ -125,7 +126,7 @@ def test_the_example_that_calls_a_trend_an_effect_is_caught(tmp_path: Path) -> N
         IMPUTATION_COLUMNS,
         schema.GLANCE_COLUMNS,
         schema.FURTHER_GLANCE_COLUMNS,
-        schema.PROVENANCE_COLUMNS,
+        PROVENANCE_COLUMNS,
         schema.POOLED_PILOT_COLUMNS,
         BALANCE_COLUMNS,
         OVERLAP_COLUMNS,

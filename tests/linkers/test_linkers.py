@@ -23,6 +23,7 @@ from sos_plugins.contract.record_tables import PUPIL_NUMBERS, TABLES
 from sos_plugins.errors import DataError
 from sos_plugins.groundwork.pupil_numbers import pupil_number
 from sos_plugins.study.linking import NOBODY, SAME, with_one_identifier
+from sos_plugins.tables.merged_records import merged
 
 pytestmark = [
     # PySpark 4.0 with pandas 3, and the Java bridge's sockets when it goes.
@@ -129,7 +130,7 @@ def test_linked_rows_are_merged_on_spark_alike(spark: Any) -> None:
 def test_children_of_two_sources_are_joined_on_spark(spark: Any) -> None:
     session = Session(backend=spark)
     first, second = (with_numbers(session, row) for row in ({**HERE, "sex": None}, HERE))
-    (child,) = first.merge(second).table("children").to_pandas().to_dict("records")
+    (child,) = merged(first, second).table("children").to_pandas().to_dict("records")
     assert child["sex"] == "male"
 
 
@@ -219,7 +220,7 @@ def read(folder: Path, session: Session) -> Records:
     here = replace(session, base=folder)
     cin = CinCensus().read(CinCensusSettings(paths=("cin",), extra=("UPN",)), here)
     care = Ssda903Settings(paths=("ssda903",), authority="folder", extra=("UPN",))
-    return cin.merge(Ssda903().read(care, here))
+    return merged(cin, Ssda903().read(care, here))
 
 
 def true_pairs(folder: Path, children: pd.DataFrame) -> set[tuple[str, str]]:

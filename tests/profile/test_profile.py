@@ -20,9 +20,11 @@ from sos_sources.tables.tidy import Tidy
 
 from sos_plugins import Pilot, QualityProfile, Records, Session
 from sos_plugins.cli import main
+from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.coverage import pilot_coverage
+from sos_plugins.profile.looked_for import LOOKED_FOR
 from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.series import breaks_in_filling, breaks_in_numbers, missing_years
@@ -35,6 +37,13 @@ from sos_plugins.study.study import Study
 ONE_DAY = dt.timedelta(days=1)
 LAST = END + dt.timedelta(days=92)
 """Last day on which an event is possible by default."""
+
+
+def test_every_table_but_that_of_neighbours_is_looked_at() -> None:
+    assert set(RECORD_TABLES) - set(LOOKED_FOR) == {"neighbours"}
+    for name, looked_for in LOOKED_FOR.items():
+        named = {*looked_for.filled, *looked_for.conflicts, looked_for.variable or "unit"}
+        assert named <= set(RECORD_TABLES[name].columns.names)
 
 
 def profiled(session: Session, **tables: Any) -> RecordProfile:

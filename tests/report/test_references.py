@@ -12,7 +12,7 @@ from sos_plugins import Reference
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.report import render_html
 from sos_plugins.report.references import how_to_cite, references_table
-from sos_plugins.study.provenance import references_of
+from sos_plugins.study.provenance import publications, references_of
 from sos_plugins.study.result import StudyResult
 
 SUN = (
@@ -28,8 +28,8 @@ def test_a_reference_is_written_as_lists_of_references_are() -> None:
         "Gardner, J. (2022). Two-stage differences in differences. arXiv:2207.05943."
     )
     registry = load_plugins()
-    assert registry.estimator("sun-abraham").publications == (SUN,)
-    assert len(registry.matcher("overlap-weights").publications) == 2
+    assert publications(registry.estimator("sun-abraham")) == (SUN,)
+    assert len(publications(registry.matcher("overlap-weights"))) == 2
 
 
 def test_what_was_used_is_listed_once_with_what_it_was_used_for() -> None:

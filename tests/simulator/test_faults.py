@@ -19,6 +19,7 @@ from sos_plugins.contract.types import QualityProfile
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.profile.build import profile_records
 from sos_plugins.profile.rules_of import rules_for
+from sos_plugins.tables.merged_records import merged
 
 SMALL = {
     "preset": "clean",
@@ -89,7 +90,7 @@ class World:
 
     def records(self, table: str) -> pd.DataFrame:
         """The merged records, dates as text."""
-        rows = self.cin.merge(self.care).table(table).to_pyarrow()
+        rows = merged(self.cin, self.care).table(table).to_pyarrow()
         return as_text(rows)
 
     def whole(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -215,7 +216,7 @@ def test_faults_of_orders_are_planted_found_and_told_of(tmp_path: Path) -> None:
     order = list(wanted.columns[:3])
     wanted, given = (f.sort_values(order, ignore_index=True) for f in (wanted, given))
     pd.testing.assert_frame_equal(given, wanted)
-    records = replace(cin.merge(care), start=care.start, end=care.end)
+    records = replace(merged(cin, care), start=care.start, end=care.end)
     found = profile_records(records, rules_for(load_plugins(), records), session).faults
     orders = found[found["table"] == "deprivation_orders"]
     told = made.planted.table.to_pandas()

@@ -20,6 +20,7 @@ from sos_plugins.study.design import make_design
 from sos_plugins.study.file import DesignTable
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
+from sos_plugins.tables.merged_records import merged
 
 EFFECT = 2.0
 YEARS = range(2011, 2016)
@@ -231,7 +232,7 @@ def test_tables_of_two_sources_are_stacked_by_name_or_refused():
         name: Records({"cases": backend.create_table(name, r.tables["cases"].to_pandas())})
         for name, r in (("one", one), ("two", two))
     }
-    stacked = put["one"].merge(put["two"]).tables["cases"].to_pandas().sort_values("unit")
+    stacked = merged(put["one"], put["two"]).tables["cases"].to_pandas().sort_values("unit")
     assert stacked["value"].tolist() == [1.0, 1.5]
     assert stacked["sex"].isna().tolist() == [False, True]
     assert stacked["age"].isna().tolist() == [True, False]
@@ -239,4 +240,4 @@ def test_tables_of_two_sources_are_stacked_by_name_or_refused():
     with pytest.raises(
         DataError, match="column 'value' holds int64 in one and string in the other"
     ):
-        put["one"].merge(Records(wrong))
+        merged(put["one"], Records(wrong))

@@ -7,9 +7,10 @@ import pytest
 from study_helpers import PILOTS, write
 
 from sos_plugins.cells.collected import CollectedCases
-from sos_plugins.contract.types import Design, OutcomeInfo, Pilot
+from sos_plugins.contract.types import OutcomeInfo, Pilot
 from sos_plugins.errors import StudyError
 from sos_plugins.study import Study
+from sos_plugins.study.pilots_and_pool import Design
 
 
 @pytest.fixture(scope="module")

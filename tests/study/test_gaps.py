@@ -13,11 +13,12 @@ from study_helpers import EFFECT, STUDY, table, write
 
 from sos_plugins.cache.codec import decode, encode
 from sos_plugins.contract.interfaces import CaseMatch
-from sos_plugins.contract.types import Design, Imputed, Pilot, Sample, first_of
+from sos_plugins.contract.types import Imputed, Pilot, Sample, first_of
 from sos_plugins.errors import DataError, SosError
 from sos_plugins.study import gaps
 from sos_plugins.study.design import CountedCases
 from sos_plugins.study.file import DesignTable, ImputationChoice
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
 
@@ -226,7 +227,7 @@ def drawn() -> Imputed:
 
 def test_completed_data_sets_differ_in_gaps_alone(frame: pd.DataFrame) -> None:
     before = frame.copy()
-    first, second = drawn().completed(frame)
+    first, second = gaps.completed(drawn(), frame)
     assert first["age"].tolist() == [1.0, 7, 3, 4, 8, 6]
     assert second["group"].tolist() == ["x", "y", "y", "y", "x", "x"]
     assert second.drop(columns=["age", "group"]).equals(frame.drop(columns=["age", "group"]))

@@ -166,7 +166,7 @@ def test_it_keeps_its_size_and_finds_more_than_holm() -> None:
 
 
 def with_lots(name: str, p_value: float, statistic: float, drawn: np.ndarray, **changes: int):
-    lots = DrawnStatistics.of(-1.0, statistic, drawn, **{"n_possible": 500, **changes})
+    lots = DrawnStatistics(-1.0, statistic, tuple(drawn.tolist()), **{"n_possible": 500, **changes})
     return replace(outcome(name, p_value), drawn=lots)
 
 

@@ -13,11 +13,12 @@ from scipy import stats
 
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.cells.compression import count, counts, is_compressed
-from sos_plugins.contract.types import Design, OutcomeInfo, Pilot, Sample
+from sos_plugins.contract.types import OutcomeInfo, Pilot, Sample
 from sos_plugins.errors import DesignError, StudyError
 from sos_plugins.host.registry import load_plugins
 from sos_plugins.study import Study
 from sos_plugins.study.calibrate import calibrate_of
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.power import Dealing, Tried, dealings, power_of
 from sos_plugins.study.power_table import detectable, share_with_error
 from sos_plugins.study.redeal import Redeal, added_up, plant, plant_in_sample, redeal

@@ -20,7 +20,8 @@ import study_helpers
 from sos_outcomes.tidy_value import TidyValue
 
 from sos_plugins.contract.record_tables import TABLES
-from sos_plugins.contract.types import Cases, Design, Pilot
+from sos_plugins.contract.types import Cases, Pilot
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.quality import FIGURES, comparability_figures
 from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study

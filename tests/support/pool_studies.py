@@ -17,15 +17,11 @@ from scipy import stats
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.columns import COMPRESSED_COLUMNS
 from sos_plugins.contract.interfaces import UnitMatch
-from sos_plugins.contract.types import (
-    Design,
-    MatchedGroup,
-    OutcomeInfo,
-    Pilot,
-)
+from sos_plugins.contract.types import MatchedGroup, OutcomeInfo, Pilot
 from sos_plugins.errors import EstimationError
 from sos_plugins.study import design as designs
 from sos_plugins.study import placebos
+from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.placebos import Chance, Contrasts, Part, Path, Shocks
 from sos_plugins.study.pool_errors import hotelling
 from sos_plugins.study.preparation import PreparedOutcome

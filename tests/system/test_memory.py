@@ -16,8 +16,9 @@ import pytest
 import study_helpers
 from click.testing import CliRunner
 
+from sos_plugins.backends import duckdb_backend, failures_in_words
 from sos_plugins.cli.main import main
-from sos_plugins.contract.session import Session, duckdb_backend, within_memory
+from sos_plugins.contract.session import Session
 from sos_plugins.errors import DataError, SettingsError
 from sos_plugins.study.result import StudyResult
 from sos_plugins.study.study import Study
@@ -55,13 +56,13 @@ def test_too_little_of_both_is_a_sentence(spill: Path) -> None:
     query = f"CREATE TEMP TABLE t AS SELECT md5(range::VARCHAR) AS b FROM range({ROWS})"
     with (
         pytest.raises(DataError, match=r"need more memory, or more disk.*--memory"),
-        within_memory(),
+        failures_in_words(),
     ):
         backend.raw_sql(query)
 
 
 def test_other_errors_of_the_database_are_left_alone() -> None:
-    with pytest.raises(duckdb.CatalogException), within_memory():
+    with pytest.raises(duckdb.CatalogException), failures_in_words():
         duckdb_backend(LIMIT).raw_sql("SELECT * FROM nowhere")
 
 

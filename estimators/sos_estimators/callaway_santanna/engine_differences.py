@@ -33,6 +33,7 @@ from sos_estimators.callaway_santanna.two_by_two import (
     full_rank,
     propensity,
 )
+from sos_plugins.authors.results import without_std_errors
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.errors import EngineError, EngineUnavailableError, EstimationError
 
@@ -74,7 +75,7 @@ def fit(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     shared = with_shares(terms, prepared, options)
     estimate = estimate_of_terms(shared, prepared.plan, options, missing)
     if options.scores != "published" and prepared.rests_on_scores(options):
-        return estimate.without_std_errors("differences has scores = 'published' only")
+        return without_std_errors(estimate, "differences has scores = 'published' only")
     return estimate
 
 

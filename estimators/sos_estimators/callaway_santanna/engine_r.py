@@ -18,6 +18,7 @@ from sos_estimators.callaway_santanna.result import build_estimate, estimate_of_
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.own_effects import OwnErrors
 from sos_estimators.regression.engine_r import FOLDER, TIMEOUT, covariate, rows
+from sos_plugins.authors.results import without_std_errors
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.r import client as r
 
@@ -72,7 +73,7 @@ def fit_did(sample: Sample, options: CallawaySantAnnaSettings) -> Estimate:
     version = r.versions(["DRDID"])["DRDID"]
     known = scores_of_drdid(version)
     if options.scores != known and prepared.rests_on_scores(options):
-        return estimate.without_std_errors(f"DRDID {version} has scores = '{known}' only")
+        return without_std_errors(estimate, f"DRDID {version} has scores = '{known}' only")
     return estimate
 
 

@@ -15,6 +15,7 @@ from sos_estimators.inference.multiplier import bootstrap, in_band
 from sos_estimators.inference.own_effects import OwnErrors
 from sos_estimators.inference.results import about_no_error
 from sos_estimators.regression.design import Fitted
+from sos_plugins.authors.results import without_std_errors
 from sos_plugins.contract.columns import ON_THE_TREATED, OVER_EVENT_TIMES
 from sos_plugins.contract.types import Estimate
 
@@ -194,4 +195,4 @@ def undrawn(estimate: Estimate, options: CallawaySantAnnaSettings) -> Estimate:
         estimate: Of an engine that does not draw.
         options: Arguments of the estimator.
     """
-    return estimate.without_std_errors(options.cannot_draw) if options.cannot_draw else estimate
+    return without_std_errors(estimate, options.cannot_draw) if options.cannot_draw else estimate

@@ -121,7 +121,8 @@ def statistics_by_lot(
     )
     (estimate,), (statistic,) = _both(pieces, possible.observed[None, :])
     blocks = [_both(pieces, choices[n : n + BLOCK])[1] for n in range(0, len(choices), BLOCK)]
-    return DrawnStatistics.of(estimate, statistic, np.concatenate(blocks), possible.n_assignments)
+    drawn = tuple(np.concatenate(blocks).tolist())
+    return DrawnStatistics(float(estimate), float(statistic), drawn, possible.n_assignments)
 
 
 def _possible(cells: pd.DataFrame) -> tuple[Ints, _Assignments]:

@@ -218,7 +218,9 @@ def statistics_by_lot(
     )
     t = measured.t(0.0)[:, 0]
     estimate = measured.estimates[0, 0, 0]
-    return DrawnStatistics.of(estimate, t[0], t[1:], number_of_assignments(cohort))
+    return DrawnStatistics(
+        float(estimate), float(t[0]), tuple(t[1:].tolist()), number_of_assignments(cohort)
+    )
 
 
 def _measure(averages: Reassigned) -> tuple[Floats, Floats]:

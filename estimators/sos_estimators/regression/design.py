@@ -17,7 +17,7 @@ from sos_estimators.inference.own_effects import OwnEffects, OwnErrors, about_lo
 from sos_estimators.inference.results import FTest, ScoreErrors, drop_zero_errors, wald
 from sos_estimators.regression.least_squares import CollinearTermsError, Regression
 from sos_plugins import Estimate
-from sos_plugins.authors.results import tidy_rows
+from sos_plugins.authors.results import tidy_rows, without_std_errors
 from sos_plugins.errors import EstimationError
 
 
@@ -342,4 +342,4 @@ class Fitted:
             rows = with_band(rows, critical, in_band(self.names))
             summary["band_critical"] = critical
         estimate = Estimate(rows, summary, warnings=tuple(warnings), covariance=covariance)
-        return estimate.without_std_errors(self.lacks) if self.lacks else estimate
+        return without_std_errors(estimate, self.lacks) if self.lacks else estimate

@@ -20,6 +20,7 @@ from sos_estimators.regression.least_squares import CollinearTermsError
 from sos_estimators.sample.prepare import Form, RegressionSample
 from sos_estimators.sample.warnings_text import collinear_covariates, few_clusters, few_df
 from sos_plugins import Engine, Estimate, Sample, Tolerance
+from sos_plugins.authors.results import without_std_errors
 from sos_plugins.contract.interfaces import EXACT, R_BASE, R_SANDWICH, no_limits
 from sos_plugins.errors import EngineError
 
@@ -151,7 +152,7 @@ def _without_errors_if_too_large(fit: Fit) -> Fit:
         estimate = fit(sample, options.model_copy(update={"vcov": INSTEAD}))
         untested = {name: None for name in estimate.glance if name in LEADS_FIGURES}
         glance = {**estimate.glance, "vcov": options.vcov, **untested}
-        return replace(estimate, glance=glance).without_std_errors(reason)
+        return without_std_errors(replace(estimate, glance=glance), reason)
 
     return fitted
 

@@ -18,6 +18,7 @@ from sos_estimators.synthetic.measured import Measured, Weigh
 from sos_estimators.synthetic.panel import Panel, make_panel
 from sos_estimators.synthetic.settings import FEWEST_OWN, SyntheticSettings
 from sos_plugins import Estimate, Sample
+from sos_plugins.authors.results import without_std_errors
 from sos_plugins.contract.columns import ON_THE_TREATED
 from sos_plugins.errors import EstimationError
 from sos_plugins.groundwork.plain import plain
@@ -81,7 +82,7 @@ def estimate(sample: Sample, options: SyntheticSettings, method: Method) -> Esti
         measured = replace(measured, placebo_rmse=others.fit.rmse)
     methods = _methods(measured, assignments, options, panel.least)
     made = _estimate(panel, terms, measured, methods, kind, options)
-    return made if kind in methods else made.without_std_errors(method.lacks)
+    return made if kind in methods else without_std_errors(made, method.lacks)
 
 
 def _kind(panel: Panel, options: SyntheticSettings) -> str:

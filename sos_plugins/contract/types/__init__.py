@@ -11,7 +11,6 @@ from sos_plugins.contract.types.cases import (
     OutcomeInfo,
 )
 from sos_plugins.contract.types.design import (
-    Design,
     MatchedGroup,
     Pilot,
     Sample,
@@ -38,7 +37,6 @@ from sos_plugins.contract.types.records import (
     QualityProfile,
     Records,
 )
-from sos_plugins.groundwork.plain import plain
 
 __all__ = [
     "DIRECTIONS",
@@ -50,7 +48,6 @@ __all__ = [
     "Agreement",
     "AssignmentDraws",
     "Cases",
-    "Design",
     "DrawnStatistics",
     "Estimate",
     "Evidence",
@@ -74,5 +71,4 @@ __all__ = [
     "SmallestEffect",
     "Tolerance",
     "first_of",
-    "plain",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,15 +61,3 @@ class DrawnStatistics:
     statistic: float
     drawn: tuple[float, ...]
     n_possible: int
-
-    @classmethod
-    def of(cls, estimate: Any, statistic: Any, drawn: Any, n_possible: int) -> DrawnStatistics:
-        """Take numbers of NumPy.
-
-        Args:
-            estimate: The effect.
-            statistic: Its t statistic.
-            drawn: Those under the assignments, (B,).
-            n_possible: How many assignments there are.
-        """
-        return cls(float(estimate), float(statistic), tuple(np.asarray(drawn).tolist()), n_possible)

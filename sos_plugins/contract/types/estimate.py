@@ -22,8 +22,8 @@ class Estimate:
         tidy: Frame with the columns of :data:`sos_plugins.contract.columns.TIDY_COLUMNS`.
         glance: The keys of :data:`sos_plugins.contract.columns.GLANCE_COLUMNS`, and an estimator's
             own.
-        provenance: The keys of :data:`sos_plugins.contract.columns.PROVENANCE_COLUMNS`; an engine
-            may leave it empty, the host fills it.
+        provenance: Estimator, engine, versions, settings, seed, hash of the sample; an engine may
+            leave it empty, a study fills it.
         warnings: Sentences that a reader must see beside the figures.
         covariance: Covariance matrix of terms, rows and columns named like them, where an engine
             hands it out; None otherwise.
@@ -68,23 +68,6 @@ class Estimate:
                 f"The estimate has no term '{name}'. Terms: {listing(self.tidy['term'])}."
             )
         return {str(c): self.tidy[c].iloc[places[0]] for c in self.tidy}
-
-    def without_std_errors(self, reason: str) -> Estimate:
-        """Return the estimates alone, where an engine cannot give the errors that are asked for.
-
-        Whatever rests on standard errors is missing, ``vcov`` in ``glance`` is ``none``, a warning
-        and ``no_std_error`` say why, and a cross-check compares estimates only.
-
-        Args:
-            reason: Why, as a clause: "pyfixest has no CR2".
-        """
-        gone = [c for c in TIDY_COLUMNS if c not in ("term", "estimate")]
-        return Estimate(
-            tidy=self.tidy[list(TIDY_COLUMNS)].assign(**dict.fromkeys(gone, float("nan"))),
-            glance={**self.glance, "vcov": "none", "no_std_error": reason},
-            provenance=self.provenance,
-            warnings=(*self.warnings, f"Standard errors are left missing: {reason}."),
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: missing and infinite numbers become null and ``"inf"``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -77,22 +77,3 @@ class Imputed:
     sentence: str = ""
     warnings: tuple[str, ...] = ()
     chains: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CHAIN_COLUMNS)))
-
-    def completed(self, frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Yield the completed data sets one by one.
-
-        Args:
-            frame: The frame of the task, or one with the same rows in the same order; it is left
-                as it is.
-        """
-        for number in range(self.n_sets):
-            yield frame.assign(
-                **{name: _filled(frame[name], drawn[number]) for name, drawn in self.values.items()}
-            )
-
-
-def _filled(column: pd.Series, drawn: pd.Series) -> pd.Series:
-    values = column.astype(object) if drawn.dtype == object else column.astype(drawn.dtype)
-    values = values.copy()
-    values.iloc[drawn.index.to_numpy()] = drawn.to_numpy()
-    return values

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sos_plugins.contract.record_tables import RECORD_TABLES
 from sos_plugins.errors import DataError, listing
-from sos_plugins.groundwork.stacking import first_known, stacked
 
 if TYPE_CHECKING:
     import ibis
@@ -128,41 +125,3 @@ class Records:
                 "Add a source that gives it."
             )
         return self.tables[name]
-
-    def merge(self, other: Records) -> Records:
-        """Join the records of two sources: tables of the same name are stacked.
-
-        ``children`` of both are kept once per unit and child: the first source with a value wins.
-        A column that only one of two tables has is empty in the rows of the other. Coverage is
-        what both sources cover.
-
-        Args:
-            other: The records of the second source, on the same backend.
-
-        Raises:
-            DataError: If a column is of different types in two tables.
-        """
-        tables = dict(self.tables)
-        for name, table in other.tables.items():
-            if name not in tables:
-                tables[name] = table
-            elif name == "children":
-                key = RECORD_TABLES[name].key
-                tables[name] = first_known(name, key, tables[name], table)
-            else:
-                tables[name] = stacked(name, tables[name], table)
-        starts = [d for d in (self.start, other.start) if d]
-        ends = [d for d in (self.end, other.end) if d]
-        digest = hashlib.sha256((self.data_hash + other.data_hash).encode()).hexdigest()
-        return Records(
-            tables=tables,
-            quality=self.quality + other.quality,
-            start=max(starts) if starts else None,
-            end=min(ends) if ends else None,
-            files=self.files + other.files,
-            data_hash=digest,
-            unit_names={**other.unit_names, **self.unit_names},
-            simulated=self.simulated or other.simulated,
-            truth=self.truth if self.truth is not None else other.truth,
-            notes=tuple(dict.fromkeys(self.notes + other.notes)),
-        )

@@ -10,6 +10,7 @@ import pytest
 
 from sos_plugins.contract.types import Records
 from sos_plugins.errors import DataError
+from sos_plugins.tables.merged_records import merged
 
 BORN = dt.date(2010, 5, 1)
 
@@ -23,7 +24,7 @@ def test_children_of_two_sources_are_one_row_the_first_value_winning() -> None:
     backend = ibis.duckdb.connect()
     census = children(backend, "a", child=["1", "2"], birth_date=[None, BORN], UPN=["x", None])
     care = children(backend, "b", child=["1", "3"], birth_date=[BORN, BORN], post=["p", "q"])
-    made = census.merge(care).tables["children"].to_pandas().sort_values("child")
+    made = merged(census, care).tables["children"].to_pandas().sort_values("child")
     assert made["child"].tolist() == ["1", "2", "3"]
     assert [pd.Timestamp(day).date() for day in made["birth_date"]] == [BORN] * 3
     assert made["UPN"].fillna("").tolist() == ["x", "", ""]
@@ -35,4 +36,4 @@ def test_a_column_of_two_types_is_a_sentence() -> None:
     one = children(backend, "a", child=["1"], sex=["f"])
     two = children(backend, "b", child=["1"], sex=[2])
     with pytest.raises(DataError, match="table 'children', and its column 'sex' holds string"):
-        one.merge(two)
+        merged(one, two)

@@ -1,17 +1,60 @@
-"""Tables of two sources below each other."""
+"""Records of two sources as one: tables of the same name below each other."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sos_plugins.contract.record_tables import RECORD_TABLES
+from sos_plugins.contract.types import Records
 from sos_plugins.errors import DataError
 
 if TYPE_CHECKING:
     import ibis
 
 
-def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
+def merged(first: Records, second: Records) -> Records:
+    """Join the records of two sources: tables of the same name are stacked.
+
+    ``children`` of both are kept once per unit and child: the first source with a value wins.
+    A column that only one of two tables has is empty in the rows of the other. Coverage is
+    what both sources cover.
+
+    Args:
+        first: The records of one source.
+        second: Those of another, on the same backend.
+
+    Raises:
+        DataError: If a column is of different types in two tables.
+    """
+    tables = dict(first.tables)
+    for name, table in second.tables.items():
+        if name not in tables:
+            tables[name] = table
+        elif name == "children":
+            key = RECORD_TABLES[name].key
+            tables[name] = _first_known(name, key, tables[name], table)
+        else:
+            tables[name] = _stacked(name, tables[name], table)
+    starts = [d for d in (first.start, second.start) if d]
+    ends = [d for d in (first.end, second.end) if d]
+    digest = hashlib.sha256((first.data_hash + second.data_hash).encode()).hexdigest()
+    return Records(
+        tables=tables,
+        quality=first.quality + second.quality,
+        start=max(starts) if starts else None,
+        end=min(ends) if ends else None,
+        files=first.files + second.files,
+        data_hash=digest,
+        unit_names={**second.unit_names, **first.unit_names},
+        simulated=first.simulated or second.simulated,
+        truth=first.truth if first.truth is not None else second.truth,
+        notes=tuple(dict.fromkeys(first.notes + second.notes)),
+    )
+
+
+def _stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
     """Put one table below another, by the names of their columns.
 
     Args:
@@ -49,7 +92,9 @@ def stacked(name: str, first: ibis.Table, second: ibis.Table) -> ibis.Table:
     return ibis.union(*made)
 
 
-def first_known(name: str, key: Sequence[str], first: ibis.Table, second: ibis.Table) -> ibis.Table:
+def _first_known(
+    name: str, key: Sequence[str], first: ibis.Table, second: ibis.Table
+) -> ibis.Table:
     """Keep one row a key of two tables, each column from the first table that has a value.
 
     Args:
@@ -67,7 +112,7 @@ def first_known(name: str, key: Sequence[str], first: ibis.Table, second: ibis.T
     import ibis
 
     ordered = (first.mutate(_order=ibis.literal(0)), second.mutate(_order=ibis.literal(1)))
-    both = stacked(name, *ordered)
+    both = _stacked(name, *ordered)
     values = {
         column: both[column].argmin(both["_order"], where=both[column].notnull())
         for column in both.columns

@@ -83,7 +83,7 @@ def test_the_example_of_imputation_fills_every_gap() -> None:
     assert names["cases"]["age"].isna().sum() == 1
     assert [table["age"].isna().sum() for table in names["data_sets"]] == [0] * 5
     known = names["cases"]["age"].notna()
-    assert all(t["age"][known].equals(names["cases"]["age"][known]) for t in names["completed"])
+    assert all(t["age"][known].equals(names["cases"]["age"][known]) for t in names["data_sets"])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """The log of a command: its steps with their times, versions, warnings, errors.
 
 It can be handed on with a report, whose warnings it has. Passwords are masked and homes of people
-left out, as in results. Of an error
-in data, of one that nobody foresaw and of what libraries warn of it has the kind and the place, not
-the text, in which a value of a record could stand.
+left out, as in results. Of an error in data, of one that nobody foresaw and of what libraries warn
+of it has the kind and the place, not the text, in which a value of a record could stand.
 """
 
 from __future__ import annotations

@@ -49,6 +49,15 @@ def whole_number_codes(values: Codes) -> Codes:
     return codes
 
 
+def is_category(values: pd.Series) -> bool:
+    """Whether a covariate enters as dummies: text, booleans and categories do.
+
+    Args:
+        values: A column.
+    """
+    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
+
+
 def categories(values: pd.Series) -> pd.Series:
     """Return a column of text without missing values as categories.
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sos_plugins.groundwork.plain import plain
 from sos_plugins.report import formatting as words
-from sos_plugins.report.events import Effects, draw_effects
+from sos_plugins.report.events import Effects, draw_effects, drawn_once
 from sos_plugins.report.formatting import Scale
 from sos_plugins.report.labels import engine_name
 from sos_plugins.report.svg import INK, MARKERS, SERIES, SHADE, WIDTH, chart_style
@@ -25,8 +24,6 @@ UNITS = Scale(1.0, 3, "", "")
 """Of an outcome of which no more is known than its values."""
 HEIGHT, LINE_HEIGHT = 3.9, 0.3
 """Inches: of a figure over event times, and of a line of a forest."""
-SAME = 1e-6
-"""Figures that differ by less, relative to the largest, lie on one point of any chart."""
 DRAWN = ["estimate", "conf_low", "conf_high"]
 
 
@@ -57,7 +54,7 @@ def effect_figure(estimates: Sequence[NamedEstimate], called: Mapping[str, str])
     events = [row for named in by_engine.values() for row in _events(named)]
     with chart_style(name):
         if not events:
-            return _forest_figure(_series(estimates, called))
+            return _forest_figure(_series(by_engine, called))
         figure = Figure(figsize=(WIDTH, HEIGHT))
         draw_effects(figure, Effects(events, UNITS, windows=False, years=False))
         figure.axes[0].set_title(called.get(name, name), loc="right", fontsize=9)
@@ -75,32 +72,21 @@ def _events(named: NamedEstimate) -> list[dict[str, Any]]:
     ]
 
 
-def _series(estimates: Sequence[NamedEstimate], called: Mapping[str, str]) -> list[Drawn]:
-    alike: list[list[NamedEstimate]] = []
-    for named in estimates:
-        for members in alike:
-            if members[0].estimator == named.estimator and _same(members[0], named):
-                members.append(named)
-                break
-        else:
-            alike.append([named])
+def _series(by_engine: Mapping[str, NamedEstimate], called: Mapping[str, str]) -> list[Drawn]:
+    figures = {engine: named.estimate.tidy[["term", *DRAWN]] for engine, named in by_engine.items()}
+    rows = [
+        {"engine": engine, "event": row["term"], **{key: row[key] for key in DRAWN}}
+        for engine, frame in figures.items()
+        for row in frame.to_dict("records")
+    ]
     return [
         Drawn(
-            f"{called.get(members[0].estimator, members[0].estimator)} "
-            f"({words.joined(engine_name(named.engine) for named in members)})",
-            members[0].estimate.tidy[["term", *DRAWN]],
+            f"{called.get(by_engine[engines[0]].estimator, by_engine[engines[0]].estimator)} "
+            f"({words.joined(map(engine_name, engines))})",
+            figures[engines[0]],
         )
-        for members in alike
+        for engines in drawn_once(rows)
     ]
-
-
-def _same(one: NamedEstimate, other: NamedEstimate) -> bool:
-    a, b = one.estimate.tidy, other.estimate.tidy
-    if list(a["term"]) != list(b["term"]):
-        return False
-    left, right = a[DRAWN].to_numpy(dtype=float), b[DRAWN].to_numpy(dtype=float)
-    size = np.nanmax(np.abs(np.where(np.isfinite(left), left, np.nan)), initial=0.0)
-    return bool(np.allclose(left, right, rtol=0, atol=SAME * size, equal_nan=True))
 
 
 def _forest_figure(series: Sequence[Drawn]) -> Figure:

@@ -178,6 +178,8 @@ def _reference(axes: Axes, event: int) -> None:
 def drawn_once(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return sets of engines that cannot be told apart on a chart, in the order they came.
 
+    What ``event`` is says which figures are compared: an event time, or a term.
+
     >>> base = {"event": 0, "conf_low": 0.0, "conf_high": 2.0}
     >>> drawn_once([base | {"engine": e, "estimate": v} for e, v in zip("abc", (1, 1, 1.5))])
     [['a', 'b'], ['c']]
@@ -195,7 +197,7 @@ def drawn_once(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return sets
 
 
-def _figures(rows: Sequence[Mapping[str, Any]], engine: str) -> dict[tuple[int, str], float | None]:
+def _figures(rows: Sequence[Mapping[str, Any]], engine: str) -> dict[tuple[Any, str], float | None]:
     return {
         (row["event"], name): to_float(row[name])
         for row in rows
@@ -212,8 +214,8 @@ def _limits(data: Effects) -> tuple[float, float]:
 
 
 def _same(
-    one: Mapping[tuple[int, str], float | None],
-    other: Mapping[tuple[int, str], float | None],
+    one: Mapping[tuple[Any, str], float | None],
+    other: Mapping[tuple[Any, str], float | None],
     near: float,
 ) -> bool:
     """Say whether figures of two engines lie on each other; one may lack intervals."""

@@ -25,16 +25,16 @@ def refuse_contradictions(plan: Plan, session: Session) -> None:
         SosError: If matched groups cannot be right.
     """
     table = plan.file.design
-    pilots = refuse_contradictory_design(table, plan.base)
+    refuse_contradictory_design(table, plan.pilots)
     if (file := AuthorityFile.of(table, plan.base)) is not None:
         read_authorities(file, [name for name in [table.contaminated_column] if name])
     for where, choice, _ in plan.matchers():
         matcher = plan.registry.matcher(choice.plugin)
         settings = plan.settings("matcher", choice, where)
-        matcher.refuse_contradictions(settings, [pilot.unit for pilot in pilots])
+        matcher.refuse_contradictions(settings, [pilot.unit for pilot in plan.pilots])
     units = _units(plan, session)
     if units is not None:
-        make_design(table, plan.base, sorted(units), {})
+        make_design(table, plan.base, sorted(units), {}, pilots=plan.pilots)
 
 
 def _units(plan: Plan, session: Session) -> set[str] | None:

@@ -72,7 +72,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Mend:
+class Correction:
     """One difference put into the first study alone, and the estimates then, by outcome."""
 
     difference: Difference
@@ -86,22 +86,22 @@ class Comparison:
     Attributes:
         before: Main estimates of the first study, by outcome.
         after: Those of the second.
-        mends: The differences that can change estimates, each put into the first study alone.
+        corrections: The differences that can change estimates, each put into the first study alone.
         others: The other differences.
     """
 
     before: Mapping[str, Effect]
     after: Mapping[str, Effect]
-    mends: tuple[Mend, ...]
+    corrections: tuple[Correction, ...]
     others: tuple[Difference, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row an outcome and difference that touches it, and one for all of them."""
         rows = []
         for outcome, first in self.before.items():
-            for mend in self.mends:
-                if outcome in mend.effects:
-                    what = mend.difference
+            for correction in self.corrections:
+                if outcome in correction.effects:
+                    what = correction.difference
                     rows.append(
                         {
                             "outcome": outcome,
@@ -109,7 +109,7 @@ class Comparison:
                             "setting": what.setting,
                             "before": what.before,
                             "after": what.after,
-                            **_figures(first, mend.effects[outcome]),
+                            **_figures(first, correction.effects[outcome]),
                         }
                     )
             if outcome in self.after:
@@ -217,7 +217,7 @@ def _said(value: Any) -> Any:
     return ABSENT if value is None else value
 
 
-def mended(data: Mapping[str, Any], after: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+def corrected(data: Mapping[str, Any], after: Mapping[str, Any], path: Path_) -> dict[str, Any]:
     """Return the data of a study with one setting, or table, as in another.
 
     Args:
@@ -229,7 +229,7 @@ def mended(data: Mapping[str, Any], after: Mapping[str, Any], path: Path_) -> di
     if isinstance(data.get(key), (list, tuple)) and rest:
         return {**data, key: _with_row(data[key], after[key], rest)}
     if rest:
-        return {**data, key: mended(data[key], after[key], rest)}
+        return {**data, key: corrected(data[key], after[key], rest)}
     changed = {name: value for name, value in data.items() if name != key}
     return {**changed, **({key: after[key]} if key in after else {})}
 
@@ -239,7 +239,7 @@ def _with_row(rows: Sequence[Any], others: Sequence[Any], rest: Path_) -> list[A
     by_name = {_named(row): row for row in others}
     if not inside:  # the main estimator is another
         return [others[0], *(row for row in rows[1:] if _named(row) != _named(others[0]))]
-    return [mended(row, by_name[name], inside) if _named(row) == name else row for row in rows]
+    return [corrected(row, by_name[name], inside) if _named(row) == name else row for row in rows]
 
 
 def compare_studies(
@@ -266,14 +266,14 @@ def compare_studies(
     found = differences(before.plan.file, after.plan.file)
     first = main_estimates(before.plan, given_in(before.plan.file), stations)
     second = main_estimates(after.plan, given_in(after.plan.file), stations)
-    mends = []
+    corrections = []
     changing = [one for one in found if one.estimates]
-    with progress.step("Mends", len(changing)) as advance:
+    with progress.step("Corrections", len(changing)) as advance:
         for one in changing:
-            mends.append(Mend(one, _alone(before, after, one, stations)))
+            corrections.append(Correction(one, _alone(before, after, one, stations)))
             advance()
     others = tuple(one for one in found if not one.estimates)
-    return Comparison(first, second, tuple(mends), others)
+    return Comparison(first, second, tuple(corrections), others)
 
 
 def _refuse_others(before: Study, after: Study) -> None:
@@ -294,7 +294,7 @@ def _alone(
     before: Study, after: Study, one: Difference, stations: StepCache
 ) -> Mapping[str, Effect]:
     """Run the first study with one difference alone; what cannot stand alone says why."""
-    data = mended(given_in(before.plan.file), given_in(after.plan.file), one.path)
+    data = corrected(given_in(before.plan.file), given_in(after.plan.file), one.path)
     if one.outcome:
         data = {**data, "outcomes": [r for r in data["outcomes"] if _named(r) == one.outcome]}
     try:

@@ -16,7 +16,7 @@ import pandas as pd
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Estimate, Sample
 from sos_plugins.errors import SosError, listing
-from sos_plugins.study.gaps import is_category
+from sos_plugins.groundwork.text_codes import is_category
 from sos_plugins.study.multiplicity import holm
 
 COLUMNS: dict[str, str] = {

@@ -54,6 +54,8 @@ def make_design(
     units: Sequence[str],
     names: Mapping[str, str],
     adoption: Adoption = NOTHING_SAID,
+    *,
+    pilots: Sequence[Pilot] | None = None,
 ) -> tuple[Design, tuple[str, ...]]:
     """Make the design of a study from its table and the authorities that the records know.
 
@@ -64,6 +66,7 @@ def make_design(
         names: Authority code to name.
         adoption: When authorities are treated, as the records say. Who is treated there without
             being a pilot is no comparator.
+        pilots: Those of the table, where they have been read.
 
     Returns:
         The design, and warnings: pilots that the records do not have, authorities whose names
@@ -76,7 +79,8 @@ def make_design(
     """
     known = set(units)
     finder = KnownUnits(known, names)
-    table, pilots, named_otherwise = _as_in_records(table, base, finder)
+    read = read_pilots(table, base) if pilots is None else pilots
+    table, pilots, named_otherwise = _as_in_records(table, read, finder)
     codes = {p.unit for p in pilots}
     absent = [p.unit for p in pilots if p.unit not in known]
     if len(absent) == len(pilots):
@@ -144,7 +148,7 @@ def make_design(
 
 
 def _as_in_records(
-    table: DesignTable, base: Path, known: KnownUnits
+    table: DesignTable, pilots: Sequence[Pilot], known: KnownUnits
 ) -> tuple[DesignTable, tuple[Pilot, ...], tuple[str, ...]]:
     """Call the authorities of a design what the records call them, and say which were renamed.
 
@@ -161,16 +165,14 @@ def _as_in_records(
         found.append((text, unit))
         return unit
 
-    pilots = tuple(
-        replace(pilot, unit=renamed(pilot.unit, "pilots")) for pilot in read_pilots(table, base)
-    )
+    found_pilots = tuple(replace(p, unit=renamed(p.unit, "pilots")) for p in pilots)
     pool = table.pool if table.pool == "all" else tuple(renamed(u, "pool") for u in table.pool)
     changed = {
         "pool": pool,
         "exclude": tuple(renamed(unit, "exclude") for unit in table.exclude),
         "contaminated": {renamed(u, "contaminated"): r for u, r in table.contaminated.items()},
     }
-    return table.model_copy(update=changed), pilots, told_of_names(found)
+    return table.model_copy(update=changed), found_pilots, told_of_names(found)
 
 
 def _warn_of_forms(units: Collection[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sos_plugins.cells.compression import counts, is_compressed
 from sos_plugins.contract.interfaces import CaseMatch
 from sos_plugins.contract.types import ImputationTask, Imputed, Sample, first_of
 from sos_plugins.errors import DataError, listing
+from sos_plugins.groundwork.text_codes import is_category
 from sos_plugins.study.design import CountedCases, label
 from sos_plugins.study.file import DesignTable, ImputationChoice
 from sos_plugins.study.pilots_and_pool import Design
@@ -37,11 +38,6 @@ class Covariates:
     names: tuple[str, ...]
     imputed: Imputed | None = None
     warnings: tuple[str, ...] = ()
-
-
-def is_category(column: pd.Series) -> bool:
-    """Whether a covariate is a category: text, or true and false."""
-    return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
 
 
 def unknown(column: pd.Series) -> np.ndarray:

@@ -101,18 +101,17 @@ def _yes_or_no(value: Any, column: str, where: str) -> bool:
     return answer
 
 
-def refuse_contradictions(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
-    """Read the pilots and refuse what contradicts itself, whatever the records hold.
+def refuse_contradictions(table: DesignTable, pilots: Sequence[Pilot]) -> None:
+    """Refuse pilots that contradict each other or the design, whatever the records hold.
 
     Args:
         table: The design of a study file.
-        base: Folder against which its paths are resolved.
+        pilots: Its pilots.
 
     Raises:
         DesignError: If a pilot stands twice, under two names or codes of one authority too, or is
             in the pool, excluded or contaminated as well.
     """
-    pilots = read_pilots(table, base)
     codes = [pilot.unit for pilot in pilots]
     for n, code in enumerate(codes):
         if (twin := _same(code, codes[:n])) is not None:
@@ -131,7 +130,6 @@ def refuse_contradictions(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
                     f"[design]: {code} is a pilot and stands in {key} too{also}. Take it out of "
                     "one of them."
                 )
-    return pilots
 
 
 def _same(code: str, others: Iterable[str]) -> str | None:

@@ -411,6 +411,7 @@ class Study:
             units_of(read.records),
             read.records.unit_names,
             adoption_of(read.records),
+            pilots=self.plan.pilots,
         )
         step = OutcomeStep(self.plan, session, read, choice, cache)
         return step.derive(design, _neighbours(read.records), others=False)
@@ -463,6 +464,7 @@ class Study:
             units_of(records),
             records.unit_names,
             adoption_of(records),
+            pilots=self.plan.pilots,
         )
         cases = []
         with session.progress.step("Deriving outcomes", len(wanted)) as advance:
@@ -514,7 +516,12 @@ class Study:
         read = self._read(session, cache)
         records = read.records
         design, warnings = designs.make_design(
-            file.design, plan.base, units_of(records), records.unit_names, adoption_of(records)
+            file.design,
+            plan.base,
+            units_of(records),
+            records.unit_names,
+            adoption_of(records),
+            pilots=plan.pilots,
         )
         warnings += records.notes
         use.note("reading")

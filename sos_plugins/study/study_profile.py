@@ -171,6 +171,7 @@ def _profile_study(
         units_of(records),
         records.unit_names,
         adoption_of(records),
+        pilots=plan.pilots,
     )
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:

@@ -14,7 +14,7 @@ from sos_sources.cin.census import CinCensus
 from sos_sources.ssda903.source import Ssda903
 from sos_sources.tables.records import RecordTables
 from sos_sources.tables.tidy import Tidy
-from study_helpers import STUDY, write
+from study_helpers import PILOTS, STUDY, write
 
 from sos_plugins import Session
 from sos_plugins.errors import DesignError, SettingsError, SosError
@@ -23,7 +23,8 @@ from sos_plugins.study.authorities import AuthorityFile, read_authorities
 from sos_plugins.study.design import make_design
 from sos_plugins.study.file import DesignTable
 from sos_plugins.study.pilots import read_pilots
-from sos_plugins.study.study import Study
+from sos_plugins.study.pilots_and_pool import Design
+from sos_plugins.study.study import OutcomeStep, Study
 from sos_plugins.tables.unit_codes import KnownUnits
 
 GIVEN = 'units = { plugin = "given-groups", file = "groups.csv" }'
@@ -62,6 +63,25 @@ def test_what_needs_no_records_is_told_before_they_are_read(
     (tmp_path / "groups.csv").write_text(groups)
     monkeypatch.setattr(Tidy, "read", lambda *_: pytest.fail("it began to read"))
     with pytest.raises(SosError, match=sentence):
+        Study.from_toml(path).run()
+
+
+def test_the_pilots_are_those_that_were_checked_before_records_were_read(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    path, read = write(tmp_path, STUDY), Tidy.read
+
+    def changed_while_reading(*args: Any) -> Any:
+        (tmp_path / "pilots.csv").write_text("unit,cohort\n910,2014\n")
+        return read(*args)
+
+    def told(_: OutcomeStep, design: Design, *rest: Any, **more: Any) -> None:
+        assert [pilot.unit for pilot in design.pilots] == list(PILOTS)
+        raise StopIteration
+
+    monkeypatch.setattr(Tidy, "read", changed_while_reading)
+    monkeypatch.setattr(OutcomeStep, "derive", told)
+    with pytest.raises(StopIteration):
         Study.from_toml(path).run()
 
 

@@ -14,7 +14,7 @@ from study_helpers import STUDY, change, table, write
 from sos_plugins.authors.scaffold import PRESETS, scaffold
 from sos_plugins.cli import main
 from sos_plugins.errors import NotRegisteredError, PluginError, StudyError
-from sos_plugins.study.compare import ABSENT, compare_studies, differences, given_in, mended
+from sos_plugins.study.compare import ABSENT, compare_studies, corrected, differences, given_in
 from sos_plugins.study.file import StudyFile, parse_study
 from sos_plugins.study.study import Study
 
@@ -34,7 +34,7 @@ QUIRKS = {
     "years",
     "vcov",
 }
-"""Settings that the corrected preset mends and that can change an estimate."""
+"""Settings that the corrected preset corrections and that can change an estimate."""
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def test_every_quirk_is_a_difference_of_its_own(preset: dict[str, StudyFile]) ->
     assert {one.where for one in found if not one.estimates} >= {"[sensitivity]", "[rating]"}
 
 
-def test_all_mends_together_are_the_other_study(preset: dict[str, StudyFile]) -> None:
+def test_all_corrections_together_are_the_other_study(preset: dict[str, StudyFile]) -> None:
     before, after = (given_in(preset[name]) for name in PRESETS)
     data = before
     for one in differences(preset["wwcsc-2021"], preset["wwcsc-2021-corrected"]):
         if one.estimates:
-            data = mended(data, after, one.path)
+            data = corrected(data, after, one.path)
     for part in ("design", "matching", "imputation", "outcomes"):
         assert data[part] == after[part]
     assert data["estimators"][0] == after["estimators"][0]
@@ -90,8 +90,8 @@ def test_a_setting_of_no_plugin_is_a_difference_too(table: str, key: str, value:
     (one,) = differences(file, StudyFile(**changed))
     assert (one.where, one.setting, one.after) == (f"[{table}]", key, value)
     assert one.estimates
-    assert mended(data, changed, one.path) == changed
-    assert mended(changed, data, one.path) == data
+    assert corrected(data, changed, one.path) == changed
+    assert corrected(changed, data, one.path) == data
 
 
 def test_a_wrong_preset_is_told(tmp_path: Path) -> None:
@@ -135,7 +135,10 @@ def effect(path: Path) -> tuple[float, float]:
 
 def test_each_difference_alone_is_the_study_with_it_alone(two: dict[str, Path]) -> None:
     found = compare_studies(Study.from_toml(two["first"]), Study.from_toml(two["all"]))
-    by_setting = {mend.difference.setting: mend.effects["tidy-value"] for mend in found.mends}
+    by_setting = {
+        correction.difference.setting: correction.effects["tidy-value"]
+        for correction in found.corrections
+    }
     assert set(by_setting) == {"form", "ratio", "covariates"}
     for setting, told in by_setting.items():
         assert (told.estimate, told.std_error) == effect(two[setting])
@@ -150,7 +153,7 @@ def test_each_difference_alone_is_the_study_with_it_alone(two: dict[str, Path]) 
 
 
 def test_the_command_shows_it(two: dict[str, Path], tmp_path: Path) -> None:
-    written, stations = tmp_path / "mends.csv", tmp_path / "stations"
+    written, stations = tmp_path / "corrections.csv", tmp_path / "stations"
     arguments = ["compare", str(two["first"]), str(two["form"]), "--json", "--out", str(written)]
     answer = CliRunner().invoke(main, [*arguments, "--stations", str(stations)])
     assert answer.exit_code == 0, answer.output
@@ -190,6 +193,6 @@ def test_what_cannot_stand_alone_says_so(two: dict[str, Path]) -> None:
     change(path, "authority_covariates", 'authorities = "a.csv"\nauthority_covariates')
     (path.parent / "a.csv").write_text("unit,x\n901,1\n902,2\n")
     found = compare_studies(Study.from_toml(two["first"]), Study.from_toml(path))
-    reasons = {m.difference.setting: m.effects["tidy-value"].reason for m in found.mends}
+    reasons = {m.difference.setting: m.effects["tidy-value"].reason for m in found.corrections}
     assert reasons["authority_covariates"].startswith("Not alone: ")
     assert "none is named: add authorities" in reasons["authority_covariates"]

@@ -16,10 +16,10 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
-from sos_estimators.sample.prepare import is_category
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.cells.compression import compress, is_compressed
 from sos_plugins.contract.types import Sample
+from sos_plugins.groundwork.text_codes import is_category
 
 FROM = 20_000
 """Fewer cases than this are left as they are."""

@@ -9,8 +9,8 @@ import pandas as pd
 
 from sos_estimators.arrays import Floats
 from sos_estimators.callaway_santanna.nuisance import independent_columns
-from sos_estimators.sample.prepare import is_category
 from sos_estimators.sample.staggered import about_constant
+from sos_plugins.groundwork.text_codes import is_category
 
 
 @dataclass(frozen=True)

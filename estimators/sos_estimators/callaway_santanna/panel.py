@@ -29,10 +29,11 @@ from sos_estimators.callaway_santanna.panel_layout import (
 from sos_estimators.callaway_santanna.preparation import plan_of_outline
 from sos_estimators.callaway_santanna.settings import CallawaySantAnnaSettings
 from sos_estimators.inference.results import negligible
-from sos_estimators.sample.prepare import MAX_LEVELS, is_category
+from sos_estimators.sample.prepare import MAX_LEVELS
 from sos_estimators.sample.staggered import UNITS, ClusterCounts
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
+from sos_plugins.groundwork.text_codes import is_category
 
 BLOCK = 16_384
 """Units that are worked on at a time."""

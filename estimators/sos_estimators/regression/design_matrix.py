@@ -10,14 +10,9 @@ import pandas as pd
 from sos_estimators.arrays import Floats, Ints
 from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.coded import Coded, Combined
-from sos_estimators.sample.prepare import (
-    EFFECT_COLUMNS,
-    STRUCTURE,
-    Form,
-    RegressionSample,
-    is_category,
-)
+from sos_estimators.sample.prepare import EFFECT_COLUMNS, STRUCTURE, Form, RegressionSample
 from sos_plugins.cells.build import COMPRESSED
+from sos_plugins.groundwork.text_codes import is_category
 
 Terms = Callable[[pd.DataFrame], tuple[Floats, tuple[str, ...]]]
 """Makes columns (m, p) and p names of m cells."""

@@ -16,16 +16,12 @@ from sos_estimators.inference.results import FTest
 from sos_estimators.inference.vcov import CONVENTIONS, VARIANCES, warn_no_jackknife
 from sos_estimators.regression.design import Design, Fitted
 from sos_estimators.regression.least_squares import CollinearTermsError
-from sos_estimators.sample.prepare import (
-    EFFECT_COLUMNS,
-    Form,
-    RegressionSample,
-    is_category,
-)
+from sos_estimators.sample.prepare import EFFECT_COLUMNS, Form, RegressionSample
 from sos_plugins import Requirement, Tolerance
 from sos_plugins.cells.build import COMPRESSED
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EngineError, listing
+from sos_plugins.groundwork.text_codes import is_category
 from sos_plugins.r import client as r
 
 R_FIXEST = Requirement("r", "fixest", 'in R: install.packages("fixest")')

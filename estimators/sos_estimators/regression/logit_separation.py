@@ -10,15 +10,10 @@ import pandas as pd
 
 from sos_estimators.arrays import Ints
 from sos_estimators.regression.design_matrix import codes_of
-from sos_estimators.sample.prepare import (
-    EFFECT_COLUMNS,
-    Form,
-    RegressionSample,
-    check_contrast,
-    is_category,
-)
+from sos_estimators.sample.prepare import EFFECT_COLUMNS, Form, RegressionSample, check_contrast
 from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.text_codes import is_category
 
 
 def drop_perfectly_predicted(prepared: RegressionSample, form: Form) -> RegressionSample:

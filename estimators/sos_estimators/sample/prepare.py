@@ -18,6 +18,7 @@ from sos_plugins.contract.columns import CALENDAR, SAMPLE_COLUMNS
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError, listing
 from sos_plugins.groundwork.remembered import Remembered
+from sos_plugins.groundwork.text_codes import is_category
 
 Form = Literal["twfe", "stacked", "pilot-post"]
 Years = Literal["window", "calendar"]
@@ -327,12 +328,3 @@ def check_contrast(frame: pd.DataFrame) -> None:
         raise EstimationError(
             f"All cases lie in one cluster ({frame['cluster'].iloc[0]}); standard errors need two."
         )
-
-
-def is_category(values: pd.Series) -> bool:
-    """Whether a covariate enters as dummies: text, booleans and categories do.
-
-    Args:
-        values: A column.
-    """
-    return pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)

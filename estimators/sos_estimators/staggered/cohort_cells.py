@@ -18,7 +18,6 @@ from sos_estimators.inference.own_effects import FEWEST_IN_COHORT, OWN
 from sos_estimators.regression.design_matrix import codes_of, collapse, covariate_columns
 from sos_estimators.regression.least_squares import Regression, side_by_side
 from sos_estimators.sample.adoption import numbers
-from sos_estimators.sample.prepare import is_category
 from sos_estimators.sample.staggered import (
     ClusterCounts,
     StaggeredSample,
@@ -30,6 +29,7 @@ from sos_plugins.cells.build import cells as compress_cases
 from sos_plugins.cells.compression import COUNT, count, is_compressed
 from sos_plugins.contract.types import Sample
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.text_codes import is_category
 
 Decided = TypeVar("Decided", bound=CommonSettings)
 Control = Literal["nevertreated", "lasttreated", "notyettreated"]

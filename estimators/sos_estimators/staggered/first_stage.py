@@ -22,12 +22,12 @@ from sos_estimators.regression.least_squares import (
     solve,
 )
 from sos_estimators.sample.adoption import numbers
-from sos_estimators.sample.prepare import is_category
 from sos_estimators.staggered.averages import list_effects
 from sos_estimators.staggered.cohort_cells import CohortCells
 from sos_estimators.staggered.saturated import collinear
 from sos_plugins.cells.compression import count
 from sos_plugins.errors import EstimationError
+from sos_plugins.groundwork.text_codes import is_category
 
 Compared = Literal["notyettreated", "nevertreated"]
 

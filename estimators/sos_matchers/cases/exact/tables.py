@@ -57,6 +57,11 @@ EXACT_SUM = "decimal(38, 18)"
 FACTOR = "_factor"
 FINE = "fine "
 """Beginning of the names of digits that matter for imbalance alone."""
+VALUE = "value "
+"""Beginning of the names of digits that are a number's values."""
+MOST_VALUES, MOST_TOGETHER = 2**10, 2**20
+"""Whole numbers of no more values are counted value by value, as long as there are no more
+combinations of them; bins and sums then follow from the values, without a look at the cases."""
 LARGEST_TABLE = 2**25
 """Combinations up to which sums are kept in a table of all that may be, a quarter of a gigabyte."""
 
@@ -139,7 +144,8 @@ def match_table(
         data = _without_nan(data, columns.covariates)
         coarsened, notes, warnings = _coarsened(data, columns, settings)
         within = [_levels(data, name) for name in columns.within]
-        digits = _digits(data, columns, within, coarsened)
+        wholes = _whole_numbers(data, coarsened)
+        digits = _digits(data, columns, within, coarsened, wholes)
         cells = _added_up(data, columns, digits, coarsened)
     exact = _exact_data(cells, columns, within, coarsened)
     kept = exact.matched
@@ -324,28 +330,101 @@ def _levels(data: ibis.Table, name: str, fill: str | None = None) -> tuple[str, 
 
 
 @dataclass(frozen=True)
+class WholeNumber:
+    """A covariate of few whole numbers.
+
+    Attributes:
+        covariate: Its bins.
+        values: What it may be, then NaN for what is not known, (values,).
+    """
+
+    covariate: CutNumber
+    values: Floats
+
+    @property
+    def digit(self) -> str:
+        """What the place of a case's value is called."""
+        return f"{VALUE}{self.covariate.name}"
+
+    def place(self, x: Any) -> Any:
+        """Return the place of a number among the values, an expression."""
+        return (x - _double(self.values[0])).cast("int64").fill_null(len(self.values) - 1)
+
+    def bins(self, place: Ints) -> dict[str, Ints]:
+        """Return the digits that follow from the place of the value, (n,) each."""
+        coarse, fine = self.covariate.codes(pd.Series(self.values))
+        name = self.covariate.name
+        return {name: coarse[place], _fine_name(self.covariate): fine[place]}
+
+    def moments(self, place: Ints, weight: Floats, key: Ints, size: int) -> tuple[Floats, Floats]:
+        """Add up the number, less its centre, and its square, by ``key``, (size,) each."""
+        z = np.nan_to_num(self.values - centre_of(self.covariate.fine))[place]
+        return _bincount(key, weight * z, size), _bincount(key, weight * z * z, size)
+
+
+def _whole_numbers(data: ibis.Table, coarsened: Sequence[Coarsened]) -> tuple[WholeNumber, ...]:
+    """Return the covariates that are few whole numbers, as many as are counted together."""
+    numbers = [c for c in coarsened if isinstance(c, CutNumber)]
+    narrow = {c.name: (c, values) for c in numbers if (values := _if_whole(c)) is not None}
+    if not narrow:
+        return ()
+    x = {name: data[name].cast("float64") for name in narrow}
+    whole = data.aggregate(**{name: (v == v.floor()).all() for name, v in x.items()}).to_pandas()
+    found, size = [], 1
+    for name, (covariate, values) in narrow.items():
+        if whole[name].iloc[0] and size * len(values) <= MOST_TOGETHER:
+            size *= len(values)
+            found.append(WholeNumber(covariate, values))
+    return tuple(found)
+
+
+def _if_whole(covariate: CutNumber) -> Floats | None:
+    """Return the values that a number has if it is whole; None where these would be many."""
+    if covariate.fine.start is None:
+        return None
+    low, bins = covariate.fine.start, len(covariate.fine.points) + 1
+    if low != np.rint(low) or covariate.fine.step * bins > MOST_VALUES:
+        return None
+    high = np.rint(low + covariate.fine.step * bins)
+    return np.append(np.arange(low, high + 1), np.nan)
+
+
+@dataclass(frozen=True)
 class Digits:
     """The whole numbers of a case.
 
     Attributes:
         base: Of the strata and of categories, which match and imbalance share.
-        bins: Of the bins of numbers that are matched on, and of the side.
-        fine: Of the bins of numbers that imbalance is measured in.
+        whole: Of the bins of ``wholes``.
+        bins: Of the bins of other numbers that are matched on, and of the side.
+        values: Of the values of ``wholes``.
+        fine: Of the bins of other numbers that imbalance is measured in.
+        wholes: Covariates that are counted value by value.
     """
 
     base: tuple[Digit, ...]
+    whole: tuple[Digit, ...]
     bins: tuple[Digit, ...]
+    values: tuple[Digit, ...]
     fine: tuple[Digit, ...]
+    wholes: tuple[WholeNumber, ...]
 
     @property
     def coarse(self) -> tuple[Digit, ...]:
         """What decides the weight of a case."""
-        return (*self.base, *self.bins)
+        return (*self.base, *self.whole, *self.bins)
 
     @property
-    def all(self) -> tuple[Digit, ...]:
-        """What imbalance is measured in first, so that its cells lie together."""
-        return (*self.base, *self.fine, *self.bins)
+    def counted(self) -> tuple[Digit, ...]:
+        """What cases are added up by; imbalance first, so that its cells lie together."""
+        return (*self.base, *self.values, *self.fine, *self.bins)
+
+    def with_bins(self, unpacked: Mapping[str, Ints]) -> dict[str, Ints]:
+        """Add the digits that follow from values."""
+        found = dict(unpacked)
+        for whole in self.wholes:
+            found |= whole.bins(unpacked[whole.digit])
+        return found
 
 
 def _digits(
@@ -353,23 +432,30 @@ def _digits(
     columns: Columns,
     within: Sequence[Sequence[str]],
     coarsened: Sequence[Coarsened],
+    wholes: tuple[WholeNumber, ...],
 ) -> Digits:
     backend = data.get_backend().name
     base = [
         Digit(name, _place(data[name], levels, backend), len(levels))
         for name, levels in zip(columns.within, within, strict=True)
     ]
-    bins, fine = [], []
+    counted = {w.covariate.name: w for w in wholes}
+    whole, bins, values, fine = [], [], [], []
     for c in coarsened:
         column = data[c.name]
         if isinstance(c, GroupedLevels):
             base.append(Digit(c.name, _place(column, c.levels, backend), len(c.levels)))
             continue
         x = column.cast("float64")
-        fine.append(Digit(_fine_name(c), _bin(x, c.fine), c.n_fine))
-        bins.append(Digit(c.name, _bin(x, c.cuts), len(c.labels)))
+        of_bin = Digit(c.name, _bin(x, c.cuts), len(c.labels))
+        if number := counted.get(c.name):
+            whole.append(of_bin)
+            values.append(Digit(number.digit, number.place(x), len(number.values)))
+        else:
+            bins.append(of_bin)
+            fine.append(Digit(_fine_name(c), _bin(x, c.fine), c.n_fine))
     bins.append(Digit("side", data[columns.treated].cast("int64"), 2))
-    return Digits(tuple(base), tuple(bins), tuple(fine))
+    return Digits(tuple(base), tuple(whole), tuple(bins), tuple(values), tuple(fine), wholes)
 
 
 def _place(column: Any, levels: Sequence[str], backend: str) -> Any:
@@ -473,15 +559,28 @@ def _added_up(
         DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
     """
     _refuse_flaws(data, columns)
-    numbers = {
+    numbers = [c for c in coarsened if isinstance(c, CutNumber)]
+    counted = {w.covariate.name for w in digits.wholes}
+    z = {
         f"_z{n}": data[c.name].cast("float64") - _double(centre_of(c.fine))
-        for n, c in enumerate(c for c in coarsened if isinstance(c, CutNumber))
+        for n, c in enumerate(numbers)
+        if c.name not in counted
     }
-    size = np.prod([float(d.size) for d in digits.coarse])
+    combinations = np.prod([float(d.size) for d in digits.coarse])
     local = data.get_backend().name == "duckdb" and columns.weight is None
-    if local and size <= LARGEST_TABLE and len(list(_packed(digits.all))) == 1:
-        return _added_up_here(data, digits, numbers)
-    return _added_up_there(data, columns, digits, numbers)
+    if local and combinations <= LARGEST_TABLE and len(list(_packed(digits.counted))) == 1:
+        cells = _added_up_here(data, digits, z)
+    else:
+        cells = _added_up_there(data, columns, digits, z)
+    others, wholes = iter(cells.sums), {w.covariate.name: w for w in digits.wholes}
+    size = int(cells.coarse.max()) + 1
+    sums = [
+        wholes[c.name].moments(cells.digits[wholes[c.name].digit], cells.weight, cells.coarse, size)
+        if c.name in wholes
+        else next(others)
+        for c in numbers
+    ]
+    return replace(cells, sums=sums)
 
 
 def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
@@ -502,27 +601,39 @@ def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
 
 def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any]) -> Cells:
     """Add up whole numbers that DuckDB computes: sorting them takes a fraction of its grouping."""
-    parts = {name: _key(part) for name, part in vars(digits).items() if part}
-    given = data.select(**parts, **numbers).to_pyarrow()
+    parts = {name: getattr(digits, name) for name in ("base", "values", "fine", "bins")}
+    keys = {name: _key(part) for name, part in parts.items() if part}
+    given = data.select(**keys, **numbers).to_pyarrow()
     nothing = np.zeros(len(given), dtype=np.int64)
-    base, bins, fine = (
-        given[name].to_numpy() if part else nothing for name, part in vars(digits).items()
+    base, values, fine, bins = (
+        given[name].to_numpy() if part else nothing for name, part in parts.items()
     )
+    of_case = (
+        (base * _size(digits.whole) + _bins_of_values(digits)[values]) * _size(digits.bins) + bins
+    ).astype(np.int32)
     size = _size(digits.coarse)
-    of_case = (base * _size(digits.bins) + bins).astype(np.int32)
     sums = []
     for name in numbers:
         z = np.nan_to_num(given[name].to_numpy())
         sums.append((_bincount(of_case, z, size), _bincount(of_case, z * z, size)))
-    keys = (base * _size(digits.fine) + fine) * _size(digits.bins) + bins
-    del given, base, bins, fine
-    keys.sort()
-    start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    n = np.diff(np.append(start, len(keys))).astype(float)
-    unpacked = _unpacked([keys[start]], digits.all)
+    key = (base * _size(digits.values) + values) * _size(digits.fine) + fine
+    key = key * _size(digits.bins) + bins
+    del given, base, values, fine, bins
+    key.sort()
+    start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    n = np.diff(np.append(start, len(key))).astype(float)
+    unpacked = digits.with_bins(_unpacked([key[start]], digits.counted))
     places, coarse = np.unique(_number_of(unpacked, digits.coarse), return_inverse=True)
     found = [(z[places], zz[places]) for z, zz in sums]
     return Cells(unpacked, n, n, n, coarse, found, of_case, places)
+
+
+def _bins_of_values(digits: Digits) -> Ints:
+    """Return the whole number of the bins of every combination of values, (combinations,)."""
+    if not digits.wholes:
+        return np.zeros(1, dtype=np.int64)
+    every = np.arange(_size(digits.values), dtype=np.int64)
+    return _number_of(digits.with_bins(_unpacked([every], digits.values)), digits.whole)
 
 
 def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
@@ -554,7 +665,7 @@ def _added_up_there(
 ) -> Cells:
     """Add up where the table lies; weights exactly, whatever the order of rows."""
     start = {"_w": data[columns.weight].cast("float64")} if columns.weight else {}
-    t = data.select(**_keys(digits.all), **numbers, **start)
+    t = data.select(**_keys(digits.counted), **numbers, **start)
     w = t["_w"] if columns.weight else ibis.literal(1.0)
     sums = {"n": t.count()}
     if columns.weight:
@@ -564,7 +675,8 @@ def _added_up_there(
         sums |= {f"sum{name}": (w * z).sum(), f"squares{name}": (w * z * z).sum()}
     keys = [name for name in t.columns if name.startswith("_key")]
     frame = t.group_by(keys).aggregate(**sums).to_pandas().sort_values(keys, ignore_index=True)
-    unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.all)
+    unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.counted)
+    unpacked = digits.with_bins(unpacked)
     sizes = [d.size for d in digits.coarse]
     coarse, size = combined([unpacked[d.name] for d in digits.coarse], sizes)
     n = frame["n"].to_numpy(float)

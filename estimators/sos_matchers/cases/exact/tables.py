@@ -41,7 +41,7 @@ from sos_matchers.cases.exact.report import (
     refuse_no_match,
     sentence,
 )
-from sos_matchers.cases.exact.sample import NAME, ExactData, missing_words
+from sos_matchers.cases.exact.sample import NAME, ExactData, HistogramParts, missing_words
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Floats, Ints, matched_weights
 from sos_matchers.cases.weighted import quantile
@@ -350,16 +350,15 @@ class WholeNumber:
         """Return the place of a number among the values, an expression."""
         return (x - _double(self.values[0])).cast("int64").fill_null(len(self.values) - 1)
 
-    def bins(self, place: Ints) -> dict[str, Ints]:
-        """Return the digits that follow from the place of the value, (n,) each."""
-        coarse, fine = self.covariate.codes(pd.Series(self.values))
-        name = self.covariate.name
-        return {name: coarse[place], _fine_name(self.covariate): fine[place]}
+    @property
+    def centred(self) -> Floats:
+        """The values less their centre, 0 for what is not known, (values,)."""
+        return np.nan_to_num(self.values - centre_of(self.covariate.fine))
 
-    def moments(self, place: Ints, weight: Floats, key: Ints, size: int) -> tuple[Floats, Floats]:
-        """Add up the number, less its centre, and its square, by ``key``, (size,) each."""
-        z = np.nan_to_num(self.values - centre_of(self.covariate.fine))[place]
-        return _bincount(key, weight * z, size), _bincount(key, weight * z * z, size)
+    def bins(self, place: Ints) -> tuple[Ints, Ints]:
+        """Return the bins of the matching and of the histogram, by places of values, (n,) each."""
+        coarse, fine = self.covariate.codes(pd.Series(self.values))
+        return coarse[place], fine[place]
 
 
 def _whole_numbers(data: ibis.Table, coarsened: Sequence[Coarsened]) -> tuple[WholeNumber, ...]:
@@ -423,8 +422,15 @@ class Digits:
         """Add the digits that follow from values."""
         found = dict(unpacked)
         for whole in self.wholes:
-            found |= whole.bins(unpacked[whole.digit])
+            name = whole.covariate.name
+            found[name], found[f"{FINE}{name}"] = whole.bins(unpacked[whole.digit])
         return found
+
+    @property
+    def histogram(self) -> tuple[Digit, ...]:
+        """What makes the cells that imbalance is measured in, those of ``wholes`` included."""
+        wholes = [Digit(f"{FINE}{w.covariate.name}", None, w.covariate.n_fine) for w in self.wholes]
+        return (*self.base, *wholes, *self.fine)
 
 
 def _digits(
@@ -525,27 +531,26 @@ def _keys(digits: Sequence[Digit]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cells:
-    """Cases added up.
+    """Cases added up by what decides their weight: what they are matched on, and their side.
 
     Attributes:
         digits: The whole numbers of each cell, by name, (cells,).
         n: Its cases, (cells,).
         weight: The sum of their weights, (cells,).
         squares: The sum of their squared weights, (cells,).
-        coarse: Number of what its cases are matched on and of their side, (cells,).
-        sums: Of each number, less its centre, the weighted sums and those of its square by
-            ``coarse``, (coarse cells,).
-        of_case: Place of every case's coarse cell among all that may be, in the order of the table;
-            None where the cases were added up by the database.
-        places: Those places, (coarse cells,).
+        sums: Of each number, less its centre, the weighted sum and that of its square, (cells,).
+        histogram: The cells of the histogram that imbalance is measured in.
+        of_case: Place of every case's cell among all that may be, in the order of the table; None
+            where the cases were added up by the database.
+        places: Those places, (cells,).
     """
 
     digits: Mapping[str, Ints]
     n: Floats
     weight: Floats
     squares: Floats
-    coarse: Ints
-    sums: Sequence[tuple[Floats, Floats]]
+    sums: Mapping[str, tuple[Floats, Floats]]
+    histogram: HistogramParts
     of_case: NDArray[np.int32] | None = None
     places: Ints | None = None
 
@@ -559,28 +564,17 @@ def _added_up(
         DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
     """
     _refuse_flaws(data, columns)
-    numbers = [c for c in coarsened if isinstance(c, CutNumber)]
     counted = {w.covariate.name for w in digits.wholes}
-    z = {
-        f"_z{n}": data[c.name].cast("float64") - _double(centre_of(c.fine))
-        for n, c in enumerate(numbers)
-        if c.name not in counted
+    numbers = {
+        c.name: data[c.name].cast("float64") - _double(centre_of(c.fine))
+        for c in coarsened
+        if isinstance(c, CutNumber) and c.name not in counted
     }
     combinations = np.prod([float(d.size) for d in digits.coarse])
     local = data.get_backend().name == "duckdb" and columns.weight is None
     if local and combinations <= LARGEST_TABLE and len(list(_packed(digits.counted))) == 1:
-        cells = _added_up_here(data, digits, z)
-    else:
-        cells = _added_up_there(data, columns, digits, z)
-    others, wholes = iter(cells.sums), {w.covariate.name: w for w in digits.wholes}
-    size = int(cells.coarse.max()) + 1
-    sums = [
-        wholes[c.name].moments(cells.digits[wholes[c.name].digit], cells.weight, cells.coarse, size)
-        if c.name in wholes
-        else next(others)
-        for c in numbers
-    ]
-    return replace(cells, sums=sums)
+        return _added_up_here(data, digits, numbers)
+    return _added_up_there(data, columns, digits, numbers)
 
 
 def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
@@ -602,38 +596,68 @@ def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
 def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any]) -> Cells:
     """Add up whole numbers that DuckDB computes: sorting them takes a fraction of its grouping."""
     parts = {name: getattr(digits, name) for name in ("base", "values", "fine", "bins")}
-    keys = {name: _key(part) for name, part in parts.items() if part}
-    given = data.select(**keys, **numbers).to_pyarrow()
+    keys = {f"_{name}": _key(part) for name, part in parts.items() if part}
+    z = {f"_z{n}": number for n, number in enumerate(numbers.values())}
+    given = data.select(**keys, **z).to_pyarrow()
     nothing = np.zeros(len(given), dtype=np.int64)
     base, values, fine, bins = (
-        given[name].to_numpy() if part else nothing for name, part in parts.items()
+        given[f"_{name}"].to_numpy() if part else nothing for name, part in parts.items()
     )
-    of_case = (
-        (base * _size(digits.whole) + _bins_of_values(digits)[values]) * _size(digits.bins) + bins
-    ).astype(np.int32)
-    size = _size(digits.coarse)
-    sums = []
-    for name in numbers:
-        z = np.nan_to_num(given[name].to_numpy())
-        sums.append((_bincount(of_case, z, size), _bincount(of_case, z * z, size)))
+    whole_bins, whole_fine = _of_values(digits)
+    place = (base * _size(digits.whole) + whole_bins[values]) * _size(digits.bins) + bins
+    of_case = place.astype(np.int32)
+    del place
+    added = {
+        name: _moments(of_case, np.nan_to_num(given[column].to_numpy()), _size(digits.coarse))
+        for name, column in zip(numbers, z, strict=True)
+    }
     key = (base * _size(digits.values) + values) * _size(digits.fine) + fine
     key = key * _size(digits.bins) + bins
     del given, base, values, fine, bins
     key.sort()
     start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
     n = np.diff(np.append(start, len(key))).astype(float)
-    unpacked = digits.with_bins(_unpacked([key[start]], digits.counted))
-    places, coarse = np.unique(_number_of(unpacked, digits.coarse), return_inverse=True)
-    found = [(z[places], zz[places]) for z, zz in sums]
-    return Cells(unpacked, n, n, n, coarse, found, of_case, places)
+    rest, bins = np.divmod(key[start], _size(digits.bins))
+    rest, fine = np.divmod(rest, _size(digits.fine))
+    base, values = np.divmod(rest, _size(digits.values))
+    coarse = (base * _size(digits.whole) + whole_bins[values]) * _size(digits.bins) + bins
+    row, size = combined([coarse], [_size(digits.coarse)])
+    places = coarse[row_of_each(row, size)]
+    wide = base * (int(whole_fine.max()) + 1) + whole_fine[values]
+    cell, _ = combined([wide, fine], [int(wide.max()) + 1, _size(digits.fine)])
+    of_value = _unpacked([values], digits.values) if digits.wholes else {}
+    sums = {name: (one[places], two[places]) for name, (one, two) in added.items()}
+    sums |= _sums_of_wholes(digits, of_value, n, row, size)
+    total = _bincount(row, n, size)
+    parts_of = HistogramParts(cell, row, n)
+    unpacked = _unpacked([places], digits.coarse)
+    return Cells(unpacked, total, total, total, sums, parts_of, of_case, places)
 
 
-def _bins_of_values(digits: Digits) -> Ints:
-    """Return the whole number of the bins of every combination of values, (combinations,)."""
+def _of_values(digits: Digits) -> tuple[Ints, Ints]:
+    """Return the whole numbers of both kinds of bins, of every combination of values."""
     if not digits.wholes:
-        return np.zeros(1, dtype=np.int64)
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
     every = np.arange(_size(digits.values), dtype=np.int64)
-    return _number_of(digits.with_bins(_unpacked([every], digits.values)), digits.whole)
+    found = digits.with_bins(_unpacked([every], digits.values))
+    fine = [found[f"{FINE}{w.covariate.name}"] for w in digits.wholes]
+    return _number_of(found, digits.whole), combined(fine, [int(f.max()) + 1 for f in fine])[0]
+
+
+def _sums_of_wholes(
+    digits: Digits, unpacked: Mapping[str, Ints], weight: Floats, row: Ints, size: int
+) -> dict[str, tuple[Floats, Floats]]:
+    """Add up whole numbers, and their squares, from how often each value occurs."""
+    return {
+        w.covariate.name: _moments(row, w.centred[unpacked[w.digit]], size, weight)
+        for w in digits.wholes
+    }
+
+
+def _moments(
+    key: NDArray[np.integer[Any]], z: Floats, size: int, weight: Floats | float = 1.0
+) -> tuple[Floats, Floats]:
+    return _bincount(key, weight * z, size), _bincount(key, weight * z * z, size)
 
 
 def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
@@ -665,32 +689,45 @@ def _added_up_there(
 ) -> Cells:
     """Add up where the table lies; weights exactly, whatever the order of rows."""
     start = {"_w": data[columns.weight].cast("float64")} if columns.weight else {}
-    t = data.select(**_keys(digits.counted), **numbers, **start)
+    z = {f"_z{n}": number for n, number in enumerate(numbers.values())}
+    t = data.select(**_keys(digits.counted), **z, **start)
     w = t["_w"] if columns.weight else ibis.literal(1.0)
     sums = {"n": t.count()}
     if columns.weight:
         sums |= {name: _exact(v) for name, v in (("weight", w), ("squares", w * w))}
-    for name in numbers:
-        z = t[name].fill_null(0.0)
-        sums |= {f"sum{name}": (w * z).sum(), f"squares{name}": (w * z * z).sum()}
+    for name in z:
+        number = t[name].fill_null(0.0)
+        sums |= {f"sum{name}": (w * number).sum(), f"squares{name}": (w * number * number).sum()}
     keys = [name for name in t.columns if name.startswith("_key")]
     frame = t.group_by(keys).aggregate(**sums).to_pandas().sort_values(keys, ignore_index=True)
     unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.counted)
     unpacked = digits.with_bins(unpacked)
-    sizes = [d.size for d in digits.coarse]
-    coarse, size = combined([unpacked[d.name] for d in digits.coarse], sizes)
+    row, size = _combined(unpacked, digits.coarse)
     n = frame["n"].to_numpy(float)
     weight, squares = (
         frame[c].to_numpy(float) if columns.weight else n for c in ("weight", "squares")
     )
-    added = [
-        (
-            _bincount(coarse, frame[f"sum{name}"].to_numpy(float), size),
-            _bincount(coarse, frame[f"squares{name}"].to_numpy(float), size),
+    added = {
+        name: (
+            _bincount(row, frame[f"sum{column}"].to_numpy(float), size),
+            _bincount(row, frame[f"squares{column}"].to_numpy(float), size),
         )
-        for name in numbers
-    ]
-    return Cells(unpacked, n, weight, squares, coarse, added)
+        for name, column in zip(numbers, z, strict=True)
+    }
+    added |= _sums_of_wholes(digits, unpacked, weight, row, size)
+    one = row_of_each(row, size)
+    return Cells(
+        digits={d.name: unpacked[d.name][one] for d in digits.coarse},
+        n=_bincount(row, n, size),
+        weight=_bincount(row, weight, size),
+        squares=_bincount(row, squares, size),
+        sums=added,
+        histogram=HistogramParts(_combined(unpacked, digits.histogram)[0], row, weight),
+    )
+
+
+def _combined(unpacked: Mapping[str, Ints], digits: Sequence[Digit]) -> tuple[Ints, int]:
+    return combined([unpacked[d.name] for d in digits], [d.size for d in digits])
 
 
 def _exact(values: Any) -> Any:
@@ -739,11 +776,7 @@ def _exact_data(
         strata = tuple(", ".join(words) for words in zip(*parts, strict=True))
     match = [_matched_digit(c, cells.digits[c.name]) for c in coarsened]
     sizes = [len(c.labels) for c in coarsened]
-    # In the order of the keys, in which equal cells lie together.
-    ordered = sorted(coarsened, key=lambda c: isinstance(c, CutNumber))
-    fine = [cells.digits[_fine_name(c)] for c in ordered]
     pattern, n_patterns = combined([stratum, *match], [len(strata), *sizes])
-    cell, _ = combined([stratum, *fine], [len(strata), *(c.n_fine for c in ordered)])
     a_row = row_of_each(pattern, n_patterns)
     return ExactData(
         frame=frame.assign(unit=np.array(strata, dtype=object)[stratum]),
@@ -758,7 +791,7 @@ def _exact_data(
         n_patterns=n_patterns,
         codes=tuple(codes[a_row] for codes in match),
         a_row=a_row,
-        cell=cell,
+        histogram=cells.histogram,
         occasion=np.arange(len(cells.n)),
         in_order=True,
     )
@@ -815,7 +848,7 @@ def _weighted(
     }
     factor = found.weight[found.kept] / exact.weight[found.kept]
     frame = pd.DataFrame({name: key[found.kept] for name, key in keys.items()})
-    frame = frame.assign(**{FACTOR: factor}).drop_duplicates(list(keys), ignore_index=True)
+    frame = frame.assign(**{FACTOR: factor})
     start = data[columns.weight].cast("float64") if columns.weight else ibis.literal(1.0)
     keyed = data.mutate(**_keys(digits.coarse), _start=start)
     joined = keyed.inner_join(ibis.memtable(frame), list(keys))
@@ -827,37 +860,27 @@ def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactMatches) -> Fl
     if cells.of_case is None or cells.places is None:
         return None
     of_one = np.zeros(int(cells.places[-1]) + 1)
-    of_one[cells.places[cells.coarse]] = found.weight / exact.weight
+    of_one[cells.places] = found.weight / exact.weight
     return np.asarray(of_one[cells.of_case])
 
 
 def _balance(cells: Cells, exact: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return the balance of covariates from sums over what cases are matched on."""
-    size = len(cells.sums[0][0]) if cells.sums else int(cells.coarse.max()) + 1
-    ratio = found.weight / np.where(exact.weight > 0, exact.weight, 1.0)
     weights = CellWeights(
-        treated=_of_coarse(cells, exact.treated, size),
-        weight=_bincount(cells.coarse, exact.weight, size),
-        squares=_bincount(cells.coarse, cells.squares, size),
-        ratio=_of_coarse(cells, ratio, size),
+        treated=exact.treated,
+        weight=exact.weight,
+        squares=cells.squares,
+        ratio=found.weight / np.where(exact.weight > 0, exact.weight, 1.0),
     )
     rows: list[dict[str, str | float]] = []
-    sums = iter(cells.sums)
     for c in exact.coarsened:
-        digit = _of_coarse(cells, cells.digits[c.name], size)
+        digit = cells.digits[c.name]
         if isinstance(c, GroupedLevels):
             rows += weights.of_levels([f"{c.name}={level}" for level in c.levels], digit)
             continue
         gap = digit == len(c.labels) - 1
-        z, zz = next(sums)
+        z, zz = cells.sums[c.name]
         rows.append(weights.of_number(c.name, z, zz, ~gap, centre_of(c.fine)))
         if gap[weights.weight > 0].any():
             rows += weights.of_levels([c.name, f"{c.name}={MISSING}"], gap.astype(np.int64))[1:]
     return pd.DataFrame(rows, columns=list(BALANCE_COLUMNS))
-
-
-def _of_coarse(cells: Cells, values: np.ndarray, size: int) -> np.ndarray:
-    """Return what all cells of the same coarse number share, (size,)."""
-    found = np.zeros(size, dtype=values.dtype)
-    found[cells.coarse] = values
-    return found

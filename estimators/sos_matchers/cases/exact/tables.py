@@ -55,6 +55,7 @@ FEW = 32
 EXACT_SUM = "decimal(38, 18)"
 """What weights are added up as: no order of rows and no number of threads changes a digit."""
 FACTOR = "_factor"
+FLAWED_SIDES, FLAWED_WEIGHTS = "sides", "weights"
 FINE = "fine "
 """Beginning of the names of digits that matter for imbalance alone."""
 VALUE = "value "
@@ -141,10 +142,12 @@ def match_table(
     data = _opened(table)
     columns = _columns(data, settings, tuple(covariates), treated, weight)
     with failures_in_words():
-        data = _without_nan(data, columns.covariates)
-        coarsened, notes, warnings = _coarsened(data, columns, settings)
+        facts = _facts(data, columns)
+        with_nan = {name: _number(data[name]) for name, fact in facts.items() if fact.has_nan}
+        data = data.mutate(**with_nan) if with_nan else data
+        coarsened, notes, warnings = _coarsened(data, columns, settings, facts)
         within = [_levels(data, name) for name in columns.within]
-        wholes = _whole_numbers(data, coarsened)
+        wholes = _whole_numbers(coarsened, facts)
         digits = _digits(data, columns, within, coarsened, wholes)
         cells = _added_up(data, columns, digits, coarsened)
     exact = _exact_data(cells, columns, within, coarsened)
@@ -205,20 +208,61 @@ def _columns(
     return Columns(within, names, treated, weight)
 
 
+def _flaws(data: ibis.Table, columns: Columns) -> dict[str, Any]:
+    """Count sides that are neither 0 nor 1, and weights that are no weights, in expressions."""
+    side = data[columns.treated].cast("float64")
+    flaws = {FLAWED_SIDES: (~side.isin([0.0, 1.0])).fill_null(True).sum()}
+    if columns.weight:
+        weight = data[columns.weight].cast("float64")
+        # Databases have NaN above infinity.
+        usable = (weight >= 0) & (weight < _double(np.inf))
+        flaws[FLAWED_WEIGHTS] = (~usable).fill_null(True).sum()
+    return flaws
+
+
+def _refuse_flaws(found: pd.Series, columns: Columns) -> None:
+    for flaw, column, fits in (
+        (FLAWED_SIDES, columns.treated, "0 or 1"),
+        (FLAWED_WEIGHTS, columns.weight, "0 or more"),
+    ):
+        if column is not None and found[flaw]:
+            raise DataError(f"Column '{column}' has {int(found[flaw])} values that are not {fits}.")
+
+
 # ---- covariates ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class NumberFacts:
+    """What is known of a number among the covariates.
+
+    Attributes:
+        n_missing: How many cases lack it.
+        numbers: What rules of cut points need; none, if no case has it.
+        whole: Whether it is whole in every case that has it.
+        has_nan: Whether gaps are written as NaN.
+    """
+
+    n_missing: int
+    numbers: Numbers
+    whole: bool
+    has_nan: bool
+
+
 def _coarsened(
-    data: ibis.Table, columns: Columns, settings: CoarsenedExactSettings
+    data: ibis.Table,
+    columns: Columns,
+    settings: CoarsenedExactSettings,
+    facts: Mapping[str, NumberFacts],
 ) -> tuple[tuple[Coarsened, ...], tuple[str, ...], tuple[str, ...]]:
     """Coarsen the covariates that vary; return them, notes on the others, and warnings."""
     made: list[Coarsened] = []
     notes, warnings = [], []
-    facts = _facts(data, [c for c in columns.covariates if data[c].type().is_numeric()])
     for name in columns.covariates:
         if name in facts:
-            known, n_missing, numbers = facts[name]
-            varies = numbers.high > numbers.low or (known and n_missing > 0)
+            numbers = facts[name].numbers
+            known = numbers.n > 0
+            varies = numbers.high > numbers.low or (known and facts[name].n_missing > 0)
         else:
             levels = _levels(data, name, fill=MISSING)
             known, varies = levels != (MISSING,), len(levels) > 1
@@ -244,32 +288,39 @@ def _coarsened(
     )
 
 
-def _facts(data: ibis.Table, names: Sequence[str]) -> dict[str, tuple[int, int, Numbers]]:
-    """Return how many values each number has and lacks, and what the rules need of them."""
-    if not names:
-        return {}
-    wanted: dict[str, Any] = {}
+def _facts(data: ibis.Table, columns: Columns) -> dict[str, NumberFacts]:
+    """Look once at every case: at the numbers among the covariates, the side and the weight.
+
+    Raises:
+        DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
+    """
+    names = [c for c in columns.covariates if data[c].type().is_numeric()]
+    wanted = _flaws(data, columns)
     for n, name in enumerate(names):
-        x = data[name].cast("float64")
+        x, nan = _number(data[name]), data[name].cast("float64").isnan()
         wanted |= {
             f"known{n}": x.count(),
             f"missing{n}": x.isnull().sum(),
             f"low{n}": x.min(),
             f"high{n}": x.max(),
             f"sd{n}": x.std(how="sample"),
+            f"whole{n}": (x == x.floor().cast("float64")).all(),
+            f"nan{n}": nan.any() if data[name].type().is_floating() else ibis.literal(value=False),
         }
     row = data.aggregate(**wanted).to_pandas().iloc[0].fillna(0.0)
+    _refuse_flaws(row, columns)
     return {
-        name: (
-            int(row[f"known{n}"]),
-            int(row[f"missing{n}"]),
-            Numbers(
+        name: NumberFacts(
+            n_missing=int(row[f"missing{n}"]),
+            numbers=Numbers(
                 int(row[f"known{n}"]),
                 float(row[f"low{n}"]),
                 float(row[f"high{n}"]),
                 float(row[f"sd{n}"]),
                 _quantiles(data, name),
             ),
+            whole=bool(row[f"whole{n}"]),
+            has_nan=bool(row[f"nan{n}"]),
         )
         for n, name in enumerate(names)
     }
@@ -281,21 +332,11 @@ def _number(column: Any) -> Any:
     return double.nullif(float("nan")) if column.type().is_floating() else double
 
 
-def _without_nan(data: ibis.Table, names: Sequence[str]) -> ibis.Table:
-    """Return the table with gaps in the place of NaN, in columns that have some."""
-    floating = [name for name in names if data[name].type().is_floating()]
-    if not floating:
-        return data
-    found = data.aggregate(**{name: data[name].isnan().any() for name in floating}).to_pandas()
-    with_nan = [name for name in floating if found[name].fillna(False).iloc[0]]
-    return data.mutate(**{name: _number(data[name]) for name in with_nan}) if with_nan else data
-
-
 def _quantiles(data: ibis.Table, name: str) -> Any:
     """Give quantiles of type 7 from the values, each once with how often it occurs."""
 
     def of(shares: Sequence[float]) -> Floats:
-        x = data[name].cast("float64")
+        x = _number(data[name])
         counted = data.filter(x.notnull()).group_by(x=x).aggregate(n=lambda t: t.count())
         frame = counted.to_pandas()
         values, n = significant(frame["x"].to_numpy(float)), frame["n"].to_numpy()
@@ -361,31 +402,20 @@ class WholeNumber:
         return coarse[place], fine[place]
 
 
-def _whole_numbers(data: ibis.Table, coarsened: Sequence[Coarsened]) -> tuple[WholeNumber, ...]:
+def _whole_numbers(
+    coarsened: Sequence[Coarsened], facts: Mapping[str, NumberFacts]
+) -> tuple[WholeNumber, ...]:
     """Return the covariates that are few whole numbers, as many as are counted together."""
-    numbers = [c for c in coarsened if isinstance(c, CutNumber)]
-    narrow = {c.name: (c, values) for c in numbers if (values := _if_whole(c)) is not None}
-    if not narrow:
-        return ()
-    x = {name: data[name].cast("float64") for name in narrow}
-    whole = data.aggregate(**{name: (v == v.floor()).all() for name, v in x.items()}).to_pandas()
     found, size = [], 1
-    for name, (covariate, values) in narrow.items():
-        if whole[name].iloc[0] and size * len(values) <= MOST_TOGETHER:
-            size *= len(values)
-            found.append(WholeNumber(covariate, values))
+    for c in coarsened:
+        if not isinstance(c, CutNumber) or not facts[c.name].whole:
+            continue
+        low, high = facts[c.name].numbers.low, facts[c.name].numbers.high
+        n = high - low + 2
+        if n <= MOST_VALUES and size * n <= MOST_TOGETHER:
+            size *= int(n)
+            found.append(WholeNumber(c, np.append(np.arange(low, high + 1), np.nan)))
     return tuple(found)
-
-
-def _if_whole(covariate: CutNumber) -> Floats | None:
-    """Return the values that a number has if it is whole; None where these would be many."""
-    if covariate.fine.start is None:
-        return None
-    low, bins = covariate.fine.start, len(covariate.fine.points) + 1
-    if low != np.rint(low) or covariate.fine.step * bins > MOST_VALUES:
-        return None
-    high = np.rint(low + covariate.fine.step * bins)
-    return np.append(np.arange(low, high + 1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -558,12 +588,7 @@ class Cells:
 def _added_up(
     data: ibis.Table, columns: Columns, digits: Digits, coarsened: Sequence[Coarsened]
 ) -> Cells:
-    """Add up the cases: by numpy where DuckDB hands them over, else by the database.
-
-    Raises:
-        DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
-    """
-    _refuse_flaws(data, columns)
+    """Add up the cases: by numpy where DuckDB hands them over, else by the database."""
     counted = {w.covariate.name for w in digits.wholes}
     numbers = {
         c.name: data[c.name].cast("float64") - _double(centre_of(c.fine))
@@ -575,22 +600,6 @@ def _added_up(
     if local and combinations <= LARGEST_TABLE and len(list(_packed(digits.counted))) == 1:
         return _added_up_here(data, digits, numbers)
     return _added_up_there(data, columns, digits, numbers)
-
-
-def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
-    side = data[columns.treated].cast("float64")
-    flaws = {columns.treated: (~side.isin([0.0, 1.0])).fill_null(True).sum()}
-    if columns.weight:
-        weight = data[columns.weight].cast("float64")
-        # Databases have NaN above infinity.
-        usable = (weight >= 0) & (weight < _double(np.inf))
-        flaws[columns.weight] = (~usable).fill_null(True).sum()
-    found = data.aggregate(**flaws).to_pandas().iloc[0]
-    for column, fits in ((columns.treated, "0 or 1"), (columns.weight, "0 or more")):
-        if column is not None and found[column]:
-            raise DataError(
-                f"Column '{column}' has {int(found[column])} values that are not {fits}."
-            )
 
 
 def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any]) -> Cells:

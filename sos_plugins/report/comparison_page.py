@@ -131,7 +131,8 @@ def _chart(result: Comparison, name: str, rows: list[dict[str, object]]) -> Char
     def draw(figure: Figure) -> None:
         axes = frame_axes(figure, left=LABELS, right=0.3, top=0.2, bottom=0.6)
         ends = drawn[["conf_low_after", "conf_high_after"]].to_numpy(float)
-        limits = axis_limits(list(drawn["estimate_after"]), list(ends.ravel()))
+        both = [first.conf_low, first.conf_high, *ends[-1]]
+        limits = axis_limits([*drawn["estimate_after"], *both], list(ends.ravel()))
         axes.axvline(0, color=INK, linewidth=1)
         axes.axvline(float(first.estimate or 0), color=SERIES[0], linewidth=1, linestyle=":")
         for line, (estimate, (low, high)) in enumerate(
@@ -164,7 +165,8 @@ def _named(result: Comparison, row: Row) -> str:
     if row["where"] == TOGETHER:
         return words.clean(result.titles[1])
     setting = row["setting"] or row["where"]
-    return f"{setting}: {words.clean(setting_text(row['after']))}"
+    sides = " \N{RIGHTWARDS ARROW} ".join(setting_text(row[side]) for side in ("before", "after"))
+    return f"{setting}: {words.clean(sides)}"
 
 
 def _finding(frame: pd.DataFrame, scale: Scale) -> str:
@@ -195,7 +197,6 @@ def _changes_table(frame: pd.DataFrame, ident: str, scale: Scale) -> Table:
 
     columns = (
         column("label", "Study, or the difference alone"),
-        Column("In the first study", lambda row: setting_text(row["before"])),
         column("estimate_after", "Estimate", scale.effect, numeric=True),
         Column("Confidence interval", interval, numeric=True),
         column("change", "Change", scale.effect, numeric=True),

@@ -175,9 +175,8 @@ def test_the_command_shows_it(two: dict[str, Path], tmp_path: Path) -> None:
     tables = pd.read_html(io.StringIO(page.read_text("utf-8")))
     shown = number_of(tables[0].iloc[0, 1])
     assert shown == pytest.approx(rows[0]["estimate_before"], abs=SHOWN)
-    assert "form: pilot-post" in page.read_text("utf-8")
-    assert tables[1].iloc[1, 0] == "form: pilot-post"
-    assert number_of(tables[1].iloc[1, 2]) == pytest.approx(rows[0]["estimate_after"], abs=SHOWN)
+    assert tables[1].iloc[1, 0] == "form: stacked \N{RIGHTWARDS ARROW} pilot-post"
+    assert number_of(tables[1].iloc[1, 1]) == pytest.approx(rows[0]["estimate_after"], abs=SHOWN)
 
 
 def number_of(cell: object) -> float:

@@ -24,7 +24,7 @@ BESIDE = 'plugin = testing.plugin_beside(__file__, "plugin.py")'
 STUDY_NAME = "my-study"
 
 PRESETS = ("wwcsc-2021", "wwcsc-2021-corrected")
-"""Studies that are written whole: the analysis of 2021, and the same with its quirks mended."""
+"""Studies that are written whole: the analysis of 2021, and the same with its quirks corrected."""
 
 KINDS = (
     *("source", "linker", "outcome", "matcher", "estimator", "engine", "pooling", "imputer"),

@@ -12,7 +12,8 @@ from sos_plugins.cache.store import StepCache
 from sos_plugins.cli.console import Terminal
 from sos_plugins.cli.text_tables import render
 from sos_plugins.groundwork.plain import plain
-from sos_plugins.study.compare import Difference, compare_studies
+from sos_plugins.report.comparison_page import comparison_page, difference_text, setting_text
+from sos_plugins.study.compare import compare_studies
 from sos_plugins.study.exported import exported_cases
 from sos_plugins.study.study import Study
 from sos_plugins.system.output_folder import cannot_write
@@ -28,6 +29,7 @@ def compare(
     after: Path,
     data: Path | None,
     out: Path | None,
+    page: Path | None,
     stations: StepCache,
 ) -> None:
     """Print what differs between two studies and what each difference does.
@@ -45,19 +47,21 @@ def compare(
     rows = found.rows()
     if out is not None:
         _write(out, _csv(rows), "The comparison")
+    if page is not None:
+        _write(page, comparison_page(found), "The page")
     shown = [[row["outcome"], *_what(row), *_numbers(row), row["reason"]] for row in rows]
     head = [
         *("outcome", "setting", "from", "to"),
         *("estimate (SE)", "with it (SE)", "change", "why not"),
     ]
-    notes = [f"Other difference: {_said(one)}" for one in found.others]
-    answer = {"rows": plain(rows), "others": [_said(one) for one in found.others]}
+    notes = [f"Other difference: {difference_text(one)}" for one in found.others]
+    answer = {"rows": plain(rows), "others": [difference_text(one) for one in found.others]}
     terminal.answer(answer, "\n".join([render(head, shown), *notes]))
 
 
 def _what(row: dict[str, Any]) -> list[str]:
     setting = f"{row['where']} {row['setting']}".strip()
-    return [setting, _text(row["before"]), _text(row["after"])]
+    return [setting, setting_text(row["before"]), setting_text(row["after"])]
 
 
 def _numbers(row: dict[str, Any]) -> list[Any]:
@@ -68,25 +72,14 @@ def _numbers(row: dict[str, Any]) -> list[Any]:
     return [*both, row["change"]]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(part) for part in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} = {_text(part)}" for key, part in value.items())
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _said(one: Difference) -> str:
-    setting = f"{one.where} {one.setting}".strip()
-    return f"{setting}: {_text(one.before)}; {_text(one.after)}"
-
-
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({**row, "before": _text(row["before"]), "after": _text(row["after"])})
+        writer.writerow(
+            {**row, "before": setting_text(row["before"]), "after": setting_text(row["after"])}
+        )
     return text.getvalue()
 
 

@@ -381,6 +381,7 @@ def estimate(terminal: Terminal, estimator: str, pairs: tuple[str, ...], **table
 @click.argument("after", type=FILE)
 @click.option("--data", type=OUT, help="Folder of the data: paths in both studies start there.")
 @click.option("--out", type=FILE, help="CSV file for the table.")
+@click.option("--page", type=FILE, help="HTML file for the page, with a chart an outcome.")
 @click.option("--stations", type=OUT, help="Folder of finished stations, as of run.")
 @click.option("--no-stations", is_flag=True, help="Keep no stations and use none.")
 @common
@@ -390,6 +391,7 @@ def compare(
     after: Path,
     data: Path | None,
     out: Path | None,
+    page: Path | None,
     stations: Path | None,
     no_stations: bool,
 ) -> None:
@@ -404,7 +406,7 @@ def compare(
     kept = places.KEEP_NOTHING
     if not no_stations:
         kept = places.StepCache.at(stations or places.default_folder(data or before.parent))
-    show_comparison(terminal, before, after, data, out, kept)
+    show_comparison(terminal, before, after, data, out, page, kept)
 
 
 @main.command()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sos_plugins.cache.store import KEEP_NOTHING, StepCache
+from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.errors import SosError, StudyError, listing
 from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.settings import validate
@@ -21,8 +22,12 @@ from sos_plugins.study.result import OutcomeResult
 from sos_plugins.study.study import Study
 from sos_plugins.system.progress import NoProgress, Progress
 
+TOGETHER = "all differences"
+"""What stands in place of a setting where all differ at once."""
 ABSENT = "not set"
 """What a setting is that a study does not give."""
+FIGURES = ("estimate", "std_error", "conf_low", "conf_high", "n_cases")
+"""What is told of a main estimate."""
 OF_NO_PLUGIN = (("study", "seed"), ("matching", "comparators"))
 """Settings of tables without a plugin that can change an estimate."""
 Path_ = tuple[str, ...]
@@ -60,6 +65,8 @@ class Effect:
         outcome: Name of the outcome.
         estimate: In units of the value.
         std_error: Likewise.
+        conf_low: Lower end of its confidence interval.
+        conf_high: Upper end.
         n_cases: Cases used.
         reason: Why there is no estimate; empty where there is one.
     """
@@ -67,12 +74,29 @@ class Effect:
     outcome: str
     estimate: float | None = None
     std_error: float | None = None
+    conf_low: float | None = None
+    conf_high: float | None = None
     n_cases: int | None = None
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Correction:
+class Estimated:
+    """The main estimates of a study.
+
+    Attributes:
+        effects: Of each outcome, by its name.
+        infos: What each outcome is, by its name.
+        simulated: Whether the records are made up.
+    """
+
+    effects: Mapping[str, Effect]
+    infos: Mapping[str, OutcomeInfo]
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Change:
     """One difference put into the first study alone, and the estimates then, by outcome."""
 
     difference: Difference
@@ -84,24 +108,30 @@ class Comparison:
     """Two studies beside each other.
 
     Attributes:
+        titles: What both studies are called.
         before: Main estimates of the first study, by outcome.
         after: Those of the second.
-        corrections: The differences that can change estimates, each put into the first study alone.
+        changes: The differences that can change estimates, each put into the first study alone.
         others: The other differences.
+        infos: What each outcome is, by its name.
+        simulated: Whether the records are made up.
     """
 
+    titles: tuple[str, str]
     before: Mapping[str, Effect]
     after: Mapping[str, Effect]
-    corrections: tuple[Correction, ...]
+    changes: tuple[Change, ...]
     others: tuple[Difference, ...]
+    infos: Mapping[str, OutcomeInfo]
+    simulated: bool
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row an outcome and difference that touches it, and one for all of them."""
         rows = []
         for outcome, first in self.before.items():
-            for correction in self.corrections:
-                if outcome in correction.effects:
-                    what = correction.difference
+            for change in self.changes:
+                if outcome in change.effects:
+                    what = change.difference
                     rows.append(
                         {
                             "outcome": outcome,
@@ -109,11 +139,11 @@ class Comparison:
                             "setting": what.setting,
                             "before": what.before,
                             "after": what.after,
-                            **_figures(first, correction.effects[outcome]),
+                            **_figures(first, change.effects[outcome]),
                         }
                     )
             if outcome in self.after:
-                everything = {"where": "all differences", "setting": "", "before": "", "after": ""}
+                everything = {"where": TOGETHER, "setting": "", "before": "", "after": ""}
                 rows.append(
                     {"outcome": outcome, **everything, **_figures(first, self.after[outcome])}
                 )
@@ -123,15 +153,15 @@ class Comparison:
 def _figures(before: Effect, after: Effect) -> dict[str, Any]:
     known = before.estimate is not None and after.estimate is not None
     return {
-        "estimate_before": before.estimate,
-        "std_error_before": before.std_error,
-        "n_cases_before": before.n_cases,
-        "estimate_after": after.estimate,
-        "std_error_after": after.std_error,
-        "n_cases_after": after.n_cases,
+        **_of_side(before, "before"),
+        **_of_side(after, "after"),
         "change": after.estimate - before.estimate if known else None,  # type: ignore[operator]
         "reason": after.reason or before.reason,
     }
+
+
+def _of_side(effect: Effect, side: str) -> dict[str, Any]:
+    return {f"{figure}_{side}": getattr(effect, figure) for figure in FIGURES}
 
 
 def differences(before: StudyFile, after: StudyFile) -> tuple[Difference, ...]:
@@ -217,7 +247,9 @@ def _said(value: Any) -> Any:
     return ABSENT if value is None else value
 
 
-def corrected(data: Mapping[str, Any], after: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+def with_difference(
+    data: Mapping[str, Any], after: Mapping[str, Any], path: Path_
+) -> dict[str, Any]:
     """Return the data of a study with one setting, or table, as in another.
 
     Args:
@@ -229,7 +261,7 @@ def corrected(data: Mapping[str, Any], after: Mapping[str, Any], path: Path_) ->
     if isinstance(data.get(key), (list, tuple)) and rest:
         return {**data, key: _with_row(data[key], after[key], rest)}
     if rest:
-        return {**data, key: corrected(data[key], after[key], rest)}
+        return {**data, key: with_difference(data[key], after[key], rest)}
     changed = {name: value for name, value in data.items() if name != key}
     return {**changed, **({key: after[key]} if key in after else {})}
 
@@ -239,7 +271,9 @@ def _with_row(rows: Sequence[Any], others: Sequence[Any], rest: Path_) -> list[A
     by_name = {_named(row): row for row in others}
     if not inside:  # the main estimator is another
         return [others[0], *(row for row in rows[1:] if _named(row) != _named(others[0]))]
-    return [corrected(row, by_name[name], inside) if _named(row) == name else row for row in rows]
+    return [
+        with_difference(row, by_name[name], inside) if _named(row) == name else row for row in rows
+    ]
 
 
 def compare_studies(
@@ -266,14 +300,21 @@ def compare_studies(
     found = differences(before.plan.file, after.plan.file)
     first = main_estimates(before.plan, given_in(before.plan.file), stations)
     second = main_estimates(after.plan, given_in(after.plan.file), stations)
-    corrections = []
+    changes = []
     changing = [one for one in found if one.estimates]
-    with progress.step("Corrections", len(changing)) as advance:
+    with progress.step("Differences", len(changing)) as advance:
         for one in changing:
-            corrections.append(Correction(one, _alone(before, after, one, stations)))
+            changes.append(Change(one, _alone(before, after, one, stations)))
             advance()
-    others = tuple(one for one in found if not one.estimates)
-    return Comparison(first, second, tuple(corrections), others)
+    return Comparison(
+        titles=(before.plan.file.study.title, after.plan.file.study.title),
+        before=first.effects,
+        after=second.effects,
+        changes=tuple(changes),
+        others=tuple(one for one in found if not one.estimates),
+        infos={**second.infos, **first.infos},
+        simulated=first.simulated,
+    )
 
 
 def _refuse_others(before: Study, after: Study) -> None:
@@ -294,11 +335,11 @@ def _alone(
     before: Study, after: Study, one: Difference, stations: StepCache
 ) -> Mapping[str, Effect]:
     """Run the first study with one difference alone; what cannot stand alone says why."""
-    data = corrected(given_in(before.plan.file), given_in(after.plan.file), one.path)
+    data = with_difference(given_in(before.plan.file), given_in(after.plan.file), one.path)
     if one.outcome:
         data = {**data, "outcomes": [r for r in data["outcomes"] if _named(r) == one.outcome]}
     try:
-        return main_estimates(before.plan, data, stations)
+        return main_estimates(before.plan, data, stations).effects
     except SosError as error:
         names = [one.outcome] if one.outcome else before.outcome_names
         why = f"Not alone: {error}"
@@ -307,7 +348,7 @@ def _alone(
 
 def main_estimates(
     plan: Plan, data: Mapping[str, Any], stations: StepCache = KEEP_NOTHING
-) -> Mapping[str, Effect]:
+) -> Estimated:
     """Run a study for its main estimate alone, by the first engine.
 
     Args:
@@ -326,7 +367,11 @@ def main_estimates(
     file = validate(StudyFile, {**only, "sensitivity": {"families": []}}, where="the study")
     study = Study(Plan(file, plan.text, plan.base, plan.registry))
     result = study.crosscheck(workers=1, stations=stations)
-    return {one.info.name: _effect(one) for one in result.outcomes}
+    return Estimated(
+        effects={one.info.name: _effect(one) for one in result.outcomes},
+        infos={one.info.name: one.info for one in result.outcomes},
+        simulated=result.simulated,
+    )
 
 
 def _effect(outcome: OutcomeResult) -> Effect:
@@ -339,5 +384,7 @@ def _effect(outcome: OutcomeResult) -> Effect:
         name,
         float(row["estimate"]),
         float(row["std_error"]),
+        float(row["conf_low"]),
+        float(row["conf_high"]),
         int(named.estimate.glance["n_cases"]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 from pathlib import Path
@@ -14,7 +15,13 @@ from study_helpers import STUDY, change, table, write
 from sos_plugins.authors.scaffold import PRESETS, scaffold
 from sos_plugins.cli import main
 from sos_plugins.errors import NotRegisteredError, PluginError, StudyError
-from sos_plugins.study.compare import ABSENT, compare_studies, corrected, differences, given_in
+from sos_plugins.study.compare import (
+    ABSENT,
+    compare_studies,
+    differences,
+    given_in,
+    with_difference,
+)
 from sos_plugins.study.file import StudyFile, parse_study
 from sos_plugins.study.study import Study
 
@@ -34,7 +41,9 @@ QUIRKS = {
     "years",
     "vcov",
 }
-"""Settings that the corrected preset corrections and that can change an estimate."""
+"""Settings that the corrected preset corrects and that can change an estimate."""
+SHOWN = 0.005
+"""Half of the last digit that the page shows of this value."""
 
 
 @pytest.fixture
@@ -63,12 +72,12 @@ def test_every_quirk_is_a_difference_of_its_own(preset: dict[str, StudyFile]) ->
     assert {one.where for one in found if not one.estimates} >= {"[sensitivity]", "[rating]"}
 
 
-def test_all_corrections_together_are_the_other_study(preset: dict[str, StudyFile]) -> None:
+def test_all_differences_together_are_the_other_study(preset: dict[str, StudyFile]) -> None:
     before, after = (given_in(preset[name]) for name in PRESETS)
     data = before
     for one in differences(preset["wwcsc-2021"], preset["wwcsc-2021-corrected"]):
         if one.estimates:
-            data = corrected(data, after, one.path)
+            data = with_difference(data, after, one.path)
     for part in ("design", "matching", "imputation", "outcomes"):
         assert data[part] == after[part]
     assert data["estimators"][0] == after["estimators"][0]
@@ -90,8 +99,8 @@ def test_a_setting_of_no_plugin_is_a_difference_too(table: str, key: str, value:
     (one,) = differences(file, StudyFile(**changed))
     assert (one.where, one.setting, one.after) == (f"[{table}]", key, value)
     assert one.estimates
-    assert corrected(data, changed, one.path) == changed
-    assert corrected(changed, data, one.path) == data
+    assert with_difference(data, changed, one.path) == changed
+    assert with_difference(changed, data, one.path) == data
 
 
 def test_a_wrong_preset_is_told(tmp_path: Path) -> None:
@@ -136,8 +145,7 @@ def effect(path: Path) -> tuple[float, float]:
 def test_each_difference_alone_is_the_study_with_it_alone(two: dict[str, Path]) -> None:
     found = compare_studies(Study.from_toml(two["first"]), Study.from_toml(two["all"]))
     by_setting = {
-        correction.difference.setting: correction.effects["tidy-value"]
-        for correction in found.corrections
+        change.difference.setting: change.effects["tidy-value"] for change in found.changes
     }
     assert set(by_setting) == {"form", "ratio", "covariates"}
     for setting, told in by_setting.items():
@@ -153,16 +161,27 @@ def test_each_difference_alone_is_the_study_with_it_alone(two: dict[str, Path]) 
 
 
 def test_the_command_shows_it(two: dict[str, Path], tmp_path: Path) -> None:
-    written, stations = tmp_path / "corrections.csv", tmp_path / "stations"
+    written, stations = tmp_path / "differences.csv", tmp_path / "stations"
+    page = tmp_path / "differences.html"
     arguments = ["compare", str(two["first"]), str(two["form"]), "--json", "--out", str(written)]
+    arguments += ["--page", str(page)]
     answer = CliRunner().invoke(main, [*arguments, "--stations", str(stations)])
     assert answer.exit_code == 0, answer.output
     rows = json.loads(answer.stdout)["rows"]
     assert [row["setting"] for row in rows] == ["form", ""]
     assert rows[0]["estimate_after"] == rows[1]["estimate_after"] == effect(two["form"])[0]
-    assert pd.read_csv(written)["estimate_after"].tolist() == [
-        row["estimate_after"] for row in rows
-    ]
+    table = pd.read_csv(written)
+    assert table["estimate_after"].tolist() == [row["estimate_after"] for row in rows]
+    tables = pd.read_html(io.StringIO(page.read_text("utf-8")))
+    shown = number_of(tables[0].iloc[0, 1])
+    assert shown == pytest.approx(rows[0]["estimate_before"], abs=SHOWN)
+    assert tables[1].iloc[1, 0] == "form: stacked \N{RIGHTWARDS ARROW} pilot-post"
+    assert number_of(tables[1].iloc[1, 1]) == pytest.approx(rows[0]["estimate_after"], abs=SHOWN)
+
+
+def number_of(cell: object) -> float:
+    """The number that a cell of the page begins with; its minus is a minus sign."""
+    return float(str(cell).split(" ")[0].replace("\N{MINUS SIGN}", "-"))
 
 
 def test_cases_are_written_for_their_owner_alone(two: dict[str, Path], tmp_path: Path) -> None:
@@ -193,6 +212,6 @@ def test_what_cannot_stand_alone_says_so(two: dict[str, Path]) -> None:
     change(path, "authority_covariates", 'authorities = "a.csv"\nauthority_covariates')
     (path.parent / "a.csv").write_text("unit,x\n901,1\n902,2\n")
     found = compare_studies(Study.from_toml(two["first"]), Study.from_toml(path))
-    reasons = {m.difference.setting: m.effects["tidy-value"].reason for m in found.corrections}
+    reasons = {m.difference.setting: m.effects["tidy-value"].reason for m in found.changes}
     assert reasons["authority_covariates"].startswith("Not alone: ")
     assert "none is named: add authorities" in reasons["authority_covariates"]

@@ -14,7 +14,7 @@ from sos_matchers.cases.exact.bins import Rule
 from sos_matchers.cases.exact.coarsen import Coarsened, CutNumber, combined, is_number, row_of_each
 from sos_matchers.cases.exact.imbalance import ALL, Histogram, imbalance_table
 from sos_matchers.cases.exact.pairs import Pairs
-from sos_matchers.cases.exact.sample import NAME, ExactData
+from sos_matchers.cases.exact.sample import NAME, ExactData, HistogramParts
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Flags, Floats, on_both_sides
 from sos_matchers.cases.weighted import effective_size, effective_warnings
@@ -160,14 +160,17 @@ def imbalance(
         found: Who was matched.
         settings: What was asked for.
     """
-    parts = []
-    for bins, cell in ((OF_THE_MATCHING, data.pattern), (settings.histogram, data.cell)):
+    ratio = found.weight / np.where(data.present, data.weight, 1.0)
+    rows = HistogramParts(data.pattern, np.arange(len(data.weight)), data.weight)
+    tables = []
+    for bins, parts in ((OF_THE_MATCHING, rows), (settings.histogram, data.histogram)):
+        sides, stratum = data.treated[parts.row], data.stratum[parts.row]
         before, after = (
-            Histogram.of(cell, data.stratum, data.treated, weight, in_order=data.in_order)
-            for weight in (data.weight, found.weight)
+            Histogram.of(parts.cell, stratum, sides, weight, in_order=data.in_order)
+            for weight in (parts.weight, parts.weight * ratio[parts.row])
         )
-        parts.append(imbalance_table(bins, before, after, data.strata))
-    return pd.concat(parts, ignore_index=True)
+        tables.append(imbalance_table(bins, before, after, data.strata))
+    return pd.concat(tables, ignore_index=True)
 
 
 def effective_sizes(data: ExactData, found: ExactMatches, weight_squares: Floats) -> pd.DataFrame:

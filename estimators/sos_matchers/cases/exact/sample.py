@@ -31,6 +31,21 @@ NAME = "coarsened-exact"
 
 
 @dataclass(frozen=True)
+class HistogramParts:
+    """Parts of rows, by the cell of the histogram of all covariates that they lie in.
+
+    Attributes:
+        cell: Number of the cell, (parts,).
+        row: The row that is parted, (parts,).
+        weight: The weight of the part before matching, (parts,).
+    """
+
+    cell: Ints
+    row: Ints
+    weight: Floats
+
+
+@dataclass(frozen=True)
 class ExactData:
     """What is matched, row by row of a sample.
 
@@ -47,7 +62,7 @@ class ExactData:
         n_patterns: How many there are.
         codes: Of each covariate, the number of its label in each pattern, (n_patterns,).
         a_row: A row of each pattern, (n_patterns,).
-        cell: Number of the cell of the histogram that measures imbalance, (rows,).
+        histogram: The cells that imbalance is measured in.
         occasion: The same number for the same authority, child and date, (rows,).
         notes: Sentences on how covariates were read.
         warnings: Sentences that a reader must see.
@@ -66,7 +81,7 @@ class ExactData:
     n_patterns: int
     codes: tuple[Ints, ...]
     a_row: Ints
-    cell: Ints
+    histogram: HistogramParts
     occasion: Ints
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -126,13 +141,14 @@ def exact_data(sample: Sample, settings: CoarsenedExactSettings) -> ExactData:
     cell, _ = combined(
         [stratum, *(fine for _, fine in codes)], [len(strata), *(c.n_fine for c in coarsened)]
     )
+    weight = frame["weight"].to_numpy(float)
     occasion, told = _occasions(frame, settings)
     levels = {c.name: c.levels for c in coarsened if isinstance(c, GroupedLevels)}
     return ExactData(
         frame=frame,
         coarsened=coarsened,
         treated=treated,
-        weight=frame["weight"].to_numpy(float),
+        weight=weight,
         counts=counts(frame),
         stratum=stratum,
         strata=tuple(strata),
@@ -141,7 +157,7 @@ def exact_data(sample: Sample, settings: CoarsenedExactSettings) -> ExactData:
         n_patterns=n_patterns,
         codes=tuple(match[a_row] for match, _ in codes),
         a_row=a_row,
-        cell=cell,
+        histogram=HistogramParts(cell, np.arange(len(frame)), weight),
         occasion=occasion,
         notes=notes,
         warnings=(*warnings, *setting_warnings(settings, names, levels), *told),

@@ -41,7 +41,7 @@ from sos_matchers.cases.exact.report import (
     refuse_no_match,
     sentence,
 )
-from sos_matchers.cases.exact.sample import NAME, ExactData, missing_words
+from sos_matchers.cases.exact.sample import NAME, ExactData, HistogramParts, missing_words
 from sos_matchers.cases.exact.settings import CoarsenedExactSettings
 from sos_matchers.cases.exact.weights import Floats, Ints, matched_weights
 from sos_matchers.cases.weighted import quantile
@@ -55,8 +55,14 @@ FEW = 32
 EXACT_SUM = "decimal(38, 18)"
 """What weights are added up as: no order of rows and no number of threads changes a digit."""
 FACTOR = "_factor"
+FLAWED_SIDES, FLAWED_WEIGHTS = "sides", "weights"
 FINE = "fine "
 """Beginning of the names of digits that matter for imbalance alone."""
+VALUE = "value "
+"""Beginning of the names of digits that are a number's values."""
+MOST_VALUES, MOST_TOGETHER = 2**10, 2**20
+"""Whole numbers of no more values are counted value by value, as long as there are no more
+combinations of them; bins and sums then follow from the values, without a look at the cases."""
 LARGEST_TABLE = 2**25
 """Combinations up to which sums are kept in a table of all that may be, a quarter of a gigabyte."""
 
@@ -136,10 +142,13 @@ def match_table(
     data = _opened(table)
     columns = _columns(data, settings, tuple(covariates), treated, weight)
     with failures_in_words():
-        data = _without_nan(data, columns.covariates)
-        coarsened, notes, warnings = _coarsened(data, columns, settings)
+        facts = _facts(data, columns)
+        with_nan = {name: _number(data[name]) for name, fact in facts.items() if fact.has_nan}
+        data = data.mutate(**with_nan) if with_nan else data
+        coarsened, notes, warnings = _coarsened(data, columns, settings, facts)
         within = [_levels(data, name) for name in columns.within]
-        digits = _digits(data, columns, within, coarsened)
+        wholes = _whole_numbers(coarsened, facts)
+        digits = _digits(data, columns, within, coarsened, wholes)
         cells = _added_up(data, columns, digits, coarsened)
     exact = _exact_data(cells, columns, within, coarsened)
     kept = exact.matched
@@ -199,20 +208,61 @@ def _columns(
     return Columns(within, names, treated, weight)
 
 
+def _flaws(data: ibis.Table, columns: Columns) -> dict[str, Any]:
+    """Count sides that are neither 0 nor 1, and weights that are no weights, in expressions."""
+    side = data[columns.treated].cast("float64")
+    flaws = {FLAWED_SIDES: (~side.isin([0.0, 1.0])).fill_null(True).sum()}
+    if columns.weight:
+        weight = data[columns.weight].cast("float64")
+        # Databases have NaN above infinity.
+        usable = (weight >= 0) & (weight < _double(np.inf))
+        flaws[FLAWED_WEIGHTS] = (~usable).fill_null(True).sum()
+    return flaws
+
+
+def _refuse_flaws(found: pd.Series, columns: Columns) -> None:
+    for flaw, column, fits in (
+        (FLAWED_SIDES, columns.treated, "0 or 1"),
+        (FLAWED_WEIGHTS, columns.weight, "0 or more"),
+    ):
+        if column is not None and found[flaw]:
+            raise DataError(f"Column '{column}' has {int(found[flaw])} values that are not {fits}.")
+
+
 # ---- covariates ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class NumberFacts:
+    """What is known of a number among the covariates.
+
+    Attributes:
+        n_missing: How many cases lack it.
+        numbers: What rules of cut points need; none, if no case has it.
+        whole: Whether it is whole in every case that has it.
+        has_nan: Whether gaps are written as NaN.
+    """
+
+    n_missing: int
+    numbers: Numbers
+    whole: bool
+    has_nan: bool
+
+
 def _coarsened(
-    data: ibis.Table, columns: Columns, settings: CoarsenedExactSettings
+    data: ibis.Table,
+    columns: Columns,
+    settings: CoarsenedExactSettings,
+    facts: Mapping[str, NumberFacts],
 ) -> tuple[tuple[Coarsened, ...], tuple[str, ...], tuple[str, ...]]:
     """Coarsen the covariates that vary; return them, notes on the others, and warnings."""
     made: list[Coarsened] = []
     notes, warnings = [], []
-    facts = _facts(data, [c for c in columns.covariates if data[c].type().is_numeric()])
     for name in columns.covariates:
         if name in facts:
-            known, n_missing, numbers = facts[name]
-            varies = numbers.high > numbers.low or (known and n_missing > 0)
+            numbers = facts[name].numbers
+            known = numbers.n > 0
+            varies = numbers.high > numbers.low or (known and facts[name].n_missing > 0)
         else:
             levels = _levels(data, name, fill=MISSING)
             known, varies = levels != (MISSING,), len(levels) > 1
@@ -238,32 +288,39 @@ def _coarsened(
     )
 
 
-def _facts(data: ibis.Table, names: Sequence[str]) -> dict[str, tuple[int, int, Numbers]]:
-    """Return how many values each number has and lacks, and what the rules need of them."""
-    if not names:
-        return {}
-    wanted: dict[str, Any] = {}
+def _facts(data: ibis.Table, columns: Columns) -> dict[str, NumberFacts]:
+    """Look once at every case: at the numbers among the covariates, the side and the weight.
+
+    Raises:
+        DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
+    """
+    names = [c for c in columns.covariates if data[c].type().is_numeric()]
+    wanted = _flaws(data, columns)
     for n, name in enumerate(names):
-        x = data[name].cast("float64")
+        x, nan = _number(data[name]), data[name].cast("float64").isnan()
         wanted |= {
             f"known{n}": x.count(),
             f"missing{n}": x.isnull().sum(),
             f"low{n}": x.min(),
             f"high{n}": x.max(),
             f"sd{n}": x.std(how="sample"),
+            f"whole{n}": (x == x.floor().cast("float64")).all(),
+            f"nan{n}": nan.any() if data[name].type().is_floating() else ibis.literal(value=False),
         }
     row = data.aggregate(**wanted).to_pandas().iloc[0].fillna(0.0)
+    _refuse_flaws(row, columns)
     return {
-        name: (
-            int(row[f"known{n}"]),
-            int(row[f"missing{n}"]),
-            Numbers(
+        name: NumberFacts(
+            n_missing=int(row[f"missing{n}"]),
+            numbers=Numbers(
                 int(row[f"known{n}"]),
                 float(row[f"low{n}"]),
                 float(row[f"high{n}"]),
                 float(row[f"sd{n}"]),
                 _quantiles(data, name),
             ),
+            whole=bool(row[f"whole{n}"]),
+            has_nan=bool(row[f"nan{n}"]),
         )
         for n, name in enumerate(names)
     }
@@ -275,21 +332,11 @@ def _number(column: Any) -> Any:
     return double.nullif(float("nan")) if column.type().is_floating() else double
 
 
-def _without_nan(data: ibis.Table, names: Sequence[str]) -> ibis.Table:
-    """Return the table with gaps in the place of NaN, in columns that have some."""
-    floating = [name for name in names if data[name].type().is_floating()]
-    if not floating:
-        return data
-    found = data.aggregate(**{name: data[name].isnan().any() for name in floating}).to_pandas()
-    with_nan = [name for name in floating if found[name].fillna(False).iloc[0]]
-    return data.mutate(**{name: _number(data[name]) for name in with_nan}) if with_nan else data
-
-
 def _quantiles(data: ibis.Table, name: str) -> Any:
     """Give quantiles of type 7 from the values, each once with how often it occurs."""
 
     def of(shares: Sequence[float]) -> Floats:
-        x = data[name].cast("float64")
+        x = _number(data[name])
         counted = data.filter(x.notnull()).group_by(x=x).aggregate(n=lambda t: t.count())
         frame = counted.to_pandas()
         values, n = significant(frame["x"].to_numpy(float)), frame["n"].to_numpy()
@@ -324,28 +371,96 @@ def _levels(data: ibis.Table, name: str, fill: str | None = None) -> tuple[str, 
 
 
 @dataclass(frozen=True)
+class WholeNumber:
+    """A covariate of few whole numbers.
+
+    Attributes:
+        covariate: Its bins.
+        values: What it may be, then NaN for what is not known, (values,).
+    """
+
+    covariate: CutNumber
+    values: Floats
+
+    @property
+    def digit(self) -> str:
+        """What the place of a case's value is called."""
+        return f"{VALUE}{self.covariate.name}"
+
+    def place(self, x: Any) -> Any:
+        """Return the place of a number among the values, an expression."""
+        return (x - _double(self.values[0])).cast("int64").fill_null(len(self.values) - 1)
+
+    @property
+    def centred(self) -> Floats:
+        """The values less their centre, 0 for what is not known, (values,)."""
+        return np.nan_to_num(self.values - centre_of(self.covariate.fine))
+
+    def bins(self, place: Ints) -> tuple[Ints, Ints]:
+        """Return the bins of the matching and of the histogram, by places of values, (n,) each."""
+        coarse, fine = self.covariate.codes(pd.Series(self.values))
+        return coarse[place], fine[place]
+
+
+def _whole_numbers(
+    coarsened: Sequence[Coarsened], facts: Mapping[str, NumberFacts]
+) -> tuple[WholeNumber, ...]:
+    """Return the covariates that are few whole numbers, as many as are counted together."""
+    found, size = [], 1
+    for c in coarsened:
+        if not isinstance(c, CutNumber) or not facts[c.name].whole:
+            continue
+        low, high = facts[c.name].numbers.low, facts[c.name].numbers.high
+        n = high - low + 2
+        if n <= MOST_VALUES and size * n <= MOST_TOGETHER:
+            size *= int(n)
+            found.append(WholeNumber(c, np.append(np.arange(low, high + 1), np.nan)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class Digits:
     """The whole numbers of a case.
 
     Attributes:
         base: Of the strata and of categories, which match and imbalance share.
-        bins: Of the bins of numbers that are matched on, and of the side.
-        fine: Of the bins of numbers that imbalance is measured in.
+        whole: Of the bins of ``wholes``.
+        bins: Of the bins of other numbers that are matched on, and of the side.
+        values: Of the values of ``wholes``.
+        fine: Of the bins of other numbers that imbalance is measured in.
+        wholes: Covariates that are counted value by value.
     """
 
     base: tuple[Digit, ...]
+    whole: tuple[Digit, ...]
     bins: tuple[Digit, ...]
+    values: tuple[Digit, ...]
     fine: tuple[Digit, ...]
+    wholes: tuple[WholeNumber, ...]
 
     @property
     def coarse(self) -> tuple[Digit, ...]:
         """What decides the weight of a case."""
-        return (*self.base, *self.bins)
+        return (*self.base, *self.whole, *self.bins)
 
     @property
-    def all(self) -> tuple[Digit, ...]:
-        """What imbalance is measured in first, so that its cells lie together."""
-        return (*self.base, *self.fine, *self.bins)
+    def counted(self) -> tuple[Digit, ...]:
+        """What cases are added up by; imbalance first, so that its cells lie together."""
+        return (*self.base, *self.values, *self.fine, *self.bins)
+
+    def with_bins(self, unpacked: Mapping[str, Ints]) -> dict[str, Ints]:
+        """Add the digits that follow from values."""
+        found = dict(unpacked)
+        for whole in self.wholes:
+            name = whole.covariate.name
+            found[name], found[f"{FINE}{name}"] = whole.bins(unpacked[whole.digit])
+        return found
+
+    @property
+    def histogram(self) -> tuple[Digit, ...]:
+        """What makes the cells that imbalance is measured in, those of ``wholes`` included."""
+        wholes = [Digit(f"{FINE}{w.covariate.name}", None, w.covariate.n_fine) for w in self.wholes]
+        return (*self.base, *wholes, *self.fine)
 
 
 def _digits(
@@ -353,23 +468,30 @@ def _digits(
     columns: Columns,
     within: Sequence[Sequence[str]],
     coarsened: Sequence[Coarsened],
+    wholes: tuple[WholeNumber, ...],
 ) -> Digits:
     backend = data.get_backend().name
     base = [
         Digit(name, _place(data[name], levels, backend), len(levels))
         for name, levels in zip(columns.within, within, strict=True)
     ]
-    bins, fine = [], []
+    counted = {w.covariate.name: w for w in wholes}
+    whole, bins, values, fine = [], [], [], []
     for c in coarsened:
         column = data[c.name]
         if isinstance(c, GroupedLevels):
             base.append(Digit(c.name, _place(column, c.levels, backend), len(c.levels)))
             continue
         x = column.cast("float64")
-        fine.append(Digit(_fine_name(c), _bin(x, c.fine), c.n_fine))
-        bins.append(Digit(c.name, _bin(x, c.cuts), len(c.labels)))
+        of_bin = Digit(c.name, _bin(x, c.cuts), len(c.labels))
+        if number := counted.get(c.name):
+            whole.append(of_bin)
+            values.append(Digit(number.digit, number.place(x), len(number.values)))
+        else:
+            bins.append(of_bin)
+            fine.append(Digit(_fine_name(c), _bin(x, c.fine), c.n_fine))
     bins.append(Digit("side", data[columns.treated].cast("int64"), 2))
-    return Digits(tuple(base), tuple(bins), tuple(fine))
+    return Digits(tuple(base), tuple(whole), tuple(bins), tuple(values), tuple(fine), wholes)
 
 
 def _place(column: Any, levels: Sequence[str], backend: str) -> Any:
@@ -439,27 +561,26 @@ def _keys(digits: Sequence[Digit]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cells:
-    """Cases added up.
+    """Cases added up by what decides their weight: what they are matched on, and their side.
 
     Attributes:
         digits: The whole numbers of each cell, by name, (cells,).
         n: Its cases, (cells,).
         weight: The sum of their weights, (cells,).
         squares: The sum of their squared weights, (cells,).
-        coarse: Number of what its cases are matched on and of their side, (cells,).
-        sums: Of each number, less its centre, the weighted sums and those of its square by
-            ``coarse``, (coarse cells,).
-        of_case: Place of every case's coarse cell among all that may be, in the order of the table;
-            None where the cases were added up by the database.
-        places: Those places, (coarse cells,).
+        sums: Of each number, less its centre, the weighted sum and that of its square, (cells,).
+        histogram: The cells of the histogram that imbalance is measured in.
+        of_case: Place of every case's cell among all that may be, in the order of the table; None
+            where the cases were added up by the database.
+        places: Those places, (cells,).
     """
 
     digits: Mapping[str, Ints]
     n: Floats
     weight: Floats
     squares: Floats
-    coarse: Ints
-    sums: Sequence[tuple[Floats, Floats]]
+    sums: Mapping[str, tuple[Floats, Floats]]
+    histogram: HistogramParts
     of_case: NDArray[np.int32] | None = None
     places: Ints | None = None
 
@@ -467,62 +588,85 @@ class Cells:
 def _added_up(
     data: ibis.Table, columns: Columns, digits: Digits, coarsened: Sequence[Coarsened]
 ) -> Cells:
-    """Add up the cases: by numpy where DuckDB hands them over, else by the database.
-
-    Raises:
-        DataError: If a side is neither 0 nor 1, or a weight is negative, infinite or missing.
-    """
-    _refuse_flaws(data, columns)
+    """Add up the cases: by numpy where DuckDB hands them over, else by the database."""
+    counted = {w.covariate.name for w in digits.wholes}
     numbers = {
-        f"_z{n}": data[c.name].cast("float64") - _double(centre_of(c.fine))
-        for n, c in enumerate(c for c in coarsened if isinstance(c, CutNumber))
+        c.name: data[c.name].cast("float64") - _double(centre_of(c.fine))
+        for c in coarsened
+        if isinstance(c, CutNumber) and c.name not in counted
     }
-    size = np.prod([float(d.size) for d in digits.coarse])
+    combinations = np.prod([float(d.size) for d in digits.coarse])
     local = data.get_backend().name == "duckdb" and columns.weight is None
-    if local and size <= LARGEST_TABLE and len(list(_packed(digits.all))) == 1:
+    if local and combinations <= LARGEST_TABLE and len(list(_packed(digits.counted))) == 1:
         return _added_up_here(data, digits, numbers)
     return _added_up_there(data, columns, digits, numbers)
 
 
-def _refuse_flaws(data: ibis.Table, columns: Columns) -> None:
-    side = data[columns.treated].cast("float64")
-    flaws = {columns.treated: (~side.isin([0.0, 1.0])).fill_null(True).sum()}
-    if columns.weight:
-        weight = data[columns.weight].cast("float64")
-        # Databases have NaN above infinity.
-        usable = (weight >= 0) & (weight < _double(np.inf))
-        flaws[columns.weight] = (~usable).fill_null(True).sum()
-    found = data.aggregate(**flaws).to_pandas().iloc[0]
-    for column, fits in ((columns.treated, "0 or 1"), (columns.weight, "0 or more")):
-        if column is not None and found[column]:
-            raise DataError(
-                f"Column '{column}' has {int(found[column])} values that are not {fits}."
-            )
-
-
 def _added_up_here(data: ibis.Table, digits: Digits, numbers: Mapping[str, Any]) -> Cells:
     """Add up whole numbers that DuckDB computes: sorting them takes a fraction of its grouping."""
-    parts = {name: _key(part) for name, part in vars(digits).items() if part}
-    given = data.select(**parts, **numbers).to_pyarrow()
+    parts = {name: getattr(digits, name) for name in ("base", "values", "fine", "bins")}
+    keys = {f"_{name}": _key(part) for name, part in parts.items() if part}
+    z = {f"_z{n}": number for n, number in enumerate(numbers.values())}
+    given = data.select(**keys, **z).to_pyarrow()
     nothing = np.zeros(len(given), dtype=np.int64)
-    base, bins, fine = (
-        given[name].to_numpy() if part else nothing for name, part in vars(digits).items()
+    base, values, fine, bins = (
+        given[f"_{name}"].to_numpy() if part else nothing for name, part in parts.items()
     )
-    size = _size(digits.coarse)
-    of_case = (base * _size(digits.bins) + bins).astype(np.int32)
-    sums = []
-    for name in numbers:
-        z = np.nan_to_num(given[name].to_numpy())
-        sums.append((_bincount(of_case, z, size), _bincount(of_case, z * z, size)))
-    keys = (base * _size(digits.fine) + fine) * _size(digits.bins) + bins
-    del given, base, bins, fine
-    keys.sort()
-    start = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    n = np.diff(np.append(start, len(keys))).astype(float)
-    unpacked = _unpacked([keys[start]], digits.all)
-    places, coarse = np.unique(_number_of(unpacked, digits.coarse), return_inverse=True)
-    found = [(z[places], zz[places]) for z, zz in sums]
-    return Cells(unpacked, n, n, n, coarse, found, of_case, places)
+    whole_bins, whole_fine = _of_values(digits)
+    place = (base * _size(digits.whole) + whole_bins[values]) * _size(digits.bins) + bins
+    of_case = place.astype(np.int32)
+    del place
+    added = {
+        name: _moments(of_case, np.nan_to_num(given[column].to_numpy()), _size(digits.coarse))
+        for name, column in zip(numbers, z, strict=True)
+    }
+    key = (base * _size(digits.values) + values) * _size(digits.fine) + fine
+    key = key * _size(digits.bins) + bins
+    del given, base, values, fine, bins
+    key.sort()
+    start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    n = np.diff(np.append(start, len(key))).astype(float)
+    rest, bins = np.divmod(key[start], _size(digits.bins))
+    rest, fine = np.divmod(rest, _size(digits.fine))
+    base, values = np.divmod(rest, _size(digits.values))
+    coarse = (base * _size(digits.whole) + whole_bins[values]) * _size(digits.bins) + bins
+    row, size = combined([coarse], [_size(digits.coarse)])
+    places = coarse[row_of_each(row, size)]
+    wide = base * (int(whole_fine.max()) + 1) + whole_fine[values]
+    cell, _ = combined([wide, fine], [int(wide.max()) + 1, _size(digits.fine)])
+    of_value = _unpacked([values], digits.values) if digits.wholes else {}
+    sums = {name: (one[places], two[places]) for name, (one, two) in added.items()}
+    sums |= _sums_of_wholes(digits, of_value, n, row, size)
+    total = _bincount(row, n, size)
+    parts_of = HistogramParts(cell, row, n)
+    unpacked = _unpacked([places], digits.coarse)
+    return Cells(unpacked, total, total, total, sums, parts_of, of_case, places)
+
+
+def _of_values(digits: Digits) -> tuple[Ints, Ints]:
+    """Return the whole numbers of both kinds of bins, of every combination of values."""
+    if not digits.wholes:
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    every = np.arange(_size(digits.values), dtype=np.int64)
+    found = digits.with_bins(_unpacked([every], digits.values))
+    fine = [found[f"{FINE}{w.covariate.name}"] for w in digits.wholes]
+    return _number_of(found, digits.whole), combined(fine, [int(f.max()) + 1 for f in fine])[0]
+
+
+def _sums_of_wholes(
+    digits: Digits, unpacked: Mapping[str, Ints], weight: Floats, row: Ints, size: int
+) -> dict[str, tuple[Floats, Floats]]:
+    """Add up whole numbers, and their squares, from how often each value occurs."""
+    return {
+        w.covariate.name: _moments(row, w.centred[unpacked[w.digit]], size, weight)
+        for w in digits.wholes
+    }
+
+
+def _moments(
+    key: NDArray[np.integer[Any]], z: Floats, size: int, weight: Floats | float = 1.0
+) -> tuple[Floats, Floats]:
+    return _bincount(key, weight * z, size), _bincount(key, weight * z * z, size)
 
 
 def _bincount(key: NDArray[np.integer[Any]], values: Floats, size: int) -> Floats:
@@ -554,31 +698,45 @@ def _added_up_there(
 ) -> Cells:
     """Add up where the table lies; weights exactly, whatever the order of rows."""
     start = {"_w": data[columns.weight].cast("float64")} if columns.weight else {}
-    t = data.select(**_keys(digits.all), **numbers, **start)
+    z = {f"_z{n}": number for n, number in enumerate(numbers.values())}
+    t = data.select(**_keys(digits.counted), **z, **start)
     w = t["_w"] if columns.weight else ibis.literal(1.0)
     sums = {"n": t.count()}
     if columns.weight:
         sums |= {name: _exact(v) for name, v in (("weight", w), ("squares", w * w))}
-    for name in numbers:
-        z = t[name].fill_null(0.0)
-        sums |= {f"sum{name}": (w * z).sum(), f"squares{name}": (w * z * z).sum()}
+    for name in z:
+        number = t[name].fill_null(0.0)
+        sums |= {f"sum{name}": (w * number).sum(), f"squares{name}": (w * number * number).sum()}
     keys = [name for name in t.columns if name.startswith("_key")]
     frame = t.group_by(keys).aggregate(**sums).to_pandas().sort_values(keys, ignore_index=True)
-    unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.all)
-    sizes = [d.size for d in digits.coarse]
-    coarse, size = combined([unpacked[d.name] for d in digits.coarse], sizes)
+    unpacked = _unpacked([frame[key].to_numpy(np.int64) for key in keys], digits.counted)
+    unpacked = digits.with_bins(unpacked)
+    row, size = _combined(unpacked, digits.coarse)
     n = frame["n"].to_numpy(float)
     weight, squares = (
         frame[c].to_numpy(float) if columns.weight else n for c in ("weight", "squares")
     )
-    added = [
-        (
-            _bincount(coarse, frame[f"sum{name}"].to_numpy(float), size),
-            _bincount(coarse, frame[f"squares{name}"].to_numpy(float), size),
+    added = {
+        name: (
+            _bincount(row, frame[f"sum{column}"].to_numpy(float), size),
+            _bincount(row, frame[f"squares{column}"].to_numpy(float), size),
         )
-        for name in numbers
-    ]
-    return Cells(unpacked, n, weight, squares, coarse, added)
+        for name, column in zip(numbers, z, strict=True)
+    }
+    added |= _sums_of_wholes(digits, unpacked, weight, row, size)
+    one = row_of_each(row, size)
+    return Cells(
+        digits={d.name: unpacked[d.name][one] for d in digits.coarse},
+        n=_bincount(row, n, size),
+        weight=_bincount(row, weight, size),
+        squares=_bincount(row, squares, size),
+        sums=added,
+        histogram=HistogramParts(_combined(unpacked, digits.histogram)[0], row, weight),
+    )
+
+
+def _combined(unpacked: Mapping[str, Ints], digits: Sequence[Digit]) -> tuple[Ints, int]:
+    return combined([unpacked[d.name] for d in digits], [d.size for d in digits])
 
 
 def _exact(values: Any) -> Any:
@@ -627,11 +785,7 @@ def _exact_data(
         strata = tuple(", ".join(words) for words in zip(*parts, strict=True))
     match = [_matched_digit(c, cells.digits[c.name]) for c in coarsened]
     sizes = [len(c.labels) for c in coarsened]
-    # In the order of the keys, in which equal cells lie together.
-    ordered = sorted(coarsened, key=lambda c: isinstance(c, CutNumber))
-    fine = [cells.digits[_fine_name(c)] for c in ordered]
     pattern, n_patterns = combined([stratum, *match], [len(strata), *sizes])
-    cell, _ = combined([stratum, *fine], [len(strata), *(c.n_fine for c in ordered)])
     a_row = row_of_each(pattern, n_patterns)
     return ExactData(
         frame=frame.assign(unit=np.array(strata, dtype=object)[stratum]),
@@ -646,7 +800,7 @@ def _exact_data(
         n_patterns=n_patterns,
         codes=tuple(codes[a_row] for codes in match),
         a_row=a_row,
-        cell=cell,
+        histogram=cells.histogram,
         occasion=np.arange(len(cells.n)),
         in_order=True,
     )
@@ -703,7 +857,7 @@ def _weighted(
     }
     factor = found.weight[found.kept] / exact.weight[found.kept]
     frame = pd.DataFrame({name: key[found.kept] for name, key in keys.items()})
-    frame = frame.assign(**{FACTOR: factor}).drop_duplicates(list(keys), ignore_index=True)
+    frame = frame.assign(**{FACTOR: factor})
     start = data[columns.weight].cast("float64") if columns.weight else ibis.literal(1.0)
     keyed = data.mutate(**_keys(digits.coarse), _start=start)
     joined = keyed.inner_join(ibis.memtable(frame), list(keys))
@@ -715,37 +869,27 @@ def _weights_of_cases(cells: Cells, exact: ExactData, found: ExactMatches) -> Fl
     if cells.of_case is None or cells.places is None:
         return None
     of_one = np.zeros(int(cells.places[-1]) + 1)
-    of_one[cells.places[cells.coarse]] = found.weight / exact.weight
+    of_one[cells.places] = found.weight / exact.weight
     return np.asarray(of_one[cells.of_case])
 
 
 def _balance(cells: Cells, exact: ExactData, found: ExactMatches) -> pd.DataFrame:
     """Return the balance of covariates from sums over what cases are matched on."""
-    size = len(cells.sums[0][0]) if cells.sums else int(cells.coarse.max()) + 1
-    ratio = found.weight / np.where(exact.weight > 0, exact.weight, 1.0)
     weights = CellWeights(
-        treated=_of_coarse(cells, exact.treated, size),
-        weight=_bincount(cells.coarse, exact.weight, size),
-        squares=_bincount(cells.coarse, cells.squares, size),
-        ratio=_of_coarse(cells, ratio, size),
+        treated=exact.treated,
+        weight=exact.weight,
+        squares=cells.squares,
+        ratio=found.weight / np.where(exact.weight > 0, exact.weight, 1.0),
     )
     rows: list[dict[str, str | float]] = []
-    sums = iter(cells.sums)
     for c in exact.coarsened:
-        digit = _of_coarse(cells, cells.digits[c.name], size)
+        digit = cells.digits[c.name]
         if isinstance(c, GroupedLevels):
             rows += weights.of_levels([f"{c.name}={level}" for level in c.levels], digit)
             continue
         gap = digit == len(c.labels) - 1
-        z, zz = next(sums)
+        z, zz = cells.sums[c.name]
         rows.append(weights.of_number(c.name, z, zz, ~gap, centre_of(c.fine)))
         if gap[weights.weight > 0].any():
             rows += weights.of_levels([c.name, f"{c.name}={MISSING}"], gap.astype(np.int64))[1:]
     return pd.DataFrame(rows, columns=list(BALANCE_COLUMNS))
-
-
-def _of_coarse(cells: Cells, values: np.ndarray, size: int) -> np.ndarray:
-    """Return what all cells of the same coarse number share, (size,)."""
-    found = np.zeros(size, dtype=values.dtype)
-    found[cells.coarse] = values
-    return found

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from sos_plugins.authors.scaffold import NAME, STUDY_NAME
 from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import OutcomeInfo, SmallestEffect
-from sos_plugins.errors import StudyError
+from sos_plugins.errors import StudyError, listing
 from sos_plugins.groundwork.values import possible_days
 from sos_plugins.host.settings import validate
 from sos_plugins.host.settings_errors import NAME_PATTERN
@@ -23,7 +23,7 @@ from sos_plugins.study.threshold import Threshold
 from sos_plugins.system.memory import SIZE
 from sos_plugins.tables.csv_text import decoded
 from sos_plugins.tables.period_codes import whole_period
-from sos_plugins.tables.written_dates import DATE_ORDERS, DateOrder, read_dates
+from sos_plugins.tables.written_dates import DATE_ORDERS, DateOrder, UnclearDatesError, read_dates
 
 NO_SIZE = 'must be a size of memory such as "4GB" or "500 MiB"'
 NO_FIRST_PERIOD = (
@@ -298,7 +298,12 @@ class DesignTable(Settings):
             return data
         if not all(isinstance(row, Mapping) for row in rows):
             return data
-        return {**data, "pilots": dated(rows, order)}
+        try:
+            return {**data, "pilots": dated(rows, order)}
+        except UnclearDatesError as error:
+            raise ValueError(
+                f"the windows of pilots have {listing(error.texts)}; {error.expected}"
+            ) from error
 
     @model_validator(mode="after")
     def _covariates_have_a_file(self) -> DesignTable:

@@ -13,9 +13,10 @@ from sos_plugins.cache.codec import encode
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract import interfaces, types
 from sos_plugins.study import Study
+from sos_plugins.study.pilots_and_pool import Design
 
 TRAVEL = (
-    *(types.Sample, types.Estimate, CollectedCases, types.Design, types.QualityProfile),
+    *(types.Sample, types.Estimate, CollectedCases, Design, types.QualityProfile),
     *(types.Run, types.Agreement, types.Evidence, types.Rating),
     *(interfaces.UnitMatch, interfaces.CaseMatch),
 )

@@ -135,7 +135,7 @@ def test_row_order_changes_nothing(result, tmp_path):
         ('pilots = "pilots.csv"', 'pilots = "none.csv"', "no file of pilots"),
         ('"pilots.csv"', '[{ unit = "1", cohort = 2014 }]', "none of the pilots 1"),
         ('pilots = "pilots.csv"', 'pilots = "pilots.csv"\npool = ["999"]', "authority '999'"),
-        ('"pilots.csv"', '"pilots.csv"\nexclude = ["901"]', "901 is a pilot and stands in pool"),
+        ('"pilots.csv"', '"pilots.csv"\nexclude = ["901"]', "901 is a pilot and stands in exclude"),
         ('"pilots.csv"', '"."', "file of pilots"),
         ('engines = ["python"]', "engines = []", "engines"),
         ('seed = 1', 'seed = -1', "setting 'study.seed'"),

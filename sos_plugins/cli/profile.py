@@ -19,7 +19,6 @@ from sos_plugins.errors import StudyError
 from sos_plugins.groundwork.plain import plain
 from sos_plugins.report.cells import csv_of
 from sos_plugins.report.formatting import plural, share
-from sos_plugins.report.profile_page import profile_page
 from sos_plugins.study.file import NO_SIZE
 from sos_plugins.study.study import Study
 from sos_plugins.study.study_profile import StudyProfile, profile_source, profile_study
@@ -120,7 +119,7 @@ def _write(
     """Write the profile: a page, its figures as JSON and its tables as CSV, none of them half."""
     files: dict[str, str] = {}
     if out is not None:
-        files["profile.html"] = profile_page(study)
+        files["profile.html"] = _page(study)
         files["profile.json"] = json.dumps(study.to_dict(), indent=1, ensure_ascii=False)
         for name, frame in study.frames().items():
             files[f"{name}.csv"] = csv_of(frame)
@@ -129,7 +128,7 @@ def _write(
                 (place / name).write_text(text, encoding="utf-8")
     if html is not None:
         try:
-            put(html, profile_page(study).encode("utf-8"))
+            put(html, _page(study).encode("utf-8"))
         except OSError as error:
             raise cannot_write(PROFILE.what, html, error) from None
     return [*(out / name for name in files if out), *([html] if html else [])]
@@ -262,3 +261,10 @@ def _coverage(coverage: pd.DataFrame) -> list[Row]:
         }
         for row in _plain(coverage)
     ]
+
+
+def _page(profiled: StudyProfile) -> str:
+    """Return the page of a profile; its charts are loaded only where a page is asked for."""
+    from sos_plugins.report.profile_page import profile_page
+
+    return profile_page(profiled)

@@ -10,15 +10,17 @@ enough; no case is looked at again.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy
 
 from sos_estimators.arrays import Floats, Ints
-from sos_estimators.inference.cluster_products import ClusterProducts, nested_effects
-from sos_estimators.inference.cr2 import Cr2, inverse_root, orthonormal
-from sos_estimators.regression.least_squares import cross_products, side_by_side
+from sos_estimators.inference.cluster_products import SINGULAR, ClusterProducts, nested_effects
+from sos_estimators.inference.cr2 import Cr2, inverse_root
+from sos_estimators.regression.least_squares import cross_products
 
 
 def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2:
@@ -38,7 +40,7 @@ def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2
     """
     model = _WorkingModel.of(clusters)
     Bc = model.B[:, -clusters.n_terms :] @ combinations
-    parts = [_adjust(model, g, Bc) for g in range(clusters.n_clusters)]
+    parts = [_adjust(model, rows, Bc) for rows in model.clusters]
     scores = np.array([part.score for part in parts])
     df = [_satterthwaite(model, parts, i) for i in range(Bc.shape[1])]
     return Cr2(covariance=scores.T @ scores, df=np.array(df))
@@ -48,19 +50,21 @@ def bias_reduced_by_case(clusters: ClusterProducts, combinations: Floats) -> Cr2
 class _WorkingModel:
     """What the adjustment of every cluster needs; weights are scaled to a mean of 1.
 
+    The cells of a cluster are beside each other.
+
     Attributes:
         B: (X'WX)^-1 of the K columns that are not nested in clusters, (K, K).
         BMB: B X'WWX B, the covariance of their coefficients under the model, (K, K).
-        rows: Places of the cells of each cluster.
+        clusters: Places of the cells of each cluster.
         columns: X, (m, K).
-        effects: Codes of the nested effects.
-        measures: Cases, weight and squared weight of each cell, (m, 3).
-        e: Sum of residuals and sum of weighted residuals of each cell, (m, 2).
+        effects: Codes of the nested effects, (m,) each.
+        measures: Cases, weight and squared weight of each cell, (3, m).
+        e: Sum of residuals and sum of weighted residuals of each cell, (2, m).
     """
 
     B: Floats
     BMB: Floats
-    rows: tuple[Ints, ...]
+    clusters: tuple[slice, ...]
     columns: Floats
     effects: tuple[Ints, ...]
     measures: Floats
@@ -78,14 +82,16 @@ class _WorkingModel:
         B = clusters.bread * unit
         M = cross_products(clusters.columns, squares)
         order = np.argsort(problem.cluster, kind="stable")
+        ends = np.cumsum(np.bincount(problem.cluster))
+        e = np.stack([sums - cases * fitted, weight * clusters.residuals])
         return cls(
             B=B,
             BMB=B @ M @ B,
-            rows=tuple(np.split(order, np.cumsum(np.bincount(problem.cluster))[:-1])),
-            columns=clusters.columns,
-            effects=nested_effects(problem),
-            measures=np.column_stack([cases, weight, squares]),
-            e=np.column_stack([sums - cases * fitted, weight * clusters.residuals]),
+            clusters=tuple(itertools.starmap(slice, itertools.pairwise([0, *ends]))),
+            columns=clusters.columns[order],
+            effects=tuple(codes[order] for codes in nested_effects(problem)),
+            measures=np.stack([cases, weight, squares])[:, order],
+            e=e[:, order],
         )
 
 
@@ -110,48 +116,74 @@ class _Part:
     aa: Floats
 
 
-def _adjust(model: _WorkingModel, g: int, Bc: Floats) -> _Part:
-    rows = model.rows[g]
-    active = np.flatnonzero(np.abs(model.columns[rows]).max(axis=0) > 0)
-    F = [_dummies(codes[rows]) for codes in model.effects]
-    X = side_by_side([*F, model.columns[np.ix_(rows, active)]], len(rows))
+def _adjust(model: _WorkingModel, rows: slice, Bc: Floats) -> _Part:
+    active = np.flatnonzero(model.columns[rows].any(axis=0))
+    X = np.hstack([*_dummies(model.effects, rows), model.columns[rows, active]])
     k, f = X.shape[1], X.shape[1] - len(active)
-    XX, XWX, XWWX = (X.T @ (X * measure[:, None]) for measure in model.measures[rows].T)
-    inverse_FWF = scipy.linalg.pinvh(XWX[:f, :f]) if f else np.empty((0, 0))
+    XX, XWX, XWWX = (X.T * model.measures[:, None, rows]) @ X
+    inverse_FWF = _inverse(XWX[:f, :f], len(model.effects))
     RWWF = XWWX[f:, :f] @ inverse_FWF
-    UN, V = orthonormal(np.block([[XX, XWX], [XWX, XWWX]]))  # of U = [X, WX]
+    Ue = (model.e[:, rows] @ X).ravel()
+    UN, Ne = _orthonormal(np.block([[XX, XWX], [XWX, XWWX]]), Ue)  # of U = [X, WX]
     C = _off_identity(model, active, inverse_FWF, XWWX[:f, :f], RWWF)
     A = inverse_root(np.eye(UN.shape[1]) + UN.T @ C @ UN)
     a = A @ (UN[k + f :].T @ Bc[active])
     Ua = UN @ a
-    Ue = (X.T @ model.e[rows]).T.ravel()
     Fa = inverse_FWF @ Ua[:f]
     aa = np.square(a).sum(axis=0)
-    aa += np.einsum("fq,fq->q", Fa, XWWX[:f, :f] @ Fa - 2 * Ua[k : k + f])
+    aa += (Fa * (XWWX[:f, :f] @ Fa - 2 * Ua[k : k + f])).sum(axis=0)
     whole = np.zeros((3, len(model.B), Bc.shape[1]))
     whole[:, active] = Ua[f:k], Ua[k + f :], RWWF @ Ua[:f]
-    return _Part(a.T @ (V.T @ Ue), whole[0], whole[1], whole[2], aa)
+    return _Part(Ne @ a, whole[0], whole[1], whole[2], aa)
 
 
-def _dummies(codes: Ints) -> Floats:
-    levels, numbered = np.unique(codes, return_inverse=True)
-    return np.eye(len(levels))[numbered]
+def _dummies(effects: Sequence[Ints], rows: slice) -> Iterator[Floats]:
+    for codes in effects:
+        yield (codes[rows, None] == np.unique(codes[rows])).astype(float)
+
+
+def _inverse(FWF: Floats, n_effects: int) -> Floats:
+    """Return the pseudoinverse of the cross products of dummies of effects."""
+    if n_effects == 1:
+        return np.diag(1 / np.diag(FWF))
+    return np.asarray(np.linalg.pinv(FWF, hermitian=True))
+
+
+def _orthonormal(UU: Floats, Ue: Floats) -> tuple[Floats, Floats]:
+    """Return U'N and N'e with N an orthonormal basis of the span of U, given U'U and U'e.
+
+    By Cholesky's decomposition with pivots, which stops at the rank r of U.
+
+    Args:
+        UU: U'U, with a positive diagonal, (k, k).
+        Ue: U'e, (k,).
+
+    Returns:
+        Two arrays, (k, r) and (r,).
+    """
+    scale = np.sqrt(np.diag(UU))
+    R, pivots, r, _ = scipy.linalg.lapack.dpstrf(UU / scale / scale[:, None], tol=SINGULAR)
+    order, R = pivots - 1, np.triu(R[:r])
+    UN = np.empty((len(UU), r))
+    UN[order] = R.T
+    Ne = scipy.linalg.lapack.dtrtrs(R[:, :r], (Ue / scale)[order[:r]], trans=1)[0]
+    return UN * scale[:, None], Ne
 
 
 def _off_identity(
     model: _WorkingModel, active: Ints, inverse_FWF: Floats, FWWF: Floats, RWWF: Floats
 ) -> Floats:
     """Return C of (I - H)(I - H)' = I + U C U' with U = [X, WX] of one cluster."""
-    B = model.B[np.ix_(active, active)]
-    across = B @ RWWF
-    XMX = np.block(
-        [
-            [inverse_FWF @ FWWF @ inverse_FWF, across.T],
-            [across, model.BMB[np.ix_(active, active)]],
-        ]
-    )
-    whole = scipy.linalg.block_diag(inverse_FWF, B)
-    return np.block([[XMX, -whole], [-whole, np.zeros_like(whole)]])
+    square = active[:, None], active
+    f, k = len(inverse_FWF), len(inverse_FWF) + len(active)
+    C = np.zeros((2 * k, 2 * k))
+    C[:f, :f] = inverse_FWF @ FWWF @ inverse_FWF
+    C[f:k, :f] = model.B[square] @ RWWF
+    C[:f, f:k] = C[f:k, :f].T
+    C[f:k, f:k] = model.BMB[square]
+    C[k : k + f, :f] = C[:f, k : k + f] = -inverse_FWF
+    C[k + f :, f:k] = C[f:k, k + f :] = -model.B[square]
+    return C
 
 
 def _satterthwaite(model: _WorkingModel, parts: list[_Part], i: int) -> float:

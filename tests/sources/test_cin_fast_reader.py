@@ -20,7 +20,16 @@ from sos_sources.cin.census import CinCensus, CinCensusSettings
 from sos_sources.cin.dates import FIRST_YEAR, LAST_YEAR, read_dates
 from sos_sources.cin.fast_reader import PlainFile, read_return
 from sos_sources.cin.rows import RAW, SCHEMAS, TEXT, MemorySink
-from sos_sources.cin.tag_lookup import ACTIONS, ID, NAMES, NOT_HERE, PADDING, TOP, UNKNOWN, name_ids
+from sos_sources.cin.tag_lookup import (
+    ID,
+    LONGEST,
+    NAMES,
+    NOT_HERE,
+    PADDING,
+    UNKNOWN,
+    Vocabulary,
+    vocabulary,
+)
 from sos_sources.cin.xml import RawReturn, parse_return
 from source_helpers import Changes, changes, damaged, flagged
 from variants import examples
@@ -61,14 +70,23 @@ PLAIN = b"""<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def plain(path: Path) -> tuple[RawReturn, MemorySink]:
-    kept = MemorySink()
-    return PlainFile(path, kept, 20, 2, lambda _: None).read(), kept
+FURTHER = ("Team", "FactorsIdentifiedAtAssessment", "UPN", "Reviews", "CINPlanDates", "LocalNote")
 
 
-def parsed(path: Path) -> tuple[RawReturn, MemorySink]:
+def words(*further: str) -> Vocabulary:
+    known = vocabulary(further)
+    assert known is not None
+    return known
+
+
+def plain(path: Path, *further: str) -> tuple[RawReturn, MemorySink]:
     kept = MemorySink()
-    return parse_return(path, kept), kept
+    return PlainFile(path, kept, 20, 2, lambda _: None, words(*further)).read(), kept
+
+
+def parsed(path: Path, *further: str) -> tuple[RawReturn, MemorySink]:
+    kept = MemorySink()
+    return parse_return(path, kept, extras=further), kept
 
 
 def frames(kept: MemorySink) -> dict[str, pd.DataFrame]:
@@ -86,9 +104,25 @@ def frames(kept: MemorySink) -> dict[str, pd.DataFrame]:
 
 
 def agree(path: Path) -> None:
-    one, mine = plain(path)
-    other, theirs = parsed(path)
-    told = ("header", "sha256", "root", "oddities", "lines", "n_rows", "broken", "broken_line")
+    """Compare the readers without further elements, with one and with several."""
+    for further in ((), FURTHER[1:2], FURTHER):
+        agree_with(path, *further)
+
+
+def agree_with(path: Path, *further: str) -> None:
+    one, mine = plain(path, *further)
+    other, theirs = parsed(path, *further)
+    told = (
+        "extras",
+        "header",
+        "sha256",
+        "root",
+        "oddities",
+        "lines",
+        "n_rows",
+        "broken",
+        "broken_line",
+    )
     for name in told:
         assert getattr(one, name) == getattr(other, name), name
     expected = frames(theirs)
@@ -109,6 +143,84 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_samples_are_plain_and_read_the_same(shared: Path, name: str) -> None:
     agree(shared / "data" / "cin_census" / f"{name}.xml")
+
+
+@pytest.mark.parametrize("further", [(), ("FactorsIdentifiedAtAssessment", "UPN", "Reviews")])
+def test_the_samples_need_no_parser(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, further: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(cin_plain, "parse_return", None)
+    path = shared / "data" / "cin_census" / f"{SAMPLES[0]}.xml"
+    kept = MemorySink()
+    read_return(path, kept, extras=further)
+    read = [text for table in kept.tables.values() for text in table["extra"].to_pylist() if text]
+    assert bool(read) == bool(further)
+
+
+def test_further_elements_of_a_plain_child_are_read_without_the_parser(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = b"<Team>north</Team><ReferralNFA>"
+    path = write(PLAIN.replace(b"<ReferralNFA>", added).replace(b"</UPN>", b"</UPN><Team/>"))
+    left: list[Any] = []
+    monkeypatch.setattr(PlainFile, "_parse", lambda self, odd, head: left.extend(odd))
+    raw, kept = plain(path, "Team", "FactorsIdentifiedAtAssessment", "UPN")
+    assert not left
+    texts = {table: rows["extra"].to_pylist() for table, rows in kept.tables.items()}
+    assert texts == {
+        "children": ["\x1f\x1fA1", None],
+        "referrals": ["north\x1f\x1f", None, None],
+        "assessments": ["\x1f3A\x1f"],
+        "section47s": [None],
+        "protection_plans": [None],
+    }
+    assert raw.extras == {
+        ("ChildIdentifiers", "UPN"),
+        ("ChildIdentifiers", "Team"),
+        ("CINdetails", "Team"),
+        ("Assessments", "FactorsIdentifiedAtAssessment"),
+    }
+
+
+FURTHER_ODD = (
+    (b"<UPN>A1</UPN>", b"<UPN>A1</UPN><UPN>A2</UPN>"),
+    (b"<UPN>A1</UPN>", b"<UPN> </UPN>"),
+    (b"<UPN>A1</UPN>", b"<UPN/><UPN>A2</UPN>"),
+    (b"<UPN>A1</UPN>", b"<UPN><Part>A</Part><Part>1</Part></UPN>"),
+    (b"<UPN>A1</UPN>", b"<Team>A<!-- 1 --></Team>"),
+    (b"</ChildIdentifiers>", b"</ChildIdentifiers><UPN>A2</UPN>"),
+    (
+        b"<AssessmentFactors>3A</AssessmentFactors>",
+        b"loose<AssessmentFactors> 3A</AssessmentFactors>",
+    ),
+    (b"<AssessmentFactors>3A<", b"<AssessmentFactors>3A</AssessmentFactors><AssessmentFactors>4B<"),
+    (b"<Assessments>", b"<Assessments a='1'><UPN>B1</UPN>"),
+    (b"<CINdetails>", b"<CINdetails><CINdetails/><LocalNote>x</LocalNote>"),
+)
+
+
+@pytest.mark.parametrize("number", range(len(FURTHER_ODD)))
+def test_further_elements_that_are_not_plain_are_read_the_same(write: Any, number: int) -> None:
+    old, new = FURTHER_ODD[number]
+    assert old in PLAIN
+    path = write(PLAIN.replace(old, new, 1))
+    for further in (("UPN",), FURTHER):
+        kept = MemorySink()
+        raw = read_return(path, kept, extras=further)
+        expected, theirs = parsed(path, *further)
+        assert raw.extras == expected.extras
+        assert raw.oddities == expected.oddities
+        for table, frame in frames(kept).items():
+            pd.testing.assert_frame_equal(frame, frames(theirs)[table])
+
+
+def test_names_that_cannot_be_told_apart_are_left_to_the_parser(write: Any) -> None:
+    alike, long = "AssessmentTruestStartDate", "X" * (LONGEST + 1)
+    assert not {alike, long} & set(words(alike, long).names)
+    new = f"<{alike}>y</{alike}><{long}>z</{long}><FactorsI".encode()
+    path = write(PLAIN.replace(b"<FactorsI", new))
+    agree_with(path, alike, long)
+    assert vocabulary(("Sex",)) is None
 
 
 @pytest.mark.parametrize("block", [1 << 22, 700, 1])
@@ -330,9 +442,10 @@ def test_every_element_of_every_schema_is_known_in_its_place(shared: Path, year:
     places = [(outer, inner) for outer, names in elements.items() for inner in names]
     inside = [p for p in places if p[0] not in ("Message", "Header", "CollectionDetails", "Source")]
     assert len(inside) > 35
+    known = words()
     for outer, inner in inside:
-        place = TOP if outer == "Children" else ID[outer]
-        assert ACTIONS[place, ID[inner]] != NOT_HERE, (outer, inner)
+        place = known.top if outer == "Children" else ID[outer]
+        assert known.actions[place, ID[inner]] != NOT_HERE, (outer, inner)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=[year for year, _ in LAYOUTS])
@@ -377,7 +490,7 @@ def test_every_known_name_is_known_and_no_other() -> None:
     text = "".join(names).encode()
     lengths = np.array([len(name) for name in names])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    ids = name_ids(text + PADDING, starts, lengths)
+    ids = words().ids(text + PADDING, starts, lengths)
     assert [NAMES[i] for i in ids[: len(NAMES) - 1]] == list(NAMES[1:])
     assert set(ids[len(NAMES) - 1 :]) == {UNKNOWN}
 

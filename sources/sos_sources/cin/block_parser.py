@@ -18,22 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sos_sources.cin.dates import date_array, read_dates
-from sos_sources.cin.rows import DATES, EXTRA, RAW, SCHEMAS, TEXT
+from sos_sources.cin.rows import BETWEEN, DATES, EXTRA, RAW, SCHEMAS, TEXT
 from sos_sources.cin.tag_lookup import (
-    ACTIONS,
     COLUMNS_BITS,
     CONTAINER,
+    FURTHER,
     ID,
     LIST,
     NOT_HERE,
     PADDING,
-    TOP,
     UNKNOWN,
     Ids,
     Ints,
-    name_ids,
+    Vocabulary,
 )
-from sos_sources.cin.xml import MODULES
+from sos_sources.cin.xml import MODULES, PARTS
 
 LT, GT, SLASH, AMPERSAND, BANG, QUESTION = b"<>/&!?"
 SPACE, NEWLINE, RETURN, TAB = b" \n\r\t"
@@ -45,6 +44,8 @@ CONTAINER_OF = {
     "referrals": "CINdetails",
     **{table: name for name, (table, _) in MODULES.items()},
 }
+_PLACES = FURTHER - 1
+"""The bits of an action that are the place of a further element."""
 DISABILITIES = RAW["children"].index("disabilities")
 ID_COLUMN, DATE_COLUMN = RAW["children"].index("id"), RAW["referrals"].index("referral")
 
@@ -73,10 +74,12 @@ class Block:
         tables: Rows of plain children, see :data:`sos_sources.cin.xml.RAW`. Rows are numbered by
             where their elements start in the file, so numbers are not dense but in order.
         odd: Children left to the parser.
+        further: Parts of a child, and further elements found in them.
     """
 
     tables: Mapping[str, pa.Table]
     odd: Sequence[Odd]
+    further: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class _Elements:
     Attributes:
         tag: Which tag starts each.
         name: Number of its name.
+        outer: Number of the name of what it stands in.
         action: What becomes of it.
         child: Which child of the block it belongs to.
         leaf: Whether it holds text alone.
@@ -116,16 +120,18 @@ class _Elements:
 
     tag: Ints
     name: Ids
+    outer: Ints
     action: npt.NDArray[np.int16]
     child: Ints
     leaf: Flags
 
 
-def read_block(data: bytes, *, offset: int, line: int) -> Block:
+def read_block(data: bytes, known: Vocabulary, *, offset: int, line: int) -> Block:
     """Read the children in a block of bytes that ends with the end of a child.
 
     Args:
         data: The bytes.
+        known: The names of elements, and what becomes of each.
         offset: Where they start in the file.
         line: The line that they start in.
 
@@ -136,13 +142,13 @@ def read_block(data: bytes, *, offset: int, line: int) -> Block:
     padded = data + PADDING
     raw = np.frombuffer(data, dtype=np.uint8)
     blanks = _blanks(raw)
-    tags = _tags(padded, raw)
-    elements = _elements(tags)
+    tags = _tags(padded, raw, known)
+    elements = _elements(tags, known)
     first = _first_tags(tags, elements)
     bad = np.zeros(len(first), dtype=bool)
     bad[elements.child[elements.action == NOT_HERE]] = True
     bad[np.searchsorted(first, _unusual(data, raw, blanks, tags, elements), "right") - 1] = True
-    maker = _Maker(padded, raw, tags, elements, first, bad, blanks.newlines, offset, line)
+    maker = _Maker(padded, raw, known, tags, elements, first, bad, blanks.newlines, offset, line)
     return maker.block()
 
 
@@ -165,7 +171,7 @@ def _blanks(raw: Bytes) -> _Blanks:
     return _Blanks(places, places[newline], places[carriage])
 
 
-def _tags(padded: bytes, raw: Bytes) -> _Tags:
+def _tags(padded: bytes, raw: Bytes, known: Vocabulary) -> _Tags:
     start, end = np.flatnonzero(raw == LT), np.flatnonzero(raw == GT)
     if len(start) != len(end) or not len(start):
         raise NotPlainError
@@ -177,7 +183,7 @@ def _tags(padded: bytes, raw: Bytes) -> _Tags:
     closing = second == SLASH
     empty = (raw[end - 1] == SLASH) & ~closing
     begins = start + 1 + closing
-    name = name_ids(padded, begins, end - empty - begins)
+    name = known.ids(padded, begins, end - empty - begins)
     change = np.where(empty, 0, np.where(closing, -1, 1)).astype(np.int8)
     open_after = np.cumsum(change, dtype=np.int32)
     depth = open_after + (closing | empty)
@@ -203,21 +209,21 @@ def _crossing(name: Ids, depth: npt.NDArray[np.int32], empty: Flags) -> Ints:
     return crossing
 
 
-def _elements(tags: _Tags) -> _Elements:
+def _elements(tags: _Tags, known: Vocabulary) -> _Elements:
     tag = np.flatnonzero(~tags.closing)
     name, depth = tags.name[tag], tags.depth[tag]
     numbers = np.arange(len(tag))
-    outer = np.full(len(tag), TOP)
+    outer = np.full(len(tag), known.top)
     for level in range(1, int(depth.max())):
         last = np.maximum.accumulate(np.where(depth == level, numbers, 0))
         inside = depth == level + 1
         outer[inside] = name[last[inside]]
-    action = ACTIONS[outer, name]
+    action = known.actions[outer, name]
     if (action[depth == 1] != CONTAINER).any():
         raise NotPlainError
     following = np.append(tags.closing[1:], False)[tag]
     leaf = ~tags.empty[tag] & following
-    return _Elements(tag, name, action, np.cumsum(depth == 1) - 1, leaf)
+    return _Elements(tag, name, outer, action, np.cumsum(depth == 1) - 1, leaf)
 
 
 def _unusual(data: bytes, raw: Bytes, blanks: _Blanks, tags: _Tags, elements: _Elements) -> Ints:
@@ -268,6 +274,7 @@ class _Maker:
 
     data: bytes
     raw: Bytes
+    known: Vocabulary
     tags: _Tags
     elements: _Elements
     first: Ints
@@ -288,9 +295,10 @@ class _Maker:
         }
         listed = self._lists(texts, kept, rows["children"])
         self._cut(texts)
-        tables = {table: self._table(table, rows, slots, listed) for table in RAW}
+        further = self._further(texts, kept, rows)
+        tables = {table: self._table(table, rows, slots, listed, further[table]) for table in RAW}
         odd = [self._odd(int(i)) for i in np.flatnonzero(self.bad)]
-        return Block(tables, odd)
+        return Block(tables, odd, self._found())
 
     def _texts(self) -> Ints:
         """Return the elements whose texts are wanted and not empty; note texts to be trimmed."""
@@ -341,6 +349,45 @@ class _Maker:
         numbers = np.arange(len(rows) + 1)
         return mine, np.searchsorted(elements.child[texts[mine]], numbers).astype(np.int32)
 
+    def _found(self) -> frozenset[tuple[str, str]]:
+        """Return the parts and the further elements in them."""
+        elements, names = self.elements, self.known.names
+        which = np.flatnonzero((elements.action & ~_PLACES) == FURTHER)
+        pairs = np.unique(np.stack([elements.outer[which], elements.name[which]]), axis=1)
+        return frozenset((names[outer], names[name]) for outer, name in pairs.T)
+
+    def _further(
+        self, texts: Ints, actions: npt.NDArray[np.int16], rows: dict[str, Ints]
+    ) -> dict[str, pa.Array]:
+        """Return by table the texts of further elements of each row, null where it has none."""
+        if not self.known.further:
+            return {table: pa.nulls(len(rows[table]), pa.string()) for table in RAW}
+        elements = self.elements
+        given = np.flatnonzero((elements.action & ~_PLACES) == FURTHER)
+        given = given[~self.bad[elements.child[given]]]
+        mine = np.flatnonzero(actions >= FURTHER)
+        mine = mine[~self.bad[elements.child[texts[mine]]]]
+        starts = np.append(np.searchsorted(texts[mine], given), len(mine)).astype(np.int32)
+        joined = self._listed(mine, starts)
+        return {table: self._further_of(table, given, joined, rows[table]) for table in RAW}
+
+    def _further_of(self, table: str, given: Ints, joined: pa.Array, rows: Ints) -> pa.Array:
+        """Return the texts of one table; a child that gives one twice is left to the parser."""
+        elements, n = self.elements, len(self.known.further)
+        parts = [ID[part] for part, (of, _) in PARTS.items() if of == table]
+        which = np.flatnonzero(np.isin(elements.outer[given], parts))
+        own = given[which]
+        place = (np.searchsorted(rows, own, "right") - 1) * n + (elements.action[own] & _PLACES)
+        cells = np.full(len(rows) * n, -1, dtype=np.int64)
+        cells[place] = which
+        self.bad[elements.child[own[cells[place] != which]]] = True
+        by_row = cells.reshape(len(rows), n)
+        columns = [joined.take(pa.array(c, mask=c < 0)).fill_null("") for c in by_row.T]
+        together = pc.binary_join_element_wise(*columns, BETWEEN)
+        return pc.if_else(
+            pa.array((by_row >= 0).any(axis=1)), together, pa.scalar(None, pa.string())
+        )
+
     def _cut(self, texts: Ints) -> None:
         """Cut out the wanted texts, each followed by what lies before the next; read dates."""
         tag = self.elements.tag[texts]
@@ -359,6 +406,7 @@ class _Maker:
         rows: dict[str, Ints],
         slots: dict[str, npt.NDArray[np.int32]],
         listed: tuple[Ints, npt.NDArray[np.int32]],
+        further: pa.Array,
     ) -> pa.Table:
         elements, tags = self.elements, self.tags
         good = ~self.bad[elements.child[rows[table]]]
@@ -373,7 +421,7 @@ class _Maker:
             "child_no": pa.array(tags.start[self.first[child]] + self.offset),
             "referral_no": pa.array(owner),
             "line": pa.array(self.line + np.searchsorted(self.newlines, start)),
-            EXTRA: pa.nulls(len(mine), pa.string()),
+            EXTRA: further.filter(pa.array(good)),
         }
         if table != "children":
             columns["child"] = self._taken(slots["children"][child, ID_COLUMN])
@@ -404,9 +452,13 @@ class _Maker:
 
     def _joined(self, mine: Ints, starts: npt.NDArray[np.int32]) -> pa.Array:
         """Return the texts of each child joined with commas, null where it has none."""
-        texts = self.strings.take(pa.array(2 * mine))
-        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(starts), texts), ",")
+        joined = self._listed(mine, starts)
         return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+
+    def _listed(self, mine: Ints, starts: npt.NDArray[np.int32]) -> pa.Array:
+        """Return texts joined with commas, those from each start to the next."""
+        texts = self.strings.take(pa.array(2 * mine))
+        return pc.binary_join(pa.ListArray.from_arrays(pa.array(starts), texts), ",")
 
     def _odd(self, child: int) -> Odd:
         start = int(self.tags.start[self.first[child]])

@@ -91,8 +91,7 @@ class CinCensusSettings(Settings):
     extra: tuple[str, ...] = Field(
         (),
         description=EXTRA.format(what="elements of a child, a referral or a module")
-        + " Of a list, such as FactorsIdentifiedAtAssessment, the codes with commas. Reading takes "
-        "longer with it.",
+        + " Of a list, such as FactorsIdentifiedAtAssessment, the codes with commas.",
     )
 
     _listed = field_validator("paths", "extra", mode="before")(as_tuple)

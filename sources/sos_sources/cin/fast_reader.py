@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from lxml import etree
 
 from sos_sources.cin.block_parser import Block, NotPlainError, Odd, read_block
 from sos_sources.cin.rows import Sink
+from sos_sources.cin.tag_lookup import Vocabulary, vocabulary
 from sos_sources.cin.xml import PARSING, RawReturn, Reader, parse_return
 
 BLOCK = 1 << 21
@@ -50,15 +51,14 @@ def read_return(
         sink: Where its rows go.
         n_lines: For how many occurrences of an oddity the line is kept.
         threads: How many blocks are read at once.
-        extras: Names of further elements whose texts are read; with some, the parser reads all.
+        extras: Names of further elements whose texts are read.
         advance: Called with the number of bytes read.
     """
-    if extras:
-        return parse_return(path, sink, n_lines=n_lines, extras=extras, advance=advance)
-    try:
-        return PlainFile(path, sink, n_lines, threads, advance).read()
-    except NotPlainError:
-        return parse_return(path, sink, n_lines=n_lines, advance=advance)
+    known = vocabulary(tuple(extras))
+    if known is not None:
+        with suppress(NotPlainError):
+            return PlainFile(path, sink, n_lines, threads, advance, known).read()
+    return parse_return(path, sink, n_lines=n_lines, extras=extras, advance=advance)
 
 
 class _Digest:
@@ -95,12 +95,19 @@ class PlainFile:
     """A file that is read block by block; :meth:`read` raises when it cannot be."""
 
     def __init__(
-        self, path: Path, sink: Sink, n_lines: int, threads: int, advance: Callable[[int], None]
+        self,
+        path: Path,
+        sink: Sink,
+        n_lines: int,
+        threads: int,
+        advance: Callable[[int], None],
+        known: Vocabulary,
     ) -> None:
         self.path = path
         self.advance = advance
         self.threads = threads
-        self.reader = Reader(path, sink, n_lines)
+        self.known = known
+        self.reader = Reader(path, sink, n_lines, known.further)
         self.n_read = 0
         self.line = 1
 
@@ -140,15 +147,19 @@ class PlainFile:
                     self._take(running.popleft().result(), head)
                 return part
             line, self.line = self.line, self.line + part.data.count(b"\n")
-            running.append(pool.submit(read_block, part.data, offset=part.offset, line=line))
+            running.append(self._submit(pool, part, line))
             if len(running) > self.threads:
                 self._take(running.popleft().result(), head)
         raise AssertionError("the last part holds no children")
+
+    def _submit(self, pool: Executor, part: _Part, line: int) -> Future[Block]:
+        return pool.submit(read_block, part.data, self.known, offset=part.offset, line=line)
 
     def _take(self, block: Block, head: bytes) -> None:
         for name, table in block.tables.items():
             if table.num_rows:
                 self.reader.out.add(name, table)
+        self.reader.raw.extras |= block.further
         self._parse(block.odd, head)
 
     def _parts(self, file: BinaryIO) -> Iterator[_Part]:

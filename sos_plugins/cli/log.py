@@ -55,15 +55,36 @@ def logged(command: str, *, verbose: bool, file: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if verbose else []
     if file is not None:
         handlers.append(_to_file(file))
-    if not handlers:
-        yield
-        return
-    level, propagate, show = LOG.level, LOG.propagate, warnings.showwarning
+    with _nowhere_else(handlers or [logging.NullHandler()]):
+        if not handlers:
+            yield
+            return
+        with _steps(command):
+            yield
+
+
+@contextmanager
+def _nowhere_else(handlers: Sequence[logging.Handler]) -> Iterator[None]:
+    """Give the log these handlers alone, whatever a library sets up for all logs of the process."""
+    propagate = LOG.propagate
     for handler in handlers:
         handler.setFormatter(Clean(FORM))
         LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
     LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.propagate = propagate
+        for handler in handlers:
+            LOG.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def _steps(command: str) -> Iterator[None]:
+    """Log what is done in the block."""
+    level, show = LOG.level, warnings.showwarning
+    LOG.setLevel(logging.INFO)
     warnings.showwarning = _warned
     started = time.perf_counter()
     try:
@@ -76,10 +97,6 @@ def logged(command: str, *, verbose: bool, file: Path | None) -> Iterator[None]:
     finally:
         warnings.showwarning = show
         LOG.setLevel(level)
-        LOG.propagate = propagate
-        for handler in handlers:
-            LOG.removeHandler(handler)
-            handler.close()
 
 
 @contextmanager

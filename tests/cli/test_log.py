@@ -83,3 +83,15 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path) -> None:
     nowhere = CliRunner().invoke(main, ["list", "--log", str(tmp_path / "no" / "x.log")])
     assert nowhere.exit_code == 1
     assert "The log cannot be written" in nowhere.stderr
+
+
+def test_a_library_that_logs_for_the_whole_process_gets_nothing(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)  # of all logs, as pyfixest 0.60 does while it is imported
+    with log.logged("run", verbose=False, file=None), log.timed("Reading records"):
+        log.LOG.warning("a sentence that the console prints")
+    assert caplog.messages == []
+    assert capfd.readouterr().err == ""
+    log.LOG.warning("heard again")
+    assert caplog.messages == ["heard again"]

@@ -44,14 +44,11 @@ def references_table(study: StudyResult) -> Table | None:
 
 
 def _sources(study: StudyResult, outcome: OutcomeResult) -> list[tuple[str, Sequence[str]]]:
-    """Return what each plugin and method of inference of an outcome rests on."""
-    found: list[tuple[str, Sequence[str]]] = [
-        (name, study.references[name]) for name in outcome.plugins_used if name in study.references
-    ]
-    told = {name for name, _ in found}
+    """Return what the plugins of a study and the methods of inference of an outcome rest on."""
+    found: list[tuple[str, Sequence[str]]] = [*study.references.items()]
     for named in outcome.estimates:
         citation = str(named.estimate.provenance.get("citation") or "")
-        if named.estimator not in told:
+        if named.estimator not in study.references:
             found.append((named.estimator, publications_in(citation)))
         table = named.estimate.glance.get("inference")
         for row in table if isinstance(table, list) else ():

@@ -76,16 +76,17 @@ def called_of(registry: Registry) -> dict[str, str]:
 
 
 def references_of(
-    registry: Registry, outcomes: Iterable[OutcomeResult]
+    registry: Registry, outcomes: Iterable[OutcomeResult], on_records: Iterable[str] = ()
 ) -> dict[str, tuple[str, ...]]:
     """Return the publications that the plugins of results rest on, by the names of the plugins.
 
     Args:
         registry: The plugins.
         outcomes: What they gave.
+        on_records: The plugins that linked children or imputed gaps before the outcomes.
     """
-    used = {name for outcome in outcomes for name in outcome.plugins_used}
-    kinds = ("matcher", "estimator", "pooling", "rating-rule")
+    used = {name for outcome in outcomes for name in outcome.plugins_used} | {*on_records}
+    kinds = ("linker", "imputer", "matcher", "estimator", "pooling", "rating-rule")
     plugins = {offer.name: offer.obj for kind in kinds for offer in registry.offers(kind)}
     told = {name: publications(plugins[name]) for name in sorted(used & plugins.keys())}
     return {name: sources for name, sources in told.items() if sources}

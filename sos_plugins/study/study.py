@@ -568,7 +568,11 @@ class Study:
             settings=plain(file.model_dump()),
             called=called_of(plan.registry),
             link=_told(read, inputs),
-            references=references_of(plan.registry, outcomes),
+            references=references_of(
+                plan.registry,
+                outcomes,
+                (step.plugin for step in (file.link, file.imputation) if step is not None),
+            ),
         )
 
 

@@ -356,6 +356,8 @@ def test_a_study_follows_linked_children_and_tells_what_that_changes(folder: Pat
     )
     main = [result.outcomes[0].main for result in (plain, here, anywhere)]
     assert plain.link is None
+    assert "identifiers" in here.references
+    assert "identifiers" not in plain.references
     # Nobody has two identifiers in one authority: what stays there stays the same.
     assert main[1].estimate == main[0].estimate
     effect = anywhere.link.effect.iloc[0]

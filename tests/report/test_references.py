@@ -34,13 +34,14 @@ def test_a_reference_is_written_as_lists_of_references_are() -> None:
 
 def test_what_was_used_is_listed_once_with_what_it_was_used_for() -> None:
     study = replace(make_result(), called={"event-study": "Event study"})
-    known = references_of(load_plugins(), study.outcomes)
+    known = references_of(load_plugins(), study.outcomes, ["splink", "chained-equations"])
     assert {"event-study", "callaway-santanna"} <= set(known)
     known["callaway-santanna"] = (*known["callaway-santanna"], known["event-study"][0])
     table = references_table(StudyResult.from_json(replace(study, references=known).to_json()))
     assert table is not None
     rows = table.frame.set_index("reference")["method"]
-    assert rows[known["event-study"][0]] == "Event study and callaway-santanna"
+    assert rows[known["event-study"][0]] == "callaway-santanna and Event study"
+    assert {"splink", "chained-equations"} <= set(rows)
     assert not [name for name in rows.index if not re.search(r"\(\d{4}\)", name)]
     assert not [name for name in rows.index if name.startswith("Sun, L.")]
 

@@ -182,6 +182,25 @@ def test_further_elements_of_a_plain_child_are_read_without_the_parser(
     }
 
 
+@pytest.mark.parametrize(("n_odd", "refused"), [(7, True), (4, False)])
+def test_a_file_whose_children_are_mostly_odd_is_left_to_the_parser(
+    write: Any, monkeypatch: pytest.MonkeyPatch, n_odd: int, refused: bool
+) -> None:
+    monkeypatch.setattr(cin_plain, "ODD_TOGETHER", 3)
+    head, child, _ = PLAIN.split(b"<Child>")
+    odd = child.replace(b"<UPN>", b"<Local/><UPN>")
+    children = [odd] * n_odd + [child] * (10 - n_odd)
+    path = write(b"<Child>".join([head, *children]) + b"</Children></Message>")
+    if not refused:
+        agree(path)
+        return
+    with pytest.raises(NotPlainError):
+        plain(path)
+    kept = MemorySink()
+    assert read_return(path, kept) == parsed(path)[0]
+    assert kept.tables["children"].num_rows == len(children)
+
+
 FURTHER_ODD = (
     (b"<UPN>A1</UPN>", b"<UPN>A1</UPN><UPN>A2</UPN>"),
     (b"<UPN>A1</UPN>", b"<UPN> </UPN>"),

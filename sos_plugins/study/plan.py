@@ -84,13 +84,17 @@ class Plan:
 
     @functools.cached_property
     def pilots(self) -> tuple[Pilot, ...]:
-        """The pilots as their file, or the study file, has them; read once.
+        """The pilots as their file, or the study file, has them; read once a run.
 
         Raises:
             DesignError: If they cannot be read; with file and line.
             SettingsError: If a value does not fit.
         """
         return read_pilots(self.file.design, self.base)
+
+    def forget_pilots(self) -> None:
+        """Let the next run read the pilots anew, as their file may have been mended."""
+        vars(self).pop("pilots", None)
 
     @property
     def with_engines(self) -> tuple[str, ...]:

@@ -148,6 +148,7 @@ class Study:
         return self._read(session, stations).records
 
     def _read(self, session: Session, cache: StepCache) -> Read:
+        self.plan.forget_pilots()
         refuse_contradictions(self.plan, session)
         so_far: Records | None = None
         program = Program.of(self.plan.registry) if cache.folder else Program()

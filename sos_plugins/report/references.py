@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sos_plugins.report import formatting as words
 from sos_plugins.report.tables import Table, column, frame_of
 from sos_plugins.study.provenance import publications_in
-from sos_plugins.study.result import OutcomeResult, StudyResult
+from sos_plugins.study.result import StudyResult
 
 SOFTWARE = (
     "The sos-plugins authors. sos-plugins: matched difference-in-differences on children's "
@@ -28,11 +28,10 @@ def references_table(study: StudyResult) -> Table | None:
     A result that was made before plugins named their references has their citations.
     """
     used: dict[str, dict[str, None]] = {}
-    for outcome in study.outcomes:
-        for name, sources in _sources(study, outcome):
-            for source in sources:
-                if not words.missing(source):
-                    used.setdefault(words.clean(source), {})[study.called.get(name, name)] = None
+    for name, sources in _sources(study):
+        for source in sources:
+            if not words.missing(source):
+                used.setdefault(words.clean(source), {})[study.called.get(name, name)] = None
     if not used:
         return None
     rows = [
@@ -43,14 +42,13 @@ def references_table(study: StudyResult) -> Table | None:
     return Table("references", "References", frame_of(rows, ("reference", "method")), columns)
 
 
-def _sources(study: StudyResult, outcome: OutcomeResult) -> list[tuple[str, Sequence[str]]]:
-    """Return what the plugins of a study and the methods of inference of an outcome rest on."""
-    found: list[tuple[str, Sequence[str]]] = [*study.references.items()]
-    for named in outcome.estimates:
-        citation = str(named.estimate.provenance.get("citation") or "")
+def _sources(study: StudyResult) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what the plugins of a study, and its methods of inference, rest on."""
+    yield from study.references.items()
+    for named in (named for outcome in study.outcomes for named in outcome.estimates):
         if named.estimator not in study.references:
-            found.append((named.estimator, publications_in(citation)))
+            citation = str(named.estimate.provenance.get("citation") or "")
+            yield named.estimator, publications_in(citation)
         table = named.estimate.glance.get("inference")
         for row in table if isinstance(table, list) else ():
-            found.append((str(row.get("method")), publications_in(str(row.get("citation") or ""))))
-    return found
+            yield str(row.get("method")), publications_in(str(row.get("citation") or ""))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from sos_plugins.contract.session import Session
+from sos_plugins.contract.types import Pilot
 from sos_plugins.study.authorities import AuthorityFile, read_authorities
 from sos_plugins.study.design import make_design
-from sos_plugins.study.pilots import refuse_contradictions as refuse_contradictory_design
+from sos_plugins.study.pilots import read_pilots, refuse_contradictions
 from sos_plugins.study.plan import Plan
 
 
-def refuse_contradictions(plan: Plan, session: Session) -> None:
-    """Refuse a study whose pilots, pool, groups or file of authorities cannot be right.
+def checked_pilots(plan: Plan, session: Session) -> tuple[Pilot, ...]:
+    """Return the pilots, if pool, groups and file of authorities can be right with them.
 
     Where every source can tell quickly which authorities it has, those that the study names are
     looked for among them.
@@ -25,16 +26,18 @@ def refuse_contradictions(plan: Plan, session: Session) -> None:
         SosError: If matched groups cannot be right.
     """
     table = plan.file.design
-    refuse_contradictory_design(table, plan.pilots)
+    pilots = read_pilots(table, plan.base)
+    refuse_contradictions(table, pilots)
     if (file := AuthorityFile.of(table, plan.base)) is not None:
         read_authorities(file, [name for name in [table.contaminated_column] if name])
     for where, choice, _ in plan.matchers():
         matcher = plan.registry.matcher(choice.plugin)
         settings = plan.settings("matcher", choice, where)
-        matcher.refuse_contradictions(settings, [pilot.unit for pilot in plan.pilots])
+        matcher.refuse_contradictions(settings, [pilot.unit for pilot in pilots])
     units = _units(plan, session)
     if units is not None:
-        make_design(table, plan.base, sorted(units), {}, pilots=plan.pilots)
+        make_design(table, plan.base, sorted(units), {}, pilots=pilots)
+    return pilots
 
 
 def _units(plan: Plan, session: Session) -> set[str] | None:

@@ -41,7 +41,7 @@ def inputs_from_cases(
     refuse_unknown(cases, choices)
     if design is None:
         units = sorted({unit for some in cases.values() for unit in some.frame["unit"].unique()})
-        design, _ = make_design(plan.file.design, plan.base, units, unit_names, pilots=plan.pilots)
+        design, _ = make_design(plan.file.design, plan.base, units, unit_names)
     return [
         OutcomeInput(
             choice=choice,

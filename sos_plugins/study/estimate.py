@@ -32,6 +32,19 @@ from sos_plugins.study.result import NamedEstimate
 from sos_plugins.study.rubin import pooled_estimate
 from sos_plugins.system.library_warnings import record_warnings
 
+PROVENANCE_COLUMNS: dict[str, str] = {
+    "estimator": "name of the estimator",
+    "engine": "name of the engine",
+    "plugin": "plugin that offers the engine",
+    "version": "version of the distribution that ships the plugin",
+    "options": "every argument of the method, defaults filled in",
+    "packages": "versions of Python, R and the packages the engine used",
+    "seed": "seed of random draws, or null",
+    "data_hash": "SHA-256 of the sample",
+    "citation": "the paper of the method",
+}
+"""Glossary of ``Estimate.provenance``, which an engine may leave to this module."""
+
 
 def run_engine(
     registry: Registry,
@@ -124,20 +137,6 @@ def _fit(engine: Engine, sample: Sample, cells: Sample | None, options: BaseMode
     except EstimationError as error:  # what the cells lack, or the cases too and say better
         refuse_interrupted(error)
         return engine.fit(sample, options)
-
-
-PROVENANCE_COLUMNS: dict[str, str] = {
-    "estimator": "name of the estimator",
-    "engine": "name of the engine",
-    "plugin": "plugin that offers the engine",
-    "version": "version of the distribution that ships the plugin",
-    "options": "every argument of the method, defaults filled in",
-    "packages": "versions of Python, R and the packages the engine used",
-    "seed": "seed of random draws, or null",
-    "data_hash": "SHA-256 of the sample",
-    "citation": "the paper of the method",
-}
-"""Glossary of ``Estimate.provenance``, which an engine may leave to this module."""
 
 
 def _provenance(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from sos_plugins.authors.scaffold import NAME, STUDY_NAME
 from sos_plugins.contract.settings import Settings
 from sos_plugins.contract.types import OutcomeInfo, SmallestEffect
-from sos_plugins.errors import StudyError, listing
+from sos_plugins.errors import StudyError
 from sos_plugins.groundwork.values import possible_days
 from sos_plugins.host.settings import validate
 from sos_plugins.host.settings_errors import NAME_PATTERN
@@ -190,19 +190,32 @@ class PilotRow(BaseModel):
     _as_records = field_validator("cohort", mode="before")(whole_period)
 
 
-def dated(rows: Sequence[Mapping[str, Any]], order: DateOrder) -> list[dict[str, Any]]:
+def dated(
+    rows: Sequence[Mapping[str, Any]], places: Sequence[str], order: DateOrder
+) -> list[dict[str, Any]]:
     """Return rows of pilots with the texts of their windows as dates, read in one form for all.
 
     Args:
         rows: Pilots, with ``start`` and ``end`` as far as they have them.
+        places: What each row is called in an error.
         order: How dates are written.
 
     Raises:
-        UnclearDatesError: If a text is no date, or they can be read in more than one way.
+        ValueError: If a text is no date, or they can be read in more than one way; with the place
+            of each that is at fault.
     """
     keys = ("start", "end")
     texts = {str(row[k]).strip() for row in rows for k in keys if isinstance(row.get(k), str)}
-    days = read_dates(sorted(texts - {""}), order).days
+    try:
+        days = read_dates(sorted(texts - {""}), order).days
+    except UnclearDatesError as error:
+        at_fault = [
+            f"'{row[key]}' ({place}, column '{key}')"
+            for place, row in zip(places, rows, strict=True)
+            for key in keys
+            if str(row.get(key)).strip() in error.texts
+        ]
+        raise ValueError(f"{error.expected}; found {', '.join(at_fault)}") from None
     return [
         {
             key: days.get(value.strip(), value) if key in keys and isinstance(value, str) else value
@@ -298,12 +311,8 @@ class DesignTable(Settings):
             return data
         if not all(isinstance(row, Mapping) for row in rows):
             return data
-        try:
-            return {**data, "pilots": dated(rows, order)}
-        except UnclearDatesError as error:
-            raise ValueError(
-                f"the windows of pilots have {listing(error.texts)}; {error.expected}"
-            ) from error
+        places = [f"pilots {n}" for n in range(1, len(rows) + 1)]
+        return {**data, "pilots": dated(rows, places, order)}
 
     @model_validator(mode="after")
     def _covariates_have_a_file(self) -> DesignTable:

@@ -15,7 +15,6 @@ from sos_plugins.tables.names_alike import folded
 from sos_plugins.tables.period_codes import april_year
 from sos_plugins.tables.small_tables import read_small_table
 from sos_plugins.tables.unit_codes import codes_meant
-from sos_plugins.tables.written_dates import UnclearDatesError
 
 
 def read_pilots(table: DesignTable, base: Path) -> tuple[Pilot, ...]:
@@ -50,28 +49,21 @@ def _pilot_rows(path: Path, table: DesignTable) -> list[tuple[str, PilotRow]]:
             "start, end, and optionally name, cohort and columns of your own; say which is which "
             'with pilot_columns = { unit = "..." }.'
         )
-    places, rows = [], []
+    numbers, rows = [], []
     for n, record in zip(frame.index, frame.to_dict("records"), strict=True):
         values = {str(k): v.strip() for k, v in record.items() if str(v).strip()}
         if values:
-            places.append(f"{path}, {frame.index.name} {n}")
+            numbers.append(f"{frame.index.name} {n}")
             rows.append(values)
     try:
-        rows = dated(rows, table.dates)
-    except UnclearDatesError as error:
-        at_fault = [
-            f"'{row[key]}' ({where.removeprefix(f'{path}, ')}, column '{key}')"
-            for where, row in zip(places, rows, strict=True)
-            for key in ("start", "end")
-            if row.get(key) in error.texts
-        ]
+        rows = dated(rows, numbers, table.dates)
+    except ValueError as error:
         raise DesignError(
-            f"{path}: {error.expected}; found {', '.join(at_fault)}. In [design], dates = ... says "
-            "it of the pilots."
+            f"{path}: {error}. In [design], dates = ... says it of the pilots."
         ) from None
     return [
         (where, validate(PilotRow, row, where=where))
-        for where, row in zip(places, rows, strict=True)
+        for where, row in zip((f"{path}, {number}" for number in numbers), rows, strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sos_plugins.contract.settings import KEEPS_MISSING_NUMBERS
-from sos_plugins.contract.types import OutcomeInfo, Pilot
+from sos_plugins.contract.types import OutcomeInfo
 from sos_plugins.errors import DesignError, StudyError, did_you_mean, listing
 from sos_plugins.groundwork.type_names import choices_of
 from sos_plugins.host.registry import Registry, load_plugins
@@ -26,7 +26,6 @@ from sos_plugins.study.file import (
     StudyFile,
     parse_study,
 )
-from sos_plugins.study.pilots import read_pilots
 
 
 @dataclass(frozen=True)
@@ -81,20 +80,6 @@ class Plan:
     def path(self, text: str | Path) -> Path:
         """Resolve a path of the study file."""
         return self.base / Path(text).expanduser()
-
-    @functools.cached_property
-    def pilots(self) -> tuple[Pilot, ...]:
-        """The pilots as their file, or the study file, has them; read once a run.
-
-        Raises:
-            DesignError: If they cannot be read; with file and line.
-            SettingsError: If a value does not fit.
-        """
-        return read_pilots(self.file.design, self.base)
-
-    def forget_pilots(self) -> None:
-        """Let the next run read the pilots anew, as their file may have been mended."""
-        vars(self).pop("pilots", None)
 
     @property
     def with_engines(self) -> tuple[str, ...]:

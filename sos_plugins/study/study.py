@@ -20,7 +20,7 @@ from sos_plugins.cache.store import KEEP_NOTHING, StepCache
 from sos_plugins.cells.collected import CollectedCases
 from sos_plugins.contract.interfaces import Source
 from sos_plugins.contract.session import Session
-from sos_plugins.contract.types import OutcomeInfo, Records
+from sos_plugins.contract.types import OutcomeInfo, Pilot, Records
 from sos_plugins.errors import DataError, SosError, StudyError
 from sos_plugins.groundwork.plain import plain
 from sos_plugins.host.registry import Registry, find_config, load_plugins
@@ -32,7 +32,7 @@ from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.study import design as designs
 from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.analysis import OutcomeAnalysis
-from sos_plugins.study.before_reading import refuse_contradictions
+from sos_plugins.study.before_reading import checked_pilots
 from sos_plugins.study.calibrate import CalibrationResult, calibrate_of
 from sos_plugins.study.cases_in_memory import (
     inputs_from_cases,
@@ -145,11 +145,16 @@ class Study:
 
     def read(self, session: Session, stations: StepCache = KEEP_NOTHING) -> Records:
         """Read and merge the records of every source."""
-        return self._read(session, stations).records
+        return self.read_whole(session, stations).records
 
-    def _read(self, session: Session, cache: StepCache) -> Read:
-        self.plan.forget_pilots()
-        refuse_contradictions(self.plan, session)
+    def read_whole(self, session: Session, cache: StepCache = KEEP_NOTHING) -> Read:
+        """Read the records of every source, with the pilots that they are checked against.
+
+        Args:
+            session: Of this run.
+            cache: Where stations are kept.
+        """
+        pilots = checked_pilots(self.plan, session)
         so_far: Records | None = None
         program = Program.of(self.plan.registry) if cache.folder else Program()
         keys = [program.code, session.seed]
@@ -161,7 +166,7 @@ class Study:
                 _refuse_twice(so_far, records, f"[[sources]] {n} ({choice.plugin})")
             so_far = records if so_far is None else merged(so_far, records)
         assert so_far is not None
-        read = Read(so_far, program, hashed(keys))
+        read = Read(so_far, pilots, program, hashed(keys))
         linker = self.plan.file.link
         return read if linker is None else self._linked(linker, read, session, cache)
 
@@ -193,7 +198,7 @@ class Study:
         )
         records = replace(records, notes=(*records.notes, *link.warnings))
         alone = replace(read, records=without, key=hashed(read.key, "nobody linked"))
-        return Read(records, read.program, key, LinkedRead(told, read, alone))
+        return replace(read, records=records, key=key, link=LinkedRead(told, read, alone))
 
     def _source(
         self, choice: Choice, n: int, session: Session, cache: StepCache, program: Program
@@ -405,15 +410,8 @@ class Study:
 
     def _given(self, session: Session, choice: OutcomeChoice, cache: StepCache) -> OutcomeInput:
         """Read the records and derive the cases of one outcome."""
-        read = self._read(session, cache)
-        design, _ = designs.make_design(
-            self.plan.file.design,
-            self.plan.base,
-            units_of(read.records),
-            read.records.unit_names,
-            adoption_of(read.records),
-            pilots=self.plan.pilots,
-        )
+        read = self.read_whole(session, cache)
+        design, _ = read.design(self.plan)
         step = OutcomeStep(self.plan, session, read, choice, cache)
         return step.derive(design, _neighbours(read.records), others=False)
 
@@ -458,15 +456,9 @@ class Study:
         choices = outcome_choices(self.plan)
         wanted = tuple(choices) if outcomes is None else tuple(dict.fromkeys(outcomes))
         refuse_unknown(wanted, choices)
-        records = self.read(session)
-        design, notes = designs.make_design(
-            self.plan.file.design,
-            self.plan.base,
-            units_of(records),
-            records.unit_names,
-            adoption_of(records),
-            pilots=self.plan.pilots,
-        )
+        read = self.read_whole(session)
+        records = read.records
+        design, notes = read.design(self.plan)
         cases = []
         with session.progress.step("Deriving outcomes", len(wanted)) as advance:
             for name in wanted:
@@ -514,16 +506,9 @@ class Study:
     ) -> StudyResult:
         plan, file = self.plan, self.plan.file
         use = MemoryUse(file.study.memory)
-        read = self._read(session, cache)
+        read = self.read_whole(session, cache)
         records = read.records
-        design, warnings = designs.make_design(
-            file.design,
-            plan.base,
-            units_of(records),
-            records.unit_names,
-            adoption_of(records),
-            pilots=plan.pilots,
-        )
+        design, warnings = read.design(plan)
         warnings += records.notes
         use.note("reading")
         how = collection(plan, design.pilots, session.backend)
@@ -665,15 +650,32 @@ class Read:
 
     Attributes:
         records: The records of all sources.
+        pilots: Those that were checked before anything was read.
         program: What computes.
         key: Hash of the records, or of all that they rest on; empty where nothing is kept.
         link: Where children are linked, what was found, and the records without it.
     """
 
     records: Records
+    pilots: tuple[Pilot, ...] = ()
     program: Program = field(default_factory=Program)
     key: str = ""
     link: LinkedRead | None = None
+
+    def design(self, plan: Plan) -> tuple[Design, tuple[str, ...]]:
+        """Make the design of a study on these records, as :func:`make_design` does.
+
+        Args:
+            plan: The study.
+        """
+        return designs.make_design(
+            plan.file.design,
+            plan.base,
+            units_of(self.records),
+            self.records.unit_names,
+            adoption_of(self.records),
+            pilots=self.pilots,
+        )
 
 
 @dataclass(frozen=True)

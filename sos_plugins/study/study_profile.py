@@ -18,8 +18,6 @@ from sos_plugins.profile.coverage import pilot_coverage
 from sos_plugins.profile.record_profile import RecordProfile
 from sos_plugins.profile.rules_of import rules_for
 from sos_plugins.profile.settings import ProfileSettings
-from sos_plugins.study import design as designs
-from sos_plugins.study.adoption import adoption_of
 from sos_plugins.study.pilots_and_pool import Design
 from sos_plugins.study.study import OutcomeStep, Read, Study, read_heard, units_of
 from sos_plugins.system.memory import MemoryUse
@@ -163,16 +161,10 @@ def _profile_study(
 ) -> StudyProfile:
     plan, use = study.plan, MemoryUse(study.plan.file.study.memory)
     session = study.session(progress)
-    records = study.read(session)
+    read = study.read_whole(session)
+    records = read.records
     use.note("reading")
-    design, notes = designs.make_design(
-        plan.file.design,
-        plan.base,
-        units_of(records),
-        records.unit_names,
-        adoption_of(records),
-        pilots=plan.pilots,
-    )
+    design, notes = read.design(plan)
     steps: list[pd.DataFrame] = []
     with session.progress.step("Deriving outcomes", len(plan.file.outcomes)) as advance:
         for choice in plan.file.outcomes if outcomes else ():

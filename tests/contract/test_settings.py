@@ -109,8 +109,8 @@ def test_a_whole_number_is_a_number_and_true_may_be_text():
         (
             'pilots = "pilots.csv"',
             'pilots = [{ unit = "1", start = "2015-13-01" }]',
-            "setting 'design': the windows of pilots have 2015-13-01; a date such as 2015-03-31 or "
-            "31/03/2015 was expected, on a day that there is.",
+            "setting 'design': a date such as 2015-03-31 or 31/03/2015 was expected, on a day that "
+            "there is; found '2015-13-01' (pilots 1, column 'start').",
         ),
         (
             'pilots = "pilots.csv"',
